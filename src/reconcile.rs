@@ -1,0 +1,174 @@
+//! THE loop: wake up, make one pass over the whole state, sleep until there is a reason to look again.
+//!
+//! A pass observes, plans and applies. Whatever could not be done is simply still different at the next pass. There is
+//! one pass at a time, and nothing but this loop has a clock.
+
+use std::{future::Future, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Something that can be brought in line with what is wanted, one pass at a time.
+pub trait Reconcile: Send {
+    /// Observes, plans, applies.
+    fn pass(&mut self, cause: Cause) -> impl Future<Output = Next> + Send;
+}
+
+/// Why a pass is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The bell rang, or the time that the last pass asked for has come.
+    Wake,
+    /// Nothing is known to have changed: the regular look, the first pass, and each retry. Observe everything anew.
+    Resync,
+}
+
+/// When the next pass is due, if the bell does not ring before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At the next resync.
+    Idle,
+    /// After this time.
+    After(Duration),
+    /// Something upstream is in trouble: with back-off; the bell is not heard until then.
+    Retry,
+}
+
+/// The rhythm of a loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Time between two regular looks.
+    pub resync: Duration,
+    /// Wait after the first failed pass; doubles with each further one.
+    pub retry_min: Duration,
+    /// The longest wait between two failed passes.
+    pub retry_max: Duration,
+}
+
+impl Pace {
+    /// Retries from 100 ms up to 5 s: short, since the first pass after a recovery is what users wait for.
+    pub fn every(resync: Duration) -> Self {
+        Self { resync, retry_min: Duration::from_millis(100), retry_max: Duration::from_secs(5) }
+    }
+
+    fn delays(&self) -> impl Iterator<Item = Duration> + use<> {
+        ExponentialBuilder::new()
+            .with_min_delay(self.retry_min)
+            .with_max_delay(self.retry_max)
+            .with_jitter()
+            .without_max_times()
+            .build()
+    }
+}
+
+/// Runs passes until `stop` is cancelled or the bell's store is gone. A pass that has begun is completed.
+pub async fn run(worker: &mut impl Reconcile, mut bell: watch::Receiver<u64>, pace: Pace, stop: CancellationToken) {
+    let mut cause = Cause::Resync;
+    let mut delays = pace.delays();
+    let mut resync_at = Instant::now() + pace.resync;
+    while !stop.is_cancelled() {
+        bell.mark_unchanged();
+        let next = worker.pass(cause).await;
+        let now = Instant::now();
+        if cause == Cause::Resync {
+            resync_at = now + pace.resync;
+        }
+        let (deaf, wake_at, then) = match next {
+            Next::Retry => (true, now + delays.next().unwrap_or(pace.retry_max), Cause::Resync),
+            Next::After(wait) if now + wait < resync_at => (false, now + wait, Cause::Wake),
+            Next::Idle | Next::After(_) => (false, resync_at, Cause::Resync),
+        };
+        if !deaf {
+            delays = pace.delays();
+        }
+        cause = tokio::select! {
+            () = stop.cancelled() => return,
+            rang = bell.changed(), if !deaf => match rang {
+                Ok(()) => Cause::Wake,
+                Err(_) => return,
+            },
+            () = tokio::time::sleep_until(wake_at) => then,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// Answers from a script, notes when it was called, and stops the loop when the script is over.
+    struct Script {
+        answers: VecDeque<Next>,
+        passes: Vec<(u64, Cause)>,
+        begin: Instant,
+        stop: CancellationToken,
+    }
+
+    impl Reconcile for Script {
+        async fn pass(&mut self, cause: Cause) -> Next {
+            self.passes.push((self.begin.elapsed().as_secs(), cause));
+            self.answers.pop_front().unwrap_or_else(|| {
+                self.stop.cancel();
+                Next::Idle
+            })
+        }
+    }
+
+    async fn play(answers: &[Next], ring: impl Future<Output = ()>, bell: watch::Receiver<u64>) -> Vec<(u64, Cause)> {
+        let stop = CancellationToken::new();
+        let answers = answers.iter().copied().collect();
+        let mut script = Script { answers, passes: Vec::new(), begin: Instant::now(), stop: stop.clone() };
+        let pace = Pace {
+            resync: Duration::from_secs(30),
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(2),
+        };
+        tokio::join!(run(&mut script, bell, pace, stop), ring);
+        script.passes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_again_at_resync_and_when_a_pass_asks_for_it() {
+        let (_bell, heard) = watch::channel(0);
+        let passes = play(&[Next::Idle, Next::After(Duration::from_secs(7))], async {}, heard).await;
+        assert_eq!(passes, [(0, Cause::Resync), (30, Cause::Resync), (37, Cause::Wake)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waking_often_does_not_put_the_resync_off() {
+        let (_bell, heard) = watch::channel(0);
+        let often = [Next::Idle, Next::After(Duration::from_secs(20)), Next::After(Duration::from_secs(20))];
+        let passes = play(&often, async {}, heard).await;
+        assert_eq!(passes, [(0, Cause::Resync), (30, Cause::Resync), (50, Cause::Wake), (60, Cause::Resync)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_rings_make_one_pass() {
+        let (bell, heard) = watch::channel(0);
+        let ring = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            (0..1000).for_each(|_| bell.send_modify(|rings| *rings += 1));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        };
+        let passes = play(&[Next::Idle, Next::Idle], ring, heard).await;
+        assert_eq!(passes[..2], [(0, Cause::Resync), (3, Cause::Wake)]);
+        assert_eq!(passes[2].1, Cause::Resync);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_pass_backs_off_whatever_the_bell_does_and_looks_at_everything_again() {
+        let (bell, heard) = watch::channel(0);
+        let ring = async {
+            for _ in 0..100 {
+                bell.send_modify(|rings| *rings += 1);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let passes = play(&[Next::Retry, Next::Retry], ring, heard).await;
+        assert!(passes.len() == 3 && passes.iter().all(|(_, cause)| *cause == Cause::Resync), "{passes:?}");
+        assert!(passes[1].0 >= 1 && passes[2].0 >= 3, "{passes:?}");
+    }
+}

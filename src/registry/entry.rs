@@ -1,0 +1,53 @@
+//! One entry of ours, as the registry holds it now.
+
+use std::collections::BTreeMap;
+
+use super::{Instance, Owner};
+
+/// The actual state of one registry entry that carries our ownership marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// See [`Instance::id`].
+    pub id: String,
+    /// See [`Instance::name`].
+    pub name: String,
+    /// See [`Instance::address`].
+    pub address: String,
+    /// See [`Instance::port`].
+    pub port: u16,
+    /// See [`Instance::tags`].
+    pub tags: Vec<String>,
+    /// See [`Instance::meta`]: without our own keys.
+    pub meta: BTreeMap<String, String>,
+    /// See [`Instance::owner`].
+    pub owner: Owner,
+    /// What [`Instance::digest`] was when it was sent; empty when the mark is missing.
+    pub digest: String,
+    /// Set while it is out of traffic: the reason that the registry shows, ours or an operator's.
+    pub out: Option<String>,
+}
+
+impl Entry {
+    /// The entry that a successful registration of `instance` leaves behind.
+    pub fn registered(instance: &Instance) -> Self {
+        Self {
+            id: instance.id.clone(),
+            name: instance.name.clone(),
+            address: instance.address.clone(),
+            port: instance.port,
+            tags: instance.tags.clone(),
+            meta: instance.meta.clone(),
+            owner: instance.owner.clone(),
+            digest: instance.digest(),
+            out: None,
+        }
+    }
+
+    /// Whether the registry holds what `instance` asks for, traffic aside.
+    ///
+    /// The visible fields are compared as well as the digest, so that a change by somebody else's hand is seen.
+    pub fn matches(&self, instance: &Instance) -> bool {
+        let wanted = Self { out: self.out.clone(), ..Self::registered(instance) };
+        *self == wanted
+    }
+}

@@ -1,0 +1,90 @@
+//! One address and port that serves a service, as we want a registry to hold it.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Check;
+
+/// Every key that we add to a service's Meta starts with this.
+pub const META_PREFIX: &str = "portreeve-";
+
+/// Every reason that we give for taking an entry out of traffic starts with this; any other reason is an operator's.
+pub const OUT_PREFIX: &str = "portreeve: ";
+
+/// Goes into each digest. Raise it when the same [`Instance`] starts to be sent as a different body.
+const BODY_VERSION: u8 = 1;
+
+/// The desired state of one registry entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Instance {
+    /// Unique on the agent: `host:container:port`, as registrator wrote it.
+    pub id: String,
+    /// The service's name.
+    pub name: String,
+    /// Where others reach it: an IP address, or a host name that an operator gave.
+    pub address: String,
+    /// The port that belongs to `address`.
+    pub port: u16,
+    /// In the order in which they were written.
+    pub tags: Vec<String>,
+    /// Key and value pairs for users of the registry, without our own keys.
+    pub meta: BTreeMap<String, String>,
+    /// What the registry's agent probes by itself.
+    pub checks: Vec<Check>,
+    /// Whose entry it is.
+    pub owner: Owner,
+    /// Set while the instance must get no traffic.
+    #[serde(skip)]
+    pub out: Option<OutReason>,
+}
+
+impl Instance {
+    /// A short hash of everything that is sent on a registration: equal digests need no write.
+    ///
+    /// Being out of traffic is not part of it: that is a write of its own.
+    pub fn digest(&self) -> String {
+        let body = serde_json::to_vec(&(BODY_VERSION, self)).expect("strings, numbers and maps with string keys");
+        Sha256::digest(body).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Whose entry it is, written into the entry's Meta: never guessed from an id or a host name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Owner {
+    /// The Docker engine's own id.
+    pub engine: String,
+    /// The container's full id.
+    pub container: String,
+    /// When the container started, as the engine reports it.
+    pub started: String,
+}
+
+impl Owner {
+    /// The Meta key of [`Owner::engine`].
+    pub const ENGINE: &'static str = "portreeve-engine";
+    /// The Meta key of [`Owner::container`].
+    pub const CONTAINER: &'static str = "portreeve-container";
+    /// The Meta key of [`Owner::started`].
+    pub const STARTED: &'static str = "portreeve-started";
+}
+
+/// Why an instance must get no traffic although its container exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum OutReason {
+    /// The engine sent the container its stop signal; the process still serves what it has.
+    Draining,
+    /// The container is paused: its port accepts, nothing answers.
+    Paused,
+}
+
+impl fmt::Display for OutReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self {
+            Self::Draining => "draining, the container was told to stop",
+            Self::Paused => "the container is paused",
+        };
+        write!(f, "{OUT_PREFIX}{word}")
+    }
+}

@@ -1,0 +1,83 @@
+//! What both modes know of a registry: the two faces of it, and the plain values that pass through.
+//!
+//! ```text
+//! register:  Instance --put, take_out, bring_back, remove--> Ledger --owned--> Entry
+//! render:    Query    --watch------------------------------> Source ---------> Answer
+//! ```
+//!
+//! The values are pure. [`Ledger`] and [`Source`] are implemented by [`crate::consul`].
+
+mod answer;
+mod check;
+mod entry;
+mod instance;
+mod query;
+
+use std::{future::Future, sync::Arc};
+
+pub use answer::{Answer, ServiceRecord, Status};
+pub use check::{Check, Probe};
+pub use entry::Entry;
+pub use instance::{Instance, META_PREFIX, OUT_PREFIX, OutReason, Owner};
+pub use query::Query;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+/// Why a call to a [`Ledger`] failed, as far as the caller has to know.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The registry understood and refused: sending the same again cannot succeed.
+    #[error("the registry refused {what}: {answer}")]
+    Refused {
+        /// What was asked, for a person: `registration of web-1`.
+        what: String,
+        /// The registry's own words.
+        answer: String,
+    },
+    /// The registry cannot be reached, did not answer in time, or has trouble of its own: try again later.
+    #[error("the registry did not carry out {what}")]
+    Unavailable {
+        /// What was asked, for a person.
+        what: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The side of a registry that `register` writes.
+///
+/// Every call may be repeated: the outcome is the same.
+pub trait Ledger: Send + Sync + 'static {
+    /// The entries that carry ownership marks of `engine` (see [`Owner`]), with everything a plan compares.
+    fn owned(&self, engine: &str) -> impl Future<Output = Result<Vec<Entry>, LedgerError>> + Send;
+
+    /// Creates or replaces the entry `instance.id`, with its checks. Leaves the entry in traffic.
+    fn put(&self, instance: &Instance) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Takes the entry out of traffic, with a reason that other users of the registry can read.
+    fn take_out(&self, id: &str, reason: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Puts the entry back into traffic.
+    fn bring_back(&self, id: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Removes the entry. An entry that is not there is no error.
+    fn remove(&self, id: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// The address under which this host is known to the others.
+    fn advertised_address(&self) -> impl Future<Output = Result<String, LedgerError>> + Send;
+}
+
+/// The side of a registry that `render` reads.
+pub trait Source: Send + Sync + 'static {
+    /// Keeps the answer to `query` in `answers` current until `stop` is cancelled.
+    ///
+    /// Upstream trouble is waited out inside, with back-off; the last good answer stays in the store meanwhile.
+    fn watch(
+        &self,
+        query: Query,
+        answers: Store<Query, Arc<Answer>>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send;
+}

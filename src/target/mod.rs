@@ -1,0 +1,3 @@
+//! Targets.
+mod settings;
+pub use settings::{Command, Kind, Nginx, Reload, Settings, Template};
