@@ -90,6 +90,15 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         }
     }
 
+    /// Declares what is known the full picture; rings if it was not before.
+    pub fn complete(&self) {
+        let mut state = self.lock();
+        if !state.complete {
+            state.complete = true;
+            self.ring(state);
+        }
+    }
+
     /// A task that panicked inside a method cannot leave half a change behind: each is one assignment.
     fn lock(&self) -> MutexGuard<'_, Snapshot<K, V>> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)

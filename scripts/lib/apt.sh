@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Installing packages with apt, without letting a package start its service.
+# Installing packages with apt, without letting any of them start a service.
 
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly POLICY_KEPT=$POLICY.before-portreeve-setup
@@ -12,28 +12,22 @@ as_root() {
 
 may_install() {
     if ! command -v apt-get >/dev/null; then
-        complain "there is no apt-get here; install the packages above by your system's own means"
+        complain "there is no apt-get here; install what is listed above by your system's own means"
         return 1
     fi
     if ((EUID != 0)) && ! command -v sudo >/dev/null; then
-        complain "installing packages needs root; run it as root, or install sudo"
+        complain "installing packages needs root: run this as root, or install sudo"
         return 1
     fi
 }
 
-# The lock is on a directory that everybody can open, so it needs no file of its own.
-one_at_a_time() {
-    exec 9<"${POLICY%/*}"
-    flock 9
-}
-
-# NEEDRESTART_SUSPEND: Ubuntu would otherwise restart running services, Docker among them.
+# NEEDRESTART_SUSPEND: Ubuntu would otherwise restart services that run, Docker among them.
 apt_get() {
     as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
         apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# At most once in a run. Old lists may do when a mirror is away, so a failure is only told.
+# Once in a run. One source that is away must not spoil the others, so a failure is only told.
 apt_update() {
     [[ -z $APT_UPDATED ]] || return 0
     say "refreshing the package lists"
@@ -41,26 +35,33 @@ apt_update() {
     APT_UPDATED=1
 }
 
-apt_candidate() {
-    apt-cache policy "$1" | sed -n 's/^  Candidate: //p' | grep -v '^(none)$'
+apt_knows() {
+    apt-cache policy "$1" | grep '^  Candidate: [^(]' >/dev/null
 }
 
-# Packages that split only in newer releases (docker-cli) are passed over where unknown.
-apt_install_known() {
-    may_install || return 1
+# Of each choice ("docker-cli/docker.io") the first that this release has.
+apt_install_choices() {
+    may_install || return
     apt_update
-    local package known=()
-    for package; do
-        if apt_candidate "$package" >/dev/null; then known+=("$package"); fi
+    local choice package packages=()
+    for choice; do
+        for package in ${choice//\// }; do
+            if apt_knows "$package"; then
+                packages+=("$package")
+                continue 2
+            fi
+        done
+        complain "apt knows no package $choice; look at the apt sources of this machine"
     done
-    apt_install "${known[@]}"
+    ((${#packages[@]})) || return
+    mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+    apt_install "${packages[@]}"
 }
 
-# Package names, or files with a slash in their path.
+# Takes names of packages, or paths of .deb files.
 apt_install() {
-    (($#)) || return 0
     say "installing $*"
-    hold_services || return 1
+    hold_services || return
     local outcome=0
     apt_get install --yes --no-install-recommends --no-remove "$@" || outcome=$?
     release_services
@@ -68,13 +69,10 @@ apt_install() {
     return "$outcome"
 }
 
-# A policy-rc.d that exits 101 forbids every start; one that is there already is put back.
+# A policy-rc.d that exits 101 forbids every start. One that is there already is kept aside.
 hold_services() {
-    release_services # a run that was killed may have left its own
-    trap release_services EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
-    if [[ -e $POLICY || -L $POLICY ]]; then as_root mv -T "$POLICY" "$POLICY_KEPT"; fi
+    release_services # what a killed run may have left
+    if [[ -e $POLICY || -L $POLICY ]]; then as_root mv -T "$POLICY" "$POLICY_KEPT" || return; fi
     printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_MARK" | as_root install -m 755 /dev/stdin "$POLICY"
 }
 

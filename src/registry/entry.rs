@@ -1,8 +1,17 @@
 //! One entry of ours, as the registry holds it now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Instance, Owner};
+
+/// The actual state of a registry, as one reader of it sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// Ours, by id.
+    pub owned: BTreeMap<String, Entry>,
+    /// The ids of everybody else's: never to be touched.
+    pub foreign: BTreeSet<String>,
+}
 
 /// The actual state of one registry entry that carries our ownership marks.
 #[derive(Clone, Debug, PartialEq, Eq)]

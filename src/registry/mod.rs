@@ -1,7 +1,7 @@
 //! What both modes know of a registry: the two faces of it, and the plain values that pass through.
 //!
 //! ```text
-//! register:  Instance --put, take_out, bring_back, remove--> Ledger --owned--> Entry
+//! register:  Instance --put, take_out, bring_back, remove--> Ledger --entries--> Entry
 //! render:    Query    --watch------------------------------> Source ---------> Answer
 //! ```
 //!
@@ -17,7 +17,7 @@ use std::{future::Future, sync::Arc};
 
 pub use answer::{Answer, ServiceRecord, Status};
 pub use check::{Check, Probe};
-pub use entry::Entry;
+pub use entry::{Entries, Entry};
 pub use instance::{Instance, META_PREFIX, OUT_PREFIX, OutReason, Owner};
 pub use query::Query;
 use tokio_util::sync::CancellationToken;
@@ -50,8 +50,9 @@ pub enum LedgerError {
 ///
 /// Every call may be repeated: the outcome is the same.
 pub trait Ledger: Send + Sync + 'static {
-    /// The entries that carry ownership marks of `engine` (see [`Owner`]), with everything a plan compares.
-    fn owned(&self, engine: &str) -> impl Future<Output = Result<Vec<Entry>, LedgerError>> + Send;
+    /// What the registry holds now: the entries that carry ownership marks of `engine` (see [`Owner`]), with everything
+    /// that a plan compares, and the ids of all others.
+    fn entries(&self, engine: &str) -> impl Future<Output = Result<Entries, LedgerError>> + Send;
 
     /// Creates or replaces the entry `instance.id`, with its checks. Leaves the entry in traffic.
     fn put(&self, instance: &Instance) -> impl Future<Output = Result<(), LedgerError>> + Send;

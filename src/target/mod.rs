@@ -1,3 +1,209 @@
-//! Targets.
+//! Targets: files that are written from templates, and the program that uses them.
+//!
+//! A target is brought in line as one: its files are checked together on a copy, swapped together, and made effective by
+//! one reload whose success is proven. What cannot be proven is taken back. Each target has a task of its own, so one
+//! that hangs delays nobody else.
+
+mod blocking;
+mod command;
+mod diff;
+mod error;
+mod files;
+mod journal;
+mod nginx;
+mod pass;
+mod plan;
+mod process;
+mod program;
+mod rendered;
+mod run;
 mod settings;
-pub use settings::{Command, Kind, Nginx, Reload, Settings, Template};
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use self::{files::Wish, journal::Journal, program::Program};
+use crate::{
+    condition::{Condition, chain},
+    reconcile::{Cause, Next, Reconcile},
+    state::StateDir,
+    store::Store,
+};
+
+pub use self::{
+    diff::{Diff, FileDiff, Opinion},
+    error::{ApplyError, Lasting, SetupError},
+    files::FileError,
+    nginx::ReloadFailure,
+    process::{Absent, ProcessError},
+    program::{CheckError, ReloadError},
+    rendered::{Digest, Rendered},
+    run::RunError,
+    settings::{Command, Escape, Kind, Nginx, Reload, Settings, SettingsError, Template},
+};
+
+/// How soon to look again for a program that does not run, and so has a reload coming to it.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Contents by destination.
+type Contents = BTreeMap<PathBuf, Arc<Rendered>>;
+
+/// The worker of one target.
+#[derive(Debug)]
+pub struct Target {
+    name: String,
+    program: Program,
+    destinations: Vec<Destination>,
+    desired: Store<PathBuf, Arc<Rendered>>,
+    journal: Journal,
+    /// What was refused or taken back, until something changes.
+    bad: Option<Bad>,
+    swept: bool,
+    said: Said,
+    condition: Condition,
+}
+
+#[derive(Clone, Debug)]
+struct Destination {
+    /// As the settings have it, and the store of what is desired.
+    key: PathBuf,
+    path: PathBuf,
+    wish: Wish,
+}
+
+#[derive(Debug)]
+struct Bad {
+    inputs: Digest,
+    failure: Lasting,
+}
+
+/// What is not said twice.
+#[derive(Debug, Default)]
+struct Said {
+    warnings: Vec<String>,
+    in_place: BTreeSet<PathBuf>,
+    failure: Option<Lasting>,
+    absent: bool,
+}
+
+/// What a pass has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Not all templates have rendered yet.
+    Waiting,
+    /// All is as wanted, and in effect; nothing was touched.
+    Current,
+    /// Files were replaced, or the reload that an earlier pass owed was made good (then nothing is written).
+    Done {
+        /// The files that were replaced.
+        written: Vec<PathBuf>,
+        /// What became of them.
+        effect: Effect,
+    },
+}
+
+/// Whether new files are in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// They are, and that was verified.
+    Verified,
+    /// The settings name no reload.
+    NoReload,
+    /// The program does not run; it reads them when it starts. The reload stays owed until it runs.
+    NotRunning(Absent),
+}
+
+impl Target {
+    /// Makes the worker; touches nothing yet. `desired`: for each destination what its template became, complete as soon
+    /// as all templates of the target have rendered.
+    pub fn new(
+        settings: Settings,
+        desired: Store<PathBuf, Arc<Rendered>>,
+        state: &StateDir,
+    ) -> Result<Self, SetupError> {
+        settings.validate()?;
+        let destinations = settings.templates.iter().map(Destination::new).collect::<Result<Vec<_>, _>>()?;
+        let mut seen = BTreeSet::new();
+        for Destination { path, .. } in &destinations {
+            let real = files::follow(path).unwrap_or_else(|_| path.clone());
+            if !seen.insert(real) {
+                let (name, destination) = (settings.name, path.clone());
+                return Err(SettingsError::Twice { name, destination }.into());
+            }
+        }
+        Ok(Self {
+            program: Program::new(settings.kind),
+            destinations,
+            desired,
+            journal: Journal::new(state.folder("targets", &settings.name)),
+            bad: None,
+            swept: false,
+            said: Said::default(),
+            condition: Condition::new(format!("target {}", settings.name)),
+            name: settings.name,
+        })
+    }
+
+    /// The name in the settings.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn say(&mut self, applied: &Applied) {
+        let Applied::Done { written, effect } = applied else { return };
+        let files: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
+        let files =
+            if files.is_empty() { "nothing to write".to_owned() } else { format!("wrote {}", files.join(", ")) };
+        match effect {
+            Effect::Verified => tracing::info!("target {}: {files}; in effect", self.name),
+            Effect::NoReload => tracing::info!("target {}: {files}", self.name),
+            Effect::NotRunning(absent) if !self.said.absent || !written.is_empty() => {
+                tracing::warn!("target {}: {files}; nobody to reload ({absent}), so that is still owed", self.name);
+            }
+            Effect::NotRunning(_) => {}
+        }
+        self.said.absent = matches!(effect, Effect::NotRunning(_));
+    }
+}
+
+impl Destination {
+    fn new(template: &Template) -> Result<Self, SetupError> {
+        let key = template.destination.clone();
+        let path = std::path::absolute(&key);
+        let path = path.map_err(|source| SetupError::Destination { path: key.clone(), source })?;
+        let uid = template.user.as_deref().map(error::user).transpose()?;
+        let gid = template.group.as_deref().map(error::group).transpose()?;
+        Ok(Self { key, path, wish: Wish { mode: template.mode, uid, gid } })
+    }
+}
+
+impl Reconcile for Target {
+    async fn pass(&mut self, _: Cause) -> Next {
+        match self.apply().await {
+            Ok(applied) => {
+                self.condition.well();
+                self.said.failure = None;
+                self.say(&applied);
+                match applied {
+                    Applied::Done { effect: Effect::NotRunning(_), .. } => Next::After(LOOK_AGAIN),
+                    _ => Next::Idle,
+                }
+            }
+            Err(ApplyError::Lasting(failure)) => {
+                if self.said.failure.as_ref() != Some(&failure) {
+                    tracing::error!("target {}: {}", self.name, chain(&failure));
+                    self.said.failure = Some(failure);
+                }
+                Next::Idle
+            }
+            Err(error) => {
+                self.condition.trouble(&error);
+                Next::Retry
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The command line: clap types, and registrator's spellings.
+
+mod registrator;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use registrator::translate;
+
+use crate::register::OnExit;
+
+/// Gets traffic from a load balancer to containers that come and go.
+///
+/// portreeve register   on each app host: Docker -> Consul
+/// portreeve render     beside nginx:     Consul -> templates -> nginx
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment, arg_required_else_help = true, propagate_version = true)]
+pub struct Cli {
+    /// What applies to every mode.
+    #[command(flatten)]
+    pub common: Common,
+    /// The mode.
+    #[command(subcommand)]
+    pub mode: Mode,
+}
+
+/// What applies to every mode.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// The configuration file (TOML); the environment and flags go before it
+    #[arg(long, global = true, value_name = "FILE", env = "PORTREEVE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The Consul agent: host:port, http://…, https://…, unix:///… (default 127.0.0.1:8500; also CONSUL_HTTP_ADDR)
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub consul: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as portreeve::docker=debug
+    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "PORTREEVE_LOG_LEVEL")]
+    pub log_level: String,
+    /// How it is logged, on standard error
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", env = "PORTREEVE_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Mode {
+    /// Keep Consul's record of this host's containers right
+    Register(Register),
+    /// Keep files in line with Consul: render, check, swap, reload, verify
+    Render(Render),
+}
+
+/// `portreeve register`.
+#[derive(Debug, Args)]
+pub struct Register {
+    /// The registry, as registrator takes it: consul://host:port, consul-tls://host:port, consul-unix:///path
+    #[arg(value_name = "REGISTRY", conflicts_with = "consul")]
+    pub registry: Option<String>,
+    /// The Docker engine: unix:///path or tcp://host:port (default unix:///var/run/docker.sock; also DOCKER_HOST)
+    #[arg(long, value_name = "HOST")]
+    pub docker: Option<String>,
+    /// The address of every instance (default: what the Consul agent advertises)
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<String>,
+    /// Register containers at their own addresses and ports
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub internal: Option<bool>,
+    /// Under --internal: the Docker network whose address counts (default: the one that the container was started with)
+    #[arg(long, value_name = "NAME")]
+    pub network: Option<String>,
+    /// Register only ports that a SERVICE_NAME is given for
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub explicit: Option<bool>,
+    /// A label that holds the address of a container's instances
+    #[arg(long, value_name = "LABEL")]
+    pub use_ip_from_label: Option<String>,
+    /// The first part of each service id (default: the name that the Docker engine has for its host)
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// Time between two full looks at Docker and Consul (default 30s)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub resync: Option<Duration>,
+    /// A container that still runs so long after it was told to stop gets traffic again (default 10min)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub drain_return: Option<Duration>,
+    /// What happens to the entries at a clean stop (default keep)
+    #[arg(long, value_name = "WHAT")]
+    pub on_exit: Option<OnExit>,
+    /// How a single pass ends
+    #[command(flatten)]
+    pub single: Single,
+}
+
+/// `portreeve render`.
+#[derive(Debug, Args)]
+pub struct Render {
+    /// A template and the file that it becomes, and a command that makes the file effective; may be repeated
+    #[arg(long, value_name = "SOURCE:DESTINATION[:COMMAND]")]
+    pub template: Vec<String>,
+    /// Where state that must survive a restart lies (default /var/lib/portreeve, or the user's state directory)
+    #[arg(long, value_name = "DIRECTORY")]
+    pub state_dir: Option<PathBuf>,
+    /// How a single pass ends
+    #[command(flatten)]
+    pub single: Single,
+}
+
+/// A single pass instead of a daemon.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Single {
+    /// Bring everything in line once and exit: 0 if it is, 1 if something could not be done
+    #[arg(long)]
+    pub once: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long --once and --dry-run wait for trouble to pass
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub deadline: Duration,
+}
+
+/// A bare number is seconds, as registrator has it.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 30s or 1m30s"))
+}

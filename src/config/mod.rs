@@ -1,0 +1,89 @@
+//! The configuration: defaults, then a file, then the environment, then the command line. Pure but for the reading.
+//!
+//! ```toml
+//! [consul]                 # where the registry is; also CONSUL_HTTP_ADDR and its kin
+//! [docker]                 # where the engine is; also DOCKER_HOST and its kin
+//! [register]
+//! [render]
+//! [[target]]               # what render writes
+//! ```
+
+mod environment;
+pub mod flags;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::Table;
+
+use crate::{consul, docker, register, render, target};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The registry.
+    pub consul: consul::Settings,
+    /// The container engine.
+    pub docker: docker::Settings,
+    /// `portreeve register`.
+    pub register: register::Settings,
+    /// `portreeve render`.
+    pub render: render::Section,
+    /// What `portreeve render` keeps up to date.
+    pub target: Vec<target::Settings>,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not what it should be; the message points at the place.
+    #[error("in the configuration file {path}:\n{message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what is wrong there.
+        message: String,
+    },
+    /// A variable is not what it should be.
+    #[error("in the environment variable {name}: {message}")]
+    Environment {
+        /// The variable.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads the file, if there is one, and lets `environment` override it.
+    ///
+    /// # Errors
+    /// An unreadable file, a key that does not exist, a value of the wrong form.
+    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+        let mut table = file.map_or_else(|| Ok(Table::new()), read)?;
+        environment::overlay(&mut table, environment)?;
+        let path = || file.map_or_else(PathBuf::new, Path::to_path_buf);
+        table.try_into().map_err(|error: toml::de::Error| Error::File { path: path(), message: error.to_string() })
+    }
+}
+
+/// Reads a file, and checks it by itself: only so can an error point at the place.
+fn read(path: &Path) -> Result<Table, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let wrong = |error: toml::de::Error| Error::File { path: path.to_owned(), message: error.to_string() };
+    toml::from_str::<Config>(&text).map_err(wrong)?;
+    toml::from_str(&text).map_err(wrong)
+}

@@ -1,0 +1,231 @@
+//! Where an agent listens, in every spelling that Consul's own tools and registrator know.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use reqwest::Url;
+use serde::Deserialize;
+
+const DEFAULT_HOST: &str = "127.0.0.1";
+
+/// Where an agent listens. Default `http://127.0.0.1:8500`.
+///
+/// ```
+/// use portreeve::consul::Address;
+///
+/// for (written, meant) in [
+///     ("consul.lan:8500", "http://consul.lan:8500"),
+///     ("https://consul.lan", "https://consul.lan"),
+///     ("consul://", "http://127.0.0.1:8500"),
+///     ("consul-tls://consul.lan", "https://consul.lan:8501"),
+///     ("consul-unix:///run/consul.sock", "unix:///run/consul.sock"),
+/// ] {
+///     assert_eq!(written.parse::<Address>().unwrap().to_string(), meant);
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Address {
+    /// HTTP or HTTPS over TCP; a path is put before each call's own (an agent behind a proxy).
+    Url(Url),
+    /// HTTP over a unix socket.
+    Unix(PathBuf),
+}
+
+/// An address that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{address:?} is no address of a Consul agent: {problem} (write host:port, http://, https:// or unix:///path)")]
+pub struct AddressError {
+    address: String,
+    problem: String,
+}
+
+/// What a scheme stands for: the URL's own scheme, and the port that is meant when none is written.
+///
+/// A URL without a port means what it means in a browser, as for Consul's own tools; every other form means an agent.
+fn meaning(scheme: &str) -> Option<(&'static str, Option<u16>)> {
+    match scheme {
+        "" | "consul" => Some(("http", Some(8500))),
+        "consul-tls" => Some(("https", Some(8501))),
+        "http" => Some(("http", None)),
+        "https" => Some(("https", None)),
+        _ => None,
+    }
+}
+
+impl Address {
+    /// Whether it is on this machine, where compressing an answer takes longer than sending it.
+    pub(super) fn is_local(&self) -> bool {
+        let Self::Url(url) = self else { return true };
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// The same place over TLS.
+    ///
+    /// # Errors
+    /// A unix socket is spoken to in plain HTTP only.
+    pub(super) fn secured(mut self) -> Result<Self, &'static str> {
+        match &mut self {
+            Self::Url(url) => {
+                url.set_scheme("https").expect("both http and https are special schemes");
+                Ok(self)
+            }
+            Self::Unix(_) => Err("TLS is for TCP; the address is a unix socket"),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(address: &str) -> Result<Self, AddressError> {
+        parse(address).map_err(|problem| AddressError { address: conceal(address), problem })
+    }
+}
+
+fn parse(address: &str) -> Result<Address, String> {
+    let (scheme, rest) = address.trim().split_once("://").unwrap_or(("", address.trim()));
+    if matches!(scheme, "unix" | "consul-unix") {
+        return if rest.len() > 1 && rest.starts_with('/') {
+            Ok(Address::Unix(rest.into()))
+        } else {
+            Err("the path of a unix socket starts with a slash".into())
+        };
+    }
+    let (scheme, port) = meaning(scheme).ok_or_else(|| format!("the scheme {scheme:?} is unknown"))?;
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    if authority.contains('@') {
+        return Err("user and password belong into http_auth".into());
+    }
+    if rest.contains(['?', '#']) {
+        return Err("nothing may follow the path".into());
+    }
+    let (host, written) = split_port(authority)?;
+    let (host, port) = match host {
+        // An empty host is the agent on this machine, however it is written.
+        "" => (DEFAULT_HOST, written.or(port).or(Some(8500))),
+        _ => (host, written.or(port)),
+    };
+    let bracketed = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let url = format!("{scheme}://{bracketed}{port}{}", path.trim_end_matches('/'));
+    Url::parse(&url).map(Address::Url).map_err(|error| error.to_string())
+}
+
+/// Host, without brackets, and port.
+fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
+    if authority.parse::<Ipv6Addr>().is_ok() {
+        return Ok((authority, None));
+    }
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or("the port must follow the bracket")?)),
+        None => authority.rsplit_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    let port = port.map(|port| port.parse().map_err(|_| format!("{port:?} is no port"))).transpose()?;
+    Ok((host, port))
+}
+
+/// An address that was refused because of a password in it must not show that in a log.
+fn conceal(address: &str) -> String {
+    let begin = address.find("://").map_or(0, |at| at + 3);
+    address.rfind('@').map_or_else(|| address.to_owned(), |at| format!("{}***{}", &address[..begin], &address[at..]))
+}
+
+impl TryFrom<String> for Address {
+    type Error = AddressError;
+
+    fn try_from(address: String) -> Result<Self, AddressError> {
+        address.parse()
+    }
+}
+
+impl Default for Address {
+    fn default() -> Self {
+        parse("").expect("an empty address is the local agent")
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(url.as_str().trim_end_matches('/')),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_usual_form_is_understood() {
+        for (written, meant) in [
+            ("", "http://127.0.0.1:8500"),
+            (" 10.0.0.1:8500 ", "http://10.0.0.1:8500"),
+            ("consul.lan", "http://consul.lan:8500"),
+            (":8600", "http://127.0.0.1:8600"),
+            ("host:80", "http://host"),
+            ("::1", "http://[::1]:8500"),
+            ("[::1]", "http://[::1]:8500"),
+            ("[::1]:8600", "http://[::1]:8600"),
+            ("http://", "http://127.0.0.1:8500"),
+            ("http://:8600", "http://127.0.0.1:8600"),
+            ("http://host", "http://host"),
+            ("http://host:8500/", "http://host:8500"),
+            ("https://host/behind/proxy/", "https://host/behind/proxy"),
+            ("https://[fe80::1]:8501", "https://[fe80::1]:8501"),
+            ("consul://", "http://127.0.0.1:8500"),
+            ("consul://host", "http://host:8500"),
+            ("consul://host:8600", "http://host:8600"),
+            ("consul-tls://host:8501", "https://host:8501"),
+            ("consul-tls://host", "https://host:8501"),
+            ("unix:///run/consul.sock", "unix:///run/consul.sock"),
+            ("consul-unix:///run/consul.sock", "unix:///run/consul.sock"),
+        ] {
+            let address: Address = written.parse().expect(written);
+            assert_eq!(address.to_string(), meant, "{written:?}");
+            assert_eq!(meant.parse::<Address>().as_ref(), Ok(&address), "{written:?}: what is shown means the same");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_a_reason() {
+        for (written, reason) in [
+            ("etcd://host:2379", "scheme \"etcd\""),
+            ("host:port", "\"port\" is no port"),
+            ("host:70000", "\"70000\" is no port"),
+            ("http://user:pass@host:8500", "http_auth"),
+            ("http://host:8500/?dc=x", "follow the path"),
+            ("unix://run/consul.sock", "starts with a slash"),
+            ("unix:///", "starts with a slash"),
+            ("[::1]8500", "follow the bracket"),
+            ("ho st:8500", "invalid"),
+        ] {
+            let error = written.parse::<Address>().expect_err(written).to_string();
+            assert!(error.contains(reason) && !error.contains("pass@"), "{written:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known() {
+        let local = |address: &str| address.parse::<Address>().expect("an address").is_local();
+        assert!(["", "localhost:8500", "https://127.0.0.2", "[::1]:8500", "unix:///s"].into_iter().all(local));
+        assert!(!["10.0.0.1:8500", "https://consul.lan", "[fe80::1]:8500"].into_iter().any(local));
+    }
+
+    #[test]
+    fn tls_keeps_the_port() {
+        let secured =
+            |address: &str| address.parse::<Address>().expect("an address").secured().map(|it| it.to_string());
+        assert_eq!(secured("127.0.0.1:8500").as_deref(), Ok("https://127.0.0.1:8500"));
+        assert_eq!(secured("https://host").as_deref(), Ok("https://host"));
+        assert!(secured("unix:///run/consul.sock").is_err());
+    }
+}

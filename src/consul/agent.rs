@@ -1,0 +1,121 @@
+//! `/v1/agent`: the services and checks of this host.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Client, Error, ServiceDefinition, client::Call, health::null_is_default, path};
+
+const SERVICE: &str = "/v1/agent/service";
+
+/// A service as its agent holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AgentService {
+    /// Unique on the agent.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// The service's name.
+    pub service: String,
+    /// Empty when it is the agent's own.
+    pub address: String,
+    /// Consul takes any number.
+    pub port: i64,
+    /// In the order in which they were registered.
+    #[serde(deserialize_with = "null_is_default")]
+    pub tags: Vec<String>,
+    /// All of it, with our own marks.
+    #[serde(deserialize_with = "null_is_default")]
+    pub meta: BTreeMap<String, String>,
+}
+
+/// A check as its agent holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AgentCheck {
+    /// Unique on the agent.
+    #[serde(rename = "CheckID")]
+    pub check_id: String,
+    /// `passing`, `warning` or `critical`.
+    pub status: String,
+    /// Free text; on the check of maintenance mode, the reason.
+    pub notes: String,
+    /// The service that it belongs to; empty for a check of the whole host.
+    #[serde(rename = "ServiceID")]
+    pub service_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Myself {
+    member: Member,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Member {
+    addr: String,
+}
+
+impl Client {
+    /// The address that the agent advertises to the others in its datacenter.
+    ///
+    /// # Errors
+    /// As for any call; needs `agent:read`.
+    pub async fn advertised_address(&self) -> Result<String, Error> {
+        let response = self.send(Call::get("/v1/agent/self")).await?;
+        Ok(response.json::<Myself>()?.member.addr)
+    }
+
+    /// The services of this agent, by id.
+    ///
+    /// # Errors
+    /// As for any call. A token that may not read a service does not see it, without an error.
+    pub async fn agent_services(&self) -> Result<BTreeMap<String, AgentService>, Error> {
+        self.send(Call::get("/v1/agent/services")).await?.json()
+    }
+
+    /// The checks of this agent, by id.
+    ///
+    /// # Errors
+    /// As for any call. A token that may not read a check does not see it, without an error.
+    pub async fn agent_checks(&self) -> Result<BTreeMap<String, AgentCheck>, Error> {
+        self.send(Call::get("/v1/agent/checks")).await?.json()
+    }
+
+    /// Creates or replaces a service with exactly these checks: any other check of it goes, and with it maintenance
+    /// mode.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] tells what the agent does not accept.
+    pub async fn register_service(&self, definition: &ServiceDefinition<'_>) -> Result<(), Error> {
+        let mut call = Call::put(format!("{SERVICE}/register")).with("replace-existing-checks", "true");
+        call.body = Some(serde_json::to_vec(definition).expect("strings, numbers and maps with string keys"));
+        self.send(call).await.map(drop)
+    }
+
+    /// Removes a service. It is no error if there is none: some versions answer 200 then, others 404.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn deregister_service(&self, id: &str) -> Result<(), Error> {
+        let call = Call::put(path::with_name(&format!("{SERVICE}/deregister"), id)?);
+        match self.send(call).await {
+            Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Switches maintenance mode on, with a reason, or off. A service that is in it already keeps its first reason.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with status 404 if there is no such service.
+    pub async fn maintain_service(&self, id: &str, reason: Option<&str>) -> Result<(), Error> {
+        let call = Call::put(path::with_name(&format!("{SERVICE}/maintenance"), id)?);
+        let call = match reason {
+            Some(reason) => call.with("enable", "true").with("reason", reason),
+            None => call.with("enable", "false"),
+        };
+        self.send(call).await.map(drop)
+    }
+}

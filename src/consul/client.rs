@@ -1,0 +1,206 @@
+//! One agent, and how a call to it is made. The calls themselves are in a file for each group.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reqwest::{Method, RequestBuilder, Url, redirect};
+
+use super::{
+    Address, Error, Secret, Settings, SetupError, permits::Permits, response::Response, response::Stamp, tls,
+    token::Token,
+};
+
+/// How long an agent may take to answer, not counting the time that a blocking query was asked to wait.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// With so many calls open, a connection that breaks at once was probably refused for its number.
+const MANY: usize = 32;
+
+/// A client of one agent. Clones share connections, permits and token.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    http: reqwest::Client,
+    address: Address,
+    base: Url,
+    settings: Settings,
+    token: Token,
+    permits: Permits,
+    open: AtomicUsize,
+}
+
+/// One call, ready to be sent.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) body: Option<Vec<u8>>,
+    /// How long the agent was asked to wait for a change.
+    pub(super) wait: Duration,
+}
+
+impl Call {
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), query: Vec::new(), body: None, wait: Duration::ZERO }
+    }
+
+    pub(super) fn put(path: impl Into<String>) -> Self {
+        Self { method: Method::PUT, ..Self::get(path) }
+    }
+
+    pub(super) fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((key, value.into()));
+        self
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+impl Client {
+    /// Reads the files that the settings name, but not the token's; connects to nobody yet.
+    ///
+    /// # Errors
+    /// Settings that contradict each other, or certificates that cannot be used.
+    pub fn new(settings: &Settings) -> Result<Self, SetupError> {
+        settings.validate()?;
+        // Fails only where somebody else was faster, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let address = settings.effective_address()?;
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            // The token would travel along to wherever a redirect leads.
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("portreeve/", env!("CARGO_PKG_VERSION")))
+            // A hundred instances arrive almost a millisecond earlier from an agent on this machine without it.
+            .gzip(!address.is_local())
+            .no_proxy();
+        let mut base = match &address {
+            Address::Url(url) => url.clone(),
+            Address::Unix(_) => Url::parse("http://localhost").expect("a plain URL"),
+        };
+        builder = match &address {
+            Address::Unix(path) => tls::none(builder).unix_socket(path.clone()),
+            Address::Url(url) if url.scheme() == "https" => tls::configure(builder, settings, &mut base)?,
+            Address::Url(_) => tls::none(builder),
+        };
+        let token = Token::new(settings.token.as_ref(), settings.token_file.as_deref())?;
+        let shared = Shared {
+            http: builder.build().map_err(SetupError::Tls)?,
+            address,
+            base,
+            token,
+            permits: Permits::new(settings.connections, settings.wait),
+            settings: settings.clone(),
+            open: AtomicUsize::new(0),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Where the agent is; nothing secret.
+    pub fn address(&self) -> &Address {
+        &self.shared.address
+    }
+
+    /// What the client was made of.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    pub(super) fn permits(&self) -> &Permits {
+        &self.shared.permits
+    }
+
+    /// Sends a call and reads the whole answer, whatever its status is.
+    pub(super) async fn exchange(&self, call: Call) -> Result<Response, Error> {
+        let name = call.name();
+        let request = self.request(call)?;
+        let open = Open::enter(&self.shared.open);
+        let begin = Instant::now();
+        let unreachable = |error: reqwest::Error, call: &str| Error::Unreachable {
+            call: call.to_owned(),
+            hint: hint(&error, open.count(), begin.elapsed()),
+            // The URL holds an index: with it, no two errors would be the same.
+            source: error.without_url(),
+        };
+        let answer = request.send().await.map_err(|error| unreachable(error, &name))?;
+        let (status, stamp) = (answer.status(), Stamp::from(answer.headers()));
+        let body = answer.bytes().await.map_err(|error| unreachable(error, &name))?.into();
+        Ok(Response { call: name, status, stamp, body })
+    }
+
+    /// Sends a call that has to succeed.
+    pub(super) async fn send(&self, call: Call) -> Result<Response, Error> {
+        self.exchange(call).await?.success()
+    }
+
+    fn request(&self, call: Call) -> Result<RequestBuilder, Error> {
+        let Shared { http, base, settings, token, .. } = &*self.shared;
+        let mut url = base.clone();
+        url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), call.path));
+        let enterprise = [("ns", &settings.namespace), ("partition", &settings.partition)];
+        let enterprise = enterprise.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?)));
+        let pairs = call.query.iter().map(|(key, value)| (*key, value.as_str())).chain(enterprise).collect::<Vec<_>>();
+        // Consul adds up to a sixteenth to the wait, so that queries do not end all at once.
+        let mut request = http.request(call.method, url).timeout(TIMEOUT + call.wait + call.wait / 16);
+        if !pairs.is_empty() {
+            request = request.query(&pairs);
+        }
+        if let Some(value) = token.header()? {
+            request = request.header("x-consul-token", value);
+        }
+        if let Some((user, password)) = settings.http_auth.as_ref().map(credentials) {
+            request = request.basic_auth(user, password);
+        }
+        Ok(match call.body {
+            Some(body) => request.header("content-type", "application/json").body(body),
+            None => request,
+        })
+    }
+}
+
+fn credentials(auth: &Secret) -> (&str, Option<&str>) {
+    auth.expose().split_once(':').map_or((auth.expose(), None), |(user, password)| (user, Some(password)))
+}
+
+/// Counts the calls that are open now; one that is dropped on its way counts no more.
+struct Open<'a>(&'a AtomicUsize);
+
+impl<'a> Open<'a> {
+    fn enter(open: &'a AtomicUsize) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(open)
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What may help against `error`, beginning with punctuation.
+fn hint(error: &reqwest::Error, open: usize, after: Duration) -> &'static str {
+    let broke_at_once = !error.is_timeout() && !error.is_connect() && after < Duration::from_secs(1);
+    if broke_at_once && open >= MANY {
+        "; the agent closed the connection, maybe because it has too many from this host \
+         (its limits.http_max_conns_per_client, or consul.connections here)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,108 @@
+//! What can go wrong between us and an agent.
+
+use std::{error::Error as StdError, path::PathBuf};
+
+/// Why a call failed. `call` is the method and the path: `PUT /v1/agent/service/register`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The agent understood and refused: the same call will be refused again.
+    #[error("{call}: {status}: {answer}")]
+    Refused {
+        /// Method and path.
+        call: String,
+        /// The HTTP status.
+        status: u16,
+        /// The agent's own words.
+        answer: String,
+    },
+    /// The call was not sent: its path would be tidied up on the way, and name something else.
+    #[error("{path}: a name, or a part of a key, must not be empty, \".\" or \"..\"")]
+    Unnameable {
+        /// The path that was meant.
+        path: String,
+    },
+    /// The token (or user and password) does not allow it. Another token, or another policy, cures it.
+    #[error("{call}: {status}: {answer}; the ACL token, or what it may do, has to change")]
+    Denied {
+        /// Method and path.
+        call: String,
+        /// The HTTP status: 401 or 403.
+        status: u16,
+        /// The agent's own words.
+        answer: String,
+    },
+    /// The agent has trouble of its own: 5xx, or too many requests.
+    #[error("{call}: {status}: {answer}")]
+    Trouble {
+        /// Method and path.
+        call: String,
+        /// The HTTP status.
+        status: u16,
+        /// The agent's own words.
+        answer: String,
+    },
+    /// No answer came: nobody listens, the connection broke, or it took too long.
+    #[error("{call}: no answer{hint}")]
+    Unreachable {
+        /// Method and path.
+        call: String,
+        /// What may help, or nothing.
+        hint: &'static str,
+        /// What went wrong.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// A server answered that knows of no leader: what it says may be long out of date.
+    #[error("{call}: the server that answered knows of no leader")]
+    Leaderless {
+        /// Method and path.
+        call: String,
+    },
+    /// An answer came that is not Consul's.
+    #[error("{call}: the answer cannot be understood")]
+    Malformed {
+        /// Method and path.
+        call: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The file with the token cannot be used.
+    #[error("consul.token_file {}", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}
+
+/// Why a client could not be made. Names the setting that has to change.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A value that cannot be meant.
+    #[error("consul.{setting}: {problem}")]
+    Invalid {
+        /// The key in the `[consul]` table.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file that cannot be used.
+    #[error("consul.{setting}: cannot use {}", path.display())]
+    File {
+        /// The key in the `[consul]` table.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// TLS could not be set up with what is there.
+    #[error(
+        "cannot set up TLS to Consul (without consul.ca_cert or consul.ca_path the system's authorities are needed)"
+    )]
+    Tls(#[source] reqwest::Error),
+}

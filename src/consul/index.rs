@@ -1,0 +1,84 @@
+//! Where a watch stands: Consul's rules for the index of blocking queries.
+
+/// What the next query has to be newer than.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Index(Option<u64>);
+
+/// What an answer's index says of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It may be believed: it is the first one, newer than the last, or just as old.
+    Forward,
+    /// It is older than the last: a server that lags behind, or a cluster that lost its data. It is not believed before
+    /// it has been fetched once more from the start.
+    Backward,
+}
+
+impl Index {
+    /// What the next query has to wait for; `None` means that it must not wait.
+    pub(super) fn seen(self) -> Option<u64> {
+        self.0
+    }
+
+    /// Takes note of an answer's index.
+    ///
+    /// 0 and a missing index count as 1: a query that asks for something newer than 0 never waits.
+    pub(super) fn advance(&mut self, answered: Option<u64>) -> Step {
+        let answered = answered.unwrap_or(0).max(1);
+        if self.0.is_some_and(|seen| answered < seen) {
+            self.forget();
+            Step::Backward
+        } else {
+            self.0 = Some(answered);
+            Step::Forward
+        }
+    }
+
+    /// Forgets what was seen: after an error the next query has to show the whole state, at once.
+    pub(super) fn forget(&mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_rules() {
+        for (seen, answered, step, then) in [
+            (None, Some(7), Step::Forward, Some(7)),
+            (None, Some(0), Step::Forward, Some(1)),
+            (None, None, Step::Forward, Some(1)),
+            (Some(7), Some(7), Step::Forward, Some(7)),
+            (Some(7), Some(9), Step::Forward, Some(9)),
+            (Some(7), Some(6), Step::Backward, None),
+            (Some(7), Some(0), Step::Backward, None),
+            (Some(7), None, Step::Backward, None),
+            (Some(1), None, Step::Forward, Some(1)),
+            (Some(u64::MAX), Some(1), Step::Backward, None),
+        ] {
+            let mut index = Index(seen);
+            assert_eq!((index.advance(answered), index.seen()), (step, then), "{seen:?} then {answered:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_query_never_asks_for_more_than_was_seen_and_never_for_newer_than_0(
+            answers in prop::collection::vec(prop::option::of(0..20u64), 0..50),
+        ) {
+            let mut index = Index::default();
+            for answered in answers {
+                let before = index.seen();
+                let step = index.advance(answered);
+                prop_assert!(index.seen() != Some(0));
+                prop_assert!(index.seen().is_none_or(|seen| seen == answered.unwrap_or(0).max(1)));
+                prop_assert_eq!(step == Step::Backward, index.seen().is_none());
+                prop_assert!(step == Step::Forward || before.is_some(), "what is fetched from the start is believed");
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The side of Consul that `register` writes: the services of one agent.
+
+use super::{Client, Error, registration};
+use crate::registry::{Entries, Instance, Ledger, LedgerError};
+
+/// One agent as a [`Ledger`]. Clones share the client.
+///
+/// Out of traffic is Consul's maintenance mode. An entry that is out already keeps the reason that it has.
+#[derive(Clone, Debug)]
+pub struct ConsulLedger {
+    client: Client,
+}
+
+impl ConsulLedger {
+    /// Writes through `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+impl Ledger for ConsulLedger {
+    async fn entries(&self, engine: &str) -> Result<Entries, LedgerError> {
+        let (services, checks) = tokio::try_join!(self.client.agent_services(), self.client.agent_checks())
+            .map_err(|error| failed("the listing of its entries", error))?;
+        Ok(registration::entries(services, &checks, engine))
+    }
+
+    async fn put(&self, instance: &Instance) -> Result<(), LedgerError> {
+        let digest = instance.digest();
+        let sent = self.client.register_service(&registration::definition(instance, &digest)).await;
+        sent.map_err(|error| failed(format!("the registration of {}", instance.id), error))
+    }
+
+    async fn take_out(&self, id: &str, reason: &str) -> Result<(), LedgerError> {
+        let sent = self.client.maintain_service(id, Some(reason)).await;
+        sent.map_err(|error| failed(format!("taking {id} out of traffic"), error))
+    }
+
+    async fn bring_back(&self, id: &str) -> Result<(), LedgerError> {
+        let sent = self.client.maintain_service(id, None).await;
+        sent.map_err(|error| failed(format!("bringing {id} back into traffic"), error))
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), LedgerError> {
+        let sent = self.client.deregister_service(id).await;
+        sent.map_err(|error| failed(format!("the removal of {id}"), error))
+    }
+
+    async fn advertised_address(&self) -> Result<String, LedgerError> {
+        let found = self.client.advertised_address().await;
+        found.map_err(|error| failed("the question for the agent's address", error))
+    }
+}
+
+fn failed(what: impl Into<String>, error: Error) -> LedgerError {
+    let what = what.into();
+    match error {
+        Error::Refused { .. } | Error::Unnameable { .. } => LedgerError::Refused { what, answer: error.to_string() },
+        _ => LedgerError::Unavailable { what, source: error.into() },
+    }
+}

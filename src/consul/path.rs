@@ -1,0 +1,41 @@
+//! Paths of calls, with foreign names in them.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::Error;
+
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+const KEY: &AsciiSet = &NAME.remove(b'/');
+
+/// `prefix` and one segment.
+pub(super) fn with_name(prefix: &str, name: &str) -> Result<String, Error> {
+    let path = format!("{prefix}/{}", utf8_percent_encode(name, NAME));
+    if matches!(name, "" | "." | "..") { Err(Error::Unnameable { path }) } else { Ok(path) }
+}
+
+/// `prefix` and a key, whose slashes are kept.
+pub(super) fn with_key(prefix: &str, key: &str) -> Result<String, Error> {
+    let path = format!("{prefix}/{}", utf8_percent_encode(key, KEY));
+    // A slash at the end belongs to the key; everywhere else an empty segment would be cleaned away.
+    let mut segments = key.strip_suffix('/').unwrap_or(key).split('/');
+    if segments.any(|segment| matches!(segment, "" | "." | "..")) { Err(Error::Unnameable { path }) } else { Ok(path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_keys_cannot_leave_their_place() {
+        assert_eq!(with_name("/s", "a/b c?d#%").expect("a name"), "/s/a%2Fb%20c%3Fd%23%25");
+        assert_eq!(with_name("/s", "host:web-1:80").expect("a name"), "/s/host:web-1:80");
+        assert_eq!(with_key("/kv", "app/ü?&=+").expect("a key"), "/kv/app/%C3%BC%3F%26%3D%2B");
+        assert_eq!(with_key("/kv", "dir/").expect("a key"), "/kv/dir/");
+        for name in ["", ".", ".."] {
+            assert!(with_name("/s", name).is_err(), "{name:?}");
+        }
+        for key in ["", "/", "/a", "a//b", "a/../b", "./a", "a/.."] {
+            assert!(with_key("/kv", key).is_err(), "{key:?}");
+        }
+    }
+}

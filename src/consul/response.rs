@@ -1,0 +1,131 @@
+//! One answer of an agent: its status, what its headers say of it, and its body.
+
+use std::time::Duration;
+
+use reqwest::{StatusCode, header::HeaderMap};
+use serde::de::DeserializeOwned;
+
+use super::Error;
+
+/// The longest piece of an agent's own words that we repeat, in characters.
+const WORDS: usize = 300;
+
+/// A complete answer, good or bad.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) call: String,
+    pub(super) status: StatusCode,
+    pub(super) stamp: Stamp,
+    pub(super) body: Vec<u8>,
+}
+
+/// What the headers of an answer say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// `X-Consul-Index`: where the data stood; missing on calls that cannot block.
+    pub index: Option<u64>,
+    /// `X-Consul-Knownleader`; true where it is missing.
+    pub known_leader: bool,
+    /// `X-Consul-Lastcontact`: how long ago the server that answered had heard of the leader.
+    pub last_contact: Duration,
+    /// `X-Consul-Results-Filtered-By-ACLs`: the token may not see everything that would belong here.
+    pub filtered: bool,
+}
+
+impl From<&HeaderMap> for Stamp {
+    fn from(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let number = |name| text(name).and_then(|value: &str| value.parse().ok());
+        Self {
+            index: number("x-consul-index"),
+            known_leader: text("x-consul-knownleader") != Some("false"),
+            last_contact: Duration::from_millis(number("x-consul-lastcontact").unwrap_or(0)),
+            filtered: text("x-consul-results-filtered-by-acls") == Some("true"),
+        }
+    }
+}
+
+impl Response {
+    /// Itself if the call was carried out.
+    pub(super) fn success(self) -> Result<Self, Error> {
+        let status = self.status.as_u16();
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let (answer, call) = (words(self.status, &self.body), self.call);
+        Err(match status {
+            401 | 403 => Error::Denied { call, status, answer },
+            408 | 425 | 429 | 500.. => Error::Trouble { call, status, answer },
+            _ => Error::Refused { call, status, answer },
+        })
+    }
+
+    /// The body, read as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| self.malformed(error))
+    }
+
+    pub(super) fn malformed(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Malformed { call: self.call.clone(), source: source.into() }
+    }
+}
+
+/// The agent's own words on one line, or the usual name of the status where there are none.
+fn words(status: StatusCode, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(WORDS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None if text.is_empty() => status.canonical_reason().unwrap_or("no reason given").to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, body: &str) -> Result<Response, Error> {
+        let stamp = Stamp::from(&HeaderMap::new());
+        let status = StatusCode::from_u16(status).expect("a status");
+        Response { call: "GET /v1/x".into(), status, stamp, body: body.into() }.success()
+    }
+
+    #[test]
+    fn only_what_cannot_succeed_later_is_final() {
+        assert!(answered(200, "").is_ok());
+        for status in [301, 400, 404, 405, 413] {
+            assert!(matches!(answered(status, ""), Err(Error::Refused { .. })), "{status}");
+        }
+        for status in [401, 403] {
+            assert!(matches!(answered(status, ""), Err(Error::Denied { .. })), "{status}");
+        }
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert!(matches!(answered(status, ""), Err(Error::Trouble { .. })), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_error_repeats_the_agents_words_on_one_line_and_not_without_end() {
+        let said = |status, body: &str| answered(status, body).expect_err("an error").to_string();
+        assert_eq!(said(400, "Invalid\n service\r\n"), "GET /v1/x: 400: Invalid service");
+        assert_eq!(said(500, ""), "GET /v1/x: 500: Internal Server Error");
+        assert_eq!(said(500, &"ü".repeat(1000)).matches('ü').count(), WORDS);
+        assert!(
+            said(403, "Permission denied")
+                .ends_with("Permission denied; the ACL token, or what it may do, has to change")
+        );
+    }
+
+    #[test]
+    fn headers_that_are_missing_or_odd_take_nothing_for_granted() {
+        let plain = Stamp::from(&HeaderMap::new());
+        assert_eq!(plain, Stamp { index: None, known_leader: true, last_contact: Duration::ZERO, filtered: false });
+        let mut headers = HeaderMap::new();
+        headers.insert("x-consul-index", "many".parse().expect("a value"));
+        headers.insert("x-consul-knownleader", "false".parse().expect("a value"));
+        headers.insert("x-consul-lastcontact", "1500".parse().expect("a value"));
+        let odd = Stamp::from(&headers);
+        assert_eq!((odd.index, odd.known_leader, odd.last_contact), (None, false, Duration::from_millis(1500)));
+    }
+}

@@ -1,0 +1,105 @@
+//! What reqwest has to know of certificates.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use reqwest::{
+    Certificate, ClientBuilder, Identity, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+
+use super::{Settings, SetupError};
+
+/// Prepares a client for plain HTTP.
+///
+/// Without this it would load the system's authorities, and fail where there are none (in a bare container).
+pub(super) fn none(builder: ClientBuilder) -> ClientBuilder {
+    builder.tls_certs_only([])
+}
+
+/// Prepares a client for HTTPS to `url`, as the settings ask for it; may change the name in `url`.
+pub(super) fn configure(
+    mut builder: ClientBuilder,
+    settings: &Settings,
+    url: &mut Url,
+) -> Result<ClientBuilder, SetupError> {
+    let authorities = authorities(settings)?;
+    if !settings.ssl_verify {
+        builder = none(builder).tls_danger_accept_invalid_certs(true);
+    } else if !authorities.is_empty() {
+        builder = builder.tls_certs_only(authorities);
+    }
+    if let (Some(certificate), Some(key)) = (&settings.client_cert, &settings.client_key) {
+        let mut pem = read("client_cert", certificate)?;
+        pem.push(b'\n');
+        pem.extend(read("client_key", key)?);
+        let identity = Identity::from_pem(&pem).map_err(|error| unusable("client_cert", certificate, error))?;
+        builder = builder.identity(identity);
+    }
+    if let Some(name) = &settings.tls_server_name {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let invalid = |_| SetupError::Invalid { setting: "tls_server_name", problem: format!("{name:?} is no name") };
+        url.set_host(Some(name)).map_err(invalid)?;
+        builder = builder.dns_resolver(Elsewhere { host });
+    }
+    Ok(builder)
+}
+
+/// Finds every name at the address of one host: the URL carries the name that the certificate must have.
+struct Elsewhere {
+    host: String,
+}
+
+impl Resolve for Elsewhere {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let host = self.host.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
+}
+
+fn authorities(settings: &Settings) -> Result<Vec<Certificate>, SetupError> {
+    let mut all = Vec::new();
+    if let Some(file) = &settings.ca_cert {
+        all.extend(certificates("ca_cert", file)?);
+    }
+    if let Some(dir) = &settings.ca_path {
+        for file in files(dir).map_err(|error| unusable("ca_path", dir, error))? {
+            all.extend(certificates("ca_path", &file)?);
+        }
+    }
+    Ok(all)
+}
+
+/// The regular files in `dir`, by name; symbolic links to files count.
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut files: Vec<_> = entries.into_iter().filter(|path| path.is_file()).collect();
+    files.sort();
+    if files.is_empty() { Err(io::Error::other("there are no files in it")) } else { Ok(files) }
+}
+
+fn certificates(setting: &'static str, file: &Path) -> Result<Vec<Certificate>, SetupError> {
+    let found = Certificate::from_pem_bundle(&read(setting, file)?);
+    let found = found.map_err(|error| unusable(setting, file, error))?;
+    if found.is_empty() {
+        return Err(unusable(setting, file, io::Error::other("there is no PEM certificate in it")));
+    }
+    Ok(found)
+}
+
+fn read(setting: &'static str, file: &Path) -> Result<Vec<u8>, SetupError> {
+    fs::read(file).map_err(|error| unusable(setting, file, error))
+}
+
+fn unusable(
+    setting: &'static str,
+    path: &Path,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> SetupError {
+    SetupError::File { setting, path: path.to_owned(), source: source.into() }
+}

@@ -1,0 +1,93 @@
+//! The ACL token, as it is now.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use reqwest::header::HeaderValue;
+
+use super::{Error, Secret, SetupError};
+
+/// Where the token comes from.
+#[derive(Debug)]
+pub(super) enum Token {
+    /// Nobody gave one.
+    Anonymous,
+    /// From a setting: it never changes.
+    Fixed(HeaderValue),
+    /// From a file that may be rewritten at any time. It is read before each call: that costs microseconds, and cannot
+    /// miss a change.
+    File(PathBuf),
+}
+
+impl Token {
+    /// The file goes before the token.
+    pub(super) fn new(token: Option<&Secret>, file: Option<&Path>) -> Result<Self, SetupError> {
+        match (file, token.map(Secret::expose)) {
+            (Some(path), _) => Ok(Self::File(path.to_owned())),
+            (None, None | Some("")) => Ok(Self::Anonymous),
+            (None, Some(text)) => header(text)
+                .map(Self::Fixed)
+                .map_err(|error| SetupError::Invalid { setting: "token", problem: error.to_string() }),
+        }
+    }
+
+    /// The value of the token's header, if there is one.
+    pub(super) fn header(&self) -> Result<Option<HeaderValue>, Error> {
+        match self {
+            Self::Anonymous => Ok(None),
+            Self::Fixed(value) => Ok(Some(value.clone())),
+            Self::File(path) => {
+                let value = fs::read_to_string(path).and_then(|text| header(&text));
+                value.map(Some).map_err(|error| Error::TokenFile { path: path.clone(), source: error.into() })
+            }
+        }
+    }
+}
+
+fn header(token: &str) -> io::Result<HeaderValue> {
+    let token = token.trim();
+    if token.is_empty() {
+        // Half of a rewrite, for instance: going on without a token could show us an empty catalog.
+        return Err(io::Error::other("there is no token in it"));
+    }
+    let value = HeaderValue::from_str(token);
+    let mut value = value.map_err(|_| io::Error::other("a token has no line breaks or control characters"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(token: &Token) -> Option<String> {
+        let value = token.header().expect("a token");
+        value.map(|value| value.to_str().expect("plain text").to_owned())
+    }
+
+    #[test]
+    fn a_fixed_token_is_sent_as_it_is_and_never_printed() {
+        let token = Token::new(Some(&"s3cret".into()), None).expect("a token");
+        assert_eq!(text(&token).as_deref(), Some("s3cret"));
+        assert!(!format!("{token:?}").contains("s3cret"));
+        assert_eq!(text(&Token::new(Some(&"".into()), None).expect("no token")), None);
+        assert!(Token::new(Some(&"a\nb".into()), None).is_err());
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_is_now() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("token");
+        let token = Token::new(Some(&"ignored".into()), Some(&path)).expect("a token");
+        let error = token.header().expect_err("there is no file yet").to_string();
+        assert!(error.starts_with("consul.token_file /"), "{error}");
+        for (written, read) in [("one\n", "one"), ("two\n", "two"), ("  longer  ", "longer")] {
+            fs::write(&path, written).expect("written");
+            assert_eq!(text(&token).as_deref(), Some(read));
+        }
+        fs::write(&path, " \n").expect("written");
+        assert!(token.header().is_err(), "half of a rewrite is not an anonymous token");
+    }
+}

@@ -1,0 +1,175 @@
+//! The few calls to the engine that we need.
+
+use std::time::Duration;
+
+use bollard::{
+    API_DEFAULT_VERSION, Docker,
+    models::{ContainerInspectResponse, ContainerSummary, EventMessage},
+    query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions},
+};
+use futures_util::{Stream, StreamExt};
+use jiff::Timestamp;
+
+use super::settings::{Endpoint, Settings, SettingsError};
+
+/// How long the engine may take to begin its answer, in seconds. The event stream is not cut by it.
+const ANSWER_WITHIN: u64 = 30;
+
+/// How long one inspection may take: an engine can hang on a single container that is in a bad way.
+const INSPECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// The events that can change what we know; everything else (`exec_*` of health checks above all) stays in the engine.
+const ACTIONS: [&str; 10] =
+    ["start", "die", "kill", "pause", "unpause", "rename", "update", "destroy", "connect", "disconnect"];
+
+/// A way to the engine. Nothing is connected before the first call.
+#[derive(Clone, Debug)]
+pub struct Client {
+    settings: Settings,
+    endpoint: Endpoint,
+}
+
+/// What identifies an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// Its own id: survives restarts, differs between engines.
+    pub id: String,
+    /// The name of its host.
+    pub name: String,
+    /// What its clock showed.
+    pub(super) clock: Option<Timestamp>,
+}
+
+/// Why the engine did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection.
+    #[error("cannot connect to Docker at {address}")]
+    Connect {
+        /// Where the engine should be.
+        address: String,
+        /// What went wrong.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// A call failed.
+    #[error("Docker at {address} failed to {action}")]
+    Call {
+        /// Where the engine is.
+        address: String,
+        /// What was asked.
+        action: &'static str,
+        /// What went wrong.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The event stream ended.
+    #[error("Docker at {address} closed its event stream")]
+    Closed {
+        /// Where the engine is.
+        address: String,
+    },
+    /// The answer lacks what no engine leaves out.
+    #[error("Docker at {address} did not tell its id: is that a Docker engine?")]
+    NoId {
+        /// Where the engine is.
+        address: String,
+    },
+}
+
+impl Client {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// A host of an unknown form, or TLS without certificates.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        let endpoint = settings.endpoint()?;
+        Ok(Self { settings, endpoint })
+    }
+
+    /// Where the engine is, for log lines.
+    pub fn address(&self) -> &str {
+        self.settings.address()
+    }
+
+    /// Asks the engine who it is.
+    ///
+    /// # Errors
+    /// The engine cannot be reached, or does not answer as one.
+    pub async fn engine(&self) -> Result<Engine, Error> {
+        self.connect().await?.engine().await
+    }
+
+    /// Connects and settles the API version.
+    pub(super) async fn connect(&self) -> Result<Connection, Error> {
+        let address = self.address().to_owned();
+        let docker = match &self.endpoint {
+            Endpoint::Unix(path) => Docker::connect_with_unix(path, ANSWER_WITHIN, API_DEFAULT_VERSION),
+            Endpoint::Http(url) => Docker::connect_with_http(url, ANSWER_WITHIN, API_DEFAULT_VERSION),
+            Endpoint::Tls { address, certs } => Docker::connect_with_ssl(
+                address,
+                &certs.join("key.pem"),
+                &certs.join("cert.pem"),
+                &certs.join("ca.pem"),
+                ANSWER_WITHIN,
+                API_DEFAULT_VERSION,
+            ),
+        };
+        let negotiated = match docker {
+            Ok(docker) => docker.negotiate_version().await,
+            Err(error) => Err(error),
+        };
+        match negotiated {
+            Ok(docker) => Ok(Connection { address, docker }),
+            Err(source) => Err(Error::Connect { address, source }),
+        }
+    }
+}
+
+/// A connection with a settled API version.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    address: String,
+    docker: Docker,
+}
+
+impl Connection {
+    pub(super) async fn engine(&self) -> Result<Engine, Error> {
+        let info = self.docker.info().await.map_err(self.failed("describe itself"))?;
+        let clock = info.system_time.and_then(|time| time.to_string().parse().ok());
+        let id = info.id.filter(|id| !id.is_empty()).ok_or_else(|| Error::NoId { address: self.address.clone() })?;
+        Ok(Engine { id, name: info.name.unwrap_or_default(), clock })
+    }
+
+    /// All containers whose process runs, in short.
+    pub(super) async fn list(&self) -> Result<Vec<ContainerSummary>, Error> {
+        self.docker.list_containers(None::<ListContainersOptions>).await.map_err(self.failed("list its containers"))
+    }
+
+    /// One container in full; `None` if there is no such container.
+    pub(super) async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Error> {
+        let inspect = self.docker.inspect_container(id, None::<InspectContainerOptions>);
+        let answer = tokio::time::timeout(INSPECT_WITHIN, inspect).await;
+        match answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError)) {
+            Ok(inspect) => Ok(Some(inspect)),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(self.failed("inspect a container")(error)),
+        }
+    }
+
+    /// Events from `since` on, the ones of the past first. The stream ends with an error in any case.
+    pub(super) fn events(&self, since: Timestamp) -> impl Stream<Item = Result<EventMessage, Error>> + use<'_> {
+        let filters = [("type", ["container", "network"].as_slice()), ("event", ACTIONS.as_slice())];
+        let filters = filters.map(|(key, values)| (key, values.to_vec())).into_iter().collect();
+        let since = format!("{}.{:09}", since.as_second(), since.subsec_nanosecond());
+        let options = EventsOptionsBuilder::new().since(&since).filters(&filters).build();
+        let closed = Error::Closed { address: self.address.clone() };
+        let events = self.docker.events(Some(options));
+        events.map(|event| event.map_err(self.failed("send events"))).chain(futures_util::stream::iter([Err(closed)]))
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(bollard::errors::Error) -> Error + use<> {
+        let address = self.address.clone();
+        move |source| Error::Call { address, action, source }
+    }
+}

@@ -1,0 +1,155 @@
+//! One container, reduced to what decides about its services. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+/// What the last look at a container showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// The engine described it.
+    Seen(Arc<Container>),
+    /// It exists, but the engine failed to describe it: nothing may be concluded from that.
+    Unreadable,
+}
+
+/// A container as the engine described it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// The full id.
+    pub id: String,
+    /// The name, without Docker's leading slash.
+    pub name: String,
+    /// The image as it was asked for at creation: a name with tag, a digest, or an id.
+    pub image: String,
+    /// Environment variables, in the order of the engine; those without `=` are left out.
+    pub env: Vec<(String, String)>,
+    /// Labels, those of the image included.
+    pub labels: BTreeMap<String, String>,
+    /// The main process runs (it may be paused).
+    pub running: bool,
+    /// All its processes are frozen.
+    pub paused: bool,
+    /// When the main process was started, as the engine wrote it.
+    pub started_at: String,
+    /// The ports that the image or the command line exposes.
+    pub exposed: BTreeSet<Port>,
+    /// Where each port is published on the host; empty for a port that is not published.
+    pub bindings: BTreeMap<Port, Vec<Binding>>,
+    /// `bridge`, `host`, `none`, `container:ID`, or the name of a network.
+    pub network_mode: String,
+    /// Its addresses, by name of the network.
+    pub networks: BTreeMap<String, NetworkAddress>,
+    /// The signal that `docker stop` sends.
+    pub stop_signal: i32,
+    /// When the engine last sent it its stop signal. No inspection shows that: it comes from an event, and is kept here.
+    pub stop_sent: Option<Timestamp>,
+}
+
+impl Container {
+    /// The first twelve characters of the id, as `docker ps` shows it.
+    pub fn short_id(&self) -> &str {
+        self.id.get(..12).unwrap_or(&self.id)
+    }
+
+    /// How long ago this run of the container was told to stop. A signal that went to an earlier run does not count.
+    pub fn stopping_for(&self, now: Timestamp) -> Option<Duration> {
+        let sent = self.stop_sent?;
+        let started = Timestamp::from_str(&self.started_at).unwrap_or(Timestamp::UNIX_EPOCH);
+        (sent > started).then(|| now.duration_since(sent).try_into().unwrap_or(Duration::ZERO))
+    }
+}
+
+/// A port inside a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port {
+    /// The number inside the container.
+    pub number: u16,
+    /// The transport.
+    pub protocol: Protocol,
+}
+
+/// A transport that Docker can publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// The default.
+    Tcp,
+    /// Datagrams.
+    Udp,
+    /// Rare.
+    Sctp,
+}
+
+impl Protocol {
+    /// As Docker writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|protocol| protocol.as_str() == text).ok_or(())
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.protocol.as_str())
+    }
+}
+
+impl FromStr for Port {
+    type Err = ();
+
+    /// `80/tcp`; a bare `80` is tcp.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        Ok(Self { number: number.parse().map_err(drop)?, protocol: protocol.parse()? })
+    }
+}
+
+/// One place on the host where a port is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Binding {
+    /// The host's address that was bound; unspecified (`0.0.0.0`, `::`) means all of them.
+    pub ip: IpAddr,
+    /// The port on the host.
+    pub port: u16,
+}
+
+/// A container's addresses on one network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkAddress {
+    /// IPv4.
+    pub v4: Option<IpAddr>,
+    /// Global IPv6.
+    pub v6: Option<IpAddr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read_as_docker_writes_them() {
+        assert_eq!("80/tcp".parse(), Ok(Port { number: 80, protocol: Protocol::Tcp }));
+        assert_eq!("53/udp".parse(), Ok(Port { number: 53, protocol: Protocol::Udp }));
+        assert_eq!("9/sctp".parse::<Port>().map(|port| port.to_string()), Ok("9/sctp".into()));
+        assert!("80/quic".parse::<Port>().is_err());
+        assert!("x/tcp".parse::<Port>().is_err());
+    }
+}

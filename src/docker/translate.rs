@@ -1,0 +1,99 @@
+//! From the engine's own description of a container to ours. Pure.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use bollard::models::{ContainerInspectResponse, EndpointSettings, NetworkSettings, PortBinding};
+use jiff::Timestamp;
+
+use super::{Binding, Container, NetworkAddress, Port, signal};
+
+/// Takes over what matters; what the engine left out is empty. `stop_sent` is what only an event can tell.
+pub(super) fn container(id: &str, inspect: ContainerInspectResponse, stop_sent: Option<Timestamp>) -> Container {
+    let state = inspect.state.unwrap_or_default();
+    let config = inspect.config.unwrap_or_default();
+    let network = inspect.network_settings.unwrap_or_default();
+    let restarting = state.restarting.unwrap_or_default();
+    Container {
+        id: inspect.id.unwrap_or_else(|| id.to_owned()),
+        name: inspect.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        image: config.image.unwrap_or_default(),
+        env: config.env.unwrap_or_default().iter().filter_map(|pair| pair.split_once('=')).map(owned).collect(),
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
+        // Between two runs under a restart policy the engine says both.
+        running: state.running.unwrap_or_default() && !restarting,
+        paused: state.paused.unwrap_or_default(),
+        started_at: state.started_at.unwrap_or_default(),
+        exposed: config.exposed_ports.unwrap_or_default().iter().filter_map(|port| port.parse().ok()).collect(),
+        bindings: bindings(&network),
+        network_mode: inspect.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
+        networks: network.networks.unwrap_or_default().iter().map(address).collect(),
+        stop_signal: config.stop_signal.as_deref().and_then(signal::parse).unwrap_or(signal::DEFAULT_STOP_SIGNAL),
+        stop_sent,
+    }
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+fn bindings(network: &NetworkSettings) -> BTreeMap<Port, Vec<Binding>> {
+    let ports = network.ports.iter().flatten();
+    ports.filter_map(|(port, bound)| Some((port.parse().ok()?, sorted(bound.as_deref())))).collect()
+}
+
+fn sorted(bound: Option<&[PortBinding]>) -> Vec<Binding> {
+    let mut bindings: Vec<_> = bound.into_iter().flatten().filter_map(binding).collect();
+    bindings.sort_unstable();
+    bindings.dedup();
+    bindings
+}
+
+fn binding(bound: &PortBinding) -> Option<Binding> {
+    let ip = bound.host_ip.as_deref().filter(|ip| !ip.is_empty()).unwrap_or("0.0.0.0");
+    Some(Binding { ip: ip.parse().ok()?, port: bound.host_port.as_deref()?.parse().ok()? })
+}
+
+fn address((name, endpoint): (&String, &EndpointSettings)) -> (String, NetworkAddress) {
+    let parse = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<IpAddr>().ok());
+    (name.clone(), NetworkAddress { v4: parse(&endpoint.ip_address), v6: parse(&endpoint.global_ipv6_address) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_docker_lists_for_both_families_keeps_both_bindings() {
+        let inspect = serde_json::from_value(json!({
+            "Id": "c0ffee", "Name": "/web",
+            "State": {"Running": true, "StartedAt": "2026-11-20T10:00:00.5Z"},
+            "Config": {"Image": "nginx:1", "Env": ["A=b=c", "BARE"], "ExposedPorts": {"80/tcp": {}, "81/tcp": {}}, "StopSignal": "SIGQUIT"},
+            "HostConfig": {"NetworkMode": "default"},
+            "NetworkSettings": {
+                "Ports": {"80/tcp": [{"HostIp": "::", "HostPort": "32768"}, {"HostIp": "0.0.0.0", "HostPort": "32768"}], "81/tcp": null},
+                "Networks": {"bridge": {"IPAddress": "172.17.0.2", "GlobalIPv6Address": ""}},
+            },
+        }))
+        .expect("the engine's form");
+        let container = container("c0ffee", inspect, None);
+        assert_eq!((container.name.as_str(), container.stop_signal, container.running), ("web", 3, true));
+        assert_eq!(container.env, [("A".to_owned(), "b=c".to_owned())]);
+        let bound: Vec<_> = container.bindings.iter().map(|(port, bound)| (port.number, bound.len())).collect();
+        assert_eq!(bound, [(80, 2), (81, 0)]);
+        assert_eq!(container.networks["bridge"].v4, Some([172, 17, 0, 2].into()));
+        assert_eq!(container.networks["bridge"].v6, None);
+    }
+
+    #[test]
+    fn a_stop_signal_counts_for_the_run_that_got_it() {
+        let inspect = |started: &str| serde_json::from_value(json!({"State": {"StartedAt": started}})).expect("valid");
+        let sent = Some("2026-11-20T10:00:00Z".parse().expect("valid"));
+        let now = "2026-11-20T10:00:05Z".parse().expect("valid");
+        let stopping = |started| container("x", inspect(started), sent).stopping_for(now).map(|time| time.as_secs());
+        assert_eq!(stopping("2026-11-20T09:00:00.1Z"), Some(5));
+        assert_eq!(stopping("2026-11-20T11:30:00+02:00"), Some(5), "an engine may write local time");
+        assert_eq!(stopping("2026-11-20T10:00:01Z"), None);
+    }
+}

@@ -1,0 +1,245 @@
+//! Keeps a store of containers in line with an engine.
+//!
+//! A session listens and lists at the same time. Both only mark containers; one worker looks at what is marked. A session
+//! ends when the stream does, and in any case at the next resync: so a stream that fell silent is just a session like
+//! every other, and there is one path for the start, for a lost event, and for a reconnection.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use backon::{ExponentialBuilder, Retryable};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, EventMessage, EventMessageTypeEnum};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Client, Error, Sight,
+    client::{Connection, Engine},
+    dirty::{Dirty, Mark},
+    queue::Queue,
+    translate,
+};
+use crate::{
+    condition::Condition,
+    reconcile::{self, Cause, Next, Pace, Reconcile},
+    store::Store,
+};
+
+/// How many containers are inspected at the same time.
+const LOOKS: usize = 16;
+
+/// Replay from a little before: the engine keeps its last 256 events, and marking a container twice does no harm.
+const OVERLAP: Duration = Duration::from_secs(1);
+
+/// What an inspection brought; `None` if there is no such container.
+type Look = Result<Option<ContainerInspectResponse>, Error>;
+
+/// Fills `containers` until `stop` is cancelled. Trouble with the engine is waited out; the store keeps the last state.
+pub async fn watch(client: Client, containers: Store<String, Sight>, resync: Duration, stop: CancellationToken) {
+    let condition = Condition::new(format!("Docker at {}", client.address()));
+    let mut sessions = Sessions {
+        client,
+        containers,
+        resync,
+        condition,
+        known: BTreeMap::new(),
+        heard: None,
+        queue: Queue::default(),
+    };
+    let never = tokio::sync::watch::Sender::new(0);
+    tokio::select! {
+        () = reconcile::run(&mut sessions, never.subscribe(), Pace::every(Duration::ZERO), stop.clone()) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// What outlives a session.
+struct Sessions {
+    client: Client,
+    containers: Store<String, Sight>,
+    resync: Duration,
+    condition: Condition,
+    /// How the list described each container when it was last looked at.
+    known: BTreeMap<String, ContainerSummary>,
+    /// The time of the last event.
+    heard: Option<Timestamp>,
+    /// Containers that were marked, and not yet looked at.
+    queue: Queue,
+}
+
+impl Reconcile for Sessions {
+    async fn pass(&mut self, _: Cause) -> Next {
+        match self.session().await {
+            Ok(()) => Next::Idle,
+            Err(error) => {
+                self.condition.trouble(&error);
+                Next::Retry
+            }
+        }
+    }
+}
+
+impl Sessions {
+    /// Runs until the next resync is due.
+    async fn session(&mut self) -> Result<(), Error> {
+        let docker = self.client.connect().await?;
+        let since = match self.heard {
+            Some(heard) => heard,
+            None => begin(docker.engine().await?),
+        };
+        self.queue.cut();
+        let dirty = Dirty::default();
+        let heard = Mutex::new(since);
+        let end = tokio::time::sleep(self.resync);
+        let ended = tokio::select! {
+            error = listen(&docker, since, &dirty, &heard) => Err(error),
+            error = self.look_after(&docker, &dirty) => Err(error),
+            () = end => Ok(()),
+        };
+        self.heard = Some(*heard.lock().unwrap_or_else(PoisonError::into_inner));
+        self.queue.add(dirty.drain());
+        ended
+    }
+
+    /// Lists once, then looks at what is marked.
+    async fn look_after(&mut self, docker: &Connection, dirty: &Dirty) -> Error {
+        let listing = docker.list();
+        tokio::pin!(listing);
+        let mut listed = false;
+        let mut owing = BTreeSet::new();
+        let mut looks = FuturesUnordered::new();
+        loop {
+            while looks.len() < LOOKS
+                && let Some(id) = self.queue.start()
+            {
+                looks.push(look(docker, id));
+            }
+            tokio::select! {
+                list = &mut listing, if !listed => match list {
+                    Ok(list) => {
+                        listed = true;
+                        owing = self.changed(list);
+                        self.queue.add(owing.iter().map(|id| (id.clone(), Mark::default())).collect());
+                        self.condition.well();
+                    }
+                    Err(error) => return error,
+                },
+                marks = dirty.take() => self.queue.add(marks),
+                Some((id, sight)) = looks.next() => {
+                    owing.remove(&id);
+                    let mark = self.queue.finish(&id);
+                    self.settle(id, &mark, sight);
+                }
+            }
+            if listed && owing.is_empty() {
+                self.containers.complete();
+            }
+        }
+    }
+
+    /// The containers that the list shows other than before, and those that it no longer shows.
+    fn changed(&mut self, list: Vec<ContainerSummary>) -> BTreeSet<String> {
+        let list = list.into_iter().filter_map(|summary| Some((summary.id.clone()?, steady(summary))));
+        let mut before = std::mem::replace(&mut self.known, list.collect());
+        let seen = self.containers.snapshot().entries;
+        let mut changed: BTreeSet<String> = seen.keys().filter(|id| !self.known.contains_key(*id)).cloned().collect();
+        let differs = self.known.iter().filter(|(id, now)| before.remove(*id).as_ref() != Some(now));
+        changed.extend(differs.map(|(id, _)| id.clone()));
+        changed
+    }
+
+    /// Takes a look's result into the store.
+    fn settle(
+        &mut self,
+        id: String,
+        mark: &Mark,
+        sight: Result<Option<bollard::models::ContainerInspectResponse>, Error>,
+    ) {
+        let before = self.containers.snapshot().entries.get(&id).cloned();
+        match sight {
+            Ok(None) => {
+                self.known.remove(&id);
+                self.containers.remove(&id);
+            }
+            Ok(Some(inspect)) => {
+                let stop_sent = match &before {
+                    Some(Sight::Seen(container)) => container.stop_sent,
+                    _ => None,
+                };
+                let mut container = translate::container(&id, inspect, stop_sent);
+                if let Some(sent) = mark.signals.get(&container.stop_signal) {
+                    container.stop_sent = Some(*sent);
+                }
+                if container.running {
+                    self.containers.put(id, Sight::Seen(Arc::new(container)));
+                } else {
+                    self.containers.remove(&id);
+                }
+            }
+            Err(error) => {
+                // The next list looks at it again, whatever it shows.
+                self.known.remove(&id);
+                tracing::warn!(container = %id, "{}", crate::condition::chain(&error));
+                if before.is_none() {
+                    self.containers.put(id, Sight::Unreadable);
+                }
+            }
+        }
+    }
+}
+
+/// From when on the first session wants events: the engine's clock counts, not ours.
+fn begin(engine: Engine) -> Timestamp {
+    let now = engine.clock.unwrap_or_else(Timestamp::now);
+    now.checked_sub(OVERLAP).unwrap_or(now)
+}
+
+/// A summary without what changes while nothing happens (`Up 5 minutes`).
+fn steady(summary: ContainerSummary) -> ContainerSummary {
+    ContainerSummary { status: None, size_rw: None, size_root_fs: None, ..summary }
+}
+
+/// Inspects one container, stubbornly: an engine under load fails now and then.
+async fn look(docker: &Connection, id: String) -> (String, Look) {
+    let delays = ExponentialBuilder::new().with_min_delay(Duration::from_millis(50)).with_max_times(4).with_jitter();
+    let sight = (|| docker.inspect(&id)).retry(delays).await;
+    (id, sight)
+}
+
+/// Marks what events tell of; ends with the stream.
+async fn listen(docker: &Connection, since: Timestamp, dirty: &Dirty, heard: &Mutex<Timestamp>) -> Error {
+    let mut events = std::pin::pin!(docker.events(since));
+    loop {
+        match events.next().await {
+            Some(Ok(event)) => {
+                let at = event.time_nano.and_then(|nanos| Timestamp::from_nanosecond(nanos.into()).ok());
+                let at = at.unwrap_or_else(Timestamp::now);
+                *heard.lock().unwrap_or_else(PoisonError::into_inner) = at;
+                if let Some((id, signal)) = subject(event) {
+                    dirty.mark(id, signal.map(|signal| (signal, at)));
+                }
+            }
+            Some(Err(error)) => return error,
+            None => unreachable!("the stream ends with an error"),
+        }
+    }
+}
+
+/// Which container an event is about, and the signal if it is a `kill`.
+fn subject(event: EventMessage) -> Option<(String, Option<i32>)> {
+    let actor = event.actor?;
+    let mut attributes = actor.attributes.unwrap_or_default();
+    match event.typ? {
+        EventMessageTypeEnum::NETWORK => Some((attributes.remove("container")?, None)),
+        EventMessageTypeEnum::CONTAINER => {
+            let killed = event.action.as_deref() == Some("kill");
+            let signal = attributes.get("signal").filter(|_| killed).and_then(|signal| super::signal::parse(signal));
+            Some((actor.id?, signal))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,45 @@
+//! A container to vary in unit tests.
+
+use std::collections::BTreeMap;
+
+use crate::docker::{Binding, Container};
+
+/// A running container on the default network that exposes nothing.
+pub(crate) fn container(name: &str) -> Container {
+    Container {
+        id: format!("{name:0>64}"),
+        name: name.into(),
+        image: "nginx".into(),
+        env: Vec::new(),
+        labels: BTreeMap::new(),
+        running: true,
+        paused: false,
+        started_at: "2026-11-20T10:00:00Z".into(),
+        exposed: [].into(),
+        bindings: BTreeMap::new(),
+        network_mode: "default".into(),
+        networks: BTreeMap::new(),
+        stop_signal: 15,
+        stop_sent: None,
+    }
+}
+
+impl Container {
+    /// Publishes a port: `80/tcp` at `0.0.0.0:8000`; an empty place only exposes it.
+    pub(crate) fn publish(mut self, port: &str, places: &[&str]) -> Self {
+        let port = port.parse().expect("a port");
+        let binding = |place: &&str| {
+            let place: std::net::SocketAddr = place.parse().expect("ip:port");
+            Binding { ip: place.ip(), port: place.port() }
+        };
+        self.exposed.insert(port);
+        self.bindings.insert(port, places.iter().map(binding).collect());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+}

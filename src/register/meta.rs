@@ -1,0 +1,94 @@
+//! Metadata that travels with a service, within what Consul accepts. Pure.
+
+use std::collections::BTreeMap;
+
+use super::metadata::PortMetadata;
+use crate::registry::META_PREFIX;
+
+/// Keys that configure the registration itself.
+const OWN: [&str; 5] = ["address", "advertise_port", "id", "name", "tags"];
+
+/// Consul's limits (agent/structs: `metaKeyFormat`, `metaMaxKeyPairs`, `metaKeyMaxLength`, `metaValueMaxLength`).
+const KEY_LENGTH: usize = 128;
+const VALUE_LENGTH: usize = 512;
+const PAIRS: usize = 64;
+/// Of which ours.
+const OWN_PAIRS: usize = 4;
+/// Keys that Consul keeps for itself.
+const RESERVED: &str = "consul-";
+
+/// Everything that is left of a port's metadata. What Consul would refuse is made safe or dropped, with a note each: one
+/// odd label must not cost the whole service.
+pub(super) fn meta(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> BTreeMap<String, String> {
+    let mut meta = BTreeMap::new();
+    for (key, setting) in metadata.iter().filter(|(key, _)| !OWN.contains(key) && !key.starts_with("check_")) {
+        let safe = safe_key(key);
+        let reason = if safe.len() > KEY_LENGTH {
+            format!("its key is longer than {KEY_LENGTH} characters")
+        } else if setting.value.len() > VALUE_LENGTH {
+            format!("its value is longer than {VALUE_LENGTH} bytes")
+        } else if safe.starts_with(RESERVED) || safe.starts_with(META_PREFIX) {
+            "its key belongs to Consul or to us".to_owned()
+        } else if meta.len() == PAIRS - OWN_PAIRS {
+            format!("there are more than {} already", PAIRS - OWN_PAIRS)
+        } else {
+            meta.insert(safe, setting.value.to_owned());
+            continue;
+        };
+        notes.push(format!("{} is left out of Meta: {reason}", setting.spelled));
+    }
+    meta
+}
+
+/// Letters, digits, `_` and `-` stay; everything else becomes `_`.
+fn safe_key(key: &str) -> String {
+    let safe = |char: char| if char.is_ascii_alphanumeric() || "_-".contains(char) { char } else { '_' };
+    key.chars().map(safe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::register::{fixture::container, metadata::Metadata};
+
+    fn made(pairs: &[(&str, &str)]) -> (BTreeMap<String, String>, Vec<String>) {
+        let container = pairs.iter().fold(container("web"), |container, (name, value)| container.env(name, value));
+        let mut notes = Vec::new();
+        let metadata = Metadata::read(&container);
+        (meta(&metadata.for_port("80/tcp".parse().expect("a port")), &mut notes), notes)
+    }
+
+    #[test]
+    fn what_is_left_travels() {
+        let (meta, notes) = made(&[
+            ("SERVICE_NAME", "x"),
+            ("SERVICE_REGION", "us2"),
+            ("SERVICE_CHECK_HTTP", "/"),
+            ("SERVICE_IGNORE", ""),
+            ("SERVICE_my.key", "v"),
+        ]);
+        let pairs: Vec<_> = meta.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(pairs, ["ignore=", "my_key=v", "region=us2"]);
+        assert_eq!(notes, [""; 0]);
+    }
+
+    #[test]
+    fn what_consul_refuses_is_left_out_with_a_note() {
+        let long = "v".repeat(513);
+        let (meta, notes) = made(&[
+            ("SERVICE_LONG", &long),
+            ("SERVICE_consul-x", "1"),
+            ("SERVICE_portreeve-engine", "forged"),
+            ("SERVICE_OK", "1"),
+        ]);
+        assert_eq!(meta.keys().collect::<Vec<_>>(), ["ok"]);
+        assert_eq!(notes.len(), 3);
+        assert!(
+            notes.iter().any(|note| note == "SERVICE_LONG is left out of Meta: its value is longer than 512 bytes")
+        );
+        let many: Vec<_> = (0..70).map(|n| format!("SERVICE_K{n}")).collect();
+        let many: Vec<_> = many.iter().map(|name| (name.as_str(), "v")).collect();
+        let (meta, notes) = made(&many);
+        assert_eq!((meta.len(), notes.len()), (60, 10));
+    }
+}

@@ -1,0 +1,214 @@
+//! What a container says about its services: `SERVICE_*` variables and labels, `portreeve.*` labels. Pure.
+//!
+//! `SERVICE_A_B` and `portreeve.a.b` are the same key `a_b`. In front of the key may stand what it is limited to: a port
+//! (`SERVICE_80_NAME`), a port and a protocol (`SERVICE_53_UDP_NAME`), a range of ports (`SERVICE_10000-20000_IGNORE`).
+//! The rules of precedence are registrator's, as measured on the real program (metadata per port beats global metadata
+//! whatever its source; a label beats a variable), with one more source on top.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use crate::docker::{Container, Port, Protocol};
+
+/// Everything a container says, in ascending order of precedence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    said: Vec<Said>,
+}
+
+/// One variable or label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    scope: Scope,
+    source: Source,
+    order: usize,
+    key: String,
+    value: String,
+    spelled: String,
+}
+
+/// What a key is limited to, the least specific first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    Global,
+    Range(u16, u16),
+    Port(u16),
+    PortAndProtocol(Port),
+}
+
+/// Where a key was found, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The environment of the container.
+    Variable,
+    /// A label in registrator's style.
+    ServiceLabel,
+    /// A label in Docker's own style.
+    PortreeveLabel,
+}
+
+/// What holds for one port of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortMetadata<'a> {
+    settings: BTreeMap<&'a str, Setting<'a>>,
+}
+
+/// The value that won, and where it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting<'a> {
+    /// As it was written.
+    pub value: &'a str,
+    /// Whether the key was limited to this port.
+    pub for_port: bool,
+    /// The name of the variable or label.
+    pub spelled: &'a str,
+    /// The kind of place where it stood.
+    pub source: Source,
+}
+
+impl Metadata {
+    /// Reads a container's variables and labels.
+    pub fn read(container: &Container) -> Self {
+        let variables = container.env.iter().map(|(name, value)| (name, value, false));
+        let labels = container.labels.iter().map(|(name, value)| (name, value, true));
+        let pairs = variables.chain(labels).enumerate();
+        let said = pairs.filter_map(|(order, (name, value, label))| Said::read(order, name, value, label));
+        let mut said: Vec<_> = said.collect();
+        said.sort_unstable();
+        Self { said }
+    }
+
+    /// What holds for one port. An empty value that is limited to ports says nothing.
+    pub fn for_port(&self, port: Port) -> PortMetadata<'_> {
+        let mut settings = BTreeMap::new();
+        for said in self.said.iter().filter(|said| said.scope.holds_for(port)) {
+            let for_port = said.scope != Scope::Global;
+            if !(for_port && said.value.is_empty()) {
+                let setting = Setting { value: &said.value, for_port, spelled: &said.spelled, source: said.source };
+                settings.insert(said.key.as_str(), setting);
+            }
+        }
+        PortMetadata { settings }
+    }
+}
+
+impl<'a> PortMetadata<'a> {
+    /// The setting of a key, unless it is empty.
+    pub fn get(&self, key: &str) -> Option<Setting<'a>> {
+        self.settings.get(key).copied().filter(|setting| !setting.value.is_empty())
+    }
+
+    /// The value of a key, unless it is empty.
+    pub fn value(&self, key: &str) -> Option<&'a str> {
+        self.get(key).map(|setting| setting.value)
+    }
+
+    /// Whether a switch is on: any value but `false`, `0` and `no`.
+    pub fn is_on(&self, key: &str) -> bool {
+        self.value(key).is_some_and(|value| !["false", "0", "no"].contains(&value.to_ascii_lowercase().as_str()))
+    }
+
+    /// All keys with their values, the empty ones too, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Setting<'a>)> {
+        self.settings.iter().map(|(key, setting)| (*key, *setting))
+    }
+}
+
+impl Said {
+    fn read(order: usize, name: &str, value: &str, label: bool) -> Option<Self> {
+        let (source, text) = match (name.strip_prefix("SERVICE_"), name.strip_prefix("portreeve.")) {
+            (Some(text), _) if label => (Source::ServiceLabel, text.to_lowercase()),
+            (Some(text), _) => (Source::Variable, text.to_lowercase()),
+            (_, Some(text)) if label => (Source::PortreeveLabel, text.replace('.', "_").to_lowercase()),
+            _ => return None,
+        };
+        let (scope, key) = limited(&text)?;
+        let (value, spelled) = (value.to_owned(), name.to_owned());
+        (!key.is_empty()).then(|| Self { scope, source, order, key: key.to_owned(), value, spelled })
+    }
+}
+
+impl Scope {
+    fn holds_for(self, port: Port) -> bool {
+        match self {
+            Self::Global => true,
+            Self::Range(first, last) => (first..=last).contains(&port.number),
+            Self::Port(number) => number == port.number,
+            Self::PortAndProtocol(only) => only == port,
+        }
+    }
+}
+
+/// Splits `80_tcp_name` into what it is limited to and the key; `None` if no port can ever match.
+fn limited(text: &str) -> Option<(Scope, &str)> {
+    let Some((head, key)) = text.split_once('_') else { return Some((Scope::Global, text)) };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((first, last)) = head.split_once('-')
+        && digits(first)
+        && digits(last)
+    {
+        return Some((Scope::Range(number(first)?, number(last)?), key));
+    }
+    if !digits(head) {
+        return Some((Scope::Global, text));
+    }
+    let number = number(head)?;
+    if let Some((protocol, key)) = key.split_once('_')
+        && let Ok(protocol) = Protocol::from_str(protocol)
+    {
+        return Some((Scope::PortAndProtocol(Port { number, protocol }), key));
+    }
+    Some((Scope::Port(number), key))
+}
+
+/// A port as Docker writes it: `080` is none, as in registrator.
+fn number(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|number: &u16| number.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::register::fixture::container;
+
+    fn won<'a>(pairs: &'a [(&'a str, &'a str)], port: &str, key: &str) -> Option<String> {
+        let is_label = |name: &&(&str, &str)| name.0.starts_with("label ") || name.0.starts_with("portreeve.");
+        let owned = |(name, value): &(&str, &str)| (name.trim_start_matches("label ").to_owned(), (*value).to_owned());
+        let mut container = container("web");
+        container.env = pairs.iter().filter(|pair| !is_label(pair)).map(owned).collect();
+        container.labels = pairs.iter().filter(is_label).map(owned).collect();
+        let metadata = Metadata::read(&container);
+        metadata.for_port(port.parse().expect("a port")).value(key).map(str::to_owned)
+    }
+
+    #[test]
+    fn precedence() {
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Pairs<'_>, Option<&str>); 14] = [
+            (&[("SERVICE_NAME", "one"), ("SERVICE_NAME", "two")], Some("two")),
+            (&[("SERVICE_80_NAME", "port"), ("label SERVICE_NAME", "global")], Some("port")),
+            (&[("SERVICE_NAME", "variable"), ("label SERVICE_NAME", "label")], Some("label")),
+            (&[("label SERVICE_NAME", "old"), ("portreeve.name", "new")], Some("new")),
+            (&[("label SERVICE_80_NAME", "old"), ("portreeve.name", "new")], Some("old")),
+            (&[("portreeve.80.name", "new"), ("SERVICE_80_TCP_NAME", "protocol")], Some("protocol")),
+            (&[("SERVICE_80_UDP_NAME", "udp"), ("SERVICE_NAME", "global")], Some("global")),
+            (&[("SERVICE_1-100_NAME", "range"), ("SERVICE_NAME", "global")], Some("range")),
+            (&[("SERVICE_1-100_NAME", "range"), ("SERVICE_80_NAME", "port")], Some("port")),
+            (&[("SERVICE_81-100_NAME", "range")], None),
+            (&[("SERVICE_80_NAME", ""), ("SERVICE_NAME", "global")], Some("global")),
+            (&[("label SERVICE_NAME", ""), ("SERVICE_NAME", "variable")], None),
+            (&[("SERVICE_080_NAME", "octal"), ("SERVICE_9_NAME", "other")], None),
+            (&[("service_NAME", "case"), ("SERVICE_name", "folded")], Some("folded")),
+        ];
+        for (pairs, expected) in cases {
+            assert_eq!(won(pairs, "80/tcp", "name").as_deref(), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn keys() {
+        assert_eq!(won(&[("SERVICE_80", "eighty")], "80/tcp", "80").as_deref(), Some("eighty"));
+        assert_eq!(won(&[("SERVICE_80_TCP", "t")], "80/tcp", "tcp").as_deref(), Some("t"));
+        assert_eq!(won(&[("portreeve.80.check.http", "/h")], "80/tcp", "check_http").as_deref(), Some("/h"));
+        assert_eq!(won(&[("SERVICE_ARGS", "a=b=c")], "80/tcp", "args").as_deref(), Some("a=b=c"));
+    }
+}

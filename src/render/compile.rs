@@ -1,0 +1,169 @@
+//! From a template's text to what is rendered: parse, check what can be checked, and lead every output through the one
+//! way out.
+
+use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Subexpression, Template, TemplateElement};
+
+use super::{
+    TemplateError,
+    helpers::{self, Definition, Form, PRINT, PRINT_RAW},
+    partials,
+};
+
+/// Line and column, counting from 1.
+pub(super) type Position = (usize, usize);
+
+/// What is wrong, and where.
+pub(super) type Fault = (Position, String);
+
+pub(super) fn compile(name: &str, source: &str) -> Result<Template, TemplateError> {
+    let mut template = Template::compile(source).map_err(|error| TemplateError::syntax(name, source, &error))?;
+    let checked = check(&template, (1, 1)).and_then(|()| partials::check(&template));
+    checked.map_err(|(position, reason)| TemplateError::at(name, source, position, reason))?;
+    route_output(&mut template);
+    Ok(template)
+}
+
+/// Each element with its position; the engine has none for the branches of an `else if`, which take their block's.
+pub(super) fn elements(template: &Template, at: Position) -> impl Iterator<Item = (&TemplateElement, Position)> {
+    let positions = template.mapping.iter().map(|mapping| (mapping.0, mapping.1));
+    template.elements.iter().zip(positions.chain(std::iter::repeat(at)))
+}
+
+/// Refuses calls that could never succeed: found here, they stop the start and not the first render that gets there.
+fn check(template: &Template, at: Position) -> Result<(), Fault> {
+    for (element, at) in elements(template, at) {
+        match element {
+            TemplateElement::Expression(call) | TemplateElement::HtmlExpression(call) => {
+                if is_call(call) {
+                    check_call(call, Form::Value, at)?;
+                } else {
+                    check_parameters([&call.name].into_iter(), at)?;
+                }
+            }
+            TemplateElement::HelperBlock(call) => {
+                check_call(call, Form::Block, at)?;
+                for branch in [&call.template, &call.inverse].into_iter().flatten() {
+                    check(branch, at)?;
+                }
+            }
+            TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
+                check_decorator(decorator, at)?;
+            }
+            TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
+                check_parameters(partial.params.iter().chain(partial.hash.values()), at)?;
+                partial.template.iter().try_for_each(|body| check(body, at))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_decorator(decorator: &DecoratorTemplate, at: Position) -> Result<(), Fault> {
+    match decorator.name.as_name() {
+        Some("inline") => decorator.template.iter().try_for_each(|body| check(body, at)),
+        name => Err((at, format!("there is no decorator `{}`, only `inline`", name.unwrap_or("( )")))),
+    }
+}
+
+fn check_call(call: &HelperTemplate, form: Form, at: Position) -> Result<(), Fault> {
+    let fault = |reason| Err((at, reason));
+    let Some(name) = call.name.as_name() else {
+        return fault("a helper's name cannot be computed".to_owned());
+    };
+    let Some(helper) = helpers::find(name) else { return fault(unknown(name, call)) };
+    match (helper.form, form) {
+        (Form::Block, Form::Value) => {
+            return fault(format!("`{name}` is a block: {{{{#{name} …}}}} … {{{{/{name}}}}}"));
+        }
+        (Form::Value, Form::Block) => {
+            return fault(format!("`{name}` is no block: {{{{#each ({name} …)}}}} or {{{{{name} …}}}}"));
+        }
+        _ => {}
+    }
+    if !helper.arguments.contains(&call.params.len()) {
+        return fault(format!("`{name}` takes {}, not {}", count(helper), call.params.len()));
+    }
+    let mut options: Vec<_> = call.hash.keys().collect();
+    options.sort();
+    if let Some(option) = options.into_iter().find(|option| !helper.options.contains(&option.as_str())) {
+        let known = if helper.options.is_empty() { "none".to_owned() } else { helper.options.join(", ") };
+        return fault(format!("`{name}` has no option `{option}` (it has: {known})"));
+    }
+    check_parameters(call.params.iter().chain(call.hash.values()), at)
+}
+
+fn check_parameters<'a>(parameters: impl Iterator<Item = &'a Parameter>, at: Position) -> Result<(), Fault> {
+    for parameter in parameters {
+        if let Parameter::Subexpression(inner) = parameter
+            && let TemplateElement::Expression(call) = inner.as_element()
+        {
+            if call.name.as_name() == Some("raw") {
+                return Err((at, "`raw` prints: it cannot stand in parentheses".to_owned()));
+            }
+            check_call(call, Form::Value, at)?;
+        }
+    }
+    Ok(())
+}
+
+fn unknown(name: &str, call: &HelperTemplate) -> String {
+    let names: Vec<_> = helpers::ALL.iter().map(|helper| helper.name).collect();
+    if call.params.is_empty() && call.hash.is_empty() && !call.block {
+        format!("there is no helper `{name}`; a value stands without parentheses")
+    } else {
+        format!("there is no helper `{name}` (there are: {})", names.join(", "))
+    }
+}
+
+fn count(helper: &Definition) -> String {
+    match (*helper.arguments.start(), *helper.arguments.end()) {
+        (from, to) if from == to => format!("{from} argument{}", if from == 1 { "" } else { "s" }),
+        (from, usize::MAX) => format!("at least {from} arguments"),
+        (from, to) => format!("{from} to {to} arguments"),
+    }
+}
+
+/// A name alone is a value, unless it is a helper's.
+fn is_call(call: &HelperTemplate) -> bool {
+    !call.params.is_empty()
+        || !call.hash.is_empty()
+        || call.name.as_name().is_some_and(|name| helpers::find(name).is_some())
+}
+
+/// Makes `{{x}}` a call of the printing helper with `x`, and so on in all that is nested.
+fn route_output(template: &mut Template) {
+    for element in &mut template.elements {
+        match element {
+            TemplateElement::Expression(call) => lead(call, PRINT),
+            TemplateElement::HtmlExpression(call) => lead(call, PRINT_RAW),
+            TemplateElement::HelperBlock(call) => {
+                [&mut call.template, &mut call.inverse].into_iter().flatten().for_each(route_output);
+            }
+            TemplateElement::DecoratorExpression(decorator)
+            | TemplateElement::DecoratorBlock(decorator)
+            | TemplateElement::PartialExpression(decorator)
+            | TemplateElement::PartialBlock(decorator) => {
+                decorator.template.iter_mut().for_each(route_output);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn lead(call: &mut HelperTemplate, printer: &str) {
+    let is_call = is_call(call);
+    let name = std::mem::replace(&mut call.name, Parameter::Name(printer.to_owned()));
+    let mut params = std::mem::take(&mut call.params);
+    let hash = std::mem::take(&mut call.hash);
+    let called = if is_call { name.as_name() } else { None };
+    if matches!(called, Some("raw" | "quote")) {
+        call.name = Parameter::Name(PRINT_RAW.to_owned());
+    }
+    let value = match called {
+        Some("raw") if params.len() == 1 => params.remove(0),
+        Some(called) => Parameter::Subexpression(Subexpression::new(Parameter::Name(called.to_owned()), params, hash)),
+        None => name,
+    };
+    call.params.push(value);
+}

@@ -1,0 +1,84 @@
+//! `--dry-run`: what would change, and what the check says about it. Nothing is touched.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Setup, once::Reasons, start};
+use crate::{
+    condition::chain,
+    registry::Source,
+    supervise::{Panicked, Tasks},
+    target::{Diff, Opinion},
+};
+
+/// Why not all that would change can be shown, or would be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum DryRunError {
+    /// Something is not rendered, cannot be checked, or would be refused.
+    #[error("this would not come into effect:{0}")]
+    Trouble(Reasons),
+    /// Nobody reads what is printed.
+    #[error("cannot print")]
+    Print(#[from] io::Error),
+    /// A task panicked.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+}
+
+/// Prints a unified diff for each file that would change. Lines that begin with `#` are ours, and nothing to `patch`.
+///
+/// # Errors
+/// What could not be rendered before the deadline, cannot be checked, or would be refused.
+pub async fn dry_run<S: Source>(
+    mut setup: Setup,
+    source: Arc<S>,
+    deadline: Duration,
+    out: &mut (dyn Write + Send),
+) -> Result<(), DryRunError> {
+    let stop = CancellationToken::new();
+    let mut tasks = Tasks::new(stop.clone());
+    let mut sets: Vec<_> = setup.sets.iter().map(|set| (set.desired.clone(), set.desired.bell())).collect();
+    let open = start(&mut tasks, setup.sets, source, &stop);
+    let rendered = async {
+        for (desired, bell) in &mut sets {
+            while !desired.snapshot().complete && bell.changed().await.is_ok() {}
+        }
+    };
+    tokio::select! {
+        () = rendered => {}
+        ended = tasks.join() => ended?,
+        () = tokio::time::sleep(deadline) => {}
+    }
+    let mut trouble: Vec<_> = open.borrow().iter().map(ToString::to_string).collect();
+    for target in &mut setup.targets {
+        match target.diff().await {
+            Ok(diff) => {
+                print(target.name(), &diff, out)?;
+                if matches!(diff.opinion, Some(Opinion::Refused { .. })) {
+                    trouble.push(format!("target {}: the check refuses it", target.name()));
+                }
+            }
+            Err(error) => trouble.push(format!("target {}: {}", target.name(), chain(&error))),
+        }
+    }
+    if trouble.is_empty() { Ok(()) } else { Err(DryRunError::Trouble(Reasons(trouble))) }
+}
+
+fn print(target: &str, diff: &Diff, out: &mut (dyn Write + Send)) -> io::Result<()> {
+    diff.files.iter().try_for_each(|file| out.write_all(file.unified.as_bytes()))?;
+    let mut comment = |text: &str| text.lines().try_for_each(|line| writeln!(out, "# {line}"));
+    match &diff.opinion {
+        None if diff.complete => comment(&format!("target {target}: nothing would change")),
+        None => comment(&format!("target {target}: not rendered")),
+        Some(Opinion::Good { warnings }) => {
+            comment(&format!("target {target}: this would be taken"))?;
+            warnings.iter().try_for_each(|warning| comment(warning))
+        }
+        Some(Opinion::Refused { output }) => comment(&format!("target {target}: the check refuses this:\n{output}")),
+    }
+}

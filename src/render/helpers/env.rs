@@ -1,0 +1,17 @@
+//! `env` and `envOr`: our own environment.
+
+use serde_json::Value;
+
+use super::Call;
+use crate::render::recorder::Recorder;
+
+/// A variable that is not set gives an empty text.
+pub(super) fn env(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+    Ok(Value::String(pass.variable(&call.text(0)?).unwrap_or_default().to_owned()))
+}
+
+/// A variable that is not set gives the second argument; one that is set to nothing gives an empty text.
+pub(super) fn env_or(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+    let default = call.text(1)?;
+    Ok(Value::String(pass.variable(&call.text(0)?).map_or(default, str::to_owned)))
+}

@@ -1,0 +1,89 @@
+//! `portreeve render`: keeps files, and who reads them, in line with what a registry knows.
+//!
+//! ```text
+//!   wanted queries  <----------------------+
+//!        |                                 |
+//!    watches --> Store<Query, Answer> --bell--> pass --> Store<destination, text> --bell--> target, applies by
+//!        |                                          templates    one for each target                itself, at its pace
+//!     Source
+//! ```
+//!
+//! All but the tasks is pure: a render is a function of a template and answers.
+
+mod compile;
+mod dry_run;
+mod engine;
+mod error;
+mod escape;
+mod helpers;
+mod once;
+mod partials;
+mod pass;
+mod recorder;
+mod setup;
+mod sheet;
+mod syntax;
+pub mod template_argument;
+#[cfg(test)]
+mod tests;
+mod watches;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::pass::{Renderer, Set};
+pub use self::{
+    dry_run::{DryRunError, dry_run},
+    engine::{Outcome, Pass, Template},
+    error::{Place, TemplateError},
+    once::{OnceError, Reasons, once},
+    pass::{Open, Why},
+    recorder::{Answers, Inputs, Missing},
+    setup::{Section, Settings, Setup, SetupError},
+};
+pub use crate::target::Escape;
+use crate::{
+    reconcile::{self, Pace},
+    registry::Source,
+    store::Store,
+    supervise::{Panicked, Tasks},
+};
+
+/// Time between two looks at a target that nobody rang for: files may have been changed by another hand.
+const RESYNC: Duration = Duration::from_secs(30);
+
+/// Runs until `stop` is cancelled. Trouble is waited out: with the registry, with a template's data, with a target.
+///
+/// # Errors
+/// A task panicked.
+pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToken) -> Result<(), Panicked> {
+    let mut tasks = Tasks::new(stop.clone());
+    for (set, mut target) in setup.sets.iter().zip(setup.targets) {
+        let (bell, stop) = (set.desired.bell(), stop.clone());
+        tasks.spawn(async move { reconcile::run(&mut target, bell, Pace::every(RESYNC), stop).await });
+    }
+    start(&mut tasks, setup.sets, source, &stop);
+    tasks.join().await
+}
+
+/// Starts what fills the desired files, and tells what is not rendered yet.
+fn start<S: Source>(
+    tasks: &mut Tasks,
+    sets: Vec<Set>,
+    source: Arc<S>,
+    stop: &CancellationToken,
+) -> watch::Receiver<Vec<Open>> {
+    let answers = Store::default();
+    let (wanted, queries) = watch::channel(BTreeSet::new());
+    let (open, unrendered) = watch::channel(Vec::new());
+    tasks.spawn(watches::run(source, answers.clone(), queries, stop.clone()));
+    let (bell, stop) = (answers.bell(), stop.clone());
+    // A variable that is no text could not be printed anyway.
+    let env =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut renderer = Renderer { answers, env: env.collect(), sets, wanted, open };
+    tasks.spawn(async move { reconcile::run(&mut renderer, bell, Pace::every(RESYNC), stop).await });
+    unrendered
+}

@@ -1,0 +1,110 @@
+//! `--once`: until every target is in line, or the deadline.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Setup, start};
+use crate::{
+    condition::chain,
+    registry::Source,
+    store::Store,
+    supervise::{Panicked, Tasks},
+    target::{Applied, Effect, Rendered, Target},
+};
+
+/// How soon to try a target again whose trouble may pass by itself.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Why not everything is as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// The deadline came first.
+    #[error("not in line within {within:?}:{reasons}")]
+    Late {
+        /// The deadline.
+        within: Duration,
+        /// What is left.
+        reasons: Reasons,
+    },
+    /// A task panicked.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+}
+
+/// What could not be done, and why; each on lines of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reasons(pub Vec<String>);
+
+impl fmt::Display for Reasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|reason| write!(f, "\n  {}", reason.replace('\n', "\n  ")))
+    }
+}
+
+/// Brings every target in line once.
+///
+/// # Errors
+/// What was not in line when the deadline came, with the reasons.
+pub async fn once<S: Source>(setup: Setup, source: Arc<S>, deadline: Duration) -> Result<(), OnceError> {
+    let stop = CancellationToken::new();
+    let mut tasks = Tasks::new(stop.clone());
+    let failures = Store::default();
+    let mut applying = JoinSet::new();
+    for (set, target) in setup.sets.iter().zip(setup.targets) {
+        applying.spawn(bring_in_line(target, set.desired.clone(), failures.clone()));
+    }
+    let open = start(&mut tasks, setup.sets, source, &stop);
+    tokio::select! {
+        () = all(&mut applying) => Ok(()),
+        ended = tasks.join() => ended.map_err(OnceError::from),
+        () = tokio::time::sleep(deadline) => {
+            let unrendered = open.borrow().iter().map(ToString::to_string).collect::<Vec<_>>();
+            let unapplied = failures.snapshot().entries;
+            let unapplied = unapplied.iter().map(|(target, reason)| format!("target {target}: {reason}"));
+            let reasons = Reasons(unrendered.into_iter().chain(unapplied).collect());
+            Err(OnceError::Late { within: deadline, reasons })
+        }
+    }
+}
+
+/// Notes in `failures`, by the target's name, what keeps it.
+async fn bring_in_line(mut target: Target, desired: Store<PathBuf, Arc<Rendered>>, failures: Store<String, String>) {
+    let name = target.name().to_owned();
+    let mut bell = desired.bell();
+    loop {
+        bell.mark_unchanged();
+        match target.apply().await {
+            Ok(Applied::Waiting) => failures.remove(&name),
+            Ok(applied) => {
+                failures.remove(&name);
+                return say(&name, &applied);
+            }
+            Err(error) => failures.put(name.clone(), chain(&error)),
+        }
+        tokio::select! {
+            changed = bell.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+fn say(target: &str, applied: &Applied) {
+    let Applied::Done { written, effect } = applied else { return };
+    for path in written {
+        tracing::info!("target {target}: wrote {}", path.display());
+    }
+    if let Effect::NotRunning(absent) = effect {
+        tracing::warn!("target {target}: there is nobody to reload ({absent})");
+    }
+}
+
+/// Waits for all; a panic of one comes out here.
+async fn all(applying: &mut JoinSet<()>) {
+    while let Some(ended) = applying.join_next().await {
+        if let Err(error) = ended {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}

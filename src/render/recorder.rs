@@ -1,0 +1,89 @@
+//! What one pass may look at, and the note of what it looked at.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::Escape;
+use crate::registry::{Answer, Query};
+
+/// The answers that are known.
+pub type Answers = BTreeMap<Query, Arc<Answer>>;
+
+/// Everything that a render depends on besides the template.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The answers that are known.
+    pub answers: &'a Answers,
+    /// The environment that `env` and `envOr` see.
+    pub env: &'a BTreeMap<String, String>,
+}
+
+/// Why a template cannot be rendered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The query has not been answered once.
+    Answer,
+    /// The answer is that there is no such key, and the template cannot do without.
+    Key,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Answer => "not answered yet",
+            Self::Key => "there is no such key",
+        })
+    }
+}
+
+/// The pass as the helpers see it.
+pub(super) struct Recorder<'a> {
+    inputs: Inputs<'a>,
+    pub(super) escape: Escape,
+    notes: Mutex<Notes>,
+}
+
+/// What a pass asked, and what of it cannot be had.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub(super) used: BTreeSet<Query>,
+    pub(super) missing: BTreeMap<Query, Missing>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(inputs: Inputs<'a>, escape: Escape) -> Self {
+        Self { inputs, escape, notes: Mutex::default() }
+    }
+
+    /// The answer to `query`. `None`: not yet, so this pass is for finding out what to ask, and writes nothing.
+    pub(super) fn ask(&self, query: Query) -> Option<&'a Answer> {
+        let answer = self.inputs.answers.get(&query);
+        let mut notes = self.notes();
+        if answer.is_none() {
+            notes.missing.insert(query.clone(), Missing::Answer);
+        }
+        notes.used.insert(query);
+        answer.map(Arc::as_ref)
+    }
+
+    /// The template must not be written before `query` is answered otherwise.
+    pub(super) fn hold(&self, query: Query) {
+        self.notes().missing.entry(query).or_insert(Missing::Key);
+    }
+
+    /// A variable of the environment.
+    pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
+        self.inputs.env.get(name).map(String::as_str)
+    }
+
+    pub(super) fn into_notes(self) -> Notes {
+        self.notes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,161 @@
+//! From settings to what runs: everything that can be wrong with a configuration is found here, before anything starts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::PathBuf,
+};
+
+use serde::Deserialize;
+
+use super::{Template, TemplateError, pass::Set, sheet::Sheet};
+use crate::{
+    state::{StateDir, StateError},
+    store::Store,
+    target::{self, Target},
+};
+
+/// What `portreeve render` is to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What is written.
+    pub targets: Vec<target::Settings>,
+    /// Where state that must survive a restart lies. Default: [`StateDir::default_path`].
+    pub state_dir: Option<PathBuf>,
+}
+
+/// The table `[render]` of the configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Section {
+    /// See [`Settings::state_dir`].
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Why nothing can be rendered: the configuration has to be changed first.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// There is nothing to do.
+    #[error("nothing to render: give --template SOURCE:DESTINATION, or a [[target]] in the configuration file")]
+    Nothing,
+    /// Two targets with one name.
+    #[error("two targets have the name {0:?}")]
+    Name(String),
+    /// Two targets would overwrite each other's file.
+    #[error("{}: is the destination of two targets, {first} and {second}", destination.display())]
+    Destination {
+        /// The file.
+        destination: PathBuf,
+        /// One of the targets.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// A template cannot be read.
+    #[error("target {target}: cannot read the template {}", path.display())]
+    Read {
+        /// The target.
+        target: String,
+        /// The template's file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A template that can never be rendered.
+    #[error("target {target}: a template is wrong")]
+    Template {
+        /// The target.
+        target: String,
+        /// What is wrong, and where.
+        source: TemplateError,
+    },
+    /// The target's settings do not hold what they should.
+    #[error("target {target}")]
+    Target {
+        /// The target.
+        target: String,
+        /// What is wrong.
+        source: target::SetupError,
+    },
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Compiled templates and their targets, ready to run.
+#[derive(Debug)]
+pub struct Setup {
+    pub(super) sets: Vec<Set>,
+    pub(super) targets: Vec<Target>,
+}
+
+impl Setup {
+    /// Reads and compiles the templates, takes the state directory.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn open(settings: Settings) -> Result<Self, SetupError> {
+        Self::new(settings, StateDir::open)
+    }
+
+    /// The same for [`dry_run`](super::dry_run): takes nothing, so it works beside a running Portreeve.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn peek(settings: Settings) -> Result<Self, SetupError> {
+        Self::new(settings, |path| Ok(StateDir::peek(path)))
+    }
+
+    fn new(
+        settings: Settings,
+        state: impl FnOnce(&std::path::Path) -> Result<StateDir, StateError>,
+    ) -> Result<Self, SetupError> {
+        check(&settings.targets)?;
+        let mut sets = settings.targets.iter().map(set).collect::<Result<Vec<_>, _>>()?;
+        let state = state(&settings.state_dir.map_or_else(StateDir::default_path, Ok)?)?;
+        let targets = settings.targets.into_iter().zip(&mut sets).map(|(settings, set)| {
+            let name = settings.name.clone();
+            let made = Target::new(settings, set.desired.clone(), &state);
+            made.map_err(|source| SetupError::Target { target: name, source })
+        });
+        let targets = targets.collect::<Result<_, _>>()?;
+        Ok(Self { sets, targets })
+    }
+}
+
+/// What no single target can know.
+fn check(targets: &[target::Settings]) -> Result<(), SetupError> {
+    if targets.is_empty() {
+        return Err(SetupError::Nothing);
+    }
+    let (mut names, mut files) = (BTreeSet::new(), BTreeMap::new());
+    for target in targets {
+        if !names.insert(&target.name) {
+            return Err(SetupError::Name(target.name.clone()));
+        }
+        for template in &target.templates {
+            if let Some(first) =
+                files.insert(&template.destination, &target.name).filter(|first| *first != &target.name)
+            {
+                let (destination, second) = (template.destination.clone(), target.name.clone());
+                return Err(SetupError::Destination { destination, first: first.clone(), second });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set(target: &target::Settings) -> Result<Set, SetupError> {
+    let sheet = |template: &target::Template| -> Result<Sheet, SetupError> {
+        let name = || target.name.clone();
+        let path = &template.source;
+        let text = fs::read_to_string(path);
+        let text = text.map_err(|source| SetupError::Read { target: name(), path: path.clone(), source })?;
+        let escape = template.escape.unwrap_or_else(|| target.kind.escape());
+        let compiled = Template::compile(path.display().to_string(), text, escape);
+        let compiled = compiled.map_err(|source| SetupError::Template { target: name(), source })?;
+        Ok(Sheet::new(compiled, template.destination.clone()))
+    };
+    let sheets = target.templates.iter().map(sheet).collect::<Result<_, _>>()?;
+    Ok(Set { sheets, desired: Store::default() })
+}

@@ -1,0 +1,62 @@
+//! Says in plain words why a text is no Handlebars: the parser itself names the rules of its grammar.
+
+/// The place to point at and the reason, from where the parser stopped and what it would have liked to see there.
+pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> ((usize, usize), String) {
+    let offset = offset(source, stopped);
+    let (before, after) = source.split_at(offset);
+    let opens = before.trim_end_matches('~').ends_with("{{");
+    let three = before.ends_with("{{{") || (before.ends_with("{{") && after.starts_with('{'));
+    if three && !after.is_empty() {
+        let reason = "`{{{` prints a value as it is: put a space or a line break between a brace that belongs to the \
+                      file and `{{`";
+        (stopped, reason.to_owned())
+    } else if opens && after.starts_with('/') {
+        (stopped, "this closes a block that is not open".to_owned())
+    } else if opens && (after.starts_with("else") || after.starts_with('^')) {
+        (stopped, "`else` stands outside of a block, or is there twice".to_owned())
+    } else if let Some((name, start)) = unclosed(source).filter(|_| after.trim().is_empty()) {
+        (position(source, start), format!("the block `{{{{#{name}}}}}` is not closed: `{{{{/{name}}}}}` is missing"))
+    } else if after.trim().is_empty() {
+        (stopped, "the file ends inside of `{{ }}`".to_owned())
+    } else {
+        (stopped, format!("this is not Handlebars: {}", words(expected)))
+    }
+}
+
+/// The innermost block that is still open at the end: its name, and where it begins.
+fn unclosed(source: &str) -> Option<(&str, usize)> {
+    let mut open = Vec::new();
+    for (start, _) in source.match_indices("{{") {
+        let tag = source[start + 2..].trim_start_matches('~');
+        let name = |tag: &'_ str| tag.find(|c: char| c.is_whitespace() || c == '}' || c == '~').unwrap_or(tag.len());
+        if let Some(tag) = tag.strip_prefix('#') {
+            let tag = tag.trim_start_matches(['*', '>', ' ']);
+            open.push((&tag[..name(tag)], start));
+        } else if tag.starts_with('/') {
+            open.pop();
+        }
+    }
+    open.pop()
+}
+
+/// The parser's rules, as far as they mean something to an author.
+fn words(expected: &str) -> &'static str {
+    if expected.contains("path_inline") {
+        "a name or a value must stand here"
+    } else if expected.contains("helper_parameter") {
+        "an argument or `}}` must stand here; texts stand in double quotes"
+    } else {
+        "it cannot stand here"
+    }
+}
+
+fn offset(source: &str, (line, column): (usize, usize)) -> usize {
+    let start: usize = source.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    source[start..].char_indices().nth(column - 1).map_or(source.len(), |(at, _)| start + at)
+}
+
+fn position(source: &str, offset: usize) -> (usize, usize) {
+    let before = &source[..offset];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}

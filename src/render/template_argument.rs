@@ -1,0 +1,228 @@
+//! `--template SOURCE:DESTINATION[:COMMAND]`, as consul-template takes it, becomes a target.
+//!
+//! The command is split into words as a shell would, but no shell runs it. When it is an nginx's reload (`nginx -s
+//! reload`, with `-p`, `-c` and a pid in `-g` if need be, or the service manager's word for it), the target is an nginx:
+//! the candidate is checked, the master gets its signal from us, and its workers have to prove that it took.
+
+use std::path::{Path, PathBuf};
+
+use crate::target::{Command, Kind, Nginx, Reload, Settings, Template};
+
+/// Why a `--template` is not understood.
+#[derive(Debug, thiserror::Error)]
+pub enum ArgumentError {
+    /// Not two or three parts.
+    #[error("--template {0:?}: write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND")]
+    Form(String),
+    /// A quotation mark without its partner.
+    #[error("--template {argument:?}: the command cannot be split into words")]
+    Quotes {
+        /// The whole argument.
+        argument: String,
+        /// Where it fails.
+        #[source]
+        source: shell_words::ParseError,
+    },
+    /// Something that only a shell understands.
+    #[error(
+        "--template {argument:?}: {word:?} means something to a shell only, and none is involved; `nginx -t` is run \
+         before every `nginx -s reload` anyway; for the rest write sh -c '…'"
+    )]
+    Shell {
+        /// The whole argument.
+        argument: String,
+        /// The word.
+        word: String,
+    },
+}
+
+/// The targets that the arguments of all `--template` ask for. Those with the same command share one target.
+///
+/// # Errors
+/// Names the argument, and what is wrong with it.
+pub fn parse(arguments: &[String]) -> Result<Vec<Settings>, ArgumentError> {
+    let mut targets: Vec<(Vec<String>, Settings)> = Vec::new();
+    for argument in arguments {
+        let (template, command) = split(argument)?;
+        match targets.iter_mut().find(|(shared, _)| !command.is_empty() && *shared == command) {
+            Some((_, target)) => target.templates.push(template),
+            None => {
+                let taken = |name: &str| targets.iter().any(|(_, target)| target.name == name);
+                let name = name(&template.destination, taken);
+                targets.push((command.clone(), Settings { name, kind: kind(command), templates: vec![template] }));
+            }
+        }
+    }
+    Ok(targets.into_iter().map(|(_, target)| target).collect())
+}
+
+fn split(argument: &str) -> Result<(Template, Vec<String>), ArgumentError> {
+    let mut parts = argument.splitn(3, ':');
+    let (Some(source), Some(destination)) = (parts.next(), parts.next()) else {
+        return Err(ArgumentError::Form(argument.to_owned()));
+    };
+    let command = parts.next();
+    if source.is_empty() || destination.is_empty() || command.is_some_and(|command| command.trim().is_empty()) {
+        return Err(ArgumentError::Form(argument.to_owned()));
+    }
+    let command = shell_words::split(command.unwrap_or_default())
+        .map_err(|source| ArgumentError::Quotes { argument: argument.to_owned(), source })?;
+    if let Some(word) = command.iter().find(|word| for_a_shell(word)) {
+        return Err(ArgumentError::Shell { argument: argument.to_owned(), word: word.clone() });
+    }
+    let template = Template { source: source.into(), destination: destination.into(), ..Template::default() };
+    Ok((template, command))
+}
+
+fn for_a_shell(word: &str) -> bool {
+    ["&&", "||", "|", "&", ";", ">", ">>", "<"].contains(&word) || (word.ends_with(';') && !word.contains(' '))
+}
+
+/// A name that stays the same from run to run: the destination's path.
+fn name(destination: &Path, taken: impl Fn(&str) -> bool) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let path: String = destination.to_string_lossy().trim_start_matches(['/', '.']).chars().map(plain).collect();
+    let numbered = (2..).map(|number| format!("{path}-{number}"));
+    std::iter::once(path.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(path)
+}
+
+fn kind(command: Vec<String>) -> Kind {
+    match nginx(&command) {
+        Some(nginx) => Kind::Nginx(nginx),
+        None if command.is_empty() => Kind::Command(Command::default()),
+        None => Kind::Command(Command { reload: Some(Reload::Command(command)), ..Command::default() }),
+    }
+}
+
+/// Understands nginx's reload; anything more than that is a command like any other.
+fn nginx(command: &[String]) -> Option<Nginx> {
+    let words: Vec<_> = command.iter().map(String::as_str).collect();
+    if let ["systemctl", "reload", "nginx" | "nginx.service"] | ["service", "nginx", "reload"] = words[..] {
+        return Some(Nginx::default());
+    }
+    let (binary, mut arguments) = command.split_first()?;
+    if Path::new(binary).file_name()? != "nginx" {
+        return None;
+    }
+    let mut nginx = Nginx { binary: binary.into(), ..Nginx::default() };
+    let mut reload = false;
+    while let Some((argument, rest)) = arguments.split_first() {
+        // `-c FILE` and `-cFILE` are the same to nginx.
+        let (option, attached) = argument.split_at_checked(2)?;
+        let (value, rest) = match (option, attached) {
+            ("-q", "") => ("", rest),
+            (_, "") => rest.split_first().map(|(value, rest)| (value.as_str(), rest))?,
+            _ => (attached, rest),
+        };
+        match option {
+            "-q" => {}
+            "-s" if value == "reload" => reload = true,
+            "-p" => nginx.prefix = Some(value.into()),
+            "-c" => nginx.conf = Some(value.into()),
+            "-g" => nginx.pid_file = pid_file(value)?.or(nginx.pid_file),
+            _ => return None,
+        }
+        arguments = rest;
+    }
+    reload.then_some(nginx)
+}
+
+/// The pid file that `-g` names. `None` if it says more than a running master's signal and check have to know.
+fn pid_file(directives: &str) -> Option<Option<PathBuf>> {
+    let mut found = None;
+    for directive in directives.split(';') {
+        match *directive.split_whitespace().collect::<Vec<_>>() {
+            ["pid", path] => found = Some(path.into()),
+            [] | ["daemon" | "master_process", _] => {}
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(arguments: &[&str]) -> Vec<Settings> {
+        parse(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn one(command: &str) -> Kind {
+        targets(&[&format!("a:/b:{command}")]).remove(0).kind
+    }
+
+    #[test]
+    fn a_template_alone_is_a_file_that_nobody_has_to_be_told_of() {
+        let [target] = &targets(&["web.hbs:/etc/app/web.conf"])[..] else { panic!("one target") };
+        assert_eq!(target.name, "etc-app-web.conf");
+        assert_eq!(target.kind, Kind::Command(Command::default()));
+        assert_eq!(target.templates[0].source, PathBuf::from("web.hbs"));
+        assert_eq!(target.templates[0].destination, PathBuf::from("/etc/app/web.conf"));
+        assert!(target.validate().is_ok());
+    }
+
+    #[test]
+    fn a_command_is_split_into_words() {
+        let reload = |words: &[&str]| {
+            let words = words.iter().map(ToString::to_string).collect();
+            Kind::Command(Command { reload: Some(Reload::Command(words)), ..Command::default() })
+        };
+        assert_eq!(one("systemctl reload haproxy"), reload(&["systemctl", "reload", "haproxy"]));
+        assert_eq!(one("curl http://localhost:80/ -d 'a b'"), reload(&["curl", "http://localhost:80/", "-d", "a b"]));
+        assert_eq!(one("sh -c 'a && b; c'"), reload(&["sh", "-c", "a && b; c"]));
+        assert_eq!(one("nginx -s stop"), reload(&["nginx", "-s", "stop"]));
+        assert_eq!(
+            one("nginx -g 'worker_processes 2;' -s reload"),
+            reload(&["nginx", "-g", "worker_processes 2;", "-s", "reload"])
+        );
+    }
+
+    #[test]
+    fn nginx_reloads_itself_through_us() {
+        let plain = Nginx::default;
+        let cases = [
+            ("nginx -s reload", plain()),
+            ("nginx -sreload -q", plain()),
+            ("systemctl reload nginx", plain()),
+            ("service nginx reload", plain()),
+            ("/opt/sbin/nginx -s reload", Nginx { binary: "/opt/sbin/nginx".into(), ..plain() }),
+            (
+                "nginx -p /srv -c /srv/n.conf -s reload",
+                Nginx { prefix: Some("/srv".into()), conf: Some("/srv/n.conf".into()), ..plain() },
+            ),
+            ("nginx -c/srv/n.conf -s reload", Nginx { conf: Some("/srv/n.conf".into()), ..plain() }),
+            (
+                "nginx -g 'pid /run/x.pid; daemon off;' -s reload",
+                Nginx { pid_file: Some("/run/x.pid".into()), ..plain() },
+            ),
+        ];
+        for (command, expected) in cases {
+            assert_eq!(one(command), Kind::Nginx(expected), "{command}");
+        }
+    }
+
+    #[test]
+    fn templates_with_the_same_command_share_a_target() {
+        let all = targets(&["a:/x/1:nginx -s reload", "b:/x/2", "c:/x/3:nginx  -s 'reload'", "d:/x/4", "e:/x-2"]);
+        let shape: Vec<_> = all.iter().map(|target| (target.name.as_str(), target.templates.len())).collect();
+        assert_eq!(shape, [("x-1", 2), ("x-2", 1), ("x-4", 1), ("x-2-2", 1)]);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let cases = [
+            ("a", "write SOURCE:DESTINATION"),
+            (":/b", "write SOURCE:DESTINATION"),
+            ("a:", "write SOURCE:DESTINATION"),
+            ("a:/b: ", "write SOURCE:DESTINATION"),
+            ("a:/b:echo 'x", "cannot be split"),
+            ("a:/b:nginx -t && nginx -s reload", "\"&&\" means something to a shell only"),
+            ("a:/b:nginx -t; nginx -s reload", "\"-t;\" means something"),
+        ];
+        for (argument, expected) in cases {
+            let error = parse(&[argument.to_owned()]).expect_err(argument).to_string();
+            assert!(error.contains(expected) && error.contains(argument.trim_end()), "{error}");
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Templates on a known catalog: the one that consul-template's behaviour was measured on.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proptest::prelude::*;
+
+use super::{Answers, Escape, Inputs, Missing, Outcome, Pass, Template};
+use crate::registry::{Answer, Query, ServiceRecord, Status};
+
+fn record(
+    node: u8,
+    id: &str,
+    address: &str,
+    port: u16,
+    tags: &[&str],
+    meta: &[(&str, &str)],
+    status: Status,
+) -> ServiceRecord {
+    let node_address = format!("10.0.0.{node}");
+    ServiceRecord {
+        node: format!("n{node}"),
+        node_id: String::new(),
+        address: if address.is_empty() { node_address.clone() } else { address.to_owned() },
+        node_address,
+        node_meta: BTreeMap::new(),
+        id: id.to_owned(),
+        name: id.split('-').next().unwrap_or_default().to_owned(),
+        port,
+        tags: tags.iter().map(ToString::to_string).collect(),
+        meta: meta.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        weight: 1,
+        status,
+        healthy: status == Status::Passing,
+    }
+}
+
+fn catalog() -> Vec<ServiceRecord> {
+    use Status::{Critical, Maintenance, Passing, Warning};
+    vec![
+        record(1, "api-1", "", 9000, &[], &[], Passing),
+        record(2, "maint-1", "", 7000, &[], &[], Maintenance),
+        record(1, "web-1a", "10.1.0.11", 8080, &["green", "v1"], &[], Warning),
+        record(1, "web-1b", "10.1.0.12", 8081, &["blue"], &[("weight", "10")], Passing),
+        record(2, "web-2", "", 8080, &["blue", "v1"], &[("weight", "2")], Passing),
+        record(3, "web-3", "", 8080, &["v1"], &[], Critical),
+        record(4, "web-4", "", 8080, &["v1"], &[], Critical),
+    ]
+}
+
+/// What the registry would say.
+pub(super) fn answer(query: &Query) -> Answer {
+    match query {
+        Query::Service { name, tag, passing, .. } => {
+            let fits = |record: &ServiceRecord| {
+                record.name == *name
+                    && tag.as_ref().is_none_or(|tag| record.tags.contains(tag))
+                    && (!passing || record.healthy)
+            };
+            Answer::Service(catalog().into_iter().filter(fits).collect())
+        }
+        Query::Services { .. } => {
+            let all = [("api", ""), ("consul", ""), ("maint", ""), ("web", "blue,green,v1")];
+            let tags = |tags: &str| tags.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+            Answer::Services(all.map(|(name, list)| (name.to_owned(), tags(list))).into())
+        }
+        Query::Key { path, .. } => Answer::Key(match path.as_str() {
+            "app/max" => Some("15".to_owned()),
+            "app/empty" => Some(String::new()),
+            "motd" => Some("say \"hi\";\n".to_owned()),
+            _ => None,
+        }),
+    }
+}
+
+struct Trial {
+    answers: Answers,
+    env: BTreeMap<String, String>,
+}
+
+impl Trial {
+    fn new() -> Self {
+        let env = [("ZONE", "eu"), ("EMPTY", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self { answers: Answers::new(), env: env.into() }
+    }
+
+    fn pass(&self, template: &Template) -> Pass {
+        template.render(Inputs { answers: &self.answers, env: &self.env })
+    }
+
+    /// Passes until nothing unanswered is left, as the renderer makes them; the last one and how many there were.
+    fn settle(&mut self, template: &Template) -> (Pass, usize) {
+        for passes in 1..20 {
+            let pass = self.pass(template);
+            let open: Vec<_> = pass.used.iter().filter(|query| !self.answers.contains_key(*query)).cloned().collect();
+            if open.is_empty() {
+                return (pass, passes);
+            }
+            self.answers.extend(open.into_iter().map(|query| (query.clone(), Arc::new(answer(&query)))));
+        }
+        panic!("the template never settles");
+    }
+}
+
+fn outcome(text: &str, escape: Escape) -> Outcome {
+    let template = Template::compile("t.hbs", text, escape).unwrap_or_else(|error| panic!("{error}"));
+    Trial::new().settle(&template).0.outcome
+}
+
+fn text(template: &str) -> String {
+    match outcome(template, Escape::Nginx) {
+        Outcome::Text(text) => text,
+        other => panic!("{template}: {other:?}"),
+    }
+}
+
+fn failure(template: &str) -> String {
+    match outcome(template, Escape::Nginx) {
+        Outcome::Failed(error) => error.to_string(),
+        other => panic!("{template}: {other:?}"),
+    }
+}
+
+fn refusal(template: &str) -> String {
+    Template::compile("t.hbs", template, Escape::Nginx).expect_err(template).to_string()
+}
+
+#[test]
+fn service_selects_and_sorts_instances() {
+    let cases = [
+        (r#""web""#, "10.1.0.12:8081 10.0.0.2:8080 "),
+        (r#"name="web""#, "10.1.0.12:8081 10.0.0.2:8080 "),
+        (r#""web|passing""#, "10.1.0.12:8081 10.0.0.2:8080 "),
+        (r#""web|passing,warning""#, "10.1.0.11:8080 10.1.0.12:8081 10.0.0.2:8080 "),
+        (r#""web" status="warning,passing""#, "10.1.0.11:8080 10.1.0.12:8081 10.0.0.2:8080 "),
+        (r#""web" tag="v1""#, "10.0.0.2:8080 "),
+        (r#""v1.web|passing""#, "10.0.0.2:8080 "),
+        (r#""v1.web|any""#, "10.1.0.11:8080 10.0.0.2:8080 10.0.0.3:8080 10.0.0.4:8080 "),
+        (r#""web" tag="v1" any=true"#, "10.1.0.11:8080 10.0.0.2:8080 10.0.0.3:8080 10.0.0.4:8080 "),
+        (r#""api""#, "10.0.0.1:9000 "),
+        (r#""maint""#, ""),
+        (r#""maint|maintenance""#, "10.0.0.2:7000 "),
+        (r#""v1.web""#, ""),
+        (r#""nobody""#, ""),
+        (r#""""#, ""),
+    ];
+    for (arguments, expected) in cases {
+        let template = format!("{{{{#each (service {arguments})}}}}{{{{address}}}}:{{{{port}}}} {{{{/each}}}}");
+        assert_eq!(text(&template), expected, "{arguments}");
+    }
+}
+
+#[test]
+fn values_are_printed_as_they_are() {
+    let cases = [
+        (
+            "{{#each (services)}}{{name}}: {{#each tags}}{{this}}{{#unless @last}},{{/unless}}{{/each}}\n{{/each}}",
+            "api: \nconsul: \nmaint: \nweb: blue,green,v1\n",
+        ),
+        (r#"{{key "app/max"}} {{key "/app/max"}} {{key path="app/max"}} {{key "app/max@dc2"}}"#, "15 15 15 15"),
+        (
+            r#"[{{key "app/empty"}}] {{keyOr "app/empty" "a"}} {{keyOr "app/none" "b"}} {{keyOr "app/max" "c"}}"#,
+            "[] a b 15",
+        ),
+        (
+            r#"{{env "ZONE"}} [{{env "NONE"}}] {{envOr "ZONE" "a"}} {{envOr "NONE" "b"}} [{{envOr "EMPTY" "c"}}]"#,
+            "eu [] eu b []",
+        ),
+        (r#"{{quote (key "motd")}}"#, r#""say \"hi\";\n""#),
+        (r#"{{raw (key "motd")}}{{{key "motd"}}}{{&(key "motd")}}"#, "say \"hi\";\nsay \"hi\";\nsay \"hi\";\n"),
+        (
+            r#"{{hostPort "10.0.0.1" 80}} {{hostPort "fd00::1" "80"}} {{hostPort "[fd00::1]" 80}}"#,
+            "10.0.0.1:80 [fd00::1]:80 [fd00::1]:80",
+        ),
+        (
+            r#"{{#each (where (service "web" any=true) "healthy" "meta.weight")}}{{id}}={{meta.weight}} {{/each}}"#,
+            "web-1b=10 web-2=2 ",
+        ),
+        (r#"{{len (service "web")}} {{lookup (lookup (service "web") 0) "id"}} {{eq 1 1}}"#, "2 web-1b true"),
+        (r#"{{#if (service "nobody")}}a{{else if (service "web")}}b{{else}}c{{/if}}"#, "b"),
+        (
+            r#"{{#with (keyOr "none" "web") as |name|}}{{#each (service name)}}{{../this}}{{id}} {{/each}}{{/with}}"#,
+            "webweb-1b webweb-2 ",
+        ),
+        ("{{#*inline \"a\"}}<{{x}}>{{/inline}}{{> a x=1}}{{#> a x=2}}{{/a}}", "<1><2>"),
+        ("{{{{raw}}}}{{name}}{{{{/raw}}}} \\{{name}} {{! note }}", "{{name}} {{name}} "),
+    ];
+    for (template, expected) in cases {
+        assert_eq!(text(template), expected, "{template}");
+    }
+}
+
+#[test]
+fn what_cannot_be_printed_says_why_and_where() {
+    let cases = [
+        ("a\n  {{service \"web\"}}", "t.hbs:2:3: a list cannot be printed"),
+        ("{{#each (service \"web\")}}{{this}}{{/each}}", "a record cannot be printed"),
+        ("{{#each (service \"web\")}}{{meta.colour}}{{/each}}", "there is no value `meta.colour` here"),
+        ("{{nothing}}", "there is no value `nothing` here"),
+        ("{{{nothing}}}", "there is no value `nothing` here"),
+        ("{{key \"motd\"}}", r#"the value "say \"hi\";\n" holds ' '"#),
+        ("{{lookup (service \"nobody\") 0}}", "there is no such value"),
+        ("{{#each (service nobody)}}{{/each}}", "service: there is no value `nobody` here"),
+        ("{{#each (service \"web\" any=\"yes\")}}{{/each}}", "any must be true or false"),
+        ("{{#each (service \"web~n1\")}}{{/each}}", "`~` in \"web~n1\" is not supported"),
+        ("{{#each (service \"a\" name=\"b\")}}{{/each}}", "the name is given twice"),
+        ("{{quote \"$a\"}}", "quote: \"$a\" cannot be quoted"),
+        ("{{#each (where \"web\" \"healthy\")}}{{/each}}", "argument 1 must be a list"),
+        ("{{#*inline \"p\"}}\n{{this.x}}{{/inline}}{{> p}}", "t.hbs:2:1: there is no value `this.x` here"),
+    ];
+    for (template, expected) in cases {
+        let error = failure(template);
+        assert!(error.contains(expected) && error.contains('^'), "{template}: {error}");
+    }
+}
+
+#[test]
+fn an_error_names_the_instance_that_the_value_belongs_to() {
+    let template =
+        Template::compile("t.hbs", "{{#each (service \"a\")}}{{#each tags}}{{this}}{{/each}}{{/each}}", Escape::Nginx);
+    let evil = record(1, "a-1", "", 1, &["x;"], &[], Status::Passing);
+    let query = Query::Service { name: "a".into(), tag: None, dc: None, passing: true };
+    let trial = Trial { answers: [(query, Arc::new(Answer::Service(vec![evil])))].into(), ..Trial::new() };
+    let Outcome::Failed(error) = trial.pass(&template.expect("it is sound")).outcome else { panic!("it is printed") };
+    assert!(error.reason.contains(r#"the value "x;" of "a", instance "a-1" on node "n1" holds ';'"#), "{error}");
+}
+
+#[test]
+fn a_template_that_can_never_work_is_refused_at_once() {
+    let cases = [
+        ("{{#each x}}\n b", "t.hbs:1:1: the block `{{#each}}` is not closed"),
+        ("{{#if x}}{{/each}}", "`{{/each}}` closes a block that was opened as `if`"),
+        ("x {{/if}}", "closes a block that is not open"),
+        ("{{else}}", "`else` stands outside of a block"),
+        ("upstream x {{{#each y}}\n{{/each}}", "put a space"),
+        ("a\n {{foo", "the file ends inside"),
+        ("{{}} b", "a name or a value must stand here"),
+        ("{{env \"x}} b\n", "texts stand in double quotes"),
+        ("{{sevrice \"web\"}}", "there is no helper `sevrice`"),
+        ("{{#if (web)}}{{/if}}", "there is no helper `web`; a value stands without parentheses"),
+        ("{{#service \"web\"}}{{/service}}", "`service` is no block"),
+        ("{{#len x}}{{/len}}", "`len` is no block"),
+        ("{{if x}}", "`if` is a block"),
+        ("{{keyOr \"x\"}}", "`keyOr` takes 2 arguments, not 1"),
+        (
+            "{{#each (service \"x\" tga=\"y\")}}{{/each}}",
+            "`service` has no option `tga` (it has: any, dc, name, status, tag)",
+        ),
+        ("{{#if (raw x)}}{{/if}}", "`raw` prints"),
+        ("{{*foo}}", "there is no decorator `foo`"),
+        ("{{(sevrice \"web\")}}", "there is no helper `sevrice`"),
+        ("{{> other}}", "there is no partial `other`"),
+        ("{{> (lookup a b)}}", "a partial's name cannot be computed"),
+        ("{{#*inline a}}{{/inline}}", "a partial's name must be a text"),
+        ("{{#*inline \"a\"}}{{> a}}{{/inline}}", "without end: a -> a"),
+        (
+            "{{#*inline \"a\"}}\n{{> b}}{{/inline}}\n{{#*inline \"b\"}}{{#if x}}{{else if y}}{{> a}}{{/if}}{{/inline}}",
+            "without end: a -> b -> a",
+        ),
+        (
+            "{{#*inline \"a\"}}{{#> b}}{{> a}}{{/b}}{{/inline}}{{#*inline \"b\"}}{{> @partial-block}}{{/inline}}",
+            "without end: a -> a",
+        ),
+    ];
+    for (template, expected) in cases {
+        let error = refusal(template);
+        assert!(error.contains(expected) && error.contains('^'), "{template}: {error}");
+    }
+}
+
+/// The fenced blocks of a page, each with its language.
+fn blocks(page: &str) -> Vec<(&str, String)> {
+    let (mut blocks, mut open) = (Vec::new(), None);
+    for line in page.lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(language), None) => open = Some((language, String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some((_, text))) => text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+#[test]
+fn the_examples_of_the_reference_do_what_it_says() {
+    let page = include_str!("../../docs/reference/templates.md");
+    let blocks: Vec<_> = blocks(page).into_iter().filter(|(language, _)| !language.is_empty()).collect();
+    assert!(blocks.len() > 30 && blocks.len().is_multiple_of(2), "an example is a template and what it becomes");
+    for pair in blocks.chunks(2) {
+        let [("handlebars", template), (kind, expected)] = pair else { panic!("{pair:?}") };
+        let became = match Template::compile("example.hbs", template.as_str(), Escape::Nginx) {
+            Ok(template) => match Trial::new().settle(&template).0.outcome {
+                Outcome::Text(text) => ("text", text),
+                Outcome::Failed(error) => ("error", format!("{error}\n")),
+                Outcome::Missing(missing) => panic!("{template:?} waits for {missing:?}"),
+            },
+            Err(error) => ("error", format!("{error}\n")),
+        };
+        assert_eq!(became, (*kind, expected.clone()), "{template}");
+    }
+}
+
+#[test]
+fn the_reference_has_every_helper() {
+    let page = include_str!("../../docs/reference/templates.md");
+    let headings: Vec<_> =
+        page.lines().filter_map(|line| line.strip_prefix("### ")).flat_map(|line| line.split(", ")).collect();
+    for helper in super::helpers::ALL {
+        assert!(headings.contains(&helper.name), "{} is not documented", helper.name);
+    }
+}
+
+#[test]
+fn nested_queries_take_one_pass_for_each_depth_and_give_one_text() {
+    let nested = "{{#each (services)}}{{name}}{{#each (service name any=true)}} {{id}}{{/each}}\n{{/each}}";
+    let template = Template::compile("t.hbs", nested, Escape::Nginx).expect("it is sound");
+    let mut trial = Trial::new();
+    let first = trial.pass(&template);
+    assert_eq!(first.used.len(), 1);
+    assert!(matches!(first.outcome, Outcome::Missing(_)));
+    let (last, passes) = trial.settle(&template);
+    assert_eq!((passes, last.used.len()), (3, 5));
+    let expected = "api api-1\nconsul\nmaint maint-1\nweb web-1a web-1b web-2 web-3 web-4\n";
+    assert_eq!(last.outcome, Outcome::Text(expected.to_owned()));
+}
+
+#[test]
+fn a_key_that_does_not_exist_holds_the_template() {
+    let Outcome::Missing(missing) = outcome("{{key \"nope\"}}{{key \"app/max\"}}", Escape::Nginx) else {
+        panic!("it is rendered without the key");
+    };
+    let query = Query::Key { path: "nope".into(), dc: None };
+    assert_eq!(missing, BTreeMap::from([(query, Missing::Key)]));
+}
+
+#[test]
+fn an_error_before_all_answers_are_there_is_no_error() {
+    let template =
+        Template::compile("t.hbs", "{{lookup (lookup (service \"web\") 0) \"id\"}}{{key \"app/max\"}}", Escape::Nginx);
+    let template = template.expect("it is sound");
+    let mut trial = Trial::new();
+    let first = trial.pass(&template);
+    assert!(matches!(first.outcome, Outcome::Missing(_)) && !first.whole, "{first:?}");
+    assert_eq!(trial.settle(&template).0.outcome, Outcome::Text("web-1b15".to_owned()));
+}
+
+#[test]
+fn without_a_language_values_are_printed_as_they_are() {
+    assert_eq!(outcome("{{key \"motd\"}}", Escape::None), Outcome::Text("say \"hi\";\n".to_owned()));
+}
+
+/// Reads `config` as nginx does and returns its words and marks; quoted texts are words.
+fn tokens(config: &str) -> Vec<String> {
+    let (mut tokens, mut word, mut chars) = (Vec::new(), String::new(), config.chars().peekable());
+    while let Some(c) = chars.next() {
+        match c {
+            '"' | '\'' if word.is_empty() => {
+                while let Some(inner) = chars.next().filter(|inner| *inner != c) {
+                    word.push(inner);
+                    if inner == '\\' {
+                        word.extend(chars.next());
+                    }
+                }
+                tokens.push(format!("quoted {}", std::mem::take(&mut word)));
+            }
+            '#' if word.is_empty() => while chars.next().is_some_and(|c| c != '\n') {},
+            '\\' => word.extend([Some(c), chars.next()].into_iter().flatten()),
+            ' ' | '\t' | '\r' | '\n' | ';' | '{' | '}' => {
+                if !word.is_empty() {
+                    tokens.push(std::mem::take(&mut word));
+                }
+                if ";{}".contains(c) {
+                    tokens.push(c.to_string());
+                }
+            }
+            _ => word.push(c),
+        }
+    }
+    tokens.push(word);
+    tokens
+}
+
+fn printed(config: &str, value: &str) -> Outcome {
+    let template = Template::compile("t.hbs", config, Escape::Nginx).expect("it is sound");
+    let query = Query::Key { path: "v".into(), dc: None };
+    let trial = Trial { answers: [(query, Arc::new(Answer::Key(Some(value.to_owned()))))].into(), ..Trial::new() };
+    trial.pass(&template).outcome
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_value_can_leave_its_place_in_an_nginx_configuration(
+        value in prop_oneof!["[a-z;{}\"'$# \n\\\\.:/-]{1,12}", "\\PC{1,12}", "[\u{0}-\u{ff}]{1,6}"],
+    ) {
+        let bare = r#"a x{{key "v"}}y; b "{{key "v"}}"; c '{{key "v"}}'; d e;"#;
+        if let Outcome::Text(text) = printed(bare, &value) {
+            let harmless = tokens(&bare.replace(r#"{{key "v"}}"#, "VALUE"));
+            let expected: Vec<_> = harmless.iter().map(|token| token.replace("VALUE", &value)).collect();
+            prop_assert_eq!(tokens(&text), expected);
+        }
+        let quoted = r#"a {{quote (key "v")}}; d e;"#;
+        if let Outcome::Text(text) = printed(quoted, &value) {
+            let tokens = tokens(&text);
+            prop_assert!(tokens.len() == 7 && tokens[1].starts_with("quoted ") && tokens[2..] == [";", "d", "e", ";", ""], "{tokens:?}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The state directory: what must survive a restart.
+//!
+//! One process at a time writes it. Each file is replaced as a whole and carries a version and a checksum; one that
+//! cannot be read is set aside with a warning and counts as absent, so a broken disk never keeps a program from starting.
+
+use std::{
+    env, fs,
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+/// The first line of each file: this, the version of the format, the checksum of what follows.
+const MAGIC: &str = "portreeve-state 1";
+
+/// A locked state directory; the lock lasts as long as it or one of its folders.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    lock: Option<Arc<Flock<fs::File>>>,
+}
+
+/// One subject's files in the state directory.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+    lock: Option<Arc<Flock<fs::File>>>,
+}
+
+/// Why the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// There is no place that could be guessed.
+    #[error("no state directory: neither XDG_STATE_HOME nor HOME is an absolute path; name one with --state-dir")]
+    Nowhere,
+    /// Somebody else writes it.
+    #[error(
+        "state directory {}: in use by process {holder}; stop that one, or name another with --state-dir",
+        path.display()
+    )]
+    Held {
+        /// The directory.
+        path: PathBuf,
+        /// The pid that the other process left there.
+        holder: String,
+    },
+    /// It was opened with [`StateDir::peek`].
+    #[error("{}: the state directory was opened to look only", .0.display())]
+    ReadOnly(PathBuf),
+    /// A value that cannot be written down.
+    #[error("{}: cannot be written down", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// What cannot.
+        source: serde_json::Error,
+    },
+    /// The file system says no.
+    #[error("state directory: cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl StateDir {
+    /// `/var/lib/portreeve` for root, else `$XDG_STATE_HOME/portreeve` or `~/.local/state/portreeve`.
+    pub fn default_path() -> Result<PathBuf, StateError> {
+        if nix::unistd::geteuid().is_root() {
+            return Ok("/var/lib/portreeve".into());
+        }
+        let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || absolute("HOME").map(|home| home.join(".local/state"));
+        Ok(absolute("XDG_STATE_HOME").or_else(home).ok_or(StateError::Nowhere)?.join("portreeve"))
+    }
+
+    /// Makes the directory if need be (readable for its owner only) and locks it.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        make(path)?;
+        let lock_path = path.join("lock");
+        let failed = |source| StateError::Io { action: "lock", path: lock_path.clone(), source };
+        let file = fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(failed)?;
+        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                let holder = fs::read_to_string(&lock_path).unwrap_or_default();
+                let holder = Some(holder.trim()).filter(|pid| !pid.is_empty()).unwrap_or("unknown").to_owned();
+                return Err(StateError::Held { path: path.to_owned(), holder });
+            }
+            Err((_, errno)) => return Err(failed(errno.into())),
+        };
+        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), lock: Some(Arc::new(lock)) })
+    }
+
+    /// Opens it without a lock, to look only; it need not exist.
+    pub fn peek(path: &Path) -> Self {
+        Self { path: path.to_owned(), lock: None }
+    }
+
+    /// The files of one subject: `folder("targets", "edge")`. Both are single path components.
+    pub fn folder(&self, kind: &str, name: &str) -> Folder {
+        Folder { path: self.path.join(kind).join(name), lock: self.lock.clone() }
+    }
+}
+
+impl Folder {
+    /// A value, or nothing if there is none or it cannot be read.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let bytes = self.read_bytes(name)?;
+        serde_json::from_slice(&bytes).map_err(|error| self.set_aside(name, &error.to_string())).ok()
+    }
+
+    /// Bytes, or nothing if there are none or they cannot be read.
+    pub fn read_bytes(&self, name: &str) -> Option<Vec<u8>> {
+        match fs::read(self.path.join(name)) {
+            Ok(file) => match unseal(&file) {
+                Some(payload) => Some(payload.to_vec()),
+                None => {
+                    self.set_aside(name, "neither its version nor its checksum is right");
+                    None
+                }
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                self.set_aside(name, &error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Replaces a value. It is on the disk when this returns.
+    pub fn write(&self, name: &str, value: &impl Serialize) -> Result<(), StateError> {
+        let encoded = serde_json::to_vec(value);
+        self.write_bytes(name, &encoded.map_err(|source| StateError::Encode { path: self.path.join(name), source })?)
+    }
+
+    /// Replaces bytes. They are on the disk when this returns.
+    pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        self.writable(&path)?;
+        make(&self.path)?;
+        let write = || {
+            let mut temp = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(&self.path)?;
+            temp.write_all(&seal(bytes))?;
+            temp.as_file().sync_all()?;
+            temp.persist(&path).map_err(|failed| failed.error)?;
+            sync(&self.path)
+        };
+        write().map_err(|source| StateError::Io { action: "write", path: path.clone(), source })
+    }
+
+    /// Forgets a value or bytes. One that does not exist is fine.
+    pub fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        self.writable(&path)?;
+        match fs::remove_file(&path).and_then(|()| sync(&self.path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::Io { action: "remove", path, source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What there is, leaving out what was set aside or never completed.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| !name.starts_with('.') && !name.ends_with(".unreadable")).collect()
+    }
+
+    fn writable(&self, path: &Path) -> Result<(), StateError> {
+        self.lock.as_ref().map(|_| ()).ok_or_else(|| StateError::ReadOnly(path.to_owned()))
+    }
+
+    fn set_aside(&self, name: &str, reason: &str) {
+        let path = self.path.join(name);
+        let aside = self.path.join(format!("{name}.unreadable"));
+        if self.lock.is_none() {
+            tracing::warn!("{}: {reason}; goes on without it", path.display());
+        } else if let Err(error) = fs::rename(&path, &aside) {
+            tracing::warn!("{}: {reason}; goes on without it (cannot set it aside: {error})", path.display());
+        } else {
+            tracing::warn!("{}: {reason}; goes on without it, kept as {}", path.display(), aside.display());
+        }
+    }
+}
+
+fn make(path: &Path) -> Result<(), StateError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StateError::Io { action: "make", path: path.to_owned(), source })
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}
+
+fn header(payload: &[u8]) -> String {
+    let sum = Sha256::digest(payload).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    format!("{MAGIC} {sum}\n")
+}
+
+fn seal(payload: &[u8]) -> Vec<u8> {
+    [header(payload).as_bytes(), payload].concat()
+}
+
+fn unseal(file: &[u8]) -> Option<&[u8]> {
+    let end = file.iter().position(|byte| *byte == b'\n')? + 1;
+    let (head, payload) = file.split_at(end);
+    (head == header(payload).as_bytes()).then_some(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> (tempfile::TempDir, StateDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let state = StateDir::open(&directory.path().join("state")).expect("nobody holds it");
+        (directory, state)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_by_the_next_process() {
+        let (directory, state) = open();
+        let folder = state.folder("targets", "edge");
+        assert_eq!(folder.read::<Vec<u8>>("owed"), None);
+        folder.write("owed", &vec![1, 2]).expect("it is ours");
+        folder.write_bytes("former", b"\xff\n\0").expect("it is ours");
+        drop((folder, state));
+        let folder = StateDir::open(&directory.path().join("state")).expect("free again").folder("targets", "edge");
+        assert_eq!(folder.read("owed"), Some(vec![1, 2]));
+        assert_eq!(folder.read_bytes("former").as_deref(), Some(&b"\xff\n\0"[..]));
+        let mut names = folder.names();
+        names.sort();
+        assert_eq!(names, ["former", "owed"]);
+        folder.remove("owed").expect("it is ours");
+        folder.remove("owed").expect("nothing to do");
+        assert_eq!(folder.names(), ["former"]);
+    }
+
+    #[test]
+    fn a_second_writer_is_told_who_holds_it() {
+        let (directory, state) = open();
+        let folder = state.folder("targets", "edge");
+        drop(state);
+        let error = StateDir::open(&directory.path().join("state")).expect_err("a folder holds the lock");
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        drop(folder);
+        StateDir::open(&directory.path().join("state")).expect("free again");
+    }
+
+    #[test]
+    fn who_only_looks_needs_no_lock_and_writes_nothing() {
+        let (directory, state) = open();
+        state.folder("targets", "edge").write("owed", &7).expect("it is ours");
+        let looking = StateDir::peek(&directory.path().join("state")).folder("targets", "edge");
+        assert_eq!(looking.read("owed"), Some(7));
+        assert!(matches!(looking.write("owed", &8), Err(StateError::ReadOnly(_))));
+        assert!(matches!(looking.remove("owed"), Err(StateError::ReadOnly(_))));
+        assert_eq!(StateDir::peek(Path::new("/nonexistent")).folder("a", "b").read::<u8>("owed"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_set_aside() {
+        let (directory, state) = open();
+        let folder = state.folder("targets", "edge");
+        let path = directory.path().join("state/targets/edge/owed");
+        let broken = [
+            b"".to_vec(),
+            b"7".to_vec(),
+            seal(b"7")[..70].to_vec(),
+            [seal(b"7"), b" ".to_vec()].concat(),
+            seal(b"seven"),
+            seal(b"7").iter().map(|byte| if *byte == b'1' { b'2' } else { *byte }).collect(),
+        ];
+        for bytes in broken {
+            folder.write("owed", &7).expect("it is ours");
+            fs::write(&path, bytes).expect("a file");
+            assert_eq!(folder.read::<u8>("owed"), None);
+            assert!(!path.exists() && path.with_extension("unreadable").exists() && folder.names().is_empty());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a pass would change.
+
+use std::{path::PathBuf, sync::Arc};
+
+use similar::TextDiff;
+
+use super::{ApplyError, Target, program::Verdict};
+
+/// What a pass would do now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Diff {
+    /// False: not all templates have rendered yet, so a pass would do nothing.
+    pub complete: bool,
+    /// The files that would change, in the order of their paths.
+    pub files: Vec<FileDiff>,
+    /// What the check says about them; nothing if no file would change.
+    pub opinion: Option<Opinion>,
+}
+
+/// One file that would change.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FileDiff {
+    /// The file.
+    pub destination: PathBuf,
+    /// A unified diff, with its two header lines.
+    pub unified: String,
+}
+
+/// What a check says about candidates.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Opinion {
+    /// They would be taken.
+    Good {
+        /// What is worth knowing nevertheless.
+        warnings: Vec<String>,
+    },
+    /// They would be refused.
+    Refused {
+        /// The check's output.
+        output: String,
+    },
+}
+
+impl Target {
+    /// Compares what is desired with what is there, and has the difference checked. Touches nothing.
+    pub async fn diff(&mut self) -> Result<Diff, ApplyError> {
+        let desired = self.desired.snapshot();
+        let seen = self.observe(&desired).await?;
+        let mut files = Vec::new();
+        if seen.observed.complete {
+            for (path, wanted) in seen.wanted.iter() {
+                let present = seen.present.get(path);
+                if present != Some(wanted) {
+                    let (old, new) = (present.map_or(&[][..], |present| present.bytes()), wanted.bytes());
+                    let name = path.display().to_string();
+                    let from = if present.is_some() { &name } else { "/dev/null" };
+                    let unified = unified(&String::from_utf8_lossy(old), &String::from_utf8_lossy(new), from, &name);
+                    files.push(FileDiff { destination: path.clone(), unified });
+                }
+            }
+        }
+        let opinion = if files.is_empty() {
+            None
+        } else {
+            let verdict = self.program.check(&Arc::clone(&seen.wanted)).await.map_err(ApplyError::Check)?;
+            Some(match verdict {
+                Verdict::Good { warnings, .. } => Opinion::Good { warnings },
+                Verdict::Refused { output, .. } => Opinion::Refused { output },
+            })
+        };
+        Ok(Diff { complete: seen.observed.complete, files, opinion })
+    }
+}
+
+fn unified(old: &str, new: &str, from: &str, to: &str) -> String {
+    TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(from, to).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unified_diff_as_everybody_knows_it() {
+        let diff = unified("a\nb\nc\n", "a\nx\nc", "/f", "/f");
+        assert_eq!(diff, "--- /f\n+++ /f\n@@ -1,3 +1,3 @@\n a\n-b\n-c\n+x\n+c\n\\ No newline at end of file\n");
+        assert_eq!(unified("", "a\n", "/dev/null", "/f"), "--- /dev/null\n+++ /f\n@@ -0,0 +1 @@\n+a\n");
+    }
+}

@@ -1,0 +1,137 @@
+//! What can go wrong with a target.
+
+use std::{io, path::PathBuf};
+
+use nix::unistd::{Group, User};
+
+use super::{
+    files::FileError,
+    program::{CheckError, ReloadError},
+    settings::SettingsError,
+};
+use crate::state::StateError;
+
+/// Why a target cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The settings make no sense.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A destination that is no path.
+    #[error("{}: cannot be a destination", path.display())]
+    Destination {
+        /// What the settings have.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no such user or group.
+    #[error("`{key}`: no {key} is called {name:?}")]
+    Unknown {
+        /// `user` or `group`.
+        key: &'static str,
+        /// What the settings have.
+        name: String,
+    },
+    /// The system's users or groups cannot be read.
+    #[error("`{key}`: {name:?} cannot be looked up")]
+    LookUp {
+        /// `user` or `group`.
+        key: &'static str,
+        /// What the settings have.
+        name: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Why a pass has not brought the target in line.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It will not be tried again until the output of a template, or the configuration around it, has changed.
+    #[error(transparent)]
+    Lasting(#[from] Lasting),
+    /// The check refused the candidate for a reason that may pass by itself.
+    #[error("the candidate was refused for now, and nothing was touched:\n{output}")]
+    Refused {
+        /// What the check said.
+        output: String,
+    },
+    /// Nothing can be said about the candidate.
+    #[error("the candidate cannot be checked, and nothing was touched")]
+    Check(#[source] CheckError),
+    /// A destination cannot be read or written. What was there is there.
+    #[error("the files are as they were")]
+    File(#[source] FileError),
+    /// What is owed cannot be written down. Without that no file is replaced.
+    #[error("what a crash must not forget cannot be written down")]
+    State(#[from] StateError),
+    /// A reload is owed, but would fail as things are.
+    #[error("the reload that is owed has to wait, since the check refuses the files as they are:\n{output}")]
+    Waits {
+        /// What the check said.
+        output: String,
+    },
+    /// A reload is owed and has failed. There is nothing to go back to.
+    #[error("the reload that is owed has failed")]
+    Reload(#[source] ReloadError),
+    /// The way back has failed as well, so it is not the fault of the new files.
+    #[error("new files were not taken ({reason}), and making the former ones effective again has failed")]
+    NotBack {
+        /// What happened first.
+        reason: String,
+        /// What happened then.
+        source: Box<ApplyError>,
+    },
+}
+
+/// What does not change by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lasting {
+    /// The check said no; no file was touched.
+    #[error("the candidate was refused, and nothing was touched:\n{output}")]
+    Refused {
+        /// What the check said.
+        output: String,
+    },
+    /// The new files could not be made effective. The former ones are back, and in effect.
+    #[error("the new files were taken back, since they did not take effect: {reason}")]
+    TakenBack {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A user's number, by name or number.
+pub(super) fn user(name: &str) -> Result<u32, SetupError> {
+    id("user", name, |name| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw())))
+}
+
+/// A group's number, by name or number.
+pub(super) fn group(name: &str) -> Result<u32, SetupError> {
+    id("group", name, |name| Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw())))
+}
+
+fn id(key: &'static str, name: &str, find: impl Fn(&str) -> nix::Result<Option<u32>>) -> Result<u32, SetupError> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    match find(name) {
+        Ok(Some(number)) => Ok(number),
+        Ok(None) => Err(SetupError::Unknown { key, name: name.to_owned() }),
+        Err(errno) => Err(SetupError::LookUp { key, name: name.to_owned(), source: errno.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_by_name_or_number() {
+        assert_eq!(user("root").expect("everywhere"), 0);
+        assert_eq!(group("1234").expect("a number"), 1234);
+        let error = user("no such user").expect_err("nobody is called so");
+        assert_eq!(error.to_string(), "`user`: no user is called \"no such user\"");
+    }
+}

@@ -1,0 +1,348 @@
+//! Reads and replaces files: staged beside the file, then renamed over it.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    path::{Path, PathBuf},
+};
+
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+/// Between the destination's name and the random end of a temporary file's name. With the leading dot no pattern of a
+/// config language matches it.
+const TEMPORARY: &str = ".portreeve-";
+
+/// Who may do what with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Access {
+    /// Permission bits.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// What the user wants of a file's access; what is not set is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) mode: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+}
+
+/// What lies at a destination.
+#[derive(Debug)]
+pub(crate) struct Present {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) access: Access,
+}
+
+/// Why a file cannot be read or replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The directory is missing.
+    #[error("{}: its directory does not exist; make it, with the owner and mode that it is to have", .0.display())]
+    NoDirectory(PathBuf),
+    /// It is a directory, a device or the like.
+    #[error("{}: not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// It was to be put back, but what was saved cannot be read.
+    #[error("{}: its former content is lost", .0.display())]
+    Lost(PathBuf),
+    /// The file system is full, or a quota is used up.
+    #[error("{}: no space left for it", path.display())]
+    Full {
+        /// The destination.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// We may not write there.
+    #[error("{}: may not be written", path.display())]
+    Denied {
+        /// The destination.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("{}: cannot be {action}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The destination.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl FileError {
+    fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, source },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied { path, source },
+            io::ErrorKind::NotFound => Self::NoDirectory(path),
+            _ => Self::Io { action, path, source },
+        }
+    }
+}
+
+/// A new content, on the disk beside its destination, and ready to take its place.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    temporary: NamedTempFile,
+    /// The destination with its symlinks followed.
+    real: PathBuf,
+    access: Access,
+}
+
+/// How a file was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swapped {
+    /// Readers see the old content or the new one, never a mixture.
+    Renamed,
+    /// The destination is a mount point and cannot be renamed over.
+    InPlace,
+}
+
+/// Follows `path` if it is a symlink. The file at the end need not exist.
+pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().ok_or(error)?;
+            if let Ok(link) = fs::read_link(path) {
+                return follow(&parent.join(link));
+            }
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            let name = path.file_name().ok_or(Errno::EISDIR)?;
+            Ok(fs::canonicalize(parent)?.join(name))
+        }
+        followed => followed,
+    }
+}
+
+/// Reads what lies at `destination`, if anything does.
+pub(crate) fn read(destination: &Path) -> Result<Option<Present>, FileError> {
+    let failed = |source| FileError::new("read", destination, source);
+    let mut file = match fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(destination) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(FileError::NotAFile(destination.to_owned()));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Some(Present { bytes, access: Access::of(&metadata) }))
+}
+
+impl Access {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self { mode: metadata.mode() & 0o7777, uid: metadata.uid(), gid: metadata.gid() }
+    }
+}
+
+/// Writes `bytes` beside `destination` and onto the disk, with the access that the file is to have.
+pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish) -> Result<Staged, FileError> {
+    let failed = |source| FileError::new("staged", destination, source);
+    let real = follow(destination).map_err(failed)?;
+    let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else {
+        return Err(FileError::NotAFile(destination.to_owned()));
+    };
+    let present = match fs::metadata(&real) {
+        Ok(metadata) if metadata.is_file() => Some(Access::of(&metadata)),
+        Ok(_) => return Err(FileError::NotAFile(destination.to_owned())),
+        Err(_) => None,
+    };
+    let prefix = [".".as_ref(), name, TEMPORARY.as_ref()].concat_os();
+    let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(directory).map_err(failed)?;
+    temporary.write_all(bytes).map_err(failed)?;
+    let fresh = Access::of(&temporary.as_file().metadata().map_err(failed)?);
+    let access = Access {
+        mode: wish.mode.or(present.map(|present| present.mode)).unwrap_or(0o644),
+        uid: wish.uid.or(present.map(|present| present.uid)).unwrap_or(fresh.uid),
+        gid: wish.gid.or(present.map(|present| present.gid)).unwrap_or(fresh.gid),
+    };
+    set_owner(temporary.as_file(), fresh, access, wish).map_err(failed)?;
+    // After the owner, since a change of the owner takes bits away.
+    temporary.as_file().set_permissions(fs::Permissions::from_mode(access.mode)).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    Ok(Staged { temporary, real, access })
+}
+
+/// An owner that was asked for has to be set. One that would only be kept may be lost: who is not root cannot help it.
+fn set_owner(file: &fs::File, fresh: Access, access: Access, wish: Wish) -> io::Result<()> {
+    let uid = Some(access.uid).filter(|uid| *uid != fresh.uid);
+    let gid = Some(access.gid).filter(|gid| *gid != fresh.gid);
+    if uid.is_none() && gid.is_none() {
+        return Ok(());
+    }
+    match fchown(file, uid, gid) {
+        Err(error) if wish.uid.is_none() && wish.gid.is_none() && error.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::debug!("the owner {}:{} cannot be kept: {error}", access.uid, access.gid);
+            Ok(())
+        }
+        set => set,
+    }
+}
+
+impl Staged {
+    /// Takes the destination's place. Call [`sync`] afterwards.
+    pub(crate) fn swap(self) -> Result<Swapped, FileError> {
+        match self.temporary.persist(&self.real) {
+            Ok(_) => Ok(Swapped::Renamed),
+            Err(failed) if failed.error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+                let Self { real, access, .. } = self;
+                let written = overwrite(&real, &failed.file, access);
+                written.map_err(|source| FileError::new("overwritten", &real, source))?;
+                Ok(Swapped::InPlace)
+            }
+            Err(failed) => Err(FileError::new("replaced", &self.real, failed.error)),
+        }
+    }
+}
+
+/// Over the old content rather than after truncating it: if it fails, as much as possible is left of a file.
+fn overwrite(real: &Path, from: &NamedTempFile, access: Access) -> io::Result<()> {
+    let bytes = fs::read(from.path())?;
+    let mut file = fs::File::options().write(true).open(real)?;
+    let present = Access::of(&file.metadata()?);
+    file.write_all(&bytes)?;
+    file.set_len(bytes.len() as u64)?;
+    if (present.uid, present.gid) != (access.uid, access.gid) {
+        fchown(&file, Some(access.uid), Some(access.gid))?;
+    }
+    if present.mode != access.mode {
+        file.set_permissions(fs::Permissions::from_mode(access.mode))?;
+    }
+    file.sync_all()
+}
+
+/// Removes what lies at `destination`, if anything does.
+pub(crate) fn remove(destination: &Path) -> Result<(), FileError> {
+    match follow(destination).and_then(fs::remove_file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::new("removed", destination, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Brings what was renamed or removed in the destination's directory onto the disk.
+pub(crate) fn sync(destination: &Path) -> Result<(), FileError> {
+    let sync = |real: PathBuf| fs::File::open(real.parent().unwrap_or(Path::new("/")))?.sync_all();
+    follow(destination).and_then(sync).map_err(|source| FileError::new("brought onto the disk", destination, source))
+}
+
+/// Removes what an earlier process staged for `destination` before it was killed.
+pub(crate) fn sweep(destination: &Path) {
+    let Ok(real) = follow(destination) else { return };
+    let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else { return };
+    let prefix = [".".as_ref(), name, TEMPORARY.as_ref()].concat_os();
+    let prefix = prefix.as_encoded_bytes();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(prefix) {
+            match fs::remove_file(entry.path()) {
+                Ok(()) => tracing::info!("{}: a leftover of a killed run, removed", entry.path().display()),
+                Err(error) => tracing::warn!("{}: a leftover that cannot be removed: {error}", entry.path().display()),
+            }
+        }
+    }
+}
+
+trait ConcatOs {
+    fn concat_os(&self) -> std::ffi::OsString;
+}
+
+impl ConcatOs for [&std::ffi::OsStr; 3] {
+    fn concat_os(&self) -> std::ffi::OsString {
+        self.iter().fold(std::ffi::OsString::new(), |mut whole, part| {
+            whole.push(part);
+            whole
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).expect("a directory");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_staged_file_cannot_be_matched_and_disappears_if_it_is_not_used() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let destination = directory.path().join("a.conf");
+        let staged = stage(&destination, b"new", Wish::default()).expect("it can be written");
+        let name = names(directory.path()).remove(0);
+        assert!(name.starts_with(".a.conf.portreeve-") && !name.ends_with(".conf"), "{name}");
+        drop(staged);
+        assert_eq!(names(directory.path()), [""; 0]);
+    }
+
+    #[test]
+    fn access_is_kept_or_set() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let destination = directory.path().join("a.conf");
+        let write = |wish| {
+            let swapped = stage(&destination, b"new", wish).expect("it can be staged").swap().expect("and swapped");
+            assert_eq!(swapped, Swapped::Renamed);
+            read(&destination).expect("it can be read").expect("it is there").access
+        };
+        assert_eq!(write(Wish::default()).mode, 0o644);
+        fs::set_permissions(&destination, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        assert_eq!(write(Wish::default()).mode, 0o600);
+        assert_eq!(write(Wish { mode: Some(0o4755), ..Wish::default() }).mode, 0o4755);
+        assert_eq!(names(directory.path()), ["a.conf"]);
+    }
+
+    #[test]
+    fn a_symlink_is_written_through_even_if_it_leads_to_nothing_yet() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let link = directory.path().join("link");
+        symlink("further", &link).expect("a link");
+        fs::create_dir(directory.path().join("real")).expect("a directory");
+        symlink("real/a.conf", directory.path().join("further")).expect("a link");
+        assert!(read(&link).expect("it can be read").is_none());
+        stage(&link, b"new", Wish::default()).expect("it can be staged").swap().expect("and swapped");
+        sync(&link).expect("it can be synced");
+        assert_eq!(fs::read(directory.path().join("real/a.conf")).expect("a file"), b"new");
+        assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
+        remove(&link).expect("it can be removed");
+        remove(&link).expect("nothing to do");
+        assert_eq!(names(&directory.path().join("real")), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_gets_one_sweep_and_its_neighbours_none() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for name in [".a.conf.portreeve-x1", ".aa.conf.portreeve-x1", "a.conf", ".a.conf.swp"] {
+            fs::write(directory.path().join(name), "").expect("a file");
+        }
+        sweep(&directory.path().join("a.conf"));
+        assert_eq!(names(directory.path()), [".a.conf.swp", ".aa.conf.portreeve-x1", "a.conf"]);
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let error = stage(&directory.path().join("no/a.conf"), b"", Wish::default()).expect_err("no directory");
+        assert!(error.to_string().contains("make it"), "{error}");
+        for odd in [directory.path(), Path::new("/dev/null"), Path::new("/")] {
+            assert!(matches!(read(odd), Err(FileError::NotAFile(_))), "{odd:?}");
+            assert!(matches!(stage(odd, b"", Wish::default()), Err(FileError::NotAFile(_))), "{odd:?}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! An nginx on this host: `nginx -t` on a staged copy, SIGHUP to the master, proof by its workers.
+
+mod binary;
+mod conf;
+mod glob;
+mod master;
+mod stage;
+mod tree;
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    io::{Read, Seek},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use self::{
+    binary::{Binary, Place},
+    master::{Children, Master},
+    stage::Staged,
+    tree::Tree,
+};
+use super::{
+    Contents,
+    blocking::blocking,
+    process::Absent,
+    program::{CheckError, ReloadError, Sent, Verdict},
+    rendered::Digest,
+    run, settings,
+};
+
+pub use master::ReloadFailure;
+
+/// How much of the error log is looked at after a reload that did not take, in bytes.
+const LOG: u64 = 64 * 1024;
+
+/// One nginx, as its settings describe it.
+#[derive(Debug)]
+pub(super) struct Nginx {
+    settings: settings::Nginx,
+    /// What the program said when it was asked first.
+    facts: Option<Arc<Facts>>,
+}
+
+#[derive(Debug)]
+struct Facts {
+    binary: Binary,
+    place: Place,
+}
+
+/// A reload under way.
+#[derive(Debug)]
+pub(super) struct Pending {
+    master: Master,
+    before: Children,
+    log: Log,
+    limit: Duration,
+}
+
+impl Pending {
+    /// Waits until new workers have taken over.
+    pub(super) async fn verify(self) -> Result<(), ReloadError> {
+        let waited = self.master.wait(&self.before, self.limit).await;
+        waited.map_err(|failure| ReloadError::Nginx { failure, log: self.log.complaints(self.master.pid()) })
+    }
+}
+
+impl Nginx {
+    pub(super) fn new(settings: settings::Nginx) -> Self {
+        Self { settings, facts: None }
+    }
+
+    /// Names all that `nginx -t` would read.
+    pub(super) async fn inputs(&mut self, contents: &Arc<Contents>) -> Result<Digest, CheckError> {
+        Ok(self.read(contents).await?.digest())
+    }
+
+    pub(super) async fn check(&mut self, contents: &Arc<Contents>) -> Result<Verdict, CheckError> {
+        let facts = self.facts().await?;
+        let tree = self.read(contents).await?;
+        let inputs = tree.digest();
+        let unreached = tree.unreached.clone();
+        let has_pid_file = tree.pid_file.is_some();
+        let place = facts.place.clone();
+        let staged = blocking(move || Staged::new(&place, &tree)).await.map_err(CheckError::Stage)?;
+        let args = arguments(&facts, &staged, has_pid_file);
+        let ended = run::run(&self.settings.binary, &args, self.settings.check_timeout).await?;
+        let output = staged.translate(&ended.output);
+        blocking(move || drop(staged)).await;
+        Ok(match ended.status.success() {
+            true => {
+                let blind = unreached.iter().map(|path| {
+                    format!("{} is not part of {}: no include leads to it", path.display(), facts.place.conf.display())
+                });
+                let warnings = output.lines().map(str::to_owned);
+                Verdict::Good { inputs, warnings: blind.chain(warnings).collect() }
+            }
+            // A name server's trouble passes without a change of ours.
+            false => Verdict::Refused { inputs, lasting: !output.contains("host not found"), output },
+        })
+    }
+
+    pub(super) async fn reload(&mut self) -> Result<Sent, ReloadError> {
+        let facts = self.facts().await.map_err(ReloadError::Find)?;
+        let tree = self.read(&Arc::default()).await.map_err(ReloadError::Find)?;
+        let place = &facts.place;
+        let pid_file = self.settings.pid_file.clone().or(tree.pid_file).unwrap_or(facts.binary.pid_file.clone());
+        let error_log = tree.error_log.unwrap_or(facts.binary.error_log.clone());
+        let master = match Master::find(&place.prefix.join(pid_file))? {
+            Ok(master) => master,
+            Err(absent) => return Ok(Sent::NotRunning(absent)),
+        };
+        let (before, log) = (master.children()?, Log::open(place.prefix.join(error_log)));
+        if !master.hang_up()? {
+            let file = place.prefix.join(self.settings.pid_file.clone().unwrap_or_default());
+            return Ok(Sent::NotRunning(Absent::Ended { file, pid: master.pid() }));
+        }
+        tracing::debug!("SIGHUP sent to nginx's master, process {}", master.pid());
+        Ok(Sent::Pending(Pending { master, before, log, limit: self.settings.reload_timeout }))
+    }
+
+    async fn facts(&mut self) -> Result<Arc<Facts>, CheckError> {
+        if let Some(facts) = &self.facts {
+            return Ok(Arc::clone(facts));
+        }
+        let ended = run::run(&self.settings.binary, &["-V"], self.settings.check_timeout).await?;
+        if !ended.status.success() {
+            return Err(CheckError::NotNginx { program: self.settings.binary.clone(), output: ended.output });
+        }
+        let binary = Binary::parse(&ended.output);
+        let place = Place::new(&binary, self.settings.prefix.as_deref(), self.settings.conf.as_deref());
+        Ok(Arc::clone(self.facts.insert(Arc::new(Facts { binary, place }))))
+    }
+
+    async fn read(&mut self, contents: &Arc<Contents>) -> Result<Tree, CheckError> {
+        let (facts, contents) = (self.facts().await?, Arc::clone(contents));
+        blocking(move || {
+            Tree::read(&facts.place, &contents)
+                .map_err(|source| CheckError::Read { path: facts.place.conf.clone(), source })
+        })
+        .await
+    }
+}
+
+/// The test reads the copies and leaves no trace: neither a pid file (`nginx -t` makes an empty one where there is none)
+/// nor a line in the log that the program was built with.
+fn arguments(facts: &Facts, staged: &Staged, has_pid_file: bool) -> Vec<OsString> {
+    let mut args: Vec<OsString> = ["-t", "-q", "-c"].map(OsString::from).into();
+    args.extend([staged.main.as_os_str().into(), "-p".into(), facts.place.prefix.as_os_str().into()]);
+    if facts.binary.knows_error_log {
+        args.extend(["-e".into(), "/dev/null".into()]);
+    }
+    if !has_pid_file {
+        let word = String::from_utf8_lossy(&stage::word(&staged.pid_file)).into_owned();
+        args.extend(["-g".into(), format!("pid {word};").into()]);
+    }
+    args
+}
+
+/// nginx's error log, from the moment of a reload on. It is the only place where nginx says why it refused.
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    from: u64,
+}
+
+impl Log {
+    fn open(path: PathBuf) -> Self {
+        let from = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        Self { path, from }
+    }
+
+    /// What a process has complained about since then; empty if there is no such file, or it cannot be read.
+    fn complaints(&self, pid: i32) -> String {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = fs::File::open(&self.path)?;
+            if !file.metadata()?.is_file() {
+                return Ok(Vec::new());
+            }
+            file.seek(io::SeekFrom::Start(self.from))?;
+            let mut text = Vec::new();
+            file.take(LOG).read_to_end(&mut text)?;
+            Ok(text)
+        };
+        let text = read().unwrap_or_default();
+        let from = ["emerg", "alert", "crit"].map(|level| format!("[{level}] {pid}#"));
+        let mut lines: Vec<_> = String::from_utf8_lossy(&text)
+            .lines()
+            .filter_map(|line| Some(line[from.iter().find_map(|from| line.find(from))?..].to_owned()))
+            .collect();
+        lines.dedup();
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn only_new_complaints_of_the_master_count() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), "2026/01/01 00:00:00 [emerg] 7#7: old\n").expect("it is ours");
+        let log = Log::open(file.path().to_owned());
+        let mut text = fs::read_to_string(file.path()).expect("a file");
+        text.push_str(
+            "t [notice] 7#7: signal\nt [emerg] 8#8: other\nt [emerg] 7#7: a\nt [emerg] 7#7: a\nt [alert] 7#7: b\n",
+        );
+        fs::write(file.path(), text).expect("it is ours");
+        assert_eq!(log.complaints(7), "[emerg] 7#7: a\n[alert] 7#7: b");
+        assert_eq!(Log::open(Path::new("/nonexistent").to_owned()).complaints(7), "");
+    }
+}

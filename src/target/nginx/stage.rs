@@ -1,0 +1,146 @@
+//! A private copy of a configuration, for `nginx -t` to read in the place of the live one.
+//!
+//! The main file's directory is mirrored with symlinks, so that relative names of certificates and the like lead where
+//! they always lead. Each file is copied with its `include` spelled out: it names the other copies. Lines keep their
+//! numbers.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::symlink},
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use super::{
+    binary::Place,
+    conf, glob,
+    tree::{Edit, Node, To, Tree},
+};
+
+/// Lives as long as this value.
+#[derive(Debug)]
+pub(super) struct Staged {
+    directory: TempDir,
+    /// The copy of the main file.
+    pub(super) main: PathBuf,
+    /// Where the copy's `pid` points, if it has one.
+    pub(super) pid_file: PathBuf,
+    /// Copy and original.
+    copies: BTreeMap<PathBuf, PathBuf>,
+}
+
+impl Staged {
+    /// Writes the copies.
+    pub(super) fn new(place: &Place, tree: &Tree) -> io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("portreeve-").tempdir()?;
+        let root = directory.path().join("root");
+        let real = fs::canonicalize(place.directory())?;
+        let mirrored = below(&root, &real);
+        fs::create_dir_all(&mirrored)?;
+        mirror(&real, &mirrored)?;
+        if tree.nodes.values().any(|node| has(&node.text, b"../")) {
+            for directory in real.ancestors().skip(1) {
+                mirror(directory, &below(&root, directory))?;
+            }
+        }
+        let main = mirrored.join(place.conf.file_name().unwrap_or_default());
+        if fs::symlink_metadata(&main).is_ok() {
+            fs::remove_file(&main)?;
+        }
+        let mut names = BTreeMap::from([(place.conf.as_path(), main.clone())]);
+        for (number, path) in tree.nodes.keys().chain(tree.named.keys()).enumerate() {
+            names.entry(path).or_insert_with(|| directory.path().join(format!("{number:06}")));
+        }
+        let pid_file = directory.path().join("pid");
+        for (path, node) in &tree.nodes {
+            fs::write(&names[path.as_path()], render(node, &names, &pid_file))?;
+        }
+        for (path, candidate) in &tree.named {
+            fs::write(&names[path.as_path()], candidate.bytes())?;
+        }
+        let copies = names.into_iter().map(|(real, copy)| (copy, real.to_owned()));
+        let copies = copies.chain([(mirrored, place.directory().to_owned()), (root, PathBuf::new())]).collect();
+        Ok(Self { directory, main, pid_file, copies })
+    }
+
+    /// Puts the names of the originals into what nginx says about the copies.
+    pub(super) fn translate(&self, output: &str) -> String {
+        // The longest first: backwards, since a path comes before those below it.
+        let replace = |output: String, (copy, real): (&PathBuf, &PathBuf)| {
+            output.replace(&*copy.to_string_lossy(), &real.to_string_lossy())
+        };
+        if output.contains(&*self.directory.path().to_string_lossy()) {
+            self.copies.iter().rev().fold(output.to_owned(), replace)
+        } else {
+            output.to_owned()
+        }
+    }
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Puts a symlink to each entry of `from` into `to`, except to those that are there.
+fn mirror(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        match symlink(entry.path(), to.join(entry.file_name())) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn has(text: &[u8], wanted: &[u8]) -> bool {
+    text.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn render(node: &Node, names: &BTreeMap<&Path, PathBuf>, pid_file: &Path) -> Vec<u8> {
+    let copy = |path: &Path| names.get(path).map_or_else(|| path.to_owned(), Clone::clone);
+    let mut text = Vec::with_capacity(node.text.len());
+    let mut at = 0;
+    for Edit { span, to } in &node.edits {
+        text.extend(&node.text[at..span.start]);
+        match to {
+            To::PidFile => text.extend(word(pid_file)),
+            To::Named(path) => text.extend(word(&copy(path))),
+            To::Includes(paths) => {
+                let includes = paths.iter().map(|path| {
+                    let pattern = glob::escape(copy(path).as_os_str().as_bytes());
+                    [b"include ".as_slice(), &conf::quote(&pattern)].concat()
+                });
+                text.extend(includes.collect::<Vec<_>>().join(b"; ".as_slice()));
+            }
+        }
+        at = span.end;
+    }
+    text.extend(&node.text[at..]);
+    text
+}
+
+/// A path as an argument.
+pub(super) fn word(path: &Path) -> Vec<u8> {
+    conf::quote(path.as_os_str().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_keep_everything_else_and_the_lines() {
+        let text = b"pid a;\ninclude b*;\n# end".to_vec();
+        let edits = vec![
+            Edit { span: 4..5, to: To::PidFile },
+            Edit { span: 7..17, to: To::Includes(vec!["/b1".into(), "/b[2".into()]) },
+        ];
+        let names = BTreeMap::from([(Path::new("/b1"), PathBuf::from("/s/1"))]);
+        let rendered = render(&Node { text, edits }, &names, Path::new("/s/pid"));
+        let wanted = "pid \"/s/pid\";\ninclude \"/s/1\"; include \"/b\\\\[2\";\n# end";
+        assert_eq!(String::from_utf8(rendered).expect("ASCII"), wanted);
+    }
+}

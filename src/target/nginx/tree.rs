@@ -1,0 +1,279 @@
+//! The files that an nginx configuration is made of, as they would be with the candidates in place.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    fs, io,
+    ops::Range,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    binary::Place,
+    conf::{self, Directive},
+    glob,
+};
+use crate::target::{
+    files,
+    rendered::{Digest, Rendered},
+};
+
+/// A configuration, from its main file down.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// By the path by which nginx comes to them. The main file is among them.
+    pub(super) nodes: BTreeMap<PathBuf, Node>,
+    /// Candidates that no include reaches but another directive names (certificates, password files and the like).
+    pub(super) named: BTreeMap<PathBuf, Arc<Rendered>>,
+    /// Candidates that nothing leads to: the check cannot say anything about them.
+    pub(super) unreached: BTreeSet<PathBuf>,
+    /// The last `pid` of the main level.
+    pub(super) pid_file: Option<PathBuf>,
+    /// The last `error_log` of the main level.
+    pub(super) error_log: Option<PathBuf>,
+}
+
+/// One file.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub(super) text: Vec<u8>,
+    /// What has to read differently in a staged copy, in its order.
+    pub(super) edits: Vec<Edit>,
+}
+
+/// A place in a file, and what has to stand there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Edit {
+    pub(super) span: Range<usize>,
+    pub(super) to: To,
+}
+
+/// What a staged copy refers to. Paths are those of the real files.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// In the place of one `include`: all that it leads to.
+    Includes(Vec<PathBuf>),
+    /// In the place of an argument: a candidate.
+    Named(PathBuf),
+    /// In the place of the argument of `pid`.
+    PidFile,
+}
+
+/// Candidates by the file that they would replace, symlinks followed.
+struct Overlay<'a> {
+    candidates: BTreeMap<PathBuf, (&'a Path, &'a Arc<Rendered>)>,
+}
+
+impl<'a> Overlay<'a> {
+    fn new(contents: &'a BTreeMap<PathBuf, Arc<Rendered>>) -> io::Result<Self> {
+        let real =
+            |(path, rendered): (&'a PathBuf, &'a Arc<Rendered>)| Ok((files::follow(path)?, (path.as_path(), rendered)));
+        Ok(Self { candidates: contents.iter().map(real).collect::<io::Result<_>>()? })
+    }
+
+    fn at(&self, path: &Path) -> Option<(&'a Path, &'a Arc<Rendered>)> {
+        self.candidates.get(&files::follow(path).ok()?).copied()
+    }
+
+    fn names(&self, directory: &Path) -> Vec<Vec<u8>> {
+        let real = fs::canonicalize(directory).ok();
+        let new = self.candidates.keys().filter(|path| path.parent() == real.as_deref());
+        let new = new.filter_map(|path| path.file_name()).map(|name| name.as_bytes().to_vec());
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let old = entries.map(|entry| entry.file_name().into_vec());
+        new.chain(old).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok() || self.at(path).is_some()
+    }
+}
+
+impl Tree {
+    /// Reads the configuration. What cannot be read below the main file is left for `nginx -t` to find.
+    pub(super) fn read(place: &Place, contents: &BTreeMap<PathBuf, Arc<Rendered>>) -> io::Result<Self> {
+        let overlay = Overlay::new(contents)?;
+        let mut tree = Self {
+            nodes: BTreeMap::new(),
+            named: BTreeMap::new(),
+            unreached: contents.keys().cloned().collect(),
+            pid_file: None,
+            error_log: None,
+        };
+        tree.visit(place, &overlay, &place.conf, 0)?;
+        Ok(tree)
+    }
+
+    /// Names all that was read.
+    pub(super) fn digest(&self) -> Digest {
+        let nodes = self.nodes.iter().flat_map(|(path, node)| [path.as_os_str().as_bytes(), &node.text]);
+        let named = self.named.iter().flat_map(|(path, text)| [path.as_os_str().as_bytes(), text.bytes()]);
+        Digest::of(&nodes.chain(named).collect::<Vec<_>>())
+    }
+
+    fn visit(&mut self, place: &Place, overlay: &Overlay<'_>, path: &Path, depth: usize) -> io::Result<()> {
+        let text = match overlay.at(path) {
+            Some((destination, candidate)) => {
+                self.unreached.remove(destination);
+                candidate.bytes().to_vec()
+            }
+            None => fs::read(path)?,
+        };
+        let directives = conf::scan(&text);
+        // Before its includes are visited: a file that includes itself is nginx's to complain about.
+        self.nodes.insert(path.to_owned(), Node { text, edits: Vec::new() });
+        let edits = directives.iter().flat_map(|directive| self.follow(place, overlay, directive, depth)).collect();
+        if let Some(node) = self.nodes.get_mut(path) {
+            node.edits = edits;
+        }
+        Ok(())
+    }
+
+    /// What one directive leads to, and how it has to read in a staged copy.
+    fn follow(&mut self, place: &Place, overlay: &Overlay<'_>, directive: &Directive, depth: usize) -> Vec<Edit> {
+        let depth = depth + directive.depth;
+        match directive.argument() {
+            Some(word) if directive.is("include") => {
+                let includes = self.include(place, overlay, &word.value, depth);
+                // Nothing found: nginx finds nothing either, or says so.
+                let edit = Edit { span: directive.span(), to: To::Includes(includes) };
+                return if edit.to == To::Includes(Vec::new()) { Vec::new() } else { vec![edit] };
+            }
+            Some(word) if directive.is("pid") && depth == 0 => {
+                self.pid_file = Some(place.prefix.join(OsStr::from_bytes(&word.value)));
+                return vec![Edit { span: word.span.clone(), to: To::PidFile }];
+            }
+            _ => {}
+        }
+        if directive.is("error_log") && depth == 0 {
+            let log = directive.words.get(1).map(|word| place.prefix.join(OsStr::from_bytes(&word.value)));
+            self.error_log = log.or(self.error_log.take());
+        }
+        let mut edits = Vec::new();
+        for word in &directive.words[1..] {
+            let path = Path::new(OsStr::from_bytes(&word.value));
+            if let Some((destination, candidate)) = named(place, overlay, path) {
+                self.unreached.remove(destination);
+                self.named.insert(destination.to_owned(), Arc::clone(candidate));
+                edits.push(Edit { span: word.span.clone(), to: To::Named(destination.to_owned()) });
+            }
+        }
+        edits
+    }
+
+    fn include(&mut self, place: &Place, overlay: &Overlay<'_>, argument: &[u8], depth: usize) -> Vec<PathBuf> {
+        let pattern = place.directory().join(OsStr::from_bytes(argument)).into_os_string().into_vec();
+        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+        let paths = if glob::is_pattern(&pattern) {
+            let names = |directory: &[u8]| overlay.names(&path(directory));
+            glob::expand(&pattern, names, |bytes| overlay.exists(&path(bytes)))
+        } else {
+            vec![pattern]
+        };
+        let mut paths: Vec<_> = paths.iter().map(|bytes| path(bytes)).collect();
+        paths.retain(|path| {
+            let visited = self.nodes.contains_key(path) || self.visit(place, overlay, path, depth).is_ok();
+            visited || overlay.exists(path)
+        });
+        paths
+    }
+}
+
+/// A candidate that an argument names: certificates are relative to the configuration's directory, others to the prefix.
+fn named<'a>(place: &Place, overlay: &Overlay<'a>, path: &Path) -> Option<(&'a Path, &'a Arc<Rendered>)> {
+    // Most arguments are no paths at all: a look at the name spares looking at the disk.
+    let name = path.file_name()?;
+    overlay.candidates.keys().any(|candidate| candidate.file_name() == Some(name)).then_some(())?;
+    overlay.at(&place.directory().join(path)).or_else(|| overlay.at(&place.prefix.join(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Lair(tempfile::TempDir);
+
+    impl Lair {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let lair = Self(tempfile::tempdir().expect("a directory"));
+            for (path, text) in files {
+                let path = lair.path(path);
+                fs::create_dir_all(path.parent().expect("it has one")).expect("a directory");
+                fs::write(path, text).expect("a file");
+            }
+            lair
+        }
+
+        fn path(&self, path: &str) -> PathBuf {
+            self.0.path().join(path)
+        }
+
+        fn read(&self, candidates: &[(&str, &str)]) -> Tree {
+            let place = Place { prefix: self.path("prefix"), conf: self.path("etc/nginx.conf") };
+            let rendered = |(path, text): &(&str, &str)| (self.path(path), Arc::new(Rendered::new(*text)));
+            Tree::read(&place, &candidates.iter().map(rendered).collect()).expect("it can be read")
+        }
+
+        fn short(&self, paths: impl IntoIterator<Item = PathBuf>) -> Vec<String> {
+            let strip = |path: PathBuf| path.strip_prefix(self.0.path()).expect("below").display().to_string();
+            paths.into_iter().map(strip).collect()
+        }
+    }
+
+    #[test]
+    fn includes_are_followed_as_nginx_follows_them() {
+        let lair = Lair::new(&[
+            ("etc/nginx.conf", "pid run/n.pid; error_log e.log warn; http { include conf.d/*.conf; include mime; }"),
+            ("etc/conf.d/a.conf", "include snippets/x; include missing; pid no;"),
+            ("etc/conf.d/.hidden.conf", "include never;"),
+            ("etc/snippets/x", "include snippets/x;"),
+            ("etc/mime", "types {}"),
+        ]);
+        let tree = lair.read(&[("etc/conf.d/b.conf", "include mime;"), ("etc/conf.d/c.txt", "")]);
+        let reached = ["etc/conf.d/a.conf", "etc/conf.d/b.conf", "etc/mime", "etc/nginx.conf", "etc/snippets/x"];
+        assert_eq!(lair.short(tree.nodes.keys().cloned()), reached);
+        assert_eq!(lair.short(tree.unreached.clone()), ["etc/conf.d/c.txt"]);
+        assert_eq!(lair.short(tree.pid_file.clone()), ["prefix/run/n.pid"]);
+        assert_eq!(lair.short(tree.error_log.clone()), ["prefix/e.log"]);
+        let To::Includes(files) = &tree.nodes[&lair.path("etc/nginx.conf")].edits[1].to else { panic!("{tree:?}") };
+        assert_eq!(lair.short(files.clone()), ["etc/conf.d/a.conf", "etc/conf.d/b.conf"]);
+    }
+
+    #[test]
+    fn a_candidate_is_recognised_behind_symlinks_and_may_be_the_main_file() {
+        let lair = Lair::new(&[("etc/sites/x", "old"), ("etc/nginx.conf", "include enabled/*;")]);
+        fs::create_dir(lair.path("etc/enabled")).expect("a directory");
+        std::os::unix::fs::symlink("../sites/x", lair.path("etc/enabled/x")).expect("a link");
+        let tree = lair.read(&[("etc/sites/x", "new")]);
+        assert_eq!(tree.nodes[&lair.path("etc/enabled/x")].text, b"new");
+        assert!(tree.unreached.is_empty());
+        let tree = lair.read(&[("etc/nginx.conf", "include sites/*;")]);
+        assert_eq!(lair.short(tree.nodes.into_keys()), ["etc/nginx.conf", "etc/sites/x"]);
+    }
+
+    #[test]
+    fn a_candidate_that_another_directive_names_is_put_in_its_place() {
+        let lair = Lair::new(&[
+            ("etc/nginx.conf", "ssl_certificate tls/a.pem; auth_basic_user_file pass; index a.pem;"),
+            ("etc/tls/a.pem", "old"),
+            ("prefix/pass", ""),
+        ]);
+        let tree = lair.read(&[("etc/tls/a.pem", "new"), ("prefix/pass", "new")]);
+        assert_eq!(lair.short(tree.named.into_keys()), ["etc/tls/a.pem", "prefix/pass"]);
+        let edits = &tree.nodes[&lair.path("etc/nginx.conf")].edits;
+        assert_eq!(edits.len(), 2);
+        assert_eq!(edits[0], Edit { span: 16..25, to: To::Named(lair.path("etc/tls/a.pem")) });
+    }
+
+    #[test]
+    fn the_digest_names_candidates_and_everything_around_them() {
+        let lair = Lair::new(&[("etc/nginx.conf", "include a;"), ("etc/a", "1")]);
+        let before = lair.read(&[("etc/a", "2")]).digest();
+        assert_eq!(before, lair.read(&[("etc/a", "2")]).digest());
+        assert_ne!(before, lair.read(&[("etc/a", "3")]).digest());
+        fs::write(lair.path("etc/nginx.conf"), "include a; ").expect("a file");
+        assert_ne!(before, lair.read(&[("etc/a", "2")]).digest());
+    }
+}

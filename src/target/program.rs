@@ -1,0 +1,139 @@
+//! The program that uses a target's files: how it checks them, and how it takes them.
+
+use std::{io, path::PathBuf, process::ExitStatus, sync::Arc};
+
+use super::{
+    Contents, command,
+    nginx::{self, ReloadFailure},
+    process::{Absent, ProcessError},
+    rendered::Digest,
+    run::{RunError, said},
+    settings,
+};
+
+/// One of the kinds.
+#[derive(Debug)]
+pub(super) enum Program {
+    Nginx(nginx::Nginx),
+    Command(settings::Command),
+}
+
+/// What a check says about a candidate. `inputs` names all that it hangs on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Good {
+        inputs: Digest,
+        warnings: Vec<String>,
+    },
+    /// Lasting: it will be refused until its inputs change.
+    Refused {
+        inputs: Digest,
+        lasting: bool,
+        output: String,
+    },
+}
+
+/// What a reload has come to so far.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// There is nothing to be done.
+    Nothing,
+    /// There is nobody to tell.
+    NotRunning(Absent),
+    /// Done, and known to have taken.
+    Done,
+    /// On its way: whether it takes is still to be seen.
+    Pending(nginx::Pending),
+}
+
+/// Why nothing can be said about a candidate.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The program that checks did not come to its end.
+    #[error("the check did not end")]
+    Run(#[from] RunError),
+    /// The program is not what the settings say.
+    #[error("{}: does not answer to -V as nginx does{}", program.display(), said(output))]
+    NotNginx {
+        /// `binary` in the settings.
+        program: PathBuf,
+        /// What it said.
+        output: String,
+    },
+    /// The main configuration file cannot be read.
+    #[error("{}: cannot be read; set `conf` if it is elsewhere", path.display())]
+    Read {
+        /// The main configuration file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The copy for the check cannot be made.
+    #[error("the copy for the check cannot be made in {}", std::env::temp_dir().display())]
+    Stage(#[source] io::Error),
+}
+
+/// Why new files are not in effect.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// It cannot be found out whom to tell.
+    #[error("nginx's pid file cannot be found out")]
+    Find(#[source] CheckError),
+    /// The process cannot be told.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// nginx was told, and went on as before.
+    #[error("{failure}{}", said(log))]
+    Nginx {
+        /// What was seen.
+        failure: ReloadFailure,
+        /// What nginx wrote to its error log meanwhile.
+        log: String,
+    },
+    /// The reload command did not come to its end.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The reload command failed.
+    #[error("{}: {status}{}", program.display(), said(output))]
+    Command {
+        /// Its program.
+        program: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        output: String,
+    },
+}
+
+impl Program {
+    pub(super) fn new(settings: settings::Kind) -> Self {
+        match settings {
+            settings::Kind::Nginx(settings) => Self::Nginx(nginx::Nginx::new(settings)),
+            settings::Kind::Command(settings) => Self::Command(settings),
+        }
+    }
+
+    /// Names all that a check's verdict hangs on, as far as can be known.
+    pub(super) async fn inputs(&mut self, contents: &Arc<Contents>) -> Result<Digest, CheckError> {
+        match self {
+            Self::Nginx(nginx) => nginx.inputs(contents).await,
+            Self::Command(_) => Ok(command::inputs(contents)),
+        }
+    }
+
+    /// Checks copies of `contents`; touches nothing else.
+    pub(super) async fn check(&mut self, contents: &Arc<Contents>) -> Result<Verdict, CheckError> {
+        match self {
+            Self::Nginx(nginx) => nginx.check(contents).await,
+            Self::Command(settings) => command::check(settings, contents).await,
+        }
+    }
+
+    /// Tells who uses the files that there are new ones.
+    pub(super) async fn reload(&mut self) -> Result<Sent, ReloadError> {
+        match self {
+            Self::Nginx(nginx) => nginx.reload().await,
+            Self::Command(settings) => command::reload(settings).await,
+        }
+    }
+}

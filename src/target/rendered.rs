@@ -1,0 +1,101 @@
+//! What a template became.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// The text for one destination, with its digest.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rendered {
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+impl Rendered {
+    /// Takes a template's output.
+    pub fn new(text: impl Into<Vec<u8>>) -> Self {
+        let bytes = text.into();
+        Self { digest: Digest::of(&[&bytes]), bytes }
+    }
+
+    /// What is written to the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Names the content.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rendered({} bytes, {})", self.bytes.len(), self.digest)
+    }
+}
+
+/// Names a content: equal digests, equal bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Of some byte strings, each with its length, so that no two lists of them look the same.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = &'static str;
+
+    fn try_from(hex: String) -> Result<Self, Self::Error> {
+        let digits = |at: usize| hex.get(2 * at..2 * at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let mut bytes = [0; 32];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = digits(at).ok_or("not a SHA-256 in hex")?;
+        }
+        if hex.len() == 64 { Ok(Self(bytes)) } else { Err("not a SHA-256 in hex") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_tells_lists_apart_and_survives_being_written_down() {
+        let digest = Digest::of(&[b"ab", b"c"]);
+        assert_ne!(digest, Digest::of(&[b"a", b"bc"]));
+        let written = serde_json::to_string(&digest).expect("it is a string");
+        assert_eq!(serde_json::from_str::<Digest>(&written).expect("it is one of ours"), digest);
+        for wrong in ["\"\"", "\"zz\"", "\"é\""] {
+            assert!(serde_json::from_str::<Digest>(wrong).is_err());
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! A Consul agent that records what it is told, and does what a real one cannot be made to do: fail, stall, forget.
+//!
+//! It keeps services and their maintenance mode as an agent does, and speaks the same HTTP.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Query, Request, State},
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, put},
+};
+use serde_json::{Map, Value, json};
+
+/// Serves until it is dropped.
+pub struct FakeConsul {
+    address: String,
+    shared: Arc<Mutex<Agent>>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+#[derive(Default)]
+struct Agent {
+    advertised: String,
+    services: BTreeMap<String, Value>,
+    maintenance: BTreeMap<String, String>,
+    registrations: Vec<Value>,
+    writes: Vec<String>,
+    reads: Vec<String>,
+    tokens: Vec<String>,
+    failing: Option<StatusCode>,
+}
+
+type Shared = State<Arc<Mutex<Agent>>>;
+
+impl FakeConsul {
+    /// An agent without services that advertises this address.
+    pub fn start(advertised: &str) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let shared = Arc::new(Mutex::new(Agent { advertised: advertised.to_owned(), ..Agent::default() }));
+        let app = Router::new()
+            .route("/v1/agent/self", get(agent_self))
+            .route("/v1/agent/services", get(services))
+            .route("/v1/agent/checks", get(checks))
+            .route("/v1/agent/service/register", put(register))
+            .route("/v1/agent/service/deregister/{id}", put(deregister))
+            .route("/v1/agent/service/maintenance/{id}", put(maintain))
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), note))
+            .with_state(Arc::clone(&shared));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        let address = format!("http://{}", listener.local_addr().expect("a bound socket"));
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+            axum::serve(listener, app).await
+        });
+        Self { address, shared, runtime: Some(runtime) }
+    }
+
+    /// What `CONSUL_HTTP_ADDR` has to be.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Adds a service by another hand.
+    pub fn add(&self, service: Value) {
+        let id = service["ID"].as_str().expect("an id").to_owned();
+        self.agent().services.insert(id, service);
+    }
+
+    /// Loses everything, as an agent without a data directory does when it restarts.
+    pub fn forget(&self) {
+        let mut agent = self.agent();
+        agent.services.clear();
+        agent.maintenance.clear();
+    }
+
+    /// From now on every request is answered with this status, or as it should be.
+    pub fn fail(&self, status: Option<StatusCode>) {
+        self.agent().failing = status;
+    }
+
+    /// The bodies of all registrations so far.
+    pub fn registrations(&self) -> Vec<Value> {
+        self.agent().registrations.clone()
+    }
+
+    /// The ids of the services that it holds now.
+    pub fn ids(&self) -> Vec<String> {
+        self.agent().services.keys().cloned().collect()
+    }
+
+    /// The ids in maintenance, each with the reason.
+    pub fn in_maintenance(&self) -> BTreeMap<String, String> {
+        self.agent().maintenance.clone()
+    }
+
+    /// Every write so far: method and path with query.
+    pub fn writes(&self) -> Vec<String> {
+        self.agent().writes.clone()
+    }
+
+    /// Every read so far.
+    pub fn reads(&self) -> Vec<String> {
+        self.agent().reads.clone()
+    }
+
+    /// The token of each request so far.
+    pub fn tokens(&self) -> Vec<String> {
+        self.agent().tokens.clone()
+    }
+
+    fn agent(&self) -> MutexGuard<'_, Agent> {
+        self.shared.lock().expect("no panic inside the fake")
+    }
+}
+
+impl Drop for FakeConsul {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn lock(shared: &Mutex<Agent>) -> MutexGuard<'_, Agent> {
+    shared.lock().expect("no panic inside the fake")
+}
+
+async fn note(State(shared): Shared, request: Request, next: Next) -> Response {
+    let failing = {
+        let mut agent = lock(&shared);
+        let line = format!("{} {}", request.method(), request.uri());
+        if request.method() == "PUT" {
+            agent.writes.push(line)
+        } else {
+            agent.reads.push(line)
+        }
+        let token = request.headers().get("x-consul-token").map(|token| token.to_str().expect("text").to_owned());
+        agent.tokens.push(token.unwrap_or_default());
+        agent.failing
+    };
+    match failing {
+        Some(status) => (status, "failing on purpose").into_response(),
+        None => next.run(request).await,
+    }
+}
+
+async fn agent_self(State(shared): Shared) -> Json<Value> {
+    let address = lock(&shared).advertised.clone();
+    Json(json!({"Config": {"Datacenter": "dc1", "NodeName": "fake"}, "Member": {"Addr": address, "Name": "fake"},
+        "DebugConfig": {"AdvertiseAddrLAN": address}}))
+}
+
+async fn services(State(shared): Shared) -> Json<Value> {
+    Json(lock(&shared).services.iter().map(|(id, service)| (id.clone(), service.clone())).collect::<Map<_, _>>().into())
+}
+
+async fn checks(State(shared): Shared) -> Json<Value> {
+    let agent = lock(&shared);
+    let check = |(id, reason): (&String, &String)| {
+        let check = format!("_service_maintenance:{id}");
+        let body = json!({"CheckID": check, "Name": "Service Maintenance Mode", "Status": "critical", "Notes": reason, "ServiceID": id});
+        (check, body)
+    };
+    Json(agent.maintenance.iter().map(check).collect::<Map<_, _>>().into())
+}
+
+async fn register(State(shared): Shared, Query(query): Query<BTreeMap<String, String>>, body: Bytes) -> Response {
+    let Ok(body) = serde_json::from_slice::<Value>(&body) else {
+        return (StatusCode::BAD_REQUEST, "not JSON").into_response();
+    };
+    let id = body["ID"].as_str().expect("we always send an id").to_owned();
+    let service = json!({"ID": id, "Service": body["Name"], "Tags": body.get("Tags").unwrap_or(&json!([])),
+        "Meta": body.get("Meta").unwrap_or(&json!({})), "Port": body["Port"], "Address": body["Address"],
+        "Weights": body.get("Weights").unwrap_or(&json!({"Passing": 1, "Warning": 1})), "EnableTagOverride": false});
+    let mut agent = lock(&shared);
+    if query.contains_key("replace-existing-checks") {
+        agent.maintenance.remove(&id);
+    }
+    agent.registrations.push(body);
+    agent.services.insert(id, service);
+    StatusCode::OK.into_response()
+}
+
+async fn deregister(State(shared): Shared, Path(id): Path<String>) -> StatusCode {
+    let mut agent = lock(&shared);
+    agent.services.remove(&id);
+    agent.maintenance.remove(&id);
+    StatusCode::OK
+}
+
+async fn maintain(
+    State(shared): Shared,
+    Path(id): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let mut agent = lock(&shared);
+    if !agent.services.contains_key(&id) {
+        return (StatusCode::NOT_FOUND, "Unknown service").into_response();
+    }
+    if query["enable"] == "true" {
+        let reason = query.get("reason").cloned().unwrap_or_default();
+        agent.maintenance.entry(id).or_insert(reason);
+    } else {
+        agent.maintenance.remove(&id);
+    }
+    StatusCode::OK.into_response()
+}

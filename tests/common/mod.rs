@@ -1,0 +1,9 @@
+//! What the integration tests and the demo share.
+
+// Every test program compiles this module for itself and uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod fake_consul;
+pub mod fake_docker;
+pub mod lab;
+pub mod witness;

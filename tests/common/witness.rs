@@ -1,0 +1,65 @@
+//! What Portreeve registered, read back by a client that we did not write: crate `consul`.
+//!
+//! It blocks, so each look is made on a thread of its own, where the lab's clients are.
+
+use std::collections::HashMap;
+
+use consul::{Client, Config, catalog::Catalog, health::Health, kv::KV};
+
+use super::lab::{Lab, host::Host};
+
+/// One instance, as the witness sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instance {
+    /// The service id.
+    pub id: String,
+    /// `address:port`.
+    pub at: String,
+    /// In the order in which they were registered.
+    pub tags: Vec<String>,
+    /// The name of the node that it is registered on.
+    pub node: String,
+    /// Changes with every write that changed something.
+    pub modified: u64,
+}
+
+/// The instances of a service, by id; only those in traffic if `passing`.
+pub fn instances(lab: &Lab, service: &str, passing: bool) -> Vec<Instance> {
+    let entries = ask(lab, |client| client.service(service, None, passing, None).map(|(entries, _)| entries));
+    let instance = |entry: consul::health::ServiceEntry| Instance {
+        at: format!("{}:{}", entry.Service.Address, entry.Service.Port),
+        id: entry.Service.ID,
+        tags: entry.Service.Tags.unwrap_or_default(),
+        node: entry.Node.Node,
+        modified: entry.Service.ModifyIndex,
+    };
+    let mut instances: Vec<_> = entries.into_iter().map(instance).collect();
+    instances.sort();
+    instances
+}
+
+/// Where the instances in traffic are, in order.
+pub fn places(lab: &Lab, service: &str) -> Vec<String> {
+    let mut places: Vec<_> = instances(lab, service, true).into_iter().map(|instance| instance.at).collect();
+    places.sort();
+    places
+}
+
+/// All services with their tags.
+pub fn services(lab: &Lab) -> HashMap<String, Vec<String>> {
+    ask(lab, |client| Catalog::services(client, None).map(|(services, _)| services))
+}
+
+/// The value of a key.
+pub fn key(lab: &Lab, key: &str) -> Option<String> {
+    ask(lab, |client| KV::get(client, key, None).map(|(pair, _)| pair)).map(|pair| pair.Value)
+}
+
+fn ask<T: Send>(lab: &Lab, look: impl FnOnce(&Client) -> consul::errors::Result<T> + Send) -> T {
+    let address = |host: &Host| format!("http://{}", host.address());
+    let address = address(lab.host(1));
+    lab.switch().run(move || {
+        let config = Config::new_from_consul_host(&address, Some(8500), None).expect("a client");
+        look(&Client::new(config)).unwrap_or_else(|error| panic!("the witness cannot ask Consul: {error}"))
+    })
+}

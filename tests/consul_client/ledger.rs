@@ -1,0 +1,160 @@
+//! The way of an entry through the agent, and what is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portreeve::{
+    consul::ConsulLedger,
+    registry::{Check, Entry, Instance, Ledger, LedgerError, OutReason, Owner, Probe},
+};
+
+use crate::{client, dev_agent::DevAgent};
+
+const ENGINE: &str = "ENGINE:1";
+
+pub(crate) fn instance(id: &str, port: u16) -> Instance {
+    Instance {
+        id: id.into(),
+        name: "web".into(),
+        address: "10.9.8.7".into(),
+        port,
+        tags: vec!["v1".into(), "blue".into()],
+        meta: BTreeMap::from([("host".into(), "a.example".into())]),
+        checks: Vec::new(),
+        owner: Owner { engine: ENGINE.into(), container: "c0ffee".into(), started: "2026-01-02T03:04:05Z".into() },
+        out: None,
+    }
+}
+
+fn checked(id: &str, port: u16) -> Instance {
+    let check = |probe| Check {
+        probe,
+        interval: "1h".into(),
+        timeout: Some("2s".into()),
+        initial_status: Some("passing".into()),
+        deregister_after: Some("24h".into()),
+    };
+    let url = format!("http://127.0.0.1:{port}/up");
+    let http = check(Probe::Http { url, method: Some("HEAD".into()) });
+    let tcp = check(Probe::Tcp { address: format!("127.0.0.1:{port}") });
+    Instance { checks: vec![http, tcp], ..instance(id, port) }
+}
+
+async fn owned(ledger: &ConsulLedger) -> BTreeMap<String, Entry> {
+    ledger.entries(ENGINE).await.expect("the entries").owned
+}
+
+async fn check_ids(agent: &DevAgent) -> BTreeSet<String> {
+    let checks = agent.get("/v1/agent/checks").await;
+    checks.as_object().expect("checks by id").keys().cloned().collect()
+}
+
+fn set(ids: &[&str]) -> BTreeSet<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn an_entry_is_registered_replaced_taken_out_brought_back_and_removed() {
+    let agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    assert_eq!(ledger.advertised_address().await.expect("an address"), "127.0.0.1");
+    assert!(owned(&ledger).await.is_empty());
+
+    let mut wanted = checked("host-1:web-1:80", 32768);
+    ledger.put(&wanted).await.expect("registered");
+    assert_eq!(owned(&ledger).await, BTreeMap::from([(wanted.id.clone(), Entry::registered(&wanted))]));
+    assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1", "service:host-1:web-1:80:2"]));
+
+    let reason = OutReason::Draining.to_string();
+    ledger.take_out(&wanted.id, &reason).await.expect("taken out");
+    ledger.take_out(&wanted.id, "another reason").await.expect("taken out once more");
+    let out = owned(&ledger).await.remove(&wanted.id).expect("the entry");
+    assert_eq!(out.out.as_deref(), Some(reason.as_str()), "the first reason stays");
+    assert!(out.matches(&wanted), "traffic is no difference");
+    ledger.bring_back(&wanted.id).await.expect("brought back");
+    ledger.bring_back(&wanted.id).await.expect("brought back once more");
+    assert_eq!(owned(&ledger).await[&wanted.id].out, None);
+
+    ledger.take_out(&wanted.id, &reason).await.expect("taken out");
+    wanted.port = 32769;
+    wanted.tags.pop();
+    wanted.checks.pop();
+    assert!(!owned(&ledger).await[&wanted.id].matches(&wanted));
+    ledger.put(&wanted).await.expect("replaced");
+    let replaced = owned(&ledger).await;
+    assert_eq!(replaced, BTreeMap::from([(wanted.id.clone(), Entry::registered(&wanted))]), "and in traffic");
+    assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1"]), "a check that is gone is removed");
+
+    ledger.remove(&wanted.id).await.expect("removed");
+    ledger.remove(&wanted.id).await.expect("removing what is not there is no error");
+    assert!(owned(&ledger).await.is_empty() && check_ids(&agent).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_repeated_registration_changes_nothing_in_the_catalog() {
+    let agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    let wanted = checked("host-1:web-1:80", 32768);
+    ledger.put(&wanted).await.expect("registered");
+    let before = agent.get("/v1/health/service/web").await;
+    ledger.put(&wanted).await.expect("registered again");
+    assert_eq!(agent.get("/v1/health/service/web").await, before, "not even an index");
+}
+
+#[tokio::test]
+async fn what_somebody_else_did_is_seen() {
+    let agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    let wanted = instance("host-1:web-1:80", 32768);
+    ledger.put(&wanted).await.expect("registered");
+    agent.put("/v1/agent/service/register", r#"{"ID": "foreign", "Name": "web", "Port": 1}"#).await;
+    let other = Instance { owner: Owner { engine: "ENGINE:2".into(), ..wanted.owner.clone() }, ..instance("other", 2) };
+    ledger.put(&other).await.expect("registered");
+    let entries = ledger.entries(ENGINE).await.expect("the entries");
+    assert_eq!(entries.foreign, set(&["foreign", "other"]));
+    assert!(entries.owned[&wanted.id].matches(&wanted));
+
+    // The same body by another hand, with one thing changed.
+    let mut body = agent.get("/v1/agent/service/host-1:web-1:80").await;
+    body["Name"] = body["Service"].take();
+    body["Port"] = 4711.into();
+    let keep = ["ID", "Name", "Port", "Address", "Tags", "Meta"];
+    body.as_object_mut().expect("a service").retain(|key, _| keep.contains(&key.as_str()));
+    agent.put("/v1/agent/service/register", body.to_string()).await;
+    assert!(!owned(&ledger).await[&wanted.id].matches(&wanted));
+
+    agent.put("/v1/agent/service/maintenance/host-1:web-1:80?enable=true&reason=by+hand", "").await;
+    assert_eq!(owned(&ledger).await[&wanted.id].out.as_deref(), Some("by hand"));
+}
+
+#[tokio::test]
+async fn odd_ids_and_reasons_arrive_as_they_are() {
+    let agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    let mut wanted = instance("host/1:we b?#%&+:80:ü", 1);
+    wanted.name = "we/b ü".into();
+    ledger.put(&wanted).await.expect("registered");
+    ledger.take_out(&wanted.id, "a&b=c; 100% ü").await.expect("taken out");
+    assert_eq!(owned(&ledger).await[&wanted.id].out.as_deref(), Some("a&b=c; 100% ü"));
+    ledger.remove(&wanted.id).await.expect("removed");
+    assert!(owned(&ledger).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_was_refused_and_why() {
+    let agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    let mut wanted = instance("host-1:web-1:80", 1);
+    wanted.meta.insert("a.b".into(), "dots are not allowed".into());
+    let refused = |error: LedgerError| match error {
+        LedgerError::Refused { .. } => error.to_string(),
+        LedgerError::Unavailable { .. } => panic!("not final: {error}"),
+    };
+    let error = refused(ledger.put(&wanted).await.expect_err("refused"));
+    let begin = "the registry refused the registration of host-1:web-1:80: PUT /v1/agent/service/register: 400: ";
+    assert!(error.starts_with(begin) && error.contains("invalid characters"), "{error}");
+    for call in [ledger.take_out("nobody", "why").await, ledger.bring_back("nobody").await] {
+        let error = refused(call.expect_err("refused"));
+        assert!(error.contains("404") && error.contains("nobody"), "{error}");
+    }
+    ledger.remove("nobody").await.expect("what is not there is removed");
+}

@@ -1,0 +1,65 @@
+//! Agents that go away and come back, with and without their memory.
+
+use portreeve::{
+    consul::ConsulLedger,
+    registry::{Ledger, LedgerError},
+};
+
+use crate::{
+    client,
+    dev_agent::{DevAgent, Setup},
+    ledger::instance,
+    watched::{Watched, key, service},
+};
+
+#[tokio::test]
+async fn an_agent_that_lost_everything_is_followed_backwards() {
+    let mut agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    let mut watched = Watched::new(client(&agent.address()));
+    // The index is driven up, so that it is lower after the restart.
+    for number in 0..200 {
+        agent.put("/v1/kv/counter", number.to_string()).await;
+    }
+    let (web, counter) = (service("web"), key("counter"));
+    let _running = [watched.watch(&web), watched.watch(&counter)];
+    ledger.put(&instance("web-1", 1)).await.expect("registered");
+    watched.until_ids(&web, &["web-1"]).await;
+    watched.until_key(&counter, Some("199")).await;
+
+    agent.stop();
+    let error = ledger.put(&instance("web-1", 1)).await.expect_err("nobody is there");
+    assert!(matches!(error, LedgerError::Unavailable { .. }), "{error:?}");
+    assert!(watched.known(&web).is_some(), "the last good answer stays");
+    agent.start_again().await;
+    watched.until_ids(&web, &[]).await;
+    watched.until_key(&counter, None).await;
+    ledger.put(&instance("web-2", 2)).await.expect("registered");
+    watched.until_ids(&web, &["web-2"]).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_kept_its_data_is_read_on() {
+    let mut agent = DevAgent::start_with(Setup { durable: true, ..Setup::default() }).await;
+    let mut watched = Watched::new(client(&agent.address()));
+    let (one, two) = (key("one"), key("two"));
+    let _running = [watched.watch(&one), watched.watch(&two)];
+    agent.put("/v1/kv/one", "1").await;
+    watched.until_key(&one, Some("1")).await;
+    agent.stop();
+    agent.start_again().await;
+    agent.put("/v1/kv/two", "2").await;
+    watched.until_key(&two, Some("2")).await;
+    watched.until_key(&one, Some("1")).await;
+}
+
+#[tokio::test]
+async fn a_watch_that_begins_without_an_agent_waits_for_one() {
+    let mut agent = DevAgent::start().await;
+    agent.stop();
+    let mut watched = Watched::new(client(&agent.address()));
+    let one = key("one");
+    let _running = watched.watch(&one);
+    agent.start_again().await;
+    watched.until_key(&one, None).await;
+}

@@ -1,0 +1,191 @@
+//! The watcher of a Docker engine against an engine that misbehaves.
+
+#[path = "common/fake_docker.rs"]
+mod fake_docker;
+
+use std::{sync::Arc, time::Duration};
+
+use fake_docker::{FakeDocker, container};
+use portreeve::{
+    docker::{self, Container, Sight},
+    store::Store,
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+struct Watched {
+    containers: Store<String, Sight>,
+    stop: CancellationToken,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Watches with a resync that no test waits for, unless it says so.
+fn watch(engine: &FakeDocker, resync: Duration) -> Watched {
+    let (containers, stop) = (Store::default(), CancellationToken::new());
+    let settings = docker::Settings { host: Some(engine.host()), ..docker::Settings::default() };
+    let client = docker::Client::new(settings).expect("a valid host");
+    tokio::spawn(docker::watch(client, containers.clone(), resync, stop.clone()));
+    Watched { containers, stop }
+}
+
+const NEVER: Duration = Duration::from_secs(3600);
+
+impl Watched {
+    /// Waits until the store is complete and `seen` holds of it.
+    async fn until(&self, what: &str, seen: impl Fn(&[Arc<Container>]) -> bool) -> Vec<Arc<Container>> {
+        let mut bell = self.containers.bell();
+        let wait = async {
+            loop {
+                let snapshot = self.containers.snapshot();
+                let containers = snapshot.entries.values().filter_map(|sight| match sight {
+                    Sight::Seen(container) => Some(Arc::clone(container)),
+                    Sight::Unreadable => None,
+                });
+                let containers: Vec<_> = containers.collect();
+                if snapshot.complete && seen(&containers) {
+                    return containers;
+                }
+                bell.changed().await.expect("the store is alive");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("waited for: {what}"))
+    }
+}
+
+fn names(containers: &[Arc<Container>]) -> Vec<&str> {
+    containers.iter().map(|container| container.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn the_first_list_and_then_events() {
+    let engine = FakeDocker::start();
+    engine.set(container("a", 1));
+    let watched = watch(&engine, NEVER);
+    watched.until("a", |seen| names(seen) == ["a"]).await;
+    engine.run(container("b", 2));
+    watched.until("a and b", |seen| names(seen) == ["a", "b"]).await;
+    engine.die(&format!("{:0>64}", "a"));
+    watched.until("b", |seen| names(seen) == ["b"]).await;
+}
+
+#[tokio::test]
+async fn an_empty_engine_is_a_full_picture() {
+    let engine = FakeDocker::start();
+    watch(&engine, NEVER).until("nothing", <[_]>::is_empty).await;
+}
+
+#[tokio::test]
+async fn requests_carry_no_version_until_the_client_library_sends_one() {
+    // bollard 0.21 drops the version from its paths; 0.22 will send the one that was negotiated. Either is right; a
+    // version newer than the engine's (1.41 here) is not.
+    let engine = FakeDocker::start();
+    watch(&engine, NEVER).until("nothing", <[_]>::is_empty).await;
+    let requests = engine.requests();
+    assert!(requests.iter().any(|request| request.contains("/events?")), "{requests:?}");
+    for request in requests {
+        let version = request.strip_prefix("GET /v").and_then(|rest| rest.split_once('/')).map(|(version, _)| version);
+        assert!(version.is_none_or(|version| version == "1.41"), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_stream_loses_nothing() {
+    let engine = FakeDocker::start();
+    engine.set(container("a", 1));
+    let watched = watch(&engine, NEVER);
+    watched.until("a", |seen| names(seen) == ["a"]).await;
+    // What happens while nobody listens is found by the next list.
+    engine.unset(&format!("{:0>64}", "a"));
+    engine.set(container("b", 2));
+    engine.cut();
+    watched.until("b", |seen| names(seen) == ["b"]).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_fell_silent_is_noticed_at_the_resync() {
+    let engine = FakeDocker::start();
+    engine.set(container("a", 1));
+    let watched = watch(&engine, Duration::from_millis(200));
+    watched.until("a", |seen| names(seen) == ["a"]).await;
+    engine.set(container("a", 9));
+    watched.until("the new port", |seen| seen.iter().any(|a| a.bindings.values().any(|at| at[0].port == 9))).await;
+    let inspections = || engine.requests().iter().filter(|request| request.contains("/containers/0")).count();
+    let (before, lists) = (inspections(), engine.requests().len());
+    while engine.requests().len() < lists + 20 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(inspections(), before, "a list that shows nothing new costs no inspection");
+}
+
+#[tokio::test]
+async fn an_engine_in_trouble_is_waited_for() {
+    let engine = FakeDocker::start();
+    engine.set(container("a", 1));
+    engine.set_broken(true);
+    let watched = watch(&engine, NEVER);
+    while engine.requests().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!watched.containers.snapshot().complete);
+    engine.set_broken(false);
+    watched.until("a", |seen| names(seen) == ["a"]).await;
+}
+
+#[tokio::test]
+async fn a_container_that_cannot_be_inspected_holds_up_nobody() {
+    let engine = FakeDocker::start();
+    engine.set(container("stuck", 1));
+    let watched = watch(&engine, NEVER);
+    watched.until("stuck", |seen| names(seen) == ["stuck"]).await;
+    engine.stall(&format!("{:0>64}", "stuck"));
+    engine.event("update", &format!("{:0>64}", "stuck"), &[]);
+    engine.run(container("b", 2));
+    watched.until("b beside the last sight of stuck", |seen| names(seen) == ["b", "stuck"]).await;
+}
+
+#[tokio::test]
+async fn a_storm_loses_nothing() {
+    let engine = FakeDocker::start();
+    let watched = watch(&engine, NEVER);
+    watched.until("nothing", <[_]>::is_empty).await;
+    for round in 0..20 {
+        for n in 0..50 {
+            engine.run(container(&format!("c{n}"), round * 50 + n));
+            if (n + round) % 3 == 0 {
+                engine.die(&format!("{:0>64}", format!("c{n}")));
+            }
+        }
+    }
+    let expected: Vec<_> = (0..50_u16).filter(|n| (n + 19) % 3 != 0).map(|n| 19 * 50 + n).collect();
+    watched
+        .until("the ports of the last round", |seen| {
+            let mut ports: Vec<_> = seen.iter().flat_map(|c| c.bindings.values().map(|at| at[0].port)).collect();
+            ports.sort_unstable();
+            ports == expected
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn only_the_stop_signal_means_a_stop() {
+    let engine = FakeDocker::start();
+    let mut quits = container("quits", 1);
+    quits["Config"]["StopSignal"] = json!("SIGQUIT");
+    engine.set(quits);
+    engine.set(container("terminates", 2));
+    let watched = watch(&engine, NEVER);
+    watched.until("both", |seen| seen.len() == 2).await;
+    let (quits, terminates) = (format!("{:0>64}", "quits"), format!("{:0>64}", "terminates"));
+    for (id, signal) in [(&quits, "1"), (&quits, "15"), (&terminates, "3"), (&terminates, "1"), (&terminates, "15")] {
+        engine.event("kill", id, &[("signal", signal)]);
+    }
+    let seen = watched.until("one stop", |seen| seen.iter().any(|container| container.stop_sent.is_some())).await;
+    let stopped: Vec<_> = seen.iter().filter(|container| container.stop_sent.is_some()).collect();
+    assert_eq!(stopped.len(), 1);
+    assert_eq!(stopped[0].name, "terminates");
+}

@@ -1,0 +1,233 @@
+//! The render mode as a whole, on a registry in memory and real files.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use portreeve::{
+    condition::chain,
+    registry::{Answer, Query, Source},
+    render::{self, Settings, Setup},
+    store::Store,
+    target::{self, Command, Kind},
+};
+use tokio_util::sync::CancellationToken;
+
+/// A registry of keys: what was not set does not exist. The key `panic` is its end.
+#[derive(Clone, Default)]
+struct Memory(Store<String, String>);
+
+impl Source for Memory {
+    async fn watch(&self, query: Query, answers: Store<Query, Arc<Answer>>, stop: CancellationToken) {
+        let mut bell = self.0.bell();
+        let Query::Key { path, .. } = &query else { panic!("only keys are kept here") };
+        assert_ne!(path, "panic", "deliberate");
+        loop {
+            bell.mark_unchanged();
+            let value = self.0.snapshot().entries.get(path).cloned();
+            answers.put(query.clone(), Arc::new(Answer::Key(value)));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = bell.changed() => changed.expect("the store lives"),
+            }
+        }
+    }
+}
+
+/// Templates, destinations and state in a folder that goes with the test.
+struct Bench {
+    folder: tempfile::TempDir,
+    registry: Arc<Memory>,
+    settings: Settings,
+}
+
+impl Bench {
+    /// One target for each template, called `a`, `b` and so on, as its template and file are.
+    fn new(templates: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let target = |(name, text): (char, &&str)| {
+            let template = target::Template {
+                source: folder.path().join(format!("{name}.hbs")),
+                destination: folder.path().join(name.to_string()),
+                ..target::Template::default()
+            };
+            fs::write(&template.source, text).expect("it can be written");
+            let kind = Kind::Command(Command::default());
+            target::Settings { name: name.to_string(), kind, templates: vec![template] }
+        };
+        let targets = ('a'..).zip(templates).map(target).collect();
+        let settings = Settings { targets, state_dir: Some(folder.path().join("state")) };
+        Self { folder, registry: Arc::default(), settings }
+    }
+
+    fn check(mut self, target: usize, command: &str) -> Self {
+        let check = Some(command.split(' ').map(str::to_owned).collect());
+        self.settings.targets[target].kind = Kind::Command(Command { check, ..Command::default() });
+        self
+    }
+
+    fn set(&self, key: &str, value: &str) {
+        self.registry.0.put(key.to_owned(), value.to_owned());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.path(name)).ok()
+    }
+
+    async fn until(&self, name: &str, text: &str) {
+        let begin = Instant::now();
+        while self.text(name).as_deref() != Some(text) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{name} holds {:?}, not {text:?}", self.text(name));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn once(&self, deadline: Duration) -> Result<(), String> {
+        let setup = Setup::open(self.settings.clone()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        render::once(setup, Arc::clone(&self.registry), deadline).await.map_err(|error| error.to_string())
+    }
+
+    async fn dry_run(&self, deadline: Duration) -> (String, Result<(), String>) {
+        let setup = Setup::peek(self.settings.clone()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let mut printed = Vec::new();
+        let done = render::dry_run(setup, Arc::clone(&self.registry), deadline, &mut printed).await;
+        (String::from_utf8(printed).expect("it is text"), done.map_err(|error| error.to_string()))
+    }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn once_writes_what_differs_and_only_that() {
+    let bench = Bench::new(&["{{key (keyOr \"which\" \"x\")}}\n", "{{keyOr \"y\" \"-\"}}\n"]);
+    bench.set("x", "1");
+    bench.once(LONG).await.expect("all is there");
+    assert_eq!((bench.text("a").as_deref(), bench.text("b").as_deref()), (Some("1\n"), Some("-\n")));
+    let inode = |name: &str| fs::metadata(bench.path(name)).expect("it exists").ino();
+    let before = (inode("a"), inode("b"));
+    bench.set("y", "2");
+    bench.once(LONG).await.expect("all is there");
+    assert_eq!((inode("a"), bench.text("b").as_deref()), (before.0, Some("2\n")));
+    assert_ne!(inode("b"), before.1);
+}
+
+#[tokio::test]
+async fn once_says_at_the_deadline_what_is_left_and_why() {
+    let templates = ["{{key \"nope\"}}", "a\n{{#with (keyOr \"x\" \"y\")}}{{z}}{{/with}}", "c", "d"];
+    let bench = Bench::new(&templates).check(2, "grep -q x {{candidate}}");
+    let error = bench.once(SHORT).await.expect_err("three of four cannot be");
+    let reasons = [
+        "a.hbs: waits for key \"nope\" (there is no such key)",
+        "b.hbs:2:26: there is no value `z` here",
+        "target c: the candidate was refused",
+    ];
+    for reason in reasons {
+        assert!(error.contains(reason), "{error}");
+    }
+    assert_eq!(["a", "b", "c", "d"].map(|name| bench.text(name)), [None, None, None, Some("d".to_owned())]);
+}
+
+#[tokio::test]
+async fn run_follows_the_registry_and_trouble_stays_where_it_is() {
+    let bench = Bench::new(&[
+        "{{#with (keyOr \"a\" \"1\")}}{{#if (eq this \"bad\")}}{{no}}{{/if}}{{this}}{{/with}}",
+        "{{keyOr \"b\" \"1\"}}",
+    ]);
+    let stop = CancellationToken::new();
+    let setup = Setup::open(bench.settings.clone()).expect("it is sound");
+    let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
+    bench.until("a", "1").await;
+    bench.set("a", "bad");
+    bench.set("b", "2");
+    bench.until("b", "2").await;
+    assert_eq!(bench.text("a").as_deref(), Some("1"));
+    bench.set("a", "3");
+    bench.until("a", "3").await;
+    stop.cancel();
+    run.await.expect("no panic").expect("no panic inside");
+}
+
+#[tokio::test]
+async fn a_panic_ends_the_run_with_an_error() {
+    let bench = Bench::new(&["{{key \"panic\"}}"]);
+    let setup = || Setup::open(bench.settings.clone()).expect("it is sound");
+    let ended = render::run(setup(), Arc::clone(&bench.registry), CancellationToken::new()).await;
+    assert!(ended.expect_err("it panics").to_string().contains("deliberate"));
+    let ended = render::once(setup(), Arc::clone(&bench.registry), LONG).await;
+    assert!(ended.expect_err("it panics").to_string().contains("deliberate"));
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_what_would_change_and_touches_nothing() {
+    let bench = Bench::new(&["{{keyOr \"x\" \"1\"}}\n", "b\n"]).check(0, "true {{candidate}}");
+    bench.once(LONG).await.expect("all is there");
+    bench.set("x", "2");
+    // Another Portreeve may hold the state directory meanwhile.
+    let running = Setup::open(bench.settings.clone()).expect("it is sound");
+    let a = bench.path("a").display().to_string();
+    let (printed, done) = bench.dry_run(LONG).await;
+    let expected = format!(
+        "--- {a}\n+++ {a}\n@@ -1 +1 @@\n-1\n+2\n# target a: this would be taken\n# target b: nothing would change\n"
+    );
+    assert_eq!((printed.as_str(), done), (expected.as_str(), Ok(())));
+    assert_eq!(bench.text("a").as_deref(), Some("1\n"));
+    drop(running);
+    let bench = bench.check(0, "grep 1 {{candidate}}");
+    let (printed, done) = bench.dry_run(LONG).await;
+    assert!(printed.contains("+2\n# target a: the check refuses this:\n"), "{printed}");
+    assert!(done.expect_err("it would be refused").contains("target a: the check refuses it"));
+    assert_eq!(bench.text("a").as_deref(), Some("1\n"));
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_it_cannot_show() {
+    let bench = Bench::new(&["{{key \"nope\"}}", "b\n"]);
+    let (printed, done) = bench.dry_run(SHORT).await;
+    assert!(printed.contains("# target a: not rendered\n") && printed.contains("\n+b\n"), "{printed}");
+    assert!(done.expect_err("one is not there").contains("a.hbs: waits for key \"nope\""));
+    assert_eq!((bench.text("a"), bench.text("b")), (None, None));
+}
+
+#[tokio::test]
+async fn a_template_may_say_whose_language_it_keeps() {
+    let mut bench = Bench::new(&["{{key \"x\"}}", "{{key \"x\"}}"]);
+    bench.set("x", "a;");
+    let [source, destination] = ["a.hbs", "a"].map(|name| bench.path(name).display().to_string());
+    let table = format!(
+        "name = 'a'\nkind = 'command'\n[[template]]\nsource = '{source}'\ndestination = '{destination}'\nescape = 'nginx'\n"
+    );
+    bench.settings.targets[0] = toml::from_str(&table).expect("it is sound");
+    let (printed, done) = bench.dry_run(SHORT).await;
+    assert!(done.expect_err("one is refused").contains("the value \"a;\" holds ';'"));
+    assert!(printed.contains("+a;\n"), "{printed}");
+}
+
+#[test]
+fn a_wrong_configuration_is_found_before_anything_starts() {
+    let refusal = |settings: &Settings| chain(&Setup::open(settings.clone()).expect_err("it is wrong"));
+    let bench = Bench::new(&["{{#if}}{{/if}}", "b"]);
+    assert!(refusal(&bench.settings).contains("a.hbs:1:1: `if` takes 1 argument, not 0"));
+    let mut settings = bench.settings.clone();
+    settings.targets[0].templates[0].source = bench.path("none.hbs");
+    assert!(refusal(&settings).contains("cannot read the template"));
+    settings = bench.settings.clone();
+    settings.targets.remove(0);
+    let held = Setup::open(settings.clone()).expect("it is sound");
+    assert!(refusal(&settings).contains("in use by process"));
+    drop(held);
+    settings.targets.push(settings.targets[0].clone());
+    assert!(refusal(&settings).contains("two targets have the name \"b\""));
+    settings.targets[1].name = "c".to_owned();
+    assert!(refusal(&settings).contains("is the destination of two targets, b and c"));
+    settings.targets = Vec::new();
+    assert!(refusal(&settings).contains("nothing to render"));
+}

@@ -1,0 +1,383 @@
+//! An nginx target against a real nginx: what is promised about check, swap, reload, proof and the way back.
+
+mod targets;
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    time::Duration,
+};
+
+use portreeve::{
+    condition::chain,
+    reconcile::{self, Pace},
+    state::StateDir,
+    target::{Applied, ApplyError, Effect, Kind, Lasting, Nginx as Settings, Opinion, Template},
+};
+use targets::{
+    Edge, names,
+    nginx::{Nginx, address, watched},
+    text, wait_until,
+};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::test]
+async fn new_files_are_in_effect_when_the_pass_ends() {
+    let nginx = Nginx::serving("old");
+    let web = nginx.web();
+    fs::set_permissions(&web, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    std::os::unix::fs::chown(&web, Some(1), Some(2)).expect("the tests run as root");
+    let more = nginx.path("etc/conf.d/more.conf");
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[web.clone(), more.clone()]);
+    assert_eq!(edge.apply().await.expect("nothing is asked yet"), Applied::Waiting);
+
+    let workers = nginx.workers();
+    edge.want(&[(&web, &nginx.server("new")), (&more, "# nothing\n")]);
+    edge.writes(&[&more, &web]).await;
+    assert_eq!(nginx.ask().expect("it serves"), "new", "at once: the old workers are on their way out");
+    assert!(workers.iter().all(|worker| !nginx.workers().contains(worker)));
+    let metadata = fs::metadata(&web).expect("it is there");
+    assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o640, 1, 2), "access is kept");
+    assert_eq!(fs::metadata(&more).expect("it is there").mode() & 0o7777, 0o644);
+    assert_eq!(names(&nginx.path("etc/conf.d")), ["more.conf", "web.conf"], "nothing else is left");
+    assert_eq!(names(&nginx.path("state/targets/edge")), [""; 0]);
+
+    // The same again: no write, no reload, in this process and the next.
+    drop(edge);
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[web.clone(), more.clone()]);
+    edge.want(&[(&web, &nginx.server("new")), (&more, "# nothing\n")]);
+    edge.is_current().await;
+    assert_eq!(fs::metadata(&web).expect("it is there").ino(), metadata.ino());
+    assert_eq!(nginx.hang_ups(), 1);
+}
+
+#[tokio::test]
+async fn mode_and_owner_are_set_before_the_file_can_be_read() {
+    let nginx = Nginx::serving("old");
+    let template = Template {
+        destination: nginx.web(),
+        mode: Some(0o600),
+        user: Some("daemon".to_owned()),
+        group: Some("12".to_owned()),
+        ..Template::default()
+    };
+    let mut edge = Edge::with(nginx.kind(), &nginx.state(), vec![template]);
+    edge.want(&[(&nginx.web(), &nginx.server("new"))]);
+    edge.writes(&[&nginx.web()]).await;
+    let metadata = fs::metadata(nginx.web()).expect("it is there");
+    assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o600, 1, 12));
+}
+
+/// A certificate without a key: enough for nginx to have to read it.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
+MIIBijCCAS+gAwIBAgIUTpPnQWzoaHAU8lp6Sbu5mDSmhmwwCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOcG9ydHJlZXZlLXRlc3QwIBcNMjYxMTIwMTY1NDMzWhgPMjEy
+NjEwMjcxNjU0MzNaMBkxFzAVBgNVBAMMDnBvcnRyZWV2ZS10ZXN0MFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEPvteQKmfrFRUDtSi9+BvPigMSgufXi3IDFVEAFnR
+b/EW1bUaJIwXsLZ4WRpt9LjOD8Hjrxly4sebr/wfB6DVg6NTMFEwHQYDVR0OBBYE
+FKqNsmmocZziWKvXB9JBYC04W5K0MB8GA1UdIwQYMBaAFKqNsmmocZziWKvXB9JB
+YC04W5K0MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAKAjOXf6
+YfXh4OsZcRflbZGZrAOh0SrvKEQp7+2hRnZnAiEAsZSK3FRwrlx5ZXnO2UD6ojiv
+mDpwyH3unrz9xplJk0M=
+-----END CERTIFICATE-----
+";
+
+/// A place that proxies over TLS, so that the certificate at `path` is read by the check.
+fn trusting(nginx: &Nginx, path: &str) -> String {
+    format!(
+        "server {{ listen {}; location / {{ proxy_pass https://127.0.0.1:9; proxy_ssl_verify on; \
+         proxy_ssl_trusted_certificate {path}; }} }}\n",
+        nginx.address
+    )
+}
+
+#[tokio::test]
+async fn the_check_sees_a_candidate_wherever_nginx_would() {
+    let nginx = Nginx::new("include sites/*/enabled/[!x]*;\ninclude \"deep.d/a b.conf\";\ninclude map.conf;");
+    nginx.write("etc/deep.d/a b.conf", &format!("include '{}';\n", nginx.path("elsewhere/*.inc").display()));
+    nginx.write("etc/map.conf", "map $host $name {\n default a;\n include maps/hosts;\n}\n");
+    nginx.write("etc/maps/hosts", "a b;\n");
+    nginx.write("etc/sites/one/available/s", "");
+    nginx.write("elsewhere/x.inc", "include ../etc/nested.conf;\n");
+    nginx.write("etc/nested.conf", "");
+    fs::create_dir_all(nginx.path("etc/sites/one/enabled")).expect("a directory");
+    symlink("../available/s", nginx.path("etc/sites/one/enabled/s")).expect("a link");
+    // What the check says, and of which file it speaks, for each of the ways.
+    let reached = [
+        ("etc/conf.d/new.conf", "etc/conf.d/new.conf"),
+        ("etc/sites/one/available/s", "etc/sites/one/enabled/s"),
+        ("etc/sites/one/enabled/s", "etc/sites/one/enabled/s"),
+        ("etc/deep.d/a b.conf", "etc/deep.d/a b.conf"),
+        ("elsewhere/x.inc", "elsewhere/x.inc"),
+        ("etc/nested.conf", "etc/../etc/nested.conf"),
+        ("etc/maps/hosts", "etc/maps/hosts"),
+        ("etc/nginx.conf", "etc/nginx.conf"),
+    ];
+    for (destination, named) in reached {
+        let before = fs::read(nginx.path(destination)).ok();
+        let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.path(destination)]);
+        edge.want(&[(&nginx.path(destination), "# fine\n\nnonsense here and there;\n")]);
+        let named = format!("{}:3", nginx.path(named).display());
+        let error = edge.fails(&["nothing was touched", "[emerg] ", &named]).await;
+        assert!(!chain(&error).contains("/portreeve-test-") || !chain(&error).contains("/root/"), "{error}");
+        assert_eq!(fs::read(nginx.path(destination)).ok(), before);
+    }
+    // Not reached: nothing that the check could say anything about.
+    for destination in ["etc/conf.d/.hidden.conf", "etc/conf.d/new.conf.off", "etc/sites/one/enabled/x"] {
+        let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.path(destination)]);
+        edge.want(&[(&nginx.path(destination), "nonsense;")]);
+        let opinion = edge.target.diff().await.expect("it can be checked").opinion;
+        let Some(Opinion::Good { warnings }) = opinion else { panic!("{destination}: {opinion:?}") };
+        assert!(warnings[0].contains("no include leads to it"), "{warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_file_names_by_a_relative_path_is_found_by_the_check() {
+    let nginx = Nginx::serving("old");
+    nginx.write("etc/certs/ca.pem", CERTIFICATE);
+    nginx.write("certs/ca.pem", CERTIFICATE);
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
+    for path in ["certs/ca.pem", "../certs/ca.pem", "../etc/certs/../certs/ca.pem"] {
+        edge.want(&[(&nginx.web(), &trusting(&nginx, path))]);
+        edge.writes(&[&nginx.web()]).await;
+    }
+    edge.want(&[(&nginx.web(), &trusting(&nginx, "certs/none.pem"))]);
+    edge.fails(&["certs/none.pem", "No such file"]).await;
+
+    // A certificate that is a candidate itself: good, then not.
+    drop(edge);
+    let certificate = nginx.path("etc/certs/new.pem");
+    let files = [nginx.web(), certificate.clone()];
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &files);
+    let site = trusting(&nginx, "certs/new.pem");
+    edge.want(&[(&nginx.web(), &site), (&certificate, CERTIFICATE)]);
+    edge.writes(&[&certificate, &nginx.web()]).await;
+    edge.want(&[(&nginx.web(), &site), (&certificate, "no certificate")]);
+    edge.fails(&["new.pem"]).await;
+    assert_eq!(text(&certificate), CERTIFICATE);
+}
+
+#[tokio::test]
+async fn a_refused_candidate_touches_nothing_and_is_not_tried_again() {
+    let nginx = Nginx::serving("old");
+    let binary = watched(&nginx.path(""), "");
+    let checks = || text(nginx.path("calls")).lines().filter(|call| *call == "-t").count();
+    let kind = Kind::Nginx(Settings { binary, ..nginx.settings() });
+    let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
+    let (workers, before) = (nginx.workers(), fs::metadata(nginx.web()).expect("it is there"));
+
+    let broken = format!("server {{\n  listen {};\n  retrun 200;\n}}\n", nginx.address);
+    edge.want(&[(&nginx.web(), &broken)]);
+    let place = format!("unknown directive \"retrun\" in {}:3", nginx.web().display());
+    for _ in 0..3 {
+        let error = edge.fails(&["refused", &place]).await;
+        assert!(matches!(error, ApplyError::Lasting(Lasting::Refused { .. })), "{error:?}");
+    }
+    assert_eq!(checks(), 1, "one check is enough");
+    let after = fs::metadata(nginx.web()).expect("it is there");
+    assert_eq!((after.ino(), after.ctime_nsec()), (before.ino(), before.ctime_nsec()), "not even touched");
+    assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"]);
+    assert_eq!((nginx.workers(), nginx.hang_ups(), edge.owes()), (workers, 0, false));
+    assert_eq!(nginx.ask().expect("it serves"), "old");
+
+    // What surrounds it is an input too.
+    nginx.write("etc/conf.d/zz.conf", "# new\n");
+    edge.fails(&[&place]).await;
+    assert_eq!(checks(), 2);
+    edge.want(&[(&nginx.web(), &nginx.server("good"))]);
+    edge.writes(&[&nginx.web()]).await;
+    assert_eq!(nginx.ask().expect("it serves"), "good");
+}
+
+#[tokio::test]
+async fn what_is_refused_only_at_reload_is_taken_back() {
+    let nginx = Nginx::serving("old");
+    let more = nginx.path("etc/conf.d/more.conf");
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), more.clone()]);
+    let taken = TcpListener::bind(address()).expect("nobody else has it");
+    let place = taken.local_addr().expect("it is bound").to_string();
+    let server = format!("server {{ listen {place}; return 200 more; }}\n");
+    edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, &server)]);
+    for _ in 0..2 {
+        let error = edge.fails(&["taken back", &format!("bind() to {place} failed"), "in use"]).await;
+        assert!(matches!(error, ApplyError::Lasting(Lasting::TakenBack { .. })), "{error:?}");
+    }
+    assert_eq!(text(nginx.web()), nginx.server("old"));
+    assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"], "what was not there is not there");
+    assert_eq!(nginx.ask().expect("it serves"), "old");
+    assert_eq!(nginx.hang_ups(), 2, "there and back, and not again");
+    assert!(!edge.owes());
+
+    drop(taken);
+    edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, &format!("{server}\n"))]);
+    edge.writes(&[&more, &nginx.web()]).await;
+    assert_eq!(nginx.ask().expect("it serves"), "new");
+    assert_eq!(targets::nginx::ask(&place).expect("it serves"), "more");
+}
+
+#[tokio::test]
+async fn files_for_an_nginx_that_does_not_run_are_written_and_the_reload_stays_owed() {
+    let mut nginx = Nginx::serving("old");
+    nginx.stop();
+    let pid_file = nginx.path("prefix/run/nginx.pid");
+    fs::remove_file(&pid_file).expect("a killed master leaves it");
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
+    edge.want(&[(&nginx.web(), &nginx.server("new"))]);
+    for written in [vec![nginx.web()], vec![]] {
+        let done = edge.apply().await.expect("that is no error");
+        let Applied::Done { written: files, effect: Effect::NotRunning(_) } = done else { panic!("{done:?}") };
+        assert_eq!(files, written);
+        assert!(edge.owes());
+    }
+    assert!(!pid_file.exists(), "the check leaves no pid file behind");
+    nginx.start();
+    assert_eq!(nginx.ask().expect("it serves"), "new", "it has read the file when it started");
+    let done = edge.apply().await.expect("it runs");
+    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+    edge.is_current().await;
+}
+
+#[tokio::test]
+async fn a_pid_that_belongs_to_somebody_else_is_left_alone() {
+    let nginx = Nginx::new("");
+    let mut stranger = std::process::Command::new("sleep").arg("300").spawn().expect("it starts");
+    nginx.write("prefix/run/nginx.pid", &stranger.id().to_string());
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
+    edge.want(&[(&nginx.web(), &nginx.server("new"))]);
+    let done = edge.apply().await.expect("that is no error");
+    let Applied::Done { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
+    assert!(absent.to_string().ends_with("is sleep, not an nginx master"), "{absent}");
+    assert_eq!(stranger.try_wait().expect("a child"), None, "it lives");
+    stranger.kill().expect("a child");
+    stranger.wait().expect("it was killed");
+    assert_eq!(text(nginx.path("prefix/run/nginx.pid")), stranger.id().to_string(), "the check leaves it alone");
+}
+
+#[tokio::test]
+async fn a_configuration_that_somebody_else_has_broken_stops_an_owed_reload_quietly() {
+    let mut nginx = Nginx::serving("old");
+    nginx.stop();
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
+    edge.want(&[(&nginx.web(), &nginx.server("new"))]);
+    edge.apply().await.expect("nobody is there to be told");
+    nginx.start();
+    nginx.write("etc/conf.d/foreign.conf", "broken;\n");
+    for _ in 0..3 {
+        edge.fails(&["has to wait", "foreign.conf:1"]).await;
+    }
+    assert_eq!(nginx.hang_ups(), 0, "nginx is spared");
+    fs::remove_file(nginx.path("etc/conf.d/foreign.conf")).expect("it is ours");
+    let done = edge.apply().await.expect("it is mended");
+    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+}
+
+#[tokio::test]
+async fn a_diff_shows_what_would_happen_and_touches_nothing() {
+    let nginx = Nginx::serving("old");
+    let more = nginx.path("etc/conf.d/more.conf");
+    let edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), more.clone()]);
+    // While the daemon holds the state directory.
+    let settings = portreeve::target::Settings {
+        name: "edge".to_owned(),
+        kind: nginx.kind(),
+        templates: [nginx.web(), more.clone()]
+            .map(|destination| Template { destination, ..Template::default() })
+            .to_vec(),
+    };
+    let looking = StateDir::peek(&nginx.state());
+    let mut target = portreeve::target::Target::new(settings, edge.desired.clone(), &looking).expect("it makes sense");
+    let diff = target.diff().await.expect("it can look");
+    assert!(!diff.complete && diff.files.is_empty() && diff.opinion.is_none());
+
+    edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, "# more\n")]);
+    let diff = target.diff().await.expect("it can look");
+    assert_eq!(diff.opinion, Some(Opinion::Good { warnings: vec![] }));
+    let web = nginx.web().display().to_string();
+    let (old, new) = (nginx.server("old"), nginx.server("new"));
+    assert_eq!(diff.files[1].unified, format!("--- {web}\n+++ {web}\n@@ -1 +1 @@\n-{old}+{new}"));
+    let created = format!("--- /dev/null\n+++ {}\n@@ -0,0 +1 @@\n+# more\n", more.display());
+    assert_eq!(diff.files[0].unified, created);
+
+    edge.want(&[(&nginx.web(), "x"), (&more, "")]);
+    let diff = target.diff().await.expect("it can look");
+    let Some(Opinion::Refused { output }) = diff.opinion else { panic!("{diff:?}") };
+    assert!(output.contains(&web), "{output}");
+    assert_eq!((text(nginx.web()), nginx.hang_ups(), edge.owes()), (old, 0, false));
+    assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_hangs_delays_its_own_target_only() {
+    let (slow, quick) = (Nginx::serving("old"), Nginx::serving("old"));
+    let hold = slow.path("hold");
+    fs::write(&hold, "").expect("it is ours");
+    let wait = format!("while [ \"$1\" = -t ] && [ -e '{}' ]; do sleep 0.01; done", hold.display());
+    let kind = |hangs: &Nginx, limit| {
+        Kind::Nginx(Settings { binary: watched(&hangs.path(""), &wait), check_timeout: limit, ..hangs.settings() })
+    };
+    let pace = Pace::every(Duration::from_secs(3600));
+    let stop = CancellationToken::new();
+    let run = |nginx: &Nginx, kind| {
+        let Edge { mut target, desired, state } = Edge::new(kind, &nginx.state(), &[nginx.web()]);
+        let (bell, stop) = (desired.bell(), stop.clone());
+        let task = tokio::spawn(async move { reconcile::run(&mut target, bell, pace, stop).await });
+        let want = |text: &str| Edge::put(&desired, &nginx.web(), &nginx.server(text));
+        want("new");
+        (task, state)
+    };
+    let (slow_task, _) = run(&slow, kind(&slow, Duration::from_secs(3600)));
+    wait_until("the check that hangs", || {
+        let calls = fs::read_to_string(slow.path("calls")).unwrap_or_default();
+        if calls.contains("-t") { Ok(()) } else { Err(calls) }
+    });
+    let (quick_task, _) = run(&quick, quick.kind());
+    quick.answers("new");
+    assert_eq!(slow.ask().expect("it serves"), "old");
+    fs::remove_file(&hold).expect("it is ours");
+    slow.answers("new");
+    stop.cancel();
+    slow_task.await.expect("it ends");
+    quick_task.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_check_that_takes_too_long_is_ended_and_tried_again() {
+    let nginx = Nginx::serving("old");
+    let hold = nginx.path("hold");
+    fs::write(&hold, "").expect("it is ours");
+    let wait = format!("[ \"$1\" = -t ] && [ -e '{}' ] && sleep 300", hold.display());
+    let settings = Settings {
+        binary: watched(&nginx.path(""), &wait),
+        check_timeout: Duration::from_millis(500),
+        ..nginx.settings()
+    };
+    let mut edge = Edge::new(Kind::Nginx(settings.clone()), &nginx.state(), &[nginx.web()]);
+    edge.want(&[(&nginx.web(), &nginx.server("new"))]);
+    let error = edge.fails(&["cannot be checked", "took longer than 500ms"]).await;
+    assert!(matches!(error, ApplyError::Check(_)), "{error:?}");
+    assert_eq!(text(nginx.web()), nginx.server("old"));
+    drop(edge);
+    fs::remove_file(&hold).expect("it is ours");
+    let kind = Kind::Nginx(Settings { check_timeout: Duration::from_secs(60), ..settings });
+    let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
+    edge.want(&[(&nginx.web(), &nginx.server("new"))]);
+    edge.writes(&[&nginx.web()]).await;
+}
+
+#[tokio::test]
+async fn the_time_from_new_text_to_the_signal() {
+    let nginx = Nginx::serving("0");
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
+    let mut times = Vec::new();
+    for number in 1..=20 {
+        edge.want(&[(&nginx.web(), &nginx.server(&number.to_string()))]);
+        let begin = std::time::Instant::now();
+        edge.apply().await.expect("it is good");
+        times.push(begin.elapsed());
+    }
+    times.sort();
+    println!("new text -> new workers have taken over: median {:?}", times[10]);
+    assert_eq!(nginx.hang_ups(), 20);
+}

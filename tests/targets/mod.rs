@@ -1,0 +1,137 @@
+//! What the tests of targets share: a place for a target's files and state, and a real nginx.
+
+// Each test program compiles this module for itself and uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod nginx;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use portreeve::{
+    condition::chain,
+    state::StateDir,
+    store::Store,
+    target::{Applied, ApplyError, Effect, Kind, Rendered, Settings, Target, Template},
+};
+use tempfile::TempDir;
+
+/// The longest that a condition is waited for; only a real fault meets it.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// What is desired of a target's files.
+pub type Desired = Store<PathBuf, Arc<Rendered>>;
+
+/// A directory that is gone after the test; readable for nginx's workers too.
+pub fn directory() -> TempDir {
+    let directory = tempfile::Builder::new().prefix("portreeve-test-").tempdir().expect("a directory");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(directory.path(), open).expect("it is ours");
+    directory
+}
+
+/// A target, what is desired of it, and its state.
+pub struct Edge {
+    pub target: Target,
+    pub desired: Desired,
+    pub state: PathBuf,
+}
+
+impl Edge {
+    /// A target of these files. The state of an earlier one in the same place is taken over.
+    pub fn new(kind: Kind, state: &Path, destinations: &[PathBuf]) -> Self {
+        let template = |path: &PathBuf| Template { destination: path.clone(), ..Template::default() };
+        Self::with(kind, state, destinations.iter().map(template).collect())
+    }
+
+    /// With more to say about each file.
+    pub fn with(kind: Kind, state: &Path, templates: Vec<Template>) -> Self {
+        let settings = Settings { name: "edge".to_owned(), kind, templates };
+        let desired = Desired::default();
+        let opened = StateDir::open(state).expect("nobody else holds it");
+        let target = Target::new(settings, desired.clone(), &opened).expect("the settings make sense");
+        Self { target, desired, state: state.to_owned() }
+    }
+
+    /// All templates have rendered, and this is what they became.
+    pub fn want(&self, files: &[(&Path, &str)]) {
+        let rendered = |(path, text): &(&Path, &str)| (path.to_path_buf(), Arc::new(Rendered::new(*text)));
+        self.desired.replace(files.iter().map(rendered).collect::<BTreeMap<_, _>>());
+    }
+
+    /// As a watcher would.
+    pub fn put(desired: &Desired, path: &Path, text: &str) {
+        desired.put(path.to_owned(), Arc::new(Rendered::new(text)));
+        desired.complete();
+    }
+
+    pub async fn apply(&mut self) -> Result<Applied, ApplyError> {
+        self.target.apply().await
+    }
+
+    /// A pass that writes these files, and has them in effect.
+    pub async fn writes(&mut self, written: &[&Path]) {
+        let written = written.iter().map(|path| path.to_path_buf()).collect();
+        let done = self.apply().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert_eq!(done, Applied::Done { written, effect: Effect::Verified });
+        self.is_current().await;
+    }
+
+    /// A pass that finds everything in place; nothing is owed.
+    pub async fn is_current(&mut self) {
+        assert_eq!(self.apply().await.unwrap_or_else(|error| panic!("{}", chain(&error))), Applied::Current);
+        assert!(!self.owes(), "nothing is owed");
+    }
+
+    /// A pass that does not succeed, and says this.
+    pub async fn fails(&mut self, saying: &[&str]) -> ApplyError {
+        let error = match self.apply().await {
+            Ok(applied) => panic!("{applied:?}"),
+            Err(error) => error,
+        };
+        let text = chain(&error);
+        for part in saying {
+            assert!(text.contains(part), "{part:?} is not in: {text}");
+        }
+        error
+    }
+
+    /// Whether a reload is written down as owed.
+    pub fn owes(&self) -> bool {
+        self.state.join("targets/edge/owed").exists()
+    }
+}
+
+/// The names in a directory, in their order.
+pub fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
+    let mut names: Vec<_> = entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// A file's content.
+pub fn text(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Waits until `look` is right, and returns what it saw; blocks the thread.
+pub fn wait_until<T, E: Display>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
+    let end = Instant::now() + LONG;
+    loop {
+        match look() {
+            Ok(seen) => return seen,
+            Err(error) => assert!(Instant::now() < end, "{what}: {error}"),
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}

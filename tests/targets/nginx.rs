@@ -1,0 +1,185 @@
+//! A real nginx with a prefix and an address of its own.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+use portreeve::target::{self, Kind};
+use tempfile::TempDir;
+
+use super::{directory, text, wait_until};
+
+/// Below its directory: `etc` is the configuration's, `prefix` the prefix, `state` the target's state directory.
+pub struct Nginx {
+    directory: TempDir,
+    /// Where its servers listen: a loopback address that no other test uses.
+    pub address: String,
+    child: Option<Child>,
+}
+
+impl Nginx {
+    /// Not started yet. `http`: what stands in the `http` block besides the includes.
+    pub fn new(http: &str) -> Self {
+        let nginx = Self { directory: directory(), address: address(), child: None };
+        for name in ["etc/conf.d", "prefix/run"] {
+            fs::create_dir_all(nginx.path(name)).expect("a directory");
+        }
+        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path tmp;"));
+        nginx.write(
+            "etc/nginx.conf",
+            &format!(
+                "daemon off;\nworker_processes 2;\npid run/nginx.pid;\nerror_log error.log notice;\nevents {{}}\nhttp {{\n\
+                 access_log off;\n{}\n{http}\ninclude conf.d/*.conf;\n}}\n",
+                paths.join("\n")
+            ),
+        );
+        nginx
+    }
+
+    /// One that answers `first` and whose only server is in `etc/conf.d/web.conf`.
+    pub fn serving(first: &str) -> Self {
+        let mut nginx = Self::new("");
+        nginx.write("etc/conf.d/web.conf", &nginx.server(first));
+        nginx.start();
+        nginx
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.directory.path().join(below)
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// The one destination of most tests.
+    pub fn web(&self) -> PathBuf {
+        self.path("etc/conf.d/web.conf")
+    }
+
+    pub fn write(&self, below: &str, text: &str) {
+        let path = self.path(below);
+        fs::create_dir_all(path.parent().expect("it is below")).expect("a directory");
+        fs::write(path, text).expect("it is ours");
+    }
+
+    /// A server that answers every request with `text`.
+    pub fn server(&self, text: &str) -> String {
+        format!("server {{ listen {}; return 200 \"{text}\"; }}\n", self.address)
+    }
+
+    pub fn settings(&self) -> target::Nginx {
+        target::Nginx {
+            conf: Some(self.path("etc/nginx.conf")),
+            prefix: Some(self.path("prefix")),
+            ..target::Nginx::default()
+        }
+    }
+
+    pub fn kind(&self) -> Kind {
+        Kind::Nginx(self.settings())
+    }
+
+    /// As its users do: `nginx -p PREFIX -c CONF`. It does not outlive this process.
+    pub fn start(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.path("stderr")).expect("it is ours");
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "nginx", "-p"])
+            .arg(self.path("prefix"))
+            .arg("-c")
+            .arg(self.path("etc/nginx.conf"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("setpriv and nginx are installed");
+        self.child = Some(child);
+        wait_until("nginx's workers", || match self.workers().len() {
+            2 => Ok(()),
+            number => Err(format!("{number} workers: {}", text(self.path("stderr")))),
+        });
+    }
+
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it is a child of ours");
+            child.wait().expect("it was killed");
+            // Killed masters leave their workers; those end when they notice.
+            wait_until("the end of the workers", || self.ask().map_or(Ok(()), Err));
+        }
+    }
+
+    /// The master's pid.
+    pub fn master(&self) -> u32 {
+        self.child.as_ref().expect("it was started").id()
+    }
+
+    /// The pids of the workers that take connections.
+    pub fn workers(&self) -> Vec<String> {
+        let master = self.master();
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
+        let serves = |pid: &&str| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"nginx: worker process\0"))
+        };
+        children.split_whitespace().filter(serves).map(str::to_owned).collect()
+    }
+
+    /// How many times it has been told to read its configuration again.
+    pub fn hang_ups(&self) -> usize {
+        text(self.path("prefix/error.log")).matches("signal 1 (SIGHUP) received").count()
+    }
+
+    /// What it answers on a new connection.
+    pub fn ask(&self) -> io::Result<String> {
+        ask(&self.address)
+    }
+
+    /// What it answers once old workers take no more connections.
+    pub fn answers(&self, wanted: &str) {
+        wait_until("the answer", || match self.ask() {
+            Ok(answer) if answer == wanted => Ok(()),
+            other => Err(format!("{other:?}, not {wanted}")),
+        });
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // A killed master leaves its workers behind, one that is told to stop does not.
+            let _ = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The body of the answer to a GET request.
+pub fn ask(address: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::other("no answer"))?;
+    Ok(body.to_owned())
+}
+
+/// A loopback address that nothing else uses: ports could be taken by anybody's connections.
+pub fn address() -> String {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let process = std::process::id();
+    format!("127.{}.{}.{}:8080", 64 + process / 256 % 128, process % 256, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A program that notes how it is called, below `directory`, and then is nginx.
+pub fn watched(directory: &Path, before: &str) -> PathBuf {
+    let program = directory.join("watched-nginx");
+    let calls = directory.join("calls");
+    let script = format!("#!/bin/sh\necho \"$1\" >> '{}'\n{before}\nexec nginx \"$@\"\n", calls.display());
+    fs::write(&program, script).expect("it is ours");
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    program
+}

@@ -1,0 +1,263 @@
+//! The templates that ship, through a real nginx.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::net::UnixStream,
+    path::Path,
+    process::{Child, Command},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use portreeve::{
+    registry::{Answer, Query, ServiceRecord, Status},
+    render::{Answers, Escape, Inputs, Outcome, Template},
+};
+
+/// A catalog that answers whatever is asked.
+#[derive(Default)]
+struct Catalog {
+    instances: Vec<ServiceRecord>,
+    keys: BTreeMap<String, String>,
+}
+
+impl Catalog {
+    fn with(mut self, name: &str, address: &str, port: u16, status: Status, meta: &[(&str, &str)]) -> Self {
+        let number = self.instances.len();
+        self.instances.push(ServiceRecord {
+            node: "host-1".to_owned(),
+            node_id: String::new(),
+            node_address: "127.0.0.1".to_owned(),
+            node_meta: BTreeMap::new(),
+            id: format!("{name}-{number}"),
+            name: name.to_owned(),
+            address: address.to_owned(),
+            port,
+            tags: Vec::new(),
+            meta: meta.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            weight: 1,
+            status,
+            healthy: status == Status::Passing,
+        });
+        self
+    }
+
+    fn key(mut self, path: &str, value: &str) -> Self {
+        self.keys.insert(path.to_owned(), value.to_owned());
+        self
+    }
+
+    fn answer(&self, query: &Query) -> Answer {
+        match query {
+            Query::Service { name, passing, .. } => {
+                let of_it = self.instances.iter().filter(|record| record.name == *name && (record.healthy || !passing));
+                Answer::Service(of_it.cloned().collect())
+            }
+            Query::Services { .. } => {
+                let names = self.instances.iter().map(|record| (record.name.clone(), Vec::new()));
+                Answer::Services(names.chain([("consul".to_owned(), Vec::new())]).collect())
+            }
+            Query::Key { path, .. } => Answer::Key(self.keys.get(path).cloned()),
+        }
+    }
+
+    /// What a template of ours becomes.
+    fn render(&self, file: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(file);
+        let source = fs::read_to_string(path).expect("it ships");
+        let template = Template::compile(file, source, Escape::Nginx).unwrap_or_else(|error| panic!("{error}"));
+        let (mut answers, env) = (Answers::new(), BTreeMap::new());
+        loop {
+            let pass = template.render(Inputs { answers: &answers, env: &env });
+            let open: Vec<_> = pass.used.into_iter().filter(|query| !answers.contains_key(query)).collect();
+            match pass.outcome {
+                Outcome::Text(text) => return text,
+                Outcome::Missing(missing) if open.is_empty() => panic!("it waits for {missing:?}"),
+                Outcome::Missing(_) => {}
+                Outcome::Failed(error) => panic!("{error}"),
+            }
+            answers.extend(open.into_iter().map(|query| (query.clone(), Arc::new(self.answer(&query)))));
+        }
+    }
+}
+
+/// What nginx says of `text` inside of an http block.
+fn nginx_accepts(text: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let main = format!(
+        "pid {folder}/nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\ninclude {folder}/candidate;\n}}\n",
+        folder = folder.path().display()
+    );
+    fs::write(folder.path().join("nginx.conf"), main).expect("it can be written");
+    fs::write(folder.path().join("candidate"), text).expect("it can be written");
+    let mut check = Command::new("nginx");
+    check.arg("-t").arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf"));
+    let checked = check.output().expect("nginx is installed");
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && !said.contains("[warn]"), "{said}\n{text}");
+}
+
+use Status::{Critical, Maintenance, Passing};
+
+fn catalogs() -> Vec<(&'static str, Catalog)> {
+    let none = Catalog::default;
+    let many = (0..300).fold(none(), |catalog, number| {
+        let name = format!("service-{}", number % 60);
+        catalog.with(&name, "10.0.0.1", 20000 + number, Passing, &[("host", &format!("{name}.example.com"))])
+    });
+    vec![
+        ("nothing", none()),
+        ("one", none().with("web", "10.0.0.1", 32768, Passing, &[])),
+        (
+            "one of two is healthy",
+            none().with("web", "10.0.0.1", 1, Critical, &[]).with("web", "10.0.0.2", 2, Passing, &[]),
+        ),
+        (
+            "none is healthy",
+            none().with("web", "10.0.0.1", 1, Critical, &[]).with("web", "10.0.0.2", 2, Maintenance, &[]),
+        ),
+        ("none has a port", none().with("web", "10.0.0.1", 0, Passing, &[])),
+        ("another default", none().with("shop", "10.0.0.1", 80, Passing, &[]).key("portreeve/default-service", "shop")),
+        ("odd names", {
+            let names = ["web.v2", "Web-UPPER", "under_score", "10.0.0.7", "größe", "a:80", "a/b", "-", "default"];
+            names.iter().fold(none(), |catalog, name| catalog.with(name, "10.0.0.1", 80, Passing, &[]))
+        }),
+        ("IPv6", none().with("web", "fd00::1", 80, Passing, &[]).with("web", "::1", 81, Passing, &[])),
+        ("hosts", {
+            let host = [("host", "shop.example.com")];
+            none().with("shop", "10.0.0.1", 80, Passing, &host).with("shop", "10.0.0.2", 80, Critical, &host)
+        }),
+        (
+            "a host whose instances are all ill",
+            none().with("shop", "10.0.0.1", 80, Critical, &[("host", "*.example.com")]),
+        ),
+        ("many", many),
+        ("many instances", (0..1000).fold(none(), |all, n| all.with("web", "10.0.0.1", 20000 + n, Passing, &[]))),
+    ]
+}
+
+#[test]
+fn nginx_accepts_what_ships_whatever_the_catalog_holds() {
+    for (what, catalog) in catalogs() {
+        for file in ["nginx/upstreams.conf.hbs", "nginx/upstream.conf.hbs"] {
+            // The small one trusts its service to have a port.
+            if (file, what) != ("nginx/upstream.conf.hbs", "none has a port") {
+                println!("{file}: {what}");
+                nginx_accepts(&catalog.render(file));
+            }
+        }
+    }
+}
+#[test]
+fn what_ships_for_nginx_is_short() {
+    let host = [("host", "shop.example.com")];
+    let catalog =
+        Catalog::default().with("web", "10.0.0.1", 32768, Passing, &[]).with("web", "fd00::2", 80, Passing, &[]);
+    let expected = "upstream web {
+    server 10.0.0.1:32768;
+    server [fd00::2]:80;
+}
+
+server {
+    listen 80;
+    location / { proxy_pass http://web; }
+}
+";
+    assert_eq!(catalog.render("nginx/upstream.conf.hbs"), expected);
+    let catalog = Catalog::default().with("shop", "10.0.0.1", 80, Critical, &host);
+    let expected = "server {
+    listen 80 default_server;
+    location / {
+        return 503;
+    }
+}
+
+server {
+    listen 80;
+    server_name shop.example.com;
+    location / {
+        return 503;
+    }
+}
+
+";
+    assert_eq!(catalog.render("nginx/upstreams.conf.hbs"), expected);
+}
+
+/// Answers each request with `name`, on a port of its own.
+fn backend(name: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it listens").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let _ = write!(stream, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+        }
+    });
+    port
+}
+
+/// An nginx of our own that listens at a socket in a folder of its own; it ends with the test.
+struct Nginx {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Nginx {
+    fn start(text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = folder.path().display();
+        let main = format!(
+            "pid {at}/nginx.pid;\nerror_log stderr;\ndaemon off;\nmaster_process off;\nevents {{}}\nhttp {{\naccess_log off;\n{}\n}}\n",
+            text.replace("listen 80", &format!("listen unix:{at}/socket"))
+        );
+        fs::write(folder.path().join("nginx.conf"), main).expect("it can be written");
+        let mut start = Command::new("nginx");
+        start.arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf"));
+        Self { child: start.spawn().expect("nginx is installed"), folder }
+    }
+
+    /// The status and the last line of the answer to `GET /` under this name.
+    fn get(&self, host: &str) -> (String, String) {
+        let begin = Instant::now();
+        let mut stream = loop {
+            match UnixStream::connect(self.folder.path().join("socket")) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(begin.elapsed() < Duration::from_secs(30), "nginx does not listen: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        write!(stream, "GET / HTTP/1.0\r\nHost: {host}\r\n\r\n").expect("nginx reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("nginx answers");
+        let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
+        (status, answer.lines().last().unwrap_or_default().to_owned())
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn requests_go_where_the_host_name_says_and_an_empty_service_answers_503() {
+    let catalog = Catalog::default()
+        .with("web", "127.0.0.1", backend("web"), Passing, &[])
+        .with("shop", "127.0.0.1", backend("shop"), Passing, &[("host", "shop.example.com")])
+        .with("ill", "127.0.0.1", 9, Critical, &[("host", "ill.example.com")]);
+    let nginx = Nginx::start(&catalog.render("nginx/upstreams.conf.hbs"));
+    let ok = |body: &str| ("200".to_owned(), body.to_owned());
+    assert_eq!(nginx.get("192.168.50.103"), ok("web"));
+    assert_eq!(nginx.get("shop.example.com"), ok("shop"));
+    assert_eq!(nginx.get("ill.example.com").0, "503");
+    drop(nginx);
+    let nginx = Nginx::start(&Catalog::default().render("nginx/upstreams.conf.hbs"));
+    assert_eq!(nginx.get("192.168.50.103").0, "503");
+}

@@ -1,0 +1,143 @@
+//! The whole way: from a container on a random port, through Docker, Consul and nginx, to a client.
+
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    net::TcpListener,
+    time::{Duration, SystemTime},
+};
+
+use common::{
+    lab::{
+        BALANCER_URL, Lab,
+        docker::Container,
+        enter,
+        stream::Instance,
+        wait::{LONG, wait_until},
+    },
+    witness,
+};
+
+const WEB: &[&str] = &["--env", "SERVICE_NAME=web"];
+
+fn lab(name: &str, hosts: &[u8]) -> Lab {
+    let lab = Lab::named(name).docker(hosts).consul().nginx().up();
+    hosts.iter().for_each(|host| drop(lab.register(*host)));
+    lab
+}
+
+/// Who answers one request.
+fn ask(lab: &Lab) -> Result<String, String> {
+    let answer = lab.switch().get(BALANCER_URL).map_err(|error| error.to_string())?;
+    if answer.status == 200 {
+        Instance::of(&answer).map(|instance| instance.name)
+    } else {
+        Err(answer.status.to_string())
+    }
+}
+
+/// Waits until each of these containers, and nobody else, answers; three rounds of requests agree.
+#[track_caller]
+fn until_answered(lab: &Lab, containers: &[&Container]) {
+    let expected: BTreeSet<_> = containers.iter().map(|container| container.name().to_owned()).collect();
+    wait_until(&format!("answers of {expected:?}"), LONG, || {
+        let answers: Result<BTreeSet<_>, _> = (0..6 * expected.len()).map(|_| ask(lab)).collect();
+        if answers.as_ref() == Ok(&expected) { Ok(()) } else { Err(format!("{answers:?}")) }
+    });
+}
+
+/// Waits until the balancer has somebody to send requests to; how long that took since `since`.
+#[track_caller]
+fn until_first_answer(lab: &Lab, name: &str, since: SystemTime) -> Duration {
+    wait_until(&format!("an answer of {name}"), LONG, || match ask(lab) {
+        Ok(answered) if answered == name => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    since.elapsed().unwrap_or_default()
+}
+
+#[test]
+fn containers_come_move_and_go_under_a_steady_stream_of_requests() {
+    let lab = lab("story", &[1, 2]);
+    let render = lab.render();
+    wait_until("503 while there is no container", LONG, || match ask(&lab) {
+        Err(status) if status == "503" => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+
+    // The first container, on a random port.
+    let events = lab.docker(1).events();
+    let first = lab.docker(1).run("first", "v1", WEB);
+    let started = events.find("start", "first", SystemTime::UNIX_EPOCH).at;
+    println!(
+        "first container: {:?} from Docker's start event to the first answer",
+        until_first_answer(&lab, "first", started)
+    );
+    assert_eq!(witness::instances(&lab, "web", false).len(), 1, "one entry, although Docker lists IPv4 and IPv6");
+
+    // A second host joins in.
+    let second = lab.docker(2).run("second", "v1", WEB);
+    until_answered(&lab, &[&first, &second]);
+
+    // A restart moves the port; whoever gets the old one gets no request of ours once the new address is served.
+    let stream = lab.switch().stream(BALANCER_URL, 50);
+    let (old, reloads) = (first.port(8080), lab.nginx().reloads());
+    first.restart();
+    let new = first.port(8080);
+    assert_ne!(old, new, "Docker picks the next port");
+    wait_until("the new address in nginx", LONG, || {
+        let configuration = lab.nginx().configuration();
+        if configuration.contains(&format!(":{new}")) { Ok(()) } else { Err(configuration) }
+    });
+    until_answered(&lab, &[&first, &second]);
+    let stranger =
+        enter::in_network(lab.host(1).network(), || TcpListener::bind(("0.0.0.0", old)).expect("the port is free"));
+    stranger.set_nonblocking(true).expect("a socket");
+    (0..50).for_each(|_| drop(ask(&lab).expect("an answer")));
+    assert!(stranger.accept().is_err(), "a request went to the old address");
+    assert!(lab.nginx().reloads() > reloads);
+    assert!(witness::instances(&lab, "web", false).iter().any(|one| one.at.ends_with(&format!(":{new}"))));
+
+    // A signal that is no stop changes nothing at all.
+    let (reloads, before) = (lab.nginx().reloads(), witness::instances(&lab, "web", false));
+    first.kill("HUP");
+    (0..20).for_each(|_| drop(ask(&lab).expect("an answer")));
+    assert_eq!((lab.nginx().reloads(), witness::instances(&lab, "web", false)), (reloads, before));
+
+    // Kill render while containers change; at its next start it catches up, and then has nothing to do.
+    render.kill();
+    second.stop();
+    let third = lab.docker(2).run("third", "v1", WEB);
+    render.start();
+    until_answered(&lab, &[&first, &third]);
+    let reloads = lab.nginx().reloads();
+    render.kill();
+    render.start();
+    wait_until("its third start", LONG, || match render.log().matches("in line").count() {
+        n if n >= 3 => Ok(()),
+        _ => Err(render.log()),
+    });
+    assert_eq!(lab.nginx().reloads(), reloads, "nothing changed, so nothing was reloaded");
+
+    let failed: Vec<_> = stream.stop().into_iter().filter_map(|sample| sample.outcome.err()).collect();
+    assert_eq!(failed, [""; 0], "requests were lost");
+}
+
+#[test]
+fn consul_stopped_and_started_again_during_changes_needs_no_hand() {
+    let lab = lab("consul-away", &[1]);
+    let render = lab.render();
+    let first = lab.docker(1).run("first", "v1", WEB);
+    until_answered(&lab, &[&first]);
+    lab.consul().stop();
+    // nginx goes on with what it has.
+    (0..20).for_each(|_| assert_eq!(ask(&lab).as_deref(), Ok("first")));
+    let second = lab.docker(1).run("second", "v1", WEB);
+    (0..20).for_each(|_| assert_eq!(ask(&lab).as_deref(), Ok("first")));
+    lab.consul().start();
+    until_answered(&lab, &[&first, &second]);
+    first.stop();
+    until_answered(&lab, &[&second]);
+    assert!(render.running());
+}
