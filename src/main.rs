@@ -37,16 +37,27 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     log(&cli.common).map_err(Failure::Usage)?;
-    let config = Config::load(cli.common.config.as_deref(), std::env::vars()).map_err(usage)?;
+    let config = Config::load(cli.common.config.as_deref(), environment()).map_err(usage)?;
     let config = config.with_common(&cli.common).map_err(usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("cannot start the runtime").map_err(Failure::Run)?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
         end_on_signals(stop.clone()).map_err(Failure::Run)?;
-        match cli.mode {
-            Mode::Register(flags) => run_register(flags, config, stop).await,
-            Mode::Render(flags) => run_render(flags, config, stop).await,
+        let single = match &cli.mode {
+            Mode::Register(flags) => flags.single.once || flags.single.dry_run,
+            Mode::Render(flags) => flags.single.once || flags.single.dry_run,
+        };
+        let given_up = stop.clone();
+        let work = async {
+            match cli.mode {
+                Mode::Register(flags) => run_register(flags, config, stop).await,
+                Mode::Render(flags) => run_render(flags, config, stop).await,
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = given_up.cancelled(), if single => Err(Failure::Run(anyhow::anyhow!("stopped before it was done"))),
         }
     })
 }
@@ -78,6 +89,11 @@ async fn run_render(flags: Render, config: Config, stop: CancellationToken) -> R
     } else {
         render::run(setup, source, stop).await.map_err(failed)
     }
+}
+
+/// Variables that are not text are none of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn usage(error: impl std::error::Error + Send + Sync + 'static) -> Failure {

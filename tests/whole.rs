@@ -109,14 +109,19 @@ fn containers_come_move_and_go_under_a_steady_stream_of_requests() {
     render.kill();
     second.stop();
     let third = lab.docker(2).run("third", "v1", WEB);
+    let said = render.log().len();
     render.start();
     until_answered(&lab, &[&first, &third]);
-    let reloads = lab.nginx().reloads();
+    wait_until("the end of its reload", LONG, || match &render.log()[said..] {
+        later if later.contains("in effect") => Ok(()),
+        later => Err(later.to_owned()),
+    });
+    let (reloads, said) = (lab.nginx().reloads(), render.log().len());
     render.kill();
     render.start();
-    wait_until("its third start", LONG, || match render.log().matches("in line").count() {
-        n if n >= 3 => Ok(()),
-        _ => Err(render.log()),
+    wait_until("its look at everything", LONG, || match &render.log()[said..] {
+        later if later.contains("in line") => Ok(()),
+        later => Err(later.to_owned()),
     });
     assert_eq!(lab.nginx().reloads(), reloads, "nothing changed, so nothing was reloaded");
 
@@ -140,4 +145,53 @@ fn consul_stopped_and_started_again_during_changes_needs_no_hand() {
     first.stop();
     until_answered(&lab, &[&second]);
     assert!(render.running());
+}
+
+#[test]
+fn what_nginx_or_the_template_refuses_touches_nothing_and_is_told() {
+    let lab = lab("refused", &[1]);
+    let template = lab.host(3).outside("/etc/portreeve.hbs");
+    let good = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/nginx/upstreams.conf.hbs"));
+    let good = good.expect("the template that ships");
+    // The value of a key becomes a part of the file: first a good one, then one that nginx refuses.
+    let with_key = format!("{good}\n# {{{{keyOr \"note\" \"none\"}}}}\n{{{{raw (keyOr \"extra\" \"\")}}}}\n");
+    std::fs::write(&template, &with_key).expect("a file of the host");
+    let render = common::lab::portreeve::render_template(lab.host(3), "/etc/portreeve.hbs");
+    let web = lab.docker(1).run("web", "v1", WEB);
+    until_answered(&lab, &[&web]);
+    let file = || lab.host(3).read(common::lab::portreeve::DESTINATION);
+    let put = |key: &str, value: &str| {
+        let url = format!("http://192.168.50.101:8500/v1/kv/{key}");
+        let put = common::lab::http::Request::with("PUT", &url, value);
+        assert_eq!(lab.switch().send(&put).expect("consul answers").status, 200);
+    };
+    let (before, reloads) = (file(), lab.nginx().reloads());
+    let untouched = || assert_eq!((file(), lab.nginx().reloads()), (before.clone(), reloads));
+    let until_told = |what: &str| {
+        wait_until(what, LONG, || if render.log().contains(what) { Ok(()) } else { Err(render.log()) });
+    };
+
+    put("extra", "no_such_directive on;");
+    until_told("unknown directive \"no_such_directive\"");
+    untouched();
+    put("note", "two words; and more");
+    until_told("two words; and more");
+    untouched();
+    assert_eq!(ask(&lab).as_deref(), Ok("web"));
+
+    // With good values everything that happened meanwhile arrives.
+    let other = lab.docker(1).run("other", "v1", WEB);
+    put("extra", "");
+    put("note", "fine");
+    until_answered(&lab, &[&web, &other]);
+    assert!(file().contains("# fine"));
+    assert_eq!(witness::key(&lab, "note").as_deref(), Some("ZmluZQ=="), "Consul carries values in base64");
+
+    // A template that is wrong in itself ends the start, with its place.
+    std::fs::write(&template, "upstream x {\n{{#each (service \"web\")}}\n}\n").expect("a file of the host");
+    render.stop();
+    render.start();
+    assert_eq!(render.wait().code(), Some(2));
+    assert!(render.log().contains("portreeve.hbs"), "{}", render.log());
+    assert_eq!(ask(&lab).as_deref().map(str::is_empty), Ok(false));
 }

@@ -10,12 +10,15 @@ pub use registrator::translate;
 
 use crate::register::OnExit;
 
+const USES: &str = "\
+On each host with containers:
+  portreeve register
+Beside nginx:
+  portreeve render --template web.conf.hbs:/etc/nginx/conf.d/web.conf:'nginx -s reload'";
+
 /// Gets traffic from a load balancer to containers that come and go.
-///
-/// portreeve register   on each app host: Docker -> Consul
-/// portreeve render     beside nginx:     Consul -> templates -> nginx
 #[derive(Debug, Parser)]
-#[command(version, verbatim_doc_comment, arg_required_else_help = true, propagate_version = true)]
+#[command(version, arg_required_else_help = true, propagate_version = true, after_help = USES)]
 pub struct Cli {
     /// What applies to every mode.
     #[command(flatten)]

@@ -7,6 +7,8 @@ use toml::{Table, Value};
 use super::{Config, Error};
 
 const PREFIX: &str = "PORTREEVE_";
+/// Belong to flags, which read them by themselves.
+const FLAGS: [&str; 3] = ["PORTREEVE_CONFIG", "PORTREEVE_LOG_FORMAT", "PORTREEVE_LOG_LEVEL"];
 const SECTIONS: [&str; 4] = ["consul", "docker", "register", "render"];
 
 /// What the programs of Consul and Docker themselves read.
@@ -42,7 +44,7 @@ pub(super) fn overlay(table: &mut Table, environment: impl Iterator<Item = (Stri
     if variables.contains_key(DOCKER_TLS_VERIFY) {
         set(table, DOCKER_TLS_VERIFY, "docker", "tls_verify", "true")?;
     }
-    for (name, value) in &variables {
+    for (name, value) in variables.iter().filter(|(name, _)| !FLAGS.contains(&name.as_str())) {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let rest = rest.to_ascii_lowercase();
         let place = SECTIONS.iter().find_map(|section| Some((section, rest.strip_prefix(section)?.strip_prefix('_')?)));
@@ -122,7 +124,8 @@ mod tests {
         let config = load("", &both).expect("valid");
         assert_eq!(config.consul.address.to_string(), "http://b:2");
         assert_eq!(config.docker.host.as_deref(), Some("unix:///d"));
-        assert_eq!(load("", &[("CONSUL_HTTP_ADDR", "")]), Ok(Config::default()));
+        let none = [("CONSUL_HTTP_ADDR", ""), ("PORTREEVE_LOG_LEVEL", "debug"), ("PORTREEVE_CONFIG", "/x")];
+        assert_eq!(load("", &none), Ok(Config::default()));
     }
 
     #[test]

@@ -88,6 +88,7 @@ struct Said {
     in_place: BTreeSet<PathBuf>,
     failure: Option<Lasting>,
     absent: bool,
+    in_line: bool,
 }
 
 /// What a pass has come to.
@@ -154,7 +155,12 @@ impl Target {
     }
 
     fn say(&mut self, applied: &Applied) {
-        let Applied::Done { written, effect } = applied else { return };
+        let Applied::Done { written, effect } = applied else {
+            if *applied == Applied::Current && !std::mem::replace(&mut self.said.in_line, true) {
+                tracing::info!("target {}: in line", self.name);
+            }
+            return;
+        };
         let files: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
         let files =
             if files.is_empty() { "nothing to write".to_owned() } else { format!("wrote {}", files.join(", ")) };

@@ -50,7 +50,7 @@ pub fn services(lab: &Lab) -> HashMap<String, Vec<String>> {
     ask(lab, |client| Catalog::services(client, None).map(|(services, _)| services))
 }
 
-/// The value of a key.
+/// The value of a key, in base64 as Consul carries it.
 pub fn key(lab: &Lab, key: &str) -> Option<String> {
     ask(lab, |client| KV::get(client, key, None).map(|(pair, _)| pair)).map(|pair| pair.Value)
 }
