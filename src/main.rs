@@ -62,9 +62,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     })
 }
 
-async fn run_register(flags: Register, config: Config, stop: CancellationToken) -> Result<(), Failure> {
+async fn run_register(flags: Box<Register>, config: Config, stop: CancellationToken) -> Result<(), Failure> {
     let Single { once, dry_run, deadline } = flags.single;
-    let config = config.with_register(flags).map_err(usage)?;
+    let config = config.with_register(*flags).map_err(usage)?;
     let docker = docker::Client::new(config.docker).map_err(usage)?;
     let ledger = Arc::new(ConsulLedger::new(Client::new(&config.consul).map_err(usage)?));
     if once || dry_run {

@@ -18,6 +18,9 @@ use sha2::{Digest, Sha256};
 /// The first line of each file: this, the version of the format, the checksum of what follows.
 const MAGIC: &str = "portreeve-state 1";
 
+/// The end of the name of a file that is being written.
+const TEMPORARY: &str = ".tmp";
+
 /// A locked state directory; the lock lasts as long as it or one of its folders.
 #[derive(Clone, Debug)]
 pub struct StateDir {
@@ -105,6 +108,7 @@ impl StateDir {
             }
             Err((_, errno)) => return Err(failed(errno.into())),
         };
+        sweep(path);
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
         Ok(Self { path: path.to_owned(), lock: Some(Arc::new(lock)) })
     }
@@ -157,7 +161,7 @@ impl Folder {
         self.writable(&path)?;
         make(&self.path)?;
         let write = || {
-            let mut temp = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(&self.path)?;
+            let mut temp = tempfile::Builder::new().prefix(".").suffix(TEMPORARY).tempfile_in(&self.path)?;
             temp.write_all(&seal(bytes))?;
             temp.as_file().sync_all()?;
             temp.persist(&path).map_err(|failed| failed.error)?;
@@ -207,6 +211,19 @@ fn make(path: &Path) -> Result<(), StateError> {
     made.map_err(|source| StateError::Io { action: "make", path: path.to_owned(), source })
 }
 
+/// Removes what an earlier process was writing when it was killed. Only for who holds the lock.
+fn sweep(path: &Path) {
+    let below = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    for file in below(path.to_owned()).flat_map(below).flat_map(below) {
+        let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+        if name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes()) {
+            if let Err(error) = fs::remove_file(&file) {
+                tracing::warn!("{}: a leftover that cannot be removed: {error}", file.display());
+            }
+        }
+    }
+}
+
 fn sync(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
@@ -253,6 +270,18 @@ mod tests {
         folder.remove("owed").expect("it is ours");
         folder.remove("owed").expect("nothing to do");
         assert_eq!(folder.names(), ["former"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_was_writing_is_swept() {
+        let (directory, state) = open();
+        state.folder("targets", "edge").write("owed", &7).expect("it is ours");
+        let path = directory.path().join("state/targets/edge");
+        fs::write(path.join(".x1.tmp"), "half").expect("a file");
+        drop(state);
+        StateDir::open(&directory.path().join("state")).expect("free again");
+        let left: Vec<_> = fs::read_dir(path).expect("it is there").flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["owed"]);
     }
 
     #[test]

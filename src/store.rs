@@ -29,11 +29,13 @@ pub struct Snapshot<K, V> {
     pub entries: Arc<BTreeMap<K, V>>,
     /// Whether `entries` was the full picture at least once. Nothing may be removed on the strength of less.
     pub complete: bool,
+    /// How many times it was declared the full picture.
+    pub rounds: u64,
 }
 
 impl<K, V> Clone for Snapshot<K, V> {
     fn clone(&self) -> Self {
-        Self { entries: Arc::clone(&self.entries), complete: self.complete }
+        Self { entries: Arc::clone(&self.entries), ..*self }
     }
 }
 
@@ -45,7 +47,7 @@ impl<K, V> Clone for Store<K, V> {
 
 impl<K: Ord + Clone, V: PartialEq + Clone> Default for Store<K, V> {
     fn default() -> Self {
-        let state = Snapshot { entries: Arc::default(), complete: false };
+        let state = Snapshot { entries: Arc::default(), complete: false, rounds: 0 };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), bell: watch::Sender::new(0) }) }
     }
 }
@@ -85,18 +87,17 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
     pub fn replace(&self, entries: BTreeMap<K, V>) {
         let mut state = self.lock();
         if !state.complete || *state.entries != entries {
-            *state = Snapshot { entries: Arc::new(entries), complete: true };
+            *state = Snapshot { entries: Arc::new(entries), complete: true, rounds: state.rounds + 1 };
             self.ring(state);
         }
     }
 
-    /// Declares what is known the full picture; rings if it was not before.
+    /// Declares what is known the full picture, once more; rings.
     pub fn complete(&self) {
         let mut state = self.lock();
-        if !state.complete {
-            state.complete = true;
-            self.ring(state);
-        }
+        state.complete = true;
+        state.rounds += 1;
+        self.ring(state);
     }
 
     /// A task that panicked inside a method cannot leave half a change behind: each is one assignment.

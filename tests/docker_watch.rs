@@ -44,7 +44,7 @@ impl Watched {
                 let snapshot = self.containers.snapshot();
                 let containers = snapshot.entries.values().filter_map(|sight| match sight {
                     Sight::Seen(container) => Some(Arc::clone(container)),
-                    Sight::Unreadable => None,
+                    Sight::Unreadable | Sight::Missing => None,
                 });
                 let containers: Vec<_> = containers.collect();
                 if snapshot.complete && seen(&containers) {

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use registrator::translate;
 
-use crate::register::OnExit;
+use crate::register::{Adopt, Deregister, MaxRemoval, OnExit, Starting};
 
 const USES: &str = "\
 On each host with containers:
@@ -55,11 +55,20 @@ pub enum LogFormat {
     Json,
 }
 
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Mode {
     /// Keep Consul's record of this host's containers right
-    Register(Register),
+    Register(Box<Register>),
     /// Keep files in line with Consul: render, check, swap, reload, verify
     Render(Render),
 }
@@ -97,6 +106,44 @@ pub struct Register {
     /// A container that still runs so long after it was told to stop gets traffic again (default 10min)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub drain_return: Option<Duration>,
+    /// More tags for every instance: a comma list, a Handlebars template over the container's id, name, image, env, labels
+    #[arg(long, value_name = "TEMPLATE")]
+    pub tags: Option<String>,
+    /// When entries of containers that have ended are removed (default always)
+    #[arg(long, value_name = "WHEN")]
+    pub deregister: Option<Deregister>,
+    /// Whether Docker's HEALTHCHECK becomes a check (default on)
+    #[arg(long, value_name = "SWITCH")]
+    pub docker_health: Option<Switch>,
+    /// What a container is whose HEALTHCHECK has no verdict yet (default critical)
+    #[arg(long, value_name = "WHAT")]
+    pub docker_starting: Option<Starting>,
+    /// Each instance gets a check that is critical when we have not refreshed it for so long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub ttl: Option<Duration>,
+    /// How often that check is refreshed
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub ttl_refresh: Option<Duration>,
+    /// A container that starts so often within --crash-within gets no traffic until it has run for --crash-stable; 0 is
+    /// never (default 5)
+    #[arg(long, value_name = "COUNT")]
+    pub crash_starts: Option<usize>,
+    /// See --crash-starts (default 2min)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub crash_within: Option<Duration>,
+    /// See --crash-starts (default 1min)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub crash_stable: Option<Duration>,
+    /// How many entries may go at once that no event announced, as a number or a percentage; more than that wait for a
+    /// second full list (default 50%, and at least 3)
+    #[arg(long, value_name = "COUNT")]
+    pub max_removal: Option<MaxRemoval>,
+    /// Take over entries with our ids that carry nobody's mark
+    #[arg(long, value_name = "WHOSE")]
+    pub adopt: Option<Adopt>,
+    /// Accepted for registrator's sake: clean-up is always on
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_short_help = true)]
+    pub cleanup: Option<bool>,
     /// What happens to the entries at a clean stop (default keep)
     #[arg(long, value_name = "WHAT")]
     pub on_exit: Option<OnExit>,

@@ -2,9 +2,10 @@
 
 use super::Config;
 use crate::{
-    cli::{Common, Register, Render},
+    cli::{Common, Register, Render, Switch},
     consul::Address,
-    docker, register,
+    docker,
+    register::{self, SettingsError},
     render::template_argument::{self, ArgumentError},
 };
 
@@ -22,6 +23,9 @@ pub enum Error {
         #[source]
         source: <Address as std::str::FromStr>::Err,
     },
+    /// Settings that contradict each other.
+    #[error(transparent)]
+    Register(#[from] SettingsError),
     /// A template.
     #[error(transparent)]
     Template(#[from] ArgumentError),
@@ -55,11 +59,23 @@ impl Config {
             network: flags.network.or(settings.network),
             explicit: flags.explicit.unwrap_or(settings.explicit),
             use_ip_from_label: flags.use_ip_from_label.or(settings.use_ip_from_label),
+            tags: flags.tags.or(settings.tags),
             hostname: flags.hostname.or(settings.hostname),
+            deregister: flags.deregister.unwrap_or(settings.deregister),
+            docker_health: flags.docker_health.map_or(settings.docker_health, |switch| switch == Switch::On),
+            docker_starting: flags.docker_starting.unwrap_or(settings.docker_starting),
+            ttl: flags.ttl.or(settings.ttl),
+            ttl_refresh: flags.ttl_refresh.or(settings.ttl_refresh),
             resync: flags.resync.unwrap_or(settings.resync),
             drain_return: flags.drain_return.unwrap_or(settings.drain_return),
+            crash_starts: flags.crash_starts.unwrap_or(settings.crash_starts),
+            crash_within: flags.crash_within.unwrap_or(settings.crash_within),
+            crash_stable: flags.crash_stable.unwrap_or(settings.crash_stable),
+            max_removal: flags.max_removal.unwrap_or(settings.max_removal),
+            adopt: flags.adopt.or(settings.adopt),
             on_exit: flags.on_exit.unwrap_or(settings.on_exit),
         };
+        self.register.validate()?;
         self.docker = docker::Settings { host: flags.docker.or(self.docker.host), ..self.docker };
         Ok(self)
     }

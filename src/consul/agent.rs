@@ -83,13 +83,19 @@ impl Client {
         self.send(Call::get("/v1/agent/checks")).await?.json()
     }
 
-    /// Creates or replaces a service with exactly these checks: any other check of it goes, and with it maintenance
-    /// mode.
+    /// Creates or replaces a service. With `only_these_checks` any other check of it goes, and with it maintenance mode.
     ///
     /// # Errors
     /// [`Error::Refused`] tells what the agent does not accept.
-    pub async fn register_service(&self, definition: &ServiceDefinition<'_>) -> Result<(), Error> {
-        let mut call = Call::put(format!("{SERVICE}/register")).with("replace-existing-checks", "true");
+    pub async fn register_service(
+        &self,
+        definition: &ServiceDefinition<'_>,
+        only_these_checks: bool,
+    ) -> Result<(), Error> {
+        let mut call = Call::put(format!("{SERVICE}/register"));
+        if only_these_checks {
+            call = call.with("replace-existing-checks", "true");
+        }
         call.body = Some(serde_json::to_vec(definition).expect("strings, numbers and maps with string keys"));
         self.send(call).await.map(drop)
     }
@@ -104,6 +110,17 @@ impl Client {
             Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Reports the status of a check that waits for reports.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if there is no such check (404, or 500 from older agents as [`Error::Trouble`]).
+    pub async fn update_check(&self, check: &str, status: &str, output: &str) -> Result<(), Error> {
+        let mut call = Call::put(path::with_name("/v1/agent/check/update", check)?);
+        let body = serde_json::json!({"Status": status, "Output": output});
+        call.body = Some(body.to_string().into_bytes());
+        self.send(call).await.map(drop)
     }
 
     /// Switches maintenance mode on, with a reason, or off. A service that is in it already keeps its first reason.

@@ -1,7 +1,7 @@
 //! The side of Consul that `register` writes: the services of one agent.
 
 use super::{Client, Error, registration};
-use crate::registry::{Entries, Instance, Ledger, LedgerError};
+use crate::registry::{Entries, Instance, Ledger, LedgerError, Report};
 
 /// One agent as a [`Ledger`]. Clones share the client.
 ///
@@ -18,6 +18,14 @@ impl ConsulLedger {
     }
 }
 
+impl ConsulLedger {
+    async fn register(&self, instance: &Instance, only_these_checks: bool) -> Result<(), LedgerError> {
+        let digest = instance.digest();
+        let sent = self.client.register_service(&registration::definition(instance, &digest), only_these_checks).await;
+        sent.map_err(|error| failed(format!("the registration of {}", instance.id), error))
+    }
+}
+
 impl Ledger for ConsulLedger {
     async fn entries(&self, engine: &str) -> Result<Entries, LedgerError> {
         let (services, checks) = tokio::try_join!(self.client.agent_services(), self.client.agent_checks())
@@ -26,9 +34,17 @@ impl Ledger for ConsulLedger {
     }
 
     async fn put(&self, instance: &Instance) -> Result<(), LedgerError> {
-        let digest = instance.digest();
-        let sent = self.client.register_service(&registration::definition(instance, &digest)).await;
-        sent.map_err(|error| failed(format!("the registration of {}", instance.id), error))
+        self.register(instance, true).await
+    }
+
+    async fn put_aside(&self, instance: &Instance) -> Result<(), LedgerError> {
+        self.register(instance, false).await
+    }
+
+    async fn report(&self, id: &str, key: &str, report: &Report) -> Result<(), LedgerError> {
+        let (check, status) = (registration::check_id(id, key), registration::status(report.status));
+        let sent = self.client.update_check(&check, status, &report.output).await;
+        sent.map_err(|error| failed(format!("the status of {id}"), error))
     }
 
     async fn take_out(&self, id: &str, reason: &str) -> Result<(), LedgerError> {

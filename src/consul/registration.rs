@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{AgentCheck, AgentService, answer::SERVICE_MAINTENANCE};
-use crate::registry::{Check, Entries, Entry, Instance, META_PREFIX, Owner, Probe};
+use crate::registry::{Check, Entries, Entry, Instance, META_PREFIX, Owner, Probe, Status, Weights};
 
 /// The Meta key of [`Instance::digest`].
 const DIGEST: &str = "portreeve-digest";
@@ -27,28 +27,84 @@ pub struct ServiceDefinition<'a> {
     pub tags: &'a [String],
     /// The instance's own and our marks.
     pub meta: BTreeMap<&'a str, &'a str>,
+    /// Addresses beside the main one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tagged_addresses: BTreeMap<&'a str, TaggedAddress<'a>>,
+    /// How much of the traffic it gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
+    /// Others may change the tags.
+    #[serde(skip_serializing_if = "is_false")]
+    pub enable_tag_override: bool,
     /// All checks of the service.
     pub checks: Vec<CheckDefinition<'a>>,
 }
 
-/// One check in a [`ServiceDefinition`].
+/// An address beside the main one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TaggedAddress<'a> {
+    /// An IP address.
+    pub address: &'a str,
+    /// The port that belongs to it.
+    pub port: u16,
+}
+
+/// One check in a [`ServiceDefinition`], with those of Consul's fields that are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CheckDefinition<'a> {
     /// Unique on the agent, and the same at each registration: the check keeps its state then.
     #[serde(rename = "CheckID")]
     pub check_id: String,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
     /// The URL of an HTTP check.
     #[serde(rename = "HTTP", skip_serializing_if = "Option::is_none")]
     pub http: Option<&'a str>,
     /// The method of an HTTP check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<&'a str>,
+    /// Headers of an HTTP check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<&'a BTreeMap<String, Vec<String>>>,
+    /// The body of an HTTP check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<&'a str>,
+    /// Take any certificate.
+    #[serde(rename = "TLSSkipVerify", skip_serializing_if = "is_false")]
+    pub tls_skip_verify: bool,
     /// The address of a TCP check.
     #[serde(rename = "TCP", skip_serializing_if = "Option::is_none")]
     pub tcp: Option<&'a str>,
+    /// The address of a gRPC check.
+    #[serde(rename = "GRPC", skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<&'a str>,
+    /// Ask over TLS.
+    #[serde(rename = "GRPCUseTLS", skip_serializing_if = "is_false")]
+    pub grpc_use_tls: bool,
+    /// The address of an HTTP/2 ping.
+    #[serde(rename = "H2PING", skip_serializing_if = "Option::is_none")]
+    pub h2ping: Option<&'a str>,
+    /// Ping over TLS; Consul's own default is true.
+    #[serde(rename = "H2PingUseTLS", skip_serializing_if = "Option::is_none")]
+    pub h2ping_use_tls: Option<bool>,
+    /// The program of a script or Docker check, and its arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub args: Option<&'a [String]>,
+    /// The container of a Docker check.
+    #[serde(rename = "DockerContainerID", skip_serializing_if = "Option::is_none")]
+    pub docker_container_id: Option<&'a str>,
+    /// The shell of a Docker check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shell: Option<&'a str>,
+    /// How long a report counts.
+    #[serde(rename = "TTL", skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<&'a str>,
     /// Time between two probes.
-    pub interval: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<&'a str>,
     /// How long one probe may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<&'a str>,
@@ -58,6 +114,12 @@ pub struct CheckDefinition<'a> {
     /// The agent removes a service that has been critical for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deregister_critical_service_after: Option<&'a str>,
+    /// So many good probes before it passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub success_before_passing: Option<u32>,
+    /// So many bad probes before it is critical.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures_before_critical: Option<u32>,
 }
 
 /// What is sent for `instance`; `digest` is its own.
@@ -66,7 +128,7 @@ pub(super) fn definition<'a>(instance: &'a Instance, digest: &'a str) -> Service
     let marks =
         [(Owner::ENGINE, engine.as_str()), (Owner::CONTAINER, container), (Owner::STARTED, started), (DIGEST, digest)];
     let own = instance.meta.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let checks = instance.checks.iter().enumerate();
+    let tagged = instance.tagged_addresses.iter();
     ServiceDefinition {
         id: &instance.id,
         name: &instance.name,
@@ -75,23 +137,77 @@ pub(super) fn definition<'a>(instance: &'a Instance, digest: &'a str) -> Service
         tags: &instance.tags,
         // The marks come last: nobody else's value may stand in their place.
         meta: own.chain(marks).collect(),
-        checks: checks.map(|(number, check)| check_definition(&instance.id, number + 1, check)).collect(),
+        tagged_addresses: tagged
+            .map(|(tag, (address, port))| (tag.as_str(), TaggedAddress { address, port: *port }))
+            .collect(),
+        weights: instance.weights,
+        enable_tag_override: instance.tag_override,
+        checks: instance.checks.iter().map(|check| check_definition(instance, check)).collect(),
     }
 }
 
-fn check_definition<'a>(id: &str, number: usize, check: &'a Check) -> CheckDefinition<'a> {
+/// The id of a check on its agent.
+pub(super) fn check_id(id: &str, key: &str) -> String {
+    format!("service:{id}:{key}")
+}
+
+/// A status in Consul's words.
+pub(super) fn status(status: Status) -> &'static str {
+    match status {
+        Status::Passing => "passing",
+        Status::Warning => "warning",
+        Status::Critical | Status::Maintenance => "critical",
+    }
+}
+
+fn check_definition<'a>(instance: &'a Instance, check: &'a Check) -> CheckDefinition<'a> {
+    // A report that is known already is not waited for.
+    let reported = instance.reports.get(&check.key).map(|report| status(report.status));
     let common = CheckDefinition {
-        check_id: format!("service:{id}:{number}"),
-        interval: &check.interval,
+        check_id: check_id(&instance.id, &check.key),
+        name: check.name.as_deref(),
+        interval: check.interval.as_deref(),
         timeout: check.timeout.as_deref(),
-        status: check.initial_status.as_deref(),
+        status: reported.or(check.initial_status.as_deref()),
         deregister_critical_service_after: check.deregister_after.as_deref(),
+        success_before_passing: check.success_before_passing,
+        failures_before_critical: check.failures_before_critical,
         ..CheckDefinition::default()
     };
     match &check.probe {
-        Probe::Http { url, method } => CheckDefinition { http: Some(url), method: method.as_deref(), ..common },
+        Probe::Http { url, method, header, body, tls_skip_verify } => CheckDefinition {
+            http: Some(url),
+            method: method.as_deref(),
+            header: Some(header).filter(|header| !header.is_empty()),
+            body: body.as_deref(),
+            tls_skip_verify: *tls_skip_verify,
+            ..common
+        },
         Probe::Tcp { address } => CheckDefinition { tcp: Some(address), ..common },
+        Probe::Grpc { address, tls, tls_skip_verify } => {
+            CheckDefinition { grpc: Some(address), grpc_use_tls: *tls, tls_skip_verify: *tls_skip_verify, ..common }
+        }
+        Probe::H2ping { address, tls, tls_skip_verify } => CheckDefinition {
+            h2ping: Some(address),
+            h2ping_use_tls: Some(*tls),
+            tls_skip_verify: *tls_skip_verify,
+            ..common
+        },
+        Probe::Script { arguments } => CheckDefinition { args: Some(arguments), ..common },
+        Probe::Docker { container, shell, arguments } => CheckDefinition {
+            docker_container_id: Some(container),
+            shell: shell.as_deref(),
+            args: Some(arguments),
+            ..common
+        },
+        Probe::Report { ttl } => CheckDefinition { ttl: Some(ttl), ..common },
     }
+}
+
+// serde passes references.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// All services of an agent, told apart by the mark of `engine`.
@@ -105,6 +221,9 @@ pub(super) fn entries(
         if service.meta.get(Owner::ENGINE).is_some_and(|owner| owner == engine) {
             entries.owned.insert(id, entry(service, checks));
         } else {
+            if !service.meta.keys().any(|key| key.starts_with(META_PREFIX)) {
+                entries.unmarked.insert(id.clone());
+            }
             entries.foreign.insert(id);
         }
     }
@@ -113,7 +232,7 @@ pub(super) fn entries(
 
 fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry {
     let out = checks.get(&format!("{SERVICE_MAINTENANCE}{}", service.id)).map(|check| check.notes.clone());
-    let mut meta = service.meta;
+    let (service_id, mut meta) = (service.id.clone(), service.meta);
     let mut take = |key| meta.remove(key).unwrap_or_default();
     let owner = Owner { engine: take(Owner::ENGINE), container: take(Owner::CONTAINER), started: take(Owner::STARTED) };
     let digest = take(DIGEST);
@@ -128,8 +247,21 @@ fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry 
         meta,
         owner,
         digest,
+        reports: reports(&service_id, checks),
         out,
     }
+}
+
+/// The status of every check of a service, by key. Those that the agent probes by itself are among them, and do no harm.
+fn reports(id: &str, checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<String, Status> {
+    let prefix = check_id(id, "");
+    let ours = checks.range(prefix.clone()..).take_while(|(check, _)| check.starts_with(&prefix));
+    let status = |check: &AgentCheck| match check.status.as_str() {
+        "passing" => Status::Passing,
+        "warning" => Status::Warning,
+        _ => Status::Critical,
+    };
+    ours.map(|(id, check)| (id[prefix.len()..].to_owned(), status(check))).collect()
 }
 
 #[cfg(test)]
@@ -139,6 +271,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::registry::Report;
 
     fn instance() -> Instance {
         Instance {
@@ -148,7 +281,11 @@ mod tests {
             port: 32768,
             tags: vec!["b".into(), "a".into()],
             meta: BTreeMap::from([("host".into(), "a.example".into())]),
+            tagged_addresses: BTreeMap::new(),
+            weights: None,
+            tag_override: false,
             checks: Vec::new(),
+            reports: BTreeMap::new(),
             owner: Owner { engine: "E".into(), container: "C".into(), started: "T".into() },
             out: None,
         }
@@ -177,26 +314,56 @@ mod tests {
     #[test]
     fn each_check_has_an_id_of_its_own_and_only_what_was_asked_for() {
         let mut checked = instance();
-        let http = Probe::Http { url: "http://10.0.0.1:32768/up".into(), method: Some("HEAD".into()) };
-        let tcp = Probe::Tcp { address: "10.0.0.1:32768".into() };
-        let bare = |probe, interval: &str| Check {
+        let http = Probe::Http {
+            url: "http://10.0.0.1:32768/up".into(),
+            method: Some("HEAD".into()),
+            header: BTreeMap::from([("Host".into(), vec!["a".into()])]),
+            body: None,
+            tls_skip_verify: true,
+        };
+        let bare = |key: &str, probe, interval: &str| Check {
+            key: key.into(),
+            name: None,
             probe,
-            interval: interval.into(),
+            interval: Some(interval.into()).filter(|interval: &String| !interval.is_empty()),
             timeout: None,
             initial_status: None,
             deregister_after: None,
+            success_before_passing: None,
+            failures_before_critical: None,
         };
         let full = Check {
+            name: Some("up".into()),
             timeout: Some("2s".into()),
             initial_status: Some("passing".into()),
             deregister_after: Some("10m".into()),
-            ..bare(http, "5s")
+            success_before_passing: Some(2),
+            failures_before_critical: Some(3),
+            ..bare("1", http, "5s")
         };
-        checked.checks = vec![full, bare(tcp, "10s")];
+        let address = || "10.0.0.1:32768".to_owned();
+        let words = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        checked.checks = vec![
+            full,
+            bare("2", Probe::Tcp { address: address() }, "10s"),
+            bare("3", Probe::Grpc { address: address(), tls: true, tls_skip_verify: false }, "10s"),
+            bare("4", Probe::H2ping { address: address(), tls: false, tls_skip_verify: false }, "10s"),
+            bare("5", Probe::Script { arguments: words("a b") }, "10s"),
+            bare("6", Probe::Docker { container: "C".into(), shell: None, arguments: words("x") }, "10s"),
+            bare("docker", Probe::Report { ttl: "168h".into() }, ""),
+        ];
+        checked.reports =
+            BTreeMap::from([("docker".to_owned(), Report { status: Status::Warning, output: "so so".into() })]);
         let expected = json!([
-            {"CheckID": "service:host-1:web-1:80:1", "HTTP": "http://10.0.0.1:32768/up", "Method": "HEAD",
-             "Interval": "5s", "Timeout": "2s", "Status": "passing", "DeregisterCriticalServiceAfter": "10m"},
+            {"CheckID": "service:host-1:web-1:80:1", "Name": "up", "HTTP": "http://10.0.0.1:32768/up", "Method": "HEAD",
+             "Header": {"Host": ["a"]}, "TLSSkipVerify": true, "Interval": "5s", "Timeout": "2s", "Status": "passing",
+             "DeregisterCriticalServiceAfter": "10m", "SuccessBeforePassing": 2, "FailuresBeforeCritical": 3},
             {"CheckID": "service:host-1:web-1:80:2", "TCP": "10.0.0.1:32768", "Interval": "10s"},
+            {"CheckID": "service:host-1:web-1:80:3", "GRPC": "10.0.0.1:32768", "GRPCUseTLS": true, "Interval": "10s"},
+            {"CheckID": "service:host-1:web-1:80:4", "H2PING": "10.0.0.1:32768", "H2PingUseTLS": false, "Interval": "10s"},
+            {"CheckID": "service:host-1:web-1:80:5", "Args": ["a", "b"], "Interval": "10s"},
+            {"CheckID": "service:host-1:web-1:80:6", "DockerContainerID": "C", "Args": ["x"], "Interval": "10s"},
+            {"CheckID": "service:host-1:web-1:80:docker", "TTL": "168h", "Status": "warning"},
         ]);
         assert_eq!(body(&checked)["Checks"], expected);
     }
@@ -215,6 +382,33 @@ mod tests {
         let found = entry(listed(&instance), &BTreeMap::new());
         assert_eq!(found, Entry::registered(&instance));
         assert!(found.matches(&instance));
+    }
+
+    #[test]
+    fn what_is_beside_the_main_address_is_sent_only_if_there_is_any() {
+        let mut full = instance();
+        full.tagged_addresses.insert("lan_ipv4".into(), ("10.0.0.1".into(), 80));
+        full.weights = Some(Weights { passing: 10, warning: 0 });
+        full.tag_override = true;
+        let body = body(&full);
+        assert_eq!(body["TaggedAddresses"], json!({"lan_ipv4": {"Address": "10.0.0.1", "Port": 80}}));
+        assert_eq!(body["Weights"], json!({"Passing": 10, "Warning": 0}));
+        assert_eq!(body["EnableTagOverride"], json!(true));
+        let mut found = entry(listed(&full), &BTreeMap::new());
+        found.tags = vec!["somebody's".into()];
+        assert!(found.matches(&full), "the tags belong to others");
+    }
+
+    #[test]
+    fn the_status_of_reported_checks_is_found_by_key() {
+        let of = |status: &str| AgentCheck { status: status.into(), ..AgentCheck::default() };
+        let checks = BTreeMap::from([
+            ("service:host-1:web-1:80".to_owned(), of("critical")),
+            ("service:host-1:web-1:80:docker".to_owned(), of("passing")),
+            ("service:host-1:web-1:801:docker".to_owned(), of("critical")),
+        ]);
+        let found = entry(listed(&instance()), &checks).reports;
+        assert_eq!(found, BTreeMap::from([("docker".to_owned(), Status::Passing)]));
     }
 
     #[test]
@@ -238,6 +432,7 @@ mod tests {
         let found = entries(services, &BTreeMap::new(), "E");
         assert_eq!(found.owned, BTreeMap::from([("ours".to_owned(), Entry::registered(&instance()))]));
         assert_eq!(found.foreign, BTreeSet::from(["foreign".to_owned(), "unmarked".to_owned()]));
+        assert_eq!(found.unmarked, BTreeSet::from(["unmarked".to_owned()]));
     }
 
     #[test]

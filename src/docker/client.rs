@@ -19,8 +19,19 @@ const ANSWER_WITHIN: u64 = 30;
 const INSPECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The events that can change what we know; everything else (`exec_*` of health checks above all) stays in the engine.
-const ACTIONS: [&str; 10] =
-    ["start", "die", "kill", "pause", "unpause", "rename", "update", "destroy", "connect", "disconnect"];
+const ACTIONS: [&str; 11] = [
+    "start",
+    "die",
+    "kill",
+    "pause",
+    "unpause",
+    "rename",
+    "update",
+    "destroy",
+    "health_status",
+    "connect",
+    "disconnect",
+];
 
 /// A way to the engine. Nothing is connected before the first call.
 #[derive(Clone, Debug)]
@@ -141,9 +152,22 @@ impl Connection {
         Ok(Engine { id, name: info.name.unwrap_or_default(), clock })
     }
 
-    /// All containers whose process runs, in short.
+    /// All containers in short, those that have ended too.
     pub(super) async fn list(&self) -> Result<Vec<ContainerSummary>, Error> {
-        self.docker.list_containers(None::<ListContainersOptions>).await.map_err(self.failed("list its containers"))
+        let all = ListContainersOptions { all: true, ..ListContainersOptions::default() };
+        self.docker.list_containers(Some(all)).await.map_err(self.failed("list its containers"))
+    }
+
+    /// What an image is called, if it has a name: `nginx:1.22`.
+    pub(super) async fn image_name(&self, id: &str) -> Result<Option<String>, Error> {
+        match self.docker.inspect_image(id).await {
+            Ok(image) => {
+                let names = image.repo_tags.into_iter().flatten().chain(image.repo_digests.into_iter().flatten());
+                Ok(names.into_iter().find(|name| !name.starts_with("<none>")))
+            }
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(self.failed("inspect an image")(error)),
+        }
     }
 
     /// One container in full; `None` if there is no such container.

@@ -18,6 +18,8 @@ pub enum Sight {
     Seen(Arc<Container>),
     /// It exists, but the engine failed to describe it: nothing may be concluded from that.
     Unreadable,
+    /// A full list did not show it any more, and no event told why. The next list decides.
+    Missing,
 }
 
 /// A container as the engine described it.
@@ -39,6 +41,12 @@ pub struct Container {
     pub paused: bool,
     /// When the main process was started, as the engine wrote it.
     pub started_at: String,
+    /// The exit code of the last run, if it has ended.
+    pub exit_code: Option<i64>,
+    /// What the container's HEALTHCHECK says, if it has one.
+    pub health: Option<Health>,
+    /// The last starts that events told of, the latest last.
+    pub starts: Vec<Timestamp>,
     /// The ports that the image or the command line exposes.
     pub exposed: BTreeSet<Port>,
     /// Where each port is published on the host; empty for a port that is not published.
@@ -65,6 +73,26 @@ impl Container {
         let started = Timestamp::from_str(&self.started_at).unwrap_or(Timestamp::UNIX_EPOCH);
         (sent > started).then(|| now.duration_since(sent).try_into().unwrap_or(Duration::ZERO))
     }
+}
+
+/// The state of a container's HEALTHCHECK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The verdict.
+    pub status: HealthStatus,
+    /// What the last probe has written.
+    pub output: String,
+}
+
+/// The verdict of a HEALTHCHECK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthStatus {
+    /// No verdict yet.
+    Starting,
+    /// The last probe was good.
+    Healthy,
+    /// Several probes in a row were bad.
+    Unhealthy,
 }
 
 /// A port inside a container.

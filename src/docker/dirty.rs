@@ -19,14 +19,27 @@ pub(super) struct Dirty {
 /// What events said about one container since it was last looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
+    /// An event told of it, and not only a list.
+    pub(super) announced: bool,
     /// Signals that the engine sent it, each with the time.
     pub(super) signals: BTreeMap<i32, Timestamp>,
+    /// When it was started.
+    pub(super) starts: Vec<Timestamp>,
+}
+
+impl Mark {
+    /// Takes over what a later mark says.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.announced |= later.announced;
+        self.signals.extend(later.signals);
+        self.starts.extend(later.starts);
+    }
 }
 
 impl Dirty {
-    /// Marks a container, with a signal if the event told of one.
-    pub(super) fn mark(&self, id: String, signal: Option<(i32, Timestamp)>) {
-        self.lock().entry(id).or_default().signals.extend(signal);
+    /// Marks a container.
+    pub(super) fn mark(&self, id: String, mark: Mark) {
+        self.lock().entry(id).or_default().merge(mark);
         self.some.notify_one();
     }
 
@@ -59,13 +72,14 @@ mod tests {
     async fn a_storm_leaves_one_mark_for_each_container() {
         let dirty = Dirty::default();
         for second in 0..1000 {
-            dirty.mark(format!("c{}", second % 3), Some((15, Timestamp::from_second(second).expect("valid"))));
-            dirty.mark("c0".into(), None);
+            let at = Timestamp::from_second(second).expect("valid");
+            dirty.mark(format!("c{}", second % 3), Mark { signals: [(15, at)].into(), ..Mark::default() });
+            dirty.mark("c0".into(), Mark::default());
         }
         let marks = dirty.take().await;
         assert_eq!(marks.keys().collect::<Vec<_>>(), ["c0", "c1", "c2"]);
         assert_eq!(marks["c0"].signals[&15].as_second(), 999);
-        dirty.mark("c9".into(), None);
+        dirty.mark("c9".into(), Mark::default());
         assert_eq!(dirty.take().await["c9"], Mark::default());
     }
 }

@@ -15,6 +15,6 @@ mod translate;
 mod watch;
 
 pub use client::{Client, Engine, Error};
-pub use container::{Binding, Container, NetworkAddress, Port, Protocol, Sight};
+pub use container::{Binding, Container, Health, HealthStatus, NetworkAddress, Port, Protocol, Sight};
 pub use settings::{Settings, SettingsError};
 pub use watch::watch;

@@ -15,7 +15,7 @@ impl Queue {
     /// Takes over new marks.
     pub(super) fn add(&mut self, marks: BTreeMap<String, Mark>) {
         for (id, mark) in marks {
-            self.waiting.entry(id).or_default().signals.extend(mark.signals);
+            self.waiting.entry(id).or_default().merge(mark);
         }
     }
 
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     fn marks(id: &str, signal: i32) -> BTreeMap<String, Mark> {
-        BTreeMap::from([(id.to_owned(), Mark { signals: [(signal, Timestamp::UNIX_EPOCH)].into() })])
+        BTreeMap::from([(id.to_owned(), Mark { signals: [(signal, Timestamp::UNIX_EPOCH)].into(), ..Mark::default() })])
     }
 
     #[test]

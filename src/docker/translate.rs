@@ -2,17 +2,28 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use bollard::models::{ContainerInspectResponse, EndpointSettings, NetworkSettings, PortBinding};
-use jiff::Timestamp;
+use super::{Binding, Container, Health, HealthStatus, NetworkAddress, Port, dirty::Mark, signal};
+use bollard::models::{ContainerInspectResponse, EndpointSettings, HealthStatusEnum, NetworkSettings, PortBinding};
 
-use super::{Binding, Container, NetworkAddress, Port, signal};
+/// How many starts of a container are remembered.
+const STARTS: usize = 32;
 
-/// Takes over what matters; what the engine left out is empty. `stop_sent` is what only an event can tell.
-pub(super) fn container(id: &str, inspect: ContainerInspectResponse, stop_sent: Option<Timestamp>) -> Container {
+/// Takes over what matters; what the engine left out is empty. `before` and `mark` are what only events can tell.
+pub(super) fn container(
+    id: &str,
+    inspect: ContainerInspectResponse,
+    before: Option<&Container>,
+    mark: &Mark,
+) -> Container {
     let state = inspect.state.unwrap_or_default();
     let config = inspect.config.unwrap_or_default();
     let network = inspect.network_settings.unwrap_or_default();
     let restarting = state.restarting.unwrap_or_default();
+    let running = state.running.unwrap_or_default() && !restarting;
+    let stop_signal = config.stop_signal.as_deref().and_then(signal::parse).unwrap_or(signal::DEFAULT_STOP_SIGNAL);
+    let mut starts = before.map(|before| before.starts.clone()).unwrap_or_default();
+    starts.extend(&mark.starts);
+    starts.drain(..starts.len().saturating_sub(STARTS));
     Container {
         id: inspect.id.unwrap_or_else(|| id.to_owned()),
         name: inspect.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -20,16 +31,30 @@ pub(super) fn container(id: &str, inspect: ContainerInspectResponse, stop_sent: 
         env: config.env.unwrap_or_default().iter().filter_map(|pair| pair.split_once('=')).map(owned).collect(),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         // Between two runs under a restart policy the engine says both.
-        running: state.running.unwrap_or_default() && !restarting,
+        running,
+        exit_code: state.exit_code.filter(|_| !running),
+        health: state.health.and_then(health),
+        starts,
         paused: state.paused.unwrap_or_default(),
         started_at: state.started_at.unwrap_or_default(),
         exposed: config.exposed_ports.unwrap_or_default().iter().filter_map(|port| port.parse().ok()).collect(),
         bindings: bindings(&network),
         network_mode: inspect.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
         networks: network.networks.unwrap_or_default().iter().map(address).collect(),
-        stop_signal: config.stop_signal.as_deref().and_then(signal::parse).unwrap_or(signal::DEFAULT_STOP_SIGNAL),
-        stop_sent,
+        stop_sent: mark.signals.get(&stop_signal).copied().or_else(|| before?.stop_sent),
+        stop_signal,
     }
+}
+
+fn health(health: bollard::models::Health) -> Option<Health> {
+    let status = match health.status? {
+        HealthStatusEnum::STARTING => HealthStatus::Starting,
+        HealthStatusEnum::HEALTHY => HealthStatus::Healthy,
+        HealthStatusEnum::UNHEALTHY => HealthStatus::Unhealthy,
+        _ => return None,
+    };
+    let last = health.log.unwrap_or_default().pop();
+    Some(Health { status, output: last.and_then(|probe| probe.output).unwrap_or_default().trim_end().to_owned() })
 }
 
 fn owned((key, value): (&str, &str)) -> (String, String) {
@@ -77,7 +102,7 @@ mod tests {
             },
         }))
         .expect("the engine's form");
-        let container = container("c0ffee", inspect, None);
+        let container = container("c0ffee", inspect, None, &Mark::default());
         assert_eq!((container.name.as_str(), container.stop_signal, container.running), ("web", 3, true));
         assert_eq!(container.env, [("A".to_owned(), "b=c".to_owned())]);
         let bound: Vec<_> = container.bindings.iter().map(|(port, bound)| (port.number, bound.len())).collect();
@@ -89,9 +114,10 @@ mod tests {
     #[test]
     fn a_stop_signal_counts_for_the_run_that_got_it() {
         let inspect = |started: &str| serde_json::from_value(json!({"State": {"StartedAt": started}})).expect("valid");
-        let sent = Some("2026-11-20T10:00:00Z".parse().expect("valid"));
+        let mark = Mark { signals: [(15, "2026-11-20T10:00:00Z".parse().expect("valid"))].into(), ..Mark::default() };
         let now = "2026-11-20T10:00:05Z".parse().expect("valid");
-        let stopping = |started| container("x", inspect(started), sent).stopping_for(now).map(|time| time.as_secs());
+        let stopping =
+            |started| container("x", inspect(started), None, &mark).stopping_for(now).map(|time| time.as_secs());
         assert_eq!(stopping("2026-11-20T09:00:00.1Z"), Some(5));
         assert_eq!(stopping("2026-11-20T11:30:00+02:00"), Some(5), "an engine may write local time");
         assert_eq!(stopping("2026-11-20T10:00:01Z"), None);

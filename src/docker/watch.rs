@@ -21,7 +21,7 @@ use super::{
     client::{Connection, Engine},
     dirty::{Dirty, Mark},
     queue::Queue,
-    translate,
+    signal, translate,
 };
 use crate::{
     condition::Condition,
@@ -109,7 +109,7 @@ impl Sessions {
     async fn look_after(&mut self, docker: &Connection, dirty: &Dirty) -> Error {
         let listing = docker.list();
         tokio::pin!(listing);
-        let mut listed = false;
+        let (mut listed, mut settled) = (false, false);
         let mut owing = BTreeSet::new();
         let mut looks = FuturesUnordered::new();
         loop {
@@ -135,7 +135,7 @@ impl Sessions {
                     self.settle(id, &mark, sight);
                 }
             }
-            if listed && owing.is_empty() {
+            if listed && owing.is_empty() && !std::mem::replace(&mut settled, true) {
                 self.containers.complete();
             }
         }
@@ -153,32 +153,25 @@ impl Sessions {
     }
 
     /// Takes a look's result into the store.
-    fn settle(
-        &mut self,
-        id: String,
-        mark: &Mark,
-        sight: Result<Option<bollard::models::ContainerInspectResponse>, Error>,
-    ) {
+    fn settle(&mut self, id: String, mark: &Mark, look: Look) {
         let before = self.containers.snapshot().entries.get(&id).cloned();
-        match sight {
+        match look {
             Ok(None) => {
                 self.known.remove(&id);
-                self.containers.remove(&id);
+                match before {
+                    Some(Sight::Seen(_) | Sight::Unreadable) if !mark.announced => {
+                        self.containers.put(id, Sight::Missing)
+                    }
+                    _ => self.containers.remove(&id),
+                }
             }
             Ok(Some(inspect)) => {
-                let stop_sent = match &before {
-                    Some(Sight::Seen(container)) => container.stop_sent,
+                let before = match &before {
+                    Some(Sight::Seen(container)) => Some(container.as_ref()),
                     _ => None,
                 };
-                let mut container = translate::container(&id, inspect, stop_sent);
-                if let Some(sent) = mark.signals.get(&container.stop_signal) {
-                    container.stop_sent = Some(*sent);
-                }
-                if container.running {
-                    self.containers.put(id, Sight::Seen(Arc::new(container)));
-                } else {
-                    self.containers.remove(&id);
-                }
+                let container = translate::container(&id, inspect, before, mark);
+                self.containers.put(id, Sight::Seen(Arc::new(container)));
             }
             Err(error) => {
                 // The next list looks at it again, whatever it shows.
@@ -198,6 +191,12 @@ fn begin(engine: Engine) -> Timestamp {
     now.checked_sub(OVERLAP).unwrap_or(now)
 }
 
+/// Whether an image was asked for by its id: it says nothing about what it is.
+fn is_image_id(image: &str) -> bool {
+    let hex = image.strip_prefix("sha256:").unwrap_or(image);
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// A summary without what changes while nothing happens (`Up 5 minutes`).
 fn steady(summary: ContainerSummary) -> ContainerSummary {
     ContainerSummary { status: None, size_rw: None, size_root_fs: None, ..summary }
@@ -206,8 +205,23 @@ fn steady(summary: ContainerSummary) -> ContainerSummary {
 /// Inspects one container, stubbornly: an engine under load fails now and then.
 async fn look(docker: &Connection, id: String) -> (String, Look) {
     let delays = ExponentialBuilder::new().with_min_delay(Duration::from_millis(50)).with_max_times(4).with_jitter();
-    let sight = (|| docker.inspect(&id)).retry(delays).await;
-    (id, sight)
+    let mut look = (|| docker.inspect(&id)).retry(delays).await;
+    if let Ok(Some(inspect)) = &mut look {
+        name_image(docker, inspect).await;
+    }
+    (id, look)
+}
+
+/// A container that was started from an image's id: what the image is called says more.
+async fn name_image(docker: &Connection, inspect: &mut ContainerInspectResponse) {
+    let Some(image) = inspect.config.as_mut().and_then(|config| config.image.as_mut()) else { return };
+    if is_image_id(image) {
+        match docker.image_name(image).await {
+            Ok(Some(name)) => *image = name,
+            Ok(None) => {}
+            Err(error) => tracing::debug!("{}", crate::condition::chain(&error)),
+        }
+    }
 }
 
 /// Marks what events tell of; ends with the stream.
@@ -219,8 +233,8 @@ async fn listen(docker: &Connection, since: Timestamp, dirty: &Dirty, heard: &Mu
                 let at = event.time_nano.and_then(|nanos| Timestamp::from_nanosecond(nanos.into()).ok());
                 let at = at.unwrap_or_else(Timestamp::now);
                 *heard.lock().unwrap_or_else(PoisonError::into_inner) = at;
-                if let Some((id, signal)) = subject(event) {
-                    dirty.mark(id, signal.map(|signal| (signal, at)));
+                if let Some((id, mark)) = subject(event, at) {
+                    dirty.mark(id, mark);
                 }
             }
             Some(Err(error)) => return error,
@@ -229,16 +243,23 @@ async fn listen(docker: &Connection, since: Timestamp, dirty: &Dirty, heard: &Mu
     }
 }
 
-/// Which container an event is about, and the signal if it is a `kill`.
-fn subject(event: EventMessage) -> Option<(String, Option<i32>)> {
+/// Which container an event is about, and what it tells beyond "look again".
+fn subject(event: EventMessage, at: Timestamp) -> Option<(String, Mark)> {
     let actor = event.actor?;
     let mut attributes = actor.attributes.unwrap_or_default();
+    let mut mark = Mark { announced: true, ..Mark::default() };
     match event.typ? {
-        EventMessageTypeEnum::NETWORK => Some((attributes.remove("container")?, None)),
+        EventMessageTypeEnum::NETWORK => Some((attributes.remove("container")?, Mark::default())),
         EventMessageTypeEnum::CONTAINER => {
-            let killed = event.action.as_deref() == Some("kill");
-            let signal = attributes.get("signal").filter(|_| killed).and_then(|signal| super::signal::parse(signal));
-            Some((actor.id?, signal))
+            match event.action.as_deref() {
+                Some("kill") => {
+                    let signal = attributes.get("signal").and_then(|signal| signal::parse(signal));
+                    mark.signals.extend(signal.map(|signal| (signal, at)));
+                }
+                Some("start") => mark.starts.push(at),
+                _ => {}
+            }
+            Some((actor.id?, mark))
         }
         _ => None,
     }

@@ -1,53 +1,147 @@
-//! The health check that a container asks for. Pure.
+//! The health checks that a container asks for. Pure.
+//!
+//! `SERVICE_CHECK_HTTP=/up` asks for one; more are numbered (`SERVICE_CHECK_1_HTTP`, `SERVICE_CHECK_2_TCP`). Settings
+//! without a number (`SERVICE_CHECK_INTERVAL`) hold for those that have none of their own.
 
-use std::net::IpAddr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use super::metadata::PortMetadata;
+use super::{
+    metadata::{PortMetadata, Setting},
+    tags,
+};
 use crate::{
-    docker::{Port, Protocol},
+    docker::{Container, Port, Protocol},
     registry::{Check, Probe},
 };
 
 /// Time between two probes unless `CHECK_INTERVAL` is given; registrator's default.
 const INTERVAL: &str = "10s";
 
-/// Registrator's order: the first of these that is set decides.
-const KINDS: [&str; 7] =
-    ["check_http", "check_https", "check_cmd", "check_script", "check_ttl", "check_tcp", "check_grpc"];
+/// Registrator's order, then ours: the first of these that is set decides.
+const KINDS: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
 
-/// The checks for one port, at the address where others reach it. What cannot be done is noted.
-pub(super) fn checks(
-    metadata: &PortMetadata<'_>,
-    port: Port,
-    address: &str,
-    published: u16,
-    notes: &mut Vec<String>,
-) -> Vec<Check> {
-    let Some((kind, setting)) = KINDS.iter().find_map(|kind| Some((*kind, metadata.get(kind)?))) else {
-        return Vec::new();
-    };
-    let place = host_and_port(address, published);
-    let owned = |key: &str| metadata.value(key).map(str::to_owned);
-    let probe = match kind {
-        // Meant for the other ports of the container.
-        "check_http" | "check_https" | "check_tcp" if port.protocol != Protocol::Tcp && !setting.for_port => {
-            return Vec::new();
+/// One port of a container, with what its checks are made of.
+pub(super) struct Checked<'a> {
+    pub(super) container: &'a Container,
+    pub(super) metadata: &'a PortMetadata<'a>,
+    pub(super) port: Port,
+    /// Where others reach the port.
+    pub(super) address: &'a str,
+    /// The port that belongs to `address`.
+    pub(super) published: u16,
+}
+
+impl Checked<'_> {
+    /// All checks. What cannot be done is noted.
+    pub(super) fn checks(&self, notes: &mut Vec<String>) -> Vec<Check> {
+        let numbers = self.metadata.iter().filter_map(|(key, _)| number(key));
+        let groups: BTreeSet<_> = numbers.collect();
+        [None].into_iter().chain(groups.into_iter().map(Some)).filter_map(|group| self.check(group, notes)).collect()
+    }
+
+    fn check(&self, group: Option<u32>, notes: &mut Vec<String>) -> Option<Check> {
+        let (kind, asked) = KINDS.iter().find_map(|kind| Some((*kind, self.own(group, kind)?)))?;
+        // A check for the whole container is meant for its tcp ports, unless somebody else reports the status.
+        if self.port.protocol != Protocol::Tcp && !asked.for_port && kind != "ttl" {
+            return None;
         }
-        "check_http" => Probe::Http { url: url("http", &place, setting.value), method: owned("check_http_method") },
-        "check_https" => Probe::Http { url: url("https", &place, setting.value), method: owned("check_https_method") },
-        "check_tcp" => Probe::Tcp { address: place },
-        _ => {
-            notes.push(format!("{} is not carried out: only http, https and tcp checks are", setting.spelled));
-            return Vec::new();
+        let probe = match self.probe(group, kind, asked) {
+            Ok(probe) => probe,
+            Err(problem) => {
+                notes.push(format!("{} is not carried out: {problem}", asked.spelled));
+                return None;
+            }
+        };
+        let owned = |key| self.value(group, key).map(str::to_owned);
+        let reported = matches!(probe, Probe::Report { .. });
+        Some(Check {
+            key: group.unwrap_or(0).to_string(),
+            name: self.own(group, "name").map(|setting| setting.value.to_owned()),
+            interval: (!reported).then(|| owned("interval").unwrap_or_else(|| INTERVAL.to_owned())),
+            timeout: owned("timeout").filter(|_| !reported),
+            initial_status: owned("initial_status"),
+            deregister_after: owned("deregister_after"),
+            success_before_passing: self.count(group, "success_before_passing", notes),
+            failures_before_critical: self.count(group, "failures_before_critical", notes),
+            probe,
+        })
+    }
+
+    fn probe(&self, group: Option<u32>, kind: &str, asked: Setting<'_>) -> Result<Probe, String> {
+        let place = host_and_port(self.address, self.published);
+        let tls_skip_verify = self.is_on(group, "tls_skip_verify");
+        Ok(match kind {
+            "http" | "https" => Probe::Http {
+                url: url(kind, &place, asked.value),
+                method: self
+                    .value(group, &format!("{kind}_method"))
+                    .or_else(|| self.value(group, "method"))
+                    .map(str::to_owned),
+                header: self.value(group, "header").map_or(Ok(BTreeMap::new()), headers)?,
+                body: self.value(group, "body").map(str::to_owned),
+                tls_skip_verify: tls_skip_verify && kind == "https",
+            },
+            "tcp" => Probe::Tcp { address: place },
+            "grpc" => {
+                let tls = self.is_on(group, "grpc_use_tls");
+                Probe::Grpc { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
+            }
+            "h2ping" => {
+                let tls = self.is_on(group, "h2ping_use_tls");
+                Probe::H2ping { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
+            }
+            "ttl" => Probe::Report { ttl: asked.value.to_owned() },
+            "docker" => Probe::Docker {
+                container: self.container.id.clone(),
+                shell: self.value(group, "shell").map(str::to_owned),
+                arguments: words(asked.value)?,
+            },
+            "cmd" => {
+                let words = ["check-cmd", self.container.short_id(), &self.port.number.to_string(), asked.value];
+                Probe::Script { arguments: words.map(str::to_owned).into() }
+            }
+            _ => {
+                let script = asked.value.replace("$SERVICE_IP", self.address);
+                Probe::Script { arguments: words(&script.replace("$SERVICE_PORT", &self.published.to_string()))? }
+            }
+        })
+    }
+
+    /// The setting of this very group.
+    fn own(&self, group: Option<u32>, key: &str) -> Option<Setting<'_>> {
+        match group {
+            None => self.metadata.get(&format!("check_{key}")),
+            Some(number) => self.metadata.get(&format!("check_{number}_{key}")),
         }
-    };
-    vec![Check {
-        probe,
-        interval: owned("check_interval").unwrap_or_else(|| INTERVAL.to_owned()),
-        timeout: owned("check_timeout"),
-        initial_status: owned("check_initial_status"),
-        deregister_after: owned("check_deregister_after"),
-    }]
+    }
+
+    /// The setting of this group, else the one for all.
+    fn value(&self, group: Option<u32>, key: &str) -> Option<&str> {
+        self.own(group, key).or_else(|| self.own(None, key)).map(|setting| setting.value)
+    }
+
+    /// Registrator takes any value for yes; `false`, `0` and `no` mean what they say.
+    fn is_on(&self, group: Option<u32>, key: &str) -> bool {
+        self.value(group, key).is_some_and(|value| !["false", "0", "no"].contains(&value))
+    }
+
+    fn count(&self, group: Option<u32>, key: &str, notes: &mut Vec<String>) -> Option<u32> {
+        let setting = self.own(group, key).or_else(|| self.own(None, key))?;
+        let count = setting.value.parse().ok();
+        if count.is_none() {
+            notes.push(format!("{} is ignored: {:?} is no number", setting.spelled, setting.value));
+        }
+        count
+    }
+}
+
+/// The number of a numbered check's key: 2 of `check_2_tcp`.
+fn number(key: &str) -> Option<u32> {
+    let (number, _) = key.strip_prefix("check_")?.split_once('_')?;
+    number.parse().ok().filter(|parsed: &u32| *parsed > 0 && parsed.to_string() == number)
 }
 
 /// `10.0.0.1:80`, `[2001:db8::1]:80`.
@@ -63,6 +157,27 @@ fn url(scheme: &str, place: &str, path: &str) -> String {
     format!("{scheme}://{place}{slash}{path}")
 }
 
+/// `Host: a.example, X-Probe: 1`.
+fn headers(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let mut headers = BTreeMap::<_, Vec<_>>::new();
+    for pair in tags::split(text) {
+        let (name, value) = pair.split_once(':').ok_or_else(|| format!("{pair:?} is not of the form Name: value"))?;
+        headers.entry(name.trim().to_owned()).or_default().push(value.trim().to_owned());
+    }
+    Ok(headers)
+}
+
+/// The agent runs a program with arguments. What only a shell understands is left to a shell.
+fn words(script: &str) -> Result<Vec<String>, String> {
+    let words = shell_words::split(script).map_err(|error| error.to_string())?;
+    let operator = |word: &String| ["|", "||", "&", "&&", ";", "<", ">", ">>"].contains(&word.as_str());
+    match words.is_empty() {
+        true => Err("it is empty".to_owned()),
+        false if words.iter().any(operator) => Ok(["sh", "-c", script].map(str::to_owned).into()),
+        false => Ok(words),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,13 +186,17 @@ mod tests {
     fn made(pairs: &[(&str, &str)], port: &str, address: &str) -> (Vec<Check>, Vec<String>) {
         let container = pairs.iter().fold(container("web"), |container, (name, value)| container.env(name, value));
         let (metadata, port, mut notes) = (Metadata::read(&container), port.parse().expect("a port"), Vec::new());
-        (checks(&metadata.for_port(port), port, address, 8000, &mut notes), notes)
+        let metadata = metadata.for_port(port);
+        let checked = Checked { container: &container, metadata: &metadata, port, address, published: 8000 };
+        (checked.checks(&mut notes), notes)
     }
 
     fn probe(pairs: &[(&str, &str)], port: &str, address: &str) -> String {
         match made(pairs, port, address).0.first().map(|check| &check.probe) {
             Some(Probe::Http { url, .. }) => url.clone(),
             Some(Probe::Tcp { address }) => address.clone(),
+            Some(Probe::Script { arguments }) => format!("{arguments:?}"),
+            Some(other) => format!("{other:?}"),
             None => "none".into(),
         }
     }
@@ -92,31 +211,63 @@ mod tests {
         assert_eq!(probe(&[("SERVICE_CHECK_TCP", "1")], "80/tcp", "::1"), "[::1]:8000");
         assert_eq!(probe(&[("SERVICE_53_CHECK_TCP", "1")], "53/udp", "10.0.0.1"), "10.0.0.1:8000");
         assert_eq!(probe(&[("SERVICE_CHECK_INITIAL_STATUS", "passing")], "80/tcp", "10.0.0.1"), "none");
+        assert_eq!(probe(&[("SERVICE_CHECK_TTL", "30s")], "80/tcp", "h"), r#"Report { ttl: "30s" }"#);
+        let grpc: &[_] = &[("SERVICE_CHECK_GRPC", "1"), ("SERVICE_CHECK_TLS_SKIP_VERIFY", "1")];
+        assert_eq!(probe(grpc, "80/tcp", "h"), r#"Grpc { address: "h:8000", tls: false, tls_skip_verify: false }"#);
+    }
+
+    #[test]
+    fn scripts_become_arguments() {
+        let script = |text: &str| probe(&[("SERVICE_CHECK_SCRIPT", text)], "80/tcp", "10.0.0.1");
+        assert_eq!(script("nc -z $SERVICE_IP $SERVICE_PORT"), r#"["nc", "-z", "10.0.0.1", "8000"]"#);
+        assert_eq!(script("say 'two words'"), r#"["say", "two words"]"#);
+        assert_eq!(script("nc $SERVICE_IP 1 | grep OK"), r#"["sh", "-c", "nc 10.0.0.1 1 | grep OK"]"#);
+        let command = probe(&[("SERVICE_CHECK_CMD", "/x y")], "80/tcp", "h");
+        assert_eq!(command, r#"["check-cmd", "000000000000", "80", "/x y"]"#);
+        let (checks, notes) = made(&[("SERVICE_CHECK_SCRIPT", "say 'no end")], "80/tcp", "h");
+        assert_eq!(checks, []);
+        assert!(notes[0].starts_with("SERVICE_CHECK_SCRIPT is not carried out"), "{notes:?}");
     }
 
     #[test]
     fn settings_of_a_check() {
         let pairs: &[_] = &[
-            ("SERVICE_CHECK_HTTP", "/"),
-            ("SERVICE_CHECK_HTTP_METHOD", "HEAD"),
+            ("SERVICE_CHECK_HTTPS", "/"),
+            ("SERVICE_CHECK_HTTPS_METHOD", "HEAD"),
+            ("SERVICE_CHECK_HEADER", r"Host: a.example, X-List: 1\,2"),
+            ("SERVICE_CHECK_TLS_SKIP_VERIFY", "true"),
             ("SERVICE_CHECK_TIMEOUT", "2s"),
             ("SERVICE_CHECK_INITIAL_STATUS", "passing"),
             ("SERVICE_CHECK_DEREGISTER_AFTER", "10m"),
+            ("SERVICE_CHECK_FAILURES_BEFORE_CRITICAL", "3"),
+            ("SERVICE_CHECK_SUCCESS_BEFORE_PASSING", "many"),
         ];
-        let (checks, _) = made(pairs, "80/tcp", "h");
+        let (checks, notes) = made(pairs, "80/tcp", "h");
         let [check] = &checks[..] else { panic!("{checks:?}") };
-        assert_eq!(check.probe, Probe::Http { url: "http://h:8000/".into(), method: Some("HEAD".into()) });
-        assert_eq!((check.interval.as_str(), check.timeout.as_deref()), ("10s", Some("2s")));
+        let Probe::Http { method, header, tls_skip_verify, .. } = &check.probe else { panic!("{check:?}") };
+        assert_eq!((method.as_deref(), *tls_skip_verify), (Some("HEAD"), true));
+        assert_eq!((&header["Host"][..], &header["X-List"][..]), (&["a.example".into()][..], &["1,2".into()][..]));
+        assert_eq!((check.interval.as_deref(), check.timeout.as_deref()), (Some("10s"), Some("2s")));
         assert_eq!(
             (check.initial_status.as_deref(), check.deregister_after.as_deref()),
             (Some("passing"), Some("10m"))
         );
+        assert_eq!((check.success_before_passing, check.failures_before_critical), (None, Some(3)));
+        assert_eq!(notes, ["SERVICE_CHECK_SUCCESS_BEFORE_PASSING is ignored: \"many\" is no number"]);
     }
 
     #[test]
-    fn a_check_that_we_cannot_give_is_noted() {
-        let (checks, notes) = made(&[("SERVICE_CHECK_SCRIPT", "true"), ("SERVICE_CHECK_TCP", "1")], "80/tcp", "h");
-        assert_eq!(checks, []);
-        assert_eq!(notes, ["SERVICE_CHECK_SCRIPT is not carried out: only http, https and tcp checks are"]);
+    fn several_checks_share_what_has_no_number() {
+        let pairs: &[_] = &[
+            ("SERVICE_CHECK_HTTP", "/"),
+            ("SERVICE_CHECK_1_TCP", "yes"),
+            ("SERVICE_CHECK_2_HTTP", "/deep"),
+            ("SERVICE_CHECK_2_NAME", "deep"),
+            ("SERVICE_CHECK_2_INTERVAL", "1m"),
+            ("SERVICE_CHECK_INTERVAL", "5s"),
+        ];
+        let (checks, _) = made(pairs, "80/tcp", "h");
+        let rows: Vec<_> = checks.iter().map(|c| (c.key.as_str(), c.name.as_deref(), c.interval.as_deref())).collect();
+        assert_eq!(rows, [("0", None, Some("5s")), ("1", None, Some("5s")), ("2", Some("deep"), Some("1m"))]);
     }
 }

@@ -7,8 +7,14 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::instances::{self, Host};
-use crate::{docker::Sight, registry::Instance};
+use super::{
+    instances::{self, Host},
+    settings::Deregister,
+};
+use crate::{
+    docker::{Container, Sight},
+    registry::Instance,
+};
 
 /// What the registry should hold of this host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +23,8 @@ pub struct Desired {
     pub instances: BTreeMap<String, Instance>,
     /// Containers that could not be looked at: whatever they have in the registry stays.
     pub unreadable: BTreeSet<String>,
+    /// Containers that have failed, and whose entries are kept out of traffic.
+    pub failed: BTreeSet<String>,
     /// What a user should know: of the container that is named first, in the second.
     pub notes: BTreeSet<(String, String)>,
     /// When to look again, although nothing happens.
@@ -28,10 +36,17 @@ pub fn desired(containers: &BTreeMap<String, Sight>, host: &Host, now: Timestamp
     let mut desired = Desired::default();
     let mut claims: BTreeMap<String, Vec<(String, Instance)>> = BTreeMap::new();
     for (id, sight) in containers {
-        let Sight::Seen(container) = sight else {
-            desired.unreadable.insert(id.clone());
-            continue;
+        let container = match sight {
+            Sight::Seen(container) => container,
+            Sight::Unreadable => {
+                desired.unreadable.insert(id.clone());
+                continue;
+            }
+            Sight::Missing => continue,
         };
+        if has_failed(container, host) {
+            desired.failed.insert(id.clone());
+        }
         for verdict in instances::verdicts(container, containers, host, now) {
             desired.notes.extend(verdict.notes.into_iter().map(|note| (container.name.clone(), note)));
             match verdict.outcome {
@@ -57,15 +72,18 @@ pub fn desired(containers: &BTreeMap<String, Sight>, host: &Host, now: Timestamp
     desired
 }
 
+/// Under `--deregister on-success`: it has ended, neither well (0) nor by a signal (128 and more).
+fn has_failed(container: &Container, host: &Host) -> bool {
+    let failed = container.exit_code.is_some_and(|code| code != 0 && code & 128 == 0);
+    failed && host.settings.deregister == Deregister::OnSuccess
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{
-        docker::Container,
-        register::{Settings, fixture::container},
-    };
+    use crate::register::{Settings, fixture::container};
 
     fn of(containers: Vec<Container>) -> Desired {
         let host = Host {

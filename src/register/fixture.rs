@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::docker::{Binding, Container};
+use crate::{
+    docker::{Binding, Container},
+    registry::{Instance, Owner},
+};
 
 /// A running container on the default network that exposes nothing.
 pub(crate) fn container(name: &str) -> Container {
@@ -14,6 +17,9 @@ pub(crate) fn container(name: &str) -> Container {
         labels: BTreeMap::new(),
         running: true,
         paused: false,
+        exit_code: None,
+        health: None,
+        starts: Vec::new(),
         started_at: "2026-11-20T10:00:00Z".into(),
         exposed: [].into(),
         bindings: BTreeMap::new(),
@@ -21,6 +27,25 @@ pub(crate) fn container(name: &str) -> Container {
         networks: BTreeMap::new(),
         stop_signal: 15,
         stop_sent: None,
+    }
+}
+
+/// An instance of a service `web` at port 80.
+pub(crate) fn instance(id: &str, container: &str) -> Instance {
+    Instance {
+        id: id.into(),
+        name: "web".into(),
+        address: "10.0.0.1".into(),
+        port: 80,
+        tags: Vec::new(),
+        meta: BTreeMap::new(),
+        tagged_addresses: BTreeMap::new(),
+        weights: None,
+        tag_override: false,
+        checks: Vec::new(),
+        reports: BTreeMap::new(),
+        owner: Owner { engine: "E".into(), container: container.into(), started: "now".into() },
+        out: None,
     }
 }
 

@@ -6,16 +6,17 @@ use jiff::Timestamp;
 
 use super::{
     address::Subject,
-    checks::checks,
-    image,
+    checks::Checked,
+    crash, health, image,
     meta::meta,
     metadata::{Metadata, PortMetadata},
-    settings::Settings,
+    settings::{Settings, Starting},
+    tagged::tagged_addresses,
     tags,
 };
 use crate::{
-    docker::{Binding, Container, Port, Protocol, Sight},
-    registry::{Instance, OutReason, Owner},
+    docker::{Binding, Container, HealthStatus, Port, Protocol, Sight},
+    registry::{Instance, OutReason, Owner, Weights},
 };
 
 /// What does not depend on the container.
@@ -62,6 +63,8 @@ pub enum Skip {
     Ignored,
     /// `--explicit`, and no name.
     Unnamed,
+    /// Docker's HEALTHCHECK has no verdict yet, and such containers are not to be registered.
+    Starting,
 }
 
 impl fmt::Display for Skip {
@@ -71,6 +74,7 @@ impl fmt::Display for Skip {
             Self::Loopback => "it is published on a loopback address only",
             Self::NoNetwork => "the container has no address of its own",
             Self::Ignored => "SERVICE_IGNORE is set",
+            Self::Starting => "its HEALTHCHECK has no verdict yet",
             Self::Unnamed => "it has no SERVICE_NAME, and --explicit asks for one",
         })
     }
@@ -94,21 +98,33 @@ pub fn verdicts(container: &Container, others: &BTreeMap<String, Sight>, host: &
             _ if metadata.is_on("ignore") => Err(Skip::Ignored),
             _ if host.settings.explicit && metadata.value("name").is_none() => Err(Skip::Unnamed),
             Err(skip) => Err(skip),
-            Ok((address, published)) => Ok(Instance {
-                id: id(container, *port, &metadata, host),
-                name: name(container, *port, &metadata, group),
-                tags: tags(&metadata, *port),
-                meta: meta(&metadata, &mut notes),
-                checks: checks(&metadata, *port, &address, published, &mut notes),
-                owner: Owner {
-                    engine: host.engine.clone(),
-                    container: container.id.clone(),
-                    started: container.started_at.clone(),
-                },
-                out: out(container, host, now),
-                address,
-                port: published,
-            }),
+            Ok(_) if starting(container, host) => Err(Skip::Starting),
+            Ok((address, published)) => {
+                let checked = Checked { container, metadata: &metadata, port: *port, address: &address, published };
+                let mut checks = checked.checks(&mut notes);
+                let reported = health::reported(container, &host.settings);
+                let reports = reported.iter().map(|(check, report)| (check.key.clone(), report.clone())).collect();
+                checks.extend(reported.into_iter().map(|(check, _)| check));
+                Ok(Instance {
+                    id: id(container, *port, &metadata, host),
+                    name: name(container, *port, &metadata, group),
+                    tags: tags(container, &metadata, *port, host, &mut notes),
+                    meta: meta(&metadata, &mut notes),
+                    tagged_addresses: tagged_addresses(owner, *port, bindings),
+                    weights: weights(&metadata, &mut notes),
+                    tag_override: metadata.is_on("tag_override"),
+                    checks,
+                    reports,
+                    owner: Owner {
+                        engine: host.engine.clone(),
+                        container: container.id.clone(),
+                        started: container.started_at.clone(),
+                    },
+                    out: out(container, host, now),
+                    address,
+                    port: published,
+                })
+            }
         };
         Verdict { port: *port, outcome, notes }
     };
@@ -117,7 +133,18 @@ pub fn verdicts(container: &Container, others: &BTreeMap<String, Sight>, host: &
 
 /// When an instance of this container will be due for another look, although nothing happens.
 pub fn due(container: &Container, host: &Host, now: Timestamp) -> Option<Duration> {
+    drain_rest(container, host, now).into_iter().chain(crash::rest(container, &host.settings, now)).min()
+}
+
+/// For how long a container that was told to stop is believed to be on its way.
+fn drain_rest(container: &Container, host: &Host, now: Timestamp) -> Option<Duration> {
     host.settings.drain_return.checked_sub(container.stopping_for(now)?).filter(|rest| !rest.is_zero())
+}
+
+fn starting(container: &Container, host: &Host) -> bool {
+    let settings = &host.settings;
+    let undecided = container.health.as_ref().is_some_and(|health| health.status == HealthStatus::Starting);
+    undecided && settings.docker_health && settings.docker_starting == Starting::Absent
 }
 
 /// The container whose network this one uses: `--network container:ID` may be a chain.
@@ -169,19 +196,44 @@ fn name(container: &Container, port: Port, metadata: &PortMetadata<'_>, group: b
     if group && !own { format!("{name}-{}", port.number) } else { name.to_owned() }
 }
 
-fn tags(metadata: &PortMetadata<'_>, port: Port) -> Vec<String> {
+/// What the container says, then what `--tags` makes of it, then the protocol unless it is tcp.
+fn tags(
+    container: &Container,
+    metadata: &PortMetadata<'_>,
+    port: Port,
+    host: &Host,
+    notes: &mut Vec<String>,
+) -> Vec<String> {
     let mut tags = tags::split(metadata.value("tags").unwrap_or_default());
+    match host.settings.tags.as_ref().map(|template| tags::from_template(template, container)) {
+        Some(Ok(more)) => tags.extend(more),
+        Some(Err(error)) => notes.push(format!("--tags is left out: {error}")),
+        None => {}
+    }
     if port.protocol != Protocol::Tcp {
         tags.push(port.protocol.as_str().to_owned());
     }
     tags::once_each(tags)
 }
 
+/// `SERVICE_WEIGHT=10`, or with the weight while a check warns: `SERVICE_WEIGHT=10,1`.
+fn weights(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> Option<Weights> {
+    let setting = metadata.get("weight")?;
+    let (passing, warning) = setting.value.split_once(',').unwrap_or((setting.value, "1"));
+    let weights = passing.trim().parse().ok().filter(|passing| *passing > 0).zip(warning.trim().parse().ok());
+    if weights.is_none() {
+        notes.push(format!("{} is ignored: {:?} is no weight such as 10 or 10,1", setting.spelled, setting.value));
+    }
+    weights.map(|(passing, warning)| Weights { passing, warning })
+}
+
 fn out(container: &Container, host: &Host, now: Timestamp) -> Option<OutReason> {
-    if due(container, host, now).is_some() {
+    if drain_rest(container, host, now).is_some() {
         Some(OutReason::Draining)
     } else if container.paused {
         Some(OutReason::Paused)
+    } else if crash::rest(container, &host.settings, now).is_some() {
+        Some(OutReason::CrashLoop)
     } else {
         None
     }

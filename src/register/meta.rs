@@ -6,7 +6,7 @@ use super::metadata::PortMetadata;
 use crate::registry::META_PREFIX;
 
 /// Keys that configure the registration itself.
-const OWN: [&str; 5] = ["address", "advertise_port", "id", "name", "tags"];
+const OWN: [&str; 7] = ["address", "advertise_port", "id", "name", "ready", "tag_override", "tags"];
 
 /// Consul's limits (agent/structs: `metaKeyFormat`, `metaMaxKeyPairs`, `metaKeyMaxLength`, `metaValueMaxLength`).
 const KEY_LENGTH: usize = 128;

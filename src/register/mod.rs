@@ -9,23 +9,28 @@
 //! [`metadata`], [`instances`], [`desired`] and [`plan`] are pure; [`registrar`] is the loop body around them.
 
 mod address;
+mod brake;
 mod checks;
+mod crash;
 pub mod desired;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod health;
 mod image;
 pub mod instances;
+mod memory;
 mod meta;
 pub mod metadata;
 pub mod plan;
 pub mod registrar;
 mod settings;
+mod tagged;
 mod tags;
 
 use std::{sync::Arc, time::Duration};
 
 use registrar::Registrar;
-pub use settings::{OnExit, Settings};
+pub use settings::{Adopt, Deregister, MaxRemoval, OnExit, Settings, SettingsError, Starting};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

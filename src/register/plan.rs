@@ -1,15 +1,29 @@
 //! What has to be done so that the registry holds what it should. Pure.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use super::desired::Desired;
-use crate::registry::{Entries, Entry, Instance, OUT_PREFIX};
+use crate::registry::{Entries, Entry, Instance, OUT_PREFIX, OutReason, Report};
 
 /// One write. Plain data: printed by `--dry-run`, compared by tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Create or replace an entry; it is in traffic afterwards.
     Put(Instance),
+    /// Replace an entry that is out of traffic; it stays out.
+    PutAside(Instance),
+    /// Tell the status of a check that waits for reports.
+    Report {
+        /// The entry's id.
+        id: String,
+        /// The check's key.
+        key: String,
+        /// What is told.
+        report: Report,
+    },
     /// Take an entry out of traffic.
     TakeOut {
         /// The entry's id.
@@ -32,7 +46,10 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Put(i) => write!(f, "register {} as {} at {}:{}", i.id, i.name, i.address, i.port),
+            Self::Put(i) | Self::PutAside(i) => {
+                write!(f, "register {} as {} at {}:{}", i.id, i.name, i.address, i.port)
+            }
+            Self::Report { id, key, report } => write!(f, "report {id} {key}: {:?}", report.status),
             Self::TakeOut { id, reason } => write!(f, "take {id} out of traffic: {reason}"),
             Self::BringBack { id } => write!(f, "bring {id} back into traffic"),
             Self::Remove { id } => write!(f, "deregister {id}"),
@@ -40,17 +57,39 @@ impl fmt::Display for Step {
     }
 }
 
+/// What a plan takes into account beside the two states.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Entries that are not wanted any more, but stay for now.
+    pub held: BTreeSet<String>,
+    /// Reports (entry and check) that have to be repeated although nothing has changed.
+    pub stale: BTreeSet<(String, String)>,
+    /// Take over entries that carry nobody's mark.
+    pub adopt: bool,
+}
+
 /// Steps that belong to one entry, in their order. Entries do not depend on each other.
 pub type Plan = BTreeMap<String, Vec<Step>>;
 
 /// Compares. Nothing that is not ours is touched: an id that somebody else holds is left to them.
-pub fn plan(desired: &Desired, actual: &Entries) -> Plan {
-    let wanted = desired.instances.values().filter(|instance| !actual.foreign.contains(&instance.id));
-    let kept = wanted.map(|instance| (instance.id.clone(), keep(instance, actual.owned.get(&instance.id))));
-    let gone = actual.owned.values().filter(|entry| {
-        !desired.instances.contains_key(&entry.id) && !desired.unreadable.contains(&entry.owner.container)
+pub fn plan(desired: &Desired, actual: &Entries, conditions: &Conditions) -> Plan {
+    let wanted = desired.instances.values().filter(|instance| actual.is_free(&instance.id, conditions.adopt));
+    let kept =
+        wanted.map(|instance| (instance.id.clone(), keep(instance, actual.owned.get(&instance.id), &conditions.stale)));
+    let unwanted = actual.owned.values().filter(|entry| !desired.instances.contains_key(&entry.id));
+    let unwanted = unwanted.filter(|entry| !desired.unreadable.contains(&entry.owner.container));
+    let gone = unwanted.map(|entry| {
+        let id = entry.id.clone();
+        let steps = if desired.failed.contains(&entry.owner.container) {
+            let reason = OutReason::Failed.to_string();
+            entry.out.is_none().then(|| Step::TakeOut { id: id.clone(), reason }).into_iter().collect()
+        } else if conditions.held.contains(&id) {
+            Vec::new()
+        } else {
+            vec![Step::Remove { id: id.clone() }]
+        };
+        (id, steps)
     });
-    let gone = gone.map(|entry| (entry.id.clone(), vec![Step::Remove { id: entry.id.clone() }]));
     kept.chain(gone).filter(|(_, steps)| !steps.is_empty()).collect()
 }
 
@@ -61,21 +100,33 @@ pub fn by_urgency(plan: Plan) -> Vec<Vec<Step>> {
     chains
 }
 
-fn keep(instance: &Instance, entry: Option<&Entry>) -> Vec<Step> {
+fn keep(instance: &Instance, entry: Option<&Entry>, stale: &BTreeSet<(String, String)>) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut out = entry.and_then(|entry| entry.out.as_deref());
+    let out = entry.and_then(|entry| entry.out.clone());
     // What an operator set stays, and is set again where a registration would wipe it.
-    let theirs = out.filter(|reason| !reason.starts_with(OUT_PREFIX));
-    if !entry.is_some_and(|entry| entry.matches(instance)) {
-        steps.push(Step::Put(instance.clone()));
-        out = None;
+    let theirs = out.clone().filter(|reason| !reason.starts_with(OUT_PREFIX));
+    let reason = theirs.or_else(|| instance.out.map(|reason| reason.to_string()));
+    let id = || instance.id.clone();
+    let matches = entry.is_some_and(|entry| entry.matches(instance));
+    match (entry, reason) {
+        // Never in traffic in between.
+        (Some(_), Some(reason)) => {
+            // Whatever the reason was: Consul does not replace one by another.
+            steps.extend(out.is_none().then(|| Step::TakeOut { id: id(), reason }));
+            steps.extend((!matches).then(|| Step::PutAside(instance.clone())));
+        }
+        (Some(_), None) if matches => steps.extend(out.map(|_| Step::BringBack { id: id() })),
+        (Some(_), None) => steps.push(Step::Put(instance.clone())),
+        (None, reason) => {
+            steps.push(Step::Put(instance.clone()));
+            steps.extend(reason.map(|reason| Step::TakeOut { id: id(), reason }));
+        }
     }
-    let id = instance.id.clone();
-    match theirs.map(str::to_owned).or_else(|| instance.out.map(|reason| reason.to_string())) {
-        // Whatever the reason is: Consul does not replace one by another.
-        Some(reason) if out.is_none() => steps.push(Step::TakeOut { id, reason }),
-        None if out.is_some() => steps.push(Step::BringBack { id }),
-        _ => {}
+    let known = |key: &String| entry.filter(|_| matches).and_then(|entry| entry.reports.get(key));
+    for (key, report) in &instance.reports {
+        if known(key) != Some(&report.status) || stale.contains(&(id(), key.clone())) {
+            steps.push(Step::Report { id: id(), key: key.clone(), report: report.clone() });
+        }
     }
     steps
 }
@@ -84,7 +135,17 @@ fn keep(instance: &Instance, entry: Option<&Entry>) -> Vec<Step> {
 pub fn fold(step: &Step, actual: &mut Entries) {
     match step {
         Step::Put(instance) => {
+            actual.foreign.remove(&instance.id);
             actual.owned.insert(instance.id.clone(), Entry::registered(instance));
+        }
+        Step::PutAside(instance) => {
+            let out = actual.owned.get(&instance.id).and_then(|entry| entry.out.clone());
+            actual.owned.insert(instance.id.clone(), Entry { out, ..Entry::registered(instance) });
+        }
+        Step::Report { id, key, report } => {
+            if let Some(entry) = actual.owned.get_mut(id) {
+                entry.reports.insert(key.clone(), report.status);
+            }
         }
         Step::TakeOut { id, reason } => set_out(actual, id, Some(reason.clone())),
         Step::BringBack { id } => set_out(actual, id, None),
@@ -100,27 +161,13 @@ fn set_out(actual: &mut Entries, id: &str, out: Option<String>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::registry::{OutReason, Owner};
-
-    const ENGINE: &str = "E";
+    use crate::{register::fixture, registry::Status};
 
     fn instance(id: u8, port: u16, container: u8, out: Option<OutReason>) -> Instance {
-        Instance {
-            id: id.to_string(),
-            name: "web".into(),
-            address: "10.0.0.1".into(),
-            port,
-            tags: Vec::new(),
-            meta: BTreeMap::new(),
-            checks: Vec::new(),
-            owner: Owner { engine: ENGINE.into(), container: container.to_string(), started: "now".into() },
-            out,
-        }
+        Instance { port, out, ..fixture::instance(&id.to_string(), &container.to_string()) }
     }
 
     fn wanted(instances: impl IntoIterator<Item = Instance>) -> Desired {
@@ -133,11 +180,11 @@ mod tests {
             let out = instance.out.map(|reason| reason.to_string());
             (instance.id.clone(), Entry { out, ..Entry::registered(&instance) })
         };
-        Entries { owned: instances.into_iter().map(entry).collect(), foreign: BTreeSet::new() }
+        Entries { owned: instances.into_iter().map(entry).collect(), ..Entries::default() }
     }
 
     fn steps(desired: &Desired, actual: &Entries) -> Vec<Step> {
-        by_urgency(plan(desired, actual)).concat()
+        by_urgency(plan(desired, actual, &Conditions::default())).concat()
     }
 
     #[test]
@@ -161,7 +208,8 @@ mod tests {
         assert_eq!(steps(&wanted([draining.clone()]), &held([calm.clone()])), std::slice::from_ref(&take_out));
         assert_eq!(steps(&wanted([calm]), &held([draining.clone()])), [Step::BringBack { id: "1".into() }]);
         let moved = instance(1, 81, 1, Some(OutReason::Draining));
-        assert_eq!(steps(&wanted([moved.clone()]), &held([draining])), [Step::Put(moved), take_out]);
+        assert_eq!(steps(&wanted([moved.clone()]), &held([draining])), [Step::PutAside(moved.clone())]);
+        assert_eq!(steps(&wanted([moved.clone()]), &held([])), [Step::Put(moved), take_out]);
     }
 
     #[test]
@@ -171,8 +219,7 @@ mod tests {
         set_out(&mut actual, "1", Some("disk swap".into()));
         assert_eq!(steps(&wanted([calm]), &actual), []);
         let moved = instance(1, 81, 1, None);
-        let again = Step::TakeOut { id: "1".into(), reason: "disk swap".into() };
-        assert_eq!(steps(&wanted([moved.clone()]), &actual), [Step::Put(moved), again]);
+        assert_eq!(steps(&wanted([moved.clone()]), &actual), [Step::PutAside(moved)]);
     }
 
     #[test]
@@ -180,6 +227,52 @@ mod tests {
         let desired = Desired { unreadable: ["7".to_owned()].into(), ..Desired::default() };
         let actual = held([instance(1, 80, 7, None), instance(2, 80, 8, None)]);
         assert_eq!(steps(&desired, &actual), [Step::Remove { id: "2".into() }]);
+    }
+
+    #[test]
+    fn a_failed_container_keeps_its_entry_out_of_traffic() {
+        let desired = Desired { failed: ["1".to_owned()].into(), ..Desired::default() };
+        let mut actual = held([instance(1, 80, 1, None)]);
+        let take_out = Step::TakeOut { id: "1".into(), reason: OutReason::Failed.to_string() };
+        assert_eq!(steps(&desired, &actual), std::slice::from_ref(&take_out));
+        fold(&take_out, &mut actual);
+        assert_eq!(steps(&desired, &actual), []);
+        assert_eq!(steps(&wanted([instance(1, 80, 1, None)]), &actual), [Step::BringBack { id: "1".into() }]);
+    }
+
+    #[test]
+    fn what_is_held_stays() {
+        let conditions = Conditions { held: ["1".to_owned()].into(), ..Conditions::default() };
+        let actual = held([instance(1, 80, 1, None), instance(2, 80, 2, None)]);
+        let plan = plan(&Desired::default(), &actual, &conditions);
+        assert_eq!(by_urgency(plan).concat(), [Step::Remove { id: "2".into() }]);
+    }
+
+    #[test]
+    fn an_entry_without_a_mark_is_taken_over_only_if_that_is_asked_for() {
+        let web = instance(1, 80, 1, None);
+        let mut actual =
+            Entries { foreign: ["1".to_owned()].into(), unmarked: ["1".to_owned()].into(), ..Entries::default() };
+        assert_eq!(steps(&wanted([web.clone()]), &actual), []);
+        let adopting = Conditions { adopt: true, ..Conditions::default() };
+        let take_over = by_urgency(plan(&wanted([web.clone()]), &actual, &adopting)).concat();
+        assert_eq!(take_over, [Step::Put(web.clone())]);
+        actual.unmarked.clear();
+        assert_eq!(plan(&wanted([web]), &actual, &adopting), Plan::new(), "another engine's");
+    }
+
+    #[test]
+    fn a_report_is_made_on_a_change_after_a_registration_and_when_it_is_stale() {
+        let report = Report { status: Status::Critical, output: "no".into() };
+        let mut web = instance(1, 80, 1, None);
+        web.reports.insert("docker".into(), report.clone());
+        let step = Step::Report { id: "1".into(), key: "docker".into(), report };
+        let mut actual = held([]);
+        assert_eq!(steps(&wanted([web.clone()]), &actual), [Step::Put(web.clone()), step.clone()]);
+        [Step::Put(web.clone()), step.clone()].iter().for_each(|step| fold(step, &mut actual));
+        assert_eq!(steps(&wanted([web.clone()]), &actual), []);
+        let stale = Conditions { stale: [("1".to_owned(), "docker".to_owned())].into(), ..Conditions::default() };
+        assert_eq!(by_urgency(plan(&wanted([web]), &actual, &stale)).concat(), [step]);
     }
 
     fn any_instances() -> impl Strategy<Value = BTreeMap<u8, Instance>> {
@@ -202,8 +295,11 @@ mod tests {
             let before = actual.foreign.clone();
             for step in steps(&desired, &actual) {
                 let id = match &step {
-                    Step::Put(instance) => &instance.id,
-                    Step::TakeOut { id, .. } | Step::BringBack { id } | Step::Remove { id } => id,
+                    Step::Put(instance) | Step::PutAside(instance) => &instance.id,
+                    Step::Report { id, .. }
+                    | Step::TakeOut { id, .. }
+                    | Step::BringBack { id }
+                    | Step::Remove { id } => id,
                 };
                 prop_assert!(!before.contains(id), "{step:?} touches what is not ours");
                 fold(&step, &mut actual);

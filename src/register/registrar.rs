@@ -1,6 +1,6 @@
 //! The reconciler of `register`: containers on one side, the registry on the other.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     desired::{Desired, desired},
     instances::Host,
+    memory::Memory,
     plan::{self, Plan, Step},
     settings::{OnExit, Settings},
 };
@@ -33,6 +34,8 @@ pub struct Registrar<L> {
     host: Option<Host>,
     /// What the registry holds: read at start, at every resync and after trouble, with our own writes folded in.
     actual: Option<Entries>,
+    /// What neither side can show.
+    memory: Memory,
     /// Writes that the registry refused: not tried again before the next resync.
     refused: Vec<Step>,
     /// How many entries there were when everything was in line for the last time.
@@ -63,6 +66,7 @@ impl<L: Ledger> Registrar<L> {
             condition: Condition::new("the registry"),
             host: None,
             actual: None,
+            memory: Memory::default(),
             refused: Vec::new(),
             in_line: None,
             told: BTreeSet::new(),
@@ -85,7 +89,7 @@ impl<L: Ledger> Registrar<L> {
                 self.host.insert(host)
             }
         };
-        let desired = desired(&containers.entries, host, Timestamp::now());
+        let mut desired = desired(&containers.entries, host, Timestamp::now());
         let actual = match &self.actual {
             Some(actual) => actual,
             None => {
@@ -93,7 +97,13 @@ impl<L: Ledger> Registrar<L> {
                 self.actual.insert(entries)
             }
         };
-        let plan = plan::plan(&desired, actual);
+        let (conditions, due) = self.memory.conditions(&desired, actual, &containers, &self.settings, Instant::now());
+        desired.due = desired.due.into_iter().chain(due).min();
+        if !conditions.held.is_empty() {
+            let note = "gone from Docker without an event: they stay until the next full list agrees (--max-removal)";
+            desired.notes.insert((format!("{} entries", conditions.held.len()), note.to_owned()));
+        }
+        let plan = plan::plan(&desired, actual, &conditions);
         Ok(Some((desired, plan)))
     }
 
@@ -126,11 +136,14 @@ impl<L: Ledger> Registrar<L> {
         let mut results = stream::iter(chains).map(|chain| carry_out(ledger.as_ref(), chain)).buffer_unordered(WRITES);
         let mut trouble = None;
         while let Some((done, failed)) = results.next().await {
-            if let Some(actual) = &mut self.actual {
-                done.iter().for_each(|step| plan::fold(step, actual));
+            for step in &done {
+                self.memory.note(step, Instant::now());
+                if let Some(actual) = &mut self.actual {
+                    plan::fold(step, actual);
+                }
             }
             match failed {
-                Some((step @ Step::Put(_), error @ LedgerError::Refused { .. })) => {
+                Some((step @ (Step::Put(_) | Step::PutAside(_)), error @ LedgerError::Refused { .. })) => {
                     tracing::error!("{}; not tried again before the next resync", condition::chain(&error));
                     self.refused.push(step);
                 }
@@ -143,7 +156,9 @@ impl<L: Ledger> Registrar<L> {
 
     /// Tells users, once each, of what could not be done as they asked.
     fn tell(&mut self, desired: &Desired) {
-        let foreign = self.actual.iter().flat_map(|actual| &actual.foreign);
+        let adopt = self.settings.adopt.is_some();
+        let foreign =
+            self.actual.iter().flat_map(|actual| actual.foreign.iter().filter(move |id| !actual.is_free(id, adopt)));
         let held = foreign.filter_map(|id| desired.instances.get_key_value(id)).map(|(id, instance)| {
             let note =
                 format!("not registered: the registry has an entry {id:?} that is not ours, which is left alone");
@@ -196,6 +211,8 @@ async fn carry_out(ledger: &impl Ledger, chain: Vec<Step>) -> (Vec<Step>, Option
     for step in chain {
         let result = match &step {
             Step::Put(instance) => ledger.put(instance).await,
+            Step::PutAside(instance) => ledger.put_aside(instance).await,
+            Step::Report { id, key, report } => ledger.report(id, key, report).await,
             Step::TakeOut { id, reason } => ledger.take_out(id, reason).await,
             Step::BringBack { id } => ledger.bring_back(id).await,
             Step::Remove { id } => ledger.remove(id).await,

@@ -1,6 +1,6 @@
 //! What a user can set for `register`. Pure.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,20 +14,77 @@ pub struct Settings {
     pub internal: bool,
     /// Under `internal`: the network whose address counts. Default: the only one, or the one that it was started with.
     pub network: Option<String>,
-    /// Register only ports that have a name of their own or a `SERVICE_NAME`. Default false.
+    /// Register only ports that a `SERVICE_NAME` is given for. Default false.
     pub explicit: bool,
     /// A label that holds the address of a container's instances.
     pub use_ip_from_label: Option<String>,
+    /// More tags for every instance: a comma list, a Handlebars template over the container.
+    pub tags: Option<String>,
     /// The first part of each service id. Default: the name that the Docker engine has for its host.
     pub hostname: Option<String>,
+    /// When entries of containers that have ended are removed. Default: always.
+    pub deregister: Deregister,
+    /// Whether Docker's HEALTHCHECK becomes a check. Default true.
+    pub docker_health: bool,
+    /// What a container is whose HEALTHCHECK has no verdict yet. Default: critical.
+    pub docker_starting: Starting,
+    /// Each instance gets a check that is critical when we have not refreshed it for so long. Default: none.
+    #[serde(with = "humantime_serde")]
+    pub ttl: Option<Duration>,
+    /// How often that check is refreshed; less than `ttl`, and given together with it.
+    #[serde(with = "humantime_serde")]
+    pub ttl_refresh: Option<Duration>,
     /// Time between two full looks at Docker and at the registry. Default 30 s.
     #[serde(with = "humantime_serde")]
     pub resync: Duration,
     /// A container that still runs so long after it was told to stop gets traffic again. Default 10 min.
     #[serde(with = "humantime_serde")]
     pub drain_return: Duration,
+    /// A container that starts so often within `crash_within` is in a crash loop. Default 5.
+    pub crash_starts: usize,
+    /// See `crash_starts`. Default 2 min.
+    #[serde(with = "humantime_serde")]
+    pub crash_within: Duration,
+    /// A container in a crash loop gets traffic again when it has run for so long. Default 1 min.
+    #[serde(with = "humantime_serde")]
+    pub crash_stable: Duration,
+    /// How many entries may be removed at once although no event said why. Default half of them, and at least 3.
+    pub max_removal: MaxRemoval,
+    /// Take over entries that somebody else wrote for the same ids. Default: nobody's.
+    pub adopt: Option<Adopt>,
     /// What happens to the entries at a clean stop. Default: they stay.
     pub on_exit: OnExit,
+}
+
+/// When entries of containers that have ended are removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deregister {
+    /// Whatever the exit code was.
+    #[default]
+    Always,
+    /// Only after exit code 0 or a signal; after a failure the entry stays, out of traffic, until the container starts
+    /// again or is removed.
+    OnSuccess,
+}
+
+/// What a container is whose HEALTHCHECK has no verdict yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Starting {
+    /// Registered, and critical.
+    #[default]
+    Critical,
+    /// Not registered yet.
+    Absent,
+}
+
+/// Whose entries are taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Adopt {
+    /// Those that carry nobody's mark, as registrator writes them.
+    Registrator,
 }
 
 /// What happens to our entries at a clean stop.
@@ -43,6 +100,79 @@ pub enum OnExit {
     Deregister,
 }
 
+/// How many entries may be removed at once although no event said why: `10`, or `50%` (and at least 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum MaxRemoval {
+    /// So many.
+    Count(usize),
+    /// So many in a hundred, and at least 3.
+    Percent(u8),
+}
+
+impl MaxRemoval {
+    /// How many of `all` that is.
+    pub fn of(self, all: usize) -> usize {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent(percent) => (all * usize::from(percent) / 100).max(3),
+        }
+    }
+}
+
+impl FromStr for MaxRemoval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is neither a number nor a percentage up to 100%");
+        match text.strip_suffix('%') {
+            Some(percent) => {
+                let percent = percent.parse().ok().filter(|percent| *percent <= 100);
+                percent.map(Self::Percent).ok_or_else(wrong)
+            }
+            None => text.parse().map(Self::Count).map_err(|_| wrong()),
+        }
+    }
+}
+
+impl TryFrom<String> for MaxRemoval {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// One without the other.
+    #[error("--ttl and --ttl-refresh must be given together")]
+    Alone,
+    /// The check would be critical before each refresh.
+    #[error("--ttl must be longer than --ttl-refresh")]
+    TooShort,
+    /// A wait of nothing would never end.
+    #[error("--{0} must not be 0")]
+    Zero(&'static str),
+}
+
+impl Settings {
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// Settings that contradict each other.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        match (self.ttl, self.ttl_refresh) {
+            (Some(_), None) | (None, Some(_)) => return Err(SettingsError::Alone),
+            (Some(ttl), Some(refresh)) if ttl <= refresh => return Err(SettingsError::TooShort),
+            (_, Some(Duration::ZERO)) => return Err(SettingsError::Zero("ttl-refresh")),
+            _ => {}
+        }
+        if self.resync.is_zero() { Err(SettingsError::Zero("resync")) } else { Ok(()) }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -51,10 +181,52 @@ impl Default for Settings {
             network: None,
             explicit: false,
             use_ip_from_label: None,
+            tags: None,
             hostname: None,
+            deregister: Deregister::default(),
+            docker_health: true,
+            docker_starting: Starting::default(),
+            ttl: None,
+            ttl_refresh: None,
             resync: Duration::from_secs(30),
             drain_return: Duration::from_secs(600),
+            crash_starts: 5,
+            crash_within: Duration::from_secs(120),
+            crash_stable: Duration::from_secs(60),
+            max_removal: MaxRemoval::Percent(50),
+            adopt: None,
             on_exit: OnExit::default(),
         }
+    }
+}
+
+impl fmt::Display for MaxRemoval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_may_go() {
+        let of = |text: &str, all| text.parse::<MaxRemoval>().map(|max| max.of(all));
+        assert_eq!([of("50%", 100), of("50%", 4), of("0", 100), of("7", 3)], [Ok(50), Ok(3), Ok(0), Ok(7)]);
+        assert!(of("101%", 1).is_err() && of("many", 1).is_err());
+    }
+
+    #[test]
+    fn a_ttl_needs_its_refresh() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let of = |ttl, ttl_refresh| Settings { ttl, ttl_refresh, ..Settings::default() }.validate();
+        assert_eq!(of(None, None), Ok(()));
+        assert_eq!(of(seconds(30), seconds(10)), Ok(()));
+        assert_eq!(of(seconds(30), None), Err(SettingsError::Alone));
+        assert_eq!(of(seconds(10), seconds(10)), Err(SettingsError::TooShort));
     }
 }

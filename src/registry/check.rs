@@ -1,22 +1,34 @@
-//! A health check that the registry's agent carries out by itself.
+//! A health check of an instance.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
+
+use super::Status;
 
 /// What is probed, how often, and what counts as an answer.
 ///
 /// Durations are in Consul's own notation (`10s`, `1m30s`), as they came from the container's metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
+    /// Tells the checks of one instance apart; the same at each registration, so that a check keeps its state.
+    pub key: String,
+    /// For people; the registry's own default when unset.
+    pub name: Option<String>,
     /// What is probed.
     pub probe: Probe,
-    /// Time between two probes; registrator's default is `10s`.
-    pub interval: String,
+    /// Time between two probes; nothing for [`Probe::Report`].
+    pub interval: Option<String>,
     /// How long one probe may take; the agent's default (10 s) when unset.
     pub timeout: Option<String>,
     /// Status until the first probe has ended: `passing`, `warning` or `critical`; the agent's default is critical.
     pub initial_status: Option<String>,
     /// The agent removes a service that has been critical for so long.
     pub deregister_after: Option<String>,
+    /// So many good probes in a row before it passes. Consul 1.7 and later.
+    pub success_before_passing: Option<u32>,
+    /// So many bad probes in a row before it is critical. Consul 1.7 and later.
+    pub failures_before_critical: Option<u32>,
 }
 
 /// What a [`Check`] probes.
@@ -28,10 +40,62 @@ pub enum Probe {
         url: String,
         /// `GET` when unset.
         method: Option<String>,
+        /// Sent with the request.
+        header: BTreeMap<String, Vec<String>>,
+        /// Sent with the request.
+        body: Option<String>,
+        /// Take any certificate.
+        tls_skip_verify: bool,
     },
     /// A connection that opens.
     Tcp {
         /// `host:port`; IPv6 in brackets.
         address: String,
     },
+    /// gRPC's standard health protocol.
+    Grpc {
+        /// `host:port[/service]`.
+        address: String,
+        /// Over TLS.
+        tls: bool,
+        /// Take any certificate.
+        tls_skip_verify: bool,
+    },
+    /// A ping over HTTP/2. Consul 1.10 and later.
+    H2ping {
+        /// `host:port`.
+        address: String,
+        /// Over TLS.
+        tls: bool,
+        /// Take any certificate.
+        tls_skip_verify: bool,
+    },
+    /// A program that the agent runs; the agent must allow that (`enable_local_script_checks`).
+    Script {
+        /// The program and its arguments.
+        arguments: Vec<String>,
+    },
+    /// A program that the agent runs inside a container; the agent must allow that.
+    Docker {
+        /// The container's full id.
+        container: String,
+        /// The shell that runs `arguments`; the agent's default when unset.
+        shell: Option<String>,
+        /// The program and its arguments.
+        arguments: Vec<String>,
+    },
+    /// Nothing: somebody reports the status, and it is critical when no report has come for `ttl`.
+    Report {
+        /// How long a report counts.
+        ttl: String,
+    },
+}
+
+/// A status that we report, for a check with [`Probe::Report`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// [`Status::Passing`], [`Status::Warning`] or [`Status::Critical`].
+    pub status: Status,
+    /// For people: the last lines of a probe.
+    pub output: String,
 }

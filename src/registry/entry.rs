@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Instance, Owner};
+use super::{Instance, Owner, Status};
 
 /// The actual state of a registry, as one reader of it sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,15 @@ pub struct Entries {
     pub owned: BTreeMap<String, Entry>,
     /// The ids of everybody else's: never to be touched.
     pub foreign: BTreeSet<String>,
+    /// Those of `foreign` that carry nobody's mark, as registrator writes them.
+    pub unmarked: BTreeSet<String>,
+}
+
+impl Entries {
+    /// Whether an id is ours to write. `adopt`: those without a mark are, too.
+    pub fn is_free(&self, id: &str, adopt: bool) -> bool {
+        !self.foreign.contains(id) || (adopt && self.unmarked.contains(id))
+    }
 }
 
 /// The actual state of one registry entry that carries our ownership marks.
@@ -32,6 +41,8 @@ pub struct Entry {
     pub owner: Owner,
     /// What [`Instance::digest`] was when it was sent; empty when the mark is missing.
     pub digest: String,
+    /// The status of each of its checks that waits for reports, by [`Check::key`](super::Check::key).
+    pub reports: BTreeMap<String, Status>,
     /// Set while it is out of traffic: the reason that the registry shows, ours or an operator's.
     pub out: Option<String>,
 }
@@ -48,6 +59,7 @@ impl Entry {
             meta: instance.meta.clone(),
             owner: instance.owner.clone(),
             digest: instance.digest(),
+            reports: BTreeMap::new(),
             out: None,
         }
     }
@@ -56,7 +68,11 @@ impl Entry {
     ///
     /// The visible fields are compared as well as the digest, so that a change by somebody else's hand is seen.
     pub fn matches(&self, instance: &Instance) -> bool {
-        let wanted = Self { out: self.out.clone(), ..Self::registered(instance) };
+        let mut wanted = Self::registered(instance);
+        (wanted.out, wanted.reports) = (self.out.clone(), self.reports.clone());
+        if instance.tag_override {
+            wanted.tags.clone_from(&self.tags);
+        }
         *self == wanted
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Check;
+use super::{Check, Report};
 
 /// Every key that we add to a service's Meta starts with this.
 pub const META_PREFIX: &str = "portreeve-";
@@ -14,7 +14,7 @@ pub const META_PREFIX: &str = "portreeve-";
 pub const OUT_PREFIX: &str = "portreeve: ";
 
 /// Goes into each digest. Raise it when the same [`Instance`] starts to be sent as a different body.
-const BODY_VERSION: u8 = 1;
+const BODY_VERSION: u8 = 2;
 
 /// The desired state of one registry entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,8 +31,17 @@ pub struct Instance {
     pub tags: Vec<String>,
     /// Key and value pairs for users of the registry, without our own keys.
     pub meta: BTreeMap<String, String>,
-    /// What the registry's agent probes by itself.
+    /// Addresses beside the main one, by name: one for each Docker network, `lan_ipv4`, `lan_ipv6`.
+    pub tagged_addresses: BTreeMap<String, (String, u16)>,
+    /// How much of the traffic it gets; the registry's default (1 and 1) when unset.
+    pub weights: Option<Weights>,
+    /// Others may change the tags in the registry, and we do not change them back.
+    pub tag_override: bool,
+    /// Its health checks.
     pub checks: Vec<Check>,
+    /// What we report for those of `checks` that wait for reports, by [`Check::key`].
+    #[serde(skip)]
+    pub reports: BTreeMap<String, Report>,
     /// Whose entry it is.
     pub owner: Owner,
     /// Set while the instance must get no traffic.
@@ -48,6 +57,16 @@ impl Instance {
         let body = serde_json::to_vec(&(BODY_VERSION, self)).expect("strings, numbers and maps with string keys");
         Sha256::digest(body).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// How much of the traffic an instance gets, relative to the others of its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Weights {
+    /// While it passes, 1 or more.
+    pub passing: u32,
+    /// While a check warns, 0 or more.
+    pub warning: u32,
 }
 
 /// Whose entry it is, written into the entry's Meta: never guessed from an id or a host name.
@@ -77,6 +96,10 @@ pub enum OutReason {
     Draining,
     /// The container is paused: its port accepts, nothing answers.
     Paused,
+    /// The container starts again and again.
+    CrashLoop,
+    /// The container has failed, and entries of failed containers are kept.
+    Failed,
 }
 
 impl fmt::Display for OutReason {
@@ -84,6 +107,8 @@ impl fmt::Display for OutReason {
         let word = match self {
             Self::Draining => "draining, the container was told to stop",
             Self::Paused => "the container is paused",
+            Self::CrashLoop => "the container starts again and again",
+            Self::Failed => "the container has failed",
         };
         write!(f, "{OUT_PREFIX}{word}")
     }

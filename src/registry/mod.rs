@@ -16,9 +16,9 @@ mod query;
 use std::{future::Future, sync::Arc};
 
 pub use answer::{Answer, ServiceRecord, Status};
-pub use check::{Check, Probe};
+pub use check::{Check, Probe, Report};
 pub use entry::{Entries, Entry};
-pub use instance::{Instance, META_PREFIX, OUT_PREFIX, OutReason, Owner};
+pub use instance::{Instance, META_PREFIX, OUT_PREFIX, OutReason, Owner, Weights};
 pub use query::Query;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,12 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Creates or replaces the entry `instance.id`, with its checks. Leaves the entry in traffic.
     fn put(&self, instance: &Instance) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Replaces an entry that is out of traffic, and leaves it out. Checks that are no longer asked for stay.
+    fn put_aside(&self, instance: &Instance) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Reports the status of the check `key` of the entry `id`, which waits for reports.
+    fn report(&self, id: &str, key: &str, report: &Report) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// Takes the entry out of traffic, with a reason that other users of the registry can read.
     fn take_out(&self, id: &str, reason: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;

@@ -48,7 +48,8 @@ pub enum SetupError {
 /// Why a pass has not brought the target in line.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// It will not be tried again until the output of a template, or the configuration around it, has changed.
+    /// It will not be tried again until the output of a template, or the configuration around it, has changed, or another
+    /// process starts.
     #[error(transparent)]
     Lasting(#[from] Lasting),
     /// The check refused the candidate for a reason that may pass by itself.
@@ -63,6 +64,12 @@ pub enum ApplyError {
     /// A destination cannot be read or written. What was there is there.
     #[error("the files are as they were")]
     File(#[source] FileError),
+    /// A former content cannot be put back.
+    #[error("a former file cannot be put back")]
+    Restore(#[source] FileError),
+    /// The files are in their places, but that may not survive a power cut. A reload stays owed.
+    #[error("the new files are in their places, but not safely on the disk")]
+    Sync(#[source] FileError),
     /// What is owed cannot be written down. Without that no file is replaced.
     #[error("what a crash must not forget cannot be written down")]
     State(#[from] StateError),

@@ -39,8 +39,10 @@ struct Hand {
 enum Stop {
     /// Nobody to reload: the rest stays owed.
     NotRunning(Absent),
-    /// Remembered: the next round takes it into account.
+    /// What is wanted was refused: the next round takes that into account.
     Bad(Bad),
+    /// What is present was refused: as well.
+    Waits(String),
     /// From [`Step::Swap`] on, so files may have changed.
     Halfway(Halfway),
     /// Before that.
@@ -64,33 +66,38 @@ impl Target {
     pub async fn apply(&mut self) -> Result<Applied, ApplyError> {
         self.sweep().await;
         let desired = self.desired.snapshot();
-        let (mut written, mut effect) = (Vec::new(), None);
-        // A round may only bring an earlier pass to its end, or remember what is bad; then another follows.
+        let (mut effect, mut waits) = (None, None);
+        // Most often once. A round may only bring an earlier pass to its end, or find out what is bad; then another
+        // follows, and the one that replaces files is the last.
         loop {
-            let seen = self.observe(&desired).await?;
+            let mut seen = self.observe(&desired).await?;
+            seen.observed.stuck = waits.is_some();
+            let bad = self.bad.as_ref().filter(|_| seen.observed.bad).map(|bad| bad.failure.clone());
             let steps = plan(&seen.observed);
             if steps.is_empty() {
-                return match (self.bad.as_ref().filter(|_| seen.observed.bad), effect) {
-                    (Some(bad), _) => Err(bad.failure.clone().into()),
-                    (None, Some(effect)) => Ok(Applied::Done { written, effect }),
-                    (None, None) if seen.observed.complete => Ok(Applied::Current),
-                    (None, None) => Ok(Applied::Waiting),
+                return match (waits, bad, effect) {
+                    (Some(output), _, _) => Err(ApplyError::Waits { output }),
+                    (None, Some(failure), _) => Err(failure.into()),
+                    (None, None, Some(effect)) => Ok(Applied::Done { written: Vec::new(), effect }),
+                    (None, None, None) if seen.observed.complete => Ok(Applied::Current),
+                    (None, None, None) => Ok(Applied::Waiting),
                 };
             }
             let mut hand = Hand::default();
             let round = self.carry_out(&seen, &steps, &mut hand).await;
+            let written = hand.written;
             match round {
-                Ok(()) => {
-                    written.append(&mut hand.written);
-                    effect = hand.effect.or(effect);
-                }
+                Ok(()) => match hand.effect {
+                    Some(effect) if !written.is_empty() => return Ok(Applied::Done { written, effect }),
+                    now => effect = now.or(effect),
+                },
                 Err(Stop::NotRunning(absent)) => {
-                    written.append(&mut hand.written);
-                    return match self.bad.as_ref().filter(|_| seen.observed.bad) {
-                        Some(bad) => Err(bad.failure.clone().into()),
+                    return match bad {
+                        Some(failure) => Err(failure.into()),
                         None => Ok(Applied::Done { written, effect: Effect::NotRunning(absent) }),
                     };
                 }
+                Err(Stop::Waits(output)) => waits = Some(output),
                 Err(Stop::Bad(bad)) => self.bad = Some(bad),
                 Err(Stop::Failed(error)) => return Err(error),
                 Err(Stop::Halfway(failure)) => self.go_back(&desired, &seen, failure).await?,
@@ -130,7 +137,7 @@ impl Target {
         })
         .await
         .map_err(ApplyError::File)?;
-        let mut observed = Observed { complete, files, owed, bad: false };
+        let mut observed = Observed { complete, files, owed, bad: false, stuck: false };
         if let Some(bad) = self.bad.as_ref().map(|bad| bad.inputs).filter(|_| complete) {
             observed.bad = bad == self.program.inputs(&wanted).await.map_err(ApplyError::Check)?;
             if !observed.bad {
@@ -174,7 +181,7 @@ impl Target {
                     let path = path.clone();
                     move || restore(&path, former, |digest| journal.former(digest))
                 });
-                if let Some(swapped) = swapped.await.map_err(ApplyError::File)? {
+                if let Some(swapped) = swapped.await.map_err(ApplyError::Restore)? {
                     self.note(&path, swapped);
                 }
             }
@@ -184,7 +191,7 @@ impl Target {
                 Sent::Done => hand.effect = Some(Effect::Verified),
                 Sent::Pending(pending) => hand.pending = Some(pending),
             },
-            Step::Sync(path) => blocking(move || files::sync(&path)).await.map_err(ApplyError::File)?,
+            Step::Sync(path) => blocking(move || files::sync(&path)).await.map_err(ApplyError::Sync)?,
             Step::Verify => {
                 if let Some(pending) = hand.pending.take() {
                     pending.verify().await.map_err(|error| Stop::Halfway(Halfway::Reload(error)))?;
@@ -209,7 +216,7 @@ impl Target {
                 self.said.warnings = warnings;
                 Ok(())
             }
-            (Verdict::Refused { output, .. }, plan::Contents::Present) => Err(ApplyError::Waits { output }.into()),
+            (Verdict::Refused { output, .. }, plan::Contents::Present) => Err(Stop::Waits(output)),
             (Verdict::Refused { output, lasting: false, .. }, _) => Err(ApplyError::Refused { output }.into()),
             (Verdict::Refused { output, inputs, .. }, _) => {
                 Err(Stop::Bad(Bad { inputs, failure: Lasting::Refused { output } }))
@@ -225,22 +232,27 @@ impl Target {
         failure: Halfway,
     ) -> Result<(), ApplyError> {
         let reload = before.observed.owed.is_some() || matches!(failure, Halfway::Reload(_));
-        let seen = self.observe(desired).await?;
-        let steps = recover(&seen.observed, reload);
-        let reason = match failure {
-            Halfway::Reload(error) if steps.is_empty() => return Err(ApplyError::Reload(error)),
-            Halfway::Reload(error) => chain(&error),
-            Halfway::Swap(error) => {
-                return match self.carry_out(&seen, &steps, &mut Hand::default()).await {
-                    Ok(()) | Err(Stop::NotRunning(_)) => Err(ApplyError::File(error)),
-                    Err(stop) => Err(not_back(chain(&error), stop)),
-                };
-            }
+        let reason = match &failure {
+            Halfway::Swap(error) => chain(error),
+            Halfway::Reload(error) => chain(error),
         };
-        tracing::warn!("target {}: {reason}; the former files are put back", self.name);
+        let not_back = |source| ApplyError::NotBack { reason: reason.clone(), source: Box::new(source) };
+        let seen = self.observe(desired).await.map_err(not_back)?;
+        let steps = recover(&seen.observed, reload);
+        match failure {
+            Halfway::Reload(error) if steps.is_empty() => return Err(ApplyError::Reload(error)),
+            _ => tracing::warn!("target {}: {reason}; the former files are put back", self.name),
+        }
         match self.carry_out(&seen, &steps, &mut Hand::default()).await {
             Ok(()) | Err(Stop::NotRunning(_)) => {}
-            Err(stop) => return Err(not_back(reason, stop)),
+            Err(Stop::Failed(error)) => return Err(not_back(error)),
+            Err(Stop::Halfway(Halfway::Reload(error))) => return Err(not_back(ApplyError::Reload(error))),
+            Err(Stop::Halfway(Halfway::Swap(_)) | Stop::Bad(_) | Stop::Waits(_)) => {
+                unreachable!("the way back has neither a swap nor a check")
+            }
+        }
+        if let Halfway::Swap(error) = failure {
+            return Err(ApplyError::File(error));
         }
         let failure = Lasting::TakenBack { reason };
         if !seen.observed.complete {
@@ -288,14 +300,4 @@ fn restore(
     let bytes = saved(digest).ok_or_else(|| FileError::Lost(path.to_owned()))?;
     let wish = Wish { mode: Some(access.mode), uid: Some(access.uid), gid: Some(access.gid) };
     files::stage(path, &bytes, wish)?.swap().map(Some)
-}
-
-fn not_back(reason: String, stop: Stop) -> ApplyError {
-    let source = match stop {
-        Stop::Failed(error) => error,
-        Stop::Halfway(Halfway::Swap(error)) => ApplyError::File(error),
-        Stop::Halfway(Halfway::Reload(error)) => ApplyError::Reload(error),
-        Stop::NotRunning(_) | Stop::Bad(_) => unreachable!("the way back has no check, and who does not run is fine"),
-    };
-    ApplyError::NotBack { reason, source: Box::new(source) }
 }

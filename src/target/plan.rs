@@ -21,6 +21,8 @@ pub(crate) struct Observed {
     pub(crate) owed: Option<Owed>,
     /// Whether what is wanted was refused, with everything that matters for it as it is now.
     pub(crate) bad: bool,
+    /// Whether the check has refused what is present, in this pass.
+    pub(crate) stuck: bool,
 }
 
 /// One file.
@@ -93,13 +95,17 @@ pub(crate) enum Contents {
 pub(crate) fn plan(observed: &Observed) -> Vec<Step> {
     let changed = observed.changed();
     let may_replace = observed.complete && !observed.bad && !changed.is_empty();
-    match &observed.owed {
+    let Some(owed) = &observed.owed else {
+        return if may_replace { replace(observed, &changed, &Owed::default()) } else { Vec::new() };
+    };
+    let restore = restore(observed, owed);
+    let has_failed = owed.back || !(may_replace || observed.is_whole(owed));
+    match () {
         // First what was in effect is to be in effect again; the next plan goes on from there.
-        Some(owed) if owed.back => go_back(observed, owed),
-        owed if may_replace => replace(observed, &changed, owed.as_ref()),
-        Some(owed) if observed.is_whole(owed) => prove(),
-        Some(owed) => go_back(observed, owed),
-        None => Vec::new(),
+        () if has_failed && !restore.is_empty() => restore,
+        () if may_replace && (!owed.back || observed.stuck) => replace(observed, &changed, owed),
+        () if observed.stuck => Vec::new(),
+        () => prove(observed),
     }
 }
 
@@ -111,8 +117,8 @@ pub(crate) fn recover(observed: &Observed, reload: bool) -> Vec<Step> {
     steps
 }
 
-fn replace(observed: &Observed, changed: &BTreeMap<&PathBuf, Digest>, owed: Option<&Owed>) -> Vec<Step> {
-    let mut note = owed.cloned().unwrap_or_default();
+fn replace(observed: &Observed, changed: &BTreeMap<&PathBuf, Digest>, owed: &Owed) -> Vec<Step> {
+    let mut note = Owed { back: false, ..owed.clone() };
     let mut save = Vec::new();
     for (path, new) in changed {
         let present = observed.files[*path].present;
@@ -132,15 +138,12 @@ fn replace(observed: &Observed, changed: &BTreeMap<&PathBuf, Digest>, owed: Opti
     steps
 }
 
-/// All files are as they should be, and only the proof is missing.
-fn prove() -> Vec<Step> {
-    vec![Step::Check(Contents::Present), Step::Reload, Step::Verify, Step::Settle]
-}
-
-/// What was in effect is to be in effect again.
-fn go_back(observed: &Observed, owed: &Owed) -> Vec<Step> {
-    let steps = restore(observed, owed);
-    if steps.is_empty() { prove() } else { steps }
+/// All files are as they should be, and only the proof is missing. Before anybody is told, the check has a look: what it
+/// refuses would fail again and again. Unless a file is missing, which no check may be expected to bear.
+fn prove(observed: &Observed) -> Vec<Step> {
+    let all_there = observed.files.values().all(|file| file.present.is_some());
+    let check = all_there.then_some(Step::Check(Contents::Present));
+    check.into_iter().chain([Step::Reload, Step::Verify, Step::Settle]).collect()
 }
 
 /// Puts all former contents back; nothing if they are there.
@@ -231,6 +234,7 @@ mod tests {
                 files: self.wanted.keys().map(|path| (path.clone(), file(path))).collect(),
                 owed: self.owed.clone(),
                 bad: self.bad,
+                stuck: false,
             }
         }
 
@@ -379,6 +383,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_made_effective_again_gives_way_to_what_is_wanted_only_if_the_check_refuses_it() {
+        let path = PathBuf::from("/a");
+        let version = |content| Version { digest: digest(content), access: ACCESS };
+        let file = File { wanted: Some(digest(1)), present: Some(version(0)) };
+        let changes = BTreeMap::from([(path.clone(), Change { former: Some(version(0)), new: digest(1) })]);
+        let owed = Some(Owed { changes, back: true });
+        let mut observed =
+            Observed { complete: true, files: BTreeMap::from([(path, file)]), owed, ..Observed::default() };
+        assert_eq!(plan(&observed)[0], Step::Check(Contents::Present));
+        observed.stuck = true;
+        assert_eq!(plan(&observed)[0], Step::Check(Contents::Wanted));
+        observed.bad = true;
+        assert_eq!(plan(&observed), []);
     }
 
     #[test]

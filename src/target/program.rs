@@ -83,7 +83,7 @@ pub enum ReloadError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// nginx was told, and went on as before.
-    #[error("{failure}{}", said(log))]
+    #[error("{failure}{}", if log.is_empty() { "; its error log says why".to_owned() } else { said(log) })]
     Nginx {
         /// What was seen.
         failure: ReloadFailure,

@@ -187,7 +187,7 @@ async fn info() -> Json<Value> {
 
 async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let engine = shared.engine.lock().expect("no panic inside the fake");
-    let running = engine.containers.values().filter(|container| container["State"]["Running"] == true);
+    let all = engine.containers.values();
     let summary = |container: &Value| {
         let networks = &container["NetworkSettings"]["Networks"];
         let (id, image, state) = (&container["Id"], &container["Config"]["Image"], &container["State"]["Status"]);
@@ -204,7 +204,7 @@ async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
         json!({"Id": id, "Names": [container["Name"]], "Image": image, "State": state, "Status": "Up 5 minutes",
             "Ports": ports.collect::<Vec<_>>(), "NetworkSettings": {"Networks": networks}})
     };
-    Json(running.map(summary).collect())
+    Json(all.map(summary).collect())
 }
 
 async fn inspect(State(shared): State<Arc<Shared>>, Path(path): Path<BTreeMap<String, String>>) -> Response {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portreeve::{
     consul::ConsulLedger,
-    registry::{Check, Entry, Instance, Ledger, LedgerError, OutReason, Owner, Probe},
+    registry::{Check, Entry, Instance, Ledger, LedgerError, OutReason, Owner, Probe, Report, Status, Weights},
 };
 
 use crate::{client, dev_agent::DevAgent};
@@ -19,23 +19,37 @@ pub(crate) fn instance(id: &str, port: u16) -> Instance {
         port,
         tags: vec!["v1".into(), "blue".into()],
         meta: BTreeMap::from([("host".into(), "a.example".into())]),
+        tagged_addresses: BTreeMap::from([("front".into(), ("172.18.0.2".into(), 80))]),
+        weights: Some(Weights { passing: 10, warning: 1 }),
+        tag_override: false,
         checks: Vec::new(),
+        reports: BTreeMap::new(),
         owner: Owner { engine: ENGINE.into(), container: "c0ffee".into(), started: "2026-01-02T03:04:05Z".into() },
         out: None,
     }
 }
 
 fn checked(id: &str, port: u16) -> Instance {
-    let check = |probe| Check {
+    let check = |key: &str, probe| Check {
+        key: key.into(),
+        name: None,
         probe,
-        interval: "1h".into(),
+        interval: Some("1h".into()),
         timeout: Some("2s".into()),
         initial_status: Some("passing".into()),
         deregister_after: Some("24h".into()),
+        success_before_passing: Some(2),
+        failures_before_critical: Some(3),
     };
-    let url = format!("http://127.0.0.1:{port}/up");
-    let http = check(Probe::Http { url, method: Some("HEAD".into()) });
-    let tcp = check(Probe::Tcp { address: format!("127.0.0.1:{port}") });
+    let http = Probe::Http {
+        url: format!("http://127.0.0.1:{port}/up"),
+        method: Some("HEAD".into()),
+        header: BTreeMap::from([("X-Probe".into(), vec!["1".into()])]),
+        body: None,
+        tls_skip_verify: true,
+    };
+    let http = check("1", http);
+    let tcp = check("2", Probe::Tcp { address: format!("127.0.0.1:{port}") });
     Instance { checks: vec![http, tcp], ..instance(id, port) }
 }
 
@@ -61,7 +75,7 @@ async fn an_entry_is_registered_replaced_taken_out_brought_back_and_removed() {
 
     let mut wanted = checked("host-1:web-1:80", 32768);
     ledger.put(&wanted).await.expect("registered");
-    assert_eq!(owned(&ledger).await, BTreeMap::from([(wanted.id.clone(), Entry::registered(&wanted))]));
+    assert!(owned(&ledger).await[&wanted.id].matches(&wanted));
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1", "service:host-1:web-1:80:2"]));
 
     let reason = OutReason::Draining.to_string();
@@ -81,7 +95,7 @@ async fn an_entry_is_registered_replaced_taken_out_brought_back_and_removed() {
     assert!(!owned(&ledger).await[&wanted.id].matches(&wanted));
     ledger.put(&wanted).await.expect("replaced");
     let replaced = owned(&ledger).await;
-    assert_eq!(replaced, BTreeMap::from([(wanted.id.clone(), Entry::registered(&wanted))]), "and in traffic");
+    assert!(replaced[&wanted.id].matches(&wanted) && replaced[&wanted.id].out.is_none(), "and in traffic");
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1"]), "a check that is gone is removed");
 
     ledger.remove(&wanted.id).await.expect("removed");
@@ -157,4 +171,45 @@ async fn a_refusal_says_what_was_refused_and_why() {
         assert!(error.contains("404") && error.contains("nobody"), "{error}");
     }
     ledger.remove("nobody").await.expect("what is not there is removed");
+}
+
+#[tokio::test]
+async fn a_check_that_waits_for_reports_shows_the_last_one() {
+    let agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    let mut wanted = instance("host-1:web-1:80", 32768);
+    wanted.checks.push(Check {
+        key: "docker".into(),
+        name: Some("Docker HEALTHCHECK".into()),
+        probe: Probe::Report { ttl: "168h".into() },
+        interval: None,
+        timeout: None,
+        initial_status: None,
+        deregister_after: None,
+        success_before_passing: None,
+        failures_before_critical: None,
+    });
+    ledger.put(&wanted).await.expect("registered");
+    let status = async || owned(&ledger).await[&wanted.id].reports.get("docker").copied();
+    assert_eq!(status().await, Some(Status::Critical), "until the first report");
+    let passing = Report { status: Status::Passing, output: "all is well".into() };
+    ledger.report(&wanted.id, "docker", &passing).await.expect("reported");
+    assert_eq!(status().await, Some(Status::Passing));
+    let checks = agent.get("/v1/agent/checks").await;
+    assert_eq!(checks["service:host-1:web-1:80:docker"]["Output"], "all is well");
+    assert!(ledger.report("unknown", "docker", &passing).await.is_err());
+}
+
+#[tokio::test]
+async fn an_entry_that_is_out_can_be_replaced_and_stays_out() {
+    let agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    let wanted = instance("host-1:web-1:80", 32768);
+    ledger.put(&wanted).await.expect("registered");
+    ledger.take_out(&wanted.id, "portreeve: draining").await.expect("taken out");
+    let moved = instance("host-1:web-1:80", 32769);
+    ledger.put_aside(&moved).await.expect("replaced");
+    let found = owned(&ledger).await.remove(&wanted.id).expect("the entry");
+    assert!(found.matches(&moved));
+    assert_eq!(found.out.as_deref(), Some("portreeve: draining"));
 }

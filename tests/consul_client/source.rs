@@ -27,7 +27,7 @@ async fn instances_come_and_go() {
     let records = watched.until_ids(&web, &["web-1", "web-2"]).await;
     let first = &records[0];
     assert_eq!((first.address.as_str(), first.port, first.node_address.as_str()), ("10.9.8.7", 1, "127.0.0.1"));
-    assert_eq!((first.status, first.healthy, first.weight), (Status::Passing, true, 1));
+    assert_eq!((first.status, first.healthy, first.weight), (Status::Passing, true, 10));
     assert_eq!(first.tags, ["blue", "v1"]);
     assert_eq!(first.meta["host"], "a.example");
 

@@ -107,15 +107,15 @@ impl Nginx {
         let tree = self.read(&Arc::default()).await.map_err(ReloadError::Find)?;
         let place = &facts.place;
         let pid_file = self.settings.pid_file.clone().or(tree.pid_file).unwrap_or(facts.binary.pid_file.clone());
+        let pid_file = place.prefix.join(pid_file);
         let error_log = tree.error_log.unwrap_or(facts.binary.error_log.clone());
-        let master = match Master::find(&place.prefix.join(pid_file))? {
+        let master = match Master::find(&pid_file)? {
             Ok(master) => master,
             Err(absent) => return Ok(Sent::NotRunning(absent)),
         };
         let (before, log) = (master.children()?, Log::open(place.prefix.join(error_log)));
         if !master.hang_up()? {
-            let file = place.prefix.join(self.settings.pid_file.clone().unwrap_or_default());
-            return Ok(Sent::NotRunning(Absent::Ended { file, pid: master.pid() }));
+            return Ok(Sent::NotRunning(Absent::Ended { file: pid_file, pid: master.pid() }));
         }
         tracing::debug!("SIGHUP sent to nginx's master, process {}", master.pid());
         Ok(Sent::Pending(Pending { master, before, log, limit: self.settings.reload_timeout }))

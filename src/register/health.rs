@@ -1,0 +1,96 @@
+//! Docker's own HEALTHCHECK, and the check that we keep alive ourselves (`--ttl`), as checks that wait for our reports.
+//! Pure.
+
+use std::time::Duration;
+
+use super::settings::Settings;
+use crate::{
+    docker::{Container, HealthStatus},
+    registry::{Check, Probe, Report, Status},
+};
+
+/// The key of the check that repeats what Docker's HEALTHCHECK says.
+pub(super) const DOCKER: &str = "docker";
+/// The key of the check of `--ttl`.
+pub(super) const TTL: &str = "ttl";
+
+/// So long that it speaks of the container and not of us: a register that is stopped for a while makes nothing critical.
+const DOCKER_TTL: Duration = Duration::from_secs(168 * 3600);
+
+/// How often the report of a check has to be repeated.
+pub(super) fn repeat_every(key: &str, settings: &Settings) -> Option<Duration> {
+    match key {
+        DOCKER => Some(DOCKER_TTL / 2),
+        TTL => settings.ttl_refresh,
+        _ => None,
+    }
+}
+
+/// The checks that we report for, each with what we report now.
+pub(super) fn reported(container: &Container, settings: &Settings) -> Vec<(Check, Report)> {
+    let docker = container.health.as_ref().filter(|_| settings.docker_health).map(|health| {
+        let status = if health.status == HealthStatus::Healthy { Status::Passing } else { Status::Critical };
+        let output = match health.status {
+            HealthStatus::Starting => format!("starting\n{}", health.output),
+            _ => health.output.clone(),
+        };
+        (check(DOCKER, "Docker HEALTHCHECK", DOCKER_TTL), Report { status, output })
+    });
+    let ttl = settings.ttl.map(|ttl| {
+        let output = "portreeve register sees the container run".to_owned();
+        (check(TTL, "portreeve register", ttl), Report { status: Status::Passing, output })
+    });
+    docker.into_iter().chain(ttl).collect()
+}
+
+fn check(key: &str, name: &str, ttl: Duration) -> Check {
+    Check {
+        key: key.to_owned(),
+        name: Some(name.to_owned()),
+        probe: Probe::Report { ttl: format!("{}s", ttl.as_secs()) },
+        interval: None,
+        timeout: None,
+        initial_status: None,
+        deregister_after: None,
+        success_before_passing: None,
+        failures_before_critical: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{docker::Health, register::fixture::container};
+
+    #[test]
+    fn what_docker_says_is_repeated() {
+        let said = |status| {
+            let mut container = container("w");
+            container.health = Some(Health { status, output: "ok".into() });
+            reported(&container, &Settings::default()).remove(0)
+        };
+        let (check, report) = said(HealthStatus::Healthy);
+        assert_eq!(check.probe, Probe::Report { ttl: "604800s".into() });
+        assert_eq!(report, Report { status: Status::Passing, output: "ok".into() });
+        assert_eq!(said(HealthStatus::Unhealthy).1.status, Status::Critical);
+        assert_eq!(said(HealthStatus::Starting).1, Report { status: Status::Critical, output: "starting\nok".into() });
+    }
+
+    #[test]
+    fn images_without_a_healthcheck_are_unaffected_and_it_can_be_switched_off() {
+        assert_eq!(reported(&container("w"), &Settings::default()), []);
+        let mut sick = container("w");
+        sick.health = Some(Health { status: HealthStatus::Unhealthy, output: String::new() });
+        assert_eq!(reported(&sick, &Settings { docker_health: false, ..Settings::default() }), []);
+    }
+
+    #[test]
+    fn a_ttl_is_repeated_as_often_as_asked_for() {
+        let seconds = Duration::from_secs;
+        let settings = Settings { ttl: Some(seconds(30)), ttl_refresh: Some(seconds(10)), ..Settings::default() };
+        let (check, report) = reported(&container("w"), &settings).remove(0);
+        assert_eq!((check.key.as_str(), report.status), (TTL, Status::Passing));
+        assert_eq!(repeat_every(TTL, &settings), Some(seconds(10)));
+        assert_eq!(repeat_every(DOCKER, &settings), Some(seconds(84 * 3600)));
+    }
+}
