@@ -13,12 +13,14 @@ APP := --manifest-path tests/app/Cargo.toml
 DENY := cargo deny --locked --config deny.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test lint build setup
+.PHONY: help demo demo-down test bench lint build setup
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: build ## Three hosts on this machine under live traffic; KEEP=1 leaves them standing
+# One call builds program and demo: two would not agree on the features of what both need, and build that twice.
+demo: setup ## Three hosts on this machine under live traffic; KEEP=1 leaves them standing
+	cargo build --release --locked --bin portreeve --example demo
 	$(DEMO) $(if $(filter-out 0 no,$(KEEP)),--keep)
 
 demo-down: ## Take a demo down that KEEP=1 left standing
@@ -26,6 +28,10 @@ demo-down: ## Take a demo down that KEEP=1 left standing
 
 test: setup ## All tests, on real Docker, Consul and nginx
 	cargo test --locked $(AS_ROOT)
+
+bench: setup ## Figures of docs/benchmarks.md; STORM=10 makes the storm shorter than 60 s
+	cargo bench --locked --bench pure
+	cargo bench --locked --bench register -- --storm $(or $(STORM),60)
 
 lint: setup ## Formatting, clippy, shellcheck, and cargo-deny where it is installed
 	cargo fmt --check

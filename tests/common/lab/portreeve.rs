@@ -1,7 +1,6 @@
 //! Portreeve itself, on a host.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use super::daemon::Daemon;
@@ -37,25 +36,13 @@ pub fn render_template(host: &Host, template: &str) -> Arc<Daemon> {
     host.spawn("render", &[program(), "render", "--config", CONFIG])
 }
 
-/// The program under test. Cargo names it to tests; the demo finds it beside itself, and builds it.
+/// The program under test. Cargo names it to tests; the demo has it beside itself.
 pub fn program() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let program = option_env!("CARGO_BIN_EXE_portreeve").map_or_else(build, PathBuf::from);
+        let beside = || logs::profile().join("portreeve");
+        let program = option_env!("CARGO_BIN_EXE_portreeve").map_or_else(beside, PathBuf::from);
+        assert!(program.exists(), "{} is not built: `make demo` does that", program.display());
         program.into_os_string().into_string().expect("the path is text")
     })
-}
-
-fn build() -> PathBuf {
-    let profile = logs::profile();
-    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    cargo.args(["build", "--quiet", "--locked", "--bin", "portreeve", "--manifest-path"]);
-    cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-    cargo.arg("--target-dir").arg(profile.parent().expect("a profile lies in the target directory"));
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    let status = cargo.status().unwrap_or_else(|e| panic!("cannot start cargo: {e}"));
-    assert!(status.success(), "portreeve does not build");
-    profile.join("portreeve")
 }
