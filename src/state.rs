@@ -9,17 +9,25 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 /// The first line of each file: this, the version of the format, the checksum of what follows.
 const MAGIC: &str = "portreeve-state 1";
 
-/// The end of the name of a file that is being written.
+/// The end of the name of what is there for a short time only.
 const TEMPORARY: &str = ".tmp";
+
+/// How long somebody else may hold the lock before that is an error.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A locked state directory; the lock lasts as long as it or one of its folders.
 #[derive(Clone, Debug)]
@@ -99,14 +107,14 @@ impl StateDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(failed)?;
-        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        let mut lock = match lock(file) {
             Ok(lock) => lock,
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+            Err(Errno::EWOULDBLOCK) => {
                 let holder = fs::read_to_string(&lock_path).unwrap_or_default();
                 let holder = Some(holder.trim()).filter(|pid| !pid.is_empty()).unwrap_or("unknown").to_owned();
                 return Err(StateError::Held { path: path.to_owned(), holder });
             }
-            Err((_, errno)) => return Err(failed(errno.into())),
+            Err(errno) => return Err(failed(errno.into())),
         };
         sweep(path);
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
@@ -161,7 +169,7 @@ impl Folder {
         self.writable(&path)?;
         make(&self.path)?;
         let write = || {
-            let mut temp = tempfile::Builder::new().prefix(".").suffix(TEMPORARY).tempfile_in(&self.path)?;
+            let mut temp = temporary().tempfile_in(&self.path)?;
             temp.write_all(&seal(bytes))?;
             temp.as_file().sync_all()?;
             temp.persist(&path).map_err(|failed| failed.error)?;
@@ -180,6 +188,15 @@ impl Folder {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A directory of our own for a short time; after a crash it is gone when the state directory is next opened. Who
+    /// only looks gets one elsewhere.
+    pub fn scratch(&self) -> Result<tempfile::TempDir, StateError> {
+        let place = if self.lock.is_some() { self.path.clone() } else { env::temp_dir() };
+        let made = if self.lock.is_some() { make(&place) } else { Ok(()) };
+        let failed = |source| StateError::Io { action: "make a directory in", path: place.clone(), source };
+        made.and_then(|()| temporary().tempdir_in(&place).map_err(failed))
     }
 
     /// What there is, leaving out what was set aside or never completed.
@@ -211,14 +228,36 @@ fn make(path: &Path) -> Result<(), StateError> {
     made.map_err(|source| StateError::Io { action: "make", path: path.to_owned(), source })
 }
 
-/// Removes what an earlier process was writing when it was killed. Only for who holds the lock.
+/// Takes the lock, with some patience: when a process is killed while it starts a program, that one holds the lock too,
+/// until it has begun to run.
+fn lock(mut file: fs::File) -> Result<Flock<fs::File>, Errno> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((again, Errno::EWOULDBLOCK)) if Instant::now() < end => file = again,
+            locked => return locked.map_err(|(_, errno)| errno),
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".portreeve-").suffix(TEMPORARY);
+    builder
+}
+
+/// Removes what an earlier process was at when it was killed. Only for who holds the lock.
 fn sweep(path: &Path) {
     let below = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    for file in below(path.to_owned()).flat_map(below).flat_map(below) {
-        let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+    for entry in below(path.to_owned()).flat_map(below).flat_map(below) {
+        let name = entry.file_name().unwrap_or_default().as_encoded_bytes();
         if name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes()) {
-            if let Err(error) = fs::remove_file(&file) {
-                tracing::warn!("{}: a leftover that cannot be removed: {error}", file.display());
+            // Twice: a program that was to check something may still be at it, and add a file at the wrong moment.
+            let remove = || if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
+            let removed = remove().or_else(|_| remove());
+            if let Err(error) = removed {
+                tracing::warn!("{}: a leftover that cannot be removed: {error}", entry.display());
             }
         }
     }
@@ -278,6 +317,10 @@ mod tests {
         state.folder("targets", "edge").write("owed", &7).expect("it is ours");
         let path = directory.path().join("state/targets/edge");
         fs::write(path.join(".x1.tmp"), "half").expect("a file");
+        let scratch = state.folder("targets", "edge").scratch().expect("it is ours");
+        fs::write(scratch.path().join("a"), "").expect("a file");
+        // Without its end, as after a crash.
+        std::mem::forget(scratch);
         drop(state);
         StateDir::open(&directory.path().join("state")).expect("free again");
         let left: Vec<_> = fs::read_dir(path).expect("it is there").flatten().map(|entry| entry.file_name()).collect();

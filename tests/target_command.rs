@@ -1,0 +1,347 @@
+//! A target of kind `command`, and what is promised about files whatever their kind.
+
+mod targets;
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, symlink},
+    path::{Path, PathBuf},
+    process, thread,
+    time::Duration,
+};
+
+use nix::{
+    sched::{CloneFlags, unshare},
+    sys::signal::Signal,
+};
+use portreeve::target::{Applied, ApplyError, Command, Effect, Kind, Lasting, Reload};
+use targets::{Edge, Program, directory, names, text, wait_until};
+use tempfile::TempDir;
+
+/// A directory with the file `app.conf`, which contains `old`.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(directory());
+        fs::create_dir(home.path("etc")).expect("a directory");
+        fs::write(home.file(), "old\n").expect("it is ours");
+        home
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.0.path().join(below)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.path("etc/app.conf")
+    }
+
+    /// A target of `app.conf` only.
+    fn edge(&self, command: Command) -> Edge {
+        Edge::new(Kind::Command(command), &self.path("state"), &[self.file()])
+    }
+
+    /// A script as a command: `$H` is this directory.
+    fn shell(&self, script: &str) -> Vec<String> {
+        let script = format!("H='{}'; {script}", self.0.path().display());
+        ["sh", "-c", &script, "{{candidate}}"].map(str::to_owned).to_vec()
+    }
+
+    fn reload(&self, script: &str) -> Option<Reload> {
+        Some(Reload::Command(self.shell(script)))
+    }
+}
+
+#[tokio::test]
+async fn the_check_sees_the_candidate_and_the_reload_the_file() {
+    let home = Home::new();
+    let check = "echo \"$(basename $0): $(cat $0), $(cat $H/etc/app.conf)\" >> $H/log";
+    let reload = "echo \"reload: $(cat $H/etc/app.conf)\" >> $H/log";
+    let mut edge =
+        home.edge(Command { check: Some(home.shell(check)), reload: home.reload(reload), ..Command::default() });
+    edge.want(&[(&home.file(), "new\n")]);
+    edge.writes(&[&home.file()]).await;
+    assert_eq!(text(home.path("log")), "app.conf: new, old\nreload: new\n");
+}
+
+#[tokio::test]
+async fn several_candidates_lie_in_a_directory_under_their_whole_paths() {
+    let home = Home::new();
+    let other = home.path("etc/other.conf");
+    let check = Some(home.shell("cat $0$H/etc/app.conf $0$H/etc/other.conf > $H/log"));
+    let kind = Kind::Command(Command { check, ..Command::default() });
+    let mut edge = Edge::new(kind, &home.path("state"), &[home.file(), other.clone()]);
+    edge.want(&[(&home.file(), "new\n"), (&other, "other\n")]);
+    let done = edge.apply().await.expect("it is good");
+    assert_eq!(done, Applied::Done { written: vec![home.file(), other], effect: Effect::NoReload });
+    assert_eq!(text(home.path("log")), "new\nother\n");
+    edge.is_current().await;
+}
+
+#[tokio::test]
+async fn a_refused_candidate_is_told_by_the_name_of_the_file() {
+    let home = Home::new();
+    let check = Some(home.shell("echo $0:1: wrong >&2; echo >> $H/calls; exit 3"));
+    let mut edge = home.edge(Command { check, reload: home.reload("touch $H/reloaded"), ..Command::default() });
+    edge.want(&[(&home.file(), "new\n")]);
+    let place = format!("{}:1: wrong", home.file().display());
+    for _ in 0..2 {
+        let error = edge.fails(&["nothing was touched", "exit status: 3", &place]).await;
+        assert!(matches!(error, ApplyError::Lasting(Lasting::Refused { .. })), "{error:?}");
+    }
+    assert_eq!((text(home.file()).as_str(), text(home.path("calls")).as_str()), ("old\n", "\n"));
+    assert_eq!(names(home.0.path()), ["calls", "etc", "state"]);
+    edge.want(&[(&home.file(), "old\n")]);
+    edge.is_current().await;
+}
+
+#[tokio::test]
+async fn a_failing_reload_takes_the_files_back_and_reloads_again() {
+    let home = Home::new();
+    let reload = "cat $H/etc/app.conf >> $H/log; if grep -q bad $H/etc/app.conf; then echo 'no, bad'; exit 1; fi";
+    let other = home.path("etc/other.conf");
+    let kind = Kind::Command(Command { reload: home.reload(reload), ..Command::default() });
+    let mut edge = Edge::new(kind, &home.path("state"), &[home.file(), other.clone()]);
+    let before = fs::metadata(home.file()).expect("it is there").mode();
+    edge.want(&[(&home.file(), "bad\n"), (&other, "other\n")]);
+    for _ in 0..2 {
+        let error = edge.fails(&["taken back", "sh: exit status: 1", "no, bad"]).await;
+        assert!(matches!(error, ApplyError::Lasting(Lasting::TakenBack { .. })), "{error:?}");
+    }
+    assert_eq!(text(home.path("log")), "bad\nold\n", "there and back, and not again");
+    assert_eq!((text(home.file()).as_str(), other.exists(), edge.owes()), ("old\n", false, false));
+    assert_eq!(fs::metadata(home.file()).expect("it is there").mode(), before);
+    edge.want(&[(&home.file(), "good\n"), (&other, "other\n")]);
+    edge.writes(&[&home.file(), &other]).await;
+}
+
+#[tokio::test]
+async fn a_reload_that_always_fails_is_not_the_candidates_fault() {
+    let home = Home::new();
+    let reload = "echo $(cat $H/etc/app.conf) >> $H/log; test -e $H/well";
+    let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
+    edge.want(&[(&home.file(), "new\n")]);
+    let error = edge.fails(&["not taken", "the former ones effective again has failed"]).await;
+    assert!(matches!(error, ApplyError::NotBack { .. }), "{error:?}");
+    assert_eq!(text(home.file()), "old\n");
+    // The next process knows what is owed, and brings that to its end before it tries anything new.
+    drop(edge);
+    let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
+    edge.want(&[(&home.file(), "new\n")]);
+    edge.fails(&["owed has failed"]).await;
+    assert_eq!(text(home.path("log")), "new\nold\nold\n");
+    fs::write(home.path("well"), "").expect("it is ours");
+    edge.writes(&[&home.file()]).await;
+    assert_eq!(text(home.path("log")), "new\nold\nold\nold\nnew\n");
+}
+
+#[tokio::test]
+async fn what_was_there_before_cannot_stand_in_the_way() {
+    // Neither a former file that the check would never have let pass, nor one that was not there.
+    for was_there in [true, false] {
+        let home = Home::new();
+        if !was_there {
+            fs::remove_file(home.file()).expect("it is ours");
+        }
+        let command = Command {
+            check: Some(home.shell("test \"$(cat $0)\" = new")),
+            reload: home.reload("test -e $H/well"),
+            ..Command::default()
+        };
+        let mut edge = home.edge(command);
+        edge.want(&[(&home.file(), "new\n")]);
+        for _ in 0..3 {
+            edge.apply().await.expect_err("it is not well");
+        }
+        assert_eq!(home.file().exists(), was_there);
+        fs::write(home.path("well"), "").expect("it is ours");
+        edge.writes(&[&home.file()]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reload_that_hangs_is_ended_with_its_children_and_taken_back() {
+    let home = Home::new();
+    let reload = "if grep -q new $H/etc/app.conf; then sleep 300 & echo $! > $H/child; echo $$ > $H/parent; wait; fi";
+    let mut edge = home.edge(Command {
+        reload: home.reload(reload),
+        reload_timeout: Duration::from_secs(1),
+        ..Command::default()
+    });
+    edge.want(&[(&home.file(), "new\n")]);
+    edge.fails(&["taken back", "took longer than 1s"]).await;
+    assert_eq!(text(home.file()), "old\n");
+    for pid in ["child", "parent"].map(|name| text(home.path(name))) {
+        wait_until("its end", || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            if stat.is_empty() || stat.contains(") Z ") { Ok(()) } else { Err(stat) }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_signal_reaches_the_right_process_only() {
+    let home = Home::new();
+    let script = format!(
+        "trap 'echo got >> {0}/log' USR1; touch {0}/ready; while :; do sleep 0.01; done",
+        home.0.path().display()
+    );
+    let program = Program::start("sh", &["-c", &script]);
+    wait_until("the program", || if home.path("ready").exists() { Ok(()) } else { Err("not ready") });
+    fs::write(home.path("pid"), program.id().to_string()).expect("it is ours");
+    let command = |program: Option<&str>| Command {
+        reload: Some(Reload::Signal {
+            pid_file: home.path("pid"),
+            signal: Signal::SIGUSR1,
+            program: program.map(str::to_owned),
+        }),
+        ..Command::default()
+    };
+    let mut edge = home.edge(command(Some("haproxy")));
+    edge.want(&[(&home.file(), "new\n")]);
+    let done = edge.apply().await.expect("that is no error");
+    let Applied::Done { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
+    assert!(absent.to_string().ends_with("is sh, not haproxy"), "{absent}");
+    drop(edge);
+    let mut edge = home.edge(command(Some("sh")));
+    edge.want(&[(&home.file(), "new\n")]);
+    assert_eq!(edge.apply().await.expect("it runs"), Applied::Done { written: vec![], effect: Effect::Verified });
+    wait_until("the signal", || fs::read_to_string(home.path("log")));
+}
+
+#[tokio::test]
+async fn a_symlink_is_written_through() {
+    let home = Home::new();
+    let link = home.path("link.conf");
+    symlink("etc/app.conf", &link).expect("a link");
+    let kind = Kind::Command(Command { reload: home.reload("! grep -q bad $H/link.conf"), ..Command::default() });
+    let mut edge = Edge::new(kind, &home.path("state"), std::slice::from_ref(&link));
+    edge.want(&[(&link, "bad\n")]);
+    edge.fails(&["taken back"]).await;
+    edge.want(&[(&link, "new\n")]);
+    edge.writes(&[&link]).await;
+    assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+    assert_eq!(text(home.file()), "new\n");
+}
+
+#[tokio::test]
+async fn what_a_killed_process_had_staged_is_swept() {
+    let home = Home::new();
+    for name in [".app.conf.portreeve-x1", ".other.conf.portreeve-x1"] {
+        fs::write(home.path("etc").join(name), "half").expect("it is ours");
+    }
+    let mut edge = home.edge(Command::default());
+    edge.want(&[(&home.file(), "old\n")]);
+    edge.is_current().await;
+    assert_eq!(names(&home.path("etc")), [".other.conf.portreeve-x1", "app.conf"], "its own, and nobody else's");
+}
+
+#[tokio::test]
+async fn a_missing_directory_is_not_made() {
+    let home = Home::new();
+    let missing = home.path("no/app.conf");
+    let mut edge = Edge::new(Kind::Command(Command::default()), &home.path("state"), std::slice::from_ref(&missing));
+    edge.want(&[(&missing, "new\n")]);
+    edge.fails(&["directory does not exist; make it"]).await;
+    fs::create_dir(home.path("no")).expect("a directory");
+    let done = edge.apply().await.expect("there is one now");
+    assert_eq!(done, Applied::Done { written: vec![missing], effect: Effect::NoReload });
+}
+
+/// Runs a test with mounts that nobody else sees and that are gone with its thread.
+fn with_mounts(test: impl AsyncFnOnce(&Home) + Send) {
+    // It outlives the mounts, so that it can be removed.
+    let home = Home::new();
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).expect("the tests run as root");
+            run("mount", &["--make-rprivate", "/"]);
+            // Made here, so that its threads see the same mounts.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(test(&home));
+        });
+        thread.join().expect("the test passes");
+    });
+}
+
+fn run(program: &str, args: &[&str]) {
+    let status = process::Command::new(program).args(args).status().expect("it is installed");
+    assert!(status.success(), "{program} {args:?}");
+}
+
+fn name(path: &Path) -> &str {
+    path.to_str().expect("it is plain")
+}
+
+#[test]
+fn a_full_disk_changes_nothing() {
+    with_mounts(async |home| {
+        run("mount", &["-t", "tmpfs", "-o", "size=64k", "none", name(&home.path("etc"))]);
+        let other = home.path("etc/other.conf");
+        fs::write(home.file(), "old\n").expect("there is room");
+        let kind = Kind::Command(Command { reload: home.reload("touch $H/reloaded"), ..Command::default() });
+        let mut edge = Edge::new(kind, &home.path("state"), &[home.file(), other.clone()]);
+        let large = "x".repeat(100 * 1024);
+        for files in [[("new\n", large.as_str())], [(large.as_str(), "new\n")]] {
+            let (first, second) = files[0];
+            edge.want(&[(&home.file(), first), (&other, second)]);
+            let error = edge.fails(&["the files are as they were", "no space left", "No space left on device"]).await;
+            assert!(matches!(error, ApplyError::File(_)), "{error:?}");
+            assert_eq!(text(home.file()), "old\n");
+            assert_eq!(names(&home.path("etc")), ["app.conf"], "what was staged is gone");
+            assert!(!home.path("reloaded").exists() && !edge.owes());
+        }
+        edge.want(&[(&home.file(), "new\n"), (&other, "new\n")]);
+        edge.writes(&[&home.file(), &other]).await;
+    });
+}
+
+#[test]
+fn a_state_directory_without_room_keeps_the_files_as_they_are() {
+    with_mounts(async |home| {
+        fs::create_dir(home.path("state")).expect("a directory");
+        run("mount", &["-t", "tmpfs", "-o", "size=64k", "none", name(&home.path("state"))]);
+        fs::write(home.file(), "x".repeat(100 * 1024)).expect("there is room");
+        let mut edge = home.edge(Command::default());
+        edge.want(&[(&home.file(), "new\n")]);
+        edge.fails(&["cannot be written down", "state directory: cannot write", "No space left"]).await;
+        assert_eq!(text(home.file()).len(), 100 * 1024);
+        assert_eq!(names(&home.path("etc")), ["app.conf"]);
+        assert!(!edge.owes());
+    });
+}
+
+#[test]
+fn a_read_only_directory_changes_nothing() {
+    with_mounts(async |home| {
+        let etc = home.path("etc");
+        run("mount", &["--bind", name(&etc), name(&etc)]);
+        run("mount", &["-o", "remount,bind,ro", name(&etc)]);
+        let mut edge = home.edge(Command::default());
+        edge.want(&[(&home.file(), "new\n")]);
+        edge.fails(&["the files are as they were", "app.conf: may not be written", "Read-only file system"]).await;
+        assert_eq!(text(home.file()), "old\n");
+        run("mount", &["-o", "remount,bind,rw", name(&etc)]);
+        assert!(matches!(edge.apply().await, Ok(Applied::Done { .. })), "it recovers by itself");
+    });
+}
+
+#[test]
+fn a_file_that_is_mounted_is_overwritten_in_place() {
+    with_mounts(async |home| {
+        let source = home.path("source.conf");
+        fs::write(&source, "older and longer\n").expect("it is ours");
+        run("mount", &["--bind", name(&source), name(&home.file())]);
+        let inode = fs::metadata(home.file()).expect("it is there").ino();
+        let reload = home.reload("! grep -q bad $H/etc/app.conf");
+        let mut edge = home.edge(Command { reload, ..Command::default() });
+        edge.want(&[(&home.file(), "new\n")]);
+        edge.writes(&[&home.file()]).await;
+        edge.want(&[(&home.file(), "bad, and longer\n")]);
+        edge.fails(&["taken back"]).await;
+        assert_eq!((text(home.file()), text(&source)), ("new\n".to_owned(), "new\n".to_owned()));
+        assert_eq!(fs::metadata(home.file()).expect("it is there").ino(), inode, "the mount holds");
+        assert_eq!(names(&home.path("etc")), ["app.conf"]);
+    });
+}

@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use super::{
     Contents,
     blocking::blocking,
-    process::{Absent, Process},
+    process::{Absent, Process, ProcessError},
     program::{CheckError, ReloadError, Sent, Verdict},
     rendered::Digest,
     run::{self, CANDIDATE},
-    settings,
+    settings::{self, Reload},
 };
 
 /// Names all that the verdict hangs on, as far as can be known.
@@ -24,13 +24,18 @@ pub(super) fn inputs(contents: &Contents) -> Digest {
     Digest::of(&parts.collect::<Vec<_>>())
 }
 
-pub(super) async fn check(settings: &settings::Command, contents: &Arc<Contents>) -> Result<Verdict, CheckError> {
+pub(super) async fn check(
+    settings: &settings::Command,
+    contents: &Arc<Contents>,
+    scratch: TempDir,
+) -> Result<Verdict, CheckError> {
     let inputs = inputs(contents);
     let Some((program, args)) = settings.check.as_ref().and_then(|argv| argv.split_first()) else {
         return Ok(Verdict::Good { inputs, warnings: Vec::new() });
     };
     let owned = Arc::clone(contents);
-    let (directory, candidate) = blocking(move || stage(&owned)).await.map_err(CheckError::Stage)?;
+    let (candidate, scratch) = blocking(move || (stage(&owned, scratch.path()), scratch)).await;
+    let candidate = candidate.map_err(CheckError::Stage)?;
     let real = match contents.len() {
         1 => contents.keys().next().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         _ => String::new(),
@@ -38,7 +43,7 @@ pub(super) async fn check(settings: &settings::Command, contents: &Arc<Contents>
     let candidate = candidate.to_string_lossy().into_owned();
     let args: Vec<_> = args.iter().map(|arg| arg.replace(CANDIDATE, &candidate)).collect();
     let ended = run::run(Path::new(program), &args, settings.check_timeout).await?;
-    blocking(move || drop(directory)).await;
+    blocking(move || drop(scratch)).await;
     let output = ended.output.replace(&candidate, &real);
     Ok(match ended.status.success() {
         true => Verdict::Good { inputs, warnings: Vec::new() },
@@ -46,31 +51,37 @@ pub(super) async fn check(settings: &settings::Command, contents: &Arc<Contents>
     })
 }
 
-/// Copies the candidate to where a program can look at it.
-fn stage(contents: &Contents) -> io::Result<(TempDir, PathBuf)> {
-    let directory = tempfile::Builder::new().prefix("portreeve-").tempdir()?;
-    let mut candidate = directory.path().to_owned();
+/// Copies the candidate to where a program can look at it, and says where.
+fn stage(contents: &Contents, scratch: &Path) -> io::Result<PathBuf> {
+    let mut candidate = scratch.to_owned();
     for (path, text) in contents {
         let copy = match contents.len() {
-            1 => directory.path().join(path.file_name().unwrap_or_default()),
-            _ => directory.path().join(path.strip_prefix("/").unwrap_or(path)),
+            1 => scratch.join(path.file_name().unwrap_or_default()),
+            _ => scratch.join(path.strip_prefix("/").unwrap_or(path)),
         };
-        fs::create_dir_all(copy.parent().unwrap_or(directory.path()))?;
+        fs::create_dir_all(copy.parent().unwrap_or(scratch))?;
         fs::write(&copy, text.bytes())?;
         if contents.len() == 1 {
             candidate = copy;
         }
     }
-    Ok((directory, candidate))
+    Ok(candidate)
+}
+
+/// Who would be told, if anybody.
+pub(super) fn absent(settings: &settings::Command) -> Result<Option<Absent>, ReloadError> {
+    match &settings.reload {
+        Some(Reload::Signal { pid_file, program, .. }) => Ok(find(pid_file, program.as_deref())?.err()),
+        _ => Ok(None),
+    }
 }
 
 pub(super) async fn reload(settings: &settings::Command) -> Result<Sent, ReloadError> {
     match &settings.reload {
         None => Ok(Sent::Nothing),
-        Some(settings::Reload::Command(argv)) => {
-            let (program, args) = argv
-                .split_first()
-                .map_or((Path::new(""), argv.as_slice()), |(program, args)| (Path::new(program), args));
+        Some(Reload::Command(argv)) => {
+            let (program, args) = argv.split_first().expect("validated: a command begins with a program");
+            let program = Path::new(program);
             let ended = run::run(program, args, settings.reload_timeout).await?;
             if !ended.status.success() {
                 let (program, status) = (program.to_owned(), ended.status);
@@ -81,14 +92,15 @@ pub(super) async fn reload(settings: &settings::Command) -> Result<Sent, ReloadE
             }
             Ok(Sent::Done)
         }
-        Some(settings::Reload::Signal { pid_file, signal, program }) => {
-            let wanted = program.as_deref().unwrap_or("the program");
-            let is = |name: &str, _: &str| program.as_deref().is_none_or(|wanted| name == wanted);
-            match Process::from_pid_file(pid_file, wanted, is)? {
-                Ok(process) if process.signal(*signal)? => Ok(Sent::Done),
-                Ok(process) => Ok(Sent::NotRunning(Absent::Ended { file: pid_file.clone(), pid: process.pid() })),
-                Err(absent) => Ok(Sent::NotRunning(absent)),
-            }
-        }
+        Some(Reload::Signal { pid_file, signal, program }) => match find(pid_file, program.as_deref())? {
+            Ok(process) if process.signal(*signal)? => Ok(Sent::Done),
+            Ok(process) => Ok(Sent::NotRunning(Absent::Ended { file: pid_file.clone(), pid: process.pid() })),
+            Err(absent) => Ok(Sent::NotRunning(absent)),
+        },
     }
+}
+
+fn find(pid_file: &Path, program: Option<&str>) -> Result<Result<Process, Absent>, ProcessError> {
+    let is = |name: &str, _: &str| program.is_none_or(|program| name == program);
+    Process::from_pid_file(pid_file, program.unwrap_or("the program"), is)
 }

@@ -1,6 +1,6 @@
 //! What a pass would change.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use similar::TextDiff;
 
@@ -62,7 +62,8 @@ impl Target {
         let opinion = if files.is_empty() {
             None
         } else {
-            let verdict = self.program.check(&Arc::clone(&seen.wanted)).await.map_err(ApplyError::Check)?;
+            let scratch = self.scratch().await?;
+            let verdict = self.program.check(&seen.wanted, scratch).await.map_err(ApplyError::Check)?;
             Some(match verdict {
                 Verdict::Good { warnings, .. } => Opinion::Good { warnings },
                 Verdict::Refused { output, .. } => Opinion::Refused { output },

@@ -1,5 +1,7 @@
 //! What a target has to remember over a crash: what is owed, and the former contents.
 
+use tempfile::TempDir;
+
 use super::{plan::Owed, rendered::Digest};
 use crate::state::{Folder, StateError};
 
@@ -41,6 +43,11 @@ impl Journal {
 
     pub(super) fn former(&self, digest: Digest) -> Option<Vec<u8>> {
         self.folder.read_bytes(&former(digest))
+    }
+
+    /// A place for the copies that a check looks at.
+    pub(super) fn scratch(&self) -> Result<TempDir, StateError> {
+        self.folder.scratch()
     }
 
     /// Nothing is owed any more. The note goes first: without it the contents mean nothing.

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use tempfile::TempDir;
+
 use super::{
     Applied, ApplyError, Bad, Contents, Effect, Target,
     blocking::blocking,
@@ -41,7 +43,7 @@ enum Stop {
     NotRunning(Absent),
     /// What is wanted was refused: the next round takes that into account.
     Bad(Bad),
-    /// What is present was refused: as well.
+    /// What is present was refused: this as well.
     Waits(String),
     /// From [`Step::Swap`] on, so files may have changed.
     Halfway(Halfway),
@@ -61,21 +63,23 @@ impl<E: Into<ApplyError>> From<E> for Stop {
 }
 
 impl Target {
-    /// Makes one pass: brings the files in line with what is desired, and into effect. Dropping the future is like a
-    /// crash: the next pass, of this process or another, makes it good.
+    /// Makes one pass: brings the files in line with what is desired, and into effect. To drop the future is to crash:
+    /// what has begun is brought to its end by the first pass of the next process.
     pub async fn apply(&mut self) -> Result<Applied, ApplyError> {
         self.sweep().await;
         let desired = self.desired.snapshot();
-        let (mut effect, mut waits) = (None, None);
+        let (mut effect, mut waits, mut failure) = (None, None, None);
         // Most often once. A round may only bring an earlier pass to its end, or find out what is bad; then another
         // follows, and the one that replaces files is the last.
         loop {
             let mut seen = self.observe(&desired).await?;
             seen.observed.stuck = waits.is_some();
-            let bad = self.bad.as_ref().filter(|_| seen.observed.bad).map(|bad| bad.failure.clone());
+            failure = failure.or(self.bad.as_ref().filter(|_| seen.observed.bad).map(|bad| bad.failure.clone()));
+            // Once in a pass is enough, even if the inputs are changing right now.
+            seen.observed.bad = failure.is_some();
             let steps = plan(&seen.observed);
             if steps.is_empty() {
-                return match (waits, bad, effect) {
+                return match (waits, failure, effect) {
                     (Some(output), _, _) => Err(ApplyError::Waits { output }),
                     (None, Some(failure), _) => Err(failure.into()),
                     (None, None, Some(effect)) => Ok(Applied::Done { written: Vec::new(), effect }),
@@ -92,15 +96,15 @@ impl Target {
                     now => effect = now.or(effect),
                 },
                 Err(Stop::NotRunning(absent)) => {
-                    return match bad {
+                    return match failure {
                         Some(failure) => Err(failure.into()),
                         None => Ok(Applied::Done { written, effect: Effect::NotRunning(absent) }),
                     };
                 }
                 Err(Stop::Waits(output)) => waits = Some(output),
-                Err(Stop::Bad(bad)) => self.bad = Some(bad),
+                Err(Stop::Bad(bad)) => failure = Some(self.bad.insert(bad).failure.clone()),
                 Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::Halfway(failure)) => self.go_back(&desired, &seen, failure).await?,
+                Err(Stop::Halfway(halfway)) => failure = Some(self.go_back(&desired, &seen, halfway).await?),
             }
         }
     }
@@ -138,7 +142,7 @@ impl Target {
         .await
         .map_err(ApplyError::File)?;
         let mut observed = Observed { complete, files, owed, bad: false, stuck: false };
-        if let Some(bad) = self.bad.as_ref().map(|bad| bad.inputs).filter(|_| complete) {
+        if let Some(bad) = self.bad.as_ref().map(|bad| bad.inputs).filter(|_| complete && observed.has_changes()) {
             observed.bad = bad == self.program.inputs(&wanted).await.map_err(ApplyError::Check)?;
             if !observed.bad {
                 self.bad = None;
@@ -206,9 +210,17 @@ impl Target {
     async fn check(&mut self, seen: &Seen, contents: plan::Contents) -> Result<(), Stop> {
         let checked = match contents {
             plan::Contents::Wanted => &seen.wanted,
-            plan::Contents::Present => &seen.present,
+            plan::Contents::Present => {
+                // The check of what is present is for those who are to be told.
+                let absent = self.program.absent().await.map_err(|error| Stop::Halfway(Halfway::Reload(error)))?;
+                if let Some(absent) = absent {
+                    return Err(Stop::NotRunning(absent));
+                }
+                &seen.present
+            }
         };
-        match (self.program.check(checked).await.map_err(ApplyError::Check)?, contents) {
+        let scratch = self.scratch().await?;
+        match (self.program.check(checked, scratch).await.map_err(ApplyError::Check)?, contents) {
             (Verdict::Good { warnings, .. }, _) => {
                 for warning in warnings.iter().filter(|warning| !self.said.warnings.contains(warning)) {
                     tracing::warn!("target {}: {warning}", self.name);
@@ -229,17 +241,17 @@ impl Target {
         &mut self,
         desired: &Snapshot<PathBuf, Arc<Rendered>>,
         before: &Seen,
-        failure: Halfway,
-    ) -> Result<(), ApplyError> {
-        let reload = before.observed.owed.is_some() || matches!(failure, Halfway::Reload(_));
-        let reason = match &failure {
+        halfway: Halfway,
+    ) -> Result<Lasting, ApplyError> {
+        let reload = before.observed.owed.is_some() || matches!(halfway, Halfway::Reload(_));
+        let reason = match &halfway {
             Halfway::Swap(error) => chain(error),
             Halfway::Reload(error) => chain(error),
         };
         let not_back = |source| ApplyError::NotBack { reason: reason.clone(), source: Box::new(source) };
         let seen = self.observe(desired).await.map_err(not_back)?;
         let steps = recover(&seen.observed, reload);
-        match failure {
+        match halfway {
             Halfway::Reload(error) if steps.is_empty() => return Err(ApplyError::Reload(error)),
             _ => tracing::warn!("target {}: {reason}; the former files are put back", self.name),
         }
@@ -251,16 +263,21 @@ impl Target {
                 unreachable!("the way back has neither a swap nor a check")
             }
         }
-        if let Halfway::Swap(error) = failure {
+        if let Halfway::Swap(error) = halfway {
             return Err(ApplyError::File(error));
         }
         let failure = Lasting::TakenBack { reason };
-        if !seen.observed.complete {
-            return Err(failure.into());
+        if seen.observed.complete {
+            let inputs = self.program.inputs(&seen.wanted).await.map_err(ApplyError::Check)?;
+            self.bad = Some(Bad { inputs, failure: failure.clone() });
         }
-        let inputs = self.program.inputs(&seen.wanted).await.map_err(ApplyError::Check)?;
-        self.bad = Some(Bad { inputs, failure });
-        Ok(())
+        Ok(failure)
+    }
+
+    /// A place for the copies that a check looks at.
+    pub(super) async fn scratch(&self) -> Result<TempDir, ApplyError> {
+        let journal = self.journal.clone();
+        Ok(blocking(move || journal.scratch()).await?)
     }
 
     fn wish(&self, path: &Path) -> Wish {

@@ -168,6 +168,11 @@ fn restore(observed: &Observed, owed: &Owed) -> Vec<Step> {
 }
 
 impl Observed {
+    /// Whether a file is not as it is wanted.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.changed().is_empty()
+    }
+
     fn changed(&self) -> BTreeMap<&PathBuf, Digest> {
         let changed = |(path, file): (_, &File)| {
             file.wanted.filter(|wanted| file.digest() != Some(*wanted)).map(|wanted| (path, wanted))
@@ -399,6 +404,16 @@ mod tests {
         assert_eq!(plan(&observed)[0], Step::Check(Contents::Wanted));
         observed.bad = true;
         assert_eq!(plan(&observed), []);
+    }
+
+    #[test]
+    fn no_check_has_to_bear_that_a_file_is_missing() {
+        let path = PathBuf::from("/a");
+        let changes = BTreeMap::from([(path.clone(), Change { former: None, new: digest(1) })]);
+        let files = BTreeMap::from([(path, File { wanted: Some(digest(1)), present: None })]);
+        let owed = Some(Owed { changes, back: true });
+        let observed = Observed { complete: true, files, owed, ..Observed::default() };
+        assert_eq!(plan(&observed), [Step::Reload, Step::Verify, Step::Settle]);
     }
 
     #[test]

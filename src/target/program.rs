@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf, process::ExitStatus, sync::Arc};
 
+use tempfile::TempDir;
+
 use super::{
     Contents, command,
     nginx::{self, ReloadFailure},
@@ -69,7 +71,7 @@ pub enum CheckError {
         source: io::Error,
     },
     /// The copy for the check cannot be made.
-    #[error("the copy for the check cannot be made in {}", std::env::temp_dir().display())]
+    #[error("the copy for the check cannot be made")]
     Stage(#[source] io::Error),
 }
 
@@ -121,11 +123,19 @@ impl Program {
         }
     }
 
-    /// Checks copies of `contents`; touches nothing else.
-    pub(super) async fn check(&mut self, contents: &Arc<Contents>) -> Result<Verdict, CheckError> {
+    /// Checks copies of `contents`, made in `scratch`; touches nothing else.
+    pub(super) async fn check(&mut self, contents: &Arc<Contents>, scratch: TempDir) -> Result<Verdict, CheckError> {
         match self {
-            Self::Nginx(nginx) => nginx.check(contents).await,
-            Self::Command(settings) => command::check(settings, contents).await,
+            Self::Nginx(nginx) => nginx.check(contents, scratch).await,
+            Self::Command(settings) => command::check(settings, contents, scratch).await,
+        }
+    }
+
+    /// Why there is nobody to tell; nothing if there is somebody.
+    pub(super) async fn absent(&mut self) -> Result<Option<Absent>, ReloadError> {
+        match self {
+            Self::Nginx(nginx) => nginx.absent().await,
+            Self::Command(settings) => command::absent(settings),
         }
     }
 

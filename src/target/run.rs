@@ -211,9 +211,12 @@ mod tests {
         for script in [deaf, "sleep 300 & echo $!; exec sleep 300"] {
             let error = shell(script, Duration::from_millis(300)).await.expect_err("it hangs");
             let RunError::TooLong { output, .. } = error else { panic!("{error}") };
-            while is_running(&output) {
-                time::sleep(Duration::from_millis(5)).await;
-            }
+            let gone = async {
+                while is_running(&output) {
+                    time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            time::timeout(LONG, gone).await.expect("the child has been ended as well");
         }
     }
 

@@ -10,11 +10,16 @@ use std::{
     fmt::Display,
     fs,
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use portreeve::{
     condition::chain,
     state::StateDir,
@@ -106,6 +111,51 @@ impl Edge {
     /// Whether a reload is written down as owed.
     pub fn owes(&self) -> bool {
         self.state.join("targets/edge/owed").exists()
+    }
+}
+
+/// A process that ends with the test, whatever becomes of that.
+pub struct Program(Child);
+
+impl Program {
+    pub fn start(program: &str, args: &[&str]) -> Self {
+        Self(Command::new(program).args(args).stdin(Stdio::null()).spawn().expect("it is installed"))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn runs(&mut self) -> bool {
+        self.0.try_wait().expect("it is a child of ours").is_none()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A process that somebody else has started, and that ends with the test.
+pub struct Orphan(Pid);
+
+impl Orphan {
+    /// Waits for its pid to stand in `file`.
+    pub fn noted_in(file: &Path) -> Self {
+        Self(wait_until("a pid", || {
+            let pid = fs::read_to_string(file).unwrap_or_default();
+            pid.trim().parse().map(Pid::from_raw)
+        }))
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = kill(self.0, Signal::SIGKILL);
     }
 }
 

@@ -9,6 +9,10 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use portreeve::target::{self, Kind};
 use tempfile::TempDir;
 
@@ -104,12 +108,12 @@ impl Nginx {
         });
     }
 
+    /// As a service manager does. Not by SIGKILL: workers outlive a master that is killed.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().expect("it is a child of ours");
-            child.wait().expect("it was killed");
-            // Killed masters leave their workers; those end when they notice.
-            wait_until("the end of the workers", || self.ask().map_or(Ok(()), Err));
+            let pid = Pid::from_raw(child.id().cast_signed());
+            kill(pid, Signal::SIGTERM).expect("it is a child of ours");
+            child.wait().expect("it was told to");
         }
     }
 
@@ -149,11 +153,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // A killed master leaves its workers behind, one that is told to stop does not.
-            let _ = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
-            let _ = child.wait();
-        }
+        self.stop();
     }
 }
 

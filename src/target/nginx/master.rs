@@ -94,28 +94,41 @@ impl Master {
     }
 
     /// Waits until the workers that there were `before` the signal are on their way out and new ones have begun.
-    pub(super) async fn wait(&self, before: &Children, limit: Duration) -> Result<(), ReloadFailure> {
+    pub(super) async fn wait(&self, mut before: Children, limit: Duration) -> Result<(), ReloadFailure> {
         let end = Instant::now() + limit;
-        let (mut pause, mut refused) = (LOOK.0, false);
+        let (mut pause, mut begun, mut refused) = (LOOK.0, false, false);
         loop {
             // In this order: what it forks before it rests is among the children.
-            let Some(status) = self.process.read("status").map_err(ReloadFailure::Look)? else {
-                return Err(ReloadFailure::Ended(self.pid()));
-            };
+            let status = self.status()?;
             let now = self.children().map_err(ReloadFailure::Look)?;
-            match judge(before, &now, rests(&status)) {
+            let progress = if !begun && has_hang_up("ShdPnd:", &status) {
+                // Still busy with somebody else's reload: its workers are not the ones that we wait for.
+                if has_hang_up("ShdPnd:", &self.status()?) {
+                    before.clone_from(&now);
+                }
+                Progress::Pending
+            } else {
+                begun = true;
+                judge(&before, &now, rests(&status))
+            };
+            match progress {
                 Progress::Taken => return Ok(()),
                 // Twice: the list of children can miss one while others come and go.
                 Progress::Refused if refused => return Err(ReloadFailure::Refused(self.pid())),
                 progress => refused = progress == Progress::Refused,
             }
             if Instant::now() >= end {
-                let state = describe(before, &now);
+                let state = describe(&before, &now);
                 return Err(ReloadFailure::TooLong { pid: self.pid(), limit, state });
             }
             tokio::time::sleep(pause).await;
             pause = LOOK.1.min(pause * 3 / 2);
         }
+    }
+
+    fn status(&self) -> Result<String, ReloadFailure> {
+        let status = self.process.read("status").map_err(ReloadFailure::Look)?;
+        status.ok_or_else(|| ReloadFailure::Ended(self.pid()))
     }
 }
 
@@ -152,14 +165,18 @@ fn describe(before: &Children, now: &Children) -> String {
 
 /// Whether a process sleeps with SIGHUP open and none under way, by `/proc/PID/status`.
 fn rests(status: &str) -> bool {
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let has_hangup = |name: &str| {
-        let mask = field(name).and_then(|mask| u64::from_str_radix(mask, 16).ok());
-        // Bit 0 is signal 1. An unreadable mask must not pass for rest.
-        mask.is_none_or(|mask| mask & 1 != 0)
-    };
-    field("State:").is_some_and(|state| state.starts_with('S'))
-        && !["SigPnd:", "ShdPnd:", "SigBlk:"].into_iter().any(has_hangup)
+    field("State:", status).is_some_and(|state| state.starts_with('S'))
+        && !["SigPnd:", "ShdPnd:", "SigBlk:"].into_iter().any(|mask| has_hang_up(mask, status))
+}
+
+fn has_hang_up(mask: &str, status: &str) -> bool {
+    let mask = field(mask, status).and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    // Bit 0 is signal 1. An unreadable mask must not pass for rest.
+    mask.is_none_or(|mask| mask & 1 != 0)
+}
+
+fn field<'a>(name: &str, status: &'a str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
 fn children_of(pid: i32) -> std::io::Result<Vec<i32>> {

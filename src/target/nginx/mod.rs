@@ -16,6 +16,8 @@ use std::{
     time::Duration,
 };
 
+use tempfile::TempDir;
+
 use self::{
     binary::{Binary, Place},
     master::{Children, Master},
@@ -50,6 +52,13 @@ struct Facts {
     place: Place,
 }
 
+/// A running nginx.
+struct Found {
+    master: Master,
+    pid_file: PathBuf,
+    log: Log,
+}
+
 /// A reload under way.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -62,8 +71,9 @@ pub(super) struct Pending {
 impl Pending {
     /// Waits until new workers have taken over.
     pub(super) async fn verify(self) -> Result<(), ReloadError> {
-        let waited = self.master.wait(&self.before, self.limit).await;
-        waited.map_err(|failure| ReloadError::Nginx { failure, log: self.log.complaints(self.master.pid()) })
+        let Self { master, before, log, limit } = self;
+        let waited = master.wait(before, limit).await;
+        waited.map_err(|failure| ReloadError::Nginx { failure, log: log.complaints(master.pid()) })
     }
 }
 
@@ -77,14 +87,14 @@ impl Nginx {
         Ok(self.read(contents).await?.digest())
     }
 
-    pub(super) async fn check(&mut self, contents: &Arc<Contents>) -> Result<Verdict, CheckError> {
+    pub(super) async fn check(&mut self, contents: &Arc<Contents>, scratch: TempDir) -> Result<Verdict, CheckError> {
         let facts = self.facts().await?;
         let tree = self.read(contents).await?;
         let inputs = tree.digest();
         let unreached = tree.unreached.clone();
         let has_pid_file = tree.pid_file.is_some();
         let place = facts.place.clone();
-        let staged = blocking(move || Staged::new(&place, &tree)).await.map_err(CheckError::Stage)?;
+        let staged = blocking(move || Staged::new(&place, &tree, scratch)).await.map_err(CheckError::Stage)?;
         let args = arguments(&facts, &staged, has_pid_file);
         let ended = run::run(&self.settings.binary, &args, self.settings.check_timeout).await?;
         let output = staged.translate(&ended.output);
@@ -102,23 +112,31 @@ impl Nginx {
         })
     }
 
+    /// Who would be told, if anybody.
+    pub(super) async fn absent(&mut self) -> Result<Option<Absent>, ReloadError> {
+        Ok(self.find().await?.err())
+    }
+
     pub(super) async fn reload(&mut self) -> Result<Sent, ReloadError> {
-        let facts = self.facts().await.map_err(ReloadError::Find)?;
-        let tree = self.read(&Arc::default()).await.map_err(ReloadError::Find)?;
-        let place = &facts.place;
-        let pid_file = self.settings.pid_file.clone().or(tree.pid_file).unwrap_or(facts.binary.pid_file.clone());
-        let pid_file = place.prefix.join(pid_file);
-        let error_log = tree.error_log.unwrap_or(facts.binary.error_log.clone());
-        let master = match Master::find(&pid_file)? {
-            Ok(master) => master,
+        let Found { master, pid_file, log } = match self.find().await? {
+            Ok(found) => found,
             Err(absent) => return Ok(Sent::NotRunning(absent)),
         };
-        let (before, log) = (master.children()?, Log::open(place.prefix.join(error_log)));
+        let before = master.children()?;
         if !master.hang_up()? {
             return Ok(Sent::NotRunning(Absent::Ended { file: pid_file, pid: master.pid() }));
         }
         tracing::debug!("SIGHUP sent to nginx's master, process {}", master.pid());
         Ok(Sent::Pending(Pending { master, before, log, limit: self.settings.reload_timeout }))
+    }
+
+    async fn find(&mut self) -> Result<Result<Found, Absent>, ReloadError> {
+        let facts = self.facts().await.map_err(ReloadError::Find)?;
+        let tree = self.read(&Arc::default()).await.map_err(ReloadError::Find)?;
+        let pid_file = self.settings.pid_file.as_ref().or(tree.pid_file.as_ref()).unwrap_or(&facts.binary.pid_file);
+        let error_log = tree.error_log.as_ref().unwrap_or(&facts.binary.error_log);
+        let (pid_file, error_log) = (facts.place.prefix.join(pid_file), facts.place.prefix.join(error_log));
+        Ok(Master::find(&pid_file)?.map(|master| Found { master, pid_file, log: Log::open(error_log) }))
     }
 
     async fn facts(&mut self) -> Result<Arc<Facts>, CheckError> {

@@ -32,9 +32,8 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// Writes the copies.
-    pub(super) fn new(place: &Place, tree: &Tree) -> io::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("portreeve-").tempdir()?;
+    /// Writes the copies into `directory`.
+    pub(super) fn new(place: &Place, tree: &Tree, directory: TempDir) -> io::Result<Self> {
         let root = directory.path().join("root");
         let real = fs::canonicalize(place.directory())?;
         let mirrored = below(&root, &real);
