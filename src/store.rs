@@ -53,6 +53,12 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Default for Store<K, V> {
 }
 
 impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
+    /// An empty store that rings the bell of `other`: who listens there hears of both.
+    pub fn beside<L, W>(other: &Store<L, W>) -> Self {
+        let state = Snapshot { entries: Arc::default(), complete: false, rounds: 0 };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), bell: other.shared.bell.clone() }) }
+    }
+
     /// Rings after every change. The first ring is heard even if it came before this call.
     pub fn bell(&self) -> watch::Receiver<u64> {
         let mut bell = self.shared.bell.subscribe();
@@ -63,6 +69,14 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
     /// The state now. Cheap: nothing is copied unless a later change finds the snapshot still in use.
     pub fn snapshot(&self) -> Snapshot<K, V> {
         self.lock().clone()
+    }
+
+    /// Sets or forgets one entry; rings if that makes a difference.
+    pub fn set(&self, key: K, value: Option<V>) {
+        match value {
+            Some(value) => self.put(key, value),
+            None => self.remove(&key),
+        }
     }
 
     /// Sets one entry; rings if it differs from what was known.
@@ -94,7 +108,20 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
 
     /// Declares what is known the full picture, once more; rings.
     pub fn complete(&self) {
+        self.complete_with([]);
+    }
+
+    /// The same with the last changes, where nothing means that an entry is forgotten. Nobody sees only some of them, or
+    /// all of them before the picture was full.
+    pub fn complete_with(&self, changes: impl IntoIterator<Item = (K, Option<V>)>) {
         let mut state = self.lock();
+        for (key, value) in changes {
+            let entries = Arc::make_mut(&mut state.entries);
+            match value {
+                Some(value) => drop(entries.insert(key, value)),
+                None => drop(entries.remove(&key)),
+            }
+        }
         state.complete = true;
         state.rounds += 1;
         self.ring(state);
@@ -146,6 +173,17 @@ mod tests {
         assert!(store.snapshot().complete);
         store.replace(BTreeMap::new());
         assert!(!rang(&mut bell));
+    }
+
+    #[test]
+    fn two_stores_ring_one_bell() {
+        let store = Store::<&str, u8>::default();
+        let beside = Store::beside(&store);
+        let mut bell = store.bell();
+        rang(&mut bell);
+        beside.put("a", 1);
+        assert!(rang(&mut bell));
+        assert!(store.snapshot().entries.is_empty());
     }
 
     #[test]

@@ -2,66 +2,13 @@
 
 mod common;
 
-use std::{
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
-};
-
 use common::{
+    black_box::{Daemon, id, portreeve, run, until},
     fake_consul::FakeConsul,
     fake_docker::{FakeDocker, container},
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::json;
-
-fn portreeve(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    command.env_clear().env("DOCKER_HOST", docker.host()).env("CONSUL_HTTP_ADDR", consul.address());
-    command.arg("register").args(arguments).stdin(Stdio::null());
-    command
-}
-
-fn run(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> Output {
-    portreeve(docker, consul, arguments).output().expect("the program starts")
-}
-
-/// A running daemon, ended by its number on drop.
-struct Daemon(Child);
-
-impl Daemon {
-    fn start(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> Self {
-        Self(portreeve(docker, consul, arguments).stderr(Stdio::null()).spawn().expect("the program starts"))
-    }
-
-    fn stop(mut self) -> Option<i32> {
-        kill(Pid::from_raw(i32::try_from(self.0.id()).expect("small")), Signal::SIGTERM).expect("it runs");
-        self.0.wait().expect("our child").code()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Ended already after `stop`: nothing is lost if there is nothing to end.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-#[track_caller]
-fn until(what: &str, seen: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !seen() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "waited for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn id(name: &str) -> String {
-    format!("{name:0>64}")
-}
 
 #[test]
 fn once_brings_the_registry_in_line_and_a_second_time_writes_nothing() {
@@ -184,4 +131,110 @@ fn bad_input_is_told_with_its_place_and_exit_code_2() {
     let output = portreeve(&docker, &consul, &[]).env("PORTREEVE_REGISTER_RESYNC", "soon").output().expect("it starts");
     assert!(String::from_utf8_lossy(&output.stderr).contains("PORTREEVE_REGISTER_RESYNC"));
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn once_fails_when_something_cannot_be_registered() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    consul.refuse("dockerhost:web:80", Some(axum::http::StatusCode::BAD_REQUEST));
+    let output = run(&docker, &consul, &["--once"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("the registry refused the registration of dockerhost:web:80"), "{error}");
+
+    consul.refuse("dockerhost:web:80", None);
+    consul
+        .add(json!({"ID": "dockerhost:web:80", "Service": "theirs", "Port": 1, "Address": "", "Tags": [], "Meta": {}}));
+    let output = run(&docker, &consul, &["--once"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("not everything could be registered") && error.contains("not ours"), "{error}");
+
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    for (name, port) in [("a", 8000), ("b", 8001)] {
+        let mut same = container(name, port);
+        same["Config"]["Env"] = json!(["SERVICE_ID=same"]);
+        docker.set(same);
+    }
+    let output = run(&docker, &consul, &["--once"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("several containers claim the id \"same\""), "{error}");
+    assert_eq!(consul.ids(), [""; 0]);
+}
+
+#[test]
+fn registrators_own_command_line() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    // An empty host means what CONSUL_HTTP_ADDR says.
+    let line = ["-cleanup", "-retry-attempts", "-1", "-retry-interval=100", "-ip", "10.9.9.9", "consul://", "--once"];
+    let output = run(&docker, &consul, &line);
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert_eq!(consul.registrations()[0]["Address"], json!("10.9.9.9"));
+    assert_eq!(log.matches("--cleanup").count(), 1, "{log}");
+    for version in ["-version", "--version"] {
+        let output = run(&docker, &consul, &[version]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&output.stdout).contains(env!("CARGO_PKG_VERSION")));
+    }
+    for wrong in ["0", "-5"] {
+        assert_eq!(run(&docker, &consul, &["-retry-interval", wrong]).status.code(), Some(2), "{wrong}");
+    }
+}
+
+#[test]
+fn a_limit_of_tries_at_the_start_is_kept() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    consul.fail(Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
+    let output = run(&docker, &consul, &["-retry-attempts", "2", "-retry-interval", "10"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), consul.reads().len()), (Some(1), 3), "{error}");
+    assert!(error.contains("gave up after 3 tries to reach the registry"), "{error}");
+
+    // Once it was there, there is no limit any more.
+    consul.fail(None);
+    docker.set(container("web", 8000));
+    let _daemon = Daemon::start(&docker, &consul, &["-retry-attempts", "0", "--resync", "50ms"]);
+    until("the registration", || consul.count() == 1);
+    consul.fail(Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
+    let reads = consul.reads().len();
+    until("more tries than the limit", || consul.reads().len() >= reads + 4);
+    consul.forget();
+    consul.fail(None);
+    until("the registration again", || consul.count() == 1);
+}
+
+#[test]
+fn sighup_reads_the_configuration_again_and_touches_no_entry() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let configure = |text: &str| std::fs::write(file.path(), text).expect("a file");
+    configure("[register]\non_exit = \"deregister\"\n[consul]\ntoken = \"one\"\n");
+    let daemon = Daemon::start(&docker, &consul, &["--config", file.path().to_str().expect("text")]);
+    until("the registration", || consul.count() == 1);
+    let writes = consul.writes();
+
+    configure("[register]\non_exti = \"deregister\"\n");
+    daemon.signal(Signal::SIGHUP);
+    daemon.until_logged("the configuration is refused, the one before stays in force");
+    assert!(daemon.log().contains("line 2, column 1"), "{}", daemon.log());
+
+    // The first takes a new token, the second a new address.
+    configure("[register]\non_exit = \"deregister\"\n[consul]\ntoken = \"two\"\n");
+    daemon.signal(Signal::SIGHUP);
+    until("the new token", || consul.tokens().contains(&"two".to_owned()));
+    daemon.until_logged_times("in line", 2);
+    assert_eq!(consul.writes(), writes, "nothing has changed for the entries");
+    configure("[register]\non_exit = \"deregister\"\nip = \"10.9.9.9\"\n[consul]\ntoken = \"two\"\n");
+    daemon.signal(Signal::SIGHUP);
+    until("the new address", || consul.registrations().iter().any(|body| body["Address"] == "10.9.9.9"));
+    let removed = |writes: &[String]| writes.iter().any(|write| write.contains("deregister"));
+    assert!(!removed(&consul.writes()), "{:?}", consul.writes());
+
+    assert_eq!(daemon.stop(), Some(0));
+    assert!(consul.ids().is_empty(), "that was a clean stop");
 }

@@ -1,11 +1,15 @@
 //! The command line: clap types, and registrator's spellings.
 
+mod explain;
+mod lint;
 mod registrator;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use explain::Explain;
+pub use lint::{Lint, Warnings};
 pub use registrator::translate;
 
 use crate::register::{Adopt, Deregister, MaxRemoval, OnExit, Starting};
@@ -55,6 +59,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
@@ -71,10 +84,14 @@ pub enum Mode {
     Register(Box<Register>),
     /// Keep files in line with Consul: render, check, swap, reload, verify
     Render(Render),
+    /// Say what of a container is registered, what is not, and why
+    Explain(Box<Explain>),
+    /// Look for mistakes in Compose files before they are deployed
+    Lint(Lint),
 }
 
 /// `portreeve register`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Register {
     /// The registry, as registrator takes it: consul://host:port, consul-tls://host:port, consul-unix:///path
     #[arg(value_name = "REGISTRY", conflicts_with = "consul")]
@@ -147,13 +164,19 @@ pub struct Register {
     /// What happens to the entries at a clean stop (default keep)
     #[arg(long, value_name = "WHAT")]
     pub on_exit: Option<OnExit>,
+    /// How many more times Consul is tried at the start before we give up; -1 is for ever (the default)
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    pub retry_attempts: Option<i64>,
+    /// The time between these tries; a bare number is milliseconds (default 2s)
+    #[arg(long, value_name = "TIME", value_parser = milliseconds, allow_negative_numbers = true)]
+    pub retry_interval: Option<Duration>,
     /// How a single pass ends
     #[command(flatten)]
     pub single: Single,
 }
 
 /// `portreeve render`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Render {
     /// A template and the file that it becomes, and a command that makes the file effective; may be repeated
     #[arg(long, value_name = "SOURCE:DESTINATION[:COMMAND]")]
@@ -178,6 +201,11 @@ pub struct Single {
     /// How long --once and --dry-run wait for trouble to pass
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub deadline: Duration,
+}
+
+/// A bare number is milliseconds: what registrator takes for the time between its tries.
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    text.parse().map_or_else(|_| duration(text), |milliseconds| Ok(Duration::from_millis(milliseconds)))
 }
 
 /// A bare number is seconds, as registrator has it.

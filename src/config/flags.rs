@@ -64,9 +64,10 @@ impl Config {
             deregister: flags.deregister.unwrap_or(settings.deregister),
             docker_health: flags.docker_health.map_or(settings.docker_health, |switch| switch == Switch::On),
             docker_starting: flags.docker_starting.unwrap_or(settings.docker_starting),
-            ttl: flags.ttl.or(settings.ttl),
-            ttl_refresh: flags.ttl_refresh.or(settings.ttl_refresh),
-            resync: flags.resync.unwrap_or(settings.resync),
+            // Registrator's 0, its default for these, is ours as well.
+            ttl: flags.ttl.filter(|time| !time.is_zero()).or(settings.ttl),
+            ttl_refresh: flags.ttl_refresh.filter(|time| !time.is_zero()).or(settings.ttl_refresh),
+            resync: flags.resync.filter(|time| !time.is_zero()).unwrap_or(settings.resync),
             drain_return: flags.drain_return.unwrap_or(settings.drain_return),
             crash_starts: flags.crash_starts.unwrap_or(settings.crash_starts),
             crash_within: flags.crash_within.unwrap_or(settings.crash_within),
@@ -74,6 +75,8 @@ impl Config {
             max_removal: flags.max_removal.unwrap_or(settings.max_removal),
             adopt: flags.adopt.or(settings.adopt),
             on_exit: flags.on_exit.unwrap_or(settings.on_exit),
+            retry_attempts: flags.retry_attempts.unwrap_or(settings.retry_attempts),
+            retry_interval: flags.retry_interval.unwrap_or(settings.retry_interval),
         };
         self.register.validate()?;
         self.docker = docker::Settings { host: flags.docker.or(self.docker.host), ..self.docker };

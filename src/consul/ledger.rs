@@ -16,6 +16,12 @@ impl ConsulLedger {
     pub fn new(client: Client) -> Self {
         Self { client }
     }
+
+    /// The body that [`Ledger::put`] sends for an instance, for people to see.
+    pub fn body(instance: &Instance) -> serde_json::Value {
+        serde_json::to_value(registration::definition(instance, &instance.digest()))
+            .expect("strings, numbers and maps with string keys")
+    }
 }
 
 impl ConsulLedger {

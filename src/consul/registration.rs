@@ -146,9 +146,10 @@ pub(super) fn definition<'a>(instance: &'a Instance, digest: &'a str) -> Service
     }
 }
 
-/// The id of a check on its agent.
+/// The id of a check on its agent. The first one has the id that Consul gives to an only check, which is what
+/// registrator asks for: an adopted check keeps its state.
 pub(super) fn check_id(id: &str, key: &str) -> String {
-    format!("service:{id}:{key}")
+    if key == Check::FIRST { format!("service:{id}") } else { format!("service:{id}:{key}") }
 }
 
 /// A status in Consul's words.

@@ -7,7 +7,7 @@ use bollard::{
     models::{ContainerInspectResponse, ContainerSummary, EventMessage},
     query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions},
 };
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::settings::{Endpoint, Settings, SettingsError};
@@ -185,15 +185,28 @@ impl Connection {
     pub(super) fn events(&self, since: Timestamp) -> impl Stream<Item = Result<EventMessage, Error>> + use<'_> {
         let filters = [("type", ["container", "network"].as_slice()), ("event", ACTIONS.as_slice())];
         let filters = filters.map(|(key, values)| (key, values.to_vec())).into_iter().collect();
-        let since = format!("{}.{:09}", since.as_second(), since.subsec_nanosecond());
-        let options = EventsOptionsBuilder::new().since(&since).filters(&filters).build();
+        let options = EventsOptionsBuilder::new().since(&seconds(since)).filters(&filters).build();
         let closed = Error::Closed { address: self.address.clone() };
         let events = self.docker.events(Some(options));
         events.map(|event| event.map_err(self.failed("send events"))).chain(futures_util::stream::iter([Err(closed)]))
+    }
+
+    /// The events between two times of the past that tell what no inspection shows, as far as the engine remembers them.
+    pub(super) async fn past_events(&self, since: Timestamp, until: Timestamp) -> Result<Vec<EventMessage>, Error> {
+        let filters = [("type", ["container"].as_slice()), ("event", ["kill", "start"].as_slice())];
+        let filters = filters.map(|(key, values)| (key, values.to_vec())).into_iter().collect();
+        let options = EventsOptionsBuilder::new().since(&seconds(since)).until(&seconds(until)).filters(&filters);
+        let events = self.docker.events(Some(options.build()));
+        events.try_collect().await.map_err(self.failed("tell its past events"))
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(bollard::errors::Error) -> Error + use<> {
         let address = self.address.clone();
         move |source| Error::Call { address, action, source }
     }
+}
+
+/// A time as the engine takes it.
+fn seconds(time: Timestamp) -> String {
+    format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
 }

@@ -22,7 +22,10 @@ pub(super) fn container(
     let running = state.running.unwrap_or_default() && !restarting;
     let stop_signal = config.stop_signal.as_deref().and_then(signal::parse).unwrap_or(signal::DEFAULT_STOP_SIGNAL);
     let mut starts = before.map(|before| before.starts.clone()).unwrap_or_default();
+    // An engine may tell of one event twice: at the end of a stream, and at the start of the next.
     starts.extend(&mark.starts);
+    starts.sort_unstable();
+    starts.dedup();
     starts.drain(..starts.len().saturating_sub(STARTS));
     Container {
         id: inspect.id.unwrap_or_else(|| id.to_owned()),

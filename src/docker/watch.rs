@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Client, Error, Sight,
-    client::{Connection, Engine},
+    client::Connection,
     dirty::{Dirty, Mark},
     queue::Queue,
     signal, translate,
@@ -35,6 +35,13 @@ const LOOKS: usize = 16;
 /// Replay from a little before: the engine keeps its last 256 events, and marking a container twice does no harm.
 const OVERLAP: Duration = Duration::from_secs(1);
 
+/// From how long ago a first session wants to know who was told to stop, and who started how often: a register that is
+/// started again while a container drains must not bring it back into traffic.
+const RECALL: Duration = Duration::from_secs(600);
+
+/// How long the engine may take to tell its past. One that does not know `until` would never end.
+const RECALL_WITHIN: Duration = Duration::from_secs(5);
+
 /// What an inspection brought; `None` if there is no such container.
 type Look = Result<Option<ContainerInspectResponse>, Error>;
 
@@ -48,6 +55,7 @@ pub async fn watch(client: Client, containers: Store<String, Sight>, resync: Dur
         condition,
         known: BTreeMap::new(),
         heard: None,
+        past: BTreeMap::new(),
         queue: Queue::default(),
     };
     let never = tokio::sync::watch::Sender::new(0);
@@ -67,6 +75,8 @@ struct Sessions {
     known: BTreeMap<String, ContainerSummary>,
     /// The time of the last event.
     heard: Option<Timestamp>,
+    /// What events told before the first session, of containers that are not listed yet.
+    past: BTreeMap<String, Mark>,
     /// Containers that were marked, and not yet looked at.
     queue: Queue,
 }
@@ -89,7 +99,12 @@ impl Sessions {
         let docker = self.client.connect().await?;
         let since = match self.heard {
             Some(heard) => heard,
-            None => begin(docker.engine().await?),
+            None => {
+                // The engine's clock counts, not ours.
+                let now = docker.engine().await?.clock.unwrap_or_else(Timestamp::now);
+                self.past = recall(&docker, now).await?;
+                now.checked_sub(OVERLAP).unwrap_or(now)
+            }
         };
         self.queue.cut();
         let dirty = Dirty::default();
@@ -111,6 +126,8 @@ impl Sessions {
         tokio::pin!(listing);
         let (mut listed, mut settled) = (false, false);
         let mut owing = BTreeSet::new();
+        // What the list lacks goes into the store at once: who sees a part of it cannot tell that it is much.
+        let mut lost = BTreeMap::new();
         let mut looks = FuturesUnordered::new();
         loop {
             while looks.len() < LOOKS
@@ -123,7 +140,9 @@ impl Sessions {
                     Ok(list) => {
                         listed = true;
                         owing = self.changed(list);
-                        self.queue.add(owing.iter().map(|id| (id.clone(), Mark::default())).collect());
+                        let mut past = std::mem::take(&mut self.past);
+                        let mut mark = |id: &String| (id.clone(), past.remove(id).unwrap_or_default());
+                        self.queue.add(owing.iter().map(&mut mark).collect());
                         self.condition.well();
                     }
                     Err(error) => return error,
@@ -132,11 +151,17 @@ impl Sessions {
                 Some((id, sight)) = looks.next() => {
                     owing.remove(&id);
                     let mark = self.queue.finish(&id);
-                    self.settle(id, &mark, sight);
+                    lost.remove(&id);
+                    lost.extend(self.settle(id, &mark, sight));
                 }
             }
-            if listed && owing.is_empty() && !std::mem::replace(&mut settled, true) {
-                self.containers.complete();
+            if listed && owing.is_empty() {
+                let lost = std::mem::take(&mut lost);
+                if !std::mem::replace(&mut settled, true) {
+                    self.containers.complete_with(lost);
+                } else {
+                    lost.into_iter().for_each(|(id, sight)| self.containers.set(id, sight));
+                }
             }
         }
     }
@@ -152,17 +177,17 @@ impl Sessions {
         changed
     }
 
-    /// Takes a look's result into the store.
-    fn settle(&mut self, id: String, mark: &Mark, look: Look) {
+    /// Takes a look's result into the store; only returns what becomes of a container that is gone and nobody told why.
+    fn settle(&mut self, id: String, mark: &Mark, look: Look) -> Option<(String, Option<Sight>)> {
         let before = self.containers.snapshot().entries.get(&id).cloned();
         match look {
             Ok(None) => {
                 self.known.remove(&id);
                 match before {
-                    Some(Sight::Seen(_) | Sight::Unreadable) if !mark.announced => {
-                        self.containers.put(id, Sight::Missing)
-                    }
-                    _ => self.containers.remove(&id),
+                    _ if mark.announced => self.containers.remove(&id),
+                    Some(Sight::Seen(_) | Sight::Unreadable) => return Some((id, Some(Sight::Missing))),
+                    Some(Sight::Missing) => return Some((id, None)),
+                    None => {}
                 }
             }
             Ok(Some(inspect)) => {
@@ -182,13 +207,8 @@ impl Sessions {
                 }
             }
         }
+        None
     }
-}
-
-/// From when on the first session wants events: the engine's clock counts, not ours.
-fn begin(engine: Engine) -> Timestamp {
-    let now = engine.clock.unwrap_or_else(Timestamp::now);
-    now.checked_sub(OVERLAP).unwrap_or(now)
 }
 
 /// Whether an image was asked for by its id: it says nothing about what it is.
@@ -224,14 +244,36 @@ async fn name_image(docker: &Connection, inspect: &mut ContainerInspectResponse)
     }
 }
 
+/// What past events tell of each container.
+async fn recall(docker: &Connection, until: Timestamp) -> Result<BTreeMap<String, Mark>, Error> {
+    let since = until.checked_sub(RECALL).unwrap_or(until);
+    let Ok(events) = tokio::time::timeout(RECALL_WITHIN, docker.past_events(since, until)).await else {
+        tracing::debug!("the engine did not tell its past events within {RECALL_WITHIN:?}: starting without");
+        return Ok(BTreeMap::new());
+    };
+    let mut past = BTreeMap::<_, Mark>::new();
+    for event in events? {
+        let at = time(&event);
+        if let Some((id, mark)) = subject(event, at) {
+            past.entry(id).or_default().merge(mark);
+        }
+    }
+    Ok(past)
+}
+
+/// When an event happened, by the engine's clock.
+fn time(event: &EventMessage) -> Timestamp {
+    let at = event.time_nano.and_then(|nanos| Timestamp::from_nanosecond(nanos.into()).ok());
+    at.unwrap_or_else(Timestamp::now)
+}
+
 /// Marks what events tell of; ends with the stream.
 async fn listen(docker: &Connection, since: Timestamp, dirty: &Dirty, heard: &Mutex<Timestamp>) -> Error {
     let mut events = std::pin::pin!(docker.events(since));
     loop {
         match events.next().await {
             Some(Ok(event)) => {
-                let at = event.time_nano.and_then(|nanos| Timestamp::from_nanosecond(nanos.into()).ok());
-                let at = at.unwrap_or_else(Timestamp::now);
+                let at = time(&event);
                 *heard.lock().unwrap_or_else(PoisonError::into_inner) = at;
                 if let Some((id, mark)) = subject(event, at) {
                     dirty.mark(id, mark);

@@ -4,13 +4,54 @@
 //! container's own address under `--internal`, `--ip`, a specific address that the port is published on, and last the
 //! address that the registry's agent advertises.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use super::{
     instances::{Host, Skip},
     metadata::PortMetadata,
 };
-use crate::docker::{Binding, Container, NetworkAddress, Port};
+use crate::docker::{Binding, Container, Port};
+
+/// Where others reach a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// An IP address, or a host name that an operator gave.
+    pub(super) address: String,
+    /// The port that belongs to `address`.
+    pub(super) port: u16,
+    /// Why it is that address.
+    pub(super) origin: Origin,
+}
+
+/// What an address was taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The container's own word, in a variable or label of this name.
+    Said(String),
+    /// The label of this name, which `--use-ip-from-label` asks for.
+    Label(String),
+    /// The container's own address on the Docker network of this name.
+    Network(String),
+    /// `--ip`.
+    Flag,
+    /// A specific address that the port is published on.
+    Binding,
+    /// The address that the registry's agent advertises.
+    Advertised,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said(name) => write!(f, "from {name}"),
+            Self::Label(name) => write!(f, "from the label {name}, which --use-ip-from-label asks for"),
+            Self::Network(name) => write!(f, "the container's own address on the network {name:?}"),
+            Self::Flag => f.write_str("from --ip"),
+            Self::Binding => f.write_str("the address that the port is published on"),
+            Self::Advertised => f.write_str("what the registry's agent advertises"),
+        }
+    }
+}
 
 /// A port of a container, with what decides about its address.
 pub(super) struct Subject<'a> {
@@ -28,15 +69,16 @@ pub(super) struct Subject<'a> {
 
 impl Subject<'_> {
     /// Where others reach it, or why they do not.
-    pub(super) fn place(&self, host: &Host, notes: &mut Vec<String>) -> Result<(String, u16), Skip> {
+    pub(super) fn place(&self, host: &Host, notes: &mut Vec<String>) -> Result<Place, Skip> {
         let port = self.said_port(notes);
-        let said = self.metadata.value("address").or_else(|| self.labelled(host)).map(str::to_owned);
-        if let (Some(address), Some(port)) = (&said, port) {
-            return Ok((address.clone(), port));
+        let said = self.said_address(host, notes);
+        if let (Some((address, origin)), Some(port)) = (&said, port) {
+            return Ok(Place { address: address.clone(), port, origin: origin.clone() });
         }
-        let (address, published) =
-            if host.settings.internal { self.inside(host)? } else { self.outside(host, said.is_some())? };
-        Ok((said.unwrap_or(address), port.unwrap_or(published)))
+        let asked = said.as_ref().map(|(address, _)| address.as_str());
+        let place = if host.settings.internal { self.inside(host)? } else { self.outside(host, asked)? };
+        let (address, origin) = said.unwrap_or((place.address, place.origin));
+        Ok(Place { address, port: port.unwrap_or(place.port), origin })
     }
 
     /// `SERVICE_ADVERTISE_PORT`.
@@ -49,33 +91,48 @@ impl Subject<'_> {
         port
     }
 
-    /// The label that `--use-ip-from-label` names, without a network mask.
-    fn labelled(&self, host: &Host) -> Option<&str> {
-        let label = self.container.labels.get(host.settings.use_ip_from_label.as_deref()?)?;
-        let address = label.rsplit_once('/').map_or(label.as_str(), |(address, _mask)| address);
-        (!address.is_empty()).then_some(address)
+    /// `SERVICE_ADDRESS`, else the label that `--use-ip-from-label` names, without a network mask.
+    fn said_address(&self, host: &Host, notes: &mut Vec<String>) -> Option<(String, Origin)> {
+        let own = self.metadata.get("address").map(|said| (said.value, Origin::Said(said.spelled.to_owned())));
+        let label = host.settings.use_ip_from_label.as_ref();
+        let label = label.and_then(|label| Some((self.container.labels.get(label)?, Origin::Label(label.clone()))));
+        let label = label.map(|(text, origin)| (text.rsplit_once('/').map_or(text.as_str(), |(ip, _mask)| ip), origin));
+        let said = own.into_iter().chain(label).filter(|(address, _)| !address.is_empty());
+        let (usable, useless): (Vec<_>, Vec<_>) = said
+            .partition(|(address, _)| !address.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified() || ip.is_loopback()));
+        let note = |(address, origin): (&str, Origin)| format!("{address} {origin} is ignored: nobody else reaches it");
+        notes.extend(useless.into_iter().map(note));
+        usable.into_iter().next().map(|(address, origin)| (address.to_owned(), origin))
     }
 
     /// The container's own address, with the port inside.
-    fn inside(&self, host: &Host) -> Result<(String, u16), Skip> {
+    fn inside(&self, host: &Host) -> Result<Place, Skip> {
         if self.owner.network_mode == "host" {
-            return Ok((host.outside_address(), self.port.number));
+            return Ok(on_host(host, self.port.number));
         }
-        let address = self.own_address(host).ok_or(Skip::NoNetwork)?;
-        Ok((address.to_string(), self.port.number))
+        let (network, address) = self.own_address(host).ok_or(Skip::NoNetwork)?;
+        let origin = Origin::Network(network.to_owned());
+        Ok(Place { address: address.to_string(), port: self.port.number, origin })
     }
 
-    /// The host's address, with the port there. `address_known`: only the port is asked for.
-    fn outside(&self, host: &Host, address_known: bool) -> Result<(String, u16), Skip> {
-        let forced = address_known || host.settings.ip.is_some();
-        let reachable = self.bindings.iter().filter(|binding| forced || !binding.ip.is_loopback());
-        // A specific address before all addresses, IPv4 before IPv6; where we are told the address, any port will do.
-        let best = reachable.min_by_key(|binding| {
-            (binding.ip.is_loopback(), binding.ip.is_unspecified(), binding.ip.is_ipv6(), *binding)
-        });
+    /// The host's address, with the port there. `said` is the address that was asked for, by which the port is chosen.
+    fn outside(&self, host: &Host, said: Option<&str>) -> Result<Place, Skip> {
+        let known = said.or(host.forced_address());
+        let best = match known {
+            // There, else on all addresses, else wherever somebody passes the traffic on to.
+            Some(address) => self.bindings.iter().min_by_key(|binding| {
+                let there = address.parse() == Ok(binding.ip);
+                (!there, !binding.ip.is_unspecified(), binding.ip.is_loopback(), binding.ip.is_ipv6(), *binding)
+            }),
+            // A specific address before all addresses, IPv4 before IPv6.
+            None => {
+                let reachable = self.bindings.iter().filter(|binding| !binding.ip.is_loopback());
+                reachable.min_by_key(|binding| (binding.ip.is_unspecified(), binding.ip.is_ipv6(), *binding))
+            }
+        };
         match best {
-            Some(binding) if forced || binding.ip.is_unspecified() => Ok((host.outside_address(), binding.port)),
-            Some(binding) => Ok((binding.ip.to_string(), binding.port)),
+            Some(binding) if known.is_some() || binding.ip.is_unspecified() => Ok(on_host(host, binding.port)),
+            Some(Binding { ip, port }) => Ok(Place { address: ip.to_string(), port: *port, origin: Origin::Binding }),
             None if !self.bindings.is_empty() => Err(Skip::Loopback),
             // In the network of another container, behind no published port: reachable where that container is.
             None if self.owner.id != self.container.id => self.inside(host),
@@ -83,13 +140,23 @@ impl Subject<'_> {
         }
     }
 
-    /// On the network that `--network` names; else on the only one; else on the one that the container was started with;
-    /// else on the first in alphabetical order.
-    fn own_address(&self, host: &Host) -> Option<IpAddr> {
-        let ip = |address: &NetworkAddress| address.v4.or(address.v6);
+    /// On the network that `--network` names; else on the one that the container was started with; else on the first in
+    /// alphabetical order.
+    fn own_address(&self, host: &Host) -> Option<(&str, IpAddr)> {
+        let started_with = match self.owner.network_mode.as_str() {
+            "default" => "bridge",
+            mode => mode,
+        };
         let networks = &self.owner.networks;
-        let named = host.settings.network.as_ref().or(Some(&self.owner.network_mode));
-        let named = named.and_then(|name| networks.get(name)).and_then(ip);
-        named.or_else(|| networks.values().find_map(ip))
+        let preferred = host.settings.network.as_deref().into_iter().chain([started_with]);
+        let preferred = preferred.filter_map(|name| networks.get_key_value(name));
+        let mut all = preferred.chain(networks).map(|(name, address)| (name.as_str(), address.v4.or(address.v6)));
+        all.find_map(|(name, ip)| Some((name, ip?)))
     }
+}
+
+/// The address by which others know this host.
+fn on_host(host: &Host, port: u16) -> Place {
+    let origin = if host.forced_address().is_some() { Origin::Flag } else { Origin::Advertised };
+    Place { address: host.outside_address(), port, origin }
 }

@@ -9,6 +9,8 @@ use super::settings::MaxRemoval;
 #[derive(Debug, Default)]
 pub(super) struct Brake {
     since: BTreeMap<String, u64>,
+    /// The full list that lacked too many: while it is the last one, few may be left of them because they come back.
+    doubted: Option<u64>,
 }
 
 impl Brake {
@@ -25,7 +27,10 @@ impl Brake {
         for id in gone {
             self.since.entry(id.clone()).or_insert(round);
         }
-        if gone.len() <= max.of(owned) {
+        if gone.len() > max.of(owned) {
+            self.doubted = Some(round);
+        }
+        if self.doubted != Some(round) {
             return BTreeSet::new();
         }
         self.since.iter().filter(|(_, since)| **since == round).map(|(id, _)| id.clone()).collect()
@@ -49,6 +54,15 @@ mod tests {
         assert_eq!(brake.hold(&ids(0..6), 10, max, 1), ids(0..6), "a wake-up is no second list");
         assert_eq!(brake.hold(&ids(0..7), 10, max, 2), ids(6..7), "what is new waits for one more");
         assert_eq!(brake.hold(&ids(0..7), 10, max, 3), ids(0..0));
+    }
+
+    #[test]
+    fn while_they_come_back_one_by_one_the_last_are_as_doubtful_as_the_first() {
+        let mut brake = Brake::default();
+        let max = MaxRemoval::Percent(50);
+        assert_eq!(brake.hold(&ids(0..6), 6, max, 1), ids(0..6));
+        assert_eq!(brake.hold(&ids(0..1), 6, max, 1), ids(0..1));
+        assert_eq!(brake.hold(&ids(0..1), 6, max, 2), ids(0..0), "the second list agrees");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    metadata::{PortMetadata, Setting},
+    limits,
+    metadata::{PortMetadata, Setting, is_yes},
     tags,
 };
 use crate::{
@@ -22,6 +23,9 @@ const INTERVAL: &str = "10s";
 
 /// Registrator's order, then ours: the first of these that is set decides.
 const KINDS: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
+
+/// Those of which a port of another protocol knows nothing.
+const CONNECTIONS: [&str; 5] = ["http", "https", "tcp", "grpc", "h2ping"];
 
 /// One port of a container, with what its checks are made of.
 pub(super) struct Checked<'a> {
@@ -44,8 +48,8 @@ impl Checked<'_> {
 
     fn check(&self, group: Option<u32>, notes: &mut Vec<String>) -> Option<Check> {
         let (kind, asked) = KINDS.iter().find_map(|kind| Some((*kind, self.own(group, kind)?)))?;
-        // A check for the whole container is meant for its tcp ports, unless somebody else reports the status.
-        if self.port.protocol != Protocol::Tcp && !asked.for_port && kind != "ttl" {
+        // A connection for the whole container is meant for its tcp ports.
+        if self.port.protocol != Protocol::Tcp && !asked.for_port && CONNECTIONS.contains(&kind) {
             return None;
         }
         let probe = match self.probe(group, kind, asked) {
@@ -55,15 +59,16 @@ impl Checked<'_> {
                 return None;
             }
         };
-        let owned = |key| self.value(group, key).map(str::to_owned);
+        let mut accepted = |key, problem| self.accepted(group, key, problem, notes);
         let reported = matches!(probe, Probe::Report { .. });
         Some(Check {
-            key: group.unwrap_or(0).to_string(),
+            key: group.map_or_else(|| Check::FIRST.to_owned(), |number| number.to_string()),
             name: self.own(group, "name").map(|setting| setting.value.to_owned()),
-            interval: (!reported).then(|| owned("interval").unwrap_or_else(|| INTERVAL.to_owned())),
-            timeout: owned("timeout").filter(|_| !reported),
-            initial_status: owned("initial_status"),
-            deregister_after: owned("deregister_after"),
+            interval: (!reported)
+                .then(|| accepted("interval", limits::duration).unwrap_or_else(|| INTERVAL.to_owned())),
+            timeout: (!reported).then(|| accepted("timeout", limits::duration)).flatten(),
+            initial_status: accepted("initial_status", limits::initial_status),
+            deregister_after: accepted("deregister_after", limits::duration),
             success_before_passing: self.count(group, "success_before_passing", notes),
             failures_before_critical: self.count(group, "failures_before_critical", notes),
             probe,
@@ -93,7 +98,10 @@ impl Checked<'_> {
                 let tls = self.is_on(group, "h2ping_use_tls");
                 Probe::H2ping { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
             }
-            "ttl" => Probe::Report { ttl: asked.value.to_owned() },
+            "ttl" => {
+                limits::duration(asked.value).map_or(Ok(()), Err)?;
+                Probe::Report { ttl: asked.value.to_owned() }
+            }
             "docker" => Probe::Docker {
                 container: self.container.id.clone(),
                 shell: self.value(group, "shell").map(str::to_owned),
@@ -123,9 +131,24 @@ impl Checked<'_> {
         self.own(group, key).or_else(|| self.own(None, key)).map(|setting| setting.value)
     }
 
-    /// Registrator takes any value for yes; `false`, `0` and `no` mean what they say.
+    /// A setting that Consul accepts: for one that it does not, it would refuse the whole service.
+    fn accepted(
+        &self,
+        group: Option<u32>,
+        key: &str,
+        problem: fn(&str) -> Option<String>,
+        notes: &mut Vec<String>,
+    ) -> Option<String> {
+        let setting = self.own(group, key).or_else(|| self.own(None, key))?;
+        if let Some(problem) = problem(setting.value) {
+            notes.push(format!("{} is ignored: {problem}", setting.spelled));
+            return None;
+        }
+        Some(setting.value.to_owned())
+    }
+
     fn is_on(&self, group: Option<u32>, key: &str) -> bool {
-        self.value(group, key).is_some_and(|value| !["false", "0", "no"].contains(&value))
+        self.value(group, key).is_some_and(is_yes)
     }
 
     fn count(&self, group: Option<u32>, key: &str, notes: &mut Vec<String>) -> Option<u32> {
@@ -145,7 +168,7 @@ fn number(key: &str) -> Option<u32> {
 }
 
 /// `10.0.0.1:80`, `[2001:db8::1]:80`.
-fn host_and_port(address: &str, port: u16) -> String {
+pub(super) fn host_and_port(address: &str, port: u16) -> String {
     match address.parse() {
         Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
         _ => format!("{address}:{port}"),
@@ -170,12 +193,26 @@ fn headers(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
 /// The agent runs a program with arguments. What only a shell understands is left to a shell.
 fn words(script: &str) -> Result<Vec<String>, String> {
     let words = shell_words::split(script).map_err(|error| error.to_string())?;
-    let operator = |word: &String| ["|", "||", "&", "&&", ";", "<", ">", ">>"].contains(&word.as_str());
     match words.is_empty() {
         true => Err("it is empty".to_owned()),
-        false if words.iter().any(operator) => Ok(["sh", "-c", script].map(str::to_owned).into()),
+        false if needs_shell(script) => Ok(["sh", "-c", script].map(str::to_owned).into()),
         false => Ok(words),
     }
+}
+
+/// Whether something outside of quotes is an operator, an expansion or a pattern.
+fn needs_shell(script: &str) -> bool {
+    let (mut quote, mut chars) = (None, script.chars());
+    while let Some(char) = chars.next() {
+        match (quote, char) {
+            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
+            (None, '\'' | '"') => quote = Some(char),
+            (None | Some('"'), '\\') => drop(chars.next()),
+            (None | Some('"'), '$' | '`') | (None, '|' | '&' | ';' | '<' | '>' | '(' | ')' | '*') => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -222,6 +259,11 @@ mod tests {
         assert_eq!(script("nc -z $SERVICE_IP $SERVICE_PORT"), r#"["nc", "-z", "10.0.0.1", "8000"]"#);
         assert_eq!(script("say 'two words'"), r#"["say", "two words"]"#);
         assert_eq!(script("nc $SERVICE_IP 1 | grep OK"), r#"["sh", "-c", "nc 10.0.0.1 1 | grep OK"]"#);
+        assert_eq!(script("nc $SERVICE_IP 1|grep OK"), r#"["sh", "-c", "nc 10.0.0.1 1|grep OK"]"#);
+        assert_eq!(script("find /tmp -name '*.up'"), r#"["find", "/tmp", "-name", "*.up"]"#);
+        assert_eq!(script(r"say \$HOME"), r#"["say", "$HOME"]"#);
+        assert_eq!(script(r#"say "$HOME""#), r#"["sh", "-c", "say \"$HOME\""]"#);
+        assert_eq!(probe(&[("SERVICE_CHECK_SCRIPT", "dig x")], "53/udp", "h"), r#"["dig", "x"]"#, "not a connection");
         let command = probe(&[("SERVICE_CHECK_CMD", "/x y")], "80/tcp", "h");
         assert_eq!(command, r#"["check-cmd", "000000000000", "80", "/x y"]"#);
         let (checks, notes) = made(&[("SERVICE_CHECK_SCRIPT", "say 'no end")], "80/tcp", "h");
@@ -254,6 +296,24 @@ mod tests {
         );
         assert_eq!((check.success_before_passing, check.failures_before_critical), (None, Some(3)));
         assert_eq!(notes, ["SERVICE_CHECK_SUCCESS_BEFORE_PASSING is ignored: \"many\" is no number"]);
+    }
+
+    #[test]
+    fn what_consul_would_refuse_costs_only_itself() {
+        let pairs: &[_] = &[
+            ("SERVICE_CHECK_TCP", "1"),
+            ("SERVICE_CHECK_INTERVAL", "10"),
+            ("SERVICE_CHECK_TIMEOUT", "soon"),
+            ("SERVICE_CHECK_INITIAL_STATUS", "up"),
+            ("SERVICE_CHECK_DEREGISTER_AFTER", "1h30m"),
+        ];
+        let (checks, notes) = made(pairs, "80/tcp", "h");
+        assert_eq!((checks[0].interval.as_deref(), checks[0].timeout.as_deref()), (Some("10s"), None));
+        assert_eq!((checks[0].initial_status.as_deref(), checks[0].deregister_after.as_deref()), (None, Some("1h30m")));
+        assert_eq!(notes.len(), 3);
+        assert_eq!(notes[0], "SERVICE_CHECK_INTERVAL is ignored: \"10\" has no unit: write it like 10s");
+        let (checks, notes) = made(&[("SERVICE_CHECK_TTL", "30")], "80/tcp", "h");
+        assert_eq!((checks, notes.len()), (Vec::new(), 1));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    address::Subject,
+    address::{Origin, Place, Subject},
     checks::Checked,
     crash, health, image,
     meta::meta,
     metadata::{Metadata, PortMetadata},
+    ready::{self, Gate},
     settings::{Settings, Starting},
     tagged::tagged_addresses,
     tags,
@@ -35,7 +36,12 @@ pub struct Host {
 impl Host {
     /// Where others reach ports that are published on all addresses.
     pub fn outside_address(&self) -> String {
-        self.settings.ip.as_ref().unwrap_or(&self.advertised).clone()
+        self.forced_address().unwrap_or(&self.advertised).to_owned()
+    }
+
+    /// `--ip`; an empty one is none, as in registrator.
+    pub(super) fn forced_address(&self) -> Option<&str> {
+        self.settings.ip.as_deref().filter(|ip| !ip.is_empty())
     }
 }
 
@@ -46,6 +52,10 @@ pub struct Verdict {
     pub port: Port,
     /// The instance, or why there is none.
     pub outcome: Result<Instance, Skip>,
+    /// What the instance's address was taken from.
+    pub origin: Option<Origin>,
+    /// What has to succeed once before the instance is registered for the first time.
+    pub gate: Option<Gate>,
     /// What could not be done as asked.
     pub notes: Vec<String>,
 }
@@ -94,12 +104,14 @@ pub fn verdicts(container: &Container, others: &BTreeMap<String, Sight>, host: &
         let mut notes = Vec::new();
         let metadata = metadata.for_port(*port);
         let subject = Subject { container, owner, port: *port, bindings, metadata: &metadata };
-        let outcome = match subject.place(host, &mut notes) {
+        let place = subject.place(host, &mut notes);
+        let origin = place.as_ref().ok().map(|place| place.origin.clone());
+        let outcome = match place {
             _ if metadata.is_on("ignore") => Err(Skip::Ignored),
             _ if host.settings.explicit && metadata.value("name").is_none() => Err(Skip::Unnamed),
             Err(skip) => Err(skip),
             Ok(_) if starting(container, host) => Err(Skip::Starting),
-            Ok((address, published)) => {
+            Ok(Place { address, port: published, .. }) => {
                 let checked = Checked { container, metadata: &metadata, port: *port, address: &address, published };
                 let mut checks = checked.checks(&mut notes);
                 let reported = health::reported(container, &host.settings);
@@ -126,7 +138,8 @@ pub fn verdicts(container: &Container, others: &BTreeMap<String, Sight>, host: &
                 })
             }
         };
-        Verdict { port: *port, outcome, notes }
+        let gate = outcome.as_ref().ok().and_then(|instance| ready::gate(&metadata, instance, *port, &mut notes));
+        Verdict { port: *port, outcome, origin, gate, notes }
     };
     ports.iter().map(verdict).collect()
 }
@@ -319,9 +332,10 @@ mod tests {
     #[test]
     fn the_place_that_others_reach_best() {
         let forced = with(Settings { ip: Some("10.1.2.3".into()), ..Settings::default() });
-        let cases: [(&[&str], &str, &str); 5] = [
+        let cases: [(&[&str], &str, &str); 6] = [
             (&["[::]:8000", "0.0.0.0:8000"], "192.168.1.102:8000", "10.1.2.3:8000"),
-            (&["0.0.0.0:1", "10.0.0.5:2"], "10.0.0.5:2", "10.1.2.3:2"),
+            (&["0.0.0.0:1", "10.0.0.5:2"], "10.0.0.5:2", "10.1.2.3:1"),
+            (&["0.0.0.0:1", "10.1.2.3:2"], "10.1.2.3:2", "10.1.2.3:2"),
             (&["[2001:db8::5]:2", "10.0.0.5:3"], "10.0.0.5:3", "10.1.2.3:3"),
             (&["127.0.0.1:1", "0.0.0.0:2"], "192.168.1.102:2", "10.1.2.3:2"),
             (&["127.0.0.1:1"], "80/tcp: it is published on a loopback address only", "10.1.2.3:1"),
@@ -362,6 +376,19 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_nobody_else_reaches_is_ignored() {
+        for address in ["0.0.0.0", "::", "127.0.0.1", "::1"] {
+            let web = container("w").publish("80/tcp", &["0.0.0.0:8000"]).env("SERVICE_ADDRESS", address);
+            let verdict = verdicts(&web, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
+            assert_eq!(verdict.notes, [format!("{address} from SERVICE_ADDRESS is ignored: nobody else reaches it")]);
+            assert_eq!(verdict.outcome.map(|instance| instance.address), Ok("192.168.1.102".into()));
+        }
+        let web = container("w").publish("80/tcp", &["0.0.0.0:8000"]);
+        let empty = Settings { ip: Some(String::new()), ..Settings::default() };
+        assert!(table(&web, &with(empty))[0].contains("| 192.168.1.102:8000 |"), "an empty --ip is none");
+    }
+
+    #[test]
     fn an_address_from_a_label() {
         let mut web = container("w").publish("80/tcp", &["0.0.0.0:8000"]);
         let settings =
@@ -387,6 +414,11 @@ mod tests {
         assert!(table(&web, &with(internal.clone()))[0].contains("| 172.18.0.2:80 |"));
         let named = Settings { network: Some("a".into()), ..internal.clone() };
         assert!(table(&web, &with(named))[0].contains("| 172.18.0.1:80 |"));
+        let elsewhere = Settings { network: Some("c".into()), ..internal.clone() };
+        assert!(table(&web, &with(elsewhere))[0].contains("| 172.18.0.2:80 |"), "it is not on that network");
+        web.networks.insert("bridge".into(), v4(3));
+        web.network_mode = "default".into();
+        assert!(table(&web, &with(internal.clone()))[0].contains("| 172.18.0.3:80 |"));
         web.network_mode = "host".into();
         assert!(table(&web, &with(internal))[0].contains("| 192.168.1.102:80 |"));
     }

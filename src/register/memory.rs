@@ -1,7 +1,7 @@
 //! What only this run of `register` knows: which containers it has seen, and when it repeated its reports. Pure.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use crate::{docker::Sight, registry::Entries, store::Snapshot};
 pub(super) struct Memory {
     brake: Brake,
     /// Containers that have been in the store: if such a one is there no longer, an event or a second list said why.
-    seen: BTreeSet<String>,
+    seen: HashSet<String>,
     /// When each report (entry and check) was made for the last time.
     reported: BTreeMap<(String, String), Instant>,
 }
@@ -34,7 +34,11 @@ impl Memory {
         settings: &Settings,
         now: Instant,
     ) -> (Conditions, Option<Duration>) {
-        self.seen.extend(containers.entries.keys().cloned());
+        for container in containers.entries.keys() {
+            if !self.seen.contains(container) {
+                self.seen.insert(container.clone());
+            }
+        }
         let kept = |entry: &&crate::registry::Entry| {
             let container = &entry.owner.container;
             desired.instances.contains_key(&entry.id)
@@ -48,8 +52,11 @@ impl Memory {
         let gone = actual.owned.values().filter(|entry| !kept(entry) && unannounced(&entry.owner.container));
         let gone = gone.map(|entry| entry.id.clone()).collect();
         let held = self.brake.hold(&gone, actual.owned.len(), settings.max_removal, containers.rounds);
-        let owners: BTreeSet<_> = actual.owned.values().map(|entry| &entry.owner.container).collect();
-        self.seen.retain(|container| containers.entries.contains_key(container) || owners.contains(container));
+        // With as many as there are containers, there is nothing to forget.
+        if self.seen.len() > containers.entries.len() {
+            let owners: BTreeSet<_> = actual.owned.values().map(|entry| &entry.owner.container).collect();
+            self.seen.retain(|container| containers.entries.contains_key(container) || owners.contains(container));
+        }
         let (stale, due) = self.stale(desired, settings, now);
         (Conditions { held, stale, adopt: settings.adopt == Some(Adopt::Registrator) }, due)
     }
@@ -144,7 +151,7 @@ mod tests {
         let mut web = instance("1", "1");
         let report = Report { status: Status::Passing, output: String::new() };
         web.reports.insert("ttl".into(), report.clone());
-        let desired = Desired { instances: [("1".to_owned(), web)].into(), ..Desired::default() };
+        let desired = Desired { instances: [("1".to_owned(), web.into())].into(), ..Desired::default() };
         let (mut memory, begin) = (Memory::default(), Instant::now());
         let step = Step::Report { id: "1".into(), key: "ttl".into(), report };
         let one: BTreeSet<_> = [("1".to_owned(), "ttl".to_owned())].into();

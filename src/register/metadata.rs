@@ -28,10 +28,14 @@ struct Said {
 
 /// What a key is limited to, the least specific first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Scope {
+pub enum Scope {
+    /// Nothing: it holds for every port.
     Global,
+    /// The ports from the first to the last.
     Range(u16, u16),
+    /// A port, whatever the protocol.
     Port(u16),
+    /// A port and a protocol.
     PortAndProtocol(Port),
 }
 
@@ -79,15 +83,27 @@ impl Metadata {
 
     /// What holds for one port. An empty value that is limited to ports says nothing.
     pub fn for_port(&self, port: Port) -> PortMetadata<'_> {
-        let mut settings = BTreeMap::new();
-        for said in self.said.iter().filter(|said| said.scope.holds_for(port)) {
-            let for_port = said.scope != Scope::Global;
-            if !(for_port && said.value.is_empty()) {
-                let setting = Setting { value: &said.value, for_port, spelled: &said.spelled, source: said.source };
-                settings.insert(said.key.as_str(), setting);
-            }
+        PortMetadata { settings: self.holding(port).collect() }
+    }
+
+    /// By key, everything that is said about one port: what won first, then what lost to it, the strongest first.
+    pub fn contenders(&self, port: Port) -> BTreeMap<&str, Vec<Setting<'_>>> {
+        let mut contenders = BTreeMap::<_, Vec<_>>::new();
+        for (key, setting) in self.holding(port) {
+            contenders.entry(key).or_default().insert(0, setting);
         }
-        PortMetadata { settings }
+        contenders
+    }
+
+    /// Every variable and label that says something, whatever it is limited to, in ascending order of precedence.
+    pub fn said(&self) -> impl Iterator<Item = (Scope, &str, Setting<'_>)> {
+        self.said.iter().map(|said| (said.scope, said.key.as_str(), said.setting()))
+    }
+
+    /// In ascending order of precedence.
+    fn holding(&self, port: Port) -> impl Iterator<Item = (&str, Setting<'_>)> {
+        let holding = self.said().filter(move |(scope, ..)| scope.holds_for(port));
+        holding.map(|(_, key, setting)| (key, setting)).filter(|(_, said)| !(said.for_port && said.value.is_empty()))
     }
 }
 
@@ -102,9 +118,9 @@ impl<'a> PortMetadata<'a> {
         self.get(key).map(|setting| setting.value)
     }
 
-    /// Whether a switch is on: any value but `false`, `0` and `no`.
+    /// Whether a switch is on.
     pub fn is_on(&self, key: &str) -> bool {
-        self.value(key).is_some_and(|value| !["false", "0", "no"].contains(&value.to_ascii_lowercase().as_str()))
+        self.value(key).is_some_and(is_yes)
     }
 
     /// All keys with their values, the empty ones too, in alphabetical order.
@@ -113,7 +129,17 @@ impl<'a> PortMetadata<'a> {
     }
 }
 
+/// Registrator takes any value for yes; `false`, `0` and `no` mean what they say.
+pub(super) fn is_yes(value: &str) -> bool {
+    !["false", "0", "no"].contains(&value.to_ascii_lowercase().as_str())
+}
+
 impl Said {
+    fn setting(&self) -> Setting<'_> {
+        let for_port = self.scope != Scope::Global;
+        Setting { value: &self.value, for_port, spelled: &self.spelled, source: self.source }
+    }
+
     fn read(order: usize, name: &str, value: &str, label: bool) -> Option<Self> {
         let (source, text) = match (name.strip_prefix("SERVICE_"), name.strip_prefix("portreeve.")) {
             (Some(text), _) if label => (Source::ServiceLabel, text.to_lowercase()),
@@ -128,7 +154,8 @@ impl Said {
 }
 
 impl Scope {
-    fn holds_for(self, port: Port) -> bool {
+    /// Whether it takes in a port.
+    pub fn holds_for(self, port: Port) -> bool {
         match self {
             Self::Global => true,
             Self::Range(first, last) => (first..=last).contains(&port.number),
@@ -202,6 +229,17 @@ mod tests {
         for (pairs, expected) in cases {
             assert_eq!(won(pairs, "80/tcp", "name").as_deref(), expected, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn what_lost_is_known_too() {
+        let mut web = container("web").env("SERVICE_NAME", "one").env("SERVICE_80_NAME", "").env("SERVICE_NAME", "two");
+        web.labels.insert("portreeve.80.name".into(), "three".into());
+        let metadata = Metadata::read(&web);
+        let contenders = metadata.contenders("80/tcp".parse().expect("a port"));
+        let values: Vec<_> = contenders["name"].iter().map(|setting| setting.value).collect();
+        assert_eq!(values, ["three", "two", "one"], "an empty value for a port says nothing");
+        assert_eq!(metadata.said().last().map(|(scope, key, _)| (scope, key)), Some((Scope::Port(80), "name")));
     }
 
     #[test]

@@ -13,22 +13,27 @@ mod brake;
 mod checks;
 mod crash;
 pub mod desired;
+pub mod explain;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod health;
 mod image;
 pub mod instances;
+pub mod limits;
 mod memory;
 mod meta;
 pub mod metadata;
 pub mod plan;
+pub mod ready;
 pub mod registrar;
+mod setbacks;
 mod settings;
 mod tagged;
 mod tags;
 
 use std::{sync::Arc, time::Duration};
 
+pub use address::Origin;
 use registrar::Registrar;
 pub use settings::{Adopt, Deregister, MaxRemoval, OnExit, Settings, SettingsError, Starting};
 use tokio::time::Instant;
@@ -37,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     condition, docker,
     reconcile::{self, Cause, Next, Pace, Reconcile},
-    registry::Ledger,
+    registry::{Ledger, LedgerError},
     store::Store,
     supervise::{Panicked, Tasks},
 };
@@ -45,7 +50,8 @@ use crate::{
 /// How long the entries may take to be taken back at a clean stop.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Runs until `stop` is cancelled.
+/// Runs until `end` is cancelled. If that is because `stop` is, which `end` has to be a child of, the entries are left as
+/// [`OnExit`] says; if not, another run takes over, and they stay as they are.
 ///
 /// # Errors
 /// A task panicked.
@@ -54,20 +60,23 @@ pub async fn run<L: Ledger>(
     docker: docker::Client,
     ledger: Arc<L>,
     stop: CancellationToken,
+    end: CancellationToken,
 ) -> Result<(), Panicked> {
     let containers = Store::default();
-    let mut tasks = Tasks::new(stop.clone());
-    tasks.spawn(docker::watch(docker.clone(), containers.clone(), settings.resync, stop.clone()));
+    let mut tasks = Tasks::new(end.clone());
+    tasks.spawn(docker::watch(docker.clone(), containers.clone(), settings.resync, end.clone()));
     tasks.spawn(async move {
         let pace = Pace::every(settings.resync);
         let mut registrar = Registrar::new(settings, docker, containers.clone(), ledger);
-        let passes = reconcile::run(&mut registrar, containers.bell(), pace, stop.clone());
+        let passes = reconcile::run(&mut registrar, containers.bell(), pace, end.clone());
         // Dropping a pass is harmless: what it did not complete is still different at the next start.
         tokio::select! {
             () = passes => {}
-            () = stop.cancelled() => {}
+            () = end.cancelled() => {}
         }
-        leave(&mut registrar).await;
+        if stop.is_cancelled() {
+            leave(&mut registrar).await;
+        }
     });
     tasks.join().await
 }
@@ -80,22 +89,57 @@ async fn leave<L: Ledger>(registrar: &mut Registrar<L>) {
     }
 }
 
-/// Why `--once` or `--dry-run` gave up.
+/// The registry could not be reached at the start.
 #[derive(Debug, thiserror::Error)]
-#[error("not in line within {0:?}: see the warnings above")]
-pub struct Late(Duration);
+#[error("gave up after {tries} tries to reach the registry (--retry-attempts)")]
+pub struct Unreachable {
+    tries: u64,
+    #[source]
+    source: LedgerError,
+}
 
-/// Makes one complete pass, or with `dry_run` only prints what it would do. Trouble is waited out until `deadline`.
+/// Waits until the registry answers, as registrator does it at the start: `--retry-attempts` more tries after the first.
+/// Without a limit nothing has to be waited for: every pass waits for the registry by itself.
 ///
 /// # Errors
-/// Docker or the registry were in trouble for so long.
+/// It did not answer.
+pub async fn reach<L: Ledger>(settings: &Settings, ledger: &L) -> Result<(), Unreachable> {
+    let Ok(more) = u64::try_from(settings.retry_attempts) else { return Ok(()) };
+    let tries = more.saturating_add(1);
+    for number in 1.. {
+        match ledger.advertised_address().await {
+            Ok(_) => break,
+            Err(source) if number >= tries => return Err(Unreachable { tries, source }),
+            Err(error) => tracing::warn!("try {number} of {tries}: {}", condition::chain(&error)),
+        }
+        tokio::time::sleep(settings.retry_interval).await;
+    }
+    Ok(())
+}
+
+/// Why `--once` or `--dry-run` gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// Trouble did not pass in time.
+    #[error("not in line within {0:?}: see the warnings above")]
+    Late(Duration),
+    /// Something could not be registered, and waiting cannot help.
+    #[error("not everything could be registered: {}", .0.join("; "))]
+    Undone(Vec<String>),
+}
+
+/// Makes one complete pass, or with `dry_run` only prints what it would do. Trouble is waited out until `deadline`, and so
+/// is a container that is not ready.
+///
+/// # Errors
+/// Docker or the registry were in trouble for so long; the registry refused something, or somebody else has an id.
 pub async fn once<L: Ledger>(
     settings: Settings,
     docker: docker::Client,
     ledger: Arc<L>,
     dry_run: bool,
     deadline: Duration,
-) -> Result<(), Late> {
+) -> Result<(), OnceError> {
     let containers = Store::default();
     let stop = CancellationToken::new();
     let watching = docker::watch(docker.clone(), containers.clone(), settings.resync, stop.clone());
@@ -108,26 +152,31 @@ pub async fn once<L: Ledger>(
                 return;
             }
         }
+        let mut cause = Cause::Resync;
         loop {
-            let done = if dry_run { print_plan(&mut registrar).await } else { registrar.pass(Cause::Resync).await };
-            if done != Next::Retry {
+            let done = if dry_run { print_plan(&mut registrar).await } else { registrar.pass(cause).await };
+            if done != Next::Retry && !registrar.is_pending() {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(250)).await;
+            cause = if done == Next::Retry { Cause::Resync } else { Cause::Wake };
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::select! {
-        () = work => Ok(()),
-        () = watching => Ok(()),
-        () = tokio::time::sleep_until(until) => Err(Late(deadline)),
+        () = work => {}
+        () = watching => {}
+        () = tokio::time::sleep_until(until) => return Err(OnceError::Late(deadline)),
     }
+    let undone = registrar.undone();
+    if undone.is_empty() { Ok(()) } else { Err(OnceError::Undone(undone)) }
 }
 
 async fn print_plan<L: Ledger>(registrar: &mut Registrar<L>) -> Next {
     match registrar.look().await {
         Ok(None) => Next::Retry,
-        Ok(Some((_, plan))) => {
-            plan::by_urgency(plan).concat().iter().for_each(|step| println!("{step}"));
+        Ok(Some((desired, plan))) => {
+            plan::in_order(plan).iter().for_each(|step| println!("{step}"));
+            desired.gates.iter().for_each(|(id, gate)| println!("wait for {} before {id} is registered", gate.probe));
             Next::Idle
         }
         Err(error) => {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::desired::Desired;
-use crate::registry::{Entries, Entry, Instance, OUT_PREFIX, OutReason, Report};
+use crate::registry::{Entries, Entry, Instance, OUT_PREFIX, OutReason, Report, Wanted};
 
 /// One write. Plain data: printed by `--dry-run`, compared by tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +74,10 @@ pub type Plan = BTreeMap<String, Vec<Step>>;
 /// Compares. Nothing that is not ours is touched: an id that somebody else holds is left to them.
 pub fn plan(desired: &Desired, actual: &Entries, conditions: &Conditions) -> Plan {
     let wanted = desired.instances.values().filter(|instance| actual.is_free(&instance.id, conditions.adopt));
-    let kept =
-        wanted.map(|instance| (instance.id.clone(), keep(instance, actual.owned.get(&instance.id), &conditions.stale)));
+    let kept = wanted.filter_map(|instance| {
+        let steps = keep(instance, actual.owned.get(&instance.id), &conditions.stale);
+        (!steps.is_empty()).then(|| (instance.id.clone(), steps))
+    });
     let unwanted = actual.owned.values().filter(|entry| !desired.instances.contains_key(&entry.id));
     let unwanted = unwanted.filter(|entry| !desired.unreadable.contains(&entry.owner.container));
     let gone = unwanted.map(|entry| {
@@ -94,20 +96,26 @@ pub fn plan(desired: &Desired, actual: &Entries, conditions: &Conditions) -> Pla
 }
 
 /// Removals first: a dead address is worse than a missing one.
-pub fn by_urgency(plan: Plan) -> Vec<Vec<Step>> {
-    let mut chains: Vec<_> = plan.into_values().collect();
-    chains.sort_by_key(|steps| matches!(steps[..], [Step::Put(_), ..] | [Step::BringBack { .. }, ..]));
+pub fn by_urgency(plan: Plan) -> Vec<(String, Vec<Step>)> {
+    let mut chains: Vec<_> = plan.into_iter().collect();
+    chains.sort_by_key(|(_, steps)| matches!(steps[..], [Step::Put(_), ..] | [Step::BringBack { .. }, ..]));
     chains
 }
 
-fn keep(instance: &Instance, entry: Option<&Entry>, stale: &BTreeSet<(String, String)>) -> Vec<Step> {
+/// All steps of a plan, the urgent ones first.
+pub fn in_order(plan: Plan) -> Vec<Step> {
+    by_urgency(plan).into_iter().flat_map(|(_, steps)| steps).collect()
+}
+
+fn keep(wanted: &Wanted, entry: Option<&Entry>, stale: &BTreeSet<(String, String)>) -> Vec<Step> {
+    let instance: &Instance = wanted;
     let mut steps = Vec::new();
     let out = entry.and_then(|entry| entry.out.clone());
     // What an operator set stays, and is set again where a registration would wipe it.
     let theirs = out.clone().filter(|reason| !reason.starts_with(OUT_PREFIX));
     let reason = theirs.or_else(|| instance.out.map(|reason| reason.to_string()));
     let id = || instance.id.clone();
-    let matches = entry.is_some_and(|entry| entry.matches(instance));
+    let matches = entry.is_some_and(|entry| entry.matches_digest(instance, wanted.digest()));
     match (entry, reason) {
         // Never in traffic in between.
         (Some(_), Some(reason)) => {
@@ -171,7 +179,7 @@ mod tests {
     }
 
     fn wanted(instances: impl IntoIterator<Item = Instance>) -> Desired {
-        let instances = instances.into_iter().map(|instance| (instance.id.clone(), instance)).collect();
+        let instances = instances.into_iter().map(|instance| (instance.id.clone(), instance.into())).collect();
         Desired { instances, ..Desired::default() }
     }
 
@@ -184,7 +192,7 @@ mod tests {
     }
 
     fn steps(desired: &Desired, actual: &Entries) -> Vec<Step> {
-        by_urgency(plan(desired, actual, &Conditions::default())).concat()
+        in_order(plan(desired, actual, &Conditions::default()))
     }
 
     #[test]
@@ -245,7 +253,7 @@ mod tests {
         let conditions = Conditions { held: ["1".to_owned()].into(), ..Conditions::default() };
         let actual = held([instance(1, 80, 1, None), instance(2, 80, 2, None)]);
         let plan = plan(&Desired::default(), &actual, &conditions);
-        assert_eq!(by_urgency(plan).concat(), [Step::Remove { id: "2".into() }]);
+        assert_eq!(in_order(plan), [Step::Remove { id: "2".into() }]);
     }
 
     #[test]
@@ -255,7 +263,7 @@ mod tests {
             Entries { foreign: ["1".to_owned()].into(), unmarked: ["1".to_owned()].into(), ..Entries::default() };
         assert_eq!(steps(&wanted([web.clone()]), &actual), []);
         let adopting = Conditions { adopt: true, ..Conditions::default() };
-        let take_over = by_urgency(plan(&wanted([web.clone()]), &actual, &adopting)).concat();
+        let take_over = in_order(plan(&wanted([web.clone()]), &actual, &adopting));
         assert_eq!(take_over, [Step::Put(web.clone())]);
         actual.unmarked.clear();
         assert_eq!(plan(&wanted([web]), &actual, &adopting), Plan::new(), "another engine's");
@@ -272,7 +280,7 @@ mod tests {
         [Step::Put(web.clone()), step.clone()].iter().for_each(|step| fold(step, &mut actual));
         assert_eq!(steps(&wanted([web.clone()]), &actual), []);
         let stale = Conditions { stale: [("1".to_owned(), "docker".to_owned())].into(), ..Conditions::default() };
-        assert_eq!(by_urgency(plan(&wanted([web]), &actual, &stale)).concat(), [step]);
+        assert_eq!(in_order(plan(&wanted([web]), &actual, &stale)), [step]);
     }
 
     fn any_instances() -> impl Strategy<Value = BTreeMap<u8, Instance>> {
@@ -305,7 +313,7 @@ mod tests {
                 fold(&step, &mut actual);
             }
             prop_assert_eq!(steps(&desired, &actual), []);
-            let wanted = desired.instances.into_values().filter(|instance| !before.contains(&instance.id));
+            let wanted = desired.instances.into_values().map(|wanted| Instance::clone(&wanted)).filter(|instance| !before.contains(&instance.id));
             let in_traffic = |entry: &Entry| (entry.port, entry.out.is_none());
             let (actual, expected) = (actual.owned, held(wanted).owned);
             prop_assert_eq!(actual.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());

@@ -54,6 +54,11 @@ pub struct Settings {
     pub adopt: Option<Adopt>,
     /// What happens to the entries at a clean stop. Default: they stay.
     pub on_exit: OnExit,
+    /// How many more times the registry is tried at the start before we give up; negative: for ever. Default -1.
+    pub retry_attempts: i64,
+    /// The time between two of these tries. Default 2 s.
+    #[serde(with = "humantime_serde")]
+    pub retry_interval: Duration,
 }
 
 /// When entries of containers that have ended are removed.
@@ -102,7 +107,7 @@ pub enum OnExit {
 
 /// How many entries may be removed at once although no event said why: `10`, or `50%` (and at least 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[serde(try_from = "Written")]
 pub enum MaxRemoval {
     /// So many.
     Count(usize),
@@ -135,11 +140,22 @@ impl FromStr for MaxRemoval {
     }
 }
 
-impl TryFrom<String> for MaxRemoval {
+/// As it may stand in a file.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(usize),
+    Text(String),
+}
+
+impl TryFrom<Written> for MaxRemoval {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Number(count) => Ok(Self::Count(count)),
+            Written::Text(text) => text.parse(),
+        }
     }
 }
 
@@ -169,7 +185,11 @@ impl Settings {
             (_, Some(Duration::ZERO)) => return Err(SettingsError::Zero("ttl-refresh")),
             _ => {}
         }
-        if self.resync.is_zero() { Err(SettingsError::Zero("resync")) } else { Ok(()) }
+        let zero = [("resync", self.resync), ("retry-interval", self.retry_interval)];
+        match zero.iter().find(|(_, time)| time.is_zero()) {
+            Some((name, _)) => Err(SettingsError::Zero(name)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -196,6 +216,8 @@ impl Default for Settings {
             max_removal: MaxRemoval::Percent(50),
             adopt: None,
             on_exit: OnExit::default(),
+            retry_attempts: -1,
+            retry_interval: Duration::from_secs(2),
         }
     }
 }

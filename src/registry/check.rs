@@ -31,6 +31,11 @@ pub struct Check {
     pub failures_before_critical: Option<u32>,
 }
 
+impl Check {
+    /// The [`Check::key`] of a check without a number of its own.
+    pub const FIRST: &'static str = "0";
+}
+
 /// What a [`Check`] probes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Probe {

@@ -68,11 +68,15 @@ impl Entry {
     ///
     /// The visible fields are compared as well as the digest, so that a change by somebody else's hand is seen.
     pub fn matches(&self, instance: &Instance) -> bool {
-        let mut wanted = Self::registered(instance);
-        (wanted.out, wanted.reports) = (self.out.clone(), self.reports.clone());
-        if instance.tag_override {
-            wanted.tags.clone_from(&self.tags);
-        }
-        *self == wanted
+        self.matches_digest(instance, &instance.digest())
+    }
+
+    /// The same where the instance's digest is known.
+    pub fn matches_digest(&self, instance: &Instance, wanted: &str) -> bool {
+        let Self { id, name, address, port, tags, meta, owner, digest, reports: _, out: _ } = self;
+        digest == wanted
+            && (id, name, address, port) == (&instance.id, &instance.name, &instance.address, &instance.port)
+            && (tags == &instance.tags || instance.tag_override)
+            && (meta, owner) == (&instance.meta, &instance.owner)
     }
 }

@@ -12,6 +12,7 @@ mod check;
 mod entry;
 mod instance;
 mod query;
+mod wanted;
 
 use std::{future::Future, sync::Arc};
 
@@ -21,6 +22,7 @@ pub use entry::{Entries, Entry};
 pub use instance::{Instance, META_PREFIX, OUT_PREFIX, OutReason, Owner, Weights};
 pub use query::Query;
 use tokio_util::sync::CancellationToken;
+pub use wanted::Wanted;
 
 use crate::store::Store;
 

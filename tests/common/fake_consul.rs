@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
 };
 
 use axum::{
@@ -34,10 +35,12 @@ struct Agent {
     services: BTreeMap<String, Value>,
     maintenance: BTreeMap<String, String>,
     registrations: Vec<Value>,
+    registered_at: BTreeMap<String, Instant>,
     writes: Vec<String>,
     reads: Vec<String>,
     tokens: Vec<String>,
     failing: Option<StatusCode>,
+    refusing: BTreeMap<String, StatusCode>,
 }
 
 type Shared = State<Arc<Mutex<Agent>>>;
@@ -90,6 +93,13 @@ impl FakeConsul {
         self.agent().failing = status;
     }
 
+    /// From now on registrations of this id are answered with this status, or as they should be.
+    pub fn refuse(&self, id: &str, status: Option<StatusCode>) {
+        let mut agent = self.agent();
+        agent.refusing.remove(id);
+        agent.refusing.extend(status.map(|status| (id.to_owned(), status)));
+    }
+
     /// The bodies of all registrations so far.
     pub fn registrations(&self) -> Vec<Value> {
         self.agent().registrations.clone()
@@ -98,6 +108,22 @@ impl FakeConsul {
     /// The ids of the services that it holds now.
     pub fn ids(&self) -> Vec<String> {
         self.agent().services.keys().cloned().collect()
+    }
+
+    /// How many services it holds now.
+    pub fn count(&self) -> usize {
+        self.agent().services.len()
+    }
+
+    /// The ports of the services that it holds now, by id.
+    pub fn ports(&self) -> BTreeMap<String, u16> {
+        let port = |service: &Value| service["Port"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or(0);
+        self.agent().services.iter().map(|(id, service)| (id.clone(), port(service))).collect()
+    }
+
+    /// When the last registration of this id came in.
+    pub fn registered_at(&self, id: &str) -> Option<Instant> {
+        self.agent().registered_at.get(id).copied()
     }
 
     /// The ids in maintenance, each with the reason.
@@ -185,10 +211,14 @@ async fn register(State(shared): Shared, Query(query): Query<BTreeMap<String, St
         "Meta": body.get("Meta").unwrap_or(&json!({})), "Port": body["Port"], "Address": body["Address"],
         "Weights": body.get("Weights").unwrap_or(&json!({"Passing": 1, "Warning": 1})), "EnableTagOverride": false});
     let mut agent = lock(&shared);
+    if let Some(status) = agent.refusing.get(&id) {
+        return (*status, "not this one").into_response();
+    }
     if query.contains_key("replace-existing-checks") {
         agent.maintenance.remove(&id);
     }
     agent.registrations.push(body);
+    agent.registered_at.insert(id.clone(), Instant::now());
     agent.services.insert(id, service);
     StatusCode::OK.into_response()
 }

@@ -4,7 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::{SystemTime, UNIX_EPOCH},
@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Json, Router,
     body::{Body, Bytes},
-    extract::{Path, Request, State},
+    extract::{Path, Query, Request, State},
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -26,6 +26,9 @@ use tokio::{net::UnixListener, sync::broadcast};
 
 /// The engine's own id.
 pub const ENGINE: &str = "FAKE:ENGINE";
+
+/// How many events an engine remembers.
+const REMEMBERED: usize = 256;
 
 /// Serves until it is dropped.
 pub struct FakeDocker {
@@ -47,6 +50,8 @@ enum Message {
 
 #[derive(Default)]
 struct Engine {
+    id: String,
+    past: VecDeque<(u64, Bytes)>,
     containers: BTreeMap<String, Value>,
     requests: Vec<String>,
     stalled: BTreeSet<String>,
@@ -56,10 +61,16 @@ struct Engine {
 impl FakeDocker {
     /// An engine without containers.
     pub fn start() -> Self {
+        Self::start_as(ENGINE)
+    }
+
+    /// The same with another id.
+    pub fn start_as(id: &str) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let shared = Arc::new(Shared { engine: Mutex::default(), events: broadcast::Sender::new(200_000) });
+        let engine = Mutex::new(Engine { id: id.to_owned(), ..Engine::default() });
+        let shared = Arc::new(Shared { engine, events: broadcast::Sender::new(200_000) });
         let routes = Router::new()
             .route("/version", get(version))
             .route("/info", get(info))
@@ -110,11 +121,28 @@ impl FakeDocker {
 
     /// Sends an event about a container.
     pub fn event(&self, action: &str, id: &str, attributes: &[(&str, &str)]) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
         let attributes: BTreeMap<_, _> = attributes.iter().copied().collect();
-        let event = json!({"Type": "container", "Action": action, "Actor": {"ID": id, "Attributes": attributes},
-            "scope": "local", "time": now / 1_000_000_000, "timeNano": u64::try_from(now).expect("before 2554")});
-        drop(self.shared.events.send(Message::Event(format!("{event}\n").into())));
+        self.send("container", action, json!({"ID": id, "Attributes": attributes}));
+    }
+
+    /// Sends an event about a network that a container is connected to or disconnected from.
+    pub fn network_event(&self, action: &str, container: &str) {
+        self.send("network", action, json!({"ID": "network", "Attributes": {"container": container}}));
+    }
+
+    fn send(&self, kind: &str, action: &str, actor: Value) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+        let now = u64::try_from(now).expect("before 2554");
+        let event = json!({"Type": kind, "Action": action, "Actor": actor,
+            "scope": "local", "time": now / 1_000_000_000, "timeNano": now});
+        let line = Bytes::from(format!("{event}\n"));
+        let mut engine = self.engine();
+        engine.past.push_back((now, line.clone()));
+        if engine.past.len() > REMEMBERED {
+            engine.past.pop_front();
+        }
+        // Under the lock: whoever subscribes has it either in the past or in the stream.
+        drop(self.shared.events.send(Message::Event(line)));
     }
 
     /// Ends every event stream.
@@ -181,8 +209,9 @@ async fn version() -> Json<Value> {
     Json(json!({"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}))
 }
 
-async fn info() -> Json<Value> {
-    Json(json!({"ID": ENGINE, "Name": "dockerhost"}))
+async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let engine = shared.engine.lock().expect("no panic inside the fake");
+    Json(json!({"ID": engine.id, "Name": "dockerhost"}))
 }
 
 async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
@@ -222,8 +251,21 @@ async fn inspect(State(shared): State<Arc<Shared>>, Path(path): Path<BTreeMap<St
     }
 }
 
-async fn events(State(shared): State<Arc<Shared>>) -> Response {
-    let receiver = shared.events.subscribe();
+async fn events(State(shared): State<Arc<Shared>>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+    let nanos = |name: &str| {
+        let (seconds, rest) = query.get(name)?.split_once('.')?;
+        Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + rest.parse::<u64>().ok()?)
+    };
+    let (since, until) = (nanos("since").unwrap_or(u64::MAX), nanos("until"));
+    let (past, receiver) = {
+        let engine = shared.engine.lock().expect("no panic inside the fake");
+        let told = engine.past.iter().filter(|(at, _)| since <= *at && until.is_none_or(|until| *at <= until));
+        let past: Vec<_> = told.map(|(_, line)| Ok::<_, std::convert::Infallible>(line.clone())).collect();
+        (past, shared.events.subscribe())
+    };
+    if until.is_some() {
+        return Body::from_stream(stream::iter(past)).into_response();
+    }
     let lines = stream::unfold(receiver, |mut receiver| async {
         match receiver.recv().await {
             Ok(Message::Event(line)) => Some((Ok::<_, std::convert::Infallible>(line), receiver)),
@@ -231,5 +273,6 @@ async fn events(State(shared): State<Arc<Shared>>) -> Response {
         }
     });
     // The head of the answer goes out at once, as the real engine's does.
-    Body::from_stream(stream::once(async { Ok(Bytes::new()) }).chain(lines)).into_response()
+    let past = stream::iter([Ok(Bytes::new())].into_iter().chain(past));
+    Body::from_stream(past.chain(lines)).into_response()
 }

@@ -3,6 +3,7 @@
 // Every test program compiles this module for itself and uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod black_box;
 pub mod fake_consul;
 pub mod fake_docker;
 pub mod lab;

@@ -7,6 +7,8 @@ use portreeve::{
     registry::{Check, Entry, Instance, Ledger, LedgerError, OutReason, Owner, Probe, Report, Status, Weights},
 };
 
+use serde_json::json;
+
 use crate::{client, dev_agent::DevAgent};
 
 const ENGINE: &str = "ENGINE:1";
@@ -212,4 +214,29 @@ async fn an_entry_that_is_out_can_be_replaced_and_stays_out() {
     let found = owned(&ledger).await.remove(&wanted.id).expect("the entry");
     assert!(found.matches(&moved));
     assert_eq!(found.out.as_deref(), Some("portreeve: draining"));
+}
+
+#[tokio::test]
+async fn an_only_check_has_the_id_that_consul_gives_it_and_an_adopted_one_keeps_its_state() {
+    let agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    let by_registrator = json!({"ID": "host-1:web-1:80", "Name": "web", "Address": "10.9.8.7", "Port": 32768,
+        "Check": {"TCP": "10.9.8.7:32768", "Interval": "1h", "Status": "passing"}});
+    agent.put("/v1/agent/service/register", by_registrator.to_string()).await;
+    let mut wanted = instance("host-1:web-1:80", 32768);
+    wanted.checks.push(Check {
+        key: Check::FIRST.into(),
+        name: None,
+        probe: Probe::Tcp { address: "10.9.8.7:32768".into() },
+        interval: Some("1h".into()),
+        timeout: None,
+        initial_status: None,
+        deregister_after: None,
+        success_before_passing: None,
+        failures_before_critical: None,
+    });
+    ledger.put(&wanted).await.expect("taken over");
+    let checks = agent.get("/v1/agent/checks").await;
+    assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80"]));
+    assert_eq!(checks["service:host-1:web-1:80"]["Status"], "passing");
 }

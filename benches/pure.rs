@@ -1,0 +1,100 @@
+//! What the pure parts of `register` cost: a container read, ten thousand of them looked at, and the plan for them.
+
+use std::{collections::BTreeMap, hint::black_box, sync::Arc};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use jiff::Timestamp;
+use portreeve::{
+    docker::{Binding, Container, NetworkAddress, Port, Protocol, Sight},
+    register::{
+        Settings,
+        desired::{self, Looks},
+        instances::{self, Host},
+        metadata::Metadata,
+        plan::{self, Conditions},
+    },
+    registry::{Entries, Entry},
+};
+
+/// How many containers a large host has.
+const MANY: u16 = 10_000;
+
+fn host() -> Host {
+    Host {
+        engine: "ENGINE".into(),
+        hostname: "host-1".into(),
+        advertised: "10.0.0.1".into(),
+        settings: Settings::default(),
+    }
+}
+
+/// As a compose file gives it: some variables of the image, labels of compose, a service with tags, a route and a check.
+fn container(number: u16) -> Container {
+    let name = format!("shop-web-{number}");
+    let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let variables = [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("NGINX_VERSION", "1.27.0"), ("SERVICE_TAGS", "a,b")];
+    let labels = [
+        ("com.docker.compose.project", "shop"),
+        ("com.docker.compose.service", "web"),
+        ("SERVICE_NAME", "web"),
+        ("SERVICE_80_CHECK_HTTP", "/up"),
+        ("SERVICE_80_CHECK_INTERVAL", "5s"),
+        ("portreeve.host", "shop.example"),
+    ];
+    let port = Port { number: 80, protocol: Protocol::Tcp };
+    let binding = |ip: &str| Binding { ip: ip.parse().expect("an address"), port: 20_000 + number };
+    Container {
+        id: format!("{name:0>64}"),
+        name,
+        image: "nginx:1.27".into(),
+        env: variables.map(pair).into(),
+        labels: labels.map(pair).into(),
+        running: true,
+        paused: false,
+        exit_code: None,
+        health: None,
+        starts: Vec::new(),
+        started_at: "2026-11-20T10:00:00.123456789Z".into(),
+        exposed: [port].into(),
+        bindings: [(port, vec![binding("0.0.0.0"), binding("::")])].into(),
+        network_mode: "shop_default".into(),
+        networks: [("shop_default".into(), NetworkAddress { v4: Some([172, 18, 0, 2].into()), v6: None })].into(),
+        stop_signal: 15,
+        stop_sent: None,
+    }
+}
+
+fn bench(criterion: &mut Criterion) {
+    let (host, now, none) = (host(), Timestamp::UNIX_EPOCH, BTreeMap::new());
+    let one = container(0);
+    criterion.bench_function("metadata of a container", |b| b.iter(|| Metadata::read(black_box(&one))));
+    criterion.bench_function("container to instances", |b| {
+        b.iter(|| instances::verdicts(black_box(&one), &none, &host, now));
+    });
+
+    let containers: BTreeMap<_, _> =
+        (0..MANY).map(container).map(|container| (container.id.clone(), Sight::Seen(Arc::new(container)))).collect();
+    let wanted = desired::desired(&containers, &host, now);
+    let owned = wanted.instances.iter().map(|(id, instance)| (id.clone(), Entry::registered(instance))).collect();
+    let (actual, empty) = (Entries { owned, ..Entries::default() }, Entries::default());
+    let conditions = Conditions::default();
+    let mut large = criterion.benchmark_group("10,000 containers");
+    large.sample_size(20);
+    large.bench_function("all instances", |b| b.iter(|| desired::desired(black_box(&containers), &host, now)));
+    let (mut looks, mut now_and_then) = (Looks::default(), containers.clone());
+    looks.desired(&containers, &host, now);
+    large.bench_function("all instances, one has changed", |b| {
+        b.iter(|| {
+            let (id, changed) = (format!("{:0>64}", "shop-web-7"), Arc::new(container(7)));
+            now_and_then.insert(id, Sight::Seen(changed));
+            looks.desired(black_box(&now_and_then), &host, now)
+        });
+    });
+    large.bench_function("plan, in line", |b| b.iter(|| plan::plan(&wanted, black_box(&actual), &conditions)));
+    large
+        .bench_function("plan, nothing registered", |b| b.iter(|| plan::plan(&wanted, black_box(&empty), &conditions)));
+    large.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

@@ -1,0 +1,79 @@
+//! A run of the program under test, and what the kernel says about it.
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::{fake_consul::FakeConsul, fake_docker::FakeDocker};
+
+/// Longer than anything here takes on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// `portreeve register` between an engine and an agent.
+pub(super) fn register(docker: &FakeDocker, consul: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    command.env_clear().env("DOCKER_HOST", docker.host()).env("CONSUL_HTTP_ADDR", consul);
+    command.arg("register").args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// It runs until this is dropped.
+pub(super) struct Daemon {
+    child: Child,
+    begun: Instant,
+}
+
+impl Daemon {
+    pub(super) fn start(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> Self {
+        let begun = Instant::now();
+        let child = register(docker, consul.address(), arguments).spawn().expect("the program starts");
+        Self { child, begun }
+    }
+
+    /// Time since it was started.
+    pub(super) fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Processor time that it has used so far, to 10 ms.
+    pub(super) fn cpu(&self) -> Duration {
+        let stat = self.read("stat");
+        // The name of the program, in parentheses, may hold blanks; utime and stime are fields 14 and 15 of all.
+        let (_, rest) = stat.rsplit_once(')').expect("a name in parentheses");
+        let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        let second = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
+        Duration::from_secs_f64(ticks as f64 / second.expect("every system has ticks") as f64)
+    }
+
+    /// The most memory that it has held at once, in MiB.
+    pub(super) fn peak_memory(&self) -> u64 {
+        let status = self.read("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the program runs")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.child.kill().expect("a process of ours");
+        self.child.wait().expect("a process of ours");
+    }
+}
+
+/// Waits until it is so; looks every five milliseconds.
+#[track_caller]
+pub(super) fn until(what: &str, so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < PATIENCE, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

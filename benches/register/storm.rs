@@ -1,0 +1,89 @@
+//! A thousand events a second on a host with a thousand containers: each stops and comes back under a new id and port.
+
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    container,
+    daemon::{Daemon, until},
+    fake_consul::FakeConsul,
+    fake_docker::FakeDocker,
+    id,
+    table::{row, s, title},
+};
+
+const CONTAINERS: u16 = 1_000;
+const PER_SECOND: u32 = 1_000;
+
+/// The host as it should be seen: each container's run, and its port while it is up.
+struct Host {
+    docker: FakeDocker,
+    places: Vec<(u32, Option<u16>)>,
+}
+
+impl Host {
+    fn start() -> Self {
+        let docker = FakeDocker::start();
+        (0..CONTAINERS).for_each(|number| docker.set(container(number, 0, 20_000 + number)));
+        Self { docker, places: (0..CONTAINERS).map(|number| (0, Some(20_000 + number))).collect() }
+    }
+
+    /// Ends a container that is up, starts one that is not.
+    fn toggle(&mut self, event: u32) {
+        // A step that has no divisor in common with their number visits all of them, in no regular order.
+        let number = event.wrapping_mul(377) % u32::from(CONTAINERS);
+        let (run, port) = &mut self.places[number as usize];
+        let number = number as u16;
+        match port.take() {
+            Some(_) => self.docker.die(&id(number, *run)),
+            None => {
+                *run += 1;
+                let new = 20_000 + ((u32::from(number) + *run * 31) % 40_000) as u16;
+                *port = Some(new);
+                self.docker.run(container(number, *run, new));
+            }
+        }
+    }
+
+    fn expected(&self) -> BTreeMap<String, u16> {
+        let up = (0..).zip(&self.places).filter_map(|(number, (_, port)): (u16, _)| Some((number, (*port)?)));
+        up.map(|(number, port)| (format!("dockerhost:web-{number}:80"), port)).collect()
+    }
+}
+
+pub(super) fn run(length: Duration) {
+    let (mut host, consul) = (Host::start(), FakeConsul::start("10.0.0.7"));
+    let daemon = Daemon::start(&host.docker, &consul, &[]);
+    until("all registrations", || consul.ports() == host.expected());
+    let traffic = |docker: &FakeDocker| (docker.requests().len(), consul.reads().len(), consul.writes().len());
+    let (before, used) = (traffic(&host.docker), daemon.cpu());
+    let (begun, events) = (Instant::now(), u32::try_from(length.as_secs()).expect("not years") * PER_SECOND);
+    for event in 0..events {
+        let due = begun + Duration::from_secs(1) / PER_SECOND * event;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        host.toggle(event);
+    }
+    let (took, end) = (begun.elapsed(), Instant::now());
+    let expected = host.expected();
+    until("the registry to be right", || consul.ports() == expected);
+    let late = end.elapsed();
+    // What is right once must stay right: nothing is left in a queue that undoes it.
+    thread::sleep(Duration::from_secs(2));
+    let wrong = if consul.ports() == expected { "none" } else { "SOME" };
+    let (after, used) = (traffic(&host.docker), daemon.cpu() - used);
+    let each = |before: usize, after: usize| format!("{:.3}", (after - before) as f64 / f64::from(events));
+    title(&format!(
+        "Storm: {events} starts and stops in {}, {CONTAINERS} containers (fake engine, fake agent)",
+        s(took)
+    ));
+    row("registry equals containers, after the last event", s(late));
+    row("entries wrong two seconds later", wrong);
+    row("inspections and lists per event", each(before.0, after.0));
+    row("writes to Consul per event", each(before.2, after.2));
+    row("reads from Consul, in all", after.1 - before.1);
+    row("processor time per event", format!("{:.3} ms", used.as_secs_f64() * 1000.0 / f64::from(events)));
+    row("peak memory", format!("{} MiB", daemon.peak_memory()));
+}

@@ -1,0 +1,20 @@
+//! `portreeve explain`.
+
+use clap::Args;
+
+use super::{Format, Register};
+
+/// `portreeve explain`: everything that decides about a registration can be given as for `register`.
+#[derive(Clone, Debug, Args)]
+#[command(mut_arg("once", |flag| flag.hide(true)), mut_arg("dry_run", |flag| flag.hide(true)))]
+pub struct Explain {
+    /// The container: its name, its id, or the beginning of its id
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+    /// How it is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// As for `register`
+    #[command(flatten)]
+    pub register: Register,
+}

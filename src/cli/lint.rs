@@ -1,0 +1,36 @@
+//! `portreeve lint`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Format;
+
+/// `portreeve lint`.
+#[derive(Clone, Debug, Args)]
+pub struct Lint {
+    /// Compose files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Whether warnings alone make the exit code 1
+    #[arg(long, value_name = "WHETHER", default_value = "deny")]
+    pub warnings: Warnings,
+    /// How the findings are printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Register will run with --internal
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub internal: Option<bool>,
+    /// Register will run with --explicit
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub explicit: Option<bool>,
+}
+
+/// Whether warnings alone make the exit code 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Warnings {
+    /// They do.
+    Deny,
+    /// They are only printed.
+    Allow,
+}

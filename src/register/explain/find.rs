@@ -1,0 +1,114 @@
+//! Which container is meant. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    docker::{Container, Sight},
+    spelling,
+};
+
+/// How many containers a message names.
+const NAMED: usize = 5;
+
+/// Why no container was found.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    /// None has such a name or id.
+    #[error("there is no container {wanted:?}{}", did_you_mean(similar))]
+    Unknown {
+        /// What was asked for.
+        wanted: String,
+        /// Names that are not far from it.
+        similar: Vec<String>,
+    },
+    /// Several ids begin so.
+    #[error("{wanted:?} is the beginning of several ids: {}", candidates.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// Id and name of each.
+        candidates: Vec<String>,
+    },
+    /// The engine could not describe it.
+    #[error("Docker failed to describe the container {0}: ask again, and look at Docker's own log")]
+    Unreadable(String),
+}
+
+fn did_you_mean(similar: &[String]) -> String {
+    if similar.is_empty() { String::new() } else { format!("; there is {}", similar.join(", ")) }
+}
+
+/// By name, by id, by the beginning of an id, in this order.
+pub(super) fn find<'a>(wanted: &str, containers: &'a BTreeMap<String, Sight>) -> Result<&'a Container, FindError> {
+    let name = wanted.trim_start_matches('/');
+    let seen = || {
+        containers.values().filter_map(|sight| match sight {
+            Sight::Seen(container) => Some(container.as_ref()),
+            Sight::Unreadable | Sight::Missing => None,
+        })
+    };
+    if let Some(found) = seen().find(|container| container.name == name || container.id == wanted) {
+        return Ok(found);
+    }
+    let begins = |id: &str| !wanted.is_empty() && id.starts_with(wanted);
+    let found: Vec<_> = seen().filter(|container| begins(&container.id)).collect();
+    match found[..] {
+        [found] => Ok(found),
+        [] => Err(match containers.keys().find(|id| begins(id)) {
+            Some(id) => FindError::Unreadable(id.clone()),
+            None => FindError::Unknown { wanted: wanted.to_owned(), similar: similar(name, seen()) },
+        }),
+        _ => {
+            let candidate = |container: &&Container| format!("{} ({})", container.short_id(), container.name);
+            Err(FindError::Ambiguous { wanted: wanted.to_owned(), candidates: found.iter().map(candidate).collect() })
+        }
+    }
+}
+
+/// Near in spelling first, then those that contain it: `web` is asked for, compose calls it `shop-web-1`.
+fn similar<'a>(wanted: &str, containers: impl Iterator<Item = &'a Container>) -> Vec<String> {
+    let names: Vec<_> = containers.map(|container| container.name.as_str()).collect();
+    let mut similar = spelling::nearest(wanted, names.iter().copied(), 2);
+    let contain = names.into_iter().filter(|name| wanted.len() > 1 && (name.contains(wanted) || wanted.contains(name)));
+    let contain: Vec<_> = contain.filter(|name| !similar.contains(name)).collect();
+    similar.extend(contain);
+    similar.into_iter().take(NAMED).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::register::fixture::container;
+
+    fn found(wanted: &str) -> Result<String, FindError> {
+        let named = |id: &str, name: &str| {
+            let container = Container { id: id.into(), ..container(name) };
+            (id.to_owned(), Sight::Seen(Arc::new(container)))
+        };
+        let all = [named("abc1", "shop-web-1"), named("abd2", "shop-db-1"), named("1234", "abc")];
+        let all = all.into_iter().chain([("ff00".to_owned(), Sight::Unreadable)]).collect();
+        find(wanted, &all).map(|container| container.id.clone())
+    }
+
+    #[test]
+    fn by_name_id_and_beginning_of_an_id() {
+        assert_eq!(found("shop-web-1"), Ok("abc1".into()));
+        assert_eq!(found("/shop-web-1"), Ok("abc1".into()));
+        assert_eq!(found("abc1"), Ok("abc1".into()));
+        assert_eq!(found("abd"), Ok("abd2".into()));
+        assert_eq!(found("abc"), Ok("1234".into()), "a name goes before the beginning of an id");
+    }
+
+    #[test]
+    fn what_is_not_found_is_told_with_what_is_there() {
+        let said = |wanted: &str| found(wanted).expect_err("nothing").to_string();
+        assert_eq!(said("web"), "there is no container \"web\"; there is shop-web-1");
+        assert_eq!(said("shop-wbe-1"), "there is no container \"shop-wbe-1\"; there is shop-web-1, shop-db-1");
+        assert_eq!(said("zzz"), "there is no container \"zzz\"");
+        assert_eq!(said(""), "there is no container \"\"");
+        assert_eq!(said("ab"), "\"ab\" is the beginning of several ids: abc1 (shop-web-1), abd2 (shop-db-1)");
+        assert!(said("ff").starts_with("Docker failed to describe the container ff00"));
+    }
+}

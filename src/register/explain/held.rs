@@ -1,0 +1,211 @@
+//! What the registry has of a container, compared with what it should have. Pure.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::{
+    docker::Container,
+    register::{desired::Desired, limits},
+    registry::{Entries, Entry, Instance, OUT_PREFIX, OutReason},
+};
+
+/// What the registry has of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Held {
+    /// What it should have.
+    InLine,
+    /// What it should have, out of traffic.
+    OutOfTraffic {
+        /// As the registry shows it.
+        reason: String,
+    },
+    /// Something else.
+    Differs {
+        /// Each difference.
+        differences: Vec<String>,
+    },
+    /// Nothing.
+    Missing {
+        /// What has to answer before the first registration.
+        waits_for: Option<String>,
+    },
+    /// Somebody else's entry of that id.
+    Foreign {
+        /// It carries nobody's mark, as registrator writes them.
+        unmarked: bool,
+        /// `--adopt` is given, and it will be taken over.
+        adopted: bool,
+    },
+    /// Several ports claim the id, so none gets it.
+    Refused {
+        /// Those ports.
+        claims: Vec<String>,
+    },
+}
+
+/// An entry that should not be there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// The entry's id.
+    pub id: String,
+    /// What `register` does about it.
+    pub then: String,
+}
+
+impl Held {
+    /// Whether `register` would have nothing to do.
+    pub(super) fn in_line(&self) -> bool {
+        matches!(self, Self::InLine | Self::OutOfTraffic { .. })
+    }
+}
+
+/// Looks an instance up. `adopt`: entries that carry nobody's mark are taken over.
+pub(super) fn held(instance: &Instance, desired: &Desired, entries: &Entries, adopt: bool) -> Held {
+    if let Some(claims) = desired.contended.get(&instance.id) {
+        return Held::Refused { claims: claims.clone() };
+    }
+    if entries.foreign.contains(&instance.id) {
+        let unmarked = entries.unmarked.contains(&instance.id);
+        return Held::Foreign { unmarked, adopted: entries.is_free(&instance.id, adopt) };
+    }
+    let Some(entry) = entries.owned.get(&instance.id) else {
+        let waits_for = desired.gates.get(&instance.id).map(|gate| gate.probe.to_string());
+        return Held::Missing { waits_for };
+    };
+    let differences = differences(instance, entry);
+    match (&entry.out, differences.is_empty()) {
+        (_, false) => Held::Differs { differences },
+        (Some(reason), true) => Held::OutOfTraffic { reason: reason.clone() },
+        (None, true) => Held::InLine,
+    }
+}
+
+/// Everything that `register` would write, in words.
+fn differences(instance: &Instance, entry: &Entry) -> Vec<String> {
+    let wanted = Entry::registered(instance);
+    let tags = if instance.tag_override { &entry.tags } else { &wanted.tags };
+    let place = |entry: &Entry| format!("{}:{}", entry.address, entry.port);
+    let pairs = [
+        ("name", entry.name.clone(), wanted.name.clone()),
+        ("address", place(entry), place(&wanted)),
+        ("tags", entry.tags.join(","), tags.join(",")),
+        ("container", entry.owner.container.clone(), wanted.owner.container.clone()),
+        ("start of the container", entry.owner.started.clone(), wanted.owner.started.clone()),
+    ];
+    let differ = |there: &str, wanted: &str| format!("{there:?} there, {wanted:?} wanted");
+    let plain = pairs.iter().filter(|(_, there, wanted)| there != wanted);
+    let mut all: Vec<_> = plain.map(|(what, there, wanted)| format!("{what}: {}", differ(there, wanted))).collect();
+    let keys: BTreeSet<_> = entry.meta.keys().chain(wanted.meta.keys()).collect();
+    for key in keys {
+        match (entry.meta.get(key), wanted.meta.get(key)) {
+            (there, wanted) if there == wanted => {}
+            (Some(there), Some(wanted)) => all.push(format!("Meta {key}: {}", differ(there, wanted))),
+            (None, _) => all.push(format!("Meta {key}: not there")),
+            (_, None) => all.push(format!("Meta {key}: there, not wanted")),
+        }
+    }
+    if all.is_empty() && !entry.matches(instance) {
+        all.push("what an agent does not show: checks, weights, or tagged addresses".to_owned());
+    }
+    all.extend(traffic(instance, entry));
+    for (key, report) in &instance.reports {
+        let there = entry.reports.get(key).map_or("unknown", |status| limits::status(*status));
+        let wanted = limits::status(report.status);
+        if there != wanted {
+            all.push(format!("status of check {key}: {there} there, {wanted} wanted"));
+        }
+    }
+    all
+}
+
+/// In or out of traffic. What an operator took out stays out; and what only events tell of cannot be wrong here.
+fn traffic(instance: &Instance, entry: &Entry) -> Option<String> {
+    match (&entry.out, instance.out) {
+        (None, Some(reason)) => {
+            Some(format!("traffic: in traffic there, but {}", reason.to_string().trim_start_matches(OUT_PREFIX)))
+        }
+        (Some(there), None) if there.starts_with(OUT_PREFIX) => {
+            let unseen = [OutReason::Draining, OutReason::CrashLoop].iter().any(|reason| reason.to_string() == *there);
+            (!unseen).then(|| format!("traffic: out of traffic there ({there}), and there is no reason any more"))
+        }
+        _ => None,
+    }
+}
+
+/// Entries of the container that none of its ports asks for.
+pub(super) fn left(container: &Container, desired: &Desired, entries: &Entries) -> Vec<Left> {
+    let owned = entries.owned.values().filter(|entry| entry.owner.container == container.id);
+    let left = owned.filter(|entry| !desired.instances.contains_key(&entry.id)).filter_map(|entry| {
+        let then = match (desired.failed.contains(&container.id), &entry.out) {
+            (true, Some(_)) => return None,
+            (true, None) => "it is taken out of traffic",
+            (false, _) => "it is removed",
+        };
+        Some(Left { id: entry.id.clone(), then: then.to_owned() })
+    });
+    left.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        register::{
+            fixture,
+            plan::{Conditions, plan},
+        },
+        registry::{Report as Status, Status::Critical, Weights},
+    };
+
+    type Change<T> = fn(&mut T);
+
+    /// What is said of an instance whose entry has been changed, and whether `register` would write.
+    fn said(change_instance: Change<Instance>, change_entry: Change<Entry>) -> (Held, bool) {
+        let mut entry = Entry::registered(&fixture::instance("1", "1"));
+        change_entry(&mut entry);
+        let mut instance = fixture::instance("1", "1");
+        change_instance(&mut instance);
+        let entries = Entries { owned: [("1".to_owned(), entry)].into(), ..Entries::default() };
+        let desired = Desired { instances: [("1".to_owned(), instance.clone().into())].into(), ..Desired::default() };
+        let writes = !plan(&desired, &entries, &Conditions::default()).is_empty();
+        (held(&instance, &desired, &entries, false), writes)
+    }
+
+    #[test]
+    fn it_says_in_line_when_register_would_write_nothing() {
+        let changes: [(Change<Instance>, Change<Entry>); 14] = [
+            (|_| {}, |_| {}),
+            (|instance| instance.port = 81, |_| {}),
+            (|instance| instance.name = "other".into(), |_| {}),
+            (|instance| instance.tags.push("a".into()), |_| {}),
+            (|instance| instance.tag_override = true, |entry| entry.tags.push("theirs".into())),
+            (|instance| drop(instance.meta.insert("a".into(), "b".into())), |_| {}),
+            (|_| {}, |entry| drop(entry.meta.insert("a".into(), "b".into()))),
+            (|instance| instance.weights = Some(Weights { passing: 2, warning: 1 }), |_| {}),
+            (|instance| instance.owner.started = "later".into(), |_| {}),
+            (|_| {}, |entry| entry.digest.clear()),
+            (|instance| instance.out = Some(OutReason::Paused), |_| {}),
+            (|_| {}, |entry| entry.out = Some("disk swap".into())),
+            (|_| {}, |entry| entry.out = Some(OutReason::Paused.to_string())),
+            (
+                |instance| {
+                    let critical = Status { status: Critical, output: String::new() };
+                    instance.reports.insert("docker".into(), critical);
+                },
+                |_| {},
+            ),
+        ];
+        for (number, (instance, entry)) in changes.into_iter().enumerate() {
+            let (held, writes) = said(instance, entry);
+            assert_eq!(held.in_line(), !writes, "change {number}: {held:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_events_tell_of_is_believed() {
+        let (held, writes) = said(|_| {}, |entry| entry.out = Some(OutReason::Draining.to_string()));
+        assert_eq!((held, writes), (Held::OutOfTraffic { reason: OutReason::Draining.to_string() }, true));
+    }
+}

@@ -1,0 +1,94 @@
+//! `portreeve explain`: looks at Docker and at the registry once, and says of one container what is registered, what is
+//! not, and why.
+//!
+//! [`report`], [`held`] and [`find`] are pure, and ask the same functions as `register` does; this file only fetches.
+
+mod find;
+mod held;
+mod report;
+mod text;
+
+use std::time::Duration;
+
+pub use find::FindError;
+pub use held::{Held, Left};
+use jiff::Timestamp;
+pub use report::{Key, PortReport, Registered, Report, Setting, Subject};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{desired::desired, instances::Host, settings::Settings};
+use crate::{
+    docker::{self, Sight},
+    registry::{Instance, Ledger, LedgerError},
+    store::{Snapshot, Store},
+};
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No container is meant, or several are.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The engine is in trouble.
+    #[error(transparent)]
+    Docker(#[from] docker::Error),
+    /// The registry is in trouble.
+    #[error(transparent)]
+    Registry(#[from] LedgerError),
+    /// The engine did not describe all its containers.
+    #[error("Docker did not describe its containers within {0:?}: see the warnings above")]
+    Late(Duration),
+}
+
+impl Error {
+    /// Whether the user has to ask another question.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Find(FindError::Ambiguous { .. }))
+    }
+}
+
+/// Explains the container that `wanted` names: its name, its id, or the beginning of its id. `body` is what the registry
+/// is sent for an instance.
+///
+/// # Errors
+/// There is no such container, or one of both sides did not answer.
+pub async fn explain<L: Ledger>(
+    settings: Settings,
+    docker: docker::Client,
+    ledger: &L,
+    body: fn(&Instance) -> Value,
+    wanted: &str,
+    deadline: Duration,
+) -> Result<Report, Error> {
+    let engine = docker.engine().await?;
+    let containers = look(docker, &settings, deadline).await?.entries;
+    let container = find::find(wanted, &containers)?;
+    let host = Host {
+        engine: engine.id,
+        hostname: settings.hostname.clone().unwrap_or(engine.name),
+        advertised: ledger.advertised_address().await?,
+        settings,
+    };
+    let entries = ledger.entries(&host.engine).await?;
+    let now = Timestamp::now();
+    let desired = desired(&containers, &host, now);
+    Ok(report::report(container, &containers, &host, &desired, &entries, body, now))
+}
+
+/// One full list, every container of it looked at.
+async fn look(
+    docker: docker::Client,
+    settings: &Settings,
+    deadline: Duration,
+) -> Result<Snapshot<String, Sight>, Error> {
+    let containers = Store::default();
+    let mut bell = containers.bell();
+    let watching = docker::watch(docker, containers.clone(), settings.resync, CancellationToken::new());
+    let looked = async { while !containers.snapshot().complete && bell.changed().await.is_ok() {} };
+    tokio::select! {
+        () = looked => Ok(containers.snapshot()),
+        () = watching => Ok(containers.snapshot()),
+        () = tokio::time::sleep(deadline) => Err(Error::Late(deadline)),
+    }
+}

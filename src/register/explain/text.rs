@@ -1,0 +1,123 @@
+//! A report, for people.
+
+use std::fmt::{Display, Formatter, Result, Write};
+
+use super::{
+    held::Held,
+    report::{Key, PortReport, Registered, Report, Setting, Subject},
+};
+
+/// The column at which values stand.
+const WIDTH: usize = 12;
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{}", self.container)?;
+        if self.ports.is_empty() {
+            writeln!(f, "\nIt has no ports to register.")?;
+        }
+        for port in &self.ports {
+            write!(f, "\n{port}")?;
+        }
+        for left in &self.left {
+            writeln!(f, "\nThe registry holds {}, which should not be there: {}.", left.id, left.then)?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Subject {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let short = self.id.get(..12).unwrap_or(&self.id);
+        writeln!(f, "{} ({short}), image {}", self.name, self.image)?;
+        row(f, "state", &self.state)?;
+        if let Some(health) = &self.health {
+            row(f, "HEALTHCHECK", health)?;
+        }
+        if let Some(unseen) = &self.unseen {
+            row(f, "not seen", unseen)?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for PortReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match &self.skipped {
+            Some(skip) => writeln!(f, "{}: not registered: {skip}", self.port)?,
+            None => writeln!(f, "{}", self.port)?,
+        }
+        if let Some(instance) = &self.instance {
+            write!(f, "{instance}")?;
+        }
+        self.notes.iter().try_for_each(|note| row(f, "note", note))?;
+        self.keys.iter().try_for_each(|key| write!(f, "{key}"))?;
+        match &self.instance {
+            Some(instance) => body(f, &instance.body),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for Registered {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        row(f, "registry", &self.registry)?;
+        row(f, "id", &format_args!("{} ({})", self.id, self.id_from))?;
+        row(f, "name", &format_args!("{} ({})", self.name, self.name_from))?;
+        row(f, "address", &format_args!("{}:{} ({})", self.address, self.port, self.address_from))?;
+        self.limits.iter().try_for_each(|limit| row(f, "limit", limit))
+    }
+}
+
+impl Display for Held {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::InLine => f.write_str("in line"),
+            Self::OutOfTraffic { reason } => write!(f, "in line, out of traffic: {reason}"),
+            Self::Differs { differences } => write!(f, "differs in {}", differences.join("; ")),
+            Self::Missing { waits_for: Some(probe) } => write!(f, "missing: register may be waiting for {probe}"),
+            Self::Missing { waits_for: None } => {
+                f.write_str("missing: register has not been there yet, or was refused (see its log)")
+            }
+            Self::Foreign { adopted: true, .. } => {
+                f.write_str("held by an entry that carries nobody's mark: --adopt takes it over")
+            }
+            Self::Foreign { unmarked: true, .. } => f.write_str(
+                "held by an entry that carries nobody's mark, so it is left alone: --adopt registrator takes it over",
+            ),
+            Self::Foreign { .. } => {
+                f.write_str("held by somebody else's entry, which is left alone: choose another SERVICE_ID")
+            }
+            Self::Refused { claims } => {
+                write!(f, "not registered: {} claim one id; give each its own SERVICE_ID", claims.join(" and "))
+            }
+        }
+    }
+}
+
+impl Display for Key {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        row(f, "key", &format_args!("{} = {}", self.key, self.won))?;
+        self.lost.iter().try_for_each(|lost| row(f, "", &format_args!("lost: {lost}")))
+    }
+}
+
+impl Display for Setting {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{:?} from the {} {}", self.value, self.source, self.from)
+    }
+}
+
+fn row(f: &mut Formatter<'_>, what: &str, value: &dyn Display) -> Result {
+    writeln!(f, "  {what:WIDTH$} {value}")
+}
+
+fn body(f: &mut Formatter<'_>, body: &serde_json::Value) -> Result {
+    f.write_str("  body\n")?;
+    for line in format!("{body:#}").lines() {
+        f.write_str("    ")?;
+        f.write_str(line)?;
+        f.write_char('\n')?;
+    }
+    Ok(())
+}

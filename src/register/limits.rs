@@ -1,0 +1,155 @@
+//! What Consul would refuse, or cannot serve. Pure.
+
+use crate::registry::{Check, Instance, Probe, Status};
+
+/// The longest label that DNS carries.
+const DNS_LABEL: usize = 63;
+
+/// What keeps DNS from carrying a service's name, if anything does. Consul takes such names, and only warns in its log.
+pub fn name(name: &str) -> Option<String> {
+    let odd = name.chars().find(|char| !(char.is_ascii_alphanumeric() || *char == '-'));
+    if name.is_empty() {
+        Some("the name is empty".to_owned())
+    } else if let Some(odd) = odd {
+        Some(format!("the name {name:?} contains {odd:?}: DNS carries letters, digits and - only"))
+    } else if name.starts_with('-') || name.ends_with('-') {
+        Some(format!("the name {name:?} begins or ends with -, which DNS does not carry"))
+    } else if name.len() > DNS_LABEL {
+        Some(format!("the name {name:?} has {} characters: DNS carries {DNS_LABEL}", name.len()))
+    } else {
+        None
+    }
+}
+
+/// What Consul has against a duration, if anything: it takes `10s`, `1m30s`, `500ms`, and no bare number.
+pub fn duration(text: &str) -> Option<String> {
+    let seconds = go_seconds(text);
+    let bare = text.parse::<f64>().is_ok();
+    match seconds {
+        Some(seconds) if seconds > 0.0 => None,
+        Some(_) => Some(format!("{text:?} is no time at all: write it like 10s")),
+        None if bare => Some(format!("{text:?} has no unit: write it like {text}s")),
+        None => Some(format!("{text:?} is no duration: write it like 10s or 1m30s")),
+    }
+}
+
+/// What Consul has against a check's first status, if anything.
+pub fn initial_status(text: &str) -> Option<String> {
+    let known = ["passing", "warning", "critical"].contains(&text);
+    (!known).then(|| format!("{text:?} is no status: it is passing, warning or critical"))
+}
+
+/// Everything that Consul would say about an instance.
+pub fn instance(instance: &Instance) -> Vec<String> {
+    let address = ["", "0.0.0.0", "::"].contains(&instance.address.as_str());
+    let address = address.then(|| format!("Consul refuses the address {:?}", instance.address));
+    let name = name(&instance.name);
+    name.into_iter().chain(address).chain(instance.checks.iter().flat_map(check)).collect()
+}
+
+fn check(check: &Check) -> Vec<String> {
+    let ttl = match &check.probe {
+        Probe::Report { ttl } => Some(ttl),
+        _ => None,
+    };
+    let durations =
+        [("interval", &check.interval), ("timeout", &check.timeout), ("deregister_after", &check.deregister_after)];
+    let durations = durations.into_iter().filter_map(|(what, text)| Some((what, text.as_ref()?)));
+    let durations = durations.chain(ttl.map(|ttl| ("ttl", ttl)));
+    let durations = durations.filter_map(|(what, text)| Some((what, duration(text)?)));
+    let status = check.initial_status.as_deref().and_then(initial_status).map(|problem| ("initial_status", problem));
+    let refused = durations.chain(status);
+    let mut all: Vec<_> =
+        refused.map(|(what, problem)| format!("Consul refuses check {}: {what} {problem}", check.key)).collect();
+    if matches!(check.probe, Probe::Script { .. } | Probe::Docker { .. }) {
+        all.push(format!("check {} is a program: the agent needs enable_local_script_checks", check.key));
+    }
+    all
+}
+
+/// A duration as Go reads it, in seconds.
+fn go_seconds(text: &str) -> Option<f64> {
+    if text == "0" {
+        return Some(0.0);
+    }
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|char: char| !(char.is_ascii_digit() || char == '.')).filter(|at| *at > 0)?;
+        let (number, tail) = rest.split_at(digits);
+        let unit = tail.find(|char: char| char.is_ascii_digit() || char == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        let scale = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * scale;
+        rest = tail;
+    }
+    (!text.is_empty()).then_some(seconds)
+}
+
+/// A status, for people.
+pub(super) fn status(status: Status) -> &'static str {
+    match status {
+        Status::Passing => "passing",
+        Status::Warning => "warning",
+        Status::Critical => "critical",
+        Status::Maintenance => "in maintenance",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::register::fixture;
+
+    #[test]
+    fn names_that_dns_carries() {
+        let long = "a".repeat(64);
+        for bad in ["", "a_b", "a.b", "ünï", "-a", "a-", &long] {
+            assert!(name(bad).is_some(), "{bad:?}");
+        }
+        for good in ["a", "web-80", "80", &long[..63]] {
+            assert_eq!(name(good), None);
+        }
+    }
+
+    #[test]
+    fn durations_as_go_has_them() {
+        for good in ["10s", "1m30s", "500ms", "1.5h", "10us", ".5s"] {
+            assert_eq!(duration(good), None, "{good}");
+        }
+        for bad in ["", "10", "s", "10 s", "10d", "1m30", "0", "0s", "-1s", "1..s"] {
+            assert!(duration(bad).is_some(), "{bad}");
+        }
+        assert_eq!(duration("10").as_deref(), Some("\"10\" has no unit: write it like 10s"));
+    }
+
+    #[test]
+    fn an_instance_is_looked_at_as_a_whole() {
+        let mut web = fixture::instance("1", "1");
+        assert_eq!(instance(&web), [""; 0]);
+        web.name = "a_b".into();
+        web.address = "::".into();
+        web.checks.push(Check {
+            key: "0".into(),
+            name: None,
+            probe: Probe::Script { arguments: vec!["x".into()] },
+            interval: Some("10".into()),
+            timeout: None,
+            initial_status: Some("good".into()),
+            deregister_after: None,
+            success_before_passing: None,
+            failures_before_critical: None,
+        });
+        let problems = instance(&web);
+        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert!(problems[2].starts_with("Consul refuses check 0: interval \"10\" has no unit"), "{problems:#?}");
+    }
+}

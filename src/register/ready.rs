@@ -1,0 +1,278 @@
+//! `SERVICE_READY`: what has to answer once before a run of a container is registered for the first time.
+//!
+//! Pure, but for the [`Prober`]. `tcp` asks for a connection, `/path` for a good answer (2xx or 3xx) to an HTTP GET, both
+//! at the place where others will find the instance.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::redirect;
+use tokio::{
+    net::TcpStream,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{checks::host_and_port, desired::Desired, metadata::PortMetadata};
+use crate::{
+    condition,
+    docker::{Port, Protocol, Sight},
+    registry::{Entries, Instance},
+    store::{Snapshot, Store},
+};
+
+/// The wait after the first failed probe; doubles with each further one.
+const WAIT_MIN: Duration = Duration::from_millis(20);
+/// The longest wait between two probes.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long one probe may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// After so much time users are told that a container is not ready.
+const TELL_AFTER: Duration = Duration::from_secs(30);
+
+/// One port in one run of a container: what has been ready once stays so until the run ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Run {
+    /// The container's full id.
+    pub container: String,
+    /// When it was started, as the engine wrote it.
+    pub started: String,
+    /// The port inside.
+    pub port: Port,
+}
+
+/// What an instance waits for before its first registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// What it opens for.
+    pub run: Run,
+    /// What has to succeed once.
+    pub probe: Probe,
+}
+
+/// A probe from this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A TCP connection.
+    Tcp {
+        /// Host name or address.
+        address: String,
+        /// The port there.
+        port: u16,
+    },
+    /// An answer of 2xx or 3xx to a GET.
+    Http {
+        /// What is asked for.
+        url: String,
+    },
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address, port } => write!(f, "tcp {}", host_and_port(address, *port)),
+            Self::Http { url } => f.write_str(url),
+        }
+    }
+}
+
+/// What `instance`, made of `port`, has to wait for; nothing if nobody asked for it.
+pub(super) fn gate(
+    metadata: &PortMetadata<'_>,
+    instance: &Instance,
+    port: Port,
+    notes: &mut Vec<String>,
+) -> Option<Gate> {
+    let setting = metadata.get("ready").filter(|_| metadata.is_on("ready"))?;
+    // What is said of the whole container is meant for its tcp ports.
+    if port.protocol != Protocol::Tcp && !setting.for_port {
+        return None;
+    }
+    let place = host_and_port(&instance.address, instance.port);
+    let probe = match setting.value {
+        _ if port.protocol != Protocol::Tcp => {
+            notes.push(format!("{} is ignored: only a tcp port can be probed", setting.spelled));
+            return None;
+        }
+        "tcp" => Probe::Tcp { address: instance.address.clone(), port: instance.port },
+        "http" => Probe::Http { url: format!("http://{place}/") },
+        path if path.starts_with('/') => Probe::Http { url: format!("http://{place}{path}") },
+        value => {
+            let problem = format!("{value:?} is neither tcp nor http nor a path such as /up");
+            notes.push(format!("{} is ignored: {problem}", setting.spelled));
+            return None;
+        }
+    };
+    let started = instance.owner.started.clone();
+    Some(Gate { run: Run { container: instance.owner.container.clone(), started, port }, probe })
+}
+
+/// Leaves out what is not ready yet; the gates that stay are those that are waited for. An entry that the registry holds
+/// already for the same run of the container speaks for itself.
+pub(super) fn hold_back(desired: &mut Desired, actual: &Entries, passed: &Snapshot<Run, ()>) {
+    let instances = &mut desired.instances;
+    desired.gates.retain(|id, gate| {
+        let owner = instances.get(id).map(|instance| &instance.owner);
+        let held = actual.owned.get(id).is_some_and(|entry| Some(&entry.owner) == owner);
+        let closed = owner.is_some() && !held && !passed.entries.contains_key(&gate.run);
+        if closed {
+            instances.remove(id);
+        }
+        closed
+    });
+}
+
+/// Makes the probes that are waited for, each until it succeeds.
+#[derive(Debug)]
+pub(super) struct Prober {
+    passed: Store<Run, ()>,
+    probes: JoinSet<()>,
+    open: BTreeMap<Run, AbortHandle>,
+}
+
+impl Prober {
+    /// Every success rings the bell of `containers`.
+    pub(super) fn beside(containers: &Store<String, Sight>) -> Self {
+        Self { passed: Store::beside(containers), probes: JoinSet::new(), open: BTreeMap::new() }
+    }
+
+    /// What has been ready so far.
+    pub(super) fn passed(&self) -> Snapshot<Run, ()> {
+        self.passed.snapshot()
+    }
+
+    /// Starts the probes that are new, ends those that nobody waits for any more, forgets runs that have ended.
+    pub(super) fn probe(&mut self, gates: &BTreeMap<String, Gate>, containers: &Snapshot<String, Sight>) {
+        while let Some(ended) = self.probes.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+        let wanted: BTreeSet<_> = gates.values().map(|gate| &gate.run).collect();
+        self.open.retain(|run, probe| {
+            let keep = wanted.contains(run);
+            if !keep {
+                probe.abort();
+            }
+            keep
+        });
+        for (id, gate) in gates.iter().filter(|(_, gate)| !self.open.contains_key(&gate.run)).collect::<Vec<_>>() {
+            let probe = self.probes.spawn(until_ready(id.clone(), gate.clone(), self.passed.clone()));
+            self.open.insert(gate.run.clone(), probe);
+        }
+        let ended = |run: &&Run| match containers.entries.get(&run.container) {
+            Some(Sight::Seen(container)) => container.started_at != run.started,
+            Some(Sight::Unreadable | Sight::Missing) => false,
+            None => true,
+        };
+        self.passed().entries.keys().filter(ended).for_each(|run| self.passed.remove(run));
+    }
+}
+
+async fn until_ready(id: String, gate: Gate, passed: Store<Run, ()>) {
+    let begun = Instant::now();
+    let delays = ExponentialBuilder::new().with_min_delay(WAIT_MIN).with_max_delay(WAIT_MAX).without_max_times();
+    let mut told = false;
+    for delay in delays.build() {
+        let answered = timeout(ANSWER_WITHIN, attempt(&gate.probe)).await;
+        let Err(reason) = answered.unwrap_or_else(|_| Err(format!("no answer within {ANSWER_WITHIN:?}"))) else {
+            break;
+        };
+        tracing::debug!("{id} is not ready: {}: {reason}", gate.probe);
+        if begun.elapsed() >= TELL_AFTER && !std::mem::replace(&mut told, true) {
+            tracing::warn!("{id} is not registered: not ready for {TELL_AFTER:?}: {}: {reason}", gate.probe);
+        }
+        sleep(delay).await;
+    }
+    passed.put(gate.run, ());
+}
+
+/// One probe; an error is told in words.
+async fn attempt(probe: &Probe) -> Result<(), String> {
+    match probe {
+        Probe::Tcp { address, port } => {
+            TcpStream::connect((address.as_str(), *port)).await.map(drop).map_err(|error| error.to_string())
+        }
+        Probe::Http { url } => {
+            // Without authorities: nothing here speaks TLS, and a bare container has none.
+            let client = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).tls_certs_only([]);
+            let answer = async { client.build()?.get(url).send().await }.await;
+            let status = answer.map_err(|error| condition::chain(&error.without_url()))?.status();
+            if status.is_success() || status.is_redirection() { Ok(()) } else { Err(status.to_string()) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        register::{
+            fixture::{container, instance},
+            metadata::Metadata,
+        },
+        registry::Entry,
+    };
+
+    fn gated(name: &str, value: &str, port: &str) -> (Option<String>, Vec<String>) {
+        let container = container("web").env(name, value);
+        let metadata = Metadata::read(&container);
+        let port = port.parse().expect("a port");
+        let mut notes = Vec::new();
+        let gate = gate(&metadata.for_port(port), &instance("id", "web"), port, &mut notes);
+        (gate.map(|gate| gate.probe.to_string()), notes)
+    }
+
+    #[test]
+    fn what_is_probed() {
+        let cases = [
+            ("SERVICE_READY", "tcp", "80/tcp", Some("tcp 10.0.0.1:80")),
+            ("SERVICE_READY", "http", "80/tcp", Some("http://10.0.0.1:80/")),
+            ("SERVICE_READY", "/up?x", "80/tcp", Some("http://10.0.0.1:80/up?x")),
+            ("SERVICE_80_READY", "/up", "80/tcp", Some("http://10.0.0.1:80/up")),
+            ("SERVICE_81_READY", "/up", "80/tcp", None),
+            ("SERVICE_READY", "false", "80/tcp", None),
+            ("SERVICE_READY", "tcp", "53/udp", None),
+        ];
+        for (name, value, port, expected) in cases {
+            assert_eq!(gated(name, value, port), (expected.map(str::to_owned), Vec::new()), "{name}={value} {port}");
+        }
+        let (gate, notes) = gated("SERVICE_READY", "soon", "80/tcp");
+        let said = "SERVICE_READY is ignored: \"soon\" is neither tcp nor http nor a path such as /up";
+        assert_eq!((gate, notes), (None, vec![said.to_owned()]));
+        assert_eq!(gated("SERVICE_53_READY", "tcp", "53/udp").1.len(), 1);
+    }
+
+    #[test]
+    fn an_instance_waits_until_it_was_ready_once_or_is_registered_for_the_same_run() {
+        let web = instance("web", "1");
+        let run = Run { container: "1".into(), started: "now".into(), port: "80/tcp".parse().expect("a port") };
+        let gate = Gate { run: run.clone(), probe: Probe::Http { url: "http://x/".into() } };
+        let left = |actual: &Entries, passed: &Store<Run, ()>| {
+            let mut desired = Desired {
+                instances: [("web".to_owned(), web.clone().into())].into(),
+                gates: [("web".to_owned(), gate.clone())].into(),
+                ..Desired::default()
+            };
+            hold_back(&mut desired, actual, &passed.snapshot());
+            (desired.instances.len(), desired.gates.len())
+        };
+        let (none, passed) = (Entries::default(), Store::default());
+        assert_eq!(left(&none, &passed), (0, 1));
+        let holds = |started: &str| {
+            let mut entry = Entry::registered(&web);
+            started.clone_into(&mut entry.owner.started);
+            Entries { owned: [("web".to_owned(), entry)].into(), ..Entries::default() }
+        };
+        assert_eq!(left(&holds("now"), &passed), (1, 0));
+        assert_eq!(left(&holds("before"), &passed), (0, 1), "another run of the container");
+        passed.put(run, ());
+        assert_eq!(left(&none, &passed), (1, 0));
+    }
+}

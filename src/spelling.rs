@@ -1,0 +1,53 @@
+//! How far two words are apart: for "did you mean". Pure.
+
+/// The least number of letters to add, drop, change, or swap with their neighbour, that makes one word of the other.
+pub fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<_>, Vec<_>) = (one.chars().collect(), other.chars().collect());
+    let mut rows = vec![(0..=other.len()).collect::<Vec<_>>()];
+    for (i, &a) in one.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, &b) in other.iter().enumerate() {
+            let changed = rows[i][j] + usize::from(a != b);
+            let mut best = changed.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a == other[j - 1] && one[i - 1] == b {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[one.len()][other.len()]
+}
+
+/// The candidates that `word` may have been meant to be, the nearest first: at most `within` apart, and not too far for
+/// words so short.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, within: usize) -> Vec<&'a str> {
+    let apart = |candidate: &'a str| (distance(word, candidate), candidate);
+    let near = |(distance, candidate): &(usize, &str)| {
+        *distance <= within && distance * 3 <= word.chars().count().max(candidate.chars().count())
+    };
+    let mut near: Vec<_> = candidates.into_iter().map(apart).filter(near).collect();
+    near.sort_unstable();
+    near.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        let cases = [("", "", 0), ("", "ab", 2), ("naem", "name", 1), ("htp", "http", 1), ("tags", "tag", 1)];
+        for (one, other, expected) in cases {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+            assert_eq!(distance(other, one), expected, "{other} {one}");
+        }
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn the_nearest_comes_first_and_short_words_have_to_be_near() {
+        assert_eq!(nearest("web-11", ["db", "web-2", "web-1"], 2), ["web-1", "web-2"]);
+        assert_eq!(nearest("ip", ["id"], 2), [""; 0]);
+    }
+}

@@ -1,0 +1,95 @@
+//! Containers as the engine describes them, built from what a test is about.
+
+#![allow(dead_code, unreachable_pub)]
+
+use serde_json::{Value, json};
+
+/// A running container of the image `nginx` with the name `a1`, alone on the default bridge at 172.17.0.2, without ports.
+#[derive(Clone)]
+pub struct Subject(Value);
+
+/// See [`Subject`].
+pub fn a1() -> Subject {
+    Subject(json!({
+        "Id": format!("{:0>64}", "a1"), "Name": "/a1", "Image": "sha256:x", "RestartCount": 0,
+        "State": {"Status": "running", "Running": true, "Paused": false, "Restarting": false, "ExitCode": 0,
+            "StartedAt": "2026-01-01T00:00:00.1Z"},
+        "Config": {"Image": "nginx", "Env": [], "Labels": {}, "ExposedPorts": {}},
+        "HostConfig": {"NetworkMode": "default"},
+        "NetworkSettings": {"Ports": {}, "Networks": {"bridge": {"IPAddress": "172.17.0.2"}}},
+    }))
+}
+
+/// [`a1`] with `80/tcp` at port 8000 of all addresses.
+pub fn web() -> Subject {
+    a1().publish("80/tcp", &["0.0.0.0:8000"])
+}
+
+/// [`web`] with `443/tcp` at port 4443 as well.
+pub fn pair() -> Subject {
+    web().publish("443/tcp", &["0.0.0.0:4443"])
+}
+
+impl Subject {
+    /// With another name, and an id made of it.
+    pub fn named(mut self, name: &str) -> Self {
+        (self.0["Name"], self.0["Id"]) = (format!("/{name}").into(), format!("{name:0>64}").into());
+        self
+    }
+
+    /// Of another image.
+    pub fn image(mut self, image: &str) -> Self {
+        self.0["Config"]["Image"] = image.into();
+        self
+    }
+
+    /// With one more variable, `NAME=value`.
+    pub fn env(mut self, pair: &str) -> Self {
+        self.0["Config"]["Env"].as_array_mut().expect("a list").push(pair.into());
+        self
+    }
+
+    /// With one more label.
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.0["Config"]["Labels"][name] = value.into();
+        self
+    }
+
+    /// With one more port that is exposed, but published nowhere.
+    pub fn expose(self, port: &str) -> Self {
+        self.publish(port, &[])
+    }
+
+    /// With one more port at these places on the host, `address:port` each.
+    pub fn publish(mut self, port: &str, places: &[&str]) -> Self {
+        let place = |place: &&str| {
+            let (ip, port) = place.rsplit_once(':').expect("address:port");
+            json!({"HostIp": ip.trim_matches(['[', ']']), "HostPort": port})
+        };
+        let places: Vec<_> = places.iter().map(place).collect();
+        self.0["Config"]["ExposedPorts"][port] = json!({});
+        self.0["NetworkSettings"]["Ports"][port] = if places.is_empty() { Value::Null } else { places.into() };
+        self
+    }
+
+    /// On other networks: the mode, and its address on each network. Only on a bridge does the engine publish ports.
+    pub fn network(mut self, mode: &str, networks: &[(&str, &str)]) -> Self {
+        let networks = networks.iter().map(|(name, ip)| ((*name).to_owned(), json!({"IPAddress": ip})));
+        self.0["HostConfig"]["NetworkMode"] = mode.into();
+        self.0["NetworkSettings"]["Networks"] = Value::Object(networks.collect());
+        if ["host", "none"].contains(&mode) || mode.starts_with("container:") {
+            self.0["NetworkSettings"]["Ports"] = json!({});
+        }
+        self
+    }
+
+    /// As the engine writes it.
+    pub fn inspect(&self) -> Value {
+        self.0.clone()
+    }
+
+    /// The full id.
+    pub fn id(&self) -> String {
+        self.0["Id"].as_str().expect("text").to_owned()
+    }
+}

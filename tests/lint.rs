@@ -1,0 +1,87 @@
+//! `portreeve lint` as a black box: each `tests/lint/NAME.yml` gives what stands in `NAME.txt`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lint")
+}
+
+fn lint(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    command.env_clear().current_dir(directory()).arg("lint").args(arguments).output().expect("the program starts")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+#[test]
+fn every_file_gives_what_is_written_beside_it() {
+    let mut files = 0;
+    for expected in fs::read_dir(directory()).expect("the fixtures").map(|entry| entry.expect("a file").path()) {
+        if expected.extension().is_some_and(|extension| extension == "txt") {
+            let file = expected.with_extension("yml");
+            let name = file.file_name().and_then(|name| name.to_str()).expect("text");
+            let (output, expected) = (lint(&[name]), fs::read_to_string(&expected).expect("text"));
+            assert_eq!(said(&output), expected, "{name}");
+            let clean = !expected.contains(": error[") && !expected.contains(": warning[");
+            assert_eq!(output.status.code(), Some(i32::from(!clean)), "{name}");
+            files += 1;
+        }
+    }
+    assert_eq!(files, 7);
+}
+
+#[test]
+fn what_is_no_yaml_is_told_with_its_place_and_exit_code_2() {
+    let cases = [
+        ("broken.yml", "portreeve: broken.yml:4:5: "),
+        ("doubled.yml", "portreeve: doubled.yml:4:5: the key \"image\" is there already, at line 3\n"),
+        ("keys.txt", "portreeve: keys.txt:"),
+        ("other.yml", "portreeve: other.yml:1:1: there are no services: is that a Compose file?\n"),
+        ("missing.yml", "portreeve: cannot read missing.yml: "),
+    ];
+    for (file, expected) in cases {
+        let output = lint(&["clean.yml", file]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.starts_with(expected), "{error}");
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(2), ""), "{file}");
+    }
+    assert_eq!(lint(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn warnings_alone_can_be_allowed() {
+    assert_eq!(lint(&["names.yml"]).status.code(), Some(1));
+    assert_eq!(lint(&["names.yml", "--warnings", "allow"]).status.code(), Some(0));
+    assert_eq!(lint(&["ids.yml", "--warnings", "allow"]).status.code(), Some(1));
+}
+
+#[test]
+fn json_is_for_programs() {
+    let output = lint(&["--format", "json", "clean.yml", "ids.yml"]);
+    let found: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found.len(), 5);
+    let first = &found[0];
+    assert_eq!((&first["file"], &first["line"], &first["column"]), (&"ids.yml".into(), &4.into(), &19.into()));
+    assert_eq!((&first["severity"], &first["rule"]), (&"error".into(), &"id".into()));
+    assert_eq!(first["service"], "a");
+}
+
+#[test]
+fn what_register_will_run_with_counts() {
+    let quiet = |arguments: &[&str]| said(&lint(arguments)).contains("quiet: SERVICE_NAME has no effect");
+    assert!(quiet(&["ports.yml"]));
+    assert!(!quiet(&["ports.yml", "--internal"]));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), "[register]\ninternal = true\n").expect("a file");
+    let config = file.path().to_str().expect("text");
+    assert!(!quiet(&["ports.yml", "--config", config]));
+    assert!(quiet(&["ports.yml", "--config", config, "--internal=false"]));
+}
