@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use common::{
     lab::{
         Lab,
+        daemon::Daemon,
         docker::Container,
         wait::{LONG, wait_until},
     },
@@ -23,6 +24,15 @@ fn until_served(lab: &Lab, containers: &[&Container]) {
     wait_until(&format!("{expected:?} in traffic"), LONG, || {
         let places = witness::places(lab, "web");
         if places == expected { Ok(()) } else { Err(format!("{places:?}")) }
+    });
+}
+
+/// Waits until something new in a log tells that all is in line.
+#[track_caller]
+fn until_in_line(daemon: &Daemon, said: usize) {
+    wait_until("a pass after which all is in line", LONG, || match &daemon.log()[said..] {
+        later if later.contains("in line") => Ok(()),
+        later => Err(later.to_owned()),
     });
 }
 
@@ -67,11 +77,9 @@ fn killed_while_containers_change_it_catches_up_and_rewrites_nothing_else() {
 
     // A further start finds nothing to do.
     register.kill();
+    let said = register.log().len();
     register.start();
-    wait_until("two starts in the log", LONG, || {
-        let starts = register.log().matches("in line").count();
-        if starts >= 3 { Ok(()) } else { Err(register.log()) }
-    });
+    until_in_line(&register, said);
     assert_eq!(witness::instances(&lab, "web", false), after);
 }
 
@@ -155,13 +163,9 @@ fn a_clean_stop_keeps_the_entries_or_removes_them_and_never_anybody_elses() {
     assert!(register.stop().success());
     until_served(&lab, &[&web]);
 
+    let said = register.log().len();
     let leaving = common::lab::portreeve::register(host, &["--on-exit", "deregister", "--resync", "1s"]);
-    wait_until("its first pass, after two of the one before", LONG, || {
-        match leaving.log().matches("in line").count() {
-            n if n >= 3 => Ok(()),
-            _ => Err(leaving.log()),
-        }
-    });
+    until_in_line(&leaving, said);
     leaving.signal(Signal::SIGINT);
     assert!(leaving.wait().success());
     until_served(&lab, &[]);

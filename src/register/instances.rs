@@ -39,6 +39,11 @@ impl Host {
         self.forced_address().unwrap_or(&self.advertised).to_owned()
     }
 
+    /// Whether that is an address of this host only.
+    pub fn is_on_loopback(&self) -> bool {
+        self.outside_address().parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+
     /// `--ip`; an empty one is none, as in registrator.
     pub(super) fn forced_address(&self) -> Option<&str> {
         self.settings.ip.as_deref().filter(|ip| !ip.is_empty())

@@ -113,6 +113,10 @@ impl<L: Ledger> Registrar<L> {
         }
         let Some(host) = &self.host else { return Ok(None) };
         let mut desired = self.looks.desired(&containers.entries, host, Timestamp::now());
+        if host.is_on_loopback() && !desired.instances.is_empty() {
+            let note = format!("advertises {}, where nobody else reaches this host: give --ip", host.advertised);
+            desired.notes.insert(("the registry's agent".to_owned(), note));
+        }
         let actual = match &self.actual {
             Some(actual) => actual,
             None => {
@@ -277,6 +281,20 @@ impl<L: Ledger> Reconcile for Registrar<L> {
     }
 }
 
+/// One line for a write that has succeeded.
+fn log(step: &Step) {
+    match step {
+        Step::Put(instance) | Step::PutAside(instance) => {
+            let (id, service, container) = (&instance.id, &instance.name, &instance.owner.container);
+            tracing::info!(id, service, container, "registered at {}:{}", instance.address, instance.port);
+        }
+        Step::Report { id, key, report } => tracing::info!(id, check = key, status = ?report.status, "reported"),
+        Step::TakeOut { id, reason } => tracing::info!(id, reason, "taken out of traffic"),
+        Step::BringBack { id } => tracing::info!(id, "brought back into traffic"),
+        Step::Remove { id } => tracing::info!(id, "deregistered"),
+    }
+}
+
 /// Carries out the steps for one entry in their order, up to the first that fails.
 async fn carry_out(
     ledger: &impl Ledger,
@@ -294,7 +312,7 @@ async fn carry_out(
         };
         match result {
             Ok(()) => {
-                tracing::info!("{step}");
+                log(&step);
                 done.push(step);
             }
             Err(error) => return (id, done, Some((step, error))),
