@@ -2,10 +2,14 @@
 //!
 //! 0: done, or stopped by a signal. 1: something could not be done. 2: a bad command line or configuration.
 
-use std::{io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use portreeve::{
     cli::{self, Cli, Common, Explain, Format, Lint, LogFormat, Mode, Register, Render, Single, Warnings},
     condition,
@@ -34,7 +38,8 @@ fn main() -> ExitCode {
         Err(Failure::Run(error)) => (error, 1),
         Err(Failure::Told) => return ExitCode::FAILURE,
     };
-    eprintln!("portreeve: {}", condition::chain(error.as_ref()));
+    // Where nobody can be told, the exit code has to do.
+    let _ = writeln!(std::io::stderr(), "portreeve: {}", condition::chain(error.as_ref()));
     ExitCode::from(code)
 }
 
@@ -121,7 +126,8 @@ enum Job {
 }
 
 fn load(common: &Common) -> anyhow::Result<Config> {
-    Ok(Config::load(common.config.as_deref(), environment())?.with_common(common)?)
+    let file = common.config.clone().or_else(|| variable("PORTREEVE_CONFIG").map(Into::into));
+    Ok(Config::load(file.as_deref(), environment())?.with_common(common)?)
 }
 
 /// Reads the file, the environment and the flags, and checks all that can be checked before anything starts.
@@ -194,8 +200,8 @@ async fn run_explain(flags: &Explain, config: Config) -> Result<(), Failure> {
     let report = register::explain::explain(config.register, docker, &ledger, body, &flags.container, deadline).await;
     let report = report.map_err(|error| if error.is_usage() { usage(error) } else { failed(error) })?;
     match flags.format {
-        Format::Text => print!("{report}"),
-        Format::Json => println!("{:#}", serde_json::json!(report)),
+        Format::Text => tell(&report.to_string())?,
+        Format::Json => tell(&format!("{:#}\n", serde_json::json!(report)))?,
     }
     if report.in_line { Ok(()) } else { Err(Failure::Told) }
 }
@@ -206,8 +212,8 @@ fn run_lint(flags: &Lint, settings: register::Settings) -> Result<(), Failure> {
     let files = lint::read(&flags.files, &settings).map_err(usage)?;
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match flags.format {
-        Format::Text => print!("{}", files.text(colours)),
-        Format::Json => println!("{:#}", files.json()),
+        Format::Text => tell(&files.text(colours).to_string())?,
+        Format::Json => tell(&format!("{:#}\n", files.json()))?,
     }
     let bad = if flags.warnings == Warnings::Deny { lint::Severity::Warning } else { lint::Severity::Error };
     if files.worst().is_some_and(|worst| worst <= bad) { Err(Failure::Told) } else { Ok(()) }
@@ -227,16 +233,49 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
 }
 
 fn log(common: &Common) -> anyhow::Result<()> {
+    let level =
+        common.log_level.clone().or_else(|| variable("PORTREEVE_LOG_LEVEL")).unwrap_or_else(|| "info".to_owned());
+    let words = ["off", "error", "warn", "info", "debug", "trace"];
+    let plain = !level.contains(['=', ',', '[']);
+    anyhow::ensure!(
+        !plain || words.contains(&level.to_ascii_lowercase().as_str()),
+        "the log level {level:?} is none of {}, and no filter such as portreeve::docker=debug",
+        words.join(", ")
+    );
     // The template engine tells of every call of a helper.
-    let filter = EnvFilter::try_new(format!("handlebars=off,{}", common.log_level));
-    let filter = filter.with_context(|| format!("--log-level {:?}", common.log_level))?;
+    let filter = EnvFilter::try_new(format!("handlebars=off,{level}"))
+        .map_err(|_| anyhow::anyhow!("--log-level {level:?} is no filter such as portreeve::docker=debug"))?;
+    let format = match (common.log_format, variable("PORTREEVE_LOG_FORMAT")) {
+        (Some(format), _) => format,
+        (None, Some(text)) => LogFormat::from_str(&text, true)
+            .map_err(|problem| anyhow::anyhow!("in the environment variable PORTREEVE_LOG_FORMAT: {problem}"))?,
+        (None, None) => LogFormat::Text,
+    };
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    match common.log_format {
+    // A log that nobody can write to ends nothing.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    let lines = lines.with_writer(std::io::stderr).with_ansi(colours);
+    match format {
         LogFormat::Text => lines.with_target(false).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+/// An empty variable is as good as none.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Prints what was asked for. Whoever closes the pipe has seen enough.
+fn tell(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Run(anyhow::Error::new(error).context("cannot write to standard output")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The first SIGTERM or SIGINT asks for a clean stop, the second does not wait for it.

@@ -36,18 +36,19 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// The configuration file (TOML); the environment and flags go before it
-    #[arg(long, global = true, value_name = "FILE", env = "PORTREEVE_CONFIG")]
+    /// The configuration file (TOML); the environment and flags go before it (also PORTREEVE_CONFIG)
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The Consul agent: host:port, http://…, https://…, unix:///… (default 127.0.0.1:8500; also CONSUL_HTTP_ADDR)
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub consul: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as portreeve::docker=debug
-    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "PORTREEVE_LOG_LEVEL")]
-    pub log_level: String,
-    /// How it is logged, on standard error
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", env = "PORTREEVE_LOG_FORMAT")]
-    pub log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as portreeve::docker=debug (default info; also
+    /// PORTREEVE_LOG_LEVEL)
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log_level: Option<String>,
+    /// How it is logged, on standard error (default text; also PORTREEVE_LOG_FORMAT)
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 }
 
 /// How log lines look.

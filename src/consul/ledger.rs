@@ -33,6 +33,10 @@ impl ConsulLedger {
 }
 
 impl Ledger for ConsulLedger {
+    fn name(&self) -> String {
+        format!("Consul at {}", self.client.address())
+    }
+
     async fn entries(&self, engine: &str) -> Result<Entries, LedgerError> {
         let (services, checks) = tokio::try_join!(self.client.agent_services(), self.client.agent_checks())
             .map_err(|error| failed("the listing of its entries", error))?;

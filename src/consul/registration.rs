@@ -323,15 +323,8 @@ mod tests {
             tls_skip_verify: true,
         };
         let bare = |key: &str, probe, interval: &str| Check {
-            key: key.into(),
-            name: None,
-            probe,
             interval: Some(interval.into()).filter(|interval: &String| !interval.is_empty()),
-            timeout: None,
-            initial_status: None,
-            deregister_after: None,
-            success_before_passing: None,
-            failures_before_critical: None,
+            ..Check::new(key, probe)
         };
         let full = Check {
             name: Some("up".into()),

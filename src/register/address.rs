@@ -8,6 +8,7 @@ use std::{fmt, net::IpAddr};
 
 use super::{
     instances::{Host, Skip},
+    limits,
     metadata::PortMetadata,
 };
 use crate::docker::{Binding, Container, Port};
@@ -98,9 +99,10 @@ impl Subject<'_> {
         let label = label.and_then(|label| Some((self.container.labels.get(label)?, Origin::Label(label.clone()))));
         let label = label.map(|(text, origin)| (text.rsplit_once('/').map_or(text.as_str(), |(ip, _mask)| ip), origin));
         let said = own.into_iter().chain(label).filter(|(address, _)| !address.is_empty());
-        let (usable, useless): (Vec<_>, Vec<_>) = said
-            .partition(|(address, _)| !address.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified() || ip.is_loopback()));
-        let note = |(address, origin): (&str, Origin)| format!("{address} {origin} is ignored: nobody else reaches it");
+        let (usable, useless): (Vec<_>, Vec<_>) = said.partition(|(address, _)| limits::is_host(address));
+        let note = |(address, origin): (&str, Origin)| {
+            format!("{address:?} {origin} is ignored: it is no address or host name that others reach")
+        };
         notes.extend(useless.into_iter().map(note));
         usable.into_iter().next().map(|(address, origin)| (address.to_owned(), origin))
     }

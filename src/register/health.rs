@@ -44,17 +44,8 @@ pub(super) fn reported(container: &Container, settings: &Settings) -> Vec<(Check
 }
 
 fn check(key: &str, name: &str, ttl: Duration) -> Check {
-    Check {
-        key: key.to_owned(),
-        name: Some(name.to_owned()),
-        probe: Probe::Report { ttl: format!("{}s", ttl.as_secs()) },
-        interval: None,
-        timeout: None,
-        initial_status: None,
-        deregister_after: None,
-        success_before_passing: None,
-        failures_before_critical: None,
-    }
+    let probe = Probe::Report { ttl: format!("{}s", ttl.as_secs()) };
+    Check { name: Some(name.to_owned()), ..Check::new(key, probe) }
 }
 
 #[cfg(test)]

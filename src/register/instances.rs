@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     address::{Origin, Place, Subject},
     checks::Checked,
-    crash, health, image,
+    crash, health, image, limits,
     meta::meta,
     metadata::{Metadata, PortMetadata},
     ready::{self, Gate},
@@ -76,6 +76,8 @@ pub enum Skip {
     NoNetwork,
     /// `SERVICE_IGNORE`.
     Ignored,
+    /// Consul would take an entry with such an id, and never give it back.
+    Unnameable,
     /// `--explicit`, and no name.
     Unnamed,
     /// Docker's HEALTHCHECK has no verdict yet, and such containers are not to be registered.
@@ -88,6 +90,7 @@ impl fmt::Display for Skip {
             Self::NotPublished => "it is not published on the host",
             Self::Loopback => "it is published on a loopback address only",
             Self::NoNetwork => "the container has no address of its own",
+            Self::Unnameable => "its id has control characters, or an empty, \".\" or \"..\" part between slashes",
             Self::Ignored => "SERVICE_IGNORE is set",
             Self::Starting => "its HEALTHCHECK has no verdict yet",
             Self::Unnamed => "it has no SERVICE_NAME, and --explicit asks for one",
@@ -116,6 +119,11 @@ pub fn verdicts(container: &Container, others: &BTreeMap<String, Sight>, host: &
             _ if host.settings.explicit && metadata.value("name").is_none() => Err(Skip::Unnamed),
             Err(skip) => Err(skip),
             Ok(_) if starting(container, host) => Err(Skip::Starting),
+            Ok(_) if !limits::is_id(&id(container, *port, &metadata, host)) => {
+                let id = id(container, *port, &metadata, host);
+                notes.push(format!("port {port} is not registered as {id:?}: {}", Skip::Unnameable));
+                Err(Skip::Unnameable)
+            }
             Ok(Place { address, port: published, .. }) => {
                 let checked = Checked { container, metadata: &metadata, port: *port, address: &address, published };
                 let mut checks = checked.checks(&mut notes);
@@ -205,9 +213,9 @@ fn id(container: &Container, port: Port, metadata: &PortMetadata<'_>, host: &Hos
 /// What the container says, else what its image is called, else its own name; with the port if the container gives
 /// several and none of its own was asked for.
 fn name(container: &Container, port: Port, metadata: &PortMetadata<'_>, group: bool) -> String {
-    let said = metadata.get("name");
+    let said = metadata.get("name").filter(|setting| !setting.value.trim().is_empty());
     let name = match said {
-        Some(setting) => setting.value,
+        Some(setting) => setting.value.trim(),
         None => image::base_name(&container.image).unwrap_or(&container.name),
     };
     let own = said.is_some_and(|setting| setting.for_port);
@@ -238,7 +246,9 @@ fn tags(
 fn weights(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> Option<Weights> {
     let setting = metadata.get("weight")?;
     let (passing, warning) = setting.value.split_once(',').unwrap_or((setting.value, "1"));
-    let weights = passing.trim().parse().ok().filter(|passing| *passing > 0).zip(warning.trim().parse().ok());
+    // Consul's own limit is that of DNS.
+    let weight = |text: &str| text.trim().parse().ok().filter(|weight| *weight <= 65_535);
+    let weights = weight(passing).filter(|passing| *passing > 0).zip(weight(warning));
     if weights.is_none() {
         notes.push(format!("{} is ignored: {:?} is no weight such as 10 or 10,1", setting.spelled, setting.value));
     }
@@ -382,10 +392,15 @@ mod tests {
 
     #[test]
     fn an_address_that_nobody_else_reaches_is_ignored() {
-        for address in ["0.0.0.0", "::", "127.0.0.1", "::1"] {
+        for address in ["0.0.0.0", "::", "127.0.0.1", "::1", "localhost", "http://x:80/", "x;}evil"] {
             let web = container("w").publish("80/tcp", &["0.0.0.0:8000"]).env("SERVICE_ADDRESS", address);
             let verdict = verdicts(&web, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
-            assert_eq!(verdict.notes, [format!("{address} from SERVICE_ADDRESS is ignored: nobody else reaches it")]);
+            assert_eq!(
+                verdict.notes,
+                [format!(
+                    "{address:?} from SERVICE_ADDRESS is ignored: it is no address or host name that others reach"
+                )]
+            );
             assert_eq!(verdict.outcome.map(|instance| instance.address), Ok("192.168.1.102".into()));
         }
         let web = container("w").publish("80/tcp", &["0.0.0.0:8000"]);

@@ -104,9 +104,43 @@ pub(super) fn status(status: Status) -> &'static str {
     }
 }
 
+/// Whether a text is an IP address or a host name, and not one that only means this very host.
+pub(crate) fn is_host(text: &str) -> bool {
+    if let Ok(ip) = text.parse::<std::net::IpAddr>() {
+        return !ip.is_unspecified() && !ip.is_loopback();
+    }
+    let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=253).contains(&text.len()) && text.bytes().all(name) && !text.eq_ignore_ascii_case("localhost")
+}
+
+/// Whether an entry with this id can be taken back: the id becomes a part of a path, which is tidied up on its way.
+pub(crate) fn is_id(text: &str) -> bool {
+    !text.chars().any(char::is_control) && text.split('/').all(|part| !["", ".", ".."].contains(&part))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_that_others_reach() {
+        for good in ["10.0.0.1", "2001:db8::1", "edge.example", "host_1", "a-b"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", "0.0.0.0", "::", "127.0.0.1", "::1", "[::1]", "localhost", "x;}evil", "http://x:80/", "a b"] {
+            assert!(!is_host(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ids_that_can_be_taken_back() {
+        for good in ["host:web:80", "a/b c?d#e%41"] {
+            assert!(is_id(good), "{good}");
+        }
+        for bad in ["", "a//b", "./x", "x/..", "/lead", "..", "a\nb"] {
+            assert!(!is_id(bad), "{bad:?}");
+        }
+    }
     use crate::register::fixture;
 
     #[test]

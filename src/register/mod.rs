@@ -31,7 +31,7 @@ mod settings;
 mod tagged;
 mod tags;
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 pub use address::Origin;
 use registrar::Registrar;
@@ -175,8 +175,13 @@ async fn print_plan<L: Ledger>(registrar: &mut Registrar<L>) -> Next {
     match registrar.look().await {
         Ok(None) => Next::Retry,
         Ok(Some((desired, plan))) => {
-            plan::in_order(plan).iter().for_each(|step| println!("{step}"));
-            desired.gates.iter().for_each(|(id, gate)| println!("wait for {} before {id} is registered", gate.probe));
+            registrar.tell(&desired);
+            let steps = plan::in_order(plan).into_iter().map(|step| format!("{step}\n"));
+            let gates = desired.gates.iter();
+            let gates = gates.map(|(id, gate)| format!("wait for {} before {id} is registered\n", gate.probe));
+            if let Err(error) = std::io::stdout().write_all(steps.chain(gates).collect::<String>().as_bytes()) {
+                tracing::error!("cannot write to standard output: {error}");
+            }
             Next::Idle
         }
         Err(error) => {

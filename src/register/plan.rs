@@ -92,7 +92,29 @@ pub fn plan(desired: &Desired, actual: &Entries, conditions: &Conditions) -> Pla
         };
         (id, steps)
     });
-    kept.chain(gone).filter(|(_, steps)| !steps.is_empty()).collect()
+    let mut plan: Plan = kept.chain(gone).filter(|(_, steps)| !steps.is_empty()).collect();
+    after_their_successors(&mut plan, actual);
+    plan
+}
+
+/// An entry that only gets another id (a renamed container) goes after the new one has come: the service is never without.
+fn after_their_successors(plan: &mut Plan, actual: &Entries) {
+    let place = |container: &str, address: &str, port: u16| (container.to_owned(), address.to_owned(), port);
+    let successor = |(id, steps): (&String, &Vec<Step>)| match &steps[..] {
+        [Step::Put(new), ..] => Some((place(&new.owner.container, &new.address, new.port), id.clone())),
+        _ => None,
+    };
+    let successors: BTreeMap<_, _> = plan.iter().filter_map(successor).collect();
+    for entry in actual.owned.values() {
+        let at = place(&entry.owner.container, &entry.address, entry.port);
+        let successor = successors.get(&at).filter(|successor| **successor != entry.id);
+        if let Some(successor) = successor
+            && plan.get(&entry.id).is_some_and(|steps| matches!(steps[..], [Step::Remove { .. }]))
+        {
+            let removal = plan.remove(&entry.id);
+            plan.entry(successor.clone()).or_default().extend(removal.into_iter().flatten());
+        }
+    }
 }
 
 /// Removals first: a dead address is worse than a missing one.
@@ -206,6 +228,15 @@ mod tests {
     fn a_moved_port_is_one_put() {
         let moved = instance(1, 81, 1, None);
         assert_eq!(steps(&wanted([moved.clone()]), &held([instance(1, 80, 1, None)])), [Step::Put(moved)]);
+    }
+
+    #[test]
+    fn an_entry_that_only_gets_another_id_goes_after_the_new_one_has_come() {
+        let (old, new) = (instance(1, 80, 1, None), instance(2, 80, 1, None));
+        let elsewhere = instance(3, 80, 2, None);
+        let remove = |id: &str| Step::Remove { id: id.into() };
+        let steps = steps(&wanted([new.clone()]), &held([old, elsewhere]));
+        assert_eq!(steps, [remove("3"), Step::Put(new), remove("1")]);
     }
 
     #[test]

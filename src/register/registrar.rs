@@ -77,8 +77,8 @@ impl<L: Ledger> Registrar<L> {
             settings,
             docker,
             containers,
+            condition: Condition::new(ledger.name()),
             ledger,
-            condition: Condition::new("the registry"),
             host: None,
             host_is_fresh: false,
             actual: None,
@@ -221,7 +221,7 @@ impl<L: Ledger> Registrar<L> {
     }
 
     /// Tells users, once each, of what could not be done as they asked.
-    fn tell(&mut self, desired: &Desired) {
+    pub fn tell(&mut self, desired: &Desired) {
         let adopt = self.settings.adopt.is_some();
         let foreign =
             self.actual.iter().flat_map(|actual| actual.foreign.iter().filter(move |id| !actual.is_free(id, adopt)));

@@ -1,8 +1,10 @@
 //! What a user can set for `register`. Pure.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use super::limits;
 
 /// The `[register]` table of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -168,6 +170,12 @@ pub enum SettingsError {
     /// The check would be critical before each refresh.
     #[error("--ttl must be longer than --ttl-refresh")]
     TooShort,
+    /// Nobody would reach it.
+    #[error("--ip {0:?} is no address or host name under which others reach this host")]
+    Ip(String),
+    /// Looking again and again would be all that we do.
+    #[error("--resync must be at least 50ms")]
+    Resync,
     /// A wait of nothing would never end.
     #[error("--{0} must not be 0")]
     Zero(&'static str),
@@ -185,7 +193,16 @@ impl Settings {
             (_, Some(Duration::ZERO)) => return Err(SettingsError::Zero("ttl-refresh")),
             _ => {}
         }
-        let zero = [("resync", self.resync), ("retry-interval", self.retry_interval)];
+        // 127.0.0.1 may be meant, on a machine that is alone; that is told then.
+        let loopback = |ip: &str| ip.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        let unusable = |ip: &&String| !(ip.is_empty() || limits::is_host(ip) || loopback(ip));
+        if let Some(ip) = self.ip.as_ref().filter(unusable) {
+            return Err(SettingsError::Ip(ip.clone()));
+        }
+        if self.resync < Duration::from_millis(50) {
+            return Err(SettingsError::Resync);
+        }
+        let zero = [("retry-interval", self.retry_interval)];
         match zero.iter().find(|(_, time)| time.is_zero()) {
             Some((name, _)) => Err(SettingsError::Zero(name)),
             None => Ok(()),

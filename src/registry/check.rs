@@ -34,6 +34,21 @@ pub struct Check {
 impl Check {
     /// The [`Check::key`] of a check without a number of its own.
     pub const FIRST: &'static str = "0";
+
+    /// A check with the registry's own defaults for everything else.
+    pub fn new(key: &str, probe: Probe) -> Self {
+        Self {
+            key: key.to_owned(),
+            name: None,
+            probe,
+            interval: None,
+            timeout: None,
+            initial_status: None,
+            deregister_after: None,
+            success_before_passing: None,
+            failures_before_critical: None,
+        }
+    }
 }
 
 /// What a [`Check`] probes.

@@ -52,6 +52,9 @@ pub enum LedgerError {
 ///
 /// Every call may be repeated: the outcome is the same.
 pub trait Ledger: Send + Sync + 'static {
+    /// Which registry it is and where, for log lines: `Consul at http://127.0.0.1:8500`.
+    fn name(&self) -> String;
+
     /// What the registry holds now: the entries that carry ownership marks of `engine` (see [`Owner`]), with everything
     /// that a plan compares, and the ids of all others.
     fn entries(&self, engine: &str) -> impl Future<Output = Result<Entries, LedgerError>> + Send;

@@ -54,7 +54,10 @@ pub async fn dry_run<S: Source>(
         ended = tasks.join() => ended?,
         () = tokio::time::sleep(deadline) => {}
     }
-    let mut trouble: Vec<_> = open.borrow().iter().map(ToString::to_string).collect();
+    // What is rendered by now may still stand among what was open a moment ago.
+    let whole = sets.iter().all(|(desired, _)| desired.snapshot().complete);
+    let open = if whole { Vec::new() } else { open.borrow().clone() };
+    let mut trouble: Vec<_> = open.iter().map(ToString::to_string).collect();
     for target in &mut setup.targets {
         match target.diff().await {
             Ok(diff) => {

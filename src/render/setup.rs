@@ -51,6 +51,9 @@ pub enum SetupError {
         /// The other one.
         second: String,
     },
+    /// A template would be lost.
+    #[error("{}: is a template and its own destination", .0.display())]
+    Itself(PathBuf),
     /// A template cannot be read.
     #[error("target {target}: cannot read the template {}", path.display())]
     Read {
@@ -134,6 +137,10 @@ fn check(targets: &[target::Settings]) -> Result<(), SetupError> {
             return Err(SetupError::Name(target.name.clone()));
         }
         for template in &target.templates {
+            let real = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+            if real(&template.source) == real(&template.destination) {
+                return Err(SetupError::Itself(template.source.clone()));
+            }
             if let Some(first) =
                 files.insert(&template.destination, &target.name).filter(|first| *first != &target.name)
             {

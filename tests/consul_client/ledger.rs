@@ -33,15 +33,13 @@ pub(crate) fn instance(id: &str, port: u16) -> Instance {
 
 fn checked(id: &str, port: u16) -> Instance {
     let check = |key: &str, probe| Check {
-        key: key.into(),
-        name: None,
-        probe,
         interval: Some("1h".into()),
         timeout: Some("2s".into()),
         initial_status: Some("passing".into()),
         deregister_after: Some("24h".into()),
         success_before_passing: Some(2),
         failures_before_critical: Some(3),
+        ..Check::new(key, probe)
     };
     let http = Probe::Http {
         url: format!("http://127.0.0.1:{port}/up"),
@@ -180,17 +178,8 @@ async fn a_check_that_waits_for_reports_shows_the_last_one() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut wanted = instance("host-1:web-1:80", 32768);
-    wanted.checks.push(Check {
-        key: "docker".into(),
-        name: Some("Docker HEALTHCHECK".into()),
-        probe: Probe::Report { ttl: "168h".into() },
-        interval: None,
-        timeout: None,
-        initial_status: None,
-        deregister_after: None,
-        success_before_passing: None,
-        failures_before_critical: None,
-    });
+    let probe = Probe::Report { ttl: "168h".into() };
+    wanted.checks.push(Check { name: Some("Docker HEALTHCHECK".into()), ..Check::new("docker", probe) });
     ledger.put(&wanted).await.expect("registered");
     let status = async || owned(&ledger).await[&wanted.id].reports.get("docker").copied();
     assert_eq!(status().await, Some(Status::Critical), "until the first report");
@@ -224,17 +213,8 @@ async fn an_only_check_has_the_id_that_consul_gives_it_and_an_adopted_one_keeps_
         "Check": {"TCP": "10.9.8.7:32768", "Interval": "1h", "Status": "passing"}});
     agent.put("/v1/agent/service/register", by_registrator.to_string()).await;
     let mut wanted = instance("host-1:web-1:80", 32768);
-    wanted.checks.push(Check {
-        key: Check::FIRST.into(),
-        name: None,
-        probe: Probe::Tcp { address: "10.9.8.7:32768".into() },
-        interval: Some("1h".into()),
-        timeout: None,
-        initial_status: None,
-        deregister_after: None,
-        success_before_passing: None,
-        failures_before_critical: None,
-    });
+    let probe = Probe::Tcp { address: "10.9.8.7:32768".into() };
+    wanted.checks.push(Check { interval: Some("1h".into()), ..Check::new(Check::FIRST, probe) });
     ledger.put(&wanted).await.expect("taken over");
     let checks = agent.get("/v1/agent/checks").await;
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80"]));
