@@ -27,7 +27,16 @@ impl ConsulLedger {
 impl ConsulLedger {
     async fn register(&self, instance: &Instance, only_these_checks: bool) -> Result<(), LedgerError> {
         let digest = instance.digest();
-        let sent = self.client.register_service(&registration::definition(instance, &digest), only_these_checks).await;
+        let mut definition = registration::definition(instance, &digest);
+        let mut sent = self.client.register_service(&definition, only_these_checks).await;
+        if matches!(&sent, Err(Error::Refused { answer, .. }) if answer.contains(registration::H2PING)) {
+            tracing::warn!(
+                id = instance.id,
+                "registered without its H2PING check: this agent has none, Consul 1.10 has"
+            );
+            definition.checks.retain(|check| check.h2ping.is_none());
+            sent = self.client.register_service(&definition, only_these_checks).await;
+        }
         sent.map_err(|error| failed(format!("the registration of {}", instance.id), error))
     }
 }

@@ -10,6 +10,9 @@ use crate::registry::{Check, Entries, Entry, Instance, META_PREFIX, Owner, Probe
 /// The Meta key of [`Instance::digest`].
 const DIGEST: &str = "portreeve-digest";
 
+/// The field of an HTTP/2 ping, which agents before 1.10 do not know and refuse by this name.
+pub(super) const H2PING: &str = "H2PING";
+
 /// The body of a registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -220,3 +220,18 @@ async fn an_only_check_has_the_id_that_consul_gives_it_and_an_adopted_one_keeps_
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80"]));
     assert_eq!(checks["service:host-1:web-1:80"]["Status"], "passing");
 }
+
+#[tokio::test]
+async fn a_check_that_the_agent_does_not_have_does_not_cost_the_service() {
+    let agent = DevAgent::start().await;
+    let ledger = ConsulLedger::new(client(&agent.address()));
+    let mut wanted = instance("host-1:web-1:80", 32768);
+    let place = || "10.9.8.7:32768".to_owned();
+    let every = |key, probe| Check { interval: Some("1h".into()), ..Check::new(key, probe) };
+    wanted.checks.push(every("1", Probe::H2ping { address: place(), tls: false, tls_skip_verify: false }));
+    wanted.checks.push(every("2", Probe::Tcp { address: place() }));
+    ledger.put(&wanted).await.expect("registered");
+    // Consul 1.10 and later have the first one too.
+    assert!(check_ids(&agent).await.contains("service:host-1:web-1:80:2"));
+    assert!(owned(&ledger).await[&wanted.id].matches(&wanted), "and nothing is left to do");
+}
