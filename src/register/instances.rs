@@ -16,7 +16,7 @@ use super::{
     tags,
 };
 use crate::{
-    docker::{Binding, Container, HealthStatus, Port, Protocol, Sight},
+    docker::{Binding, Container, Engine, HealthStatus, Port, Protocol, Sight},
     registry::{Instance, OutReason, Owner, Weights},
 };
 
@@ -34,6 +34,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// The host of an engine, in the name that the user has set or the engine's own.
+    pub fn new(engine: Engine, advertised: String, settings: Settings) -> Self {
+        let hostname = settings.hostname.clone().unwrap_or(engine.name);
+        Self { engine: engine.id, hostname, advertised, settings }
+    }
+
     /// Where others reach ports that are published on all addresses.
     pub fn outside_address(&self) -> String {
         self.forced_address().unwrap_or(&self.advertised).to_owned()

@@ -130,7 +130,7 @@ impl<'a> PortMetadata<'a> {
 }
 
 /// Registrator takes any value for yes; `false`, `0` and `no` mean what they say.
-pub(super) fn is_yes(value: &str) -> bool {
+pub(crate) fn is_yes(value: &str) -> bool {
     !["false", "0", "no"].contains(&value.to_ascii_lowercase().as_str())
 }
 

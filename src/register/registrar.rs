@@ -172,8 +172,7 @@ impl<L: Ledger> Registrar<L> {
     async fn host(&self) -> Result<Host, PassError> {
         let engine = self.docker.engine().await?;
         let advertised = self.ledger.advertised_address().await?;
-        let hostname = self.settings.hostname.clone().unwrap_or(engine.name);
-        Ok(Host { engine: engine.id, hostname, advertised, settings: self.settings.clone() })
+        Ok(Host::new(engine, advertised, self.settings.clone()))
     }
 
     /// Carries out chains of steps side by side; what succeeded counts even if something else failed. An error means that

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Found;
-use crate::lint::{known, subject::Subject};
+use crate::{
+    lint::{known, subject::Subject},
+    register::metadata::is_yes,
+};
 
 /// What `register` itself would note: Meta beyond the limits, bad numbers and durations, scripts that cannot be split.
 pub(super) fn without_effect(subjects: &[Subject<'_>]) -> Vec<Found> {
@@ -51,7 +54,7 @@ fn of_service(subject: &Subject<'_>) -> Vec<Found> {
                 format!("{} is not carried out: {first} is asked for as well, and goes first", said.entry.name);
             let help = "number them: SERVICE_CHECK_1_HTTP, SERVICE_CHECK_2_TCP";
             found.push(Found::warning(subject, said.entry.place, message).help(help));
-        } else if ["false", "0", "no"].contains(&said.entry.value.value.to_ascii_lowercase().as_str()) {
+        } else if !is_yes(&said.entry.value.value) {
             let message = format!("{} asks for a check all the same: any value does", said.entry.name);
             found.push(Found::warning(subject, said.entry.place, message).help("leave it out"));
         }

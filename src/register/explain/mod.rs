@@ -64,12 +64,7 @@ pub async fn explain<L: Ledger>(
     let engine = docker.engine().await?;
     let containers = look(docker, &settings, deadline).await?.entries;
     let container = find::find(wanted, &containers)?;
-    let host = Host {
-        engine: engine.id,
-        hostname: settings.hostname.clone().unwrap_or(engine.name),
-        advertised: ledger.advertised_address().await?,
-        settings,
-    };
+    let host = Host::new(engine, ledger.advertised_address().await?, settings);
     let entries = ledger.entries(&host.engine).await?;
     let now = Timestamp::now();
     let desired = desired(&containers, &host, now);
