@@ -119,14 +119,14 @@ pub fn verdicts(container: &Container, others: &BTreeMap<String, Sight>, host: &
         let metadata = metadata.for_port(*port);
         let subject = Subject { container, owner, port: *port, bindings, metadata: &metadata };
         let place = subject.place(host, &mut notes);
+        let id = id(container, *port, &metadata, host);
         let origin = place.as_ref().ok().map(|place| place.origin.clone());
         let outcome = match place {
             _ if metadata.is_on("ignore") => Err(Skip::Ignored),
             _ if host.settings.explicit && metadata.value("name").is_none() => Err(Skip::Unnamed),
             Err(skip) => Err(skip),
             Ok(_) if starting(container, host) => Err(Skip::Starting),
-            Ok(_) if !limits::is_id(&id(container, *port, &metadata, host)) => {
-                let id = id(container, *port, &metadata, host);
+            Ok(_) if !limits::is_id(&id) => {
                 notes.push(format!("port {port} is not registered as {id:?}: {}", Skip::Unnameable));
                 Err(Skip::Unnameable)
             }
@@ -137,7 +137,7 @@ pub fn verdicts(container: &Container, others: &BTreeMap<String, Sight>, host: &
                 let reports = reported.iter().map(|(check, report)| (check.key.clone(), report.clone())).collect();
                 checks.extend(reported.into_iter().map(|(check, _)| check));
                 Ok(Instance {
-                    id: id(container, *port, &metadata, host),
+                    id,
                     name: name(container, *port, &metadata, group),
                     tags: tags(container, &metadata, *port, host, &mut notes),
                     meta: meta(&metadata, &mut notes),
