@@ -92,9 +92,9 @@ fn prepare(order: &Order<'_>) -> anyhow::Result<Job> {
             Ok(Job::Register { settings: Box::new(config.register), docker, ledger })
         }
         Keeper::Render(flags) => {
-            let config = config.with_render(flags.clone())?;
+            let config = config.with_sources(flags.sources.clone())?;
             let source = Arc::new(ConsulSource::new(Client::new(&config.consul)?));
-            let settings = render::Settings { targets: config.target, state_dir: config.render.state_dir };
+            let settings = render::Settings { targets: config.target, section: config.render, docker: config.docker };
             render::Setup::peek(settings.clone())?;
             Ok(Job::Render { settings, source })
         }

@@ -11,7 +11,7 @@ use std::{
 use portreeve::{
     condition::chain,
     registry::{Answer, Query, Source},
-    render::{self, Settings, Setup},
+    render::{self, Section, Settings, Setup},
     store::Store,
     target::{self, Command, Kind},
 };
@@ -60,7 +60,8 @@ impl Bench {
             target::Settings { name: name.to_string(), kind, templates: vec![template] }
         };
         let targets = ('a'..).zip(templates).map(target).collect();
-        let settings = Settings { targets, state_dir: Some(folder.path().join("state")) };
+        let section = Section { state_dir: Some(folder.path().join("state")), ..Section::default() };
+        let settings = Settings { targets, section, ..Settings::default() };
         Self { folder, registry: Arc::default(), settings }
     }
 

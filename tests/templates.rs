@@ -13,7 +13,7 @@ use std::{
 };
 
 use portreeve::{
-    registry::{Answer, Query, ServiceRecord, Status},
+    registry::{Answer, Query, ServiceQuery, ServiceRecord, Status},
     render::{Answers, Escape, Inputs, Outcome, Template},
 };
 
@@ -41,6 +41,7 @@ impl Catalog {
             weight: 1,
             status,
             healthy: status == Status::Passing,
+            ..ServiceRecord::default()
         });
         self
     }
@@ -52,7 +53,7 @@ impl Catalog {
 
     fn answer(&self, query: &Query) -> Answer {
         match query {
-            Query::Service { name, passing, .. } => {
+            Query::Service(ServiceQuery { name, passing, .. }) => {
                 let of_it = self.instances.iter().filter(|record| record.name == *name && (record.healthy || !passing));
                 Answer::Service(of_it.cloned().collect())
             }
@@ -61,6 +62,7 @@ impl Catalog {
                 Answer::Services(names.chain([("consul".to_owned(), Vec::new())]).collect())
             }
             Query::Key { path, .. } => Answer::Key(self.keys.get(path).cloned()),
+            other => panic!("{other} is not asked here"),
         }
     }
 
@@ -71,7 +73,7 @@ impl Catalog {
         let template = Template::compile(file, source, Escape::Nginx).unwrap_or_else(|error| panic!("{error}"));
         let (mut answers, env) = (Answers::new(), BTreeMap::new());
         loop {
-            let pass = template.render(Inputs { answers: &answers, env: &env });
+            let pass = template.render(Inputs { answers: &answers, env: &env, item: &serde_json::Value::Null });
             let open: Vec<_> = pass.used.into_iter().filter(|query| !answers.contains_key(query)).collect();
             match pass.outcome {
                 Outcome::Text(text) => return text,

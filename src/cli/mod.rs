@@ -179,15 +179,29 @@ pub struct Register {
 /// `portreeve render`.
 #[derive(Clone, Debug, Args)]
 pub struct Render {
-    /// A template and the file that it becomes, and a command that makes the file effective; may be repeated
-    #[arg(long, value_name = "SOURCE:DESTINATION[:COMMAND]")]
-    pub template: Vec<String>,
-    /// Where state that must survive a restart lies (default /var/lib/portreeve, or the user's state directory)
-    #[arg(long, value_name = "DIRECTORY")]
-    pub state_dir: Option<PathBuf>,
+    /// What is rendered
+    #[command(flatten)]
+    pub sources: Sources,
     /// How a single pass ends
     #[command(flatten)]
     pub single: Single,
+}
+
+/// What is rendered, beside what the configuration file says.
+#[derive(Clone, Debug, Args)]
+pub struct Sources {
+    /// A template and the file that it becomes, and a command that makes the file effective; may be repeated
+    #[arg(long, value_name = "SOURCE:DESTINATION[:COMMAND]")]
+    pub template: Vec<String>,
+    /// A directory of partials: each *.hbs below it, called by its path without that end
+    #[arg(long, value_name = "DIRECTORY")]
+    pub partials: Option<PathBuf>,
+    /// The directory whose files templates may read with `file`
+    #[arg(long, value_name = "DIRECTORY")]
+    pub files: Option<PathBuf>,
+    /// Where state that must survive a restart lies (default /var/lib/portreeve, or the user's state directory)
+    #[arg(long, value_name = "DIRECTORY")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// A single pass instead of a daemon.

@@ -2,11 +2,14 @@
 
 use super::Config;
 use crate::{
-    cli::{Common, Register, Render, Switch},
+    cli::{Common, Register, Sources, Switch},
     consul::Address,
     docker,
     register::{self, SettingsError},
-    render::template_argument::{self, ArgumentError},
+    render::{
+        self,
+        template_argument::{self, ArgumentError},
+    },
 };
 
 /// What is wrong with a flag.
@@ -83,13 +86,17 @@ impl Config {
         Ok(self)
     }
 
-    /// Applies the flags of `render`. Its templates come after those of the file.
+    /// Applies the flags that say what is rendered. Their templates come after those of the file.
     ///
     /// # Errors
     /// A template argument of an unknown form.
-    pub fn with_render(mut self, flags: Render) -> Result<Self, Error> {
+    pub fn with_sources(mut self, flags: Sources) -> Result<Self, Error> {
         self.target.extend(template_argument::parse(&flags.template)?);
-        self.render.state_dir = flags.state_dir.or(self.render.state_dir);
+        self.render = render::Section {
+            state_dir: flags.state_dir.or(self.render.state_dir),
+            partials: flags.partials.or(self.render.partials),
+            files: flags.files.or(self.render.files),
+        };
         Ok(self)
     }
 }

@@ -42,6 +42,7 @@ fn record(entry: HealthEntry) -> ServiceRecord {
         weight: service.weights.and_then(|weights| u32::try_from(weights.passing).ok()).unwrap_or(1).max(1),
         status,
         healthy: status == Status::Passing,
+        ..ServiceRecord::default()
     }
 }
 
@@ -113,6 +114,7 @@ mod tests {
             weight: 5,
             status: Status::Passing,
             healthy: true,
+            ..ServiceRecord::default()
         };
         assert_eq!(record, expected);
     }

@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn queries() -> Vec<Query> {
-        (0..100).map(|number| Query::Key { path: format!("k{number}"), dc: None }).collect()
+        (0..100).map(|number| Query::key(format!("k{number}"))).collect()
     }
 
     #[test]

@@ -16,11 +16,14 @@ mod wanted;
 
 use std::{future::Future, sync::Arc};
 
-pub use answer::{Answer, ServiceRecord, Status};
+pub use answer::{
+    Answer, CaLeaf, CaRoot, CaRoots, CheckRecord, FileContent, KeyPair, NodeRecord, NodeService, NodeServices,
+    RecordWeights, ServiceRecord, Status, TaggedAddress,
+};
 pub use check::{Check, Probe, Report};
 pub use entry::{Entries, Entry};
 pub use instance::{Instance, META_PREFIX, OUT_PREFIX, OutReason, Owner, Weights};
-pub use query::Query;
+pub use query::{Query, Scope, ServiceQuery};
 use tokio_util::sync::CancellationToken;
 pub use wanted::Wanted;
 

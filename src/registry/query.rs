@@ -1,57 +1,246 @@
-//! What a template asks a registry.
+//! What a template asks.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 /// One question. Equal queries share one watch, whoever asks.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Query {
     /// The instances of one service.
-    Service {
-        /// The service's name.
-        name: String,
-        /// Only instances that carry this tag.
-        tag: Option<String>,
-        /// Another datacenter than the agent's own.
-        dc: Option<String>,
-        /// Only instances whose checks all pass.
-        passing: bool,
-    },
+    Service(ServiceQuery),
     /// The names of all services, with the tags of their instances.
     Services {
-        /// Another datacenter than the agent's own.
-        dc: Option<String>,
+        /// An expression that the registry evaluates, in its own language.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filter: Option<String>,
+        /// Where.
+        #[serde(flatten)]
+        scope: Scope,
+    },
+    /// All nodes.
+    Nodes {
+        /// Sorted by the round-trip time from this node; `_agent` is the agent's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        near: Option<String>,
+        /// An expression that the registry evaluates, in its own language.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filter: Option<String>,
+        /// Where.
+        #[serde(flatten)]
+        scope: Scope,
+    },
+    /// One node and the services on it.
+    Node {
+        /// `None`: the node of the agent that we ask.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Where.
+        #[serde(flatten)]
+        scope: Scope,
+    },
+    /// The names of all datacenters.
+    Datacenters {
+        /// Only those that answer.
+        #[serde(default, skip_serializing_if = "is_false")]
+        reachable: bool,
     },
     /// The value of one key.
     Key {
         /// Without a leading slash.
         path: String,
-        /// Another datacenter than the agent's own.
-        dc: Option<String>,
+        /// Where.
+        #[serde(flatten)]
+        scope: Scope,
     },
+    /// All keys that begin with a prefix.
+    Keys {
+        /// Without a leading slash. A raw prefix: `app` is one of `apple` as well.
+        prefix: String,
+        /// Where.
+        #[serde(flatten)]
+        scope: Scope,
+    },
+    /// The instances that a prepared query finds.
+    Prepared {
+        /// Its name or id.
+        name: String,
+        /// Sorted by the round-trip time from this node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        near: Option<String>,
+        /// Where.
+        #[serde(flatten)]
+        scope: Scope,
+    },
+    /// The certificates of the mesh's authority.
+    CaRoots,
+    /// The certificate of one service of the mesh, with its private key.
+    CaLeaf {
+        /// The service.
+        service: String,
+    },
+    /// The content of a file on this host. Not the registry's to answer.
+    File {
+        /// Absolute.
+        path: PathBuf,
+    },
+}
+
+/// The instances of one service, and which of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceQuery {
+    /// The service's name.
+    pub name: String,
+    /// Only instances that carry this tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Only instances whose checks all pass.
+    #[serde(skip_serializing_if = "is_false")]
+    pub passing: bool,
+    /// The proxies of the mesh in front of the service's instances, or instances that speak for themselves there.
+    #[serde(skip_serializing_if = "is_false")]
+    pub connect: bool,
+    /// Sorted by the round-trip time from this node; `_agent` is the agent's own. Else sorted by node and id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<String>,
+    /// An expression that the registry evaluates, in its own language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// The peer that exports the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// The sameness group whose members stand in for each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sameness_group: Option<String>,
+    /// Where.
+    #[serde(flatten)]
+    pub scope: Scope,
+}
+
+/// Where a question is asked. What is not given is the agent's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Scope {
+    /// The datacenter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dc: Option<String>,
+    /// The namespace (Consul Enterprise).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The admin partition (Consul Enterprise).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+}
+
+impl Query {
+    /// The healthy instances of a service.
+    pub fn service(name: impl Into<String>) -> Self {
+        Self::Service(ServiceQuery { name: name.into(), passing: true, ..ServiceQuery::default() })
+    }
+
+    /// All services.
+    pub fn services() -> Self {
+        Self::Services { filter: None, scope: Scope::default() }
+    }
+
+    /// The value of a key.
+    pub fn key(path: impl Into<String>) -> Self {
+        Self::Key { path: path.into(), scope: Scope::default() }
+    }
 }
 
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dc = match self {
-            Self::Service { name, tag, dc, passing } => {
-                write!(f, "service {name:?}")?;
-                if let Some(tag) = tag {
-                    write!(f, " tag={tag:?}")?;
-                }
-                if !passing {
-                    write!(f, " any=true")?;
-                }
-                dc
+        match self {
+            Self::Service(query) => write!(f, "{query}"),
+            Self::Services { filter, scope } => {
+                f.write_str("services")?;
+                option(f, "filter", filter)?;
+                write!(f, "{scope}")
             }
-            Self::Services { dc } => {
-                write!(f, "services")?;
-                dc
+            Self::Nodes { near, filter, scope } => {
+                f.write_str("nodes")?;
+                option(f, "near", near)?;
+                option(f, "filter", filter)?;
+                write!(f, "{scope}")
             }
-            Self::Key { path, dc } => {
-                write!(f, "key {path:?}")?;
-                dc
+            Self::Node { name, scope } => match name {
+                Some(name) => write!(f, "node {name:?}{scope}"),
+                None => write!(f, "node{scope}"),
+            },
+            Self::Datacenters { reachable } => {
+                f.write_str("datacenters")?;
+                flag(f, "reachable", *reachable)
             }
-        };
-        dc.as_ref().map_or(Ok(()), |dc| write!(f, " dc={dc:?}"))
+            Self::Key { path, scope } => write!(f, "key {path:?}{scope}"),
+            Self::Keys { prefix, scope } => write!(f, "keys below {prefix:?}{scope}"),
+            Self::Prepared { name, near, scope } => {
+                write!(f, "prepared {name:?}")?;
+                option(f, "near", near)?;
+                write!(f, "{scope}")
+            }
+            Self::CaRoots => f.write_str("caRoots"),
+            Self::CaLeaf { service } => write!(f, "caLeaf {service:?}"),
+            Self::File { path } => write!(f, "file {path:?}"),
+        }
+    }
+}
+
+impl fmt::Display for ServiceQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", if self.connect { "connect" } else { "service" }, self.name)?;
+        option(f, "tag", &self.tag)?;
+        flag(f, "any", !self.passing)?;
+        option(f, "near", &self.near)?;
+        option(f, "filter", &self.filter)?;
+        option(f, "peer", &self.peer)?;
+        option(f, "sameness-group", &self.sameness_group)?;
+        write!(f, "{}", self.scope)
+    }
+}
+
+/// As more options, each after a space.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        option(f, "dc", &self.dc)?;
+        option(f, "namespace", &self.namespace)?;
+        option(f, "partition", &self.partition)
+    }
+}
+
+fn option(f: &mut fmt::Formatter<'_>, name: &str, value: &Option<String>) -> fmt::Result {
+    value.as_ref().map_or(Ok(()), |value| write!(f, " {name}={value:?}"))
+}
+
+fn flag(f: &mut fmt::Formatter<'_>, name: &str, value: bool) -> fmt::Result {
+    if value { write!(f, " {name}=true") } else { Ok(()) }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_reads_as_a_template_would_ask_it() {
+        let scope = Scope { dc: Some("dc2".into()), ..Scope::default() };
+        let query = ServiceQuery { name: "web".into(), tag: Some("v1".into()), scope, ..ServiceQuery::default() };
+        assert_eq!(Query::Service(query).to_string(), r#"service "web" tag="v1" any=true dc="dc2""#);
+        assert_eq!(Query::service("web").to_string(), r#"service "web""#);
+        assert_eq!(Query::Node { name: None, scope: Scope::default() }.to_string(), "node");
+    }
+
+    #[test]
+    fn a_query_survives_being_written_down() {
+        for query in [Query::service("web"), Query::services(), Query::key("a/b"), Query::CaRoots] {
+            let text = serde_json::to_string(&query).expect("plain data");
+            assert_eq!(serde_json::from_str::<Query>(&text).expect("one of ours"), query, "{text}");
+        }
     }
 }

@@ -108,7 +108,7 @@ fn check_parameters<'a>(parameters: impl Iterator<Item = &'a Parameter>, at: Pos
 }
 
 fn unknown(name: &str, call: &HelperTemplate) -> String {
-    let names: Vec<_> = helpers::ALL.iter().map(|helper| helper.name).collect();
+    let names: Vec<_> = helpers::all().map(|helper| helper.name).collect();
     if call.params.is_empty() && call.hash.is_empty() && !call.block {
         format!("there is no helper `{name}`; a value stands without parentheses")
     } else {

@@ -82,7 +82,7 @@ impl Template {
         // Printing has its own rule, in `helpers::print`; HTML's would spoil every file that is not HTML.
         registry.register_escape_fn(handlebars::no_escape);
         helpers::register(&mut registry, pass);
-        let context = Context::null();
+        let context = Context::wraps(pass.item()).expect("a JSON value is one already");
         let mut output = StringOutput::new();
         self.compiled
             .render(&registry, &context, &mut RenderContext::new(None), &mut output)

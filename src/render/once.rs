@@ -1,6 +1,6 @@
 //! `--once`: until every target is in line, or the deadline.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use crate::{
     registry::Source,
     store::Store,
     supervise::{Panicked, Tasks},
-    target::{Applied, Effect, Rendered, Target},
+    target::{Applied, Desired, Effect, Target},
 };
 
 /// How soon to try a target again whose trouble may pass by itself.
@@ -70,7 +70,7 @@ pub async fn once<S: Source>(setup: Setup, source: Arc<S>, deadline: Duration) -
 }
 
 /// Notes in `failures`, by the target's name, what keeps it.
-async fn bring_in_line(mut target: Target, desired: Store<PathBuf, Arc<Rendered>>, failures: Store<String, String>) {
+async fn bring_in_line(mut target: Target, desired: Desired, failures: Store<String, String>) {
     let name = target.name().to_owned();
     let mut bell = desired.bell();
     loop {

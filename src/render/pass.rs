@@ -7,10 +7,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    path::PathBuf,
     sync::Arc,
 };
 
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{Answers, Inputs, Missing, TemplateError, sheet::Sheet};
@@ -18,7 +18,7 @@ use crate::{
     reconcile::{Cause, Next, Reconcile},
     registry::{Answer, Query},
     store::Store,
-    target::Rendered,
+    target::Desired,
 };
 
 /// Renders all templates that an answer concerns, whenever answers change.
@@ -36,7 +36,7 @@ pub(super) struct Renderer {
 #[derive(Debug)]
 pub(super) struct Set {
     pub(super) sheets: Vec<Sheet>,
-    pub(super) desired: Store<PathBuf, Arc<Rendered>>,
+    pub(super) desired: Desired,
 }
 
 /// A template that is not rendered.
@@ -67,7 +67,7 @@ impl Reconcile for Renderer {
 
 impl Renderer {
     fn render(&mut self, answers: &Answers) {
-        let inputs = Inputs { answers, env: &self.env };
+        let inputs = Inputs { answers, env: &self.env, item: &Value::Null };
         self.sets.iter_mut().for_each(|set| set.render(inputs));
         let sheets = || self.sets.iter().flat_map(|set| &set.sheets);
         let wanted = sheets().flat_map(Sheet::asked).cloned().collect();
@@ -89,7 +89,7 @@ impl Set {
         for sheet in &mut self.sheets {
             sheet.render(inputs);
         }
-        let files = self.sheets.iter().map(|sheet| Some((sheet.destination().to_owned(), sheet.text()?)));
+        let files = self.sheets.iter().map(|sheet| Some((sheet.destination().to_owned(), sheet.product()?)));
         // What the target has stays in force until all of it can be replaced.
         if let Some(files) = files.collect() {
             self.desired.replace(files);
@@ -102,7 +102,7 @@ impl Why {
     pub(super) fn is_trouble(&self) -> bool {
         match self {
             Self::Failed(_) => true,
-            Self::Missing(missing) => missing.values().any(|why| *why == Missing::Key),
+            Self::Missing(missing) => missing.values().any(|why| *why != Missing::Answer),
         }
     }
 }
@@ -122,13 +122,15 @@ impl fmt::Display for Open {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::render::{Escape, Template, tests::answer};
 
     fn renderer(sets: &[&[&str]]) -> Renderer {
         let sheet = |(number, text): (usize, &&str)| {
             let template = Template::compile(format!("{number}.hbs"), *text, Escape::Nginx).expect("it is sound");
-            Sheet::new(template, PathBuf::from(format!("/{number}")))
+            Sheet::new(template, number, PathBuf::from(format!("/{number}")))
         };
         let set =
             |texts: &&[&str]| Set { sheets: texts.iter().enumerate().map(sheet).collect(), desired: Store::default() };
@@ -164,16 +166,12 @@ mod tests {
 
         fn text(&self, set: usize, file: &str) -> Option<String> {
             let files = self.sets[set].desired.snapshot().entries;
-            files.get(&PathBuf::from(file)).map(|text| String::from_utf8_lossy(text.bytes()).into_owned())
+            files.get(&PathBuf::from(file)).map(|file| String::from_utf8_lossy(file.text.bytes()).into_owned())
         }
 
         fn set_key(&self, path: &str, value: Option<&str>) {
-            self.answers.put(key(path), Arc::new(Answer::Key(value.map(str::to_owned))));
+            self.answers.put(Query::key(path), Arc::new(Answer::Key(value.map(str::to_owned))));
         }
-    }
-
-    fn key(path: &str) -> Query {
-        Query::Key { path: path.to_owned(), dc: None }
     }
 
     #[test]
@@ -232,14 +230,14 @@ mod tests {
         let mut renderer = renderer(&[&["{{#with (key \"which\")}}{{key this}}{{/with}}"]]);
         renderer.set_key("which", Some("app/max"));
         renderer.settle();
-        assert_eq!(*renderer.wanted.borrow(), BTreeSet::from([key("which"), key("app/max")]));
+        assert_eq!(*renderer.wanted.borrow(), BTreeSet::from([Query::key("which"), Query::key("app/max")]));
         renderer.set_key("motd", Some("a;"));
         renderer.set_key("which", Some("motd"));
         renderer.settle();
         assert!(matches!(renderer.open.borrow()[0].why, Why::Failed(_)));
-        assert!(renderer.wanted.borrow().contains(&key("app/max")), "an error hides what comes behind it");
+        assert!(renderer.wanted.borrow().contains(&Query::key("app/max")), "an error hides what comes behind it");
         renderer.set_key("which", Some("app/max"));
         renderer.settle();
-        assert_eq!(*renderer.wanted.borrow(), BTreeSet::from([key("which"), key("app/max")]));
+        assert_eq!(*renderer.wanted.borrow(), BTreeSet::from([Query::key("which"), Query::key("app/max")]));
     }
 }

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use serde_json::Value;
+
 use super::Escape;
 use crate::registry::{Answer, Query};
 
@@ -19,6 +21,8 @@ pub struct Inputs<'a> {
     pub answers: &'a Answers,
     /// The environment that `env` and `envOr` see.
     pub env: &'a BTreeMap<String, String>,
+    /// What `this` is at the top of the template: the member of a list that a file is made for, else nothing.
+    pub item: &'a Value,
 }
 
 /// Why a template cannot be rendered yet.
@@ -28,14 +32,27 @@ pub enum Missing {
     Answer,
     /// The answer is that there is no such key, and the template cannot do without.
     Key,
+    /// There is no such file, and the template cannot do without.
+    File,
+    /// There are too few instances.
+    TooFew {
+        /// How many there are.
+        found: usize,
+        /// How many the template asks for at least.
+        wanted: usize,
+    },
 }
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Answer => "not answered yet",
-            Self::Key => "there is no such key",
-        })
+        match self {
+            Self::Answer => f.write_str("not answered yet"),
+            Self::Key => f.write_str("there is no such key"),
+            Self::File => f.write_str("there is no such file"),
+            Self::TooFew { found, wanted } => {
+                write!(f, "there are {found} instances, and at least {wanted} are asked for")
+            }
+        }
     }
 }
 
@@ -70,8 +87,13 @@ impl<'a> Recorder<'a> {
     }
 
     /// The template must not be written before `query` is answered otherwise.
-    pub(super) fn hold(&self, query: Query) {
-        self.notes().missing.entry(query).or_insert(Missing::Key);
+    pub(super) fn hold(&self, query: Query, why: Missing) {
+        self.notes().missing.entry(query).or_insert(why);
+    }
+
+    /// What `this` is at the top of the template.
+    pub(super) fn item(&self) -> &'a Value {
+        self.inputs.item
     }
 
     /// A variable of the environment.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{Template, TemplateError, pass::Set, sheet::Sheet};
 use crate::{
+    docker,
     state::{StateDir, StateError},
     store::Store,
     target::{self, Target},
@@ -20,16 +21,22 @@ use crate::{
 pub struct Settings {
     /// What is written.
     pub targets: Vec<target::Settings>,
-    /// Where state that must survive a restart lies. Default: [`StateDir::default_path`].
-    pub state_dir: Option<PathBuf>,
+    /// The table `[render]`.
+    pub section: Section,
+    /// The engine whose containers can be told of new files.
+    pub docker: docker::Settings,
 }
 
 /// The table `[render]` of the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
-    /// See [`Settings::state_dir`].
+    /// Where state that must survive a restart lies. Default: [`StateDir::default_path`].
     pub state_dir: Option<PathBuf>,
+    /// A directory of partials: each `*.hbs` below it, called by its path without that end. Default: none.
+    pub partials: Option<PathBuf>,
+    /// The directory whose files templates may read with `file`. Default: none, so `file` is refused.
+    pub files: Option<PathBuf>,
 }
 
 /// Why nothing can be rendered: the configuration has to be changed first.
@@ -115,7 +122,7 @@ impl Setup {
     ) -> Result<Self, SetupError> {
         check(&settings.targets)?;
         let mut sets = settings.targets.iter().map(set).collect::<Result<Vec<_>, _>>()?;
-        let state = state(&settings.state_dir.map_or_else(StateDir::default_path, Ok)?)?;
+        let state = state(&settings.section.state_dir.map_or_else(StateDir::default_path, Ok)?)?;
         let targets = settings.targets.into_iter().zip(&mut sets).map(|(settings, set)| {
             let name = settings.name.clone();
             let made = Target::new(settings, set.desired.clone(), &state);
@@ -153,7 +160,7 @@ fn check(targets: &[target::Settings]) -> Result<(), SetupError> {
 }
 
 fn set(target: &target::Settings) -> Result<Set, SetupError> {
-    let sheet = |template: &target::Template| -> Result<Sheet, SetupError> {
+    let sheet = |(number, template): (usize, &target::Template)| -> Result<Sheet, SetupError> {
         let name = || target.name.clone();
         let path = &template.source;
         let text = fs::read_to_string(path);
@@ -161,8 +168,8 @@ fn set(target: &target::Settings) -> Result<Set, SetupError> {
         let escape = template.escape.unwrap_or_else(|| target.kind.escape());
         let compiled = Template::compile(path.display().to_string(), text, escape);
         let compiled = compiled.map_err(|source| SetupError::Template { target: name(), source })?;
-        Ok(Sheet::new(compiled, template.destination.clone()))
+        Ok(Sheet::new(compiled, number, template.destination.clone()))
     };
-    let sheets = target.templates.iter().map(sheet).collect::<Result<_, _>>()?;
+    let sheets = target.templates.iter().enumerate().map(sheet).collect::<Result<_, _>>()?;
     Ok(Set { sheets, desired: Store::default() })
 }

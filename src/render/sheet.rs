@@ -1,7 +1,7 @@
 //! One template of a target, between its renders.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,14 +11,16 @@ use super::{
     pass::{Open, Why},
 };
 use crate::{
-    registry::{Answer, Query},
-    target::Rendered,
+    registry::{Answer, Query, ServiceRecord},
+    target::{Product, Rendered},
 };
 
 /// One template, and what became of it with the answers that it has seen.
 #[derive(Debug)]
 pub(super) struct Sheet {
     template: Template,
+    /// Its place among the templates of its target.
+    number: usize,
     destination: PathBuf,
     state: State,
     /// The queries that it asked, each with the answer that it got, if it got one. `None` until its first render.
@@ -29,14 +31,14 @@ type Seen = BTreeMap<Query, Option<Arc<Answer>>>;
 
 #[derive(Debug)]
 enum State {
-    Rendered(Arc<Rendered>),
+    Rendered(Arc<Product>),
     Open(Why),
 }
 
 impl Sheet {
-    pub(super) fn new(template: Template, destination: PathBuf) -> Self {
+    pub(super) fn new(template: Template, number: usize, destination: PathBuf) -> Self {
         let state = State::Open(Why::Missing(BTreeMap::new()));
-        Self { template, destination, state, seen: None }
+        Self { template, number, destination, state, seen: None }
     }
 
     /// The file that it becomes.
@@ -44,10 +46,10 @@ impl Sheet {
         &self.destination
     }
 
-    /// The text, unless something keeps it.
-    pub(super) fn text(&self) -> Option<Arc<Rendered>> {
+    /// The file, unless something keeps it.
+    pub(super) fn product(&self) -> Option<Arc<Product>> {
         match &self.state {
-            State::Rendered(text) => Some(Arc::clone(text)),
+            State::Rendered(product) => Some(Arc::clone(product)),
             State::Open(_) => None,
         }
     }
@@ -80,12 +82,29 @@ impl Sheet {
         let answer = |query: Query| (query.clone(), inputs.answers.get(&query).cloned());
         self.seen = Some(asked.into_iter().map(answer).collect());
         let state = match pass.outcome {
-            Outcome::Text(text) => State::Rendered(Arc::new(Rendered::new(text))),
+            Outcome::Text(text) => {
+                let text = Arc::new(Rendered::new(text));
+                State::Rendered(Arc::new(Product { text, template: self.number, members: self.members() }))
+            }
             Outcome::Missing(missing) => State::Open(Why::Missing(missing)),
             Outcome::Failed(error) => State::Open(Why::Failed(error)),
         };
         self.say(&state);
         self.state = state;
+    }
+
+    /// The healthy instances that it was rendered with.
+    fn members(&self) -> BTreeSet<String> {
+        let answers = self.seen.iter().flatten().filter_map(|(_, answer)| answer.as_deref());
+        let records = answers.flat_map(|answer| match answer {
+            Answer::Service(records) => &records[..],
+            _ => &[],
+        });
+        let member = |record: &ServiceRecord| {
+            let ServiceRecord { name, node, id, address, port, .. } = record;
+            format!("{name} {node} {id} {address} {port}")
+        };
+        records.filter(|record| record.healthy).map(member).collect()
     }
 
     /// Says each trouble once, and that it is over.
@@ -101,8 +120,8 @@ impl Sheet {
                     State::Open(Why::Missing(before)) => Some(before),
                     _ => None,
                 };
-                let keys = missing.iter().filter(|(_, why)| **why == Missing::Key);
-                for (query, why) in keys.filter(|(query, why)| before.and_then(|known| known.get(query)) != Some(why)) {
+                let held = missing.iter().filter(|(_, why)| **why != Missing::Answer);
+                for (query, why) in held.filter(|(query, why)| before.and_then(|known| known.get(query)) != Some(why)) {
                     tracing::warn!("{}: waits for {query}: {why}", self.template.name());
                 }
             }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use proptest::prelude::*;
 
 use super::{Answers, Escape, Inputs, Missing, Outcome, Pass, Template};
-use crate::registry::{Answer, Query, ServiceRecord, Status};
+use crate::registry::{Answer, Query, ServiceQuery, ServiceRecord, Status};
 
 fn record(
     node: u8,
@@ -31,6 +31,7 @@ fn record(
         weight: 1,
         status,
         healthy: status == Status::Passing,
+        ..ServiceRecord::default()
     }
 }
 
@@ -50,7 +51,7 @@ fn catalog() -> Vec<ServiceRecord> {
 /// What the registry would say.
 pub(super) fn answer(query: &Query) -> Answer {
     match query {
-        Query::Service { name, tag, passing, .. } => {
+        Query::Service(ServiceQuery { name, tag, passing, .. }) => {
             let fits = |record: &ServiceRecord| {
                 record.name == *name
                     && tag.as_ref().is_none_or(|tag| record.tags.contains(tag))
@@ -69,6 +70,7 @@ pub(super) fn answer(query: &Query) -> Answer {
             "motd" => Some("say \"hi\";\n".to_owned()),
             _ => None,
         }),
+        other => panic!("{other} is not asked here"),
     }
 }
 
@@ -84,7 +86,7 @@ impl Trial {
     }
 
     fn pass(&self, template: &Template) -> Pass {
-        template.render(Inputs { answers: &self.answers, env: &self.env })
+        template.render(Inputs { answers: &self.answers, env: &self.env, item: &serde_json::Value::Null })
     }
 
     /// Passes until nothing unanswered is left, as the renderer makes them; the last one and how many there were.
@@ -218,7 +220,7 @@ fn an_error_names_the_instance_that_the_value_belongs_to() {
     let template =
         Template::compile("t.hbs", "{{#each (service \"a\")}}{{#each tags}}{{this}}{{/each}}{{/each}}", Escape::Nginx);
     let evil = record(1, "a-1", "", 1, &["x;"], &[], Status::Passing);
-    let query = Query::Service { name: "a".into(), tag: None, dc: None, passing: true };
+    let query = Query::service("a");
     let trial = Trial { answers: [(query, Arc::new(Answer::Service(vec![evil])))].into(), ..Trial::new() };
     let Outcome::Failed(error) = trial.pass(&template.expect("it is sound")).outcome else { panic!("it is printed") };
     assert!(error.reason.contains(r#"the value "x;" of "a", instance "a-1" on node "n1" holds ';'"#), "{error}");
@@ -305,7 +307,7 @@ fn the_reference_has_every_helper() {
     let page = include_str!("../../docs/reference/templates.md");
     let headings: Vec<_> =
         page.lines().filter_map(|line| line.strip_prefix("### ")).flat_map(|line| line.split(", ")).collect();
-    for helper in super::helpers::ALL {
+    for helper in super::helpers::all() {
         assert!(headings.contains(&helper.name), "{} is not documented", helper.name);
     }
 }
@@ -329,7 +331,7 @@ fn a_key_that_does_not_exist_holds_the_template() {
     let Outcome::Missing(missing) = outcome("{{key \"nope\"}}{{key \"app/max\"}}", Escape::Nginx) else {
         panic!("it is rendered without the key");
     };
-    let query = Query::Key { path: "nope".into(), dc: None };
+    let query = Query::key("nope");
     assert_eq!(missing, BTreeMap::from([(query, Missing::Key)]));
 }
 
@@ -382,7 +384,7 @@ fn tokens(config: &str) -> Vec<String> {
 
 fn printed(config: &str, value: &str) -> Outcome {
     let template = Template::compile("t.hbs", config, Escape::Nginx).expect("it is sound");
-    let query = Query::Key { path: "v".into(), dc: None };
+    let query = Query::key("v");
     let trial = Trial { answers: [(query, Arc::new(Answer::Key(Some(value.to_owned()))))].into(), ..Trial::new() };
     trial.pass(&template).outcome
 }

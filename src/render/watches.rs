@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn keys(paths: &[&str]) -> BTreeSet<Query> {
-        paths.iter().map(|path| Query::Key { path: path.to_string(), dc: None }).collect()
+        paths.iter().map(|path| Query::key(*path)).collect()
     }
 
     async fn until(answers: &Store<Query, Arc<Answer>>, expected: &BTreeSet<Query>) {

@@ -31,7 +31,6 @@ use crate::{
     condition::{Condition, chain},
     reconcile::{Cause, Next, Reconcile},
     state::StateDir,
-    store::Store,
 };
 
 pub use self::{
@@ -41,7 +40,7 @@ pub use self::{
     nginx::ReloadFailure,
     process::{Absent, ProcessError},
     program::{CheckError, ReloadError},
-    rendered::{Digest, Rendered},
+    rendered::{Desired, Digest, Product, Rendered},
     run::RunError,
     settings::{Command, Escape, Kind, Nginx, Reload, Settings, SettingsError, Template},
 };
@@ -58,7 +57,7 @@ pub struct Target {
     name: String,
     program: Program,
     destinations: Vec<Destination>,
-    desired: Store<PathBuf, Arc<Rendered>>,
+    desired: Desired,
     journal: Journal,
     /// What was refused or taken back, until something changes.
     bad: Option<Bad>,
@@ -121,11 +120,7 @@ pub enum Effect {
 impl Target {
     /// Makes the worker; touches nothing yet. `desired`: for each destination what its template became, complete as soon
     /// as all templates of the target have rendered.
-    pub fn new(
-        settings: Settings,
-        desired: Store<PathBuf, Arc<Rendered>>,
-        state: &StateDir,
-    ) -> Result<Self, SetupError> {
+    pub fn new(settings: Settings, desired: Desired, state: &StateDir) -> Result<Self, SetupError> {
         settings.validate()?;
         let destinations = settings.templates.iter().map(Destination::new).collect::<Result<Vec<_>, _>>()?;
         let mut seen = BTreeSet::new();

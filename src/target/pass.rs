@@ -17,7 +17,7 @@ use super::{
     plan::{self, File, Observed, Step, Version, plan, recover},
     process::Absent,
     program::{ReloadError, Sent, Verdict},
-    rendered::Rendered,
+    rendered::{Product, Rendered},
 };
 use crate::{condition::chain, store::Snapshot};
 
@@ -110,12 +110,12 @@ impl Target {
     }
 
     /// Looks at everything that a plan is made from.
-    pub(super) async fn observe(&mut self, desired: &Snapshot<PathBuf, Arc<Rendered>>) -> Result<Seen, ApplyError> {
+    pub(super) async fn observe(&mut self, desired: &Snapshot<PathBuf, Arc<Product>>) -> Result<Seen, ApplyError> {
         let wanted: Contents = self
             .destinations
             .iter()
             .filter_map(|destination| {
-                Some((destination.path.clone(), Arc::clone(desired.entries.get(&destination.key)?)))
+                Some((destination.path.clone(), Arc::clone(&desired.entries.get(&destination.key)?.text)))
             })
             .collect();
         let complete = desired.complete && wanted.len() == self.destinations.len();
@@ -239,7 +239,7 @@ impl Target {
     /// Brings the former files back, and remembers what has failed.
     async fn go_back(
         &mut self,
-        desired: &Snapshot<PathBuf, Arc<Rendered>>,
+        desired: &Snapshot<PathBuf, Arc<Product>>,
         before: &Seen,
         halfway: Halfway,
     ) -> Result<Lasting, ApplyError> {

@@ -1,9 +1,33 @@
 //! What a template became.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use crate::store::Store;
+
+/// The files that a target shall have, by destination; complete as soon as all of them are known.
+pub type Desired = Store<PathBuf, Arc<Product>>;
+
+/// One file that a target shall have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// Its content.
+    pub text: Arc<Rendered>,
+    /// Which of the target's templates it comes from: their place in [`Settings::templates`](super::Settings).
+    pub template: usize,
+    /// The healthy instances among the answers that it was made from, each as one word. One that is missing next time
+    /// was removed, and that is urgent.
+    pub members: BTreeSet<String>,
+}
+
+impl Product {
+    /// A file without members.
+    pub fn new(template: usize, text: impl Into<Vec<u8>>) -> Self {
+        Self { text: Arc::new(Rendered::new(text)), template, members: BTreeSet::new() }
+    }
+}
 
 /// The text for one destination, with its digest.
 #[derive(Clone, PartialEq, Eq)]

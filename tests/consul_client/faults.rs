@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portreeve::{
     consul::{Client, Settings},
-    registry::{Answer, Query},
+    registry::{Answer, Query, Scope, ServiceQuery},
 };
 use tokio::net::TcpListener;
 
@@ -185,8 +185,9 @@ async fn every_request_says_who_asks_and_about_what() {
         ..settings(&format!("{}/behind/a/proxy/", fake.address()))
     };
     let watched = Watched::new(Client::new(&settings).expect("a client"));
-    let tagged = Query::Service { name: "we/b".into(), tag: Some("a&b".into()), dc: None, passing: false };
-    let elsewhere = Query::Services { dc: Some("dc3".into()) };
+    let tagged =
+        Query::Service(ServiceQuery { name: "we/b".into(), tag: Some("a&b".into()), ..ServiceQuery::default() });
+    let elsewhere = Query::Services { filter: None, scope: Scope { dc: Some("dc3".into()), ..Scope::default() } };
     let _first = watched.watch(&tagged);
     let asked = fake.next().await;
     assert_eq!(asked.path, "/behind/a/proxy/v1/health/service/we%2Fb");

@@ -2,7 +2,7 @@
 
 use portreeve::{
     consul::ConsulLedger,
-    registry::{Answer, Instance, Ledger, Query, Status},
+    registry::{Answer, Instance, Ledger, Query, Scope, ServiceQuery, Status},
 };
 use reqwest::Method;
 
@@ -12,6 +12,10 @@ use crate::{
     ledger::instance,
     watched::{Watched, key, service},
 };
+
+fn web() -> ServiceQuery {
+    ServiceQuery { name: "web".into(), ..ServiceQuery::default() }
+}
 
 #[tokio::test]
 async fn instances_come_and_go() {
@@ -55,8 +59,8 @@ async fn tags_and_any_choose_among_instances() {
         ledger.put(instance).await.expect("registered");
     }
     let mut watched = Watched::new(client(&agent.address()));
-    let green = Query::Service { name: "web".into(), tag: Some("green".into()), dc: None, passing: true };
-    let any = Query::Service { name: "web".into(), tag: None, dc: Some("dc1".into()), passing: false };
+    let green = Query::Service(ServiceQuery { tag: Some("green".into()), passing: true, ..web() });
+    let any = Query::Service(ServiceQuery { scope: Scope { dc: Some("dc1".into()), ..Scope::default() }, ..web() });
     let _running = [watched.watch(&green), watched.watch(&any)];
     let records = watched.until_ids(&green, &["web-2"]).await;
     assert_eq!(records[0].address, "127.0.0.1", "an instance without an address is at its node's");
@@ -77,7 +81,7 @@ async fn tags_and_any_choose_among_instances() {
 async fn failing_and_warning_checks_count() {
     let agent = DevAgent::start().await;
     let mut watched = Watched::new(client(&agent.address()));
-    let any = Query::Service { name: "web".into(), tag: None, dc: None, passing: false };
+    let any = Query::Service(web());
     let _running = watched.watch(&any);
     agent.put("/v1/agent/service/register", r#"{"Name": "web", "Check": {"CheckID": "c", "TTL": "1h"}}"#).await;
     for (call, status) in [("warn", Status::Warning), ("pass", Status::Passing), ("fail", Status::Critical)] {
@@ -93,7 +97,7 @@ async fn names_of_services_come_with_sorted_tags() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut watched = Watched::new(client(&agent.address()));
-    let services = Query::Services { dc: None };
+    let services = Query::services();
     let _running = watched.watch(&services);
     ledger.put(&instance("web-1", 1)).await.expect("registered");
     let known = |answer: &Answer| matches!(answer, Answer::Services(all) if all.contains_key("web"));

@@ -91,9 +91,9 @@ pub(crate) fn records(answer: &Answer) -> &[ServiceRecord] {
 
 /// Instances in traffic.
 pub(crate) fn service(name: &str) -> Query {
-    Query::Service { name: name.into(), tag: None, dc: None, passing: true }
+    Query::service(name)
 }
 
 pub(crate) fn key(path: &str) -> Query {
-    Query::Key { path: path.into(), dc: None }
+    Query::key(path)
 }

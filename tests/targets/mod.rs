@@ -23,8 +23,7 @@ use nix::{
 use portreeve::{
     condition::chain,
     state::StateDir,
-    store::Store,
-    target::{Applied, ApplyError, Effect, Kind, Rendered, Settings, Target, Template},
+    target::{Applied, ApplyError, Effect, Kind, Product, Settings, Target, Template},
 };
 use tempfile::TempDir;
 
@@ -32,7 +31,7 @@ use tempfile::TempDir;
 pub const LONG: Duration = Duration::from_secs(60);
 
 /// What is desired of a target's files.
-pub type Desired = Store<PathBuf, Arc<Rendered>>;
+pub use portreeve::target::Desired;
 
 /// A directory that is gone after the test; readable for nginx's workers too.
 pub fn directory() -> TempDir {
@@ -67,13 +66,13 @@ impl Edge {
 
     /// All templates have rendered, and this is what they became.
     pub fn want(&self, files: &[(&Path, &str)]) {
-        let rendered = |(path, text): &(&Path, &str)| (path.to_path_buf(), Arc::new(Rendered::new(*text)));
+        let rendered = |(path, text): &(&Path, &str)| (path.to_path_buf(), Arc::new(Product::new(0, *text)));
         self.desired.replace(files.iter().map(rendered).collect::<BTreeMap<_, _>>());
     }
 
     /// As a watcher would.
     pub fn put(desired: &Desired, path: &Path, text: &str) {
-        desired.put(path.to_owned(), Arc::new(Rendered::new(text)));
+        desired.put(path.to_owned(), Arc::new(Product::new(0, text)));
         desired.complete();
     }
 

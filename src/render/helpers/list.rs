@@ -2,13 +2,15 @@
 
 use serde_json::Value;
 
-use super::Call;
+use super::{Call, Definition, MANY, value};
 use crate::render::recorder::Recorder;
+
+pub(super) const ALL: &[Definition] = &[value("where", 2..=MANY, &[], where_)];
 
 /// Keeps the members in which every named field holds something: not empty, not zero, not false, not missing.
 ///
 /// `meta.host` is the key `host` of the field `meta`; all further dots belong to the key.
-pub(super) fn where_(call: &Call<'_, '_>, _: &Recorder<'_>) -> Result<Value, String> {
+fn where_(call: &Call<'_, '_>, _: &Recorder<'_>) -> Result<Value, String> {
     let fields = (1..call.len()).map(|index| call.text(index)).collect::<Result<Vec<_>, _>>()?;
     let fits = |member: &&Value| fields.iter().all(|field| holds(member, field));
     Ok(call.list(0)?.iter().filter(fits).cloned().collect())

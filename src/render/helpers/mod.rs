@@ -5,12 +5,9 @@
 
 mod address;
 mod call;
-mod env;
-mod key;
 mod list;
 mod print;
-mod service;
-mod services;
+mod query;
 
 use std::ops::RangeInclusive;
 
@@ -58,17 +55,13 @@ type Options = &'static [&'static str];
 
 const MANY: usize = usize::MAX;
 
-/// Every helper there is.
-pub(super) static ALL: &[Definition] = &[
-    value("service", 0..=1, &["any", "dc", "name", "status", "tag"], service::service),
-    value("services", 0..=1, &["dc"], services::services),
-    value("key", 0..=1, &["dc", "path"], key::key),
-    value("keyOr", 2..=2, &["dc"], key::key_or),
-    value("env", 1..=1, &[], env::env),
-    value("envOr", 2..=2, &[], env::env_or),
-    value("where", 2..=MANY, &[], list::where_),
-    value("hostPort", 2..=2, &[], address::host_port),
-    value("quote", 1..=1, &[], print::quote),
+/// Every helper there is, family by family.
+pub(super) fn all() -> impl Iterator<Item = &'static Definition> {
+    [query::ALL, list::ALL, address::ALL, print::ALL, BUILT_IN].into_iter().flatten()
+}
+
+/// What the engine brings along.
+const BUILT_IN: &[Definition] = &[
     built_in("raw", 0..=1, &[], Form::Both),
     built_in("if", 1..=1, &["includeZero"], Form::Block),
     built_in("unless", 1..=1, &["includeZero"], Form::Block),
@@ -90,12 +83,12 @@ pub(super) static ALL: &[Definition] = &[
 
 /// The helper of this name.
 pub(super) fn find(name: &str) -> Option<&'static Definition> {
-    ALL.iter().find(|definition| definition.name == name)
+    all().find(|definition| definition.name == name)
 }
 
 /// Makes all helpers known to `registry`, for one pass.
 pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Recorder<'pass>) {
-    for definition in ALL {
+    for definition in all() {
         if let Some(run) = definition.run {
             registry.register_helper(definition.name, Box::new(Function { run, pass }));
         }

@@ -3,8 +3,10 @@
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
 
-use super::Call;
+use super::{Call, Definition, value};
 use crate::render::recorder::Recorder;
+
+pub(super) const ALL: &[Definition] = &[value("quote", 1..=1, &[], quote)];
 
 /// Prints a value that keeps the limits of the file's language. No template can write this name.
 pub(in crate::render) const PRINT: &str = " print";
@@ -18,7 +20,7 @@ pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Rec
 }
 
 /// One quoted text of the file's language, quotation marks included.
-pub(super) fn quote(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+fn quote(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let value = call.text(0)?;
     let quoted = pass.escape.quote(&value);
     quoted.map(Value::String).map_err(|offence| format!("{} cannot be quoted: it holds {offence:?}", shown(&value)))

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Call;
+use crate::render::helpers::Call;
 use crate::render::recorder::Recorder;
 
 /// A variable that is not set gives an empty text.

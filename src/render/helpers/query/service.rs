@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::Call;
+use crate::render::helpers::Call;
 use crate::{
-    registry::{Answer, Query, Status},
+    registry::{Answer, Query, Scope, ServiceQuery, Status},
     render::recorder::Recorder,
 };
 
@@ -28,7 +28,9 @@ pub(super) fn service(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value,
     }
     let statuses = if wanted.statuses.is_empty() { vec![Status::Passing] } else { wanted.statuses };
     let passing = statuses == [Status::Passing];
-    let query = Query::Service { name: wanted.name, tag: wanted.tag, dc: wanted.dc, passing };
+    let scope = Scope { dc: wanted.dc, ..Scope::default() };
+    let query = ServiceQuery { name: wanted.name, tag: wanted.tag, passing, scope, ..ServiceQuery::default() };
+    let query = Query::Service(query);
     let Some(answer) = pass.ask(query) else { return Ok(Value::Array(Vec::new())) };
     let Answer::Service(records) = answer else { return Err("the registry's answer is no list of instances".into()) };
     let kept = records.iter().filter(|record| statuses.contains(&record.status));

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::Call;
+use crate::render::helpers::Call;
 use crate::{
-    registry::{Answer, Query},
-    render::recorder::Recorder,
+    registry::{Answer, Query, Scope},
+    render::recorder::{Missing, Recorder},
 };
 
 /// A key that does not exist holds the template.
@@ -14,7 +14,7 @@ pub(super) fn key(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, Str
     match look_up(&query, pass)? {
         Some(value) => Ok(Value::String(value.to_owned())),
         None => {
-            pass.hold(query);
+            pass.hold(query, Missing::Key);
             Ok(Value::String(String::new()))
         }
     }
@@ -42,7 +42,7 @@ fn query(call: &Call<'_, '_>) -> Result<Option<Query>, String> {
     };
     let path = path.strip_prefix('/').unwrap_or(&path).to_owned();
     let dc = call.option("dc")?.or(positional);
-    Ok((!path.is_empty()).then_some(Query::Key { path, dc }))
+    Ok((!path.is_empty()).then_some(Query::Key { path, scope: Scope { dc, ..Scope::default() } }))
 }
 
 fn look_up<'a>(query: &Query, pass: &Recorder<'a>) -> Result<Option<&'a str>, String> {

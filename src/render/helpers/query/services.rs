@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Call;
+use crate::render::helpers::Call;
 use crate::{
-    registry::{Answer, Query},
+    registry::{Answer, Query, Scope},
     render::recorder::Recorder,
 };
 
@@ -18,7 +18,7 @@ pub(super) fn services(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value
         None => None,
     };
     let dc = call.option("dc")?.or(positional);
-    match pass.ask(Query::Services { dc }) {
+    match pass.ask(Query::Services { filter: None, scope: Scope { dc, ..Scope::default() } }) {
         None => Ok(Value::Array(Vec::new())),
         Some(Answer::Services(services)) => {
             Ok(services.iter().map(|(name, tags)| json!({ "name": name, "tags": tags })).collect())
