@@ -17,6 +17,7 @@ pub mod cli;
 pub mod condition;
 pub mod config;
 pub mod consul;
+pub mod control;
 pub mod docker;
 pub mod lint;
 pub mod reconcile;

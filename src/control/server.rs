@@ -1,0 +1,142 @@
+//! Who takes orders.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{ControlError, LONGEST};
+
+/// Carries orders out.
+pub trait Handler: Send + Sync + 'static {
+    /// What can be ordered.
+    type Order: DeserializeOwned + Send;
+    /// What is answered.
+    type Answer: Serialize + Send;
+
+    /// Carries one order out; an error is told to whoever gave it.
+    fn handle(&self, order: Self::Order) -> impl Future<Output = Result<Self::Answer, String>> + Send;
+}
+
+/// A socket that is listened at. Dropped, it is removed.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Listens at `path`, for the owner only. One that is there already is a dead one's: who holds the lock of the state
+    /// directory is alone with it.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn bind(path: &Path) -> Result<Self, ControlError> {
+        let failed = |source| ControlError::Bind { path: path.to_owned(), source };
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        let server = Self { listener, path: path.to_owned() };
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(server)
+    }
+
+    /// Answers until `stop` is cancelled; an order that is being carried out then is dropped.
+    pub async fn run<H: Handler>(self, handler: Arc<H>, stop: CancellationToken) {
+        let mut conversations = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = conversations.join_next() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let handler = Arc::clone(&handler);
+                        conversations.spawn(async move {
+                            if let Err(error) = converse(stream, handler.as_ref()).await {
+                                tracing::debug!("control socket: {error}");
+                            }
+                        });
+                    }
+                    // Too many open files and the like: it may pass.
+                    Err(error) => {
+                        tracing::warn!("control socket: {error}");
+                        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The next one removes it as well.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn converse<H: Handler>(stream: UnixStream, handler: &H) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut order = Vec::new();
+    BufReader::new(read.take(LONGEST)).read_until(b'\n', &mut order).await?;
+    let answer = match serde_json::from_slice(&order) {
+        Ok(order) => handler.handle(order).await,
+        Err(error) => Err(format!("this order is not understood: {error}")),
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    write.write_all(&line).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::ask;
+
+    struct Double;
+
+    impl Handler for Double {
+        type Order = u32;
+        type Answer = u32;
+
+        async fn handle(&self, order: u32) -> Result<u32, String> {
+            order.checked_mul(2).ok_or_else(|| format!("{order} is too much"))
+        }
+    }
+
+    #[tokio::test]
+    async fn orders_are_answered_or_refused_and_the_socket_goes_with_its_server() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("control.sock");
+        let nobody = ask::<_, u32>(&path, &1).await.expect_err("nobody listens");
+        assert!(matches!(nobody, ControlError::NobodyThere(_)), "{nobody}");
+        // A dead one's socket does not stand in the way.
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("it can be made"));
+        assert!(matches!(ask::<_, u32>(&path, &1).await, Err(ControlError::NobodyThere(_))));
+        let stop = CancellationToken::new();
+        let server = Server::bind(&path).expect("it can be made");
+        let running = tokio::spawn(server.run(Arc::new(Double), stop.clone()));
+        assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(ask::<_, u32>(&path, &21).await.expect("an answer"), 42);
+        let refused = ask::<_, u32>(&path, &u32::MAX).await.expect_err("too much");
+        assert_eq!(refused.to_string(), "4294967295 is too much");
+        let refused = ask::<_, u32>(&path, &"word").await.expect_err("no number");
+        assert!(refused.to_string().contains("not understood"), "{refused}");
+        assert!(matches!(ask::<_, String>(&path, &1).await, Err(ControlError::Foreign { .. })));
+        stop.cancel();
+        running.await.expect("no panic");
+        assert!(!path.exists());
+    }
+}
