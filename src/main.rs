@@ -32,19 +32,26 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let (error, code) = match run(&Cli::parse_from(cli::translate(std::env::args_os()))) {
+    let cli = Cli::parse_from(cli::translate(std::env::args_os()));
+    let format = log(&cli.common);
+    let is_json = matches!(format, Ok(LogFormat::Json));
+    let (error, code) = match format.map_err(Failure::Usage).and_then(|_| run(&cli)) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Usage(error)) => (error, 2),
         Err(Failure::Run(error)) => (error, 1),
         Err(Failure::Told) => return ExitCode::FAILURE,
     };
-    // Where nobody can be told, the exit code has to do.
-    let _ = writeln!(std::io::stderr(), "portreeve: {}", condition::chain(error.as_ref()));
+    let reason = condition::chain(error.as_ref());
+    if is_json {
+        tracing::error!("{reason}");
+    } else {
+        // Where nobody can be told, the exit code has to do.
+        let _ = writeln!(std::io::stderr(), "portreeve: {reason}");
+    }
     ExitCode::from(code)
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
-    log(&cli.common).map_err(Failure::Usage)?;
     match &cli.mode {
         Mode::Register(flags) => keep(&Order { common: &cli.common, mode: Keeper::Register(flags) }, flags.single),
         Mode::Render(flags) => keep(&Order { common: &cli.common, mode: Keeper::Render(flags) }, flags.single),
@@ -104,7 +111,8 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure::Run(error.into())
 }
 
-fn log(common: &Common) -> anyhow::Result<()> {
+/// Starts the log; how it is written.
+fn log(common: &Common) -> anyhow::Result<LogFormat> {
     let level =
         common.log_level.clone().or_else(|| variable("PORTREEVE_LOG_LEVEL")).unwrap_or_else(|| "info".to_owned());
     let words = ["off", "error", "warn", "info", "debug", "trace"];
@@ -131,7 +139,7 @@ fn log(common: &Common) -> anyhow::Result<()> {
         LogFormat::Text => lines.with_target(false).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
-    Ok(())
+    Ok(format)
 }
 
 /// An empty variable is as good as none.

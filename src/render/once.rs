@@ -17,6 +17,9 @@ use crate::{
 /// How soon to try a target again whose trouble may pass by itself.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// What keeps a target while its pass is under way.
+const BUSY: &str = "its check or its reload has not come to an end";
+
 /// Why not everything is as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum OnceError {
@@ -75,6 +78,9 @@ async fn bring_in_line(mut target: Target, desired: Desired, failures: Store<Str
     let mut bell = desired.bell();
     loop {
         bell.mark_unchanged();
+        if !failures.snapshot().entries.contains_key(&name) {
+            failures.put(name.clone(), BUSY.to_owned());
+        }
         match target.apply().await {
             Ok(Applied::Waiting) => failures.remove(&name),
             Ok(applied) => {
