@@ -1,0 +1,100 @@
+//! What a user says about a target: the `[[target]]` tables of the configuration file.
+//!
+//! ```toml
+//! [[target]]
+//! name = "edge"
+//! kind = "nginx"
+//! reload_timeout = "10s"
+//!
+//! [[target.template]]
+//! source = "edge.conf.hbs"
+//! destination = "/etc/nginx/conf.d/edge.conf"
+//! ```
+
+mod command;
+mod error;
+mod nginx;
+mod table;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::Deserialize;
+
+use super::run::CANDIDATE;
+
+pub use self::{
+    command::{Command, Reload},
+    error::SettingsError,
+    nginx::Nginx,
+    template::{Escape, Template},
+};
+
+/// What every time limit is by default.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One group of files that are checked together, swapped together and made effective by one reload.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "table::Table")]
+pub struct Settings {
+    /// Unique; names the target in logs, and its folder in the state directory. Letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// How files are checked and made effective; the key `kind`.
+    pub kind: Kind,
+    /// The files; the tables `[[target.template]]`.
+    pub templates: Vec<Template>,
+}
+
+/// How a target's files are checked and made effective.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An nginx on this host.
+    Nginx(Nginx),
+    /// Anything else: a check and a reload that the user names.
+    Command(Command),
+}
+
+impl Kind {
+    /// The language of its files, unless a template says otherwise.
+    pub fn escape(&self) -> Escape {
+        match self {
+            Self::Nginx(_) => Escape::Nginx,
+            Self::Command(_) => Escape::None,
+        }
+    }
+}
+
+impl Settings {
+    /// What the types cannot say. Settings that come from a file have passed it.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.bytes().all(plain) {
+            return Err(SettingsError::Name(self.name.clone()));
+        }
+        if self.templates.is_empty() {
+            return Err(SettingsError::NoTemplate(self.name.clone()));
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.templates.iter().find(|template| !seen.insert(&template.destination)) {
+            let destination = twice.destination.clone();
+            return Err(SettingsError::Twice { name: self.name.clone(), destination });
+        }
+        if let Kind::Command(command) = &self.kind {
+            let reload = command.reload.as_ref().and_then(|reload| match reload {
+                Reload::Command(argv) => Some(argv),
+                Reload::Signal { .. } => None,
+            });
+            for (key, argv) in [("check", command.check.as_ref()), ("reload", reload)] {
+                if argv.is_some_and(|argv| argv.first().is_none_or(String::is_empty)) {
+                    return Err(SettingsError::Empty { name: self.name.clone(), key });
+                }
+            }
+            if command.check.as_ref().is_some_and(|argv| !argv.iter().any(|word| word.contains(CANDIDATE))) {
+                return Err(SettingsError::Blind(self.name.clone()));
+            }
+        }
+        Ok(())
+    }
+}

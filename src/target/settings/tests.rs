@@ -1,0 +1,94 @@
+use nix::sys::signal::Signal;
+
+use super::*;
+
+const TEMPLATE: &str = "\n[[template]]\nsource = \"a.hbs\"\ndestination = \"/etc/a.conf\"\n";
+
+fn read(keys: &str) -> Result<Settings, String> {
+    toml::from_str(&format!("{keys}{TEMPLATE}")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_nginx_needs_no_more_than_its_name_and_templates() {
+    let settings = read("name = 'edge'\nkind = 'nginx'").expect("it is right");
+    let template = Template { source: "a.hbs".into(), destination: "/etc/a.conf".into(), ..Template::default() };
+    let kind = Kind::Nginx(Nginx::default());
+    assert_eq!(settings, Settings { name: "edge".into(), kind, templates: vec![template] });
+    assert_eq!(Nginx::default().reload_timeout, Duration::from_secs(30));
+}
+
+#[test]
+fn every_key_is_understood() {
+    let settings = toml::from_str::<Settings>(
+        r#"
+        name = "edge"
+        kind = "nginx"
+        binary = "/opt/nginx"
+        conf = "/srv/nginx.conf"
+        prefix = "/srv"
+        pid_file = "/run/n.pid"
+        check_timeout = "5s"
+        reload_timeout = "1m"
+        [[template]]
+        source = "a"
+        destination = "/b"
+        mode = "0640"
+        user = "root"
+        group = "0"
+        "#,
+    )
+    .expect("it is right");
+    let kind = Kind::Nginx(Nginx {
+        binary: "/opt/nginx".into(),
+        conf: Some("/srv/nginx.conf".into()),
+        prefix: Some("/srv".into()),
+        pid_file: Some("/run/n.pid".into()),
+        check_timeout: Duration::from_secs(5),
+        reload_timeout: Duration::from_secs(60),
+    });
+    assert_eq!(settings.kind, kind);
+    assert_eq!(settings.templates[0].mode, Some(0o640));
+
+    let settings = read("name = 'c'\nkind = 'command'\ncheck = ['c', '{{candidate}}']\nreload = ['r']");
+    let reload = Some(Reload::Command(vec!["r".into()]));
+    let check = Some(vec!["c".into(), "{{candidate}}".into()]);
+    let kind = Kind::Command(Command { check, reload, ..Command::default() });
+    assert_eq!(settings.expect("it is right").kind, kind);
+
+    let settings = read("name = 'c'\nkind = 'command'\npid_file = '/p'\nsignal = 'SIGUSR2'\nprogram = 'haproxy'");
+    let program = Some("haproxy".to_owned());
+    let reload = Some(Reload::Signal { pid_file: "/p".into(), signal: Signal::SIGUSR2, program });
+    let kind = Kind::Command(Command { reload, ..Command::default() });
+    assert_eq!(settings.expect("it is right").kind, kind);
+}
+
+#[test]
+fn each_mistake_is_named_by_its_key() {
+    let nginx = |keys: &str| format!("name = 'n'\nkind = 'nginx'\n{keys}");
+    let command = |keys: &str| format!("name = 'n'\nkind = 'command'\n{keys}");
+    let mistakes = [
+        ("name = 'n'\nkind = 'apache'".to_owned(), "apache"),
+        ("name = '../n'\nkind = 'nginx'".to_owned(), "`name`"),
+        ("name = ''\nkind = 'nginx'".to_owned(), "`name`"),
+        ("kind = 'nginx'".to_owned(), "`name`"),
+        (nginx("binery = 'x'"), "`binery`"),
+        (nginx("reload = ['x']"), "`reload` is not for kind = \"nginx\""),
+        (nginx("check_timeout = '5'"), "5"),
+        (nginx("[[template]]\nsource = 'b'\ndestination = '/etc/a.conf'"), "`destination`: /etc/a.conf"),
+        (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nmode = '0999'"), "octal"),
+        (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nmode = 644"), "octal"),
+        (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nmod = '1'"), "`mod`"),
+        (command("conf = '/x'"), "`conf` is not for kind = \"command\""),
+        (command("signal = 'SIGHUP'"), "`signal` needs `pid_file`"),
+        (command("pid_file = '/p'\nsignal = 'HANGUP'"), "`signal`: \"HANGUP\""),
+        (command("pid_file = '/p'\nreload = ['x']"), "`pid_file` and `reload`"),
+        (command("reload = []"), "`reload`: the first"),
+        (command("check = ['true']"), "{{candidate}}"),
+    ];
+    for (keys, named) in mistakes {
+        let error = read(&keys).expect_err(&keys);
+        assert!(error.contains(named), "{keys}: {error}");
+    }
+    let error = toml::from_str::<Settings>("name = 'n'\nkind = 'nginx'").expect_err("no template");
+    assert!(error.to_string().contains("`template`"), "{error}");
+}
