@@ -29,3 +29,4 @@ pub mod state;
 pub mod store;
 pub mod supervise;
 pub mod target;
+pub mod watched;
