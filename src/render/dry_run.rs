@@ -40,6 +40,7 @@ pub async fn dry_run<S: Source>(
     deadline: Duration,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DryRunError> {
+    let source = setup.source(source);
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let mut sets: Vec<_> = setup.sets.iter().map(|set| (set.desired.clone(), set.desired.bell())).collect();

@@ -10,12 +10,14 @@
 //!
 //! All but the tasks is pure: a render is a function of a template and answers.
 
+mod allowed;
 mod compile;
 mod dry_run;
 mod engine;
 mod error;
 mod escape;
 mod helpers;
+mod local;
 mod once;
 mod partials;
 mod pass;
@@ -59,6 +61,7 @@ const RESYNC: Duration = Duration::from_secs(30);
 /// # Errors
 /// A task panicked.
 pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToken) -> Result<(), Panicked> {
+    let source = setup.source(source);
     let mut tasks = Tasks::new(stop.clone());
     for (set, mut target) in setup.sets.iter().zip(setup.targets) {
         let (bell, stop) = (set.desired.bell(), stop.clone());

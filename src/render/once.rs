@@ -51,6 +51,7 @@ impl fmt::Display for Reasons {
 /// # Errors
 /// What was not in line when the deadline came, with the reasons.
 pub async fn once<S: Source>(setup: Setup, source: Arc<S>, deadline: Duration) -> Result<(), OnceError> {
+    let source = setup.source(source);
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let failures = Store::default();

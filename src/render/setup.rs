@@ -4,16 +4,19 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::PathBuf,
+    sync::Arc,
 };
 
 use serde::Deserialize;
 
-use super::{Template, TemplateError, pass::Set, sheet::Sheet};
+use super::{Template, TemplateError, allowed::Allowed, local::Local, pass::Set, sheet::Sheet};
 use crate::{
     docker,
+    registry::Source,
     state::{StateDir, StateError},
     store::Store,
     target::{self, Target},
+    watched::Ear,
 };
 
 /// What `portreeve render` is to do.
@@ -97,6 +100,7 @@ pub enum SetupError {
 pub struct Setup {
     pub(super) sets: Vec<Set>,
     pub(super) targets: Vec<Target>,
+    allowed: Allowed,
 }
 
 impl Setup {
@@ -116,6 +120,11 @@ impl Setup {
         Self::new(settings, |path| Ok(StateDir::peek(path)))
     }
 
+    /// The registry and the files that templates may read, as one.
+    pub(super) fn source<S: Source>(&self, registry: Arc<S>) -> Arc<Local<S>> {
+        Arc::new(Local::new(registry, self.allowed.clone(), Ear::default()))
+    }
+
     fn new(
         settings: Settings,
         state: impl FnOnce(&std::path::Path) -> Result<StateDir, StateError>,
@@ -129,7 +138,7 @@ impl Setup {
             made.map_err(|source| SetupError::Target { target: name, source })
         });
         let targets = targets.collect::<Result<_, _>>()?;
-        Ok(Self { sets, targets })
+        Ok(Self { sets, targets, allowed: Allowed::new(settings.section.files) })
     }
 }
 

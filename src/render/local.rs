@@ -1,0 +1,151 @@
+//! Files on this host as answers: what a registry has no part in is answered here, all else by the registry.
+
+use std::{path::Path, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+
+use super::allowed::Allowed;
+use crate::{
+    registry::{Answer, FileContent, Query, Source},
+    store::Store,
+    watched::{Ear, Watched},
+};
+
+/// A source that knows files too.
+#[derive(Debug)]
+pub(super) struct Local<S> {
+    registry: Arc<S>,
+    allowed: Allowed,
+    ear: Ear,
+}
+
+impl<S: Source> Local<S> {
+    pub(super) fn new(registry: Arc<S>, allowed: Allowed, ear: Ear) -> Self {
+        Self { registry, allowed, ear }
+    }
+
+    /// Keeps the content of one file current. Never returns; drop it to stop.
+    async fn keep(&self, path: &Path, put: impl Fn(FileContent)) {
+        let mut watched = Watched::new(&self.ear, self.allowed.subjects(path));
+        loop {
+            watched.changed().await;
+            let (allowed, path) = (self.allowed.clone(), path.to_owned());
+            let reading = tokio::task::spawn_blocking(move || allowed.read(&path));
+            put(reading.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic())));
+        }
+    }
+}
+
+impl<S: Source> Source for Local<S> {
+    async fn watch(&self, query: Query, answers: Store<Query, Arc<Answer>>, stop: CancellationToken) {
+        let Query::File { path } = &query else { return self.registry.watch(query, answers, stop).await };
+        let put = |content| answers.put(query.clone(), Arc::new(Answer::File(content)));
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.keep(path, put) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+
+    /// A registry that has no answer but `b`.
+    struct Fixed;
+
+    impl Source for Fixed {
+        async fn watch(&self, query: Query, answers: Store<Query, Arc<Answer>>, stop: CancellationToken) {
+            assert!(!matches!(query, Query::File { .. }), "a file is none of its business");
+            answers.put(query, Arc::new(Answer::Key(Some("b".into()))));
+            stop.cancelled().await;
+        }
+    }
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        source: Arc<Local<Fixed>>,
+        answers: Store<Query, Arc<Answer>>,
+        stop: CancellationToken,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a directory");
+            let allowed = Allowed::new(Some(folder.path().to_owned()));
+            let source = Arc::new(Local::new(Arc::new(Fixed), allowed, Ear::default()));
+            Self { folder, source, answers: Store::default(), stop: CancellationToken::new() }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("a")
+        }
+
+        fn ask(&self, query: &Query) -> tokio::task::JoinHandle<()> {
+            let (source, answers, stop) = (Arc::clone(&self.source), self.answers.clone(), self.stop.clone());
+            let query = query.clone();
+            tokio::spawn(async move { source.watch(query, answers, stop).await })
+        }
+
+        async fn until(&self, query: &Query, expected: impl Fn(&Answer) -> bool) {
+            let mut bell = self.answers.bell();
+            while !self.answers.snapshot().entries.get(query).is_some_and(|answer| expected(answer)) {
+                bell.changed().await.expect("the store lives");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_files_answer_follows_the_file() {
+        let bench = Bench::new();
+        let query = Query::File { path: "a".into() };
+        let is = |expected: FileContent| move |answer: &Answer| *answer == Answer::File(expected.clone());
+        let text = |text: &str| is(FileContent::Text(text.into()));
+        let task = bench.ask(&query);
+        bench.until(&query, is(FileContent::Missing)).await;
+        fs::write(bench.path(), "1").expect("a file");
+        bench.until(&query, text("1")).await;
+        fs::write(bench.path(), "2").expect("a file");
+        bench.until(&query, text("2")).await;
+        fs::write(bench.folder.path().join("b"), "3").expect("a file");
+        fs::rename(bench.folder.path().join("b"), bench.path()).expect("a file");
+        bench.until(&query, text("3")).await;
+        fs::remove_file(bench.path()).expect("a file");
+        std::os::unix::fs::symlink("a", bench.path()).expect("a link");
+        bench.until(&query, |answer| matches!(answer, Answer::File(FileContent::Refused(_)))).await;
+        fs::remove_file(bench.path()).expect("a link");
+        bench.until(&query, is(FileContent::Missing)).await;
+        fs::write(bench.path(), "3").expect("a file");
+        bench.until(&query, text("3")).await;
+        bench.stop.cancel();
+        task.await.expect("it ends well");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_comes_to_lie_outside_is_refused_although_its_content_is_the_same() {
+        let bench = Bench::new();
+        let away = tempfile::tempdir().expect("a directory");
+        for path in [bench.path(), away.path().join("a")] {
+            fs::write(path, "1").expect("a file");
+        }
+        let query = Query::File { path: bench.path() };
+        let _task = bench.ask(&query);
+        bench.until(&query, |answer| matches!(answer, Answer::File(FileContent::Text(_)))).await;
+        std::os::unix::fs::symlink(away.path().join("a"), bench.folder.path().join("b")).expect("a link");
+        fs::rename(bench.folder.path().join("b"), bench.path()).expect("a link");
+        bench.until(&query, |answer| matches!(answer, Answer::File(FileContent::Refused(_)))).await;
+    }
+
+    #[tokio::test]
+    async fn everything_else_is_the_registrys() {
+        let bench = Bench::new();
+        let query = Query::key("x");
+        let task = bench.ask(&query);
+        bench.until(&query, |answer| *answer == Answer::Key(Some("b".into()))).await;
+        bench.stop.cancel();
+        task.await.expect("it ends well");
+    }
+}
