@@ -1,4 +1,6 @@
-//! The modes that keep something in line: as a daemon that reads its configuration again at SIGHUP, or once.
+//! The modes that keep something in line: as a daemon that follows its configuration, or once.
+
+mod again;
 
 use std::sync::Arc;
 
@@ -6,18 +8,31 @@ use anyhow::Context;
 use portreeve::{
     cli::{Common, Register, Render, Single},
     condition,
+    config::Config,
     consul::{Client, ConsulLedger, ConsulSource},
     docker, register, render,
+    state::StateDir,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, block_on, failed, load, usage};
+use self::again::{Again, Cause};
+use super::{Failure, block_on, config_file, failed, load};
 
 /// The modes that keep something in line.
 pub(super) enum Keeper<'a> {
     Register(&'a Register),
     Render(&'a Render),
+}
+
+impl Keeper<'_> {
+    /// Whether a save of the configuration file counts.
+    fn follows(&self, config: &Config) -> bool {
+        match self {
+            Self::Register(_) => config.register.watch,
+            Self::Render(_) => config.render.watch,
+        }
+    }
 }
 
 /// What the command line asks for.
@@ -28,7 +43,8 @@ pub(super) struct Order<'a> {
 
 /// Runs as a daemon, or once.
 pub(super) fn keep(order: &Order<'_>, single: Single) -> Result<(), Failure> {
-    let job = prepare(order).map_err(Failure::Usage)?;
+    let config = configure(order).map_err(Failure::Usage)?;
+    let job = Job::new(order, config.clone(), single, None).map_err(Failure::Usage)?;
     if matches!(order.mode, Keeper::Register(flags) if flags.cleanup.is_some()) {
         tracing::info!("--cleanup: entries of containers that are gone are always removed");
     }
@@ -40,7 +56,7 @@ pub(super) fn keep(order: &Order<'_>, single: Single) -> Result<(), Failure> {
             () = stop.cancelled() => return Ok(()),
         }
         if !single.once && !single.dry_run {
-            return serve(order, job, stop).await;
+            return serve(order, single, config, job, stop).await;
         }
         tokio::select! {
             done = job.once(single) => done,
@@ -49,26 +65,47 @@ pub(super) fn keep(order: &Order<'_>, single: Single) -> Result<(), Failure> {
     })?
 }
 
-/// Runs until `stop` is cancelled. SIGHUP reads the configuration again: a good one takes over, a bad one is refused.
-async fn serve(order: &Order<'_>, mut job: Job, stop: CancellationToken) -> Result<(), Failure> {
-    let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP").map_err(Failure::Run)?;
+/// Runs until `stop` is cancelled. A good configuration takes over from the one before, a bad one is refused.
+async fn serve(
+    order: &Order<'_>,
+    single: Single,
+    mut config: Config,
+    mut job: Job,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let mut again = Again::new(config_file(order.common)).map_err(Failure::Run)?;
     loop {
-        let end = stop.child_token();
+        again.watch(order.mode.follows(&config));
+        let (end, state) = (stop.child_token(), job.state());
         let mut run = std::pin::pin!(job.run(stop.clone(), end.clone()));
-        job = loop {
-            tokio::select! {
+        let mut refused = false;
+        (config, job) = loop {
+            let cause = tokio::select! {
                 done = &mut run => return done,
-                Some(()) = hangups.recv() => {}
-            }
-            match prepare(order) {
-                Ok(next) => break next,
+                cause = again.next() => cause,
+            };
+            let next = tokio::task::block_in_place(|| {
+                let next = configure(order)?;
+                // Whoever sends SIGHUP may have changed what the configuration only points at: a token, a certificate.
+                let same = next == config && cause != Cause::Hangup;
+                Ok(if same { None } else { Some((next.clone(), Job::new(order, next, single, state.as_ref())?)) })
+            });
+            match next {
+                Ok(Some(next)) => {
+                    tracing::info!("{cause}: the configuration was read again");
+                    break next;
+                }
+                Ok(None) if refused => tracing::info!("{cause}: the configuration is the one in force again"),
+                Ok(None) => tracing::debug!("{cause}: the configuration says the same as before"),
                 Err(error) => {
-                    let reason = condition::chain(error.as_ref());
-                    tracing::error!("SIGHUP: the configuration is refused, the one before stays in force: {reason}");
+                    let reason = condition::chain(anyhow::Error::as_ref(&error));
+                    tracing::error!("{cause}: the configuration is refused, the one before stays in force: {reason}");
+                    refused = true;
+                    continue;
                 }
             }
+            refused = false;
         };
-        tracing::info!("SIGHUP: the configuration was read again");
         // Two runs must not write at the same time.
         end.cancel();
         run.await?;
@@ -78,30 +115,50 @@ async fn serve(order: &Order<'_>, mut job: Job, stop: CancellationToken) -> Resu
 /// What a valid configuration asks for.
 enum Job {
     Register { settings: Box<register::Settings>, docker: docker::Client, ledger: Arc<ConsulLedger> },
-    Render { settings: render::Settings, source: Arc<ConsulSource> },
+    Render { setup: Box<render::Setup>, source: Arc<ConsulSource> },
 }
 
-/// Reads the file, the environment and the flags, and checks all that can be checked before anything starts.
-fn prepare(order: &Order<'_>) -> anyhow::Result<Job> {
+/// Reads the file, the environment and the flags.
+fn configure(order: &Order<'_>) -> anyhow::Result<Config> {
     let config = load(order.common)?;
-    match order.mode {
-        Keeper::Register(flags) => {
-            let config = config.with_register(flags.clone())?;
-            let docker = docker::Client::new(config.docker)?;
-            let ledger = Arc::new(ConsulLedger::new(Client::new(&config.consul)?));
-            Ok(Job::Register { settings: Box::new(config.register), docker, ledger })
-        }
-        Keeper::Render(flags) => {
-            let config = config.with_sources(flags.sources.clone())?;
-            let source = Arc::new(ConsulSource::new(Client::new(&config.consul)?));
-            let settings = render::Settings { targets: config.target, section: config.render, docker: config.docker };
-            render::Setup::peek(settings.clone())?;
-            Ok(Job::Render { settings, source })
-        }
-    }
+    Ok(match order.mode {
+        Keeper::Register(flags) => config.with_register(flags.clone())?,
+        Keeper::Render(flags) => config.with_render(flags.clone())?,
+    })
 }
 
 impl Job {
+    /// Checks all that can be checked before anything starts. `held`: the state directory of the run before.
+    fn new(order: &Order<'_>, config: Config, single: Single, held: Option<&StateDir>) -> anyhow::Result<Self> {
+        let client = Client::new(&config.consul)?;
+        match order.mode {
+            Keeper::Register(_) => {
+                let docker = docker::Client::new(config.docker)?;
+                let ledger = Arc::new(ConsulLedger::new(client));
+                Ok(Self::Register { settings: Box::new(config.register), docker, ledger })
+            }
+            Keeper::Render(_) => {
+                let source = Arc::new(ConsulSource::new(client));
+                let settings =
+                    render::Settings { targets: config.target, section: config.render, docker: config.docker };
+                let setup = match held {
+                    _ if single.dry_run => render::Setup::peek(settings),
+                    Some(held) => render::Setup::take_over(settings, held),
+                    None => render::Setup::open(settings),
+                };
+                Ok(Self::Render { setup: Box::new(setup?), source })
+            }
+        }
+    }
+
+    /// The state directory that it holds, for the run after it.
+    fn state(&self) -> Option<StateDir> {
+        match self {
+            Self::Register { .. } => None,
+            Self::Render { setup, .. } => Some(setup.state().clone()),
+        }
+    }
+
     /// Waits for the registry, where a limit is set to that.
     async fn reach(&self) -> Result<(), Failure> {
         match self {
@@ -116,10 +173,7 @@ impl Job {
             Self::Register { settings, docker, ledger } => {
                 register::run(*settings, docker, ledger, stop, end).await.map_err(failed)
             }
-            Self::Render { settings, source } => {
-                let setup = render::Setup::open(settings).map_err(usage)?;
-                render::run(setup, source, end).await.map_err(failed)
-            }
+            Self::Render { setup, source } => render::run(*setup, source, end).await.map_err(failed),
         }
     }
 
@@ -130,14 +184,10 @@ impl Job {
             Self::Register { settings, docker, ledger } => {
                 register::once(*settings, docker, ledger, dry_run, deadline).await.map_err(failed)
             }
-            Self::Render { settings, source } if dry_run => {
-                let setup = render::Setup::peek(settings).map_err(usage)?;
-                render::dry_run(setup, source, deadline, &mut std::io::stdout()).await.map_err(failed)
+            Self::Render { setup, source } if dry_run => {
+                render::dry_run(*setup, source, deadline, &mut std::io::stdout()).await.map_err(failed)
             }
-            Self::Render { settings, source } => {
-                let setup = render::Setup::open(settings).map_err(usage)?;
-                render::once(setup, source, deadline).await.map_err(failed)
-            }
+            Self::Render { setup, source } => render::once(*setup, source, deadline).await.map_err(failed),
         }
     }
 }

@@ -6,6 +6,7 @@ mod keep;
 
 use std::{
     io::{IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -66,8 +67,11 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 }
 
 fn load(common: &Common) -> anyhow::Result<Config> {
-    let file = common.config.clone().or_else(|| variable("PORTREEVE_CONFIG").map(Into::into));
-    Ok(Config::load(file.as_deref(), environment())?.with_common(common)?)
+    Ok(Config::load(config_file(common).as_deref(), environment())?.with_common(common)?)
+}
+
+fn config_file(common: &Common) -> Option<PathBuf> {
+    common.config.clone().or_else(|| variable("PORTREEVE_CONFIG").map(Into::into))
 }
 
 async fn run_explain(flags: &Explain, config: Config) -> Result<(), Failure> {

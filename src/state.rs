@@ -121,6 +121,13 @@ impl StateDir {
         Ok(Self { path: path.to_owned(), lock: Some(Arc::new(lock)) })
     }
 
+    /// Opens it for who takes over from `held` in this process: the same directory shares its lock.
+    pub fn open_beside(path: &Path, held: &Self) -> Result<Self, StateError> {
+        let real = |path| fs::canonicalize(path).ok();
+        let same = held.lock.is_some() && real(path).is_some() && real(path) == real(&held.path);
+        if same { Ok(Self { path: path.to_owned(), lock: held.lock.clone() }) } else { Self::open(path) }
+    }
+
     /// Opens it without a lock, to look only; it need not exist.
     pub fn peek(path: &Path) -> Self {
         Self { path: path.to_owned(), lock: None }
@@ -336,6 +343,19 @@ mod tests {
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         drop(folder);
         StateDir::open(&directory.path().join("state")).expect("free again");
+    }
+
+    #[test]
+    fn who_takes_over_shares_the_lock_of_the_same_directory_only() {
+        let (directory, state) = open();
+        std::os::unix::fs::symlink("state", directory.path().join("link")).expect("a link");
+        let next = StateDir::open_beside(&directory.path().join("link"), &state).expect("it is ours");
+        drop(state);
+        StateDir::open(&directory.path().join("state")).expect_err("the next one holds it");
+        let other = StateDir::open(&directory.path().join("other")).expect("free");
+        StateDir::open_beside(&directory.path().join("other"), &next).expect_err("somebody else holds it");
+        drop(other);
+        StateDir::open_beside(&directory.path().join("other"), &next).expect("free again");
     }
 
     #[test]

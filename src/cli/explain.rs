@@ -6,7 +6,11 @@ use super::{Format, Register};
 
 /// `portreeve explain`: everything that decides about a registration can be given as for `register`.
 #[derive(Clone, Debug, Args)]
-#[command(mut_arg("once", |flag| flag.hide(true)), mut_arg("dry_run", |flag| flag.hide(true)))]
+#[command(
+    mut_arg("once", |flag| flag.hide(true)),
+    mut_arg("dry_run", |flag| flag.hide(true)),
+    mut_arg("no_watch", |flag| flag.hide(true))
+)]
 pub struct Explain {
     /// The container: its name, its id, or the beginning of its id
     #[arg(value_name = "CONTAINER")]

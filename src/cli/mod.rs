@@ -171,6 +171,9 @@ pub struct Register {
     /// The time between these tries; a bare number is milliseconds (default 2s)
     #[arg(long, value_name = "TIME", value_parser = milliseconds, allow_negative_numbers = true)]
     pub retry_interval: Option<Duration>,
+    /// Do not read the configuration file again when it is saved, only at SIGHUP
+    #[arg(long)]
+    pub no_watch: bool,
     /// How a single pass ends
     #[command(flatten)]
     pub single: Single,
@@ -182,6 +185,9 @@ pub struct Render {
     /// What is rendered
     #[command(flatten)]
     pub sources: Sources,
+    /// Do not read templates, partials and the configuration file again when they are saved, only at SIGHUP
+    #[arg(long)]
+    pub no_watch: bool,
     /// How a single pass ends
     #[command(flatten)]
     pub single: Single,

@@ -2,7 +2,7 @@
 
 use super::Config;
 use crate::{
-    cli::{Common, Register, Sources, Switch},
+    cli::{Common, Register, Render, Sources, Switch},
     consul::Address,
     docker,
     register::{self, SettingsError},
@@ -80,10 +80,21 @@ impl Config {
             on_exit: flags.on_exit.unwrap_or(settings.on_exit),
             retry_attempts: flags.retry_attempts.unwrap_or(settings.retry_attempts),
             retry_interval: flags.retry_interval.unwrap_or(settings.retry_interval),
+            watch: settings.watch && !flags.no_watch,
         };
         self.register.validate()?;
         self.docker = docker::Settings { host: flags.docker.or(self.docker.host), ..self.docker };
         Ok(self)
+    }
+
+    /// Applies the flags of `render`.
+    ///
+    /// # Errors
+    /// A template argument of an unknown form.
+    pub fn with_render(self, flags: Render) -> Result<Self, Error> {
+        let mut config = self.with_sources(flags.sources)?;
+        config.render.watch &= !flags.no_watch;
+        Ok(config)
     }
 
     /// Applies the flags that say what is rendered. Their templates come after those of the file.
@@ -96,6 +107,7 @@ impl Config {
             state_dir: flags.state_dir.or(self.render.state_dir),
             partials: flags.partials.or(self.render.partials),
             files: flags.files.or(self.render.files),
+            ..self.render
         };
         Ok(self)
     }

@@ -61,6 +61,8 @@ pub struct Settings {
     /// The time between two of these tries. Default 2 s.
     #[serde(with = "humantime_serde")]
     pub retry_interval: Duration,
+    /// The configuration file is read again when it is saved. Default true.
+    pub watch: bool,
 }
 
 /// When entries of containers that have ended are removed.
@@ -235,6 +237,7 @@ impl Default for Settings {
             on_exit: OnExit::default(),
             retry_attempts: -1,
             retry_interval: Duration::from_secs(2),
+            watch: true,
         }
     }
 }

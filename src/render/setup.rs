@@ -31,7 +31,7 @@ pub struct Settings {
 }
 
 /// The table `[render]` of the configuration file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
     /// Where state that must survive a restart lies. Default: [`StateDir::default_path`].
@@ -40,6 +40,14 @@ pub struct Section {
     pub partials: Option<PathBuf>,
     /// The directory whose files templates may read with `file`. Default: none, so `file` is refused.
     pub files: Option<PathBuf>,
+    /// Templates, partials and the configuration file are read again when they are saved. Default true.
+    pub watch: bool,
+}
+
+impl Default for Section {
+    fn default() -> Self {
+        Self { state_dir: None, partials: None, files: None, watch: true }
+    }
 }
 
 /// Why nothing can be rendered: the configuration has to be changed first.
@@ -101,6 +109,7 @@ pub struct Setup {
     pub(super) sets: Vec<Set>,
     pub(super) targets: Vec<Target>,
     allowed: Allowed,
+    state: StateDir,
 }
 
 impl Setup {
@@ -112,12 +121,25 @@ impl Setup {
         Self::new(settings, StateDir::open)
     }
 
+    /// The same beside an earlier run in this process, whose state directory it may share.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn take_over(settings: Settings, held: &StateDir) -> Result<Self, SetupError> {
+        Self::new(settings, |path| StateDir::open_beside(path, held))
+    }
+
     /// The same for [`dry_run`](super::dry_run): takes nothing, so it works beside a running Portreeve.
     ///
     /// # Errors
     /// What is wrong with the configuration.
     pub fn peek(settings: Settings) -> Result<Self, SetupError> {
         Self::new(settings, |path| Ok(StateDir::peek(path)))
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &StateDir {
+        &self.state
     }
 
     /// The registry and the files that templates may read, as one.
@@ -138,7 +160,7 @@ impl Setup {
             made.map_err(|source| SetupError::Target { target: name, source })
         });
         let targets = targets.collect::<Result<_, _>>()?;
-        Ok(Self { sets, targets, allowed: Allowed::new(settings.section.files) })
+        Ok(Self { sets, targets, allowed: Allowed::new(settings.section.files), state })
     }
 }
 

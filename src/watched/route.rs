@@ -99,13 +99,14 @@ mod tests {
 
     #[test]
     fn every_entry_on_the_way_counts() {
-        let swap = [("/t/a", "..data/a"), ("/t/..data", "..1")];
-        let chain = [("/etc/x", "/srv/y"), ("/srv/y", "../opt/./z")];
-        let cases: [(&str, &[(&str, &str)], &[&str], &str); 9] = [
+        type Links = &'static [(&'static str, &'static str)];
+        const SWAP: Links = &[("/t/a", "..data/a"), ("/t/..data", "..1")];
+        const CHAIN: Links = &[("/etc/x", "/srv/y"), ("/srv/y", "../opt/./z")];
+        let cases: [(&str, Links, &[&str], &str); 9] = [
             ("/t/a", &[], &["/t a"], "/t/a"),
             ("/t/./b/../a", &[], &["/t a"], "/t/a"),
-            ("/t/a", &swap, &["/t a", "/t ..data", "/t/..1 a"], "/t/..1/a"),
-            ("/etc/x/c", &chain, &["/etc x", "/srv y", "/opt/z c"], "/opt/z/c"),
+            ("/t/a", SWAP, &["/t a", "/t ..data", "/t/..1 a"], "/t/..1/a"),
+            ("/etc/x/c", CHAIN, &["/etc x", "/srv y", "/opt/z c"], "/opt/z/c"),
             // A link's `..` is that of the place where it lies, and not the text's.
             ("/etc/x/../c", &[("/etc/x", "/a/b")], &["/etc x", "/a c"], "/a/c"),
             ("/t/gone/b/c", &[], &["/t gone"], "/t/gone"),
