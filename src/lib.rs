@@ -19,6 +19,7 @@ pub mod config;
 pub mod consul;
 pub mod control;
 pub mod docker;
+pub mod fixture;
 pub mod lint;
 pub mod reconcile;
 pub mod register;

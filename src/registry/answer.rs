@@ -34,7 +34,7 @@ pub enum Answer {
 
 /// One instance of a service, as templates see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ServiceRecord {
     /// The node's name.
     pub node: String,
@@ -74,7 +74,7 @@ pub struct ServiceRecord {
 
 /// One of an instance's further addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct TaggedAddress {
     /// An address or a host name.
     pub address: String,
@@ -84,7 +84,7 @@ pub struct TaggedAddress {
 
 /// The weights of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RecordWeights {
     /// While its checks pass.
     pub passing: u32,
@@ -100,7 +100,7 @@ impl Default for RecordWeights {
 
 /// One check, without what it says: that changes all the time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CheckRecord {
     /// Unique on its node.
     pub id: String,
@@ -129,7 +129,7 @@ pub enum Status {
 
 /// A node, as templates see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct NodeRecord {
     /// Its own id; empty on nodes that somebody registered from outside.
     pub id: String,
@@ -147,7 +147,7 @@ pub struct NodeRecord {
 
 /// A node and what runs on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct NodeServices {
     /// The node.
     pub node: NodeRecord,
@@ -157,7 +157,7 @@ pub struct NodeServices {
 
 /// A service on a node. Its health is not known here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct NodeService {
     /// Unique on the node.
     pub id: String,
@@ -177,7 +177,7 @@ pub struct NodeService {
 
 /// A key and its value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct KeyPair {
     /// The whole key.
     pub path: String,
@@ -199,7 +199,7 @@ pub struct KeyPair {
 
 /// The certificates of the mesh's authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CaRoots {
     /// The id of the one that signs.
     pub active_root_id: String,
@@ -211,7 +211,7 @@ pub struct CaRoots {
 
 /// One certificate of the mesh's authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CaRoot {
     /// Its id.
     pub id: String,
@@ -227,7 +227,7 @@ pub struct CaRoot {
 
 /// The certificate of one service of the mesh.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CaLeaf {
     /// In hex, with colons.
     pub serial_number: String,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One question. Equal queries share one watch, whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Query {
     /// The instances of one service.
     Service(ServiceQuery),
@@ -89,7 +89,7 @@ pub enum Query {
 
 /// The instances of one service, and which of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ServiceQuery {
     /// The service's name.
     pub name: String,
