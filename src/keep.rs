@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use portreeve::{
     cli::{Common, Register, Render, Single},
+    colour::Colours,
     condition,
     config::Config,
     consul::{Client, ConsulLedger, ConsulSource},
@@ -185,7 +186,8 @@ impl Job {
                 register::once(*settings, docker, ledger, dry_run, deadline).await.map_err(failed)
             }
             Self::Render { setup, source } if dry_run => {
-                render::dry_run(*setup, source, deadline, &mut std::io::stdout()).await.map_err(failed)
+                let colours = Colours::on(&std::io::stdout());
+                render::dry_run(*setup, source, deadline, colours, &mut std::io::stdout()).await.map_err(failed)
             }
             Self::Render { setup, source } => render::once(*setup, source, deadline).await.map_err(failed),
         }

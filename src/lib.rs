@@ -14,12 +14,14 @@
 //! [`target`] -> [`consul`] and [`docker`], which are adapters. Plans are pure; what carries them out decides nothing.
 
 pub mod cli;
+pub mod colour;
 pub mod condition;
 pub mod config;
 pub mod consul;
 pub mod control;
 pub mod docker;
 pub mod fixture;
+pub mod golden;
 pub mod lint;
 pub mod reconcile;
 pub mod register;

@@ -2,19 +2,17 @@
 //!
 //! 0: done, or stopped by a signal. 1: something could not be done. 2: a bad command line or configuration.
 
+mod commands;
 mod keep;
 
-use std::{
-    io::{IsTerminal, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use keep::{Keeper, Order, keep};
 use portreeve::{
     cli::{self, Cli, Common, Explain, Format, Lint, LogFormat, Mode, Warnings},
+    colour::Colours,
     condition,
     config::Config,
     consul::{Client, ConsulLedger},
@@ -58,6 +56,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Mode::Render(flags) => keep(&Order { common: &cli.common, mode: Keeper::Render(flags) }, flags.single),
         Mode::Explain(flags) => block_on(run_explain(flags, load(&cli.common).map_err(Failure::Usage)?))?,
         Mode::Lint(flags) => run_lint(flags, load(&cli.common).map_err(Failure::Usage)?.register),
+        Mode::Check(flags) => commands::check(flags, &cli.common),
+        Mode::Record(flags) => block_on(commands::record(flags, load(&cli.common).map_err(Failure::Usage)?))?,
+        Mode::Test(flags) => block_on(commands::test(flags, load(&cli.common).map_err(Failure::Usage)?))?,
     }
 }
 
@@ -93,9 +94,8 @@ fn run_lint(flags: &Lint, settings: register::Settings) -> Result<(), Failure> {
     let internal = flags.internal.unwrap_or(settings.internal);
     let settings = register::Settings { internal, explicit: flags.explicit.unwrap_or(settings.explicit), ..settings };
     let files = lint::read(&flags.files, &settings).map_err(usage)?;
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match flags.format {
-        Format::Text => tell(&files.text(colours).to_string())?,
+        Format::Text => tell(&files.text(Colours::on(&std::io::stdout())).to_string())?,
         Format::Json => tell(&format!("{:#}\n", files.json()))?,
     }
     let bad = if flags.warnings == Warnings::Deny { lint::Severity::Warning } else { lint::Severity::Error };
@@ -135,7 +135,7 @@ fn log(common: &Common) -> anyhow::Result<LogFormat> {
             .map_err(|problem| anyhow::anyhow!("in the environment variable PORTREEVE_LOG_FORMAT: {problem}"))?,
         (None, None) => LogFormat::Text,
     };
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colours = Colours::on(&std::io::stderr()).are_on();
     // A log that nobody can write to ends nothing.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     let lines = lines.with_writer(std::io::stderr).with_ansi(colours);

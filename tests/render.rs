@@ -9,6 +9,7 @@ use std::{
 };
 
 use portreeve::{
+    colour::Colours,
     condition::chain,
     registry::{Answer, Query, Source},
     render::{self, Section, Settings, Setup},
@@ -99,7 +100,7 @@ impl Bench {
     async fn dry_run(&self, deadline: Duration) -> (String, Result<(), String>) {
         let setup = Setup::peek(self.settings.clone()).unwrap_or_else(|error| panic!("{}", chain(&error)));
         let mut printed = Vec::new();
-        let done = render::dry_run(setup, Arc::clone(&self.registry), deadline, &mut printed).await;
+        let done = render::dry_run(setup, Arc::clone(&self.registry), deadline, Colours::Off, &mut printed).await;
         (String::from_utf8(printed).expect("it is text"), done.map_err(|error| error.to_string()))
     }
 }

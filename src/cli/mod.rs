@@ -1,16 +1,22 @@
 //! The command line: clap types, and registrator's spellings.
 
+mod check;
 mod explain;
 mod lint;
+mod record;
 mod registrator;
+mod test;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use check::Check;
 pub use explain::Explain;
 pub use lint::{Lint, Warnings};
+pub use record::Record;
 pub use registrator::translate;
+pub use test::Test;
 
 use crate::register::{Adopt, Deregister, MaxRemoval, OnExit, Starting};
 
@@ -89,6 +95,12 @@ pub enum Mode {
     Explain(Box<Explain>),
     /// Look for mistakes in Compose files before they are deployed
     Lint(Lint),
+    /// Look for mistakes in the configuration and its templates, without Consul
+    Check(Check),
+    /// Print all that Consul answers to the templates, as a fixture for `test`
+    Record(Record),
+    /// Render the templates with fixtures, and compare with what is expected
+    Test(Test),
 }
 
 /// `portreeve register`.

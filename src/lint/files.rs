@@ -5,7 +5,7 @@ use std::{fmt, fs, io, path::PathBuf};
 use serde_json::{Value, json};
 
 use super::{Finding, Invalid, Line, Severity, check};
-use crate::register::Settings;
+use crate::{colour::Colours, register::Settings};
 
 /// Each file with its findings.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +65,7 @@ impl Files {
     }
 
     /// For people: a line or two for each finding, and a last one that counts them.
-    pub fn text(&self, colours: bool) -> impl fmt::Display {
+    pub fn text(&self, colours: Colours) -> impl fmt::Display {
         let mut text = String::new();
         for (file, finding) in self.all() {
             text.push_str(&format!("{}\n", Line { file, finding, colours }));

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::colour::{Colours, Meaning};
+
 /// A place in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
@@ -68,19 +70,19 @@ pub struct Line<'a> {
     /// What was found there.
     pub finding: &'a Finding,
     /// Whether severities have colours.
-    pub colours: bool,
+    pub colours: Colours,
 }
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Finding { place, severity, rule, service, message, help } = self.finding;
-        let colour = match severity {
-            Severity::Error => "\x1b[1;31m",
-            Severity::Warning => "\x1b[1;33m",
-            Severity::Note => "\x1b[1;36m",
+        let meaning = match severity {
+            Severity::Error => Meaning::Bad,
+            Severity::Warning => Meaning::Doubtful,
+            Severity::Note => Meaning::Aside,
         };
-        let (on, off) = if self.colours { (colour, "\x1b[0m") } else { ("", "") };
-        write!(f, "{}:{place}: {on}{}{off}[{rule}]: {service}: {message}", self.file, severity.as_str())?;
+        let severity = self.colours.paint(meaning, severity.as_str());
+        write!(f, "{}:{place}: {severity}[{rule}]: {service}: {message}", self.file)?;
         help.as_ref().map_or(Ok(()), |help| write!(f, "\n  help: {help}"))
     }
 }
@@ -101,9 +103,9 @@ mod tests {
         };
         let line = |colours| Line { file: "c.yml", finding: &finding, colours }.to_string();
         assert_eq!(
-            line(false),
+            line(Colours::Off),
             "c.yml:3:7: error[unknown-key]: web: SERVICE_CHECK_HTP means nothing\n  help: did you mean SERVICE_CHECK_HTTP?"
         );
-        assert!(line(true).contains("\x1b[1;31merror\x1b[0m"));
+        assert!(line(Colours::On).contains("\x1b[1m\x1b[31merror\x1b[0m"));
     }
 }

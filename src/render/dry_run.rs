@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Setup, once::Reasons, start};
 use crate::{
+    colour::{Colours, Meaning},
     condition::chain,
     registry::Source,
     supervise::{Panicked, Tasks},
@@ -30,7 +31,7 @@ pub enum DryRunError {
     Panicked(#[from] Panicked),
 }
 
-/// Prints a unified diff for each file that would change. Lines that begin with `#` are ours, and nothing to `patch`.
+/// Prints a unified diff for each file that would change, or go. Lines that begin with `#` are ours, and nothing to `patch`.
 ///
 /// # Errors
 /// What could not be rendered before the deadline, cannot be checked, or would be refused.
@@ -38,6 +39,7 @@ pub async fn dry_run<S: Source>(
     mut setup: Setup,
     source: Arc<S>,
     deadline: Duration,
+    colours: Colours,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DryRunError> {
     let source = setup.source(source);
@@ -62,7 +64,7 @@ pub async fn dry_run<S: Source>(
     for target in &mut setup.targets {
         match target.diff().await {
             Ok(diff) => {
-                print(target.name(), &diff, out)?;
+                print(target.name(), &diff, colours, out)?;
                 if matches!(diff.opinion, Some(Opinion::Refused { .. })) {
                     trouble.push(format!("target {}: the check refuses it", target.name()));
                 }
@@ -73,9 +75,16 @@ pub async fn dry_run<S: Source>(
     if trouble.is_empty() { Ok(()) } else { Err(DryRunError::Trouble(Reasons(trouble))) }
 }
 
-fn print(target: &str, diff: &Diff, out: &mut (dyn Write + Send)) -> io::Result<()> {
-    diff.files.iter().try_for_each(|file| out.write_all(file.unified.as_bytes()))?;
-    let mut comment = |text: &str| text.lines().try_for_each(|line| writeln!(out, "# {line}"));
+fn print(target: &str, diff: &Diff, colours: Colours, out: &mut (dyn Write + Send)) -> io::Result<()> {
+    diff.files.iter().try_for_each(|file| out.write_all(colours.diff(&file.unified).as_bytes()))?;
+    let meaning = match diff.opinion {
+        Some(Opinion::Refused { .. }) => Meaning::Bad,
+        Some(Opinion::Good { .. }) => Meaning::Good,
+        None => Meaning::Aside,
+    };
+    let mut comment = |text: &str| {
+        text.lines().try_for_each(|line| writeln!(out, "{}", colours.paint(meaning, format_args!("# {line}"))))
+    };
     match &diff.opinion {
         None if diff.complete => comment(&format!("target {target}: nothing would change")),
         None => comment(&format!("target {target}: not rendered")),

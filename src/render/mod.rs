@@ -11,6 +11,7 @@
 //! All but the tasks is pure: a render is a function of a template and answers.
 
 mod allowed;
+mod check;
 mod compile;
 mod dry_run;
 mod engine;
@@ -18,9 +19,11 @@ mod error;
 mod escape;
 mod helpers;
 mod local;
+mod offline;
 mod once;
 mod partials;
 mod pass;
+mod record;
 mod recorder;
 mod setup;
 mod sheet;
@@ -37,11 +40,14 @@ use tokio_util::sync::CancellationToken;
 
 use self::pass::{Renderer, Set};
 pub use self::{
+    check::{Checked, Outline, Sheet as OutlinedTemplate, check},
     dry_run::{DryRunError, dry_run},
     engine::{Outcome, Pass, Template},
     error::{Place, TemplateError},
+    offline::{Offline, offline},
     once::{OnceError, Reasons, once},
     pass::{Open, Why},
+    record::{Recorded, record},
     recorder::{Answers, Inputs, Missing},
     setup::{Section, Settings, Setup, SetupError},
 };

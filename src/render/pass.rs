@@ -66,7 +66,7 @@ impl Reconcile for Renderer {
 }
 
 impl Renderer {
-    fn render(&mut self, answers: &Answers) {
+    pub(super) fn render(&mut self, answers: &Answers) {
         let inputs = Inputs { answers, env: &self.env, item: &Value::Null };
         self.sets.iter_mut().for_each(|set| set.render(inputs));
         let sheets = || self.sets.iter().flat_map(|set| &set.sheets);

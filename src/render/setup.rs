@@ -107,7 +107,7 @@ pub enum SetupError {
 #[derive(Debug)]
 pub struct Setup {
     pub(super) sets: Vec<Set>,
-    pub(super) targets: Vec<Target>,
+    pub(crate) targets: Vec<Target>,
     allowed: Allowed,
     state: StateDir,
 }

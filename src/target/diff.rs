@@ -73,7 +73,8 @@ impl Target {
     }
 }
 
-fn unified(old: &str, new: &str, from: &str, to: &str) -> String {
+/// As `diff -u` has it; `from` and `to` are its titles.
+pub(crate) fn unified(old: &str, new: &str, from: &str, to: &str) -> String {
     TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(from, to).to_string()
 }
 

@@ -33,6 +33,7 @@ use crate::{
     state::StateDir,
 };
 
+pub(crate) use self::diff::unified;
 pub use self::{
     diff::{Diff, FileDiff, Opinion},
     error::{ApplyError, Lasting, SetupError},

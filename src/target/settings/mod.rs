@@ -57,6 +57,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As the key `kind` has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Nginx(_) => "nginx",
+            Self::Command(_) => "command",
+        }
+    }
+
     /// The language of its files, unless a template says otherwise.
     pub fn escape(&self) -> Escape {
         match self {

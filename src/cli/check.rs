@@ -1,0 +1,19 @@
+//! `portreeve check`.
+
+use clap::Args;
+
+use super::{Format, Sources, Warnings};
+
+/// `portreeve check`: what is rendered can be given as for `render`.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// How the findings are printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Whether warnings alone make the exit code 1
+    #[arg(long, value_name = "WHETHER", default_value = "allow")]
+    pub warnings: Warnings,
+    /// As for `render`
+    #[command(flatten)]
+    pub sources: Sources,
+}

@@ -1,0 +1,24 @@
+//! `portreeve record`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::{Sources, duration};
+
+/// `portreeve record`: what is rendered can be given as for `render`.
+#[derive(Clone, Debug, Args)]
+pub struct Record {
+    /// Where the fixture is written (default: standard output)
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How long to wait until everything is rendered
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub deadline: Duration,
+    /// Print what there is, even if not everything could be rendered
+    #[arg(long)]
+    pub partial: bool,
+    /// As for `render`
+    #[command(flatten)]
+    pub sources: Sources,
+}

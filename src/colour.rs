@@ -1,0 +1,132 @@
+//! Colours on a terminal, and nowhere else. Pure, but for [`Colours::on`].
+
+use std::{fmt, io::IsTerminal};
+
+use anstyle::{AnsiColor, Style};
+
+/// Whether what is printed has colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colours {
+    /// It has.
+    On,
+    /// It has not.
+    #[default]
+    Off,
+}
+
+/// What a piece of text is, which decides about its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// All is well.
+    Good,
+    /// It went wrong.
+    Bad,
+    /// It may go wrong.
+    Doubtful,
+    /// Beside the point.
+    Aside,
+    /// A line that a diff adds.
+    Added,
+    /// A line that a diff removes.
+    Removed,
+    /// Where in a file a diff goes on.
+    Place,
+    /// The name of a file in a diff.
+    Title,
+}
+
+impl Colours {
+    /// On if `out` is a terminal and `NO_COLOR` is not set, or empty.
+    pub fn on(out: &impl IsTerminal) -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if out.is_terminal() && !refused { Self::On } else { Self::Off }
+    }
+
+    /// Whether there are any.
+    pub fn are_on(self) -> bool {
+        self == Self::On
+    }
+
+    /// `text` in the colour of what it means.
+    pub fn paint<T: fmt::Display>(self, meaning: Meaning, text: T) -> Painted<T> {
+        Painted { style: if self.are_on() { meaning.style() } else { Style::new() }, text }
+    }
+
+    /// A unified diff of one file, each line in its colour.
+    pub fn diff(self, unified: &str) -> String {
+        let paint = |(number, line): (usize, &str)| {
+            let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+            match meaning(number, line) {
+                Some(meaning) => format!("{}{end}", self.paint(meaning, line)),
+                None => format!("{line}{end}"),
+            }
+        };
+        unified.split_inclusive('\n').enumerate().map(paint).collect()
+    }
+}
+
+/// Only the first two lines are titles: a removed line may begin with two more dashes.
+fn meaning(number: usize, line: &str) -> Option<Meaning> {
+    match line.as_bytes() {
+        [b'-' | b'+', ..] if number < 2 => Some(Meaning::Title),
+        [b'+', ..] => Some(Meaning::Added),
+        [b'-', ..] => Some(Meaning::Removed),
+        [b'@', ..] => Some(Meaning::Place),
+        _ => None,
+    }
+}
+
+impl Meaning {
+    fn style(self) -> Style {
+        let plain = |colour: AnsiColor| colour.on_default();
+        match self {
+            Self::Good => plain(AnsiColor::Green).bold(),
+            Self::Bad => plain(AnsiColor::Red).bold(),
+            Self::Doubtful => plain(AnsiColor::Yellow).bold(),
+            Self::Aside => plain(AnsiColor::Cyan).bold(),
+            Self::Added => plain(AnsiColor::Green),
+            Self::Removed => plain(AnsiColor::Red),
+            Self::Place => plain(AnsiColor::Cyan),
+            Self::Title => Style::new().bold(),
+        }
+    }
+}
+
+/// See [`Colours::paint`].
+#[derive(Clone, Copy, Debug)]
+pub struct Painted<T> {
+    style: Style,
+    text: T,
+}
+
+impl<T: fmt::Display> fmt::Display for Painted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.style.render(), self.text, self.style.render_reset())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_colours_nothing_is_added() {
+        let diff = "--- /a\n+++ /a\n@@ -1 +1 @@\n-a\n+b\n c\n\\ No newline at end of file\n";
+        assert_eq!(Colours::Off.diff(diff), diff);
+        assert_eq!(Colours::Off.paint(Meaning::Bad, 1).to_string(), "1");
+    }
+
+    #[test]
+    fn each_line_of_a_diff_has_its_colour() {
+        let diff = Colours::On.diff("--- /a\n+++ /a\n@@ -1 +1 @@\n--- a\n+b\n c");
+        let expected = [
+            "\x1b[1m--- /a\x1b[0m",
+            "\x1b[1m+++ /a\x1b[0m",
+            "\x1b[36m@@ -1 +1 @@\x1b[0m",
+            "\x1b[31m--- a\x1b[0m",
+            "\x1b[32m+b\x1b[0m",
+            " c",
+        ];
+        assert_eq!(diff, expected.join("\n"));
+    }
+}

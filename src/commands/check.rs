@@ -1,0 +1,33 @@
+//! `portreeve check`.
+
+use portreeve::{
+    cli::{Check, Common, Format, Warnings},
+    colour::Colours,
+    condition::chain,
+    consul,
+    render::{self, Checked},
+};
+
+use crate::{Failure, environment, load, tell, usage};
+
+/// Prints all that is wrong with the configuration and its templates.
+pub(crate) fn check(flags: &Check, common: &Common) -> Result<(), Failure> {
+    let checked = match load(common) {
+        Ok(config) => {
+            let config = config.with_sources(flags.sources.clone()).map_err(usage)?;
+            let registry = consul::Client::new(&config.consul);
+            let mut checked = render::check(&super::settings(config), &environment().collect());
+            if let Err(error) = registry {
+                checked.warn(chain(&error));
+            }
+            checked
+        }
+        Err(error) => Checked { errors: vec![chain(error.as_ref())], ..Checked::default() },
+    };
+    match flags.format {
+        Format::Text => tell(&checked.text(Colours::on(&std::io::stdout())).to_string())?,
+        Format::Json => tell(&format!("{:#}\n", serde_json::json!(checked)))?,
+    }
+    let bad = !checked.errors.is_empty() || (flags.warnings == Warnings::Deny && !checked.warnings.is_empty());
+    if bad { Err(Failure::Told) } else { Ok(()) }
+}

@@ -1,0 +1,152 @@
+//! The cases of a directory.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::{fixture::Fixture, render::Settings};
+
+/// What a fixture's file may be called.
+const FIXTURES: [&str; 4] = ["fixture.json", "fixture.toml", "fixture.yaml", "fixture.yml"];
+
+/// A directory that holds a fixture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// Its path in the directory of all cases.
+    pub name: String,
+    /// Where it lies.
+    pub directory: PathBuf,
+    /// Its fixtures; more than one is a mistake.
+    fixtures: Vec<PathBuf>,
+}
+
+/// What a case is about: its `case.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Terms {
+    /// Only these targets. Default: all.
+    targets: Option<Vec<String>>,
+    /// Only templates whose paths end so. Default: all.
+    templates: Option<Vec<PathBuf>>,
+    /// Goes before the fixture's.
+    pub(super) env: BTreeMap<String, String>,
+    /// A part of the reason why something cannot be rendered. Default: everything is rendered.
+    pub(super) error: Option<String>,
+}
+
+/// Why there are no cases.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// A directory cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is none.
+    #[error("there is no case in {}: a case is a directory with a fixture.json, fixture.toml or fixture.yaml", .0.display())]
+    None(PathBuf),
+    /// There is none of that name.
+    #[error("no case in {} has {filter:?} in its name", directory.display())]
+    Filter {
+        /// The directory of all cases.
+        directory: PathBuf,
+        /// What was asked for.
+        filter: String,
+    },
+}
+
+/// All cases of a directory, and below it, whose name contains `filter`; in the order of their names.
+///
+/// # Errors
+/// There is none, or a directory cannot be read.
+pub fn find(directory: &Path, filter: Option<&str>) -> Result<Vec<Case>, FindError> {
+    let mut cases = Vec::new();
+    search(directory, directory, &mut cases)?;
+    if cases.is_empty() {
+        return Err(FindError::None(directory.to_owned()));
+    }
+    if let Some(filter) = filter {
+        cases.retain(|case| case.name.contains(filter));
+        if cases.is_empty() {
+            return Err(FindError::Filter { directory: directory.to_owned(), filter: filter.to_owned() });
+        }
+    }
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(cases)
+}
+
+fn search(root: &Path, directory: &Path, cases: &mut Vec<Case>) -> Result<(), FindError> {
+    let failed = |source| FindError::Read { path: directory.to_owned(), source };
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        // What is expected may look like anything.
+        if path.is_dir() && !path.ends_with("expected") {
+            search(root, &path, cases)?;
+        }
+    }
+    let fixtures: Vec<_> = FIXTURES.iter().map(|name| directory.join(name)).filter(|path| path.is_file()).collect();
+    if !fixtures.is_empty() {
+        let name = directory.strip_prefix(root).unwrap_or(directory);
+        let name = if name.as_os_str().is_empty() { Path::new(".") } else { name }.display().to_string();
+        cases.push(Case { name, directory: directory.to_owned(), fixtures });
+    }
+    Ok(())
+}
+
+impl Case {
+    pub(super) fn fixture(&self) -> Result<Fixture, String> {
+        match &self.fixtures[..] {
+            [one] => Fixture::read(one).map_err(|error| crate::condition::chain(&error)),
+            many => {
+                let names: Vec<_> = many.iter().map(|path| path.display().to_string()).collect();
+                Err(format!("a case has one fixture, not {}: {}", many.len(), names.join(", ")))
+            }
+        }
+    }
+
+    pub(super) fn terms(&self) -> Result<Terms, String> {
+        let path = self.directory.join("case.toml");
+        match fs::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Terms::default()),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// Where the expected files lie.
+    pub(super) fn expected(&self) -> PathBuf {
+        self.directory.join("expected")
+    }
+}
+
+impl Terms {
+    /// What of the settings the case is about.
+    pub(super) fn select(&self, settings: &Settings) -> Result<Settings, String> {
+        let mut selected = settings.clone();
+        if let Some(names) = &self.targets {
+            if let Some(name) = names.iter().find(|name| !settings.targets.iter().any(|target| target.name == **name)) {
+                let known: Vec<_> = settings.targets.iter().map(|target| target.name.as_str()).collect();
+                return Err(format!("case.toml: there is no target {name:?} (there are: {})", known.join(", ")));
+            }
+            selected.targets.retain(|target| names.contains(&target.name));
+        }
+        if let Some(ends) = &self.templates {
+            let all = || selected.targets.iter().flat_map(|target| &target.templates);
+            if let Some(end) = ends.iter().find(|end| !all().any(|template| template.source.ends_with(end))) {
+                return Err(format!("case.toml: there is no template {}", end.display()));
+            }
+            for target in &mut selected.targets {
+                target.templates.retain(|template| ends.iter().any(|end| template.source.ends_with(end)));
+            }
+            selected.targets.retain(|target| !target.templates.is_empty());
+        }
+        Ok(selected)
+    }
+}

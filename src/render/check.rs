@@ -1,0 +1,171 @@
+//! `portreeve check`: what is wrong with settings and templates, as far as that can be known without a registry.
+//!
+//! An error is wrong everywhere. A warning is wrong on this host, which need not be the one that renders.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fmt,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{AccessFlags, access};
+use serde::Serialize;
+
+use super::{Open, Settings, Setup, offline, pass::Why};
+use crate::{
+    colour::{Colours, Meaning},
+    condition::chain,
+    registry::Query,
+    target::{self, Kind, Reload},
+};
+
+/// All that is wrong, and what there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// What is wrong everywhere.
+    pub errors: Vec<String>,
+    /// What is wrong on this host.
+    pub warnings: Vec<String>,
+    /// What would be rendered.
+    pub targets: Vec<Outline>,
+}
+
+/// A target in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outline {
+    /// Its name.
+    pub name: String,
+    /// Its kind, as in the configuration file.
+    pub kind: &'static str,
+    /// Its templates.
+    pub templates: Vec<Sheet>,
+}
+
+/// A template in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sheet {
+    /// Its file.
+    pub source: PathBuf,
+    /// What is written.
+    pub destination: PathBuf,
+    /// What it asks before anything is known; the answers may lead to more.
+    pub asks: Vec<String>,
+}
+
+/// Looks at each template by itself, so that one mistake does not hide another, and then at all together.
+pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
+    let mut checked = Checked::default();
+    for target in &settings.targets {
+        let templates = target.templates.iter().map(|template| {
+            let alone = target::Settings { templates: vec![template.clone()], ..target.clone() };
+            let asks = checked.template(Settings { targets: vec![alone], ..settings.clone() }, env);
+            let asks = asks.iter().map(ToString::to_string).collect();
+            Sheet { source: template.source.clone(), destination: template.destination.clone(), asks }
+        });
+        let templates = templates.collect();
+        checked.targets.push(Outline { name: target.name.clone(), kind: target.kind.name(), templates });
+        for program in programs(&target.kind).into_iter().filter(|program| !is_program(program)) {
+            checked.warn(format!("target {}: there is no program {} here", target.name, program.display()));
+        }
+        for template in &target.templates {
+            checked.destination(&target.name, &template.destination);
+        }
+    }
+    if let Err(error) = Setup::peek(settings.clone()) {
+        checked.error(chain(&error));
+    }
+    checked
+}
+
+impl Checked {
+    /// Says each thing once.
+    pub fn error(&mut self, message: String) {
+        if !self.errors.contains(&message) {
+            self.errors.push(message);
+        }
+    }
+
+    /// Says each thing once.
+    pub fn warn(&mut self, message: String) {
+        if !self.warnings.contains(&message) {
+            self.warnings.push(message);
+        }
+    }
+
+    /// What one template asks first.
+    fn template(&mut self, alone: Settings, env: &BTreeMap<String, String>) -> BTreeSet<Query> {
+        let mut setup = match Setup::peek(alone) {
+            Ok(setup) => setup,
+            Err(error) => {
+                self.error(chain(&error));
+                return BTreeSet::new();
+            }
+        };
+        let rendered = offline(&mut setup, env.clone(), |_| None);
+        for Open { why, .. } in &rendered.open {
+            if let Why::Failed(error) = why {
+                self.error(error.to_string());
+            }
+        }
+        rendered.asked
+    }
+
+    fn destination(&mut self, target: &str, destination: &Path) {
+        if destination.is_dir() {
+            self.error(format!("target {target}: {}: is a directory, not a file", destination.display()));
+            return;
+        }
+        let Ok(whole) = std::path::absolute(destination) else { return };
+        let Some(directory) = whole.parent().filter(|directory| !directory.is_dir()) else { return };
+        match directory.ancestors().find(|above| above.exists()) {
+            Some(above) if !above.is_dir() => {
+                self.error(format!("target {target}: {}: {} is no directory", destination.display(), above.display()));
+            }
+            _ => self.warn(format!("target {target}: there is no directory {} here", directory.display())),
+        }
+    }
+
+    /// For people.
+    pub fn text(&self, colours: Colours) -> impl fmt::Display {
+        let mut text = String::new();
+        let said = [(Meaning::Bad, "error", &self.errors), (Meaning::Doubtful, "warning", &self.warnings)];
+        for (meaning, word, messages) in said {
+            for message in messages {
+                text.push_str(&format!("{}: {message}\n", colours.paint(meaning, word)));
+            }
+        }
+        for Outline { name, kind, templates } in &self.targets {
+            text.push_str(&format!("target {name} ({kind})\n"));
+            for Sheet { source, destination, asks } in templates {
+                text.push_str(&format!("  {} -> {}\n", source.display(), destination.display()));
+                asks.iter().for_each(|query| text.push_str(&format!("    asks {query}\n")));
+            }
+        }
+        let templates = self.targets.iter().map(|target| target.templates.len()).sum::<usize>();
+        let (targets, errors, warnings) = (self.targets.len(), self.errors.len(), self.warnings.len());
+        text + &format!("targets {targets}, templates {templates}: errors {errors}, warnings {warnings}\n")
+    }
+}
+
+fn programs(kind: &Kind) -> Vec<&Path> {
+    match kind {
+        Kind::Nginx(nginx) => vec![&nginx.binary],
+        Kind::Command(command) => {
+            let reload = command.reload.as_ref().and_then(|reload| match reload {
+                Reload::Command(argv) => argv.first(),
+                Reload::Signal { .. } => None,
+            });
+            let check = command.check.as_ref().and_then(|argv| argv.first());
+            [check, reload].into_iter().flatten().map(Path::new).collect()
+        }
+    }
+}
+
+/// As `execvp` finds it.
+fn is_program(program: &Path) -> bool {
+    let runs = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    match program.components().count() {
+        1 => env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| runs(&folder.join(program))),
+        _ => runs(program),
+    }
+}

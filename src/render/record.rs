@@ -1,0 +1,70 @@
+//! `portreeve record`: the answers with which all templates render.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Answers, Open, Setup, pass::Renderer, watches};
+use crate::{
+    registry::Source,
+    store::Store,
+    supervise::{Panicked, Tasks},
+};
+
+/// What was seen until all was rendered, or the deadline came.
+#[derive(Debug)]
+pub struct Recorded {
+    /// What the templates asked, as far as it was answered.
+    pub answers: Answers,
+    /// What is not rendered, and why.
+    pub open: Vec<Open>,
+}
+
+/// Watches what the templates ask, until one look at the answers is enough for all of them.
+///
+/// # Errors
+/// A task panicked.
+pub async fn record<S: Source>(
+    setup: Setup,
+    env: BTreeMap<String, String>,
+    source: Arc<S>,
+    deadline: Duration,
+) -> Result<Recorded, Panicked> {
+    let source = setup.source(source);
+    let stop = CancellationToken::new();
+    let mut tasks = Tasks::new(stop.clone());
+    let answers = Store::default();
+    let (wanted, queries) = watch::channel(BTreeSet::new());
+    tasks.spawn(watches::run(source, answers.clone(), queries, stop.clone()));
+    let mut renderer =
+        Renderer { answers: answers.clone(), env, sets: setup.sets, wanted, open: watch::Sender::default() };
+    let mut bell = answers.bell();
+    let late = tokio::time::sleep(deadline);
+    tokio::pin!(late);
+    let ended = tasks.join();
+    tokio::pin!(ended);
+    loop {
+        bell.mark_unchanged();
+        let seen = answers.snapshot().entries;
+        renderer.render(&seen);
+        let open = renderer.open.borrow().clone();
+        let recorded = |open| {
+            let asked = renderer.wanted.borrow();
+            let answer = |query| seen.get_key_value(query).map(|(query, answer)| (query.clone(), Arc::clone(answer)));
+            Recorded { answers: asked.iter().filter_map(answer).collect(), open }
+        };
+        if open.is_empty() {
+            return Ok(recorded(open));
+        }
+        tokio::select! {
+            _ = bell.changed() => {}
+            () = &mut late => return Ok(recorded(open)),
+            ended = &mut ended => return ended.map(|()| recorded(open)),
+        }
+    }
+}
