@@ -32,7 +32,9 @@ enum Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse_from(cli::translate(std::env::args_os()));
-    let format = log(&cli.common);
+    // What these find in templates, they print.
+    let finds = matches!(cli.mode, Mode::Check(_) | Mode::Test(_));
+    let format = log(&cli.common, if finds { "info,portreeve::render=off" } else { "info" });
     let is_json = matches!(format, Ok(LogFormat::Json));
     let (error, code) = match format.map_err(Failure::Usage).and_then(|_| run(&cli)) {
         Ok(()) => return ExitCode::SUCCESS,
@@ -116,9 +118,9 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
 }
 
 /// Starts the log; how it is written.
-fn log(common: &Common) -> anyhow::Result<LogFormat> {
+fn log(common: &Common, default: &str) -> anyhow::Result<LogFormat> {
     let level =
-        common.log_level.clone().or_else(|| variable("PORTREEVE_LOG_LEVEL")).unwrap_or_else(|| "info".to_owned());
+        common.log_level.clone().or_else(|| variable("PORTREEVE_LOG_LEVEL")).unwrap_or_else(|| default.to_owned());
     let words = ["off", "error", "warn", "info", "debug", "trace"];
     let plain = !level.contains(['=', ',', '[']);
     anyhow::ensure!(
