@@ -13,57 +13,37 @@ use std::{
 };
 
 use portreeve::{
-    registry::{Answer, Query, ServiceQuery, ServiceRecord, Status},
+    fixture::{Fixture, Service},
+    registry::Status,
     render::{Answers, Escape, Inputs, Outcome, Template},
 };
 
-/// A catalog that answers whatever is asked.
-#[derive(Default)]
-struct Catalog {
-    instances: Vec<ServiceRecord>,
-    keys: BTreeMap<String, String>,
+/// A registry that is made up.
+struct Catalog(Fixture);
+
+impl Default for Catalog {
+    /// Consul itself is always there.
+    fn default() -> Self {
+        Self(Fixture::default()).with("consul", "127.0.0.1", 8300, Passing, &[])
+    }
 }
 
 impl Catalog {
     fn with(mut self, name: &str, address: &str, port: u16, status: Status, meta: &[(&str, &str)]) -> Self {
-        let number = self.instances.len();
-        self.instances.push(ServiceRecord {
-            node: "host-1".to_owned(),
-            node_id: String::new(),
-            node_address: "127.0.0.1".to_owned(),
-            node_meta: BTreeMap::new(),
-            id: format!("{name}-{number}"),
-            name: name.to_owned(),
-            address: address.to_owned(),
-            port,
-            tags: Vec::new(),
+        let number = self.0.catalog.services.len();
+        self.0.catalog.services.push(Service {
+            node: Some("host-1".to_owned()),
+            id: Some(format!("{name}-{number}")),
             meta: meta.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-            weight: 1,
-            status,
-            healthy: status == Status::Passing,
-            ..ServiceRecord::default()
+            status: Some(status),
+            ..Service::new(name, address, port)
         });
         self
     }
 
     fn key(mut self, path: &str, value: &str) -> Self {
-        self.keys.insert(path.to_owned(), value.to_owned());
+        self.0.catalog.kv.insert(path.to_owned(), value.to_owned());
         self
-    }
-
-    fn answer(&self, query: &Query) -> Answer {
-        match query {
-            Query::Service(ServiceQuery { name, passing, .. }) => {
-                let of_it = self.instances.iter().filter(|record| record.name == *name && (record.healthy || !passing));
-                Answer::Service(of_it.cloned().collect())
-            }
-            Query::Services { .. } => {
-                let names = self.instances.iter().map(|record| (record.name.clone(), Vec::new()));
-                Answer::Services(names.chain([("consul".to_owned(), Vec::new())]).collect())
-            }
-            Query::Key { path, .. } => Answer::Key(self.keys.get(path).cloned()),
-            other => panic!("{other} is not asked here"),
-        }
     }
 
     /// What a template of ours becomes.
@@ -81,7 +61,10 @@ impl Catalog {
                 Outcome::Missing(_) => {}
                 Outcome::Failed(error) => panic!("{error}"),
             }
-            answers.extend(open.into_iter().map(|query| (query.clone(), Arc::new(self.answer(&query)))));
+            answers.extend(open.into_iter().map(|query| {
+                let answer = self.0.answer(&query).unwrap_or_else(|error| panic!("{query}: {error}"));
+                (query, Arc::new(answer))
+            }));
         }
     }
 }

@@ -186,7 +186,7 @@ mod tests {
         assert!(!bell.has_changed().expect("the store lives") && renderer.open.borrow().len() == 2);
         assert_eq!(renderer.settle(), 3);
         assert_eq!(*bell.borrow_and_update(), 1, "one change, whatever the passes");
-        assert_eq!(renderer.text(0, "/0").as_deref(), Some("api-1 web-1b web-2 "));
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some("api-1 consul web-1b web-2 "));
         assert_eq!(renderer.text(0, "/1").as_deref(), Some("15"));
         renderer.look();
         assert!(!bell.has_changed().expect("the store lives") && renderer.open.borrow().is_empty());

@@ -5,73 +5,24 @@ use std::{collections::BTreeMap, sync::Arc};
 use proptest::prelude::*;
 
 use super::{Answers, Escape, Inputs, Missing, Outcome, Pass, Template};
-use crate::registry::{Answer, Query, ServiceQuery, ServiceRecord, Status};
+use crate::{
+    fixture::{Catalog, Fixture, Format},
+    registry::{Answer, Query, ServiceRecord},
+};
 
-fn record(
-    node: u8,
-    id: &str,
-    address: &str,
-    port: u16,
-    tags: &[&str],
-    meta: &[(&str, &str)],
-    status: Status,
-) -> ServiceRecord {
-    let node_address = format!("10.0.0.{node}");
-    ServiceRecord {
-        node: format!("n{node}"),
-        node_id: String::new(),
-        address: if address.is_empty() { node_address.clone() } else { address.to_owned() },
-        node_address,
-        node_meta: BTreeMap::new(),
-        id: id.to_owned(),
-        name: id.split('-').next().unwrap_or_default().to_owned(),
-        port,
-        tags: tags.iter().map(ToString::to_string).collect(),
-        meta: meta.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-        weight: 1,
-        status,
-        healthy: status == Status::Passing,
-        ..ServiceRecord::default()
-    }
-}
-
-fn catalog() -> Vec<ServiceRecord> {
-    use Status::{Critical, Maintenance, Passing, Warning};
-    vec![
-        record(1, "api-1", "", 9000, &[], &[], Passing),
-        record(2, "maint-1", "", 7000, &[], &[], Maintenance),
-        record(1, "web-1a", "10.1.0.11", 8080, &["green", "v1"], &[], Warning),
-        record(1, "web-1b", "10.1.0.12", 8081, &["blue"], &[("weight", "10")], Passing),
-        record(2, "web-2", "", 8080, &["blue", "v1"], &[("weight", "2")], Passing),
-        record(3, "web-3", "", 8080, &["v1"], &[], Critical),
-        record(4, "web-4", "", 8080, &["v1"], &[], Critical),
-    ]
+/// The reference catalog, a key that no language can print bare, and a datacenter that has the same keys.
+fn fixture() -> Fixture {
+    let text = include_str!("../fixture/reference.yaml");
+    let mut fixture = Fixture::parse(text, Format::Yaml).unwrap_or_else(|error| panic!("{error}"));
+    fixture.catalog.kv.insert("motd".to_owned(), "say \"hi\";\n".to_owned());
+    let kv = fixture.catalog.kv.clone();
+    fixture.datacenters.insert("dc2".to_owned(), Catalog { kv, ..Catalog::default() });
+    fixture
 }
 
 /// What the registry would say.
 pub(super) fn answer(query: &Query) -> Answer {
-    match query {
-        Query::Service(ServiceQuery { name, tag, passing, .. }) => {
-            let fits = |record: &ServiceRecord| {
-                record.name == *name
-                    && tag.as_ref().is_none_or(|tag| record.tags.contains(tag))
-                    && (!passing || record.healthy)
-            };
-            Answer::Service(catalog().into_iter().filter(fits).collect())
-        }
-        Query::Services { .. } => {
-            let all = [("api", ""), ("consul", ""), ("maint", ""), ("web", "blue,green,v1")];
-            let tags = |tags: &str| tags.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-            Answer::Services(all.map(|(name, list)| (name.to_owned(), tags(list))).into())
-        }
-        Query::Key { path, .. } => Answer::Key(match path.as_str() {
-            "app/max" => Some("15".to_owned()),
-            "app/empty" => Some(String::new()),
-            "motd" => Some("say \"hi\";\n".to_owned()),
-            _ => None,
-        }),
-        other => panic!("{other} is not asked here"),
-    }
+    fixture().answer(query).unwrap_or_else(|error| panic!("{query}: {error}"))
 }
 
 struct Trial {
@@ -219,7 +170,8 @@ fn what_cannot_be_printed_says_why_and_where() {
 fn an_error_names_the_instance_that_the_value_belongs_to() {
     let template =
         Template::compile("t.hbs", "{{#each (service \"a\")}}{{#each tags}}{{this}}{{/each}}{{/each}}", Escape::Nginx);
-    let evil = record(1, "a-1", "", 1, &["x;"], &[], Status::Passing);
+    let [id, name, node] = ["a-1", "a", "n1"].map(str::to_owned);
+    let evil = ServiceRecord { id, name, node, tags: vec!["x;".to_owned()], ..ServiceRecord::default() };
     let query = Query::service("a");
     let trial = Trial { answers: [(query, Arc::new(Answer::Service(vec![evil])))].into(), ..Trial::new() };
     let Outcome::Failed(error) = trial.pass(&template.expect("it is sound")).outcome else { panic!("it is printed") };
@@ -322,7 +274,7 @@ fn nested_queries_take_one_pass_for_each_depth_and_give_one_text() {
     assert!(matches!(first.outcome, Outcome::Missing(_)));
     let (last, passes) = trial.settle(&template);
     assert_eq!((passes, last.used.len()), (3, 5));
-    let expected = "api api-1\nconsul\nmaint maint-1\nweb web-1a web-1b web-2 web-3 web-4\n";
+    let expected = "api api-1\nconsul consul\nmaint maint-1\nweb web-1a web-1b web-2 web-3 web-4\n";
     assert_eq!(last.outcome, Outcome::Text(expected.to_owned()));
 }
 

@@ -1,0 +1,131 @@
+//! `portreeve check` as a black box.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Files in a folder of their own, in which the program runs.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).expect("it is ours");
+    }
+    folder
+}
+
+/// Without any registry: nothing listens at this address.
+fn check(folder: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    command.env_clear().env("CONSUL_HTTP_ADDR", "127.0.0.1:1").env("PATH", "/bin:/usr/bin").env("ZONE", "eu");
+    command.current_dir(folder.path()).arg("check").args(arguments).output().expect("the program starts")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+#[test]
+fn what_is_sound_is_summed_up_and_nothing_is_touched() {
+    let template = "{{env \"ZONE\"}}{{#each (services)}}{{#each (service name)}}{{id}}{{/each}}{{/each}}{{key \"a\"}}";
+    let folder = folder(&[("web.hbs", template)]);
+    let output = check(&folder, &["--template", "web.hbs:web.conf:true"]);
+    let expected = "target web.conf (command)
+  web.hbs -> web.conf
+    asks services
+    asks key \"a\"
+targets 1, templates 1: errors 0, warnings 0
+";
+    assert_eq!((said(&output).as_str(), output.status.code()), (expected, Some(0)));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let left: Vec<PathBuf> =
+        fs::read_dir(folder.path()).expect("ours").map(|entry| entry.expect("a file").path()).collect();
+    assert_eq!(left, [folder.path().join("web.hbs")]);
+}
+
+#[test]
+fn all_faults_are_told_in_one_run() {
+    let config = "
+        [[target]]
+        name = 'edge'
+        kind = 'nginx'
+        binary = 'no-such-nginx'
+        [[target.template]]
+        source = 'a.hbs'
+        destination = 'a.conf'
+        [[target.template]]
+        source = 'none.hbs'
+        destination = 'b.conf'
+        [[target]]
+        name = 'app'
+        kind = 'command'
+        check = ['no-such-check', '{{candidate}}']
+        reload = ['no-such-reload']
+        [[target.template]]
+        source = 'b.hbs'
+        destination = 'not/here/c.conf'
+        [[target.template]]
+        source = 'c.hbs'
+        destination = 'file/d.conf'
+        [[target.template]]
+        source = 'c.hbs'
+        destination = 'a.conf'
+    ";
+    let folder = folder(&[
+        ("portreeve.toml", config),
+        ("a.hbs", "{{#if}}{{/if}}"),
+        ("b.hbs", "x\n{{nothing}}"),
+        ("c.hbs", "fine"),
+        ("file", ""),
+    ]);
+    let output = check(&folder, &["--config", "portreeve.toml"]);
+    let text = said(&output);
+    let all = [
+        "error: target edge: a template is wrong: a.hbs:1:1: `if` takes 1 argument, not 0\n   |\n",
+        "error: target edge: cannot read the template none.hbs: No such file",
+        "error: b.hbs:2:1: there is no value `nothing` here\n   |\n",
+        "error: target app: file/d.conf: ",
+        "/file is no directory\n",
+        "error: a.conf: is the destination of two targets, edge and app\n",
+        "warning: target edge: there is no program no-such-nginx here\n",
+        "warning: target app: there is no program no-such-check here\n",
+        "warning: target app: there is no program no-such-reload here\n",
+        "warning: target app: there is no directory ",
+        "targets 2, templates 5: errors 5, warnings 4\n",
+    ];
+    for part in all {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+    assert_eq!(output.status.code(), Some(1));
+    let output = check(&folder, &["--config", "portreeve.toml", "--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let count = |key: &str| json[key].as_array().map(Vec::len);
+    assert_eq!((count("errors"), count("warnings"), count("targets")), (Some(5), Some(4), Some(2)));
+    assert_eq!(json["targets"][1]["templates"][0]["source"], "b.hbs");
+}
+
+#[test]
+fn a_wrong_configuration_file_is_an_error_too() {
+    let folder = folder(&[("portreeve.toml", "[render]\nstate = 1\n"), ("a.hbs", "a")]);
+    let output = check(&folder, &["--config", "portreeve.toml"]);
+    assert!(said(&output).contains("unknown field `state`") && said(&output).contains("line 2"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1));
+    let nothing = check(&folder, &[]);
+    assert!(said(&nothing).starts_with("error: nothing to render"), "{}", said(&nothing));
+    assert_eq!(nothing.status.code(), Some(1));
+}
+
+#[test]
+fn the_exit_code_tells_what_is_wrong() {
+    let folder = folder(&[("a.hbs", "a")]);
+    let code = |arguments: &[&str]| check(&folder, arguments).status.code();
+    let here = "a.hbs:a.conf:no-such-program";
+    assert_eq!(code(&["--template", here]), Some(0));
+    assert_eq!(code(&["--template", here, "--warnings", "deny"]), Some(1));
+    assert_eq!(code(&["--template", "a.hbs"]), Some(2));
+    assert_eq!(code(&["--no-such-flag"]), Some(2));
+}

@@ -1,0 +1,204 @@
+//! `portreeve test` as a black box, and the templates that ship, with the cases beside them.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn test(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    // No registry, and no environment that a template could see.
+    command.env_clear().env("PATH", "/bin:/usr/bin:/usr/sbin").env("CONSUL_HTTP_ADDR", "127.0.0.1:1");
+    command.env("SECRET", "x").current_dir(directory).arg("test").args(arguments).output().expect("the program starts")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+#[test]
+fn what_ships_does_what_its_cases_say() {
+    let arguments = ["templates/tests", "--config", "templates/tests/portreeve.toml"];
+    let output = test(Path::new(env!("CARGO_MANIFEST_DIR")), &arguments);
+    assert!(output.status.success() && said(&output).ends_with("cases 6: passed 6, failed 0\n"), "{}", said(&output));
+}
+
+/// A template, and one case `web` whose registry has one instance.
+struct Bench(TempDir);
+
+const TEMPLATE: &str = "{{env \"ZONE\"}}{{env \"SECRET\"}}:{{#each (service \"web\")}} {{address}}{{/each}}\n";
+const CONFIG: &str = "
+    [[target]]
+    name = 'app'
+    kind = 'command'
+    check = ['grep', '-q', '10.0.0.1', '{{candidate}}']
+    [[target.template]]
+    source = 'web.hbs'
+    destination = '/etc/app/web.conf'
+    [[target]]
+    name = 'keys'
+    kind = 'command'
+    [[target.template]]
+    source = 'key.hbs'
+    destination = '/etc/app/key.conf'
+";
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self(tempfile::tempdir().expect("a temporary folder"));
+        bench.write("portreeve.toml", CONFIG);
+        bench.write("web.hbs", TEMPLATE);
+        bench.write("key.hbs", "{{key \"a\"}}\n");
+        bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.1 }]\nenv: { ZONE: eu }\n");
+        bench.write("cases/web/case.toml", "targets = ['app']");
+        bench.write("cases/web/expected/etc/app/web.conf", "eu: 10.0.0.1\n");
+        bench
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it is ours");
+        fs::write(path, text).expect("it is ours");
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.0.path().join(path)).ok()
+    }
+
+    fn run(&self, arguments: &[&str]) -> (String, Option<i32>) {
+        let output = test(self.0.path(), &[&["cases", "--config", "portreeve.toml"], arguments].concat());
+        (said(&output), output.status.code())
+    }
+
+    #[track_caller]
+    fn passes(&self, arguments: &[&str]) {
+        let (text, code) = self.run(arguments);
+        assert_eq!((text.as_str(), code), ("passed  web\ncases 1: passed 1, failed 0\n", Some(0)));
+    }
+
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], expected: &str) {
+        let (text, code) = self.run(arguments);
+        assert!(text.starts_with("failed  web\n") && text.contains(expected) && code == Some(1), "{text}");
+    }
+}
+
+#[test]
+fn a_case_passes_when_every_file_is_as_expected() {
+    Bench::new().passes(&[]);
+}
+
+#[test]
+fn every_difference_fails_the_case_with_a_diff() {
+    let bench = Bench::new();
+    bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\nenv: { ZONE: eu }\n");
+    let diff = "  etc/app/web.conf: is not as expected
+--- expected/etc/app/web.conf
++++ rendered/etc/app/web.conf
+@@ -1 +1 @@
+-eu: 10.0.0.1
++eu: 10.0.0.2
+";
+    bench.fails(&[], diff);
+    let bench = Bench::new();
+    bench.write("cases/web/expected/etc/other", "x\n");
+    bench.fails(&[], "  etc/other: is expected, but nothing renders it\n--- expected/etc/other\n+++ /dev/null\n");
+    let bench = Bench::new();
+    bench.write("cases/web/case.toml", "");
+    bench.fails(&[], "key.hbs: waits for key \"a\" (there is no such key)\n");
+    bench.write(
+        "cases/web/fixture.yaml",
+        "services: [{ name: web, address: 10.0.0.1 }]\nenv: { ZONE: eu }\nkv: { a: b }",
+    );
+    bench.fails(&[], "  etc/app/key.conf: is rendered, but there is no expected file\n--- /dev/null\n");
+}
+
+#[test]
+fn an_expected_error_has_to_happen() {
+    let bench = Bench::new();
+    bench.write("cases/web/case.toml", "error = 'waits for key'");
+    bench.passes(&[]);
+    bench.write("cases/web/case.toml", "error = 'something else'");
+    bench.fails(&[], "key.hbs: waits for key \"a\"");
+    bench.write("cases/web/case.toml", "error = 'waits for'\ntemplates = ['web.hbs']");
+    bench.fails(&[], "everything renders, but an error with \"waits for\" is expected");
+}
+
+#[test]
+fn a_case_has_an_environment_of_its_own() {
+    let bench = Bench::new();
+    bench.write("cases/web/case.toml", "targets = ['app']\nenv = { ZONE = 'us' }");
+    bench.fails(&[], "\n+us: 10.0.0.1\n");
+}
+
+#[test]
+fn what_is_wrong_with_a_case_is_told() {
+    let cases = [
+        ("fixture.yaml", "servces: []", "fixture.yaml: "),
+        ("case.toml", "target = 'app'", "case.toml: TOML parse error at line 1, column 1"),
+        ("case.toml", "targets = ['no']", "there is no target \"no\" (there are: app, keys)"),
+        ("case.toml", "templates = ['no.hbs']", "there is no template no.hbs"),
+        ("fixture.json", "{}", "a case has one fixture, not 2"),
+    ];
+    for (file, text, expected) in cases {
+        let bench = Bench::new();
+        bench.write(&format!("cases/web/{file}"), text);
+        bench.fails(&[], expected);
+        bench.fails(&["--update"], expected);
+        assert_eq!(bench.read("cases/web/expected/etc/app/web.conf").as_deref(), Some("eu: 10.0.0.1\n"));
+    }
+    let bench = Bench::new();
+    bench.write("web.hbs", "{{#each (service \"web@dc9\")}}{{/each}}");
+    bench.fails(&[], "service \"web\" dc=\"dc9\": the fixture has no datacenter \"dc9\" (it has: dc1)");
+}
+
+#[test]
+fn an_update_makes_what_is_rendered_expected() {
+    let bench = Bench::new();
+    bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\n");
+    bench.write("cases/web/expected/gone/file", "x\n");
+    let (text, code) = bench.run(&["--update"]);
+    assert_eq!((text.as_str(), code), ("updated web\ncases 1: passed 0, failed 0, updated 1\n", Some(0)));
+    assert_eq!(bench.read("cases/web/expected/etc/app/web.conf").as_deref(), Some(": 10.0.0.2\n"));
+    assert!(!bench.0.path().join("cases/web/expected/gone").exists());
+    bench.passes(&[]);
+    bench.passes(&["--update"]);
+}
+
+#[test]
+fn the_targets_check_may_look_too() {
+    let bench = Bench::new();
+    bench.passes(&["--check"]);
+    bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\n");
+    bench.run(&["--update"]);
+    bench.passes(&[]);
+    bench.fails(&["--check"], "  target app: the check refuses this:\n");
+}
+
+#[test]
+fn cases_are_chosen_by_name_and_printed_for_programs() {
+    let bench = Bench::new();
+    bench.write("cases/deep/er/fixture.json", "{}");
+    bench.write("cases/deep/er/case.toml", "targets = ['app']");
+    bench.passes(&["--filter", "we"]);
+    let (text, code) = bench.run(&["--format", "json"]);
+    let json: Value = serde_json::from_str(&text).expect("JSON");
+    let of = |case: usize| [json["cases"][case]["name"].clone(), json["cases"][case]["verdict"].clone()];
+    assert_eq!(
+        (of(0), of(1), code),
+        (["deep/er", "failed"].map(Value::from), ["web", "passed"].map(Value::from), Some(1))
+    );
+    let problem = &json["cases"][0]["problems"][0];
+    assert_eq!((&problem["kind"], &problem["file"]), (&"not-expected".into(), &"etc/app/web.conf".into()));
+    assert_eq!(bench.run(&["--filter", "nothing"]), (String::new(), Some(2)));
+    let none = test(bench.0.path(), &[".", "--filter", "x"]);
+    assert_eq!(none.status.code(), Some(2));
+    fs::create_dir(bench.0.path().join("empty")).expect("it is ours");
+    let none = test(bench.0.path(), &["empty", "--config", "portreeve.toml"]);
+    let error = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert!(none.status.code() == Some(2) && error.contains("there is no case in empty"), "{error}");
+}

@@ -1,0 +1,197 @@
+//! `portreeve record` as a black box, between real Consul and `portreeve test`.
+
+#[path = "common/dev_agent.rs"]
+mod dev_agent;
+
+use std::{
+    fs,
+    process::{Command, Output},
+    sync::Arc,
+};
+
+use dev_agent::{DevAgent, PATIENCE};
+use portreeve::{
+    consul::{Client, ConsulSource, Settings},
+    fixture::Fixture,
+    registry::{Answer, Query, ServiceQuery, Source},
+    store::Store,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// An agent that knows what `src/fixture/reference.yaml` says.
+async fn reference() -> DevAgent {
+    let agent = DevAgent::start().await;
+    let (status, node_status) = ("service:x", "serfHealth");
+    let check = |id: &str, service: Option<&str>, status: &str| json!({"CheckID": id, "Name": id, "Status": status, "ServiceID": service.unwrap_or_default()});
+    for node in 1..=4 {
+        let health = if node == 4 { "critical" } else { "passing" };
+        let body = json!({"Node": format!("n{node}"), "Address": format!("10.0.0.{node}"),
+            "Check": check(node_status, None, health)});
+        agent.put("/v1/catalog/register", body.to_string()).await;
+    }
+    let services = [
+        (2, "web-2", "", 8080, json!(["v1", "blue"]), json!({"weight": "2"}), Some((status, "passing"))),
+        (1, "web-1b", "10.1.0.12", 8081, json!(["blue"]), json!({"weight": "10"}), Some((status, "passing"))),
+        (1, "web-1a", "10.1.0.11", 8080, json!(["green", "v1"]), json!({}), Some((status, "warning"))),
+        (3, "web-3", "", 8080, json!(["v1"]), json!({}), Some((status, "critical"))),
+        (4, "web-4", "", 8080, json!(["v1"]), json!({}), Some((status, "passing"))),
+        (1, "api-1", "", 9000, json!([]), json!({}), None),
+        (2, "maint-1", "", 7000, json!([]), json!({}), Some(("_service_maintenance:maint-1", "critical"))),
+    ];
+    for (node, id, address, port, tags, meta, health) in services {
+        let name = id.split('-').next().expect("a name");
+        let mut body = json!({"Node": format!("n{node}"), "Address": format!("10.0.0.{node}"), "SkipNodeUpdate": true,
+            "Service": {"ID": id, "Service": name, "Address": address, "Port": port, "Tags": tags, "Meta": meta}});
+        if let Some((prefix, health)) = health {
+            body["Check"] = check(&prefix.replace('x', id), Some(id), health);
+        }
+        agent.put("/v1/catalog/register", body.to_string()).await;
+    }
+    for (key, value) in fixture().catalog.kv {
+        agent.put(&format!("/v1/kv/{key}"), value).await;
+    }
+    agent
+}
+
+fn fixture() -> Fixture {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/fixture/reference.yaml");
+    Fixture::read(path.as_ref()).expect("it is sound")
+}
+
+/// What our client makes of Consul's answer.
+async fn asked(agent: &DevAgent, query: &Query) -> Answer {
+    let settings = Settings { address: agent.address().parse().expect("an address"), ..Settings::default() };
+    let source = ConsulSource::new(Client::new(&settings).expect("a client"));
+    let (answers, stop) = (Store::default(), CancellationToken::new());
+    let mut bell = answers.bell();
+    let waiting = async {
+        loop {
+            if let Some(answer) = answers.snapshot().entries.get(query) {
+                return Arc::clone(answer);
+            }
+            bell.changed().await.expect("the store lives");
+        }
+    };
+    tokio::select! {
+        answer = tokio::time::timeout(PATIENCE, waiting) => Answer::clone(&*answer.expect("an answer")),
+        () = source.watch(query.clone(), answers.clone(), stop) => unreachable!("a watch does not end by itself"),
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_answers_as_consul_does() {
+    let agent = reference().await;
+    let fixture = fixture();
+    let service = |name: &str, tag: Option<&str>, passing| {
+        let (name, tag) = (name.to_owned(), tag.map(str::to_owned));
+        Query::Service(ServiceQuery { name, tag, passing, ..ServiceQuery::default() })
+    };
+    let mut queries = vec![Query::services(), Query::key("nope")];
+    queries.extend(fixture.catalog.kv.keys().map(Query::key));
+    for name in ["web", "WEB", "api", "maint", "web2"] {
+        for tag in [None, Some("v1"), Some("V1"), Some("blue"), Some("none")] {
+            queries.extend([true, false].map(|passing| service(name, tag, passing)));
+        }
+    }
+    for query in queries {
+        let (mut real, mut ours) = (asked(&agent, &query).await, fixture.answer(&query).expect("it is known"));
+        for answer in [&mut real, &mut ours] {
+            if let Answer::Service(records) = answer {
+                // Consul takes any name for a check.
+                records.iter_mut().for_each(|record| record.checks.iter_mut().for_each(|check| check.name.clear()));
+            }
+        }
+        assert_eq!(ours, real, "{query}");
+    }
+}
+
+const TEMPLATE: &str = "{{envOr \"ZONE\" \"-\"}}
+{{#each (services)}}{{#each (service name)}}{{name}} {{address}}:{{port}}
+{{/each}}{{/each}}{{key \"app/max\"}}
+";
+
+fn portreeve(folder: &TempDir, agent: &DevAgent, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    command.env_clear().env("CONSUL_HTTP_ADDR", agent.address()).current_dir(folder.path());
+    command.args(arguments).output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+#[tokio::test]
+async fn what_is_recorded_renders_alike() {
+    let agent = reference().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("web.hbs"), TEMPLATE).expect("it is ours");
+    fs::create_dir_all(path("cases/web/expected")).expect("it is ours");
+    let template = "web.hbs:web.conf";
+
+    let recorded = portreeve(&folder, &agent, &["record", "--template", template]);
+    assert!(recorded.status.success(), "{}", text(&recorded.stderr));
+    let fixture: Value = serde_json::from_slice(&recorded.stdout).expect("JSON");
+    let queries: Vec<_> =
+        fixture["answers"].as_array().expect("a list").iter().map(|each| each["query"].clone()).collect();
+    let service = |name: &str| json!({"service": {"name": name, "passing": true}});
+    let expected = [
+        service("api"),
+        service("consul"),
+        service("maint"),
+        service("web"),
+        json!({"services": {}}),
+        json!({"key": {"path": "app/max"}}),
+    ];
+    assert_eq!(queries, expected);
+    // The same again, byte by byte, into a file.
+    let file = portreeve(&folder, &agent, &["record", "--template", template, "--output", "cases/web/fixture.json"]);
+    assert!(file.status.success() && file.stdout.is_empty(), "{}", text(&file.stderr));
+    assert_eq!(fs::read(path("cases/web/fixture.json")).expect("it is written"), recorded.stdout);
+    assert!(!path("web.conf").exists(), "nothing is rendered to its place");
+
+    let rendered = portreeve(&folder, &agent, &["render", "--once", "--state-dir", "state", "--template", template]);
+    assert!(rendered.status.success(), "{}", text(&rendered.stderr));
+    fs::rename(path("web.conf"), path("cases/web/expected/web.conf")).expect("it is ours");
+    drop(agent);
+    let mut test = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    test.env_clear().current_dir(folder.path()).args(["test", "cases", "--template", template]);
+    let tested = test.output().expect("the program starts");
+    assert_eq!(text(&tested.stdout), "passed  web\ncases 1: passed 1, failed 0\n");
+}
+
+#[tokio::test]
+async fn what_cannot_be_rendered_is_not_recorded() {
+    let agent = DevAgent::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("a.hbs"), "{{key \"nope\"}}{{key (keyOr \"which\" \"x\")}}").expect("it is ours");
+    let record = |more: &[&str]| {
+        portreeve(&folder, &agent, &[&["record", "--deadline", "5s", "--template", "a.hbs:a"], more].concat())
+    };
+    let output = record(&[]);
+    let error = text(&output.stderr);
+    assert!(error.contains("a.hbs: waits for key \"nope\" (there is no such key), key \"x\""), "{error}");
+    assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("", Some(1)));
+    let output = record(&["--partial"]);
+    let fixture: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(fixture["answers"].as_array().map(Vec::len), Some(3), "{fixture}");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(portreeve(&folder, &agent, &["record"]).status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_template_that_reads_the_environment_is_told() {
+    let agent = DevAgent::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("a.hbs"), "{{env \"ZONE\"}}").expect("it is ours");
+    let record = |zone: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+        command.env_clear().env("CONSUL_HTTP_ADDR", agent.address()).env("ZONE", zone).current_dir(folder.path());
+        let output = command.args(["record", "--template", "a.hbs:a"]).output().expect("the program starts");
+        assert!(output.status.success() && !text(&output.stdout).contains("secret-zone"), "{}", text(&output.stdout));
+        text(&output.stderr).contains("the templates read the environment")
+    };
+    assert!(record("secret-zone") && !record(""));
+}
