@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -201,4 +201,22 @@ fn cases_are_chosen_by_name_and_printed_for_programs() {
     let none = test(bench.0.path(), &["empty", "--config", "portreeve.toml"]);
     let error = String::from_utf8_lossy(&none.stderr).into_owned();
     assert!(none.status.code() == Some(2) && error.contains("there is no case in empty"), "{error}");
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_they_are_refused() {
+    let bench = Bench::new();
+    bench.write("cases/web/expected/etc/app/web.conf", "other\n");
+    // `script` (bsdutils) runs a command on a terminal of its own.
+    let on_terminal = |no_color: &str| {
+        let program = env!("CARGO_BIN_EXE_portreeve");
+        let mut command = Command::new("script");
+        command.args(["-qec", &format!("{program} test cases --config portreeve.toml"), "/dev/null"]);
+        command.env("NO_COLOR", no_color).current_dir(bench.0.path()).stdin(Stdio::null());
+        said(&command.output().expect("script is everywhere"))
+    };
+    let (with, without) = (on_terminal(""), on_terminal("1"));
+    assert!(with.contains("\x1b[31m-other\x1b[0m") && with.contains("\x1b[32m+eu: 10.0.0.1\x1b[0m"), "{with:?}");
+    assert!(!without.contains('\x1b') && without.contains("-other"), "{without:?}");
+    assert!(!bench.run(&[]).0.contains('\x1b'));
 }
