@@ -48,7 +48,14 @@ pub struct AgentCheck {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Myself {
+    config: Config,
     member: Member,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    node_name: String,
 }
 
 #[derive(Deserialize)]
@@ -63,8 +70,19 @@ impl Client {
     /// # Errors
     /// As for any call; needs `agent:read`.
     pub async fn advertised_address(&self) -> Result<String, Error> {
-        let response = self.send(Call::get("/v1/agent/self")).await?;
-        Ok(response.json::<Myself>()?.member.addr)
+        Ok(self.myself().await?.member.addr)
+    }
+
+    /// The name of the agent's own node.
+    ///
+    /// # Errors
+    /// As for any call; needs `agent:read`.
+    pub async fn own_node(&self) -> Result<String, Error> {
+        Ok(self.myself().await?.config.node_name)
+    }
+
+    async fn myself(&self) -> Result<Myself, Error> {
+        self.send(Call::get("/v1/agent/self")).await?.json()
     }
 
     /// The services of this agent, by id.

@@ -63,6 +63,14 @@ impl Call {
         self
     }
 
+    /// The same if there is a value.
+    pub(super) fn with_any(self, key: &'static str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
     fn name(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
@@ -150,7 +158,10 @@ impl Client {
         let mut url = base.clone();
         url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), call.path));
         let enterprise = [("ns", &settings.namespace), ("partition", &settings.partition)];
-        let enterprise = enterprise.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?)));
+        let enterprise = enterprise
+            .iter()
+            .filter(|(key, _)| call.query.iter().all(|(given, _)| given != key))
+            .filter_map(|(key, value)| Some((*key, value.as_deref()?)));
         let pairs = call.query.iter().map(|(key, value)| (*key, value.as_str())).chain(enterprise).collect::<Vec<_>>();
         // Consul adds up to a sixteenth to the wait, so that queries do not end all at once.
         let mut request = http.request(call.method, url).timeout(TIMEOUT + call.wait + call.wait / 16);

@@ -67,6 +67,18 @@ pub enum Error {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// A value that no template could use.
+    #[error("the value of the key {key:?} is no text: it is not UTF-8")]
+    NoText {
+        /// The whole key.
+        key: String,
+    },
+    /// A question that is not Consul's to answer.
+    #[error("{question}: Consul has no answer to that")]
+    Foreign {
+        /// As a template asks it.
+        question: String,
+    },
     /// The file with the token cannot be used.
     #[error("consul.token_file {}", path.display())]
     TokenFile {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 
 use super::{Client, Error, Read, Reply, client::Call, path};
+use crate::registry::ServiceQuery;
 
 /// One instance, its node, and the checks of both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -30,6 +31,11 @@ pub struct Node {
     pub node: String,
     /// Its address.
     pub address: String,
+    /// Where it is.
+    pub datacenter: String,
+    /// Its further addresses, by name.
+    #[serde(deserialize_with = "null_is_default")]
+    pub tagged_addresses: BTreeMap<String, String>,
     /// Free key and value pairs.
     #[serde(deserialize_with = "null_is_default")]
     pub meta: BTreeMap<String, String>,
@@ -48,6 +54,9 @@ pub struct Service {
     pub address: String,
     /// Consul takes any number.
     pub port: i64,
+    /// Its further addresses, by name.
+    #[serde(deserialize_with = "null_is_default")]
+    pub tagged_addresses: BTreeMap<String, TaggedAddress>,
     /// In the order in which they were registered.
     #[serde(deserialize_with = "null_is_default")]
     pub tags: Vec<String>,
@@ -56,6 +65,18 @@ pub struct Service {
     pub meta: BTreeMap<String, String>,
     /// Missing in old entries.
     pub weights: Option<Weights>,
+    /// Whether the tags in the catalog may be changed there.
+    pub enable_tag_override: bool,
+}
+
+/// One of an instance's further addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TaggedAddress {
+    /// An address or a host name.
+    pub address: String,
+    /// Consul takes any number.
+    pub port: i64,
 }
 
 /// How much of the traffic an instance gets.
@@ -64,6 +85,8 @@ pub struct Service {
 pub struct Weights {
     /// While its checks pass.
     pub passing: i64,
+    /// While one of them warns.
+    pub warning: i64,
 }
 
 /// The state of one check.
@@ -73,30 +96,35 @@ pub struct HealthCheck {
     /// Unique on its node.
     #[serde(rename = "CheckID")]
     pub check_id: String,
+    /// For people.
+    pub name: String,
     /// `passing`, `warning` or `critical`.
     pub status: String,
+    /// Empty on a check of the whole node.
+    #[serde(rename = "ServiceID")]
+    pub service_id: String,
 }
 
 impl Client {
-    /// The instances of `name`, if they carry `tag`; with `passing` only those whose checks all pass.
+    /// The instances that `query` chooses; its scope counts, not that of `read`.
     ///
     /// # Errors
     /// As for any read. A service that does not exist, or that the token may not read, has no instances.
     pub async fn health_service(
         &self,
-        name: &str,
-        tag: Option<&str>,
-        passing: bool,
+        query: &ServiceQuery,
         read: &Read<'_>,
     ) -> Result<Reply<Vec<HealthEntry>>, Error> {
-        let mut call = Call::get(path::with_name("/v1/health/service", name)?);
-        if let Some(tag) = tag {
-            call = call.with("tag", tag);
-        }
-        if passing {
-            call = call.with("passing", "1");
-        }
-        let response = self.read(call, read).await?;
+        let ServiceQuery { name, tag, passing, connect, near, filter, peer, sameness_group, scope } = query;
+        let group = if *connect { "/v1/health/connect" } else { "/v1/health/service" };
+        let call = Call::get(path::with_name(group, name)?)
+            .with_any("tag", tag.as_deref())
+            .with_any("passing", passing.then_some("1"))
+            .with_any("near", near.as_deref())
+            .with_any("filter", filter.as_deref())
+            .with_any("peer", peer.as_deref())
+            .with_any("sg", sameness_group.as_deref());
+        let response = self.read(call, &Read { scope: Some(scope), ..*read }).await?;
         Ok(Reply { value: response.json()?, stamp: response.stamp })
     }
 }

@@ -22,14 +22,16 @@ impl Index {
 
     /// Takes note of an answer's index.
     ///
-    /// 0 and a missing index count as 1: a query that asks for something newer than 0 never waits.
+    /// 0 counts as 1: a query that asks for something newer than 0 never waits. Without an index there is nothing to
+    /// wait for; where there was one before, that is a step back.
     pub(super) fn advance(&mut self, answered: Option<u64>) -> Step {
-        let answered = answered.unwrap_or(0).max(1);
-        if self.0.is_some_and(|seen| answered < seen) {
+        let answered = answered.map(|index| index.max(1));
+        // Nothing is less than any index.
+        if answered < self.0 {
             self.forget();
             Step::Backward
         } else {
-            self.0 = Some(answered);
+            self.0 = answered;
             Step::Forward
         }
     }
@@ -51,13 +53,13 @@ mod tests {
         for (seen, answered, step, then) in [
             (None, Some(7), Step::Forward, Some(7)),
             (None, Some(0), Step::Forward, Some(1)),
-            (None, None, Step::Forward, Some(1)),
+            (None, None, Step::Forward, None),
             (Some(7), Some(7), Step::Forward, Some(7)),
             (Some(7), Some(9), Step::Forward, Some(9)),
             (Some(7), Some(6), Step::Backward, None),
             (Some(7), Some(0), Step::Backward, None),
             (Some(7), None, Step::Backward, None),
-            (Some(1), None, Step::Forward, Some(1)),
+            (Some(1), None, Step::Backward, None),
             (Some(u64::MAX), Some(1), Step::Backward, None),
         ] {
             let mut index = Index(seen);
@@ -75,8 +77,8 @@ mod tests {
                 let before = index.seen();
                 let step = index.advance(answered);
                 prop_assert!(index.seen() != Some(0));
-                prop_assert!(index.seen().is_none_or(|seen| seen == answered.unwrap_or(0).max(1)));
-                prop_assert_eq!(step == Step::Backward, index.seen().is_none());
+                prop_assert!(index.seen().is_none_or(|seen| Some(seen) == answered.map(|index| index.max(1))));
+                prop_assert_eq!(step == Step::Backward || answered.is_none(), index.seen().is_none());
                 prop_assert!(step == Step::Forward || before.is_some(), "what is fetched from the start is believed");
             }
         }

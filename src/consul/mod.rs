@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Settings ---> Client ---+--- ConsulLedger: Ledger   agent: services, checks, register, maintenance, deregister
-//!                         '--- ConsulSource: Source   health, catalog, kv: one blocking query for each watch
+//!                         '--- ConsulSource: Source   health, catalog, kv, mesh: one blocking query for each watch
 //! ```
 //!
 //! Pure: [`Address`], [`Settings`], the index rules, spacing, and the conversions between Consul's JSON and the values
@@ -13,13 +13,17 @@ mod agent;
 mod answer;
 mod catalog;
 mod client;
+mod datacenters;
 mod error;
+mod fetch;
 mod health;
 mod index;
 mod kv;
 mod ledger;
+mod mesh;
 mod path;
 mod permits;
+mod prepared;
 mod read;
 mod registration;
 mod response;
@@ -35,10 +39,13 @@ mod watch;
 
 pub use address::{Address, AddressError};
 pub use agent::{AgentCheck, AgentService};
+pub use catalog::CatalogNode;
 pub use client::Client;
 pub use error::{Error, SetupError};
-pub use health::{HealthCheck, HealthEntry, Node, Service, Weights};
+pub use health::{HealthCheck, HealthEntry, Node, Service, TaggedAddress, Weights};
+pub use kv::KvEntry;
 pub use ledger::ConsulLedger;
+pub use mesh::{Leaf, Root, Roots};
 pub use read::{Read, Reply};
 pub use registration::{CheckDefinition, ServiceDefinition};
 pub use response::Stamp;

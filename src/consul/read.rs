@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
+
 use super::{
     Client, Error,
     client::Call,
     response::{Response, Stamp},
 };
+use crate::registry::Scope;
 
 /// How a read is made. The default asks the leader and is answered at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Read<'a> {
-    /// Another datacenter than the one in [`Settings`](super::Settings).
-    pub dc: Option<&'a str>,
+    /// Where. What it leaves open is as in [`Settings`](super::Settings), and else the agent's own.
+    pub scope: Option<&'a Scope>,
     /// What the caller has seen, and how long the agent may wait for something newer.
     pub newer_than: Option<(u64, Duration)>,
     /// Any server may answer, even if its leader knows better.
@@ -28,6 +31,12 @@ pub struct Reply<T> {
     pub stamp: Stamp,
 }
 
+impl<T> Reply<T> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Reply<U> {
+        Reply { value: change(self.value), stamp: self.stamp }
+    }
+}
+
 impl Client {
     /// Sends a read that has to succeed and to come from a server with a leader.
     pub(super) async fn read(&self, call: Call, read: &Read<'_>) -> Result<Response, Error> {
@@ -35,18 +44,32 @@ impl Client {
     }
 
     /// The same with any status: for calls where 404 is an answer.
-    pub(super) async fn read_any(&self, mut call: Call, read: &Read<'_>) -> Result<Response, Error> {
-        if let Some(dc) = read.dc.or(self.settings().datacenter.as_deref()) {
-            call = call.with("dc", dc);
-        }
-        if let Some((index, wait)) = read.newer_than {
-            call = call.with("index", index.to_string()).with("wait", format!("{}ms", wait.as_millis()));
-            call.wait = wait;
-        }
-        if read.stale {
-            call = call.with("stale", "");
-        }
-        let response = self.exchange(call).await?;
-        if response.stamp.known_leader { Ok(response) } else { Err(Error::Leaderless { call: response.call }) }
+    pub(super) async fn read_any(&self, call: Call, read: &Read<'_>) -> Result<Response, Error> {
+        let scope = read.scope.unwrap_or(&NOWHERE);
+        let call = call
+            .with_any("dc", scope.dc.as_deref().or(self.settings().datacenter.as_deref()))
+            .with_any("ns", scope.namespace.as_deref())
+            .with_any("partition", scope.partition.as_deref())
+            .with_any("stale", read.stale.then_some(""));
+        let response = self.exchange(waiting(call, read)).await?;
+        // Any other answer is an error, and says more of it than that.
+        let good = response.status.is_success() || response.status == StatusCode::NOT_FOUND;
+        if good && !response.stamp.known_leader { Err(Error::Leaderless { call: response.call }) } else { Ok(response) }
     }
+
+    /// Sends a read that the agent answers from what it keeps itself: without a choice of place, and without a word on
+    /// the leader.
+    pub(super) async fn read_own(&self, call: Call, read: &Read<'_>) -> Result<Response, Error> {
+        self.send(waiting(call, read)).await
+    }
+}
+
+const NOWHERE: Scope = Scope { dc: None, namespace: None, partition: None };
+
+fn waiting(mut call: Call, read: &Read<'_>) -> Call {
+    if let Some((index, wait)) = read.newer_than {
+        call = call.with("index", index.to_string()).with("wait", format!("{}ms", wait.as_millis()));
+        call.wait = wait;
+    }
+    call
 }

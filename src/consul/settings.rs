@@ -42,6 +42,10 @@ pub struct Settings {
     /// query that went away until its wait has ended, so that a long wait may lock a restarted client out.
     #[serde(with = "humantime_serde")]
     pub wait: Duration,
+    /// How often it is asked again what cannot wait for a change (datacenters, prepared queries), 1 s to 10 min.
+    /// Default 15 s.
+    #[serde(with = "humantime_serde")]
+    pub poll: Duration,
     /// How many blocking queries may be open at the same time; more than that take turns. Default 64: an agent closes
     /// connections beyond 200 for each client address (`limits.http_max_conns_per_client`), and others live there too.
     pub connections: NonZeroUsize,
@@ -71,6 +75,7 @@ impl Default for Settings {
             namespace: None,
             partition: None,
             wait: Duration::from_secs(30),
+            poll: Duration::from_secs(15),
             connections: NonZeroUsize::new(64).expect("64 is not 0"),
             max_stale: None,
         }
@@ -84,8 +89,10 @@ impl Settings {
     /// [`SetupError::Invalid`] names the setting.
     pub fn validate(&self) -> Result<(), SetupError> {
         let invalid = |setting, problem: &str| Err(SetupError::Invalid { setting, problem: problem.to_owned() });
-        if !(Duration::from_secs(1)..=Duration::from_secs(600)).contains(&self.wait) {
-            return invalid("wait", "must be between 1s and 10min");
+        for (setting, time) in [("wait", self.wait), ("poll", self.poll)] {
+            if !(Duration::from_secs(1)..=Duration::from_secs(600)).contains(&time) {
+                return invalid(setting, "must be between 1s and 10min");
+            }
         }
         match (&self.client_cert, &self.client_key) {
             (Some(_), None) => return invalid("client_key", "client_cert needs its key"),
@@ -148,6 +155,7 @@ mod tests {
         for (toml, setting) in [
             ("wait = '500ms'", "consul.wait"),
             ("wait = '11min'", "consul.wait"),
+            ("poll = '0s'", "consul.poll"),
             ("client_cert = 'c.pem'", "consul.client_key"),
             ("client_key = 'k.pem'", "consul.client_cert"),
             ("tls_server_name = '127.0.0.1'", "consul.tls_server_name"),

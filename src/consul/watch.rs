@@ -6,14 +6,15 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    Client, Error, Read, Reply, answer,
+    Client, Error, Read, Reply,
+    fetch::fetch,
     index::{Index, Step},
     permits::Enrolled,
     spacing::Spacing,
     trouble::Trouble,
 };
 use crate::{
-    registry::{Answer, Query, ServiceQuery},
+    registry::{Answer, Query},
     store::Store,
 };
 
@@ -62,11 +63,16 @@ impl<'a> Watch<'a> {
             }
             match self.ask().await {
                 Ok(reply) => {
-                    if let Some(answer) = self.believe(reply) {
-                        answers.put(self.query.clone(), Arc::new(answer));
-                    }
+                    let can_wait = reply.stamp.index.is_some();
+                    let believed = self.believe(reply);
                     self.trouble.over(self.query);
                     self.delays = delays();
+                    if let Some(answer) = believed {
+                        answers.put(self.query.clone(), Arc::new(answer));
+                        if !can_wait {
+                            sleep(self.client.settings().poll).await;
+                        }
+                    }
                 }
                 Err(error) => self.sit_out(&error).await,
             }
@@ -78,7 +84,7 @@ impl<'a> Watch<'a> {
             Some(_) => self.enrolled.turn_to_wait().await,
             None => self.enrolled.turn_to_look().await,
         };
-        let read = Read { dc: None, newer_than: self.index.seen().zip(turn.wait), stale: self.stale };
+        let read = Read { scope: None, newer_than: self.index.seen().zip(turn.wait), stale: self.stale };
         fetch(self.client, self.query, read).await
     }
 
@@ -128,26 +134,4 @@ fn delays() -> ExponentialBackoff {
         .with_jitter()
         .without_max_times()
         .build()
-}
-
-/// Asks what `query` asks.
-async fn fetch(client: &Client, query: &Query, mut read: Read<'_>) -> Result<Reply<Answer>, Error> {
-    match query {
-        Query::Service(ServiceQuery { name, tag, passing, scope, .. }) => {
-            read.dc = scope.dc.as_deref();
-            let reply = client.health_service(name, tag.as_deref(), *passing, &read).await?;
-            Ok(Reply { value: Answer::Service(answer::records(reply.value)), stamp: reply.stamp })
-        }
-        Query::Services { scope, .. } => {
-            read.dc = scope.dc.as_deref();
-            let reply = client.catalog_services(&read).await?;
-            Ok(Reply { value: Answer::Services(answer::services(reply.value)), stamp: reply.stamp })
-        }
-        Query::Key { path, scope } => {
-            read.dc = scope.dc.as_deref();
-            let reply = client.kv_get(path, &read).await?;
-            Ok(Reply { value: Answer::Key(reply.value), stamp: reply.stamp })
-        }
-        other => unreachable!("{other}: no helper asks it yet"),
-    }
 }

@@ -66,7 +66,7 @@ pub enum Query {
     Prepared {
         /// Its name or id.
         name: String,
-        /// Sorted by the round-trip time from this node.
+        /// Sorted by the round-trip time from this node; else by node and id, however the query itself sorts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         near: Option<String>,
         /// Where.
@@ -82,7 +82,7 @@ pub enum Query {
     },
     /// The content of a file on this host. Not the registry's to answer.
     File {
-        /// Absolute.
+        /// Absolute, or relative to the directory that is allowed.
         path: PathBuf,
     },
 }
@@ -145,6 +145,20 @@ impl Query {
         Self::Services { filter: None, scope: Scope::default() }
     }
 
+    /// Where it is asked; `None` for what has no place to choose.
+    pub fn scope(&self) -> Option<&Scope> {
+        match self {
+            Self::Service(ServiceQuery { scope, .. })
+            | Self::Services { scope, .. }
+            | Self::Nodes { scope, .. }
+            | Self::Node { scope, .. }
+            | Self::Key { scope, .. }
+            | Self::Keys { scope, .. }
+            | Self::Prepared { scope, .. } => Some(scope),
+            Self::Datacenters { .. } | Self::CaRoots | Self::CaLeaf { .. } | Self::File { .. } => None,
+        }
+    }
+
     /// The value of a key.
     pub fn key(path: impl Into<String>) -> Self {
         Self::Key { path: path.into(), scope: Scope::default() }
@@ -196,7 +210,7 @@ impl fmt::Display for ServiceQuery {
         option(f, "near", &self.near)?;
         option(f, "filter", &self.filter)?;
         option(f, "peer", &self.peer)?;
-        option(f, "sameness-group", &self.sameness_group)?;
+        option(f, "samenessGroup", &self.sameness_group)?;
         write!(f, "{}", self.scope)
     }
 }

@@ -1,49 +1,70 @@
-//! From Consul's JSON to what a template sees.
+//! Instances of services.
 
-use std::collections::BTreeMap;
-
-use super::health::{HealthCheck, HealthEntry};
-use crate::registry::{ServiceRecord, Status};
+use super::{Order, or, port, sorted};
+use crate::{
+    consul::{self, HealthCheck, HealthEntry, Weights},
+    registry::{CheckRecord, RecordWeights, ServiceRecord, Status, TaggedAddress},
+};
 
 /// The id of the check that stands for the maintenance mode of a whole node.
 const NODE_MAINTENANCE: &str = "_node_maintenance";
 /// How the id of the check begins that stands for the maintenance mode of a service; its id follows.
-pub(super) const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
+pub(in crate::consul) const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
 
-/// The instances by node, then id.
-pub(super) fn records(entries: Vec<HealthEntry>) -> Vec<ServiceRecord> {
+/// The instances, by node and id unless the agent has sorted them.
+pub(in crate::consul) fn records(entries: Vec<HealthEntry>, order: Order) -> Vec<ServiceRecord> {
     let mut records: Vec<_> = entries.into_iter().map(record).collect();
-    records.sort_by(|a, b| (&a.node, &a.id).cmp(&(&b.node, &b.id)));
+    if order == Order::Ours {
+        records.sort_by(|a, b| (&a.node, &a.id).cmp(&(&b.node, &b.id)));
+    }
     records
-}
-
-/// The names of services, with sorted tags.
-pub(super) fn services(mut services: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
-    services.values_mut().for_each(|tags| tags.sort());
-    services
 }
 
 fn record(entry: HealthEntry) -> ServiceRecord {
     let HealthEntry { node, service, checks } = entry;
     let status = status(&checks);
-    let mut tags = service.tags;
-    tags.sort();
+    let weights = service.weights.map_or_else(RecordWeights::default, weights);
     ServiceRecord {
-        address: if service.address.is_empty() { node.address.clone() } else { service.address },
+        address: or(service.address, &node.address),
         node: node.node,
         node_id: node.id,
         node_address: node.address,
+        node_tagged_addresses: node.tagged_addresses,
         node_meta: node.meta,
         id: service.id,
         name: service.service,
-        port: u16::try_from(service.port).unwrap_or(0),
-        tags,
+        port: port(service.port),
+        tagged_addresses: service.tagged_addresses.into_iter().map(|(name, at)| (name, tagged(at))).collect(),
+        tags: sorted(service.tags),
         meta: service.meta,
-        weight: service.weights.and_then(|weights| u32::try_from(weights.passing).ok()).unwrap_or(1).max(1),
+        weight: weights.passing.max(1),
+        weights,
         status,
         healthy: status == Status::Passing,
-        ..ServiceRecord::default()
+        checks: checks_by_id(checks),
     }
+}
+
+fn tagged(at: consul::TaggedAddress) -> TaggedAddress {
+    TaggedAddress { address: at.address, port: port(at.port) }
+}
+
+/// Consul takes any number; one that is no weight counts as 1.
+fn weights(weights: Weights) -> RecordWeights {
+    let weight = |number| u32::try_from(number).unwrap_or(1);
+    RecordWeights { passing: weight(weights.passing), warning: weight(weights.warning) }
+}
+
+fn checks_by_id(checks: Vec<HealthCheck>) -> Vec<CheckRecord> {
+    let check = |HealthCheck { check_id, name, status, service_id }| CheckRecord {
+        id: check_id,
+        name,
+        status,
+        of_node: service_id.is_empty(),
+    };
+    let mut checks: Vec<_> = checks.into_iter().map(check).collect();
+    checks.sort_by(|a, b| a.id.cmp(&b.id));
+    checks
 }
 
 /// The worst of the checks.
@@ -61,6 +82,8 @@ fn status(checks: &[HealthCheck]) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -74,7 +97,11 @@ mod tests {
         let of = |checks: &[(&str, &str)]| {
             let checks: Vec<_> = checks
                 .iter()
-                .map(|(id, status)| HealthCheck { check_id: (*id).into(), status: (*status).into() })
+                .map(|(id, status)| HealthCheck {
+                    check_id: (*id).into(),
+                    status: (*status).into(),
+                    ..HealthCheck::default()
+                })
                 .collect();
             status(&checks)
         };
@@ -94,27 +121,41 @@ mod tests {
     #[test]
     fn a_complete_entry_is_carried_over() {
         let record = record(entry(json!({
-            "Node": {"ID": "n-1", "Node": "host-1", "Address": "10.0.0.1", "Meta": {"rack": "r1"}, "Datacenter": "dc1"},
+            "Node": {"ID": "n-1", "Node": "host-1", "Address": "10.0.0.1", "Meta": {"rack": "r1"}, "Datacenter": "dc1",
+                "TaggedAddresses": {"lan": "10.0.0.1"}},
             "Service": {"ID": "web-1", "Service": "web", "Address": "10.0.0.9", "Port": 8080, "Tags": ["b", "a"],
-                "Meta": {"host": "a.example"}, "Weights": {"Passing": 5, "Warning": 1}, "Proxy": {}},
-            "Checks": [{"CheckID": "serfHealth", "Status": "passing", "Output": "alive"}],
+                "Meta": {"host": "a.example"}, "Weights": {"Passing": 5, "Warning": 0}, "Proxy": {},
+                "TaggedAddresses": {"wan": {"Address": "9.9.9.9", "Port": 80}}},
+            "Checks": [
+                {"CheckID": "service:web-1", "Name": "up", "Status": "passing", "ServiceID": "web-1"},
+                {"CheckID": "serfHealth", "Name": "Serf", "Status": "passing", "Output": "alive", "ServiceID": ""},
+            ],
         })));
+        let check = |id: &str, name: &str, of_node| CheckRecord {
+            id: id.into(),
+            name: name.into(),
+            status: "passing".into(),
+            of_node,
+        };
         let meta = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
         let expected = ServiceRecord {
             node: "host-1".into(),
             node_id: "n-1".into(),
             node_address: "10.0.0.1".into(),
+            node_tagged_addresses: meta("lan", "10.0.0.1"),
             node_meta: meta("rack", "r1"),
             id: "web-1".into(),
             name: "web".into(),
             address: "10.0.0.9".into(),
             port: 8080,
+            tagged_addresses: [("wan".into(), TaggedAddress { address: "9.9.9.9".into(), port: 80 })].into(),
             tags: vec!["a".into(), "b".into()],
             meta: meta("host", "a.example"),
             weight: 5,
+            weights: RecordWeights { passing: 5, warning: 0 },
             status: Status::Passing,
             healthy: true,
-            ..ServiceRecord::default()
+            checks: vec![check("serfHealth", "Serf", true), check("service:web-1", "up", false)],
         };
         assert_eq!(record, expected);
     }
@@ -128,15 +169,17 @@ mod tests {
         })));
         assert_eq!((bare.address.as_str(), bare.port, bare.weight), ("10.0.0.1", 0, 1));
         assert!(bare.healthy && bare.tags.is_empty() && bare.meta.is_empty());
-        let odd = record(entry(json!({"Service": {"Port": -1, "Weights": {"Passing": 0}}})));
-        assert_eq!((odd.port, odd.weight), (0, 1));
+        let odd = record(entry(json!({"Service": {"Port": -1, "Weights": {"Passing": 0, "Warning": -1}}})));
+        assert_eq!((odd.port, odd.weight, odd.weights), (0, 1, RecordWeights { passing: 0, warning: 1 }));
     }
 
     #[test]
-    fn instances_come_by_node_then_id() {
+    fn instances_come_by_node_then_id_or_as_the_agent_sorted_them() {
         let at = |node: &str, id: &str| entry(json!({"Node": {"Node": node}, "Service": {"ID": id}}));
-        let sorted = records(vec![at("b", "1"), at("a", "2"), at("a", "1")]);
-        let order: Vec<_> = sorted.iter().map(|record| (record.node.as_str(), record.id.as_str())).collect();
-        assert_eq!(order, [("a", "1"), ("a", "2"), ("b", "1")]);
+        let list = |order| {
+            let records = records(vec![at("b", "1"), at("a", "2"), at("a", "1")], order);
+            records.iter().map(|record| format!("{}{}", record.node, record.id)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!((list(Order::Ours).as_str(), list(Order::Theirs).as_str()), ("a1 a2 b1", "b1 a2 a1"));
     }
 }

@@ -1,0 +1,85 @@
+//! Nodes, and what runs on one of them.
+
+use super::{Order, or, port, sorted};
+use crate::{
+    consul::{CatalogNode, Node, Service},
+    registry::{NodeRecord, NodeService, NodeServices},
+};
+
+/// The nodes, by name and address unless the agent has sorted them.
+pub(in crate::consul) fn nodes(nodes: Vec<Node>, order: Order) -> Vec<NodeRecord> {
+    let mut nodes: Vec<_> = nodes.into_iter().map(of_node).collect();
+    if order == Order::Ours {
+        nodes.sort_by(|a, b| (&a.node, &a.address).cmp(&(&b.node, &b.address)));
+    }
+    nodes
+}
+
+/// The node with its services by name, then id.
+pub(in crate::consul) fn node(found: CatalogNode) -> Option<NodeServices> {
+    let node = of_node(found.node?);
+    let mut services: Vec<_> = found.services.into_iter().map(|service| of_service(service, &node.address)).collect();
+    services.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Some(NodeServices { node, services })
+}
+
+fn of_node(node: Node) -> NodeRecord {
+    let Node { id, node, address, datacenter, tagged_addresses, meta } = node;
+    NodeRecord { id, node, address, datacenter, tagged_addresses, meta }
+}
+
+fn of_service(service: Service, node_address: &str) -> NodeService {
+    NodeService {
+        id: service.id,
+        name: service.service,
+        address: or(service.address, node_address),
+        port: port(service.port),
+        tags: sorted(service.tags),
+        meta: service.meta,
+        tag_override: service.enable_tag_override,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(value: serde_json::Value) -> CatalogNode {
+        serde_json::from_value(value).expect("what Consul sends")
+    }
+
+    #[test]
+    fn an_unknown_node_is_none() {
+        assert_eq!(node(found(json!({"Node": null, "Services": null}))), None);
+    }
+
+    #[test]
+    fn services_come_by_name_then_id_with_an_address() {
+        let service = |name: &str, id: &str| json!({"ID": id, "Service": name, "Port": 1, "Tags": ["b", "a"]});
+        let services = [service("web", "web-2"), service("web", "web-1"), service("api", "z")];
+        let found = found(json!({"Node": {"ID": "i", "Node": "n1", "Address": "10.0.0.1", "Datacenter": "dc1",
+            "TaggedAddresses": {"wan": "9.9.9.9"}, "Meta": {"rack": "r1"}}, "Services": services}));
+        let NodeServices { node, services } = node(found).expect("it is there");
+        assert_eq!((&*node.node, &*node.address, &*node.datacenter), ("n1", "10.0.0.1", "dc1"));
+        assert_eq!((&*node.tagged_addresses["wan"], &*node.meta["rack"]), ("9.9.9.9", "r1"));
+        let ids: Vec<_> = services.iter().map(|service| service.id.as_str()).collect();
+        assert_eq!(ids, ["z", "web-1", "web-2"]);
+        assert_eq!((&*services[0].address, services[0].port), ("10.0.0.1", 1));
+        assert_eq!(services[0].tags, ["a", "b"]);
+    }
+
+    #[test]
+    fn nodes_keep_the_agents_order_only_where_it_means_something() {
+        let list = |order| {
+            let node = |name: &str| Node { node: name.to_owned(), ..Node::default() };
+            let nodes = nodes(vec![node("b"), node("a")], order);
+            nodes.into_iter().map(|node| node.node).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (list(Order::Ours), list(Order::Theirs)),
+            (vec!["a".into(), "b".into()], vec!["b".into(), "a".into()])
+        );
+    }
+}

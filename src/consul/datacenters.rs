@@ -1,0 +1,56 @@
+//! `/v1/catalog/datacenters`: their names, and which of them answer.
+
+use futures_util::{StreamExt, stream};
+
+use super::{Client, Error, Read, Reply, client::Call};
+use crate::registry::Scope;
+
+/// So many datacenters are asked at once: each call may take its whole time limit.
+const AT_ONCE: usize = 8;
+
+impl Client {
+    /// The names of all datacenters that the agent has heard of, in no particular order. The call cannot wait for a
+    /// change.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn catalog_datacenters(&self) -> Result<Reply<Vec<String>>, Error> {
+        let response = self.send(Call::get("/v1/catalog/datacenters")).await?;
+        Ok(Reply { value: response.json()?, stamp: response.stamp })
+    }
+
+    /// Those of them whose servers answer.
+    ///
+    /// # Errors
+    /// As for any call; with that of the last datacenter if none answers, which says more of us than of them.
+    pub async fn reachable_datacenters(&self) -> Result<Reply<Vec<String>>, Error> {
+        let all = self.catalog_datacenters().await?;
+        let asked = stream::iter(all.value).map(|dc| async move {
+            let scope = Scope { dc: Some(dc), ..Scope::default() };
+            let answer = self.catalog_services(None, &Read { scope: Some(&scope), ..Read::default() }).await;
+            (scope.dc.unwrap_or_default(), answer)
+        });
+        let (mut reachable, mut away) = (Vec::new(), None);
+        for (dc, answer) in asked.buffered(AT_ONCE).collect::<Vec<_>>().await {
+            match answer {
+                Ok(_) => reachable.push(dc),
+                Err(error) if is_away(&error) => away = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match away {
+            Some(error) if reachable.is_empty() => Err(error),
+            _ => Ok(Reply { value: reachable, stamp: all.stamp }),
+        }
+    }
+}
+
+/// Whether it is the datacenter that does not answer, and not our agent.
+fn is_away(error: &Error) -> bool {
+    match error {
+        Error::Trouble { status, .. } => *status != 429,
+        Error::Leaderless { .. } => true,
+        Error::Unreachable { source, .. } => source.is_timeout(),
+        _ => false,
+    }
+}
