@@ -86,7 +86,7 @@ fn check_call(call: &HelperTemplate, form: Form, at: Position) -> Result<(), Fau
     }
     let mut options: Vec<_> = call.hash.keys().collect();
     options.sort();
-    if let Some(option) = options.into_iter().find(|option| !helper.options.contains(&option.as_str())) {
+    if let Some(option) = options.into_iter().find(|option| !helper.takes(option)) {
         let known = if helper.options.is_empty() { "none".to_owned() } else { helper.options.join(", ") };
         return fault(format!("`{name}` has no option `{option}` (it has: {known})"));
     }
@@ -124,11 +124,10 @@ fn count(helper: &Definition) -> String {
     }
 }
 
-/// A name alone is a value, unless it is a helper's.
+/// A name alone is a value: fields may be called like helpers (`key`, `node`). A call without arguments stands in
+/// parentheses.
 fn is_call(call: &HelperTemplate) -> bool {
-    !call.params.is_empty()
-        || !call.hash.is_empty()
-        || call.name.as_name().is_some_and(|name| helpers::find(name).is_some())
+    !call.params.is_empty() || !call.hash.is_empty()
 }
 
 /// Makes `{{x}}` a call of the printing helper with `x`, and so on in all that is nested.

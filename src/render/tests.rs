@@ -235,11 +235,14 @@ fn blocks(page: &str) -> Vec<(&str, String)> {
     blocks
 }
 
+/// The pages that describe what a template may hold.
+const REFERENCE: [&str; 2] =
+    [include_str!("../../docs/reference/templates.md"), include_str!("../../docs/reference/helpers.md")];
+
 #[test]
 fn the_examples_of_the_reference_do_what_it_says() {
-    let page = include_str!("../../docs/reference/templates.md");
-    let blocks: Vec<_> = blocks(page).into_iter().filter(|(language, _)| !language.is_empty()).collect();
-    assert!(blocks.len() > 30 && blocks.len().is_multiple_of(2), "an example is a template and what it becomes");
+    let blocks: Vec<_> = REFERENCE.into_iter().flat_map(blocks).filter(|(language, _)| !language.is_empty()).collect();
+    assert!(blocks.len() > 100 && blocks.len().is_multiple_of(2), "an example is a template and what it becomes");
     for pair in blocks.chunks(2) {
         let [("handlebars", template), (kind, expected)] = pair else { panic!("{pair:?}") };
         let became = match Template::compile("example.hbs", template.as_str(), Escape::Nginx) {
@@ -256,9 +259,12 @@ fn the_examples_of_the_reference_do_what_it_says() {
 
 #[test]
 fn the_reference_has_every_helper() {
-    let page = include_str!("../../docs/reference/templates.md");
-    let headings: Vec<_> =
-        page.lines().filter_map(|line| line.strip_prefix("### ")).flat_map(|line| line.split(", ")).collect();
+    let headings: Vec<_> = REFERENCE
+        .into_iter()
+        .flat_map(str::lines)
+        .filter_map(|line| line.strip_prefix("### "))
+        .flat_map(|line| line.split(", "))
+        .collect();
     for helper in super::helpers::all() {
         assert!(headings.contains(&helper.name), "{} is not documented", helper.name);
     }

@@ -2,13 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Call, Definition, value};
-use crate::render::recorder::Recorder;
+use super::{Call, Definition, pure};
 
-pub(super) const ALL: &[Definition] = &[value("hostPort", 2..=2, &[], host_port)];
+pub(super) const ALL: &[Definition] = &[pure("hostPort", 2..=2, &[], host_port)];
 
 /// `address:port`; an IPv6 address gets its brackets.
-fn host_port(call: &Call<'_, '_>, _: &Recorder<'_>) -> Result<Value, String> {
+fn host_port(call: &Call<'_, '_>) -> Result<Value, String> {
     let (address, port) = (call.text(0)?, call.text(1)?);
     let bare_v6 = address.contains(':') && !address.starts_with('[');
     Ok(Value::String(if bare_v6 { format!("[{address}]:{port}") } else { format!("{address}:{port}") }))

@@ -1,7 +1,9 @@
 //! The arguments of one call.
 
 use handlebars::{Helper, PathAndJson};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::{number::Number, print::shown};
 
 /// A helper's arguments, by position and by name. Number and names were checked when the template was compiled.
 pub(in crate::render) struct Call<'h, 'rc>(pub(super) &'h Helper<'rc>);
@@ -14,7 +16,30 @@ impl<'rc> Call<'_, 'rc> {
 
     /// The argument at `index` as a text; numbers and `true`, `false` are taken as they are written.
     pub(super) fn text(&self, index: usize) -> Result<String, String> {
-        text(self.value(index)?)
+        text(self.value(index)?).map_err(|other| format!("argument {} must be a text, not {other}", index + 1))
+    }
+
+    /// The argument at `index` as a text, if it is given.
+    pub(super) fn optional_text(&self, index: usize) -> Result<Option<String>, String> {
+        (index < self.len()).then(|| self.text(index)).transpose()
+    }
+
+    /// The argument at `index`; nothing if it names something that has no value.
+    pub(super) fn known(&self, index: usize) -> Option<&Value> {
+        self.0.param(index).and_then(|given| present(given).ok())
+    }
+
+    /// All arguments from `index` on.
+    pub(super) fn values(&self, from: usize) -> Result<Vec<&Value>, String> {
+        (from..self.len()).map(|index| self.value(index)).collect()
+    }
+
+    /// All arguments from `index` on; a list in their place stands for its members.
+    pub(super) fn members(&self, from: usize) -> Result<Vec<&Value>, String> {
+        match self.values(from)?[..] {
+            [Value::Array(members)] => Ok(members.iter().collect()),
+            ref values => Ok(values.to_vec()),
+        }
     }
 
     /// How many arguments there are by position.
@@ -24,7 +49,37 @@ impl<'rc> Call<'_, 'rc> {
 
     /// The list at `index`.
     pub(super) fn list(&self, index: usize) -> Result<&Vec<Value>, String> {
-        self.value(index)?.as_array().ok_or_else(|| format!("argument {} must be a list", index + 1))
+        self.value(index)?.as_array().ok_or_else(|| self.not(index, "a list"))
+    }
+
+    /// The record at `index`.
+    pub(super) fn record(&self, index: usize) -> Result<&Map<String, Value>, String> {
+        self.value(index)?.as_object().ok_or_else(|| self.not(index, "a record"))
+    }
+
+    /// The number at `index`, also one that is written as a text: that is what keys and Meta hold.
+    pub(super) fn number(&self, index: usize) -> Result<Number, String> {
+        let value = self.value(index)?;
+        Number::read(value).ok_or_else(|| self.not(index, "a number"))
+    }
+
+    /// The whole number at `index`.
+    pub(super) fn whole(&self, index: usize) -> Result<i64, String> {
+        match self.number(index)? {
+            Number::Whole(number) => Ok(number),
+            Number::Real(_) => Err(self.not(index, "a whole number")),
+        }
+    }
+
+    /// The whole number at `index`, 0 or more.
+    pub(super) fn count(&self, index: usize) -> Result<usize, String> {
+        usize::try_from(self.whole(index)?).map_err(|_| self.not(index, "0 or more"))
+    }
+
+    /// Says that the argument at `index` is not what it must be.
+    pub(super) fn not(&self, index: usize, wanted: &str) -> String {
+        let given = self.known(index).map(described).unwrap_or_default();
+        format!("argument {} must be {wanted}, not {given}", index + 1)
     }
 
     /// The argument at `index`, if it stands in the template as a text.
@@ -36,9 +91,23 @@ impl<'rc> Call<'_, 'rc> {
     pub(super) fn option(&self, name: &str) -> Result<Option<String>, String> {
         self.0
             .hash_get(name)
-            .map(|given| text(present(given)?))
+            .map(|given| text(present(given)?).map_err(|other| format!("it must be a text, not {other}")))
             .transpose()
             .map_err(|reason| format!("{name}: {reason}"))
+    }
+
+    /// All arguments `name=…`, by name.
+    pub(super) fn options(&self) -> Result<Map<String, Value>, String> {
+        let named = |name, value: Result<&Value, _>| match value {
+            Ok(value) => Ok((name, value.clone())),
+            Err(reason) => Err(format!("{name}: {reason}")),
+        };
+        self.0.hash().iter().map(|(name, given)| named((*name).to_owned(), present(given))).collect()
+    }
+
+    /// The argument `name=…`; nothing if it is not given.
+    pub(super) fn option_value(&self, name: &str) -> Result<Option<&Value>, String> {
+        self.0.hash_get(name).map(present).transpose()
     }
 
     /// The argument `name=…` as true or false; false if it is not given.
@@ -59,11 +128,23 @@ fn present<'a>(given: &'a PathAndJson<'_>) -> Result<&'a Value, String> {
     Ok(given.value())
 }
 
-fn text(value: &Value) -> Result<String, String> {
+/// A text, or what is written like one; the error says what it is instead.
+pub(super) fn text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
         Value::Null => Ok(String::new()),
-        Value::Array(_) | Value::Object(_) => Err("a text is needed, not a list or a record".to_owned()),
+        Value::Array(_) => Err("a list"),
+        Value::Object(_) => Err("a record"),
+    }
+}
+
+/// A value in an error.
+pub(super) fn described(value: &Value) -> String {
+    match value {
+        Value::String(text) => shown(text),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a record".to_owned(),
+        other => other.to_string(),
     }
 }

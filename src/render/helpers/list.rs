@@ -1,25 +1,143 @@
-//! `where`: the members of a list that fit.
+//! Lists: made, counted, cut and put together.
 
 use serde_json::Value;
 
-use super::{Call, Definition, MANY, value};
-use crate::render::recorder::Recorder;
+use super::{
+    Call, Definition, MANY,
+    call::{described, text},
+    pure,
+};
 
-pub(super) const ALL: &[Definition] = &[value("where", 2..=MANY, &[], where_)];
+pub(super) const ALL: &[Definition] = &[
+    pure("list", 0..=MANY, &[], |call| Ok(call.values(0)?.into_iter().cloned().collect())),
+    pure("loop", 1..=2, &[], loop_),
+    pure("len", 1..=1, &[], len),
+    pure("first", 1..=2, &[], first),
+    pure("last", 1..=2, &[], last),
+    pure("slice", 2..=3, &[], slice),
+    pure("reverse", 1..=1, &[], |call| Ok(call.list(0)?.iter().rev().cloned().collect())),
+    pure("concat", 1..=MANY, &[], concat),
+];
 
-/// Keeps the members in which every named field holds something: not empty, not zero, not false, not missing.
-///
-/// `meta.host` is the key `host` of the field `meta`; all further dots belong to the key.
-fn where_(call: &Call<'_, '_>, _: &Recorder<'_>) -> Result<Value, String> {
-    let fields = (1..call.len()).map(|index| call.text(index)).collect::<Result<Vec<_>, _>>()?;
-    let fits = |member: &&Value| fields.iter().all(|field| holds(member, field));
-    Ok(call.list(0)?.iter().filter(fits).cloned().collect())
+/// A list longer than this is a mistake, and would take all memory.
+const LONGEST: i64 = 100_000;
+
+/// Whole numbers up to the last argument, which is not among them.
+fn loop_(call: &Call<'_, '_>) -> Result<Value, String> {
+    let (from, to) = if call.len() == 1 { (0, call.whole(0)?) } else { (call.whole(0)?, call.whole(1)?) };
+    if to.saturating_sub(from) > LONGEST {
+        return Err(format!("from {from} to {to} are more than {LONGEST} numbers"));
+    }
+    Ok((from..to).collect())
 }
 
-fn holds(member: &Value, field: &str) -> bool {
-    let value = match field.split_once('.') {
-        Some((field, key)) => member.get(field).and_then(|value| value.get(key)),
-        None => member.get(field),
+/// Members of a list or a record, characters of a text.
+fn len(call: &Call<'_, '_>) -> Result<Value, String> {
+    match call.value(0)? {
+        Value::Array(list) => Ok(list.len().into()),
+        Value::Object(record) => Ok(record.len().into()),
+        Value::String(text) => Ok(text.chars().count().into()),
+        _ => Err(call.not(0, "a list, a record or a text")),
+    }
+}
+
+/// The first member, or a list of the first ones.
+fn first(call: &Call<'_, '_>) -> Result<Value, String> {
+    let list = call.list(0)?;
+    if call.len() == 1 {
+        return list.first().cloned().ok_or_else(|| "the list is empty".to_owned());
+    }
+    Ok(list.iter().take(call.count(1)?).cloned().collect())
+}
+
+/// The last member, or a list of the last ones.
+fn last(call: &Call<'_, '_>) -> Result<Value, String> {
+    let list = call.list(0)?;
+    if call.len() == 1 {
+        return list.last().cloned().ok_or_else(|| "the list is empty".to_owned());
+    }
+    Ok(list[list.len().saturating_sub(call.count(1)?)..].to_vec().into())
+}
+
+fn slice(call: &Call<'_, '_>) -> Result<Value, String> {
+    let list = call.list(0)?;
+    Ok(list[range(call, list.len())?].to_vec().into())
+}
+
+/// What the second and the third argument mark of something that is `len` long: from, and up to but without.
+pub(super) fn range(call: &Call<'_, '_>, len: usize) -> Result<std::ops::Range<usize>, String> {
+    let to = if call.len() > 2 { call.count(2)?.min(len) } else { len };
+    Ok(call.count(1)?.min(to)..to)
+}
+
+/// Lists become one list, texts one text.
+fn concat(call: &Call<'_, '_>) -> Result<Value, String> {
+    let values = call.values(0)?;
+    if values[0].is_array() {
+        let lists = (0..values.len()).map(|index| call.list(index));
+        return Ok(lists.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().cloned().collect());
+    }
+    Ok((0..values.len()).map(|index| call.text(index)).collect::<Result<String, _>>()?.into())
+}
+
+/// The members of the list at `index`, as texts.
+pub(super) fn texts(call: &Call<'_, '_>, index: usize) -> Result<Vec<String>, String> {
+    let read = |(index, member)| {
+        text(member).map_err(|_| format!("member {} must be a text, not {}", index + 1, described(member)))
     };
-    value.is_some_and(|value| handlebars::JsonTruthy::is_truthy(value, false))
+    call.list(index)?.iter().enumerate().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::render::helpers::fixture::{fails, gives, rendered};
+
+    #[test]
+    fn lists_are_made_and_cut() {
+        let data = json!({"l": ["a", "b", "c"], "r": {"x": 1}, "none": [], "n": "3"});
+        assert_eq!(rendered(&data, "{{#each (list)}}a{{else}}b{{/each}}"), Ok("b".to_owned()));
+        gives(
+            &data,
+            &[
+                ("(list 1 \"a\" l)", r#"[1,"a",["a","b","c"]]"#),
+                ("(loop n)", "[0,1,2]"),
+                ("(loop 5 8)", "[5,6,7]"),
+                ("(loop 8 5)", "[]"),
+                ("(loop -2 0)", "[-2,-1]"),
+                ("(len l)", "3"),
+                ("(len r)", "1"),
+                ("(len \"größe\")", "5"),
+                ("(first l)", "\"a\""),
+                ("(first l 2)", r#"["a","b"]"#),
+                ("(first l 9)", r#"["a","b","c"]"#),
+                ("(last l)", "\"c\""),
+                ("(last l 2)", r#"["b","c"]"#),
+                ("(last l 9)", r#"["a","b","c"]"#),
+                ("(slice l 1)", r#"["b","c"]"#),
+                ("(slice l 1 2)", r#"["b"]"#),
+                ("(slice l 2 1)", "[]"),
+                ("(slice l 7 9)", "[]"),
+                ("(reverse l)", r#"["c","b","a"]"#),
+                ("(concat l none l)", r#"["a","b","c","a","b","c"]"#),
+                ("(concat \"a\" 1 true)", "\"a1true\""),
+            ],
+        );
+        fails(
+            &data,
+            &[
+                ("(first none)", "first: the list is empty"),
+                ("(last none)", "last: the list is empty"),
+                ("(loop 1000000000)", "more than 100000 numbers"),
+                ("(loop -9223372036854775808 9223372036854775807)", "more than 100000 numbers"),
+                ("(loop 1.5)", "loop: argument 1 must be a whole number, not 1.5"),
+                ("(slice l -1)", "slice: argument 2 must be 0 or more, not -1"),
+                ("(concat l \"a\")", "concat: argument 2 must be a list, not \"a\""),
+                ("(concat \"a\" l)", "concat: argument 2 must be a text, not a list"),
+                ("(len 5)", "len: argument 1 must be a list, a record or a text, not 5"),
+                ("(reverse nothing)", "reverse: there is no value `nothing` here"),
+            ],
+        );
+    }
 }

@@ -5,9 +5,27 @@
 
 mod address;
 mod call;
+mod choice;
+mod date;
+mod digest;
+mod encoding;
+#[cfg(test)]
+mod fixture;
+mod format;
+mod group;
 mod list;
+mod math;
+mod membership;
+mod number;
+mod parse;
+mod pattern;
 mod print;
 mod query;
+mod record;
+mod select;
+mod text;
+mod tree;
+mod words;
 
 use std::ops::RangeInclusive;
 
@@ -24,10 +42,16 @@ pub(super) struct Definition {
     /// How many arguments it takes.
     pub(super) arguments: RangeInclusive<usize>,
     /// The `name=value` arguments that it takes.
-    pub(super) options: &'static [&'static str],
+    pub(super) options: Options,
     pub(super) form: Form,
-    /// `None`: the engine brings it along.
-    run: Option<Run>,
+    run: Run,
+}
+
+impl Definition {
+    /// Whether it takes an argument `option=…`.
+    pub(super) fn takes(&self, option: &str) -> bool {
+        self.options == ANY || self.options.contains(&option)
+    }
 }
 
 /// How a helper may be written.
@@ -41,23 +65,70 @@ pub(super) enum Form {
     Both,
 }
 
-type Run = fn(&Call<'_, '_>, &Recorder<'_>) -> Result<Value, String>;
+#[derive(Clone, Copy)]
+enum Run {
+    /// From its arguments alone.
+    Pure(fn(&Call<'_, '_>) -> Result<Value, String>),
+    /// From its arguments and what the pass knows.
+    Asks(fn(&Call<'_, '_>, &Recorder<'_>) -> Result<Value, String>),
+    /// The engine brings it along.
+    BuiltIn,
+}
 
-const fn value(name: &'static str, arguments: RangeInclusive<usize>, options: Options, run: Run) -> Definition {
-    Definition { name, arguments, options, form: Form::Value, run: Some(run) }
+const fn pure(
+    name: &'static str,
+    arguments: RangeInclusive<usize>,
+    options: Options,
+    run: fn(&Call<'_, '_>) -> Result<Value, String>,
+) -> Definition {
+    Definition { name, arguments, options, form: Form::Value, run: Run::Pure(run) }
+}
+
+const fn value(
+    name: &'static str,
+    arguments: RangeInclusive<usize>,
+    options: Options,
+    run: fn(&Call<'_, '_>, &Recorder<'_>) -> Result<Value, String>,
+) -> Definition {
+    Definition { name, arguments, options, form: Form::Value, run: Run::Asks(run) }
 }
 
 const fn built_in(name: &'static str, arguments: RangeInclusive<usize>, options: Options, form: Form) -> Definition {
-    Definition { name, arguments, options, form, run: None }
+    Definition { name, arguments, options, form, run: Run::BuiltIn }
 }
 
 type Options = &'static [&'static str];
+
+/// Options of any name.
+const ANY: Options = &["*"];
 
 const MANY: usize = usize::MAX;
 
 /// Every helper there is, family by family.
 pub(super) fn all() -> impl Iterator<Item = &'static Definition> {
-    [query::ALL, list::ALL, address::ALL, print::ALL, BUILT_IN].into_iter().flatten()
+    let families = [
+        query::ALL,
+        choice::ALL,
+        select::ALL,
+        membership::ALL,
+        group::ALL,
+        list::ALL,
+        record::ALL,
+        tree::ALL,
+        text::ALL,
+        words::ALL,
+        pattern::ALL,
+        math::ALL,
+        date::ALL,
+        encoding::ALL,
+        digest::ALL,
+        parse::ALL,
+        format::ALL,
+        address::ALL,
+        print::ALL,
+        BUILT_IN,
+    ];
+    families.into_iter().flatten()
 }
 
 /// What the engine brings along.
@@ -68,7 +139,6 @@ const BUILT_IN: &[Definition] = &[
     built_in("each", 1..=1, &[], Form::Block),
     built_in("with", 1..=1, &[], Form::Block),
     built_in("lookup", 2..=2, &[], Form::Value),
-    built_in("len", 1..=1, &[], Form::Value),
     built_in("log", 1..=MANY, &["level"], Form::Value),
     built_in("eq", 2..=2, &[], Form::Both),
     built_in("ne", 2..=2, &[], Form::Both),
@@ -89,8 +159,9 @@ pub(super) fn find(name: &str) -> Option<&'static Definition> {
 /// Makes all helpers known to `registry`, for one pass.
 pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Recorder<'pass>) {
     for definition in all() {
-        if let Some(run) = definition.run {
-            registry.register_helper(definition.name, Box::new(Function { run, pass }));
+        match definition.run {
+            Run::BuiltIn => {}
+            run => registry.register_helper(definition.name, Box::new(Function { run, pass })),
         }
     }
     print::register(registry, pass);
@@ -109,7 +180,13 @@ impl HelperDef for Function<'_> {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        match (self.run)(&Call(helper), self.pass) {
+        let call = Call(helper);
+        let value = match self.run {
+            Run::Pure(run) => run(&call),
+            Run::Asks(run) => run(&call, self.pass),
+            Run::BuiltIn => Err("the engine brings it along".to_owned()),
+        };
+        match value {
             Ok(value) => Ok(ScopedJson::Derived(value)),
             Err(reason) => Err(RenderErrorReason::Other(format!("{}: {reason}", helper.name())).into()),
         }

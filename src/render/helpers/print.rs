@@ -62,7 +62,7 @@ impl HelperDef for Print<'_> {
 }
 
 /// The value as an error shows it: visible, and not a whole file.
-fn shown(value: &str) -> String {
+pub(super) fn shown(value: &str) -> String {
     let mut chars = value.chars();
     let start: String = chars.by_ref().take(60).collect();
     if chars.next().is_some() { format!("{start:?}…") } else { format!("{start:?}") }

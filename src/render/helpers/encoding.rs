@@ -1,0 +1,104 @@
+//! Other notations of a text: base64, URL, hexadecimal. Only a text comes back: bytes that are none are an error.
+
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::Value;
+
+use super::{Call, Definition, pure};
+
+pub(super) const ALL: &[Definition] = &[
+    pure("base64Encode", 1..=1, &[], |call| Ok(STANDARD.encode(call.text(0)?).into())),
+    pure("base64Decode", 1..=1, &[], |call| base64_decode(call, &STANDARD)),
+    pure("base64URLEncode", 1..=1, &[], |call| Ok(URL_SAFE.encode(call.text(0)?).into())),
+    pure("base64URLDecode", 1..=1, &[], |call| base64_decode(call, &URL_SAFE)),
+    pure("urlEncode", 1..=1, &[], |call| Ok(utf8_percent_encode(&call.text(0)?, RESERVED).to_string().into())),
+    pure("urlDecode", 1..=1, &[], |call| texted(percent_decode_str(&call.text(0)?).collect())),
+    pure("hexEncode", 1..=1, &[], |call| Ok(hex(call.text(0)?.as_bytes()).into())),
+    pure("hexDecode", 1..=1, &[], hex_decode),
+];
+
+/// Writes the padding, reads with and without.
+const CONFIG: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG);
+
+/// All that has a meaning in a URL, so that the text is one part of a path or of a query.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+fn base64_decode(call: &Call<'_, '_>, engine: &GeneralPurpose) -> Result<Value, String> {
+    let text = call.text(0)?;
+    texted(engine.decode(text.trim()).map_err(|error| format!("argument 1 is no base64: {error}"))?)
+}
+
+/// Two small digits for each byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn hex_decode(call: &Call<'_, '_>) -> Result<Value, String> {
+    let text = call.text(0)?;
+    let digits = text.trim().chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+    let digits: Vec<u8> = digits.collect::<Option<_>>().ok_or_else(|| call.not(0, "hexadecimal digits"))?;
+    if !digits.len().is_multiple_of(2) {
+        return Err("argument 1 has an odd number of digits".to_owned());
+    }
+    texted(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+fn texted(bytes: Vec<u8>) -> Result<Value, String> {
+    String::from_utf8(bytes).map(Value::String).map_err(|_| "what comes out is no text in UTF-8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use crate::render::helpers::fixture::{fails, gives, rendered};
+
+    #[test]
+    fn texts_are_written_otherwise() {
+        gives(
+            &json!({"odd": "<<???>>"}),
+            &[
+                (r#"(base64Encode "hello")"#, "\"aGVsbG8=\""),
+                ("(base64Encode odd)", "\"PDw/Pz8+Pg==\""),
+                ("(base64URLEncode odd)", "\"PDw_Pz8-Pg==\""),
+                (r#"(base64Decode "aGVsbG8=\n")"#, "\"hello\""),
+                (r#"(base64Decode "aGVsbG8")"#, "\"hello\""),
+                (r#"(base64URLDecode "PDw_Pz8-Pg")"#, "\"<<???>>\""),
+                (r#"(urlEncode "a b/c?d=ö&~e+f")"#, "\"a%20b%2Fc%3Fd%3D%C3%B6%26~e%2Bf\""),
+                (r#"(urlDecode "a%20b+c%")"#, "\"a b+c%\""),
+                (r#"(hexEncode "aö")"#, "\"61c3b6\""),
+                (r#"(hexDecode "61C3b6")"#, "\"aö\""),
+            ],
+        );
+        fails(
+            &Value::Null,
+            &[
+                (r#"(base64Decode "a$b")"#, "base64Decode: argument 1 is no base64: Invalid symbol"),
+                (r#"(base64Decode "//8=")"#, "base64Decode: what comes out is no text"),
+                (r#"(base64URLDecode "//8=")"#, "base64URLDecode: argument 1 is no base64"),
+                (r#"(urlDecode "%ff")"#, "urlDecode: what comes out is no text"),
+                (r#"(hexDecode "6")"#, "hexDecode: argument 1 has an odd number of digits"),
+                (r#"(hexDecode "6x")"#, "hexDecode: argument 1 must be hexadecimal digits, not \"6x\""),
+            ],
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_was_encoded_is_decoded_again(text in "(?s).{0,12}") {
+            for name in ["base64", "base64URL", "url", "hex"] {
+                let template = format!("{{{{{name}Decode ({name}Encode this)}}}}");
+                prop_assert_eq!(rendered(&json!(text), &template), Ok(text.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A value as JSON, YAML or TOML: the same value gives the same text, with keys in order.
+//!
+//! What comes out is a whole text of its language. Printing leaves it as it is where the file is of that language, or of
+//! one that we do not know.
+
+use serde_json::Value;
+
+use super::{Call, Definition, pure};
+
+pub(super) const ALL: &[Definition] = &[
+    pure("toJSON", 1..=1, &[], json),
+    pure("toUnescapedJSON", 1..=1, &[], json),
+    pure("toJSONPretty", 1..=1, &[], json_pretty),
+    pure("toUnescapedJSONPretty", 1..=1, &[], json_pretty),
+    pure("toYAML", 1..=1, &[], yaml),
+    pure("toTOML", 1..=1, &[], toml),
+];
+
+fn json(call: &Call<'_, '_>) -> Result<Value, String> {
+    Ok(call.value(0)?.to_string().into())
+}
+
+fn json_pretty(call: &Call<'_, '_>) -> Result<Value, String> {
+    Ok(format!("{:#}", call.value(0)?).into())
+}
+
+fn yaml(call: &Call<'_, '_>) -> Result<Value, String> {
+    // The value of a block ends where the lines around it begin: a quoted text stays the same wherever it is put.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let text = serde_saphyr::to_string_with_options(call.value(0)?, options).map_err(|error| error.to_string())?;
+    Ok(text.trim_end_matches('\n').into())
+}
+
+fn toml(call: &Call<'_, '_>) -> Result<Value, String> {
+    let record = call.record(0)?;
+    if let Some((path, value)) = record.iter().find_map(|(key, value)| unwritable(key, value)) {
+        return Err(format!("`{path}` is {value}, for which TOML has no notation"));
+    }
+    let text = toml::to_string(record).map_err(|error| error.to_string())?;
+    Ok(text.trim_end_matches('\n').into())
+}
+
+/// TOML has no null, and no whole number beyond 64 bits with a sign.
+fn unwritable<'a>(path: &str, value: &'a Value) -> Option<(String, &'a Value)> {
+    match value {
+        Value::Null => Some((path.to_owned(), value)),
+        Value::Number(number) => (number.is_u64() && !number.is_i64()).then(|| (path.to_owned(), value)),
+        Value::Array(list) => {
+            list.iter().enumerate().find_map(|(index, value)| unwritable(&format!("{path}.{index}"), value))
+        }
+        Value::Object(record) => record.iter().find_map(|(key, value)| unwritable(&format!("{path}.{key}"), value)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use crate::render::helpers::fixture::{fails, rendered};
+
+    #[test]
+    fn values_are_written_with_their_keys_in_order() {
+        let data = json!({"z": [1, "a: b"], "a": {"y": true, "x": "<&>"}, "m": "1", "t": "l1\nl2\n"});
+        let cases = [
+            ("toJSON", r#"{"a":{"x":"<&>","y":true},"m":"1","t":"l1\nl2\n","z":[1,"a: b"]}"#),
+            ("toUnescapedJSON", r#"{"a":{"x":"<&>","y":true},"m":"1","t":"l1\nl2\n","z":[1,"a: b"]}"#),
+            (
+                "toJSONPretty",
+                "{\n  \"a\": {\n    \"x\": \"<&>\",\n    \"y\": true\n  },\n  \"m\": \"1\",\n  \"t\": \"l1\\nl2\\n\",\n  \"z\": [\n    1,\n    \"a: b\"\n  ]\n}",
+            ),
+            ("toYAML", "a:\n  x: <&>\n  \"y\": true\nm: \"1\"\nt: \"l1\\nl2\\n\"\nz:\n- 1\n- \"a: b\""),
+            ("toTOML", "m = \"1\"\nt = \"\"\"\nl1\nl2\n\"\"\"\nz = [1, \"a: b\"]\n\n[a]\nx = \"<&>\"\ny = true"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(rendered(&data, &format!("{{{{{name} this}}}}")), Ok(expected.to_owned()), "{name}");
+        }
+        assert_eq!(rendered(&data, "{{toJSON \"a\"}} {{toYAML []}} {{toYAML null}}"), Ok("\"a\" [] null".to_owned()));
+    }
+
+    #[test]
+    fn what_toml_cannot_write_is_an_error() {
+        fails(
+            &json!({"a": {"b": [1, null]}, "big": {"n": u64::MAX}}),
+            &[
+                ("(toTOML a)", "toTOML: `b.1` is null"),
+                ("(toTOML [])", "toTOML: argument 1 must be a record, not a list"),
+                ("(toTOML big)", "toTOML: `n` is 18446744073709551615, for which"),
+            ],
+        );
+    }
+
+    fn value(nulls: bool) -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            "[ -~\n\t]{0,8}",
+            "(?s).{0,4}",
+            Just("yes".to_owned()),
+            Just("1e3".to_owned()),
+            Just("~".to_owned())
+        ];
+        let leaf = prop_oneof![
+            text.prop_map(Value::String),
+            any::<i64>().prop_map(Value::from),
+            (-1_000_000..1_000_000).prop_map(|eighths: i32| json!(f64::from(eighths) / 8.0)),
+            any::<bool>().prop_map(Value::from),
+            Just(if nulls { Value::Null } else { json!(0) }),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                proptest::collection::btree_map("[ -~]{0,4}", inner, 0..4).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    fn again(value: &Value, language: &str) -> Result<Value, String> {
+        let text = rendered(value, &format!("{{{{toJSON (parse{language} (to{language} this))}}}}"))?;
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_was_written_is_read_again(value in value(true), table in proptest::collection::btree_map("[ -~]{0,4}", value(false), 0..4)) {
+            prop_assert_eq!(again(&value, "JSON"), Ok(value.clone()));
+            prop_assert_eq!(again(&value, "YAML"), Ok(value));
+            let table = Value::Object(table.into_iter().collect::<Map<_, _>>());
+            prop_assert_eq!(again(&table, "TOML"), Ok(table));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Groups: a list becomes a list of `{key, members}`, sorted by key, each with its members in the list's order.
+//!
+//! A list and not a record, because a record goes by its keys as texts, and ports do not.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    Call, Definition,
+    call::{described, text},
+    pure,
+};
+
+pub(super) const ALL: &[Definition] = &[
+    pure("byTag", 1..=1, &[], by_tag),
+    pure("byPort", 1..=1, &[], by_port),
+    pure("byMeta", 2..=2, &[], by_meta),
+    pure("byKey", 1..=1, &[], by_key),
+];
+
+/// Members of each key, in the keys' order.
+type Groups<K> = BTreeMap<K, Vec<Value>>;
+
+fn listed<K: Into<Value>>(groups: Groups<K>) -> Value {
+    groups.into_iter().map(|(key, members)| json!({"key": key.into(), "members": members})).collect()
+}
+
+/// Instances, or services, under each of their tags.
+fn by_tag(call: &Call<'_, '_>) -> Result<Value, String> {
+    let mut groups = Groups::new();
+    for (member, tags) in fields(call, "tags")? {
+        let tags = tags.as_array().ok_or("the field `tags` must be a list")?;
+        let tags =
+            tags.iter().map(text).collect::<Result<Vec<_>, _>>().map_err(|given| format!("{given} is no tag"))?;
+        for (index, tag) in tags.iter().enumerate() {
+            if !tags[..index].contains(tag) {
+                groups.entry(tag.clone()).or_default().push(member.clone());
+            }
+        }
+    }
+    Ok(listed(groups))
+}
+
+fn by_port(call: &Call<'_, '_>) -> Result<Value, String> {
+    let mut groups = Groups::new();
+    for (member, port) in fields(call, "port")? {
+        let port = port.as_u64().ok_or_else(|| format!("{} is no port", described(port)))?;
+        groups.entry(port).or_default().push(member.clone());
+    }
+    Ok(listed(groups))
+}
+
+/// As in consul-template: `a,b|int` gives keys like `blue_00010`.
+fn by_meta(call: &Call<'_, '_>) -> Result<Value, String> {
+    let names = call.text(1)?;
+    let mut groups = Groups::new();
+    for (member, meta) in fields(call, "meta")? {
+        let parts = names.split(',').map(|name| part(meta, name)).collect::<Result<Vec<_>, _>>()?;
+        groups.entry(parts.join("_")).or_default().push(member.clone());
+    }
+    Ok(listed(groups))
+}
+
+/// The part of a key that one name gives: `name`, or `name|int` for a number with leading zeros.
+fn part(meta: &Value, name: &str) -> Result<String, String> {
+    let (name, is_number) = name.strip_suffix("|int").map_or((name, false), |name| (name, true));
+    let value = meta.get(name).map(text).transpose().map_err(|given| format!("`{name}` is {given}"))?;
+    let value = value.filter(|value| !value.is_empty());
+    let part = match (value, is_number) {
+        (None, true) => format!("{:05}", 0),
+        (None, false) => format!("_no_{name}_"),
+        (Some(value), false) => value,
+        (Some(value), true) => {
+            let number: i64 = value.parse().map_err(|_| format!("`{name}` is no whole number: {value:?}"))?;
+            format!("{number:05}")
+        }
+    };
+    Ok(part.chars().map(|c| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '_' }).collect())
+}
+
+/// Pairs under the first part of their keys, which the members' own keys lose. Pairs that have no more are left out.
+fn by_key(call: &Call<'_, '_>) -> Result<Value, String> {
+    let mut groups = Groups::new();
+    for (member, key) in fields(call, "key")? {
+        let key = key.as_str().ok_or("the field `key` must be a text")?;
+        if let Some((top, rest)) = key.split_once('/').filter(|(_, rest)| !rest.is_empty()) {
+            let mut member = member.clone();
+            member["key"] = rest.into();
+            groups.entry(top.to_owned()).or_default().push(member);
+        }
+    }
+    Ok(listed(groups))
+}
+
+/// The members of the first argument, each with a field that it must have.
+fn fields<'a>(call: &'a Call<'_, '_>, name: &str) -> Result<Vec<(&'a Value, &'a Value)>, String> {
+    let missing = |index| format!("member {} has no field `{name}`", index + 1);
+    let members = call.list(0)?.iter().enumerate();
+    members.map(|(index, member)| Ok((member, member.get(name).ok_or_else(|| missing(index))?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::render::helpers::fixture::{fails, rendered};
+
+    fn data() -> Value {
+        json!({
+            "web": [
+                {"id": "web-1b", "port": 8081, "tags": ["blue", "blue"], "meta": {"shard": "12", "zone": "a.b"}},
+                {"id": "web-2", "port": 443, "tags": ["blue", "v1"], "meta": {"zone": "", "shard": "7"}},
+                {"id": "web-3", "port": 80, "tags": [], "meta": {}},
+            ],
+            "pairs": [
+                {"key": "b/c", "value": "1"}, {"key": "a/x", "value": "2"}, {"key": "b/a/d", "value": "3"},
+                {"key": "top", "value": "4"}, {"key": "e/", "value": ""},
+            ],
+        })
+    }
+
+    #[test]
+    fn groups_are_sorted_and_members_keep_their_order() {
+        let ids = |call: &str| {
+            format!("{{{{#each {call}}}}}{{{{key}}}}: {{{{join (pluck members \"id\") \",\"}}}}\n{{{{/each}}}}")
+        };
+        let cases = [
+            ("(byTag web)", "blue: web-1b,web-2\nv1: web-2\n"),
+            ("(byPort web)", "80: web-3\n443: web-2\n8081: web-1b\n"),
+            ("(byMeta web \"zone\")", "_no_zone_: web-2,web-3\na_b: web-1b\n"),
+            ("(byMeta web \"shard|int\")", "00000: web-3\n00007: web-2\n00012: web-1b\n"),
+            ("(byMeta web \"zone,shard|int\")", "_no_zone__00000: web-3\n_no_zone__00007: web-2\na_b_00012: web-1b\n"),
+        ];
+        for (call, expected) in cases {
+            assert_eq!(rendered(&data(), &ids(call)), Ok(expected.to_owned()), "{call}");
+        }
+        let keys = "{{#each (byKey pairs)}}{{key}}:{{#each members}} {{key}}={{value}}{{/each}}\n{{/each}}";
+        assert_eq!(rendered(&data(), keys), Ok("a: x=2\nb: c=1 a/d=3\n".to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_be_grouped_is_an_error() {
+        fails(
+            &data(),
+            &[
+                ("(byMeta web \"zone|int\")", "byMeta: `zone` is no whole number: \"a.b\""),
+                ("(byTag pairs)", "byTag: member 1 has no field `tags`"),
+                ("(byPort 1)", "byPort: argument 1 must be a list, not 1"),
+            ],
+        );
+    }
+}

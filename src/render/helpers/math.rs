@@ -1,0 +1,185 @@
+//! Arithmetic. Whole numbers stay whole and never overflow in silence; one number with a point makes the result one.
+
+use serde_json::Value;
+
+use super::{Call, Definition, MANY, call::described, number::Number, pure};
+
+pub(super) const ALL: &[Definition] = &[
+    pure("add", 1..=MANY, &[], |call| fold(call, i64::checked_add, |a, b| a + b)),
+    pure("subtract", 2..=2, &[], |call| pair(call, i64::checked_sub, |a, b| a - b)),
+    pure("multiply", 1..=MANY, &[], |call| fold(call, i64::checked_mul, |a, b| a * b)),
+    pure("divide", 2..=2, &[], divide),
+    pure("modulo", 2..=2, &[], modulo),
+    pure("minimum", 1..=MANY, &[], |call| best(call, |new, old| new.order(old).is_lt())),
+    pure("maximum", 1..=MANY, &[], |call| best(call, |new, old| new.order(old).is_gt())),
+    pure("round", 1..=2, &[], round),
+    pure("floor", 1..=1, &[], |call| to_whole(call.number(0)?, f64::floor)),
+    pure("ceil", 1..=1, &[], |call| to_whole(call.number(0)?, f64::ceil)),
+    pure("abs", 1..=1, &[], abs),
+];
+
+type OnWhole = fn(i64, i64) -> Option<i64>;
+type OnReal = fn(f64, f64) -> f64;
+
+fn combine(a: Number, b: Number, whole: OnWhole, real: OnReal) -> Result<Number, String> {
+    match (a, b) {
+        (Number::Whole(a), Number::Whole(b)) => whole(a, b).map(Number::Whole).ok_or_else(too_large),
+        _ => Ok(Number::Real(real(a.real(), b.real()))),
+    }
+}
+
+fn pair(call: &Call<'_, '_>, whole: OnWhole, real: OnReal) -> Result<Value, String> {
+    combine(call.number(0)?, call.number(1)?, whole, real)?.value()
+}
+
+fn fold(call: &Call<'_, '_>, whole: OnWhole, real: OnReal) -> Result<Value, String> {
+    let mut numbers = numbers(call)?.into_iter();
+    let first = numbers.next().ok_or("there is no number")?;
+    numbers.try_fold(first, |sum, number| combine(sum, number, whole, real))?.value()
+}
+
+fn best(call: &Call<'_, '_>, better: fn(Number, Number) -> bool) -> Result<Value, String> {
+    let numbers = numbers(call)?.into_iter();
+    numbers.reduce(|old, new| if better(new, old) { new } else { old }).ok_or("there is no number")?.value()
+}
+
+/// The arguments, or the members of the list that stands in their place.
+fn numbers(call: &Call<'_, '_>) -> Result<Vec<Number>, String> {
+    let read = |(index, value): (usize, &&Value)| {
+        Number::read(value).ok_or_else(|| format!("number {} is none: {}", index + 1, described(value)))
+    };
+    call.members(0)?.iter().enumerate().map(read).collect()
+}
+
+fn divide(call: &Call<'_, '_>) -> Result<Value, String> {
+    let divisor = call.number(1)?;
+    if divisor.real() == 0.0 {
+        return Err("argument 2 is 0".to_owned());
+    }
+    combine(call.number(0)?, divisor, i64::checked_div, |a, b| a / b)?.value()
+}
+
+fn modulo(call: &Call<'_, '_>) -> Result<Value, String> {
+    match (call.whole(0)?, call.whole(1)?) {
+        (_, 0) => Err("argument 2 is 0".to_owned()),
+        // The one case that overflows, although its result does not.
+        (_, -1) => Ok(0.into()),
+        (a, b) => Ok((a % b).into()),
+    }
+}
+
+/// To so many digits behind the point, halves away from zero; without the second argument to a whole number.
+fn round(call: &Call<'_, '_>) -> Result<Value, String> {
+    let number = call.number(0)?;
+    if call.len() == 1 {
+        return to_whole(number, f64::round);
+    }
+    let digits = call.count(1)?;
+    if digits > 15 {
+        return Err(call.not(1, "15 or less"));
+    }
+    match number {
+        Number::Whole(_) => number.value(),
+        Number::Real(real) => {
+            let factor = (0..digits).fold(1.0, |factor, _| factor * 10.0);
+            let scaled = (real * factor).round();
+            // A number that is too large for the factor has no digits there.
+            Number::Real(if scaled.is_finite() { scaled / factor } else { real }).value()
+        }
+    }
+}
+
+fn to_whole(number: Number, how: fn(f64) -> f64) -> Result<Value, String> {
+    match number {
+        Number::Whole(_) => number.value(),
+        Number::Real(real) => {
+            // The first number with a point that is beyond the whole ones.
+            const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+            let whole = how(real);
+            if !(-LIMIT..LIMIT).contains(&whole) {
+                return Err(too_large());
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within the limits")]
+            Ok((whole as i64).into())
+        }
+    }
+}
+
+fn abs(call: &Call<'_, '_>) -> Result<Value, String> {
+    match call.number(0)? {
+        Number::Whole(number) => number.checked_abs().map(Value::from).ok_or_else(too_large),
+        Number::Real(number) => Number::Real(number.abs()).value(),
+    }
+}
+
+fn too_large() -> String {
+    "the result is too large for a whole number of 64 bits".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::render::helpers::fixture::{fails, gives};
+
+    #[test]
+    fn whole_numbers_stay_whole() {
+        gives(
+            &json!({"ports": [443, 80, 8080], "text": "7"}),
+            &[
+                ("(add 1 2)", "3"),
+                ("(add 1 2 3 -10)", "-4"),
+                ("(add 1 2.5)", "3.5"),
+                ("(add text 1)", "8"),
+                ("(add ports)", "8603"),
+                ("(subtract 5 2)", "3"),
+                ("(multiply 2 3 4)", "24"),
+                ("(multiply 2 0.5)", "1.0"),
+                ("(divide 10 4)", "2"),
+                ("(divide -7 2)", "-3"),
+                ("(divide 10 4.0)", "2.5"),
+                ("(divide 10.0 4)", "2.5"),
+                ("(modulo 7 3)", "1"),
+                ("(modulo -7 3)", "-1"),
+                ("(modulo -9223372036854775808 -1)", "0"),
+                ("(minimum ports)", "80"),
+                ("(maximum 1 2.5 2)", "2.5"),
+                ("(maximum 3)", "3"),
+                ("(round 2.5)", "3"),
+                ("(round -2.5)", "-3"),
+                ("(round 2.675 2)", "2.68"),
+                ("(round 1.25 1)", "1.3"),
+                ("(round 7 2)", "7"),
+                ("(floor -1.5)", "-2"),
+                ("(ceil 1.2)", "2"),
+                ("(floor 3)", "3"),
+                ("(abs -3)", "3"),
+                ("(abs -3.5)", "3.5"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_has_no_result_is_an_error() {
+        fails(
+            &Value::Null,
+            &[
+                ("(divide 1 0)", "divide: argument 2 is 0"),
+                ("(divide 1 0.0)", "divide: argument 2 is 0"),
+                ("(modulo 1 0)", "modulo: argument 2 is 0"),
+                ("(modulo 1.5 1)", "modulo: argument 1 must be a whole number, not 1.5"),
+                ("(add 9223372036854775807 1)", "add: the result is too large"),
+                ("(divide -9223372036854775808 -1)", "divide: the result is too large"),
+                ("(abs -9223372036854775808)", "abs: the result is too large"),
+                ("(add 18446744073709551615 1)", "add: number 1 is none: 18446744073709551615"),
+                ("(floor \"1e300\")", "floor: the result is too large"),
+                ("(multiply \"1e300\" \"1e300\")", "multiply: the result is too large"),
+                ("(subtract 1 \"x\")", "subtract: argument 2 must be a number, not \"x\""),
+                ("(add \"inf\" 1)", "add: number 1 is none: \"inf\""),
+                ("(minimum [])", "minimum: there is no number"),
+                ("(round 1.5 16)", "round: argument 2 must be 15 or less, not 16"),
+                ("(round 1.5 -1)", "round: argument 2 must be 0 or more, not -1"),
+            ],
+        );
+    }
+}

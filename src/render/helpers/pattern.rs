@@ -1,0 +1,108 @@
+//! Regular expressions, in the notation of the crate `regex`: it has no look-around, and takes linear time.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::{Call, Definition, pure};
+
+pub(super) const ALL: &[Definition] = &[
+    pure("regexMatch", 2..=2, &[], |call| Ok(pattern(call)?.is_match(&call.text(0)?).into())),
+    pure("regexFind", 2..=3, &[], find),
+    pure("regexFindAll", 2..=2, &[], find_all),
+    pure("regexReplaceAll", 3..=3, &[], replace_all),
+];
+
+/// Compiled patterns. Templates have a few, used for every member of a list at every pass.
+static COMPILED: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+
+/// Patterns may be made of what a registry says, so they are not kept without end.
+const KEPT: usize = 64;
+
+/// The pattern that the second argument is.
+fn pattern(call: &Call<'_, '_>) -> Result<Regex, String> {
+    let text = call.text(1)?;
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pattern) = compiled.get(&text) {
+        return Ok(pattern.clone());
+    }
+    let pattern = Regex::new(&text).map_err(|error| format!("argument 2 is no pattern: {}", reason(&error)))?;
+    if compiled.len() >= KEPT {
+        compiled.clear();
+    }
+    compiled.insert(text, pattern.clone());
+    Ok(pattern)
+}
+
+/// The error's last line: the lines before show the pattern, which the template does as well.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
+}
+
+/// The first place that fits, or one of its groups; nothing if there is none.
+fn find(call: &Call<'_, '_>) -> Result<Value, String> {
+    let (text, pattern) = (call.text(0)?, pattern(call)?);
+    let group = if call.len() > 2 { call.count(2)? } else { 0 };
+    if group >= pattern.captures_len() {
+        return Err(format!("argument 3 is {group}, but the pattern has {} groups", pattern.captures_len() - 1));
+    }
+    let found = pattern.captures(&text).and_then(|captures| captures.get(group));
+    Ok(found.map_or("", |found| found.as_str()).into())
+}
+
+fn find_all(call: &Call<'_, '_>) -> Result<Value, String> {
+    let text = call.text(0)?;
+    Ok(pattern(call)?.find_iter(&text).map(|found| found.as_str()).collect())
+}
+
+/// In the replacement `$1` and `${name}` are groups, and `$$` is a dollar sign.
+fn replace_all(call: &Call<'_, '_>) -> Result<Value, String> {
+    let (text, replacement) = (call.text(0)?, call.text(2)?);
+    Ok(pattern(call)?.replace_all(&text, replacement.as_str()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{COMPILED, KEPT};
+    use crate::render::helpers::fixture::{fails, gives, rendered};
+
+    #[test]
+    fn patterns_find_and_replace() {
+        gives(
+            &Value::Null,
+            &[
+                (r#"(regexMatch "web-12" "^web-[0-9]+$")"#, "true"),
+                (r#"(regexMatch "web-x" "^web-\\d+$")"#, "false"),
+                (r#"(regexFind "web-12-34" "[0-9]+")"#, "\"12\""),
+                (r#"(regexFind "web-12" "([a-z]+)-([0-9]+)" 2)"#, "\"12\""),
+                (r#"(regexFind "web" "[0-9]+")"#, "\"\""),
+                (r#"(regexFindAll "a1b22" "[0-9]+")"#, r#"["1","22"]"#),
+                (r#"(regexReplaceAll "foobar" "foo(.)ar" "${1}oo")"#, "\"boo\""),
+                (r#"(regexReplaceAll "a.b.c" "\\." "$$")"#, "\"a$b$c\""),
+            ],
+        );
+        fails(
+            &Value::Null,
+            &[
+                (r#"(regexMatch "a" "(")"#, "regexMatch: argument 2 is no pattern: unclosed group"),
+                (r#"(regexMatch "a" "(?=b)")"#, "regexMatch: argument 2 is no pattern: look-around"),
+                (r#"(regexFind "a" "a" 1)"#, "regexFind: argument 3 is 1, but the pattern has 0 groups"),
+            ],
+        );
+    }
+
+    #[test]
+    fn not_all_patterns_are_kept() {
+        let many = "{{#each (loop 200)}}{{regexMatch \"x\" (concat \"only here \" this)}}{{/each}}";
+        assert_eq!(rendered(&Value::Null, many), Ok("false".repeat(200)));
+        assert!(COMPILED.lock().expect("nobody panics with it").len() <= KEPT);
+    }
+}

@@ -1,0 +1,179 @@
+//! What is taken from a list of records by their fields: `where`, `pluck`, `sort`, `unique`.
+
+use std::{borrow::Cow, cmp::Ordering};
+
+use serde_json::{Map, Value};
+
+use super::{
+    ANY, Call, Definition, MANY,
+    call::{described, text},
+    number::Number,
+    pure,
+};
+
+pub(super) const ALL: &[Definition] = &[
+    pure("where", 1..=MANY, ANY, where_),
+    pure("pluck", 2..=2, &[], pluck),
+    pure("sort", 1..=2, &["numeric", "reverse"], sort),
+    pure("unique", 1..=2, &[], unique),
+];
+
+/// Keeps the members in which every named field holds something (not empty, not zero, not false, not missing), and
+/// every field that is given as an option fits.
+fn where_(call: &Call<'_, '_>) -> Result<Value, String> {
+    let fields = (1..call.len()).map(|index| call.text(index)).collect::<Result<Vec<_>, _>>()?;
+    let wanted = call.options()?;
+    let holds = |member: &Value, name: &str| {
+        field(member, name).is_some_and(|value| handlebars::JsonTruthy::is_truthy(value, false))
+    };
+    let kept = |member: &&Value| fields.iter().all(|name| holds(member, name)) && has(member, &wanted);
+    Ok(call.list(0)?.iter().filter(kept).cloned().collect())
+}
+
+/// Whether each field of `wanted` fits.
+fn has(record: &Value, wanted: &Map<String, Value>) -> bool {
+    wanted.iter().all(|(name, wanted)| record.get(name).is_some_and(|value| fits(value, wanted)))
+}
+
+/// A list fits when one of its members does; a record when each field that is wanted does.
+fn fits(value: &Value, wanted: &Value) -> bool {
+    match (value, wanted) {
+        (Value::Array(members), wanted) if !wanted.is_array() => members.iter().any(|member| fits(member, wanted)),
+        (value, Value::Object(wanted)) => has(value, wanted),
+        (value, wanted) => same(value, wanted),
+    }
+}
+
+/// A field of a record. `meta.host` is the key `host` of the field `meta`; all further dots belong to the key.
+pub(super) fn field<'a>(member: &'a Value, name: &str) -> Option<&'a Value> {
+    match name.split_once('.') {
+        Some((name, key)) => member.get(name)?.get(key),
+        None => member.get(name),
+    }
+}
+
+/// Whether two values read alike: 80 and "80" are the same, for what comes from Meta or a key is a text.
+pub(super) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(_) | Value::Object(_) | Value::Null, _) | (_, Value::Array(_) | Value::Object(_)) => a == b,
+        (Value::String(a), Value::String(b)) => a == b,
+        _ => text(a) == text(b) || matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a.to_bits() == b.to_bits()),
+    }
+}
+
+fn pluck(call: &Call<'_, '_>) -> Result<Value, String> {
+    let name = call.text(1)?;
+    Ok(call.list(0)?.iter().filter_map(|member| field(member, &name)).cloned().collect())
+}
+
+/// Numbers by size, before texts, byte by byte. Stable; members without the field come last.
+fn sort(call: &Call<'_, '_>) -> Result<Value, String> {
+    let (list, name) = (call.list(0)?, call.optional_text(1)?);
+    let (numeric, reverse) = (call.flag("numeric")?, call.flag("reverse")?);
+    let (mut sorted, mut without) = (Vec::new(), Vec::new());
+    for (index, member) in list.iter().enumerate() {
+        match name.as_ref().map_or(Some(member), |name| field(member, name)) {
+            Some(value) => {
+                let rank = Rank::of(value, numeric).map_err(|reason| format!("member {}: {reason}", index + 1))?;
+                sorted.push((rank, member));
+            }
+            None => without.push(member),
+        }
+    }
+    sorted.sort_by(|(a, _), (b, _)| if reverse { b.order(a) } else { a.order(b) });
+    Ok(sorted.into_iter().map(|(_, member)| member).chain(without).cloned().collect())
+}
+
+/// What a member is sorted by.
+enum Rank<'a> {
+    Number(Number),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Rank<'a> {
+    fn of(value: &'a Value, numeric: bool) -> Result<Self, String> {
+        match value {
+            Value::Array(_) | Value::Object(_) => Err(format!("{} has no order: name a field", described(value))),
+            _ if numeric || value.is_number() => {
+                Number::read(value).map(Self::Number).ok_or_else(|| format!("{} is no number", described(value)))
+            }
+            Value::String(text) => Ok(Self::Text(text.into())),
+            other => Ok(Self::Text(other.to_string().into())),
+        }
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a.order(*b),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (Self::Number(_), Self::Text(_)) => Ordering::Less,
+            (Self::Text(_), Self::Number(_)) => Ordering::Greater,
+        }
+    }
+}
+
+/// The first of those that are the same, or whose field is.
+fn unique(call: &Call<'_, '_>) -> Result<Value, String> {
+    let (list, name) = (call.list(0)?, call.optional_text(1)?);
+    let mut kept: Vec<(Option<&Value>, &Value)> = Vec::new();
+    for member in list {
+        let value = name.as_ref().map_or(Some(member), |name| field(member, name));
+        let is_known = kept.iter().any(|(known, _)| match (known, value) {
+            (Some(known), Some(value)) => same(known, value),
+            (known, value) => known.is_none() && value.is_none(),
+        });
+        if !is_known {
+            kept.push((value, member));
+        }
+    }
+    Ok(kept.into_iter().map(|(_, member)| member).cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::render::helpers::fixture::{fails, gives};
+
+    #[test]
+    fn members_are_taken_by_their_fields() {
+        let data = json!({"all": [
+            {"id": "a", "port": 80, "tags": ["v1", "blue"], "meta": {"weight": "10", "a.b": "x"}},
+            {"id": "b", "port": 443, "tags": [], "meta": {"weight": "9"}},
+            {"id": "c", "port": 80, "tags": ["v1"], "meta": {}},
+        ]});
+        gives(
+            &data,
+            &[
+                (r#"(pluck (where all "tags") "id")"#, r#"["a","c"]"#),
+                (r#"(pluck (where all "meta.weight" "tags") "id")"#, r#"["a"]"#),
+                (r#"(pluck (where all "meta.a.b") "id")"#, r#"["a"]"#),
+                (r#"(pluck (where all port=80) "id")"#, r#"["a","c"]"#),
+                (r#"(pluck (where all port="80" id="c") "id")"#, r#"["c"]"#),
+                (r#"(pluck (where all tags="blue") "id")"#, r#"["a"]"#),
+                (r#"(pluck (where all tags=["v1"]) "id")"#, r#"["c"]"#),
+                (r#"(pluck (where all "tags" meta=(dict weight=10)) "id")"#, r#"["a"]"#),
+                (r#"(where all colour="")"#, "[]"),
+                (r#"(pluck all "meta.weight")"#, r#"["10","9"]"#),
+                (r#"(pluck (sort all "port") "id")"#, r#"["a","c","b"]"#),
+                (r#"(pluck (sort all "port" reverse=true) "id")"#, r#"["b","a","c"]"#),
+                (r#"(pluck (sort all "meta.weight") "id")"#, r#"["a","b","c"]"#),
+                (r#"(pluck (sort all "meta.weight" numeric=true) "id")"#, r#"["b","a","c"]"#),
+                (r#"(pluck (sort all "meta.weight" numeric=true reverse=true) "id")"#, r#"["a","b","c"]"#),
+                (r#"(sort ["b", 10, "a", 9, 9.5, true])"#, r#"[9,9.5,10,"a","b",true]"#),
+                (r#"(pluck (unique all "port") "id")"#, r#"["a","b"]"#),
+                (r#"(pluck (unique all "colour") "id")"#, r#"["a"]"#),
+                (r#"(unique [1, "1", 1.0, 2, null, null])"#, "[1,2,null]"),
+            ],
+        );
+        fails(
+            &data,
+            &[
+                ("(sort all)", "sort: member 1: a record has no order: name a field"),
+                (r#"(sort ["a"] numeric=true)"#, "sort: member 1: \"a\" is no number"),
+                (r#"(where all port=nothing)"#, "where: port: there is no value `nothing` here"),
+                (r#"(pluck 1 "id")"#, "pluck: argument 1 must be a list, not 1"),
+            ],
+        );
+    }
+}
