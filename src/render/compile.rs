@@ -8,6 +8,7 @@ use super::{
     helpers::{self, Definition, Form, PRINT, PRINT_RAW},
     partials,
 };
+use crate::spelling;
 
 /// Line and column, counting from 1.
 pub(super) type Position = (usize, usize);
@@ -108,11 +109,13 @@ fn check_parameters<'a>(parameters: impl Iterator<Item = &'a Parameter>, at: Pos
 }
 
 fn unknown(name: &str, call: &HelperTemplate) -> String {
-    let names: Vec<_> = helpers::all().map(|helper| helper.name).collect();
+    let meant = spelling::nearest(name, helpers::all().map(|helper| helper.name), 2);
     if call.params.is_empty() && call.hash.is_empty() && !call.block {
         format!("there is no helper `{name}`; a value stands without parentheses")
+    } else if let Some(meant) = meant.first() {
+        format!("there is no helper `{name}`: did you mean `{meant}`?")
     } else {
-        format!("there is no helper `{name}` (there are: {})", names.join(", "))
+        format!("there is no helper `{name}`: the reference lists all of them, by what they are for")
     }
 }
 
