@@ -12,10 +12,11 @@ use std::{
 use dev_agent::{DevAgent, PATIENCE};
 use portreeve::{
     consul::{Client, ConsulSource, Settings},
-    fixture::Fixture,
-    registry::{Answer, Query, ServiceQuery, Source},
+    fixture::{Fixture, Prepared},
+    registry::{Answer, Query, Scope, ServiceQuery, Source},
     store::Store,
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -83,7 +84,11 @@ async fn asked(agent: &DevAgent, query: &Query) -> Answer {
 #[tokio::test]
 async fn a_catalog_answers_as_consul_does() {
     let agent = reference().await;
-    let fixture = fixture();
+    let mut fixture = fixture();
+    for (name, tags, only_passing) in [("a", &[][..], false), ("b", &["V1", "!green"], false), ("c", &["blue"], true)] {
+        let tags = tags.iter().map(ToString::to_string).collect();
+        fixture.prepared.insert(name.to_owned(), Prepared { service: "web".to_owned(), tags, only_passing });
+    }
     let service = |name: &str, tag: Option<&str>, passing| {
         let (name, tag) = (name.to_owned(), tag.map(str::to_owned));
         Query::Service(ServiceQuery { name, tag, passing, ..ServiceQuery::default() })
@@ -95,15 +100,39 @@ async fn a_catalog_answers_as_consul_does() {
             queries.extend([true, false].map(|passing| service(name, tag, passing)));
         }
     }
+    let here = Scope::default;
+    let dc1 = || Scope { dc: Some("dc1".to_owned()), ..Scope::default() };
+    for prefix in ["", "app", "app/", "bad/a", "none"] {
+        queries.push(Query::Keys { prefix: prefix.to_owned(), scope: here() });
+    }
+    for name in ["n1", "N1", "n4", "n7"] {
+        queries.push(Query::Node { name: Some(name.to_owned()), scope: dc1() });
+    }
+    queries.push(Query::Nodes { near: None, filter: None, scope: here() });
+    queries.push(Query::Datacenters { reachable: false });
+    for (name, prepared) in &fixture.prepared {
+        let service = json!({"Service": prepared.service, "Tags": prepared.tags, "OnlyPassing": prepared.only_passing});
+        agent.call(Method::POST, "/v1/query", json!({"Name": name, "Service": service}).to_string()).await;
+        queries.push(Query::Prepared { name: name.clone(), near: None, scope: here() });
+    }
     for query in queries {
         let (mut real, mut ours) = (asked(&agent, &query).await, fixture.answer(&query).expect("it is known"));
-        for answer in [&mut real, &mut ours] {
-            if let Answer::Service(records) = answer {
-                // Consul takes any id and name for a check; their sum is `status`.
-                records.iter_mut().for_each(|record| record.checks.clear());
-            }
-        }
+        [&mut real, &mut ours].into_iter().for_each(strip);
         assert_eq!(ours, real, "{query}");
+    }
+}
+
+/// Takes away what a catalog does not say: the name of a check, what is in the agent's own node, indexes of keys.
+fn strip(answer: &mut Answer) {
+    match answer {
+        Answer::Service(records) => {
+            records.iter_mut().for_each(|record| record.checks.iter_mut().for_each(|check| check.name.clear()));
+        }
+        Answer::Nodes(nodes) => nodes.retain(|node| node.address != "127.0.0.1"),
+        Answer::Keys(pairs) => {
+            pairs.iter_mut().for_each(|pair| (pair.create_index, pair.modify_index) = (0, 0));
+        }
+        _ => {}
     }
 }
 
