@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{AgentCheck, AgentService, answer::SERVICE_MAINTENANCE};
-use crate::registry::{Check, Entries, Entry, Instance, META_PREFIX, Owner, Probe, Status, Weights};
+use super::{AgentCheck, AgentService};
+use crate::registry::{Check, CheckRecord, Entries, Entry, Instance, META_PREFIX, Owner, Probe, Status, Weights};
 
 /// The Meta key of [`Instance::digest`].
 const DIGEST: &str = "portreeve-digest";
@@ -235,7 +235,8 @@ pub(super) fn entries(
 }
 
 fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry {
-    let out = checks.get(&format!("{SERVICE_MAINTENANCE}{}", service.id)).map(|check| check.notes.clone());
+    let out =
+        checks.get(&format!("{}{}", CheckRecord::SERVICE_MAINTENANCE, service.id)).map(|check| check.notes.clone());
     let (service_id, mut meta) = (service.id.clone(), service.meta);
     let mut take = |key| meta.remove(key).unwrap_or_default();
     let owner = Owner { engine: take(Owner::ENGINE), container: take(Owner::CONTAINER), started: take(Owner::STARTED) };

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(super) use key::pairs;
 pub(super) use mesh::{leaf, roots};
 pub(super) use node::{node, nodes};
-pub(super) use record::{SERVICE_MAINTENANCE, records};
+pub(super) use record::records;
 
 /// The names of services, with sorted tags.
 pub(super) fn services(mut services: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {

@@ -6,11 +6,6 @@ use crate::{
     registry::{CheckRecord, RecordWeights, ServiceRecord, Status, TaggedAddress},
 };
 
-/// The id of the check that stands for the maintenance mode of a whole node.
-const NODE_MAINTENANCE: &str = "_node_maintenance";
-/// How the id of the check begins that stands for the maintenance mode of a service; its id follows.
-pub(in crate::consul) const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
-
 /// The instances, by node and id unless the agent has sorted them.
 pub(in crate::consul) fn records(entries: Vec<HealthEntry>, order: Order) -> Vec<ServiceRecord> {
     let mut records: Vec<_> = entries.into_iter().map(record).collect();
@@ -22,7 +17,8 @@ pub(in crate::consul) fn records(entries: Vec<HealthEntry>, order: Order) -> Vec
 
 fn record(entry: HealthEntry) -> ServiceRecord {
     let HealthEntry { node, service, checks } = entry;
-    let status = status(&checks);
+    let checks = checks_by_id(checks);
+    let status = Status::of(&checks);
     let weights = service.weights.map_or_else(RecordWeights::default, weights);
     ServiceRecord {
         address: or(service.address, &node.address),
@@ -41,7 +37,7 @@ fn record(entry: HealthEntry) -> ServiceRecord {
         weights,
         status,
         healthy: status == Status::Passing,
-        checks: checks_by_id(checks),
+        checks,
     }
 }
 
@@ -67,19 +63,6 @@ fn checks_by_id(checks: Vec<HealthCheck>) -> Vec<CheckRecord> {
     checks
 }
 
-/// The worst of the checks.
-fn status(checks: &[HealthCheck]) -> Status {
-    let one = |check: &HealthCheck| match check.status.as_str() {
-        _ if check.check_id == NODE_MAINTENANCE || check.check_id.starts_with(SERVICE_MAINTENANCE) => {
-            Status::Maintenance
-        }
-        "passing" => Status::Passing,
-        "warning" => Status::Warning,
-        _ => Status::Critical,
-    };
-    checks.iter().map(one).max().unwrap_or(Status::Passing)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -90,32 +73,6 @@ mod tests {
 
     fn entry(value: serde_json::Value) -> HealthEntry {
         serde_json::from_value(value).expect("an entry")
-    }
-
-    #[test]
-    fn the_worst_check_counts() {
-        let of = |checks: &[(&str, &str)]| {
-            let checks: Vec<_> = checks
-                .iter()
-                .map(|(id, status)| HealthCheck {
-                    check_id: (*id).into(),
-                    status: (*status).into(),
-                    ..HealthCheck::default()
-                })
-                .collect();
-            status(&checks)
-        };
-        for (checks, worst) in [
-            (&[][..], Status::Passing),
-            (&[("serfHealth", "passing"), ("service:a", "passing")], Status::Passing),
-            (&[("serfHealth", "passing"), ("service:a", "warning")], Status::Warning),
-            (&[("service:a", "warning"), ("serfHealth", "critical")], Status::Critical),
-            (&[("service:a", "unheard of")], Status::Critical),
-            (&[("service:a", "critical"), ("_node_maintenance", "critical")], Status::Maintenance),
-            (&[("_service_maintenance:a", "critical"), ("service:a", "passing")], Status::Maintenance),
-        ] {
-            assert_eq!(of(checks), worst, "{checks:?}");
-        }
     }
 
     #[test]
