@@ -11,6 +11,7 @@ use std::{
 use portreeve::{
     colour::Colours,
     condition::chain,
+    debounce,
     registry::{Answer, Query, Source},
     render::{self, Section, Settings, Setup},
     store::Store,
@@ -58,7 +59,8 @@ impl Bench {
             };
             fs::write(&template.source, text).expect("it can be written");
             let kind = Kind::Command(Command::default());
-            target::Settings { name: name.to_string(), kind, templates: vec![template] }
+            let pace = debounce::Settings::default();
+            target::Settings { name: name.to_string(), kind, templates: vec![template], pace }
         };
         let targets = ('a'..).zip(templates).map(target).collect();
         let section = Section { state_dir: Some(folder.path().join("state")), ..Section::default() };

@@ -311,6 +311,7 @@ async fn a_diff_shows_what_would_happen_and_touches_nothing() {
         templates: [nginx.web(), more.clone()]
             .map(|destination| Template { destination, ..Template::default() })
             .to_vec(),
+        pace: portreeve::debounce::Settings::default(),
     };
     let looking = StateDir::peek(&nginx.state());
     let mut target = portreeve::target::Target::new(settings, edge.desired.clone(), &looking).expect("it makes sense");

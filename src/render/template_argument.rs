@@ -6,7 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::target::{Command, Kind, Nginx, Reload, Settings, Template};
+use crate::{
+    debounce,
+    target::{Command, Kind, Nginx, Reload, Settings, Template},
+};
 
 /// Why a `--template` is not understood.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +52,8 @@ pub fn parse(arguments: &[String]) -> Result<Vec<Settings>, ArgumentError> {
             None => {
                 let taken = |name: &str| targets.iter().any(|(_, target)| target.name == name);
                 let name = name(&template.destination, taken);
-                targets.push((command.clone(), Settings { name, kind: kind(command), templates: vec![template] }));
+                let (kind, pace) = (kind(command.clone()), debounce::Settings::default());
+                targets.push((command, Settings { name, kind, templates: vec![template], pace }));
             }
         }
     }

@@ -11,11 +11,13 @@ mod error;
 mod files;
 mod journal;
 mod nginx;
+mod pace;
 mod pass;
 mod plan;
 mod process;
 mod program;
 mod rendered;
+mod report;
 mod run;
 mod settings;
 
@@ -26,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use self::{files::Wish, journal::Journal, program::Program};
+use self::{files::Wish, journal::Journal, pace::Pace, program::Program};
 use crate::{
     condition::{Condition, chain},
     reconcile::{Cause, Next, Reconcile},
@@ -42,6 +44,7 @@ pub use self::{
     process::{Absent, ProcessError},
     program::{CheckError, ReloadError},
     rendered::{Desired, Digest, Product, Rendered},
+    report::{Report, Reports},
     run::RunError,
     settings::{Command, Escape, Kind, Nginx, Reload, Settings, SettingsError, Template},
 };
@@ -59,7 +62,10 @@ pub struct Target {
     program: Program,
     destinations: Vec<Destination>,
     desired: Desired,
+    pace: Pace,
     journal: Journal,
+    /// Where others learn what has become of it.
+    reports: Reports,
     /// What was refused or taken back, until something changes.
     bad: Option<Bad>,
     swept: bool,
@@ -136,6 +142,8 @@ impl Target {
             program: Program::new(settings.kind),
             destinations,
             desired,
+            pace: Pace::new(settings.pace),
+            reports: Reports::default(),
             journal: Journal::new(state.folder("targets", &settings.name)),
             bad: None,
             swept: false,
@@ -148,6 +156,11 @@ impl Target {
     /// The name in the settings.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// After each pass of the loop, a [`Report`] is put there under the target's name.
+    pub fn report_to(&mut self, reports: Reports) {
+        self.reports = reports;
     }
 
     fn say(&mut self, applied: &Applied) {
@@ -185,7 +198,19 @@ impl Destination {
 
 impl Reconcile for Target {
     async fn pass(&mut self, _: Cause) -> Next {
-        match self.apply().await {
+        let desired = self.pace.choose(self.desired.snapshot(), now());
+        let applied = self.bring_in_line(&desired).await;
+        self.pace.note(&applied, now());
+        report::put(&self.reports, &self.name, &desired, &applied);
+        let next = self.conclude(applied);
+        self.pace.next(next, now())
+    }
+}
+
+impl Target {
+    /// Says what is new about what a pass has come to.
+    fn conclude(&mut self, applied: Result<Applied, ApplyError>) -> Next {
+        match applied {
             Ok(applied) => {
                 self.condition.well();
                 self.said.failure = None;
@@ -208,4 +233,9 @@ impl Reconcile for Target {
             }
         }
     }
+}
+
+/// The loop's own clock, which a test can stop.
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
 }

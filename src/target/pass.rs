@@ -17,9 +17,9 @@ use super::{
     plan::{self, File, Observed, Step, Version, plan, recover},
     process::Absent,
     program::{ReloadError, Sent, Verdict},
-    rendered::{Product, Rendered},
+    rendered::{Rendered, Wanted},
 };
-use crate::{condition::chain, store::Snapshot};
+use crate::condition::chain;
 
 /// What is desired and what is there.
 pub(super) struct Seen {
@@ -63,16 +63,21 @@ impl<E: Into<ApplyError>> From<E> for Stop {
 }
 
 impl Target {
-    /// Makes one pass: brings the files in line with what is desired, and into effect. To drop the future is to crash:
+    /// Makes one pass: brings the files in line with the newest that is desired, and into effect. To drop the future is to crash:
     /// what has begun is brought to its end by the first pass of the next process.
     pub async fn apply(&mut self) -> Result<Applied, ApplyError> {
+        let newest = self.desired.snapshot();
+        self.bring_in_line(&newest).await
+    }
+
+    /// The same with what was desired at one moment.
+    pub(super) async fn bring_in_line(&mut self, desired: &Wanted) -> Result<Applied, ApplyError> {
         self.sweep().await;
-        let desired = self.desired.snapshot();
         let (mut effect, mut waits, mut failure) = (None, None, None);
         // Most often once. A round may only bring an earlier pass to its end, or find out what is bad; then another
         // follows, and the one that replaces files is the last.
         loop {
-            let mut seen = self.observe(&desired).await?;
+            let mut seen = self.observe(desired).await?;
             seen.observed.stuck = waits.is_some();
             failure = failure.or(self.bad.as_ref().filter(|_| seen.observed.bad).map(|bad| bad.failure.clone()));
             // Once in a pass is enough, even if the inputs are changing right now.
@@ -104,13 +109,13 @@ impl Target {
                 Err(Stop::Waits(output)) => waits = Some(output),
                 Err(Stop::Bad(bad)) => failure = Some(self.bad.insert(bad).failure.clone()),
                 Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::Halfway(halfway)) => failure = Some(self.go_back(&desired, &seen, halfway).await?),
+                Err(Stop::Halfway(halfway)) => failure = Some(self.go_back(desired, &seen, halfway).await?),
             }
         }
     }
 
     /// Looks at everything that a plan is made from.
-    pub(super) async fn observe(&mut self, desired: &Snapshot<PathBuf, Arc<Product>>) -> Result<Seen, ApplyError> {
+    pub(super) async fn observe(&mut self, desired: &Wanted) -> Result<Seen, ApplyError> {
         let wanted: Contents = self
             .destinations
             .iter()
@@ -237,12 +242,7 @@ impl Target {
     }
 
     /// Brings the former files back, and remembers what has failed.
-    async fn go_back(
-        &mut self,
-        desired: &Snapshot<PathBuf, Arc<Product>>,
-        before: &Seen,
-        halfway: Halfway,
-    ) -> Result<Lasting, ApplyError> {
+    async fn go_back(&mut self, desired: &Wanted, before: &Seen, halfway: Halfway) -> Result<Lasting, ApplyError> {
         let reload = before.observed.owed.is_some() || matches!(halfway, Halfway::Reload(_));
         let reason = match &halfway {
             Halfway::Swap(error) => chain(error),

@@ -5,10 +5,13 @@ use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::Store;
+use crate::store::{Snapshot, Store};
 
 /// The files that a target shall have, by destination; complete as soon as all of them are known.
 pub type Desired = Store<PathBuf, Arc<Product>>;
+
+/// What was desired at one moment.
+pub(super) type Wanted = Snapshot<PathBuf, Arc<Product>>;
 
 /// One file that a target shall have.
 #[derive(Clone, Debug, PartialEq, Eq)]

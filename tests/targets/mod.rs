@@ -22,6 +22,7 @@ use nix::{
 };
 use portreeve::{
     condition::chain,
+    debounce,
     state::StateDir,
     target::{Applied, ApplyError, Effect, Kind, Product, Settings, Target, Template},
 };
@@ -57,7 +58,8 @@ impl Edge {
 
     /// With more to say about each file.
     pub fn with(kind: Kind, state: &Path, templates: Vec<Template>) -> Self {
-        let settings = Settings { name: "edge".to_owned(), kind, templates };
+        let pace = debounce::Settings::default();
+        let settings = Settings { name: "edge".to_owned(), kind, templates, pace };
         let desired = Desired::default();
         let opened = StateDir::open(state).expect("nobody else holds it");
         let target = Target::new(settings, desired.clone(), &opened).expect("the settings make sense");

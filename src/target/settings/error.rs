@@ -52,6 +52,14 @@ pub enum SettingsError {
     /// The check would not see what it is to check.
     #[error("target {0}: `check`: no argument has {CANDIDATE} in it, so the candidate would not be looked at")]
     Blind(String),
+    /// A wait that nobody can mean.
+    #[error("target {name}: `{key}` is longer than a day")]
+    TooLong {
+        /// The target.
+        name: String,
+        /// The key.
+        key: &'static str,
+    },
     /// There is no such signal.
     #[error("target {name}: `signal`: {signal:?} is not a signal's name such as \"SIGHUP\"")]
     Signal {

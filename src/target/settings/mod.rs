@@ -24,6 +24,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::Deserialize;
 
 use super::run::CANDIDATE;
+use crate::debounce;
 
 pub use self::{
     command::{Command, Reload},
@@ -45,6 +46,8 @@ pub struct Settings {
     pub kind: Kind,
     /// The files; the tables `[[target.template]]`.
     pub templates: Vec<Template>,
+    /// When changes go through; the keys `quiet`, `leading`, `interval` and `splay`.
+    pub pace: debounce::Settings,
 }
 
 /// How a target's files are checked and made effective.
@@ -83,6 +86,9 @@ impl Settings {
         }
         if self.templates.is_empty() {
             return Err(SettingsError::NoTemplate(self.name.clone()));
+        }
+        if let Some(key) = self.pace.too_long() {
+            return Err(SettingsError::TooLong { name: self.name.clone(), key });
         }
         let mut seen = BTreeSet::new();
         if let Some(twice) = self.templates.iter().find(|template| !seen.insert(&template.destination)) {

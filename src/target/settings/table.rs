@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use serde::Deserialize;
 
 use super::{Command, Kind, Nginx, Reload, Settings, SettingsError, TIMEOUT, Template};
+use crate::debounce;
 
 /// A `[[target]]` table as it is written: the keys of all kinds side by side.
 #[derive(Deserialize)]
@@ -27,6 +28,12 @@ pub(super) struct Table {
     reload: Option<Vec<String>>,
     signal: Option<String>,
     program: Option<String>,
+    quiet: Option<debounce::Quiet>,
+    leading: Option<bool>,
+    #[serde(default, with = "humantime_serde")]
+    interval: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    splay: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -41,13 +48,24 @@ impl TryFrom<Table> for Settings {
 
     fn try_from(mut table: Table) -> Result<Self, SettingsError> {
         let templates = std::mem::take(&mut table.templates);
-        let settings = Self { name: table.name.clone(), kind: table.into_kind()?, templates };
+        let (name, pace) = (table.name.clone(), table.pace());
+        let settings = Self { name, kind: table.into_kind()?, templates, pace };
         settings.validate()?;
         Ok(settings)
     }
 }
 
 impl Table {
+    fn pace(&self) -> debounce::Settings {
+        let default = debounce::Settings::default();
+        debounce::Settings {
+            quiet: self.quiet,
+            leading: self.leading.unwrap_or(default.leading),
+            interval: self.interval.unwrap_or(default.interval),
+            splay: self.splay.unwrap_or(default.splay),
+        }
+    }
+
     fn into_kind(self) -> Result<Kind, SettingsError> {
         match self.kind {
             KindName::Nginx => {

@@ -13,7 +13,8 @@ fn an_nginx_needs_no_more_than_its_name_and_templates() {
     let settings = read("name = 'edge'\nkind = 'nginx'").expect("it is right");
     let template = Template { source: "a.hbs".into(), destination: "/etc/a.conf".into(), ..Template::default() };
     let kind = Kind::Nginx(Nginx::default());
-    assert_eq!(settings, Settings { name: "edge".into(), kind, templates: vec![template] });
+    let pace = debounce::Settings::default();
+    assert_eq!(settings, Settings { name: "edge".into(), kind, templates: vec![template], pace });
     assert_eq!(Nginx::default().reload_timeout, Duration::from_secs(30));
 }
 
@@ -29,6 +30,10 @@ fn every_key_is_understood() {
         pid_file = "/run/n.pid"
         check_timeout = "5s"
         reload_timeout = "1m"
+        quiet = "1s:2s"
+        leading = false
+        interval = "3s"
+        splay = "4s"
         [[template]]
         source = "a"
         destination = "/b"
@@ -48,6 +53,9 @@ fn every_key_is_understood() {
     });
     assert_eq!(settings.kind, kind);
     assert_eq!(settings.templates[0].mode, Some(0o640));
+    let [one, two, three, four] = [1, 2, 3, 4].map(Duration::from_secs);
+    let quiet = Some(debounce::Quiet { min: one, max: two });
+    assert_eq!(settings.pace, debounce::Settings { quiet, leading: false, interval: three, splay: four });
 
     let settings = read("name = 'c'\nkind = 'command'\ncheck = ['c', '{{candidate}}']\nreload = ['r']");
     let reload = Some(Reload::Command(vec!["r".into()]));
@@ -74,6 +82,8 @@ fn each_mistake_is_named_by_its_key() {
         (nginx("binery = 'x'"), "`binery`"),
         (nginx("reload = ['x']"), "`reload` is not for kind = \"nginx\""),
         (nginx("check_timeout = '5'"), "5"),
+        (nginx("quiet = '2s:1s'"), "MAX is less than MIN"),
+        (nginx("interval = '2d'"), "`interval` is longer than a day"),
         (nginx("[[template]]\nsource = 'b'\ndestination = '/etc/a.conf'"), "`destination`: /etc/a.conf"),
         (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nmode = '0999'"), "octal"),
         (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nmode = 644"), "octal"),

@@ -1,0 +1,107 @@
+//! When a target takes what is newest. Until then it works on what it took before, so that what is owed is made good and
+//! what was changed by another hand is put right. Each target has a pace of its own: nobody else's changes delay it.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Applied, ApplyError, Effect, rendered::Wanted};
+use crate::{
+    debounce::{Debounce, Settings, Urgency},
+    random,
+    reconcile::Next,
+};
+
+#[derive(Debug)]
+pub(super) struct Pace {
+    splay: Duration,
+    debounce: Debounce,
+    /// The newest that was seen. What only rings the bell is not newer.
+    seen: Option<Wanted>,
+    /// What the target works on.
+    taken: Option<Wanted>,
+    /// Whether that was taken for this pass.
+    is_new: bool,
+    /// The members that the files in effect were made with.
+    members: BTreeSet<String>,
+}
+
+impl Pace {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            splay: settings.splay,
+            debounce: Debounce::new(settings),
+            seen: None,
+            taken: None,
+            is_new: false,
+            members: BTreeSet::new(),
+        }
+    }
+
+    /// What a pass works on.
+    pub(super) fn choose(&mut self, newest: Wanted, now: Instant) -> Wanted {
+        self.notice(&newest, now);
+        self.is_new = self.debounce.take(now);
+        self.seen = Some(newest.clone());
+        match &self.taken {
+            Some(taken) if taken.complete && !self.is_new => taken.clone(),
+            _ => self.taken.insert(newest).clone(),
+        }
+    }
+
+    fn notice(&mut self, newest: &Wanted, now: Instant) {
+        match &self.taken {
+            _ if !newest.complete || self.seen.as_ref().is_some_and(|seen| is_same(seen, newest)) => {}
+            Some(taken) if taken.complete && is_same(taken, newest) => self.debounce.cancel(now),
+            Some(taken) if taken.complete => self.debounce.change(now, self.urgency(newest)),
+            // The first that is whole has nothing to wait for.
+            _ => self.debounce.change(now, Urgency::Urgent),
+        }
+    }
+
+    /// Notes what became of it.
+    pub(super) fn note(&mut self, applied: &Result<Applied, ApplyError>, now: Instant) {
+        let reloaded = match applied {
+            Ok(Applied::Waiting | Applied::Current | Applied::Done { effect: Effect::NotRunning(_), .. }) => false,
+            Ok(Applied::Done { .. }) => true,
+            // It may have been; a refused candidate was not, but the next one can wait as well.
+            Err(_) => self.is_new,
+        };
+        if reloaded {
+            self.debounce.carried_out(now);
+        }
+        if let (Ok(Applied::Current | Applied::Done { .. }), Some(taken)) = (applied, &self.taken) {
+            self.members = members(taken).cloned().collect();
+        }
+    }
+
+    /// When the next pass is due, given when it would be without what waits here.
+    pub(super) fn next(&self, next: Next, now: Instant) -> Next {
+        let Some(wait) = self.debounce.due().map(|due| due.saturating_duration_since(now)) else { return next };
+        match next {
+            Next::Idle => Next::After(wait),
+            Next::After(other) => Next::After(wait.min(other)),
+            Next::Retry => Next::Retry,
+        }
+    }
+
+    /// Whoever sends requests to a member that is gone loses them: a removal cannot wait.
+    fn urgency(&self, newest: &Wanted) -> Urgency {
+        let newest: BTreeSet<_> = members(newest).collect();
+        if self.members.iter().all(|member| newest.contains(member)) {
+            Urgency::Patient(random::delay(self.splay))
+        } else {
+            Urgency::Urgent
+        }
+    }
+}
+
+fn members(wanted: &Wanted) -> impl Iterator<Item = &String> {
+    wanted.entries.values().flat_map(|product| &product.members)
+}
+
+fn is_same(one: &Wanted, other: &Wanted) -> bool {
+    one.complete == other.complete && (Arc::ptr_eq(&one.entries, &other.entries) || one.entries == other.entries)
+}

@@ -1,0 +1,39 @@
+//! What others may know of a target.
+
+use super::{
+    Applied, ApplyError,
+    rendered::{Digest, Wanted},
+};
+use crate::{condition::chain, store::Store};
+
+/// What all targets have come to, by name.
+pub type Reports = Store<String, Report>;
+
+/// What a target had come to after its last pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Names the files that it has, if they are as wanted. Nothing: not all templates have rendered, or there is trouble.
+    pub in_line: Option<Digest>,
+    /// How many passes have replaced files, since the target was made.
+    pub writes: u64,
+    /// What keeps it from being in line.
+    pub trouble: Option<String>,
+}
+
+pub(super) fn put(reports: &Reports, target: &str, wanted: &Wanted, applied: &Result<Applied, ApplyError>) {
+    let mut report = reports.snapshot().entries.get(target).cloned().unwrap_or_default();
+    report.in_line = match applied {
+        Ok(Applied::Current | Applied::Done { .. }) if wanted.complete => Some(digest(wanted)),
+        _ => None,
+    };
+    report.writes += u64::from(matches!(applied, Ok(Applied::Done { written, .. }) if !written.is_empty()));
+    report.trouble = applied.as_ref().err().map(|error| chain(error));
+    reports.put(target.to_owned(), report);
+}
+
+fn digest(wanted: &Wanted) -> Digest {
+    let parts = wanted.entries.iter().map(|(path, product)| (path.as_os_str(), product.text.digest().to_string()));
+    let parts: Vec<_> = parts.collect();
+    let parts = parts.iter().flat_map(|(path, digest)| [path.as_encoded_bytes(), digest.as_bytes()]);
+    Digest::of(&parts.collect::<Vec<_>>())
+}

@@ -1,0 +1,206 @@
+//! When a target takes what is newest: in the loop that runs it, with a clock that the test stops.
+
+mod targets;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use portreeve::{
+    debounce::{Quiet, Settings as Pace},
+    reconcile,
+    state::StateDir,
+    target::{Command, Desired, Kind, Product, Reports, Settings, Target, Template},
+};
+use targets::directory;
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn pace(quiet: Option<(u64, u64)>, interval: u64, splay: u64) -> Pace {
+    let quiet = quiet.map(|(min, max)| Quiet { min: ms(min), max: ms(max) });
+    Pace { quiet, leading: true, interval: ms(interval), splay: ms(splay) }
+}
+
+/// The loop of a target of one file. There is no program to wait for, so the clock stands still while files are written.
+struct Running {
+    home: TempDir,
+    desired: Desired,
+    reports: Reports,
+    stop: CancellationToken,
+    run: tokio::task::JoinHandle<()>,
+    begin: Instant,
+}
+
+impl Running {
+    fn start(pace: Pace) -> Self {
+        let home = directory();
+        let kind = Kind::Command(Command::default());
+        let templates = vec![Template { destination: home.path().join("file"), ..Template::default() }];
+        let settings = Settings { name: "edge".to_owned(), kind, templates, pace };
+        let (desired, reports, stop) = (Desired::default(), Reports::default(), CancellationToken::new());
+        let state = StateDir::open(&home.path().join("state")).expect("nobody else holds it");
+        let mut target = Target::new(settings, desired.clone(), &state).expect("the settings make sense");
+        target.report_to(reports.clone());
+        let (bell, ended) = (desired.bell(), stop.clone());
+        let run = tokio::spawn(async move {
+            let _held = state;
+            reconcile::run(&mut target, bell, reconcile::Pace::every(Duration::from_secs(3600)), ended).await;
+        });
+        Self { home, desired, reports, stop, run, begin: Instant::now() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.home.path().join("file")
+    }
+
+    /// What is desired from now on.
+    fn want(&self, content: &str, members: &[&str]) {
+        let members = members.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        let product = Product { members, ..Product::new(0, format!("{content}\n")) };
+        self.desired.replace(BTreeMap::from([(self.file(), Arc::new(product))]));
+    }
+
+    /// How often the file was written.
+    fn writes(&self) -> u64 {
+        self.reports.snapshot().entries.get("edge").map_or(0, |report| report.writes)
+    }
+
+    /// Waits until the file holds this; when that was, in milliseconds from the start.
+    async fn until(&self, content: &str) -> u128 {
+        while std::fs::read_to_string(self.file()).unwrap_or_default() != format!("{content}\n") {
+            assert!(self.begin.elapsed() < Duration::from_secs(600), "{content} never comes");
+            tokio::time::sleep(ms(1)).await;
+        }
+        self.begin.elapsed().as_millis()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.run.await.expect("no panic");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_a_few_writes_and_the_last_change_is_among_them() {
+    let running = Running::start(pace(Some((100, 500)), 1000, 0));
+    running.want("start", &[]);
+    assert!(running.until("start").await < 50, "the first look waits for nothing");
+    for number in 0..100 {
+        running.want(&number.to_string(), &[]);
+        tokio::time::sleep(ms(20)).await;
+    }
+    let last = running.until("99").await;
+    assert!(last <= 20 * 100 + 1000 + 100, "{last}");
+    assert!(running.writes() <= 1 + 3, "2 s with a second between two: {}", running.writes());
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_change_after_a_calm_goes_at_once_and_the_interval_puts_the_second_off() {
+    let running = Running::start(pace(None, 1000, 0));
+    running.want("a", &[]);
+    running.until("a").await;
+    tokio::time::sleep(ms(5000)).await;
+    let begin = running.begin.elapsed().as_millis();
+    running.want("b", &[]);
+    let first = running.until("b").await;
+    running.want("c", &[]);
+    let second = running.until("c").await;
+    assert!(first - begin < 50, "{begin} {first}");
+    assert!((950..1100).contains(&(second - first)), "{first} {second}");
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_waits_for_nothing_and_takes_along_what_waited() {
+    let running = Running::start(pace(Some((10_000, 60_000)), 60_000, 60_000));
+    running.want("ab", &["a", "b"]);
+    running.until("ab").await;
+    running.want("abc", &["a", "b", "c"]);
+    tokio::time::sleep(ms(1000)).await;
+    assert_eq!(running.writes(), 1, "an addition can wait");
+    let begin = running.begin.elapsed().as_millis();
+    running.want("bcd", &["b", "c", "d"]);
+    assert!(running.until("bcd").await - begin < 50);
+    // What is gone before it was ever in effect is no removal.
+    running.want("bcde", &["b", "c", "d", "e"]);
+    running.want("bcd+", &["b", "c", "d"]);
+    tokio::time::sleep(ms(1000)).await;
+    assert_eq!(running.writes(), 2);
+    running.until("bcd+").await;
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cancels_out_is_never_written() {
+    let running = Running::start(pace(Some((1000, 5000)), 0, 0));
+    running.want("a", &["a"]);
+    running.until("a").await;
+    running.want("b", &["a", "b"]);
+    tokio::time::sleep(ms(500)).await;
+    running.want("a", &["a"]);
+    tokio::time::sleep(ms(100_000)).await;
+    assert_eq!(running.writes(), 1);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_without_a_change_is_none() {
+    let running = Running::start(pace(Some((1000, 60_000)), 0, 0));
+    running.want("a", &[]);
+    running.until("a").await;
+    running.want("b", &[]);
+    let begin = running.begin.elapsed().as_millis();
+    for _ in 0..100 {
+        running.desired.complete();
+        tokio::time::sleep(ms(50)).await;
+    }
+    assert!(running.until("b").await - begin < 6000 && running.writes() == 2, "the rings have not put it off");
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_change_waits_what_was_taken_before_is_kept_right() {
+    let running = Running::start(pace(Some((60_000, 60_000)), 0, 0));
+    running.want("a", &[]);
+    running.until("a").await;
+    running.want("b", &[]);
+    tokio::time::sleep(ms(100)).await;
+    std::fs::write(running.file(), "by another hand\n").expect("it is ours");
+    running.desired.complete();
+    let mended = running.until("a").await;
+    assert!(mended < 1000 && running.writes() == 2, "{mended}");
+    assert!(running.until("b").await >= 60_000);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_splay_spreads_a_fleet() {
+    let fleet: Vec<_> = (0..20).map(|_| Running::start(pace(None, 0, 10_000))).collect();
+    for running in &fleet {
+        running.want("a", &[]);
+        running.until("a").await;
+    }
+    let begin = fleet[0].begin.elapsed().as_millis();
+    fleet.iter().for_each(|running| running.want("b", &[]));
+    let mut seconds = BTreeSet::new();
+    while fleet.iter().any(|running| running.writes() < 2) {
+        tokio::time::sleep(ms(10)).await;
+        let now = fleet[0].begin.elapsed().as_millis();
+        seconds.insert((fleet.iter().filter(|running| running.writes() == 2).count(), (now - begin) / 1000));
+        assert!(now - begin <= 10_500, "{seconds:?}");
+    }
+    let busy: BTreeSet<_> = seconds.iter().map(|(count, _)| count).collect();
+    assert!(busy.len() > 5, "they go one after another: {seconds:?}");
+    for running in fleet {
+        running.end().await;
+    }
+}
