@@ -1,6 +1,7 @@
 //! The modes that keep something in line: as a daemon that follows its configuration, or once.
 
 mod again;
+mod child;
 
 use std::sync::Arc;
 
@@ -11,10 +12,13 @@ use portreeve::{
     condition,
     config::Config,
     consul::{Client, ConsulLedger, ConsulSource},
-    docker, register, render,
+    docker, exec, register, render,
     state::StateDir,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::again::{Again, Cause};
@@ -49,21 +53,41 @@ pub(super) fn keep(order: &Order<'_>, single: Single) -> Result<(), Failure> {
     if matches!(order.mode, Keeper::Register(flags) if flags.cleanup.is_some()) {
         tracing::info!("--cleanup: entries of containers that are gone are always removed");
     }
+    let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
     block_on(async {
-        let stop = CancellationToken::new();
-        end_on_signals(stop.clone()).map_err(Failure::Run)?;
+        end_on_signals(stop.clone(), at_once.clone()).map_err(Failure::Run)?;
         tokio::select! {
-            reached = job.reach() => reached?,
-            () = stop.cancelled() => return Ok(()),
-        }
-        if !single.once && !single.dry_run {
-            return serve(order, single, config, job, stop).await;
-        }
-        tokio::select! {
-            done = job.once(single) => done,
-            () = stop.cancelled() => Err(Failure::Run(anyhow::anyhow!("stopped before it was done"))),
+            done = work(order, single, config, job, stop) => done,
+            // What was supervised has been killed with the work.
+            () = at_once.cancelled() => std::process::exit(1),
         }
     })?
+}
+
+async fn work(
+    order: &Order<'_>,
+    single: Single,
+    config: Config,
+    job: Job,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    tokio::select! {
+        reached = job.reach() => reached?,
+        () = stop.cancelled() => return Ok(()),
+    }
+    if !single.once && !single.dry_run {
+        let (orders, ordered) = watch::channel(exec::Order::default());
+        return child::beside(serve(order, single, config, job, &orders, stop.clone()), ordered, &stop).await;
+    }
+    let program = job.program().filter(|_| !single.dry_run);
+    tokio::select! {
+        done = job.once(single) => done?,
+        () = stop.cancelled() => return Err(Failure::Run(anyhow::anyhow!("stopped before it was done"))),
+    }
+    match program {
+        Some(program) => child::alone(program, stop).await,
+        None => Ok(()),
+    }
 }
 
 /// Runs until `stop` is cancelled. A good configuration takes over from the one before, a bad one is refused.
@@ -72,13 +96,14 @@ async fn serve(
     single: Single,
     mut config: Config,
     mut job: Job,
+    orders: &watch::Sender<exec::Order>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let mut again = Again::new(config_file(order.common)).map_err(Failure::Run)?;
     loop {
         again.watch(order.mode.follows(&config));
         let (end, state) = (stop.child_token(), job.state());
-        let mut run = std::pin::pin!(job.run(stop.clone(), end.clone()));
+        let mut run = std::pin::pin!(job.run(orders, stop.clone(), end.clone()));
         let mut refused = false;
         (config, job) = loop {
             let cause = tokio::select! {
@@ -116,7 +141,7 @@ async fn serve(
 /// What a valid configuration asks for.
 enum Job {
     Register { settings: Box<register::Settings>, docker: docker::Client, ledger: Arc<ConsulLedger> },
-    Render { setup: Box<render::Setup>, source: Arc<ConsulSource> },
+    Render { setup: Box<render::Setup>, source: Arc<ConsulSource>, program: Option<exec::Settings> },
 }
 
 /// Reads the file, the environment and the flags.
@@ -140,6 +165,7 @@ impl Job {
             }
             Keeper::Render(_) => {
                 let source = Arc::new(ConsulSource::new(client));
+                let program = config.exec.settings(config.target.iter().map(|target| &target.name))?;
                 let settings =
                     render::Settings { targets: config.target, section: config.render, docker: config.docker };
                 let setup = match held {
@@ -147,7 +173,7 @@ impl Job {
                     Some(held) => render::Setup::take_over(settings, held),
                     None => render::Setup::open(settings),
                 };
-                Ok(Self::Render { setup: Box::new(setup?), source })
+                Ok(Self::Render { setup: Box::new(setup?), source, program })
             }
         }
     }
@@ -168,13 +194,29 @@ impl Job {
         }
     }
 
+    /// The program that is supervised.
+    fn program(&self) -> Option<exec::Settings> {
+        match self {
+            Self::Register { .. } => None,
+            Self::Render { program, .. } => program.clone(),
+        }
+    }
+
     /// Runs until `end` is cancelled: because of `stop`, or because another run takes over.
-    async fn run(self, stop: CancellationToken, end: CancellationToken) -> Result<(), Failure> {
+    async fn run(
+        self,
+        orders: &watch::Sender<exec::Order>,
+        stop: CancellationToken,
+        end: CancellationToken,
+    ) -> Result<(), Failure> {
         match self {
             Self::Register { settings, docker, ledger } => {
                 register::run(*settings, docker, ledger, stop, end).await.map_err(failed)
             }
-            Self::Render { setup, source } => render::run(*setup, source, end).await.map_err(failed),
+            Self::Render { setup, source, program } => {
+                orders.send_replace(exec::Order { settings: program, reports: setup.reports() });
+                render::run(*setup, source, end).await.map_err(failed)
+            }
         }
     }
 
@@ -185,31 +227,33 @@ impl Job {
             Self::Register { settings, docker, ledger } => {
                 register::once(*settings, docker, ledger, dry_run, deadline).await.map_err(failed)
             }
-            Self::Render { setup, source } if dry_run => {
+            Self::Render { setup, source, .. } if dry_run => {
                 let colours = Colours::on(&std::io::stdout());
                 render::dry_run(*setup, source, deadline, colours, &mut std::io::stdout()).await.map_err(failed)
             }
-            Self::Render { setup, source } => render::once(*setup, source, deadline).await.map_err(failed),
+            Self::Render { setup, source, .. } => render::once(*setup, source, deadline).await.map_err(failed),
         }
     }
 }
 
-/// The first SIGTERM or SIGINT asks for a clean stop, the second does not wait for it.
-fn end_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+/// The first SIGTERM or SIGINT asks for a clean stop, the second for one at once.
+fn end_on_signals(stop: CancellationToken, at_once: CancellationToken) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::spawn(async move {
+        let mut asked = false;
         loop {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
             };
-            if stop.is_cancelled() {
+            if std::mem::replace(&mut asked, true) {
                 tracing::warn!("{name} again: not waiting any longer");
-                std::process::exit(1);
+                at_once.cancel();
+            } else {
+                tracing::info!("{name}: stopping");
+                stop.cancel();
             }
-            tracing::info!("{name}: stopping");
-            stop.cancel();
         }
     });
     Ok(())

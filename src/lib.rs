@@ -21,6 +21,7 @@ pub mod consul;
 pub mod control;
 pub mod debounce;
 pub mod docker;
+pub mod exec;
 pub mod fixture;
 pub mod golden;
 pub mod lint;

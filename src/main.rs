@@ -1,8 +1,10 @@
 //! Parses the command line, runs one mode, maps the result to an exit code.
 //!
-//! 0: done, or stopped by a signal. 1: something could not be done. 2: a bad command line or configuration.
+//! 0: done, or stopped by a signal. 1: something could not be done. 2: a bad command line or configuration. A program that
+//! is supervised hands its own on.
 
 mod commands;
+mod init;
 mod keep;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
@@ -28,6 +30,8 @@ enum Failure {
     Run(anyhow::Error),
     /// The answer is no, and it has been printed.
     Told,
+    /// What was supervised has ended with this code.
+    Child(u8),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         Err(Failure::Usage(error)) => (error, 2),
         Err(Failure::Run(error)) => (error, 1),
         Err(Failure::Told) => return ExitCode::FAILURE,
+        Err(Failure::Child(code)) => return ExitCode::from(code),
     };
     let reason = condition::chain(error.as_ref());
     if is_json {
@@ -53,6 +58,16 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
+    // Only this mode starts programs, which may leave orphans.
+    if matches!(cli.mode, Mode::Render(_)) {
+        if init::is_first() {
+            return match init::run().context("cannot do a first process's work").map_err(Failure::Run)? {
+                0 => Ok(()),
+                code => Err(Failure::Child(code)),
+            };
+        }
+        init::hear_signals().context("cannot hear signals").map_err(Failure::Run)?;
+    }
     match &cli.mode {
         Mode::Register(flags) => keep(&Order { common: &cli.common, mode: Keeper::Register(flags) }, flags.single),
         Mode::Render(flags) => keep(&Order { common: &cli.common, mode: Keeper::Render(flags) }, flags.single),

@@ -129,3 +129,16 @@ fn the_exit_code_tells_what_is_wrong() {
     assert_eq!(code(&["--template", "a.hbs"]), Some(2));
     assert_eq!(code(&["--no-such-flag"]), Some(2));
 }
+
+#[test]
+fn the_program_that_would_be_supervised_is_looked_at() {
+    let target = "[[target]]\nname = 'a'\nkind = 'command'\n[[target.template]]\nsource = 'a.hbs'\ndestination = 'a'\n";
+    for (exec, code, expected) in [
+        ("command = 'app'\ntargets = ['b']", 1, "[exec] `targets`: there is no target \"b\""),
+        ("splay = '1s'", 0, "[exec] has settings, but no `command`"),
+    ] {
+        let folder = folder(&[("a.hbs", "a"), ("portreeve.toml", &format!("{target}[exec]\n{exec}\n"))]);
+        let output = check(&folder, &["--config", "portreeve.toml"]);
+        assert!(output.status.code() == Some(code) && said(&output).contains(expected), "{}", said(&output));
+    }
+}

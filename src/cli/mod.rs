@@ -1,6 +1,7 @@
 //! The command line: clap types, and registrator's spellings.
 
 mod check;
+mod exec;
 mod explain;
 mod lint;
 mod record;
@@ -12,6 +13,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use check::Check;
+pub use exec::Exec;
 pub use explain::Explain;
 pub use lint::{Lint, Warnings};
 pub use record::Record;
@@ -200,6 +202,9 @@ pub struct Render {
     /// Do not read templates, partials and the configuration file again when they are saved, only at SIGHUP
     #[arg(long)]
     pub no_watch: bool,
+    /// What is supervised
+    #[command(flatten)]
+    pub exec: Exec,
     /// How a single pass ends
     #[command(flatten)]
     pub single: Single,

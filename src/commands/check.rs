@@ -5,6 +5,7 @@ use portreeve::{
     colour::Colours,
     condition::chain,
     consul,
+    exec::SettingsError,
     render::{self, Checked},
 };
 
@@ -16,9 +17,16 @@ pub(crate) fn check(flags: &Check, common: &Common) -> Result<(), Failure> {
         Ok(config) => {
             let config = config.with_sources(flags.sources.clone()).map_err(usage)?;
             let registry = consul::Client::new(&config.consul);
+            let program = config.exec.clone().settings(config.target.iter().map(|target| &target.name));
             let mut checked = render::check(&super::settings(config), &environment().collect());
             if let Err(error) = registry {
                 checked.warn(chain(&error));
+            }
+            match program {
+                Ok(_) => {}
+                // It may be given to `render` on the command line.
+                Err(error @ SettingsError::NoCommand) => checked.warn(chain(&error)),
+                Err(error) => checked.error(chain(&error)),
             }
             checked
         }

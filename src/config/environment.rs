@@ -9,7 +9,7 @@ use super::{Config, Error};
 const PREFIX: &str = "PORTREEVE_";
 /// Belong to flags, which read them by themselves.
 const FLAGS: [&str; 3] = ["PORTREEVE_CONFIG", "PORTREEVE_LOG_FORMAT", "PORTREEVE_LOG_LEVEL"];
-const SECTIONS: [&str; 4] = ["consul", "docker", "register", "render"];
+const SECTIONS: [&str; 5] = ["consul", "docker", "exec", "register", "render"];
 
 /// What the programs of Consul and Docker themselves read.
 const KNOWN: [(&str, &str, &str); 15] = [
@@ -105,6 +105,8 @@ mod tests {
                 ("PORTREEVE_CONSUL_TOKEN", "12345"),
                 ("PORTREEVE_CONSUL_CONNECTIONS", "7"),
                 ("PORTREEVE_DOCKER_TLS_VERIFY", "true"),
+                ("PORTREEVE_EXEC_COMMAND", "app -v"),
+                ("PORTREEVE_EXEC_KILL_TIMEOUT", "5s"),
                 ("CONSUL_HTTP_SSL_VERIFY", "false"),
                 ("OTHER", "x"),
             ],
@@ -116,6 +118,8 @@ mod tests {
         assert_eq!(config.register.on_exit, crate::register::OnExit::Deregister);
         assert_eq!(config.consul.connections.get(), 7);
         assert!(config.docker.tls_verify && !config.consul.ssl_verify);
+        assert_eq!(config.exec.kill_timeout, Some(Duration::from_secs(5)));
+        assert!(config.exec.command.is_some());
     }
 
     #[test]

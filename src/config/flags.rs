@@ -2,9 +2,9 @@
 
 use super::Config;
 use crate::{
-    cli::{Common, Register, Render, Sources, Switch},
+    cli::{Common, Exec, Register, Render, Sources, Switch},
     consul::Address,
-    docker,
+    docker, exec,
     register::{self, SettingsError},
     render::{
         self,
@@ -92,7 +92,7 @@ impl Config {
     /// # Errors
     /// A template argument of an unknown form.
     pub fn with_render(self, flags: Render) -> Result<Self, Error> {
-        let mut config = self.with_sources(flags.sources)?;
+        let mut config = self.with_sources(flags.sources)?.with_exec(flags.exec);
         config.render.watch &= !flags.no_watch;
         Ok(config)
     }
@@ -110,6 +110,19 @@ impl Config {
             ..self.render
         };
         Ok(self)
+    }
+
+    /// Applies the flags about the child.
+    fn with_exec(mut self, flags: Exec) -> Self {
+        self.exec = exec::Section {
+            command: flags.exec.or(self.exec.command),
+            reload_signal: flags.exec_reload_signal.or(self.exec.reload_signal),
+            kill_signal: flags.exec_kill_signal.or(self.exec.kill_signal),
+            kill_timeout: flags.exec_kill_timeout.or(self.exec.kill_timeout),
+            splay: flags.exec_splay.or(self.exec.splay),
+            ..self.exec
+        };
+        self
     }
 }
 

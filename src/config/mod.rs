@@ -5,6 +5,7 @@
 //! [docker]                 # where the engine is; also DOCKER_HOST and its kin
 //! [register]
 //! [render]
+//! [exec]                   # what render supervises
 //! [[target]]               # what render writes
 //! ```
 
@@ -19,7 +20,7 @@ use std::{
 use serde::Deserialize;
 use toml::Table;
 
-use crate::{consul, docker, register, render, target};
+use crate::{consul, docker, exec, register, render, target};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub register: register::Settings,
     /// `portreeve render`.
     pub render: render::Section,
+    /// What `portreeve render` supervises.
+    pub exec: exec::Section,
     /// What `portreeve render` keeps up to date.
     pub target: Vec<target::Settings>,
 }

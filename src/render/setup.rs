@@ -15,7 +15,7 @@ use crate::{
     registry::Source,
     state::{StateDir, StateError},
     store::Store,
-    target::{self, Target},
+    target::{self, Report, Reports, Target},
     watched::Ear,
 };
 
@@ -110,6 +110,7 @@ pub struct Setup {
     pub(crate) targets: Vec<Target>,
     allowed: Allowed,
     state: StateDir,
+    reports: Reports,
 }
 
 impl Setup {
@@ -154,13 +155,22 @@ impl Setup {
         check(&settings.targets)?;
         let mut sets = settings.targets.iter().map(set).collect::<Result<Vec<_>, _>>()?;
         let state = state(&settings.section.state_dir.map_or_else(StateDir::default_path, Ok)?)?;
+        let reports = Reports::default();
         let targets = settings.targets.into_iter().zip(&mut sets).map(|(settings, set)| {
             let name = settings.name.clone();
-            let made = Target::new(settings, set.desired.clone(), &state);
-            made.map_err(|source| SetupError::Target { target: name, source })
+            let mut target = Target::new(settings, set.desired.clone(), &state)
+                .map_err(|source| SetupError::Target { target: name.clone(), source })?;
+            reports.put(name, Report::default());
+            target.report_to(reports.clone());
+            Ok::<_, SetupError>(target)
         });
         let targets = targets.collect::<Result<_, _>>()?;
-        Ok(Self { sets, targets, allowed: Allowed::new(settings.section.files), state })
+        Ok(Self { sets, targets, allowed: Allowed::new(settings.section.files), state, reports })
+    }
+
+    /// What the targets come to; each of them has an entry from the beginning.
+    pub fn reports(&self) -> Reports {
+        self.reports.clone()
     }
 }
 

@@ -78,7 +78,8 @@ fn split(argument: &str) -> Result<(Template, Vec<String>), ArgumentError> {
     Ok((template, command))
 }
 
-fn for_a_shell(word: &str) -> bool {
+/// Whether a shell would take this word for more than a word.
+pub(crate) fn for_a_shell(word: &str) -> bool {
     ["&&", "||", "|", "&", ";", ">", ">>", "<"].contains(&word) || (word.ends_with(';') && !word.contains(' '))
 }
 

@@ -72,6 +72,11 @@ impl Daemon {
         }
     }
 
+    /// Its process.
+    pub fn id(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("small")
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).expect("small")), signal).expect("it runs");

@@ -6,5 +6,6 @@
 pub mod black_box;
 pub mod fake_consul;
 pub mod fake_docker;
+pub mod fake_keys;
 pub mod lab;
 pub mod witness;

@@ -1,0 +1,33 @@
+//! The flags about the child of `portreeve render`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::duration;
+use crate::exec::{Command, Signal};
+
+/// A program that uses the files, and lives and ends with us.
+#[derive(Clone, Debug, Args)]
+pub struct Exec {
+    /// A program to start when all targets are in line; it is split into words, no shell is involved
+    #[arg(long, value_name = "COMMAND", value_parser = parse::<Command>)]
+    pub exec: Option<Command>,
+    /// The signal that tells it of new files (default none: it is restarted)
+    #[arg(long, value_name = "SIGNAL", value_parser = parse::<Signal>)]
+    pub exec_reload_signal: Option<Signal>,
+    /// The signal that asks it to end (default SIGTERM)
+    #[arg(long, value_name = "SIGNAL", value_parser = parse::<Signal>)]
+    pub exec_kill_signal: Option<Signal>,
+    /// How long it may take after that, before SIGKILL (default 30s)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub exec_kill_timeout: Option<Duration>,
+    /// A random delay up to this comes before a reload or restart (default none)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub exec_splay: Option<Duration>,
+}
+
+/// The command line prints one line, without causes.
+fn parse<T: std::str::FromStr<Err = crate::exec::SettingsError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| crate::condition::chain(&error))
+}

@@ -1,0 +1,130 @@
+//! The child: a program in a process group of its own that ends with this value.
+
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+use tokio::{process, time};
+
+use super::{ExecError, settings::Settings};
+
+/// How often we look whether the last of the group is gone: nobody tells us of those that are not our own.
+const LOOK: Duration = Duration::from_millis(20);
+
+pub(super) struct Child {
+    process: process::Child,
+    /// Nothing: all of it has ended.
+    group: Option<Pid>,
+    kill_signal: Signal,
+    kill_timeout: Duration,
+}
+
+impl Child {
+    pub(super) fn start(settings: &Settings) -> Result<Self, ExecError> {
+        let command = &settings.command;
+        let start = |source| ExecError::Start { program: command.program.clone(), source };
+        let mut child = process::Command::new(&command.program);
+        child.args(&command.arguments).env_clear().envs(settings.env.apply(std::env::vars_os())).process_group(0);
+        let process = child.spawn().map_err(start)?;
+        let group = process.id().map(|id| Pid::from_raw(id.cast_signed()));
+        let (kill_signal, kill_timeout) = (settings.kill_signal.0, settings.kill_timeout);
+        tracing::info!("exec: started {}, process {}", command.program, group.map_or(0, Pid::as_raw));
+        Ok(Self { process, group, kill_signal, kill_timeout })
+    }
+
+    /// What asks it to end.
+    pub(super) fn kill_signal(&self) -> Signal {
+        self.kill_signal
+    }
+
+    /// Sends a signal to the program itself; what it has started is its own affair.
+    pub(super) fn signal(&self, signal: Signal) {
+        // Once it is waited for, its number may be another's.
+        if let Some(id) = self.process.id()
+            && let Err(errno) = kill(Pid::from_raw(id.cast_signed()), signal)
+        {
+            tracing::warn!("exec: the child cannot be sent {signal}: {errno}");
+        }
+    }
+
+    /// Waits for the end of the program. May be dropped and called again.
+    pub(super) async fn wait(&mut self) -> Result<ExitStatus, ExecError> {
+        self.process.wait().await.map_err(ExecError::Watch)
+    }
+
+    /// Asks all of the group to end, and makes it when the time is up.
+    pub(super) async fn end(mut self) -> Result<ExitStatus, ExecError> {
+        self.signal_group(self.kill_signal);
+        if time::timeout(self.kill_timeout, self.gone()).await.is_err() {
+            tracing::warn!(
+                "exec: the child has not ended within {:?} after {}: SIGKILL",
+                self.kill_timeout,
+                self.kill_signal
+            );
+            self.signal_group(Signal::SIGKILL);
+        }
+        self.group = None;
+        self.wait().await
+    }
+
+    async fn gone(&mut self) {
+        // An error comes again, and is told, where the status is wanted.
+        drop(self.process.wait().await);
+        while self.group.is_some_and(|group| killpg(group, None) != Err(Errno::ESRCH)) {
+            time::sleep(LOOK).await;
+        }
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // It may be gone already, which is as good.
+            let _ = killpg(group, signal);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.signal_group(Signal::SIGKILL);
+    }
+}
+
+/// Our own exit code: the child's, or 128 and the number of the signal that ended it. One that ended by the signal that
+/// asked it to has done what it was told.
+pub(super) fn code(status: ExitStatus, asked: Option<Signal>) -> u8 {
+    let number = match status.signal() {
+        Some(signal) if asked.is_some_and(|asked| asked as i32 == signal) => 0,
+        Some(signal) => 128 + signal,
+        None => status.code().unwrap_or_default(),
+    };
+    number.try_into().unwrap_or(u8::MAX)
+}
+
+/// How it ended, in words.
+pub(super) fn described(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => {
+            Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string())
+        }
+        None => format!("exit code {}", status.code().unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes() {
+        let (exited, signalled) = (|code: i32| ExitStatus::from_raw(code << 8), ExitStatus::from_raw);
+        assert_eq!(code(exited(0), None), 0);
+        assert_eq!(code(exited(3), Some(Signal::SIGTERM)), 3);
+        assert_eq!(code(signalled(15), None), 143);
+        assert_eq!(code(signalled(15), Some(Signal::SIGTERM)), 0);
+        assert_eq!(code(signalled(9), Some(Signal::SIGTERM)), 137);
+        assert_eq!((described(exited(3)).as_str(), described(signalled(9)).as_str()), ("exit code 3", "SIGKILL"));
+    }
+}

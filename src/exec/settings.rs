@@ -1,0 +1,241 @@
+//! What a user says about the child: the table `[exec]` of the configuration file. Pure.
+//!
+//! ```toml
+//! [exec]
+//! command = ["app", "--serve"]
+//! reload_signal = "SIGHUP"
+//! kill_timeout = "1m"
+//!
+//! [exec.env]
+//! deny = ["CONSUL_*"]
+//! ```
+
+use std::{collections::BTreeSet, str::FromStr, time::Duration};
+
+use nix::sys::signal;
+use serde::Deserialize;
+
+use super::environment::Rules;
+use crate::render::template_argument::for_a_shell;
+
+/// Longer times than this are taken for a mistake.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The table, as it is written: `command` may still come from somewhere else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Section {
+    /// The program and its arguments: a list, or a text that is split into words. No shell is involved.
+    pub command: Option<Command>,
+    /// Tells the child that files are new. Default: none, so it is restarted.
+    pub reload_signal: Option<Signal>,
+    /// Asks the child to end. Default `SIGTERM`.
+    pub kill_signal: Option<Signal>,
+    /// How long it may take after that, before SIGKILL. Default 30 s.
+    #[serde(with = "humantime_serde")]
+    pub kill_timeout: Option<Duration>,
+    /// A random delay up to this comes before a reload or restart. Default none.
+    #[serde(with = "humantime_serde")]
+    pub splay: Option<Duration>,
+    /// Which variables the child sees; the table `[exec.env]`. Default: ours.
+    pub env: Rules,
+    /// The targets whose changes concern the child. Default: all.
+    pub targets: Option<BTreeSet<String>>,
+}
+
+/// What is to be supervised, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub(super) command: Command,
+    pub(super) reload_signal: Option<Signal>,
+    pub(super) kill_signal: Signal,
+    pub(super) kill_timeout: Duration,
+    pub(super) splay: Duration,
+    pub(super) env: Rules,
+    pub(super) targets: Option<BTreeSet<String>>,
+}
+
+/// A program and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
+pub struct Command {
+    pub(super) program: String,
+    pub(super) arguments: Vec<String>,
+}
+
+/// A signal by its name: `SIGHUP`, `HUP` or `hup`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Signal(pub(super) signal::Signal);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a command is a text, or a list of a program and its arguments")]
+enum Written {
+    Text(String),
+    List(Vec<String>),
+}
+
+/// What is wrong with the settings. Names the key.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Nothing to run.
+    #[error("[exec] `command`: the first word has to be a program")]
+    Empty,
+    /// Settings for nothing.
+    #[error("[exec] has settings, but no `command`: name it there, or with --exec")]
+    NoCommand,
+    /// A quotation mark without its partner.
+    #[error("[exec] `command`: {0:?} cannot be split into words")]
+    Quotes(String, #[source] shell_words::ParseError),
+    /// Something that only a shell understands.
+    #[error("[exec] `command`: {0:?} means something to a shell only, and none is involved; write sh -c '…'")]
+    Shell(String),
+    /// There is no such signal.
+    #[error("{0:?} is not a signal's name such as \"SIGHUP\"")]
+    Signal(String),
+    /// There is no such target.
+    #[error("[exec] `targets`: there is no target {0:?}")]
+    Target(String),
+    /// A wait that nobody can mean.
+    #[error("[exec] `{0}` is longer than a day")]
+    TooLong(&'static str),
+}
+
+impl Section {
+    /// What is to be supervised; nothing if nothing is asked for. `known`: the names of all targets.
+    ///
+    /// # Errors
+    /// Settings without a command, a target that does not exist, a time that nobody can mean.
+    pub fn settings<'a>(self, known: impl IntoIterator<Item = &'a String>) -> Result<Option<Settings>, SettingsError> {
+        let Some(command) = self.command else {
+            return if self == Self::default() { Ok(None) } else { Err(SettingsError::NoCommand) };
+        };
+        let known: BTreeSet<_> = known.into_iter().collect();
+        if let Some(unknown) = self.targets.iter().flatten().find(|name| !known.contains(name)) {
+            return Err(SettingsError::Target(unknown.clone()));
+        }
+        let settings = Settings {
+            command,
+            reload_signal: self.reload_signal,
+            kill_signal: self.kill_signal.unwrap_or(Signal(signal::Signal::SIGTERM)),
+            kill_timeout: self.kill_timeout.unwrap_or(Duration::from_secs(30)),
+            splay: self.splay.unwrap_or_default(),
+            env: self.env,
+            targets: self.targets,
+        };
+        match [("kill_timeout", settings.kill_timeout), ("splay", settings.splay)]
+            .iter()
+            .find(|(_, time)| *time > LONGEST)
+        {
+            Some((key, _)) => Err(SettingsError::TooLong(key)),
+            None => Ok(Some(settings)),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether the child uses the files of this target.
+    pub(super) fn concerns(&self, target: &str) -> bool {
+        self.targets.as_ref().is_none_or(|targets| targets.contains(target))
+    }
+}
+
+impl FromStr for Command {
+    type Err = SettingsError;
+
+    fn from_str(text: &str) -> Result<Self, SettingsError> {
+        let words = shell_words::split(text).map_err(|source| SettingsError::Quotes(text.to_owned(), source))?;
+        match words.iter().find(|word| for_a_shell(word)) {
+            Some(word) => Err(SettingsError::Shell(word.clone())),
+            None => Written::List(words).try_into(),
+        }
+    }
+}
+
+impl TryFrom<Written> for Command {
+    type Error = SettingsError;
+
+    fn try_from(written: Written) -> Result<Self, SettingsError> {
+        match written {
+            Written::Text(text) => text.parse(),
+            Written::List(words) => match words.split_first() {
+                Some((program, arguments)) if !program.is_empty() => {
+                    Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
+                }
+                _ => Err(SettingsError::Empty),
+            },
+        }
+    }
+}
+
+impl FromStr for Signal {
+    type Err = SettingsError;
+
+    fn from_str(text: &str) -> Result<Self, SettingsError> {
+        let name = text.to_ascii_uppercase();
+        let name = format!("SIG{}", name.strip_prefix("SIG").unwrap_or(&name));
+        name.parse().map(Self).map_err(|_| SettingsError::Signal(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Signal {
+    type Error = SettingsError;
+
+    fn try_from(text: String) -> Result<Self, SettingsError> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(keys: &str) -> Result<Option<Settings>, String> {
+        let section = toml::from_str::<Section>(keys).map_err(|error| error.to_string())?;
+        section.settings([&"edge".to_owned()]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_key_is_understood() {
+        let settings = read(
+            "command = ['app', '-v']\nreload_signal = 'usr1'\nkill_signal = 'SIGINT'\nkill_timeout = '5s'\nsplay = '1s'\n\
+             targets = ['edge']\n[env]\npristine = true",
+        );
+        let expected = Settings {
+            command: Command { program: "app".to_owned(), arguments: vec!["-v".to_owned()] },
+            reload_signal: Some(Signal(signal::Signal::SIGUSR1)),
+            kill_signal: Signal(signal::Signal::SIGINT),
+            kill_timeout: Duration::from_secs(5),
+            splay: Duration::from_secs(1),
+            env: Rules { pristine: true, ..Rules::default() },
+            targets: Some(BTreeSet::from(["edge".to_owned()])),
+        };
+        assert_eq!(settings, Ok(Some(expected.clone())));
+        assert!(expected.concerns("edge") && !expected.concerns("other"));
+        assert_eq!(read(""), Ok(None));
+        let settings = read("command = \"app 'two words'\"").expect("it is right").expect("there is a command");
+        assert_eq!(settings.command.arguments, ["two words"]);
+        assert!(settings.kill_signal.0 == signal::Signal::SIGTERM && settings.concerns("any"));
+    }
+
+    #[test]
+    fn each_mistake_is_named_by_its_key() {
+        let mistakes = [
+            ("command = []", "`command`: the first word"),
+            ("command = ''", "`command`: the first word"),
+            ("command = 5", "a command is a text, or a list"),
+            ("command = 'a && b'", "\"&&\" means something to a shell only"),
+            ("command = \"a 'b\"", "cannot be split into words"),
+            ("command = 'a'\nreload_signal = 'SIGNOPE'", "\"SIGNOPE\" is not a signal's name"),
+            ("command = 'a'\ntargets = ['egde']", "no target \"egde\""),
+            ("command = 'a'\nkill_timeout = '2days'", "`kill_timeout` is longer than a day"),
+            ("command = 'a'\nenv = { custom = ['A'] }", "\"A\" is not NAME=VALUE"),
+            ("comand = 'a'", "`comand`"),
+            ("splay = '1s'", "no `command`"),
+        ];
+        for (keys, named) in mistakes {
+            let error = read(keys).expect_err(keys);
+            assert!(error.contains(named), "{keys}: {error}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A Consul of keys only, for those who need something that changes: `/v1/kv`, with blocking reads.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::sync::watch;
+
+/// Serves until it is dropped.
+pub struct FakeKeys {
+    address: String,
+    keys: Arc<watch::Sender<Keys>>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+#[derive(Default)]
+struct Keys {
+    index: u64,
+    values: BTreeMap<String, String>,
+}
+
+impl FakeKeys {
+    /// No keys yet.
+    pub fn start() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let keys = Arc::new(watch::Sender::new(Keys { index: 1, ..Keys::default() }));
+        let app = Router::new().route("/v1/kv/{*path}", get(read)).with_state(Arc::clone(&keys));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        let address = format!("http://{}", listener.local_addr().expect("a bound socket"));
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+            axum::serve(listener, app).await
+        });
+        Self { address, keys, runtime: Some(runtime) }
+    }
+
+    /// What `CONSUL_HTTP_ADDR` has to be.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sets a key.
+    pub fn set(&self, key: &str, value: &str) {
+        self.keys.send_modify(|keys| {
+            keys.index += 1;
+            keys.values.insert(key.to_owned(), value.to_owned());
+        });
+    }
+}
+
+impl Drop for FakeKeys {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn read(
+    State(keys): State<Arc<watch::Sender<Keys>>>,
+    Path(path): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let seen = query.get("index").and_then(|index| index.parse().ok()).unwrap_or(0);
+    let wait = query.get("wait").and_then(|wait| wait.strip_suffix("ms")?.parse().ok()).unwrap_or(0);
+    let mut keys = keys.subscribe();
+    // Nothing new within that time is an answer as well.
+    let _ = tokio::time::timeout(Duration::from_millis(wait), keys.wait_for(|keys| keys.index > seen)).await;
+    let keys = keys.borrow();
+    let index = [("x-consul-index", keys.index.to_string())];
+    match keys.values.get(&path) {
+        Some(value) => (index, value.clone()).into_response(),
+        None => (StatusCode::NOT_FOUND, index).into_response(),
+    }
+}

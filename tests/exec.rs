@@ -1,0 +1,315 @@
+//! A program that `portreeve render` supervises.
+
+mod common;
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use common::{
+    black_box::{Daemon, until},
+    fake_keys::FakeKeys,
+    lab::portreeve::program,
+};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+/// A shell that notes each signal that it gets and ends at SIGTERM with a code of its own. It does not outlive its folder,
+/// even if a test fails and Portreeve is killed.
+const NOTES: &str = r#"
+for name in HUP USR1 USR2 QUIT WINCH CONT ALRM INT; do trap "echo $name >> log" $name; done
+trap 'echo TERM >> log; exit 7' TERM
+echo "start $(cat out)" >> log
+while [ -e child.sh ]; do sleep 0.02; done
+"#;
+
+/// A folder in which the child runs, with a template of the key `k`, its file `out`, and the file `log` of the child.
+struct Bench {
+    folder: TempDir,
+    keys: FakeKeys,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
+        bench.write("out.hbs", "{{key \"k\"}}");
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("it is ours");
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// A script as the child's command.
+    fn script(&self, text: &str) -> String {
+        self.write("child.sh", text);
+        "sh child.sh".to_owned()
+    }
+
+    /// The configuration: one target, without patience, and this after it.
+    fn configure(&self, more: &str) {
+        let target = "[[target]]\nname = 'one'\nkind = 'command'\ninterval = '0s'\n\
+             [[target.template]]\nsource = 'out.hbs'\ndestination = 'out'\n";
+        self.write("portreeve.toml", &format!("[render]\nstate_dir = 'state'\n{target}{more}\n"));
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        let path = std::env::var_os("PATH").expect("there is one");
+        command.env_clear().env("PATH", path).env("CONSUL_HTTP_ADDR", self.keys.address());
+        command.args(["render", "--config", "portreeve.toml"]).args(arguments);
+        command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    fn start(&self, arguments: &[&str]) -> Daemon {
+        Daemon::spawn(self.command(arguments))
+    }
+
+    /// Waits until the child has noted this.
+    fn until_noted(&self, daemon: &Daemon, noted: &str) {
+        until(&format!("{noted:?} in {:?}; {}", self.text("log"), daemon.log()), || self.text("log") == noted);
+    }
+}
+
+#[test]
+fn it_starts_when_all_is_rendered_and_is_told_of_changes_by_its_signal() {
+    let bench = Bench::new();
+    bench.configure("");
+    let command = bench.script(NOTES);
+    let mut daemon = bench.start(&["--exec", &command, "--exec-reload-signal", "hup"]);
+    daemon.until_logged("the child starts when all targets are in line; one to come");
+    assert_eq!(bench.text("log"), "", "there is no key yet");
+    bench.keys.set("k", "1");
+    bench.until_noted(&daemon, "start 1\n");
+    bench.keys.set("k", "2");
+    bench.until_noted(&daemon, "start 1\nHUP\n");
+    assert_eq!(bench.text("out"), "2");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait(), Some(7), "it has ended as it wanted, when it was told to: {}", daemon.log());
+    assert_eq!(bench.text("log"), "start 1\nHUP\nTERM\n");
+}
+
+#[test]
+fn without_a_signal_it_is_restarted_and_only_for_targets_that_concern_it() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.keys.set("o", "1");
+    bench.write("other.hbs", "{{key \"o\"}}");
+    let other = "[[target]]\nname = 'other'\nkind = 'command'\n\
+         [[target.template]]\nsource = 'other.hbs'\ndestination = 'other'\n";
+    bench.script(NOTES);
+    bench
+        .configure(&format!("{other}[exec]\ncommand = ['sh', 'child.sh']\nkill_signal = 'SIGTERM'\ntargets = ['one']"));
+    let daemon = bench.start(&[]);
+    bench.until_noted(&daemon, "start 1\n");
+    bench.keys.set("o", "2");
+    until("the other file", || bench.text("other") == "2");
+    bench.keys.set("k", "2");
+    bench.until_noted(&daemon, "start 1\nTERM\nstart 2\n");
+    daemon.stop();
+}
+
+#[test]
+fn a_refused_target_holds_the_start_and_says_so() {
+    let bench = Bench::new();
+    bench.keys.set("k", "bad");
+    bench.configure("");
+    let text = bench.text("portreeve.toml").replace("interval", "check = ['grep', 'good', '{{candidate}}']\ninterval");
+    bench.write("portreeve.toml", &text);
+    let daemon = bench.start(&["--exec", &bench.script(NOTES)]);
+    daemon.until_logged("exec: the child is not started: target one: ");
+    assert_eq!(bench.text("log"), "");
+    bench.keys.set("k", "good");
+    bench.until_noted(&daemon, "start good\n");
+    daemon.stop();
+}
+
+#[test]
+fn when_it_ends_by_itself_its_exit_code_is_ours() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.configure("");
+    for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -SEGV $$", 139)] {
+        for once in [&[][..], &["--once"][..]] {
+            let command = bench.script(script);
+            let mut daemon = bench.start(&[&["--exec", &command][..], once].concat());
+            assert_eq!(daemon.wait(), Some(code), "{script}: {}", daemon.log());
+        }
+    }
+    let mut daemon = bench.start(&["--exec", "/nonexistent/app"]);
+    assert_eq!(daemon.wait(), Some(1));
+    assert!(daemon.log().contains("exec: /nonexistent/app: cannot be started: No such file"), "{}", daemon.log());
+}
+
+#[test]
+fn signals_that_are_not_about_us_are_handed_on() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.configure("");
+    let daemon = bench.start(&["--exec", &bench.script(NOTES), "--exec-kill-signal", "TERM"]);
+    bench.until_noted(&daemon, "start 1\n");
+    let mut expected = "start 1\n".to_owned();
+    for signal in ["USR1", "USR2", "QUIT", "WINCH", "CONT", "ALRM"] {
+        daemon.signal(format!("SIG{signal}").parse().expect("a signal"));
+        expected += &format!("{signal}\n");
+        bench.until_noted(&daemon, &expected);
+    }
+    assert_eq!(daemon.stop(), Some(7));
+}
+
+#[test]
+fn who_does_not_end_in_time_is_killed_with_all_its_children() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.configure("");
+    let deaf = "trap '' TERM\nsleep 90 & echo $! > pid\nwhile [ -e child.sh ]; do sleep 0.02; done";
+    let mut daemon = bench.start(&["--exec", &bench.script(deaf), "--exec-kill-timeout", "200ms"]);
+    until("the child's child", || bench.text("pid").ends_with('\n'));
+    daemon.signal(Signal::SIGINT);
+    assert_eq!(daemon.wait(), Some(137), "{}", daemon.log());
+    assert!(daemon.log().contains("has not ended within 200ms after SIGTERM: SIGKILL"), "{}", daemon.log());
+    until_gone(&bench);
+}
+
+#[test]
+fn a_second_signal_to_us_waits_for_nothing_and_leaves_nobody_behind() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.configure("");
+    let deaf = "trap 'echo TERM >> log' TERM\nsleep 90 & echo $! > pid\nwhile [ -e child.sh ]; do sleep 0.02; done";
+    let mut daemon = bench.start(&["--exec", &bench.script(deaf)]);
+    until("the child's child", || bench.text("pid").ends_with('\n'));
+    daemon.signal(Signal::SIGTERM);
+    bench.until_noted(&daemon, "TERM\n");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());
+    until_gone(&bench);
+}
+
+/// The process whose number stands in `pid` is gone, or nobody has asked for its exit code yet.
+fn until_gone(bench: &Bench) {
+    let stat = format!("/proc/{}/stat", bench.text("pid").trim());
+    until("the end of the child's child", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
+}
+
+#[test]
+fn what_ends_by_the_signal_that_asked_for_it_has_ended_well() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.configure("");
+    let daemon = bench.start(&["--exec", &bench.script("echo started > log\nexec sleep 90")]);
+    bench.until_noted(&daemon, "started\n");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn reading_the_configuration_again_leaves_the_child_alone_unless_it_is_another_one() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.script(NOTES);
+    let exec = "[exec]\ncommand = 'sh child.sh'\n";
+    bench.configure(exec);
+    let daemon = bench.start(&[]);
+    bench.until_noted(&daemon, "start 1\n");
+    daemon.signal(Signal::SIGHUP);
+    daemon.until_logged("target one: in line");
+    // A refused configuration changes nothing either.
+    bench.write("portreeve.toml", "[exec");
+    daemon.signal(Signal::SIGHUP);
+    daemon.until_logged("the configuration is refused");
+    assert_eq!(bench.text("log"), "start 1\n");
+    // Other files are news, whoever has changed them.
+    bench.configure(exec);
+    bench.write("out.hbs", "{{key \"k\"}}!");
+    daemon.signal(Signal::SIGHUP);
+    bench.until_noted(&daemon, "start 1\nTERM\nstart 1!\n");
+    bench.configure("[exec]\ncommand = 'sh child.sh'\nreload_signal = 'SIGHUP'\n");
+    daemon.signal(Signal::SIGHUP);
+    bench.until_noted(&daemon, "start 1\nTERM\nstart 1!\nTERM\nstart 1!\n");
+    bench.configure("");
+    daemon.signal(Signal::SIGHUP);
+    bench.until_noted(&daemon, "start 1\nTERM\nstart 1!\nTERM\nstart 1!\nTERM\n");
+    assert_eq!(daemon.stop(), Some(0), "there is no child any more, and that is no trouble");
+}
+
+#[test]
+fn it_sees_the_variables_that_the_rules_let_through() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.configure("[exec]\n[exec.env]\nallow = ['PATH', 'SHOW_*']\ndeny = ['*_SECRET']\ncustom = ['OWN=1']");
+    let mut command = bench.command(&["--once"]);
+    // The command comes from the environment, the rules from the file.
+    command.env("PORTREEVE_EXEC_COMMAND", "env").env("SHOW_A", "a").env("SHOW_SECRET", "x").env("HOME", "/");
+    let output = command.stdout(Stdio::piped()).output().expect("it starts");
+    let mut seen: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    seen.sort();
+    seen.retain(|line| !line.starts_with("PATH="));
+    assert_eq!(seen, ["OWN=1", "SHOW_A=a"], "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_dry_run_does_not_start_it_and_mistakes_are_found_before_anything_starts() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.configure("");
+    let run = |arguments: &[&str]| bench.command(arguments).output().expect("it starts");
+    assert_eq!(run(&["--dry-run", "--exec", &bench.script("echo started > log")]).status.code(), Some(0));
+    assert!(!bench.path("log").exists() && !bench.path("out").exists());
+    for (arguments, said) in [
+        (["--exec", "a | b"], "\"|\" means something to a shell only"),
+        (["--exec-splay", "1s"], "no `command`"),
+        (["--exec-kill-signal", "SIGNOPE"], "\"SIGNOPE\" is not a signal's name"),
+    ] {
+        let output = run(&arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && stderr.contains(said), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn as_the_first_process_it_takes_in_orphans_and_hands_signals_on() {
+    let bench = Bench::new();
+    bench.keys.set("k", "1");
+    bench.configure("");
+    // Each round leaves an orphan that ends soon.
+    let script = "trap 'echo USR1 >> log' USR1\ntrap 'exit 5' TERM\necho start >> log\n\
+         while :; do (sleep 0.01 &); echo x >> rounds; sleep 0.02; done";
+    bench.script(script);
+    let mut command = Command::new("unshare");
+    let path = std::env::var_os("PATH").expect("there is one");
+    command.env_clear().env("PATH", path).env("CONSUL_HTTP_ADDR", bench.keys.address());
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", program()]);
+    command.args(["render", "--config", "portreeve.toml", "--exec", "sh child.sh"]);
+    command.current_dir(bench.folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut daemon = Daemon::spawn(command);
+    until("some rounds", || bench.text("rounds").len() > 100);
+    let first = children(daemon.id()).into_iter().next().expect("unshare has one child");
+    until("no zombies", || children(first).iter().all(|pid| !state(*pid).contains(") Z ")));
+    assert!(children(first).len() < 10, "they are taken in as they come");
+    // `unshare` keeps signals to itself: to the first process, as an engine would.
+    let tell = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), signal).expect("it runs");
+    tell(Signal::SIGUSR1);
+    until("the forwarded signal", || bench.text("log").contains("USR1"));
+    tell(Signal::SIGTERM);
+    assert_eq!(daemon.wait(), Some(5), "{}", daemon.log());
+}
+
+fn state(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default()
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+}
