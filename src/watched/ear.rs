@@ -7,7 +7,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind, event::AccessMode};
+use nix::errno::Errno;
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode, ModifyKind},
+};
 use tokio::sync::Notify;
 
 use super::look::{Names, Route};
@@ -52,10 +56,28 @@ pub(super) struct Hearing {
     bell: Arc<Notify>,
 }
 
-/// Why the kernel does not tell of changes.
+/// Why the kernel does not tell of all changes.
 #[derive(Debug, thiserror::Error)]
-#[error("the kernel gives no notice of changes, so files are looked at every {:?} only", super::SLOW)]
-struct Deaf(#[source] notify::Error);
+enum Deaf {
+    #[error("{ONLY}: there are too many watches; raise fs.inotify.max_user_watches")]
+    Watches,
+    #[error("{ONLY}: there are too many watchers; raise fs.inotify.max_user_instances")]
+    Instances,
+    #[error("{ONLY}")]
+    Other(#[source] notify::Error),
+}
+
+const ONLY: &str = "changes are found only by looking every 2 s";
+
+impl From<notify::Error> for Deaf {
+    fn from(error: notify::Error) -> Self {
+        match &error.kind {
+            notify::ErrorKind::MaxFilesWatch => Self::Watches,
+            notify::ErrorKind::Io(io) if io.raw_os_error() == Some(Errno::EMFILE as i32) => Self::Instances,
+            _ => Self::Other(error),
+        }
+    }
+}
 
 impl Default for Ear {
     fn default() -> Self {
@@ -112,7 +134,7 @@ impl Ear {
         shared.held.extend(taken);
         drop(shared);
         match refused {
-            Some(error) => self.0.condition.trouble(&Deaf(error)),
+            Some(error) => self.0.condition.trouble(&Deaf::from(error)),
             None => self.0.condition.well(),
         }
         more
@@ -173,7 +195,7 @@ impl Shared {
             return;
         }
         for path in &event.paths {
-            if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(notify::event::ModifyKind::Name(_))) {
+            if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
                 self.held.remove(path);
             }
         }

@@ -1,6 +1,6 @@
 //! A Consul agent that records what it is told, and does what a real one cannot be made to do: fail, stall, forget.
 //!
-//! It keeps services and their maintenance mode as an agent does, and speaks the same HTTP.
+//! It keeps services, their maintenance mode and keys as an agent does, and speaks the same HTTP.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     sync::{Arc, Mutex, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -41,6 +41,9 @@ struct Agent {
     tokens: Vec<String>,
     failing: Option<StatusCode>,
     refusing: BTreeMap<String, StatusCode>,
+    keys: BTreeMap<String, String>,
+    /// How often keys were changed.
+    index: u64,
 }
 
 type Shared = State<Arc<Mutex<Agent>>>;
@@ -58,6 +61,7 @@ impl FakeConsul {
             .route("/v1/agent/service/register", put(register))
             .route("/v1/agent/service/deregister/{id}", put(deregister))
             .route("/v1/agent/service/maintenance/{id}", put(maintain))
+            .route("/v1/kv/{*key}", get(key))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), note))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -79,6 +83,13 @@ impl FakeConsul {
     pub fn add(&self, service: Value) {
         let id = service["ID"].as_str().expect("an id").to_owned();
         self.agent().services.insert(id, service);
+    }
+
+    /// Sets a key by another hand.
+    pub fn set_key(&self, key: &str, value: &str) {
+        let mut agent = self.agent();
+        agent.keys.insert(key.to_owned(), value.to_owned());
+        agent.index += 1;
     }
 
     /// Loses everything, as an agent without a data directory does when it restarts.
@@ -246,4 +257,27 @@ async fn maintain(
         agent.maintenance.remove(&id);
     }
     StatusCode::OK.into_response()
+}
+
+/// The raw value; with an index it waits, as the real one does, until something is newer.
+async fn key(
+    State(shared): Shared,
+    Path(key): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let seen = query.get("index").map_or(0, |index| index.parse().expect("a number"));
+    loop {
+        let (index, value) = {
+            let agent = lock(&shared);
+            (agent.index + 1, agent.keys.get(&key).cloned())
+        };
+        if index > seen {
+            let headers = [("x-consul-index", index.to_string())];
+            return match value {
+                Some(value) => (headers, value).into_response(),
+                None => (StatusCode::NOT_FOUND, headers).into_response(),
+            };
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -1,0 +1,252 @@
+//! The binary as a black box: what happens when its files are saved.
+
+mod common;
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use common::{
+    black_box::{Daemon, portreeve, until},
+    fake_consul::FakeConsul,
+    fake_docker::{FakeDocker, container},
+    lab::portreeve::program,
+};
+use nix::sys::signal::Signal;
+use portreeve::state::StateDir;
+
+/// A configuration file, templates and what they become, and a registry of keys.
+struct Bench {
+    folder: tempfile::TempDir,
+    consul: FakeConsul,
+}
+
+impl Bench {
+    /// The target `a`: `a.hbs` becomes `a`.
+    fn new() -> Self {
+        let bench = Self { folder: tempfile::tempdir().expect("a directory"), consul: FakeConsul::start("10.0.0.7") };
+        bench.consul.set_key("x", "1");
+        bench.save("a.hbs", "x={{key \"x\"}}\n");
+        bench.configure("", &["a"]);
+        bench
+    }
+
+    fn start(&self, arguments: &[&str]) -> Daemon {
+        self.start_with(Command::new(program()), arguments)
+    }
+
+    /// Where the kernel gives none of this: `/proc/sys/user/LIMIT` is 0 in a user namespace of its own.
+    fn start_without(&self, limit: &str) -> Daemon {
+        let mut command = Command::new("unshare");
+        let script = format!("echo 0 > /proc/sys/user/{limit} && exec \"$0\" \"$@\"");
+        command.args(["--user", "--map-root-user", "sh", "-c", &script, program()]);
+        self.start_with(command, &[])
+    }
+
+    fn start_with(&self, mut command: Command, arguments: &[&str]) -> Daemon {
+        command.args(["render", "--config"]).arg(self.path("portreeve.toml")).args(arguments).stdin(Stdio::null());
+        command.env_clear().env("CONSUL_HTTP_ADDR", self.consul.address()).env("PATH", "/usr/bin:/bin");
+        Daemon::spawn(command)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// As an editor does: the whole file under another name first.
+    fn save(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path(name).parent().expect("below the bench")).expect("a directory");
+        fs::write(self.path(".saving"), text).expect("a file");
+        fs::rename(self.path(".saving"), self.path(name)).expect("a file");
+    }
+
+    /// Saves a configuration with these lines in `[render]`, and these targets.
+    fn configure(&self, render: &str, targets: &[&str]) {
+        self.save("portreeve.toml", &self.configuration(render, targets));
+    }
+
+    fn configuration(&self, render: &str, targets: &[&str]) -> String {
+        let state = if render.contains("state_dir") { String::new() } else { self.state("state") };
+        let target = |name: &&str| {
+            let [source, destination] = [format!("{name}.hbs"), (*name).to_owned()].map(|name| self.path(&name));
+            let (source, destination) = (source.display(), destination.display());
+            format!(
+                "[[target]]\nname = '{name}'\nkind = 'command'\n\
+                 [[target.template]]\nsource = '{source}'\ndestination = '{destination}'\n"
+            )
+        };
+        format!("[render]\n{state}{render}\n{}", targets.iter().map(target).collect::<String>())
+    }
+
+    fn state(&self, name: &str) -> String {
+        format!("state_dir = '{}'\n", self.path(name).display())
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn until(&self, name: &str, text: &str) {
+        until(&format!("{name} to be {text:?}"), || self.text(name) == text);
+    }
+}
+
+#[test]
+fn a_saved_configuration_takes_over() {
+    let bench = Bench::new();
+    let daemon = bench.start(&[]);
+    bench.until("a", "x=1\n");
+    bench.save("b.hbs", "b\n");
+    bench.configure("", &["a", "b"]);
+    bench.until("b", "b\n");
+    daemon.until_logged("portreeve.toml has changed: the configuration was read again");
+    bench.consul.set_key("x", "2");
+    bench.until("a", "x=2\n");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_its_place_and_the_one_before_stays() {
+    let bench = Bench::new();
+    let daemon = bench.start(&[]);
+    bench.until("a", "x=1\n");
+    bench.configure("no_such_key = 1", &["a"]);
+    daemon.until_logged("has changed: the configuration is refused, the one before stays in force");
+    assert!(daemon.log().contains("line 3, column 1"), "{}", daemon.log());
+    bench.consul.set_key("x", "2");
+    bench.until("a", "x=2\n");
+    fs::remove_file(bench.path("portreeve.toml")).expect("a file");
+    daemon.until_logged("cannot read the configuration file");
+    bench.configure("# a comment", &["a"]);
+    daemon.until_logged("has changed: the configuration is the one in force again");
+    bench.save("b.hbs", "b\n");
+    bench.configure("", &["b"]);
+    bench.until("b", "b\n");
+    assert_eq!(daemon.log().matches("the configuration was read again").count(), 1, "{}", daemon.log());
+}
+
+#[test]
+fn a_configuration_that_says_the_same_changes_nothing() {
+    let bench = Bench::new();
+    let daemon = bench.start(&["--log-level", "portreeve=debug"]);
+    bench.until("a", "x=1\n");
+    // What it finds at the start, and then the comment.
+    daemon.until_logged_times("the configuration says the same as before", 1);
+    bench.configure("# a comment", &["a"]);
+    daemon.until_logged_times("the configuration says the same as before", 2);
+    assert!(!daemon.log().contains("read again"), "{}", daemon.log());
+    assert_eq!(bench.consul.reads().iter().filter(|read| !read.contains("index=")).count(), 1, "one watch");
+}
+
+#[test]
+fn a_mounted_configuration_follows_the_swap_of_its_data() {
+    let bench = Bench::new();
+    bench.save("b.hbs", "b\n");
+    let mount = bench.path("mount");
+    let swap = |target: &str, name: &str| {
+        symlink(target, mount.join("..new")).expect("a link");
+        fs::rename(mount.join("..new"), mount.join(name)).expect("a link");
+    };
+    bench.save("mount/..1/portreeve.toml", &bench.configuration("", &["a"]));
+    bench.save("mount/..2/portreeve.toml", &bench.configuration("", &["b"]));
+    swap("..1", "..data");
+    swap("..data/portreeve.toml", "portreeve.toml");
+    fs::remove_file(bench.path("portreeve.toml")).expect("a file");
+    symlink("mount/portreeve.toml", bench.path("portreeve.toml")).expect("a link");
+    let _daemon = bench.start(&[]);
+    bench.until("a", "x=1\n");
+    swap("..2", "..data");
+    bench.until("b", "b\n");
+}
+
+#[test]
+fn a_state_directory_that_somebody_else_holds_is_refused_and_the_run_before_goes_on() {
+    let bench = Bench::new();
+    let daemon = bench.start(&[]);
+    bench.until("a", "x=1\n");
+    let held = StateDir::open(&bench.path("held")).expect("free");
+    let other = bench.state("held");
+    bench.configure(&other, &["a"]);
+    daemon.until_logged("the configuration is refused, the one before stays in force: state directory");
+    daemon.signal(Signal::SIGHUP);
+    daemon.until_logged("SIGHUP: the configuration is refused");
+    assert!(daemon.log().contains(&format!("in use by process {}", std::process::id())), "{}", daemon.log());
+    bench.consul.set_key("x", "2");
+    bench.until("a", "x=2\n");
+    drop(held);
+    daemon.signal(Signal::SIGHUP);
+    daemon.until_logged("SIGHUP: the configuration was read again");
+    until("the former state directory to be free", || StateDir::open(&bench.path("state")).is_ok());
+    bench.consul.set_key("x", "3");
+    bench.until("a", "x=3\n");
+    StateDir::open(&bench.path("held")).expect_err("it is held by the daemon");
+    // The same one again, under another name.
+    symlink("held", bench.path("alias")).expect("a link");
+    bench.configure(&bench.state("alias"), &["a"]);
+    daemon.until_logged("has changed: the configuration was read again");
+    bench.consul.set_key("x", "4");
+    bench.until("a", "x=4\n");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn without_watching_only_sighup_counts() {
+    for (flags, setting) in [(&["--no-watch"][..], ""), (&[], "watch = false")] {
+        let bench = Bench::new();
+        bench.configure(setting, &["a"]);
+        let daemon = bench.start(flags);
+        bench.until("a", "x=1\n");
+        bench.save("b.hbs", "b\n");
+        bench.configure(setting, &["a", "b"]);
+        bench.consul.set_key("x", "2");
+        bench.until("a", "x=2\n");
+        assert!(!bench.path("b").exists());
+        daemon.signal(Signal::SIGHUP);
+        bench.until("b", "b\n");
+        assert!(!daemon.log().contains("has changed"), "{}", daemon.log());
+    }
+}
+
+#[test]
+fn where_the_kernel_gives_no_notice_a_look_finds_it() {
+    let limits =
+        [("max_inotify_watches", "fs.inotify.max_user_watches"), ("max_inotify_instances", "max_user_instances")];
+    for (limit, advice) in limits {
+        let bench = Bench::new();
+        let daemon = bench.start_without(limit);
+        bench.until("a", "x=1\n");
+        daemon.until_logged("changes are found only by looking every 2 s");
+        bench.save("b.hbs", "b\n");
+        bench.configure("", &["a", "b"]);
+        bench.until("b", "b\n");
+        assert_eq!(daemon.log().matches(advice).count(), 1, "{}", daemon.log());
+    }
+}
+
+#[test]
+fn register_follows_its_configuration_too() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("portreeve.toml");
+    let configure = |text: &str| fs::write(&file, text).expect("a file");
+    configure("[register]\nip = '10.0.0.1'\n");
+    let arguments = ["--config", path(&file)];
+    let daemon = Daemon::spawn(portreeve(&docker, &consul, &arguments));
+    let at = |address: &str| consul.registrations().iter().any(|body| body["Address"] == address);
+    until("the registration", || at("10.0.0.1"));
+    configure("[register]\nipp = '10.0.0.2'\n");
+    daemon.until_logged("has changed: the configuration is refused, the one before stays in force");
+    configure("[register]\nip = '10.0.0.2'\n");
+    until("the new address", || at("10.0.0.2"));
+    assert_eq!(consul.count(), 1);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
