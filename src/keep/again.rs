@@ -35,7 +35,7 @@ impl Again {
     pub(super) fn watch(&mut self, saves: bool) {
         match &self.file {
             Some(file) if saves => {
-                self.saves.get_or_insert_with(|| Watched::new(&Ear::default(), [Subject::File(file.clone())]));
+                self.saves.get_or_insert_with(|| Watched::new(&Ear::shared(), [Subject::File(file.clone())]));
             }
             _ => self.saves = None,
         }

@@ -145,7 +145,7 @@ impl Setup {
 
     /// The registry and the files that templates may read, as one.
     pub(super) fn source<S: Source>(&self, registry: Arc<S>) -> Arc<Local<S>> {
-        Arc::new(Local::new(registry, self.allowed.clone(), Ear::default()))
+        Arc::new(Local::new(registry, self.allowed.clone(), Ear::shared()))
     }
 
     fn new(

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
 use nix::errno::Errno;
@@ -97,6 +97,12 @@ impl Ear {
         Self::new(true)
     }
 
+    /// The ear of this process: what is wrong with it is said once for all.
+    pub fn shared() -> Self {
+        static EAR: LazyLock<Ear> = LazyLock::new(Ear::default);
+        EAR.clone()
+    }
+
     pub(super) fn listen(&self) -> Hearing {
         let bell = Arc::new(Notify::new());
         let mut shared = lock(&self.0.shared);
@@ -107,9 +113,9 @@ impl Ear {
     }
 
     /// Brings what the kernel tells in line with what is listened to. Whether it tells of more than before.
-    fn update(&self) -> bool {
+    fn update(&self) -> Result<bool, Deaf> {
         if self.0.deaf {
-            return false;
+            return Ok(false);
         }
         let mut watcher = lock(&self.0.watcher);
         let (stale, new) = lock(&self.0.shared).plan();
@@ -133,11 +139,7 @@ impl Ear {
         shared.held.retain(|directory, _| !stale.contains(directory));
         shared.held.extend(taken);
         drop(shared);
-        match refused {
-            Some(error) => self.0.condition.trouble(&Deaf::from(error)),
-            None => self.0.condition.well(),
-        }
-        more
+        refused.map_or(Ok(more), |error| Err(error.into()))
     }
 
     fn watch(&self, watcher: &mut Option<RecommendedWatcher>, directory: &Path) -> Result<(), notify::Error> {
@@ -158,7 +160,17 @@ impl Hearing {
         if let Some(listener) = lock(&self.ear.0.shared).listeners.get_mut(&self.id) {
             listener.route = Arc::clone(route);
         }
-        self.ear.update()
+        match self.ear.update() {
+            Ok(more) => {
+                self.ear.0.condition.well();
+                more
+            }
+            // What was taken in spite of it may have changed.
+            Err(deaf) => {
+                self.ear.0.condition.trouble(&deaf);
+                true
+            }
+        }
     }
 
     /// Returns when something has happened on the route since the last call.
@@ -170,7 +182,8 @@ impl Hearing {
 impl Drop for Hearing {
     fn drop(&mut self) {
         lock(&self.ear.0.shared).listeners.remove(&self.id);
-        self.ear.update();
+        // What the kernel refuses is said to those who still listen.
+        drop(self.ear.update());
     }
 }
 

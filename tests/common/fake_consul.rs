@@ -266,12 +266,14 @@ async fn key(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
     let seen = query.get("index").map_or(0, |index| index.parse().expect("a number"));
+    let wait = query.get("wait").and_then(|wait| wait.strip_suffix("ms")?.parse().ok()).unwrap_or(0);
+    let end = Instant::now() + Duration::from_millis(wait);
     loop {
         let (index, value) = {
             let agent = lock(&shared);
             (agent.index + 1, agent.keys.get(&key).cloned())
         };
-        if index > seen {
+        if index > seen || Instant::now() > end {
             let headers = [("x-consul-index", index.to_string())];
             return match value {
                 Some(value) => (headers, value).into_response(),
