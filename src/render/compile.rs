@@ -5,7 +5,7 @@ use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Subexpr
 
 use super::{
     TemplateError,
-    helpers::{self, Definition, Form, PRINT, PRINT_RAW},
+    helpers::{self, Definition, Form, PRINT, PRINT_LINES, PRINT_RAW},
     partials,
 };
 use crate::spelling;
@@ -159,8 +159,10 @@ fn lead(call: &mut HelperTemplate, printer: &str) {
     let mut params = std::mem::take(&mut call.params);
     let hash = std::mem::take(&mut call.hash);
     let called = if is_call { name.as_name() } else { None };
-    if matches!(called, Some("raw" | "quote")) {
-        call.name = Parameter::Name(PRINT_RAW.to_owned());
+    match called {
+        Some("raw" | "quote") => call.name = Parameter::Name(PRINT_RAW.to_owned()),
+        Some("upstream") => call.name = Parameter::Name(PRINT_LINES.to_owned()),
+        _ => {}
     }
     let value = match called {
         Some("raw") if params.len() == 1 => params.remove(0),

@@ -34,7 +34,7 @@ pub enum Missing {
     Key,
     /// There is no such file, and the template cannot do without.
     File,
-    /// There are too few instances.
+    /// There are too few instances or keys.
     TooFew {
         /// How many there are.
         found: usize,
@@ -50,7 +50,7 @@ impl fmt::Display for Missing {
             Self::Key => f.write_str("there is no such key"),
             Self::File => f.write_str("there is no such file"),
             Self::TooFew { found, wanted } => {
-                write!(f, "there are {found} instances, and at least {wanted} are asked for")
+                write!(f, "found {found}, and at least {wanted} are asked for")
             }
         }
     }

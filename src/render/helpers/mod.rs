@@ -25,6 +25,7 @@ mod record;
 mod select;
 mod text;
 mod tree;
+mod upstream;
 mod words;
 
 use std::ops::RangeInclusive;
@@ -33,6 +34,7 @@ pub(super) use call::Call;
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 pub(super) use print::{PRINT, PRINT_RAW};
 use serde_json::Value;
+pub(super) use upstream::PRINT_LINES;
 
 use super::recorder::Recorder;
 
@@ -108,6 +110,7 @@ const MANY: usize = usize::MAX;
 pub(super) fn all() -> impl Iterator<Item = &'static Definition> {
     let families = [
         query::ALL,
+        upstream::ALL,
         choice::ALL,
         select::ALL,
         membership::ALL,
@@ -165,6 +168,7 @@ pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Rec
         }
     }
     print::register(registry, pass);
+    registry.register_helper(PRINT_LINES, Box::new(upstream::PrintLines));
 }
 
 struct Function<'pass> {

@@ -1,4 +1,4 @@
-//! `env` and `envOr`: our own environment.
+//! `env`, `envOr` and `mustEnv`: our own environment.
 
 use serde_json::Value;
 
@@ -14,4 +14,13 @@ pub(super) fn env(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, Str
 pub(super) fn env_or(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let default = call.text(1)?;
     Ok(Value::String(pass.variable(&call.text(0)?).map_or(default, str::to_owned)))
+}
+
+/// A variable that is not set, or is set to nothing, is an error.
+pub(super) fn must_env(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+    let name = call.text(0)?;
+    match pass.variable(&name).filter(|value| !value.is_empty()) {
+        Some(value) => Ok(Value::String(value.to_owned())),
+        None => Err(format!("the environment has no {name:?}, or it is empty")),
+    }
 }

@@ -1,54 +1,68 @@
-//! `key` and `keyOr`: the value of one key.
+//! `key`, `keyOr` and `keyExists`: one key. All three share one watch.
 
 use serde_json::Value;
 
-use crate::render::helpers::Call;
+use super::{
+    grammar::{self, Spelled},
+    place, unfit,
+};
 use crate::{
-    registry::{Answer, Query, Scope},
-    render::recorder::{Missing, Recorder},
+    registry::{Answer, Query},
+    render::{
+        helpers::Call,
+        recorder::{Missing, Recorder},
+    },
 };
 
 /// A key that does not exist holds the template.
 pub(super) fn key(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let Some(query) = query(call)? else { return Ok(Value::String(String::new())) };
-    match look_up(&query, pass)? {
-        Some(value) => Ok(Value::String(value.to_owned())),
-        None => {
+    let value = match look_up(&query, pass)? {
+        Some(None) => {
             pass.hold(query, Missing::Key);
-            Ok(Value::String(String::new()))
+            None
         }
-    }
+        known => known.flatten(),
+    };
+    Ok(Value::String(value.unwrap_or_default().to_owned()))
 }
 
 /// A key that does not exist, or is empty, gives the second argument.
 pub(super) fn key_or(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let default = call.text(1)?;
     let Some(query) = query(call)? else { return Ok(Value::String(default)) };
-    let value = look_up(&query, pass)?.filter(|value| !value.is_empty());
+    let value = look_up(&query, pass)?.flatten().filter(|value| !value.is_empty());
     Ok(Value::String(value.map_or(default, str::to_owned)))
+}
+
+/// Also for a key whose value is empty.
+pub(super) fn key_exists(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+    let Some(query) = query(call)? else { return Ok(Value::Bool(false)) };
+    Ok(Value::Bool(look_up(&query, pass)?.flatten().is_some()))
 }
 
 /// As in consul-template: no path, no question.
 fn query(call: &Call<'_, '_>) -> Result<Option<Query>, String> {
-    let (path, positional) = match (call.option("path")?, call.literal(0)) {
-        (Some(_), _) if call.len() > 0 => return Err("the path is given twice".to_owned()),
-        (Some(path), _) => (path, None),
-        (None, Some(literal)) => match literal.split_once('@') {
-            Some((_, "")) => return Err(format!("`@` in {literal:?} must be followed by a datacenter")),
-            Some((path, dc)) => (path.to_owned(), Some(dc.to_owned())),
-            None => (literal.to_owned(), None),
-        },
-        (None, None) => (call.text(0)?, None),
-    };
-    let path = path.strip_prefix('/').unwrap_or(&path).to_owned();
-    let dc = call.option("dc")?.or(positional);
-    Ok((!path.is_empty()).then_some(Query::Key { path, scope: Scope { dc, ..Scope::default() } }))
+    let Spelled { subject, scope, .. } = path(call)?;
+    let path = subject.strip_prefix('/').unwrap_or(&subject).to_owned();
+    let scope = place::scope(call, scope)?;
+    Ok((!path.is_empty()).then_some(Query::Key { path, scope }))
 }
 
-fn look_up<'a>(query: &Query, pass: &Recorder<'a>) -> Result<Option<&'a str>, String> {
+/// The path by position, or as path=, where no mark has a meaning.
+pub(super) fn path(call: &Call<'_, '_>) -> Result<Spelled, String> {
+    match call.option("path")? {
+        Some(_) if call.len() > 0 => Err("the path is given twice".to_owned()),
+        Some(subject) => Ok(Spelled { subject, ..Spelled::default() }),
+        None => place::spelled(call, grammar::PLACE),
+    }
+}
+
+/// `None`: not known yet. `Some(None)`: there is no such key.
+fn look_up<'a>(query: &Query, pass: &Recorder<'a>) -> Result<Option<Option<&'a str>>, String> {
     match pass.ask(query.clone()) {
         None => Ok(None),
-        Some(Answer::Key(value)) => Ok(value.as_deref()),
-        Some(_) => Err("the registry's answer is no value of a key".to_owned()),
+        Some(Answer::Key(value)) => Ok(Some(value.as_deref())),
+        Some(_) => Err(unfit(query)),
     }
 }

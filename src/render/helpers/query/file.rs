@@ -1,0 +1,32 @@
+//! `file`: the content of a file on this host.
+
+use serde_json::Value;
+
+use super::unfit;
+use crate::{
+    registry::{Answer, FileContent, Query},
+    render::{
+        helpers::Call,
+        recorder::{Missing, Recorder},
+    },
+};
+
+/// A file that does not exist holds the template. Whether it may be read is for the source to say.
+pub(super) fn file(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+    let path = call.text(0)?;
+    if path.is_empty() {
+        return Err("the path is empty".to_owned());
+    }
+    let query = Query::File { path: (&path).into() };
+    let text = match pass.ask(query.clone()) {
+        None => "",
+        Some(Answer::File(FileContent::Text(text))) => text,
+        Some(Answer::File(FileContent::Missing)) => {
+            pass.hold(query, Missing::File);
+            ""
+        }
+        Some(Answer::File(FileContent::Refused(reason))) => return Err(format!("{path:?}: {reason}")),
+        Some(_) => return Err(unfit(&query)),
+    };
+    Ok(Value::String(text.to_owned()))
+}

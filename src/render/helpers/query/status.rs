@@ -1,0 +1,40 @@
+//! Which of an answer's instances are kept.
+
+use crate::registry::Status;
+
+pub(super) const ANY: [Status; 4] = [Status::Passing, Status::Warning, Status::Critical, Status::Maintenance];
+
+/// Reads `passing,warning` and the like. In order and without doubles, so that equal lists are equal.
+pub(super) fn statuses(list: &str) -> Result<Vec<Status>, String> {
+    let mut statuses = Vec::new();
+    for word in list.split(',') {
+        match word.trim() {
+            "any" => statuses.extend(ANY),
+            "passing" => statuses.push(Status::Passing),
+            "warning" => statuses.push(Status::Warning),
+            "critical" => statuses.push(Status::Critical),
+            "maintenance" => statuses.push(Status::Maintenance),
+            other => {
+                return Err(format!("{other:?} is no status: any, passing, warning, critical or maintenance"));
+            }
+        }
+    }
+    statuses.sort();
+    statuses.dedup();
+    Ok(statuses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_in_any_order() {
+        let both = Ok(vec![Status::Passing, Status::Warning]);
+        assert_eq!((statuses("passing,warning"), statuses("warning, passing,warning")), (both.clone(), both));
+        assert_eq!(statuses("critical,any"), Ok(ANY.to_vec()));
+        for wrong in ["", "healthy", "passing,", "Passing"] {
+            assert!(statuses(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `upstream`: the members of a service as the server lines of the file's language.
+
+use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
+use serde_json::Value;
+
+use super::{
+    Call, Definition,
+    address::with_port,
+    print::shown,
+    query::{UPSTREAM, members},
+    value,
+};
+use crate::{
+    registry::{ServiceRecord, Status},
+    render::{Escape, recorder::Recorder},
+};
+
+pub(super) const ALL: &[Definition] = &[value("upstream", 0..=1, UPSTREAM, upstream)];
+
+/// Prints server lines, and refuses to print none. No template can write this name.
+pub(in crate::render) const PRINT_LINES: &str = " print lines";
+
+/// One server line, of checked words.
+type Line = fn(&ServiceRecord, &str) -> String;
+
+/// One line for each member that has a place. Nothing at all until the answer is known.
+fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+    let line: Line = match pass.escape {
+        Escape::Nginx => nginx,
+        Escape::None => {
+            return Err("it writes the server lines of nginx: say escape = \"nginx\" in [[target.template]]".to_owned());
+        }
+    };
+    let extra = call.option("extra")?.unwrap_or_default();
+    let extra: Vec<_> = extra.split_whitespace().collect();
+    for word in &extra {
+        check(pass.escape, word, || "extra".to_owned())?;
+    }
+    let tail: String = extra.iter().map(|word| format!(" {word}")).collect();
+    let Some(members) = members(call, pass, false)? else { return Ok(Value::Null) };
+    let mut lines = Vec::new();
+    for member in members.into_iter().filter(|member| member.port != 0 && !member.address.is_empty()) {
+        for (field, text) in [("address", &member.address), ("id", &member.id)] {
+            let ServiceRecord { name, id, node, .. } = member;
+            check(pass.escape, text, || format!("the {field} of {name:?}, instance {id:?} on node {node:?}"))?;
+        }
+        lines.push(line(member, &tail));
+    }
+    Ok(Value::String(lines.join("\n")))
+}
+
+fn nginx(member: &ServiceRecord, tail: &str) -> String {
+    // nginx knows no weight 0.
+    format!("    server {} weight={}{tail};", place(member), weight(member).max(1))
+}
+
+fn place(member: &ServiceRecord) -> String {
+    with_port(&member.address, &member.port.to_string())
+}
+
+fn weight(member: &ServiceRecord) -> u32 {
+    if member.status == Status::Warning { member.weights.warning } else { member.weight }
+}
+
+/// What goes into a line must be one word of the language.
+fn check(escape: Escape, word: &str, what: impl Fn() -> String) -> Result<(), String> {
+    match escape.offence(word) {
+        None => Ok(()),
+        Some(offence) => {
+            Err(format!("{}: {} holds {offence:?}, which has a meaning of its own in this file", what(), shown(word)))
+        }
+    }
+}
+
+pub(super) struct PrintLines;
+
+impl HelperDef for PrintLines {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let value = Call(helper).value(0).map_err(RenderErrorReason::Other)?.clone();
+        if value == "" {
+            let reason = "`upstream` has no member, and nginx refuses an `upstream` block without servers: put it into \
+                          {{#if (upstream …)}} … {{/if}}, and answer 503 where it has none";
+            return Err(RenderErrorReason::Other(reason.to_owned()).into());
+        }
+        Ok(ScopedJson::Derived(value))
+    }
+}
