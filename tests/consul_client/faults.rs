@@ -1,6 +1,6 @@
 //! What a real agent cannot be made to do, or not at the right moment.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portreeve::{
     consul::{Client, Settings},
@@ -63,18 +63,170 @@ async fn a_lower_index_is_not_believed_before_it_is_fetched_anew() {
 }
 
 #[tokio::test]
-async fn an_index_of_zero_or_none_does_not_end_waiting() {
+async fn an_index_of_zero_does_not_end_waiting() {
     let mut fake = Fake::start().await;
     let mut watched = Watched::new(client(&fake.address()));
     let query = key("k");
     let _running = watched.watch(&query);
     fake.next().await.index_and_body(0, "zero");
     watched.until_key(&query, Some("zero")).await;
-    let asked = fake.next().await;
-    assert_eq!(asked.index(), Some("1"));
-    asked.answer(200, &[], "none");
-    watched.until_key(&query, Some("none")).await;
     assert_eq!(fake.next().await.index(), Some("1"));
+}
+
+#[tokio::test]
+async fn without_an_index_there_is_a_pause_instead_of_waiting() {
+    let mut fake = Fake::start().await;
+    let poll = Duration::from_secs(1);
+    let mut watched = Watched::new(Client::new(&Settings { poll, ..settings(&fake.address()) }).expect("a client"));
+    let query = key("k");
+    let _running = watched.watch(&query);
+    fake.next().await.index_and_body(7, "indexed");
+    watched.until_key(&query, Some("indexed")).await;
+    fake.next().await.answer(200, &[], "not believed at once");
+    let mut answered: Option<Instant> = None;
+    for value in ["one", "two", "three"] {
+        let asked = fake.next().await;
+        assert_eq!((asked.index(), asked.query.contains_key("wait")), (None, false));
+        // A pause may be longer than it should be, but never shorter.
+        assert!(answered.is_none_or(|answered| answered.elapsed() >= poll), "a busy loop");
+        answered = Some(Instant::now());
+        asked.answer(200, &[], value);
+        watched.until_key(&query, Some(value)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_only_a_newer_consul_knows_is_asked_as_documented() {
+    let mut fake = Fake::start().await;
+    let watched = Watched::new(client(&fake.address()));
+    let text = |text: &str| Some(text.to_owned());
+    let scope = Scope { dc: text("dc2"), namespace: text("team"), partition: text("part") };
+    let web = ServiceQuery { name: "web".into(), scope: scope.clone(), ..ServiceQuery::default() };
+    let peer = Query::Service(ServiceQuery { peer: text("east"), connect: true, ..web.clone() });
+    let group = Query::Service(ServiceQuery { sameness_group: text("all"), near: text("_agent"), ..web });
+    let services = Query::Services { filter: text("ServiceName != \"a\""), scope: scope.clone() };
+    let nodes = Query::Nodes { near: None, filter: text("Meta.a == b"), scope: scope.clone() };
+    let keys = Query::Keys { prefix: "a b/".into(), scope: scope.clone() };
+    let node = Query::Node { name: text("n/1"), scope: scope.clone() };
+    let prepared = Query::Prepared { name: "q".into(), near: text("n1"), scope };
+    let place = "dc=dc2 ns=team partition=part";
+    for (query, path, parameters) in [
+        (peer, "/v1/health/connect/web", format!("{place} peer=east")),
+        (group, "/v1/health/service/web", "dc=dc2 near=_agent ns=team partition=part sg=all".to_owned()),
+        (services, "/v1/catalog/services", "dc=dc2 filter=ServiceName != \"a\" ns=team partition=part".to_owned()),
+        (nodes, "/v1/catalog/nodes", "dc=dc2 filter=Meta.a == b ns=team partition=part".to_owned()),
+        (keys, "/v1/kv/a%20b/", format!("{place} recurse=")),
+        (node, "/v1/catalog/node-services/n%2F1", place.to_owned()),
+        (prepared, "/v1/query/q/execute", "dc=dc2 near=n1 ns=team partition=part".to_owned()),
+    ] {
+        let running = watched.watch(&query);
+        let asked = fake.next().await;
+        assert_eq!(asked.path, path);
+        let pairs: Vec<_> = asked.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(pairs.join(" "), parameters, "{query}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_question_goes_before_the_settings() {
+    let mut fake = Fake::start().await;
+    let ours = Settings { namespace: Some("ours".into()), partition: Some("p".into()), ..settings(&fake.address()) };
+    let watched = Watched::new(Client::new(&ours).expect("a client"));
+    let scope = Scope { namespace: Some("theirs".into()), ..Scope::default() };
+    let _running = watched.watch(&Query::Services { filter: None, scope });
+    let asked = fake.next().await;
+    assert_eq!((asked.query["ns"].as_str(), asked.query["partition"].as_str()), ("theirs", "p"));
+}
+
+#[tokio::test]
+async fn a_node_and_its_own_name_are_two_calls() {
+    let mut fake = Fake::start().await;
+    let mut watched = Watched::new(client(&fake.address()));
+    let query = Query::Node { name: None, scope: Scope::default() };
+    let _running = watched.watch(&query);
+    let asked = fake.next().await;
+    assert_eq!(asked.path, "/v1/agent/self");
+    asked.answer(200, &[], r#"{"Config": {"NodeName": "n1"}, "Member": {"Addr": "10.0.0.1"}}"#);
+    let asked = fake.next().await;
+    assert_eq!(asked.path, "/v1/catalog/node-services/n1");
+    asked.index_and_body(5, r#"{"Node": {"Node": "n1"}, "Services": []}"#);
+    watched.until(&query, |answer| matches!(answer, Answer::Node(Some(found)) if found.node.node == "n1")).await;
+}
+
+#[tokio::test]
+async fn datacenters_that_do_not_answer_are_left_out_unless_none_does() {
+    let mut fake = Fake::start().await;
+    let soon = Settings { poll: Duration::from_secs(1), ..settings(&fake.address()) };
+    let mut watched = Watched::new(Client::new(&soon).expect("a client"));
+    let query = Query::Datacenters { reachable: true };
+    let _running = watched.watch(&query);
+    for (statuses, expected) in [
+        ([200, 500, 200], vec!["dc1", "dc3"]),
+        ([500, 500, 500], vec!["dc1", "dc3"]),
+        ([200, 429, 200], vec!["dc1", "dc3"]),
+        ([200, 403, 200], vec!["dc1", "dc3"]),
+        ([500, 200, 500], vec!["dc2"]),
+    ] {
+        let asked = fake.next().await;
+        assert_eq!(asked.path, "/v1/catalog/datacenters");
+        asked.answer(200, &[], r#"["dc3", "dc1", "dc2"]"#);
+        for _ in 0..3 {
+            let asked = fake.next().await;
+            assert_eq!(asked.path, "/v1/catalog/services");
+            let number: usize = asked.query["dc"][2..].parse().expect("a number");
+            asked.answer(statuses[number - 1], &[("x-consul-index", "1"), LEADER], "{}");
+        }
+        let names = Answer::Datacenters(expected.into_iter().map(str::to_owned).collect());
+        watched.until(&query, |answer| *answer == names).await;
+    }
+}
+
+#[tokio::test]
+async fn what_acls_hide_is_no_error_but_is_said() {
+    let mut fake = Fake::start().await;
+    let mut watched = Watched::new(client(&fake.address()));
+    let query = Query::Nodes { near: None, filter: None, scope: Scope::default() };
+    let _running = watched.watch(&query);
+    let hidden = [("x-consul-index", "3"), LEADER, ("x-consul-results-filtered-by-acls", "true")];
+    fake.next().await.answer(200, &hidden, r#"[{"Node": "seen"}]"#);
+    watched.until(&query, |answer| matches!(answer, Answer::Nodes(nodes) if nodes[0].node == "seen")).await;
+    let read = portreeve::consul::Read::default();
+    let client = client(&fake.address());
+    let (reply, ()) = tokio::join!(client.catalog_nodes(None, None, &read), async {
+        loop {
+            let asked = fake.next().await;
+            if asked.index().is_none() {
+                break asked.answer(200, &hidden, "[]");
+            }
+        }
+    });
+    assert!(reply.expect("an answer").stamp.filtered);
+}
+
+#[tokio::test]
+async fn certificates_do_not_ask_for_a_leader_or_another_place() {
+    let mut fake = Fake::start().await;
+    let elsewhere = Settings { datacenter: Some("dc2".into()), ..settings(&fake.address()) };
+    let mut watched = Watched::new(Client::new(&elsewhere).expect("a client"));
+    let _running = watched.watch(&Query::CaRoots);
+    let asked = fake.next().await;
+    assert_eq!((asked.path.as_str(), asked.query.len()), ("/v1/agent/connect/ca/roots", 0));
+    // An agent that answers from its cache says so of the leader.
+    let cached = [("x-consul-index", "9"), ("x-consul-knownleader", "false"), ("x-cache", "HIT")];
+    asked.answer(200, &cached, r#"{"ActiveRootID": "a", "TrustDomain": "t", "Roots": null}"#);
+    watched.until(&Query::CaRoots, |answer| matches!(answer, Answer::CaRoots(_))).await;
+    assert_eq!(fake.next().await.index(), Some("9"));
+}
+
+#[tokio::test]
+async fn a_file_is_not_consuls_to_answer() {
+    let mut fake = Fake::start().await;
+    let watched = Watched::new(client(&fake.address()));
+    let file = Query::File { path: "/etc/hosts".into() };
+    let _running = [&file, &key("k")].map(|query| watched.watch(query));
+    assert_eq!(fake.next().await.path, "/v1/kv/k");
+    assert_eq!(watched.known(&file), None);
 }
 
 #[tokio::test]

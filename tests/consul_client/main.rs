@@ -1,5 +1,6 @@
 //! Our Consul client against a real agent; against a fake one only for what a real one cannot be made to do.
 
+mod catalog;
 #[path = "../common/dev_agent.rs"]
 mod dev_agent;
 mod fake;
