@@ -132,7 +132,8 @@ fn service_selects_and_sorts_instances() {
         (r#""api""#, "10.0.0.1:9000 "),
         (r#""maint""#, ""),
         (r#""maint|maintenance""#, "10.0.0.2:7000 "),
-        (r#""v1.web""#, ""),
+        (r#""v1.web""#, "10.0.0.2:8080 "),
+        (r#"name="v1.web""#, ""),
         (r#""nobody""#, ""),
         (r#""""#, ""),
     ];
@@ -380,7 +381,7 @@ fn what_is_asked_is_what_is_written() {
         ),
         (r#"service "web?sameness-group=g""#, Query::Service(group.clone())),
         (r#"service "web" samenessGroup="g" dc="" near="" filter="""#, Query::Service(group)),
-        (r#"service "a.b" filter="Service.Port == 80""#, Query::Service(filter)),
+        (r#"service name="a.b" filter="Service.Port == 80""#, Query::Service(filter)),
         (r#"upstream "web""#, Query::service("web")),
         (r#"services "?ns=a&partition=b@dc2""#, Query::Services { filter: None, scope: whole.clone() }),
         (r#"services filter="x" dc="dc2""#, Query::Services { filter: text("x"), scope: dc("dc2") }),

@@ -69,16 +69,31 @@ pub(in crate::render::helpers) fn members<'a>(
             Some(least) => Err(format!("the name is empty, and min={least} cannot be met")),
         };
     }
-    let query = Query::Service(ServiceQuery { passing: statuses == [Status::Passing], connect, ..query });
-    match pass.ask(query.clone()) {
-        None => Ok(None),
-        Some(Answer::Service(records)) => {
-            let kept: Vec<_> = records.iter().filter(|record| statuses.contains(&record.status)).collect();
-            hold_below_min(call, pass, &query, kept.len())?;
-            Ok(Some(kept))
+    let query = ServiceQuery { passing: statuses == [Status::Passing], connect, ..query };
+    let other = other_reading(call, &query).map(Query::Service);
+    let query = Query::Service(query);
+    let answers: Vec<_> =
+        [Some(&query), other.as_ref()].into_iter().flatten().map(|query| pass.ask(query.clone())).collect();
+    let mut kept = Vec::new();
+    for answer in answers {
+        match answer {
+            None => return Ok(None),
+            Some(Answer::Service(records)) => {
+                kept.extend(records.iter().filter(|record| statuses.contains(&record.status)));
+            }
+            Some(_) => return Err(unfit(&query)),
         }
-        Some(_) => Err(unfit(&query)),
     }
+    hold_below_min(call, pass, &query, kept.len())?;
+    Ok(Some(kept))
+}
+
+/// A text with dots and without marks may be a name, or consul-template's `tag.name`. Either way it has to work, and
+/// hardly ever both exist: the members of both are taken.
+fn other_reading(call: &Call<'_, '_>, query: &ServiceQuery) -> Option<ServiceQuery> {
+    let text = call.literal(0).filter(|text| *text == query.name && query.tag.is_none())?;
+    let (tag, name) = grammar::tag_and_name(text)?;
+    Some(ServiceQuery { name: name.to_owned(), tag: Some(tag?.to_owned()), ..query.clone() })
 }
 
 /// What is asked for: a query, and the statuses that are kept of its answer.
