@@ -11,7 +11,7 @@ use std::{
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 
-use super::{Open, Settings, Setup, offline, pass::Why};
+use super::{Open, Settings, Setup, Why, offline};
 use crate::{
     colour::{Colours, Meaning},
     condition::chain,
@@ -67,7 +67,7 @@ pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
         for program in programs(&target.kind).into_iter().filter(|program| !is_program(program)) {
             checked.warn(format!("target {}: there is no program {} here", target.name, program.display()));
         }
-        for template in &target.templates {
+        for template in target.templates.iter().filter(|template| template.each.is_none()) {
             checked.destination(&target.name, &template.destination);
         }
     }

@@ -2,11 +2,11 @@
 //! way out.
 
 use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Subexpression, Template, TemplateElement};
+use serde_json::Value;
 
 use super::{
-    TemplateError,
-    helpers::{self, Definition, Form, PRINT, PRINT_LINES, PRINT_RAW},
-    partials,
+    TemplateError, calls,
+    helpers::{self, Definition, Form, PRINT, PRINT_LINES, PRINT_RAW, PRINT_VALUE},
 };
 use crate::spelling;
 
@@ -16,11 +16,27 @@ pub(super) type Position = (usize, usize);
 /// What is wrong, and where.
 pub(super) type Fault = (Position, String);
 
-pub(super) fn compile(name: &str, source: &str) -> Result<Template, TemplateError> {
-    let mut template = Template::compile(source).map_err(|error| TemplateError::syntax(name, source, &error))?;
-    let checked = check(&template, (1, 1)).and_then(|()| partials::check(&template));
-    checked.map_err(|(position, reason)| TemplateError::at(name, source, position, reason))?;
-    route_output(&mut template);
+/// Compiles a template or a partial. What it includes is looked at later.
+pub(super) fn file(name: &str, source: &str) -> Result<Template, TemplateError> {
+    let mut template = parse(name, source)?;
+    route_output(&mut template, name);
+    Ok(template)
+}
+
+/// Compiles `{{…}}` to something that prints the value as JSON.
+pub(super) fn expression(name: &str, source: &str) -> Result<Template, TemplateError> {
+    let mut template = parse(name, source)?;
+    let [TemplateElement::Expression(call)] = &mut template.elements[..] else {
+        let reason = "this must be one expression, such as (services) or (tree \"vhosts/\")";
+        return Err(TemplateError::at(name, source, (1, 1), reason.to_owned()));
+    };
+    lead(call, PRINT_VALUE);
+    Ok(template)
+}
+
+fn parse(name: &str, source: &str) -> Result<Template, TemplateError> {
+    let template = Template::compile(source).map_err(|error| TemplateError::syntax(name, source, &error))?;
+    check(&template, (1, 1)).map_err(|(position, reason)| TemplateError::at(name, source, position, reason))?;
     Ok(template)
 }
 
@@ -133,26 +149,35 @@ fn is_call(call: &HelperTemplate) -> bool {
     !call.params.is_empty() || !call.hash.is_empty()
 }
 
-/// Makes `{{x}}` a call of the printing helper with `x`, and so on in all that is nested.
-fn route_output(template: &mut Template) {
+/// The engine's name for a file. It takes an inclusion of that very name for a ring, so it must be no partial's.
+pub(super) fn mark(file: &str) -> String {
+    format!("\0{file}")
+}
+
+/// Makes `{{x}}` a call of the printing helper with `x`, and so on in all that is nested. All of it gets the file's
+/// name: a body may be rendered from another file, and an error has to say where it stands.
+fn route_output(template: &mut Template, file: &str) {
+    template.name = Some(mark(file));
     for element in &mut template.elements {
         match element {
             TemplateElement::Expression(call) => lead(call, PRINT),
             TemplateElement::HtmlExpression(call) => lead(call, PRINT_RAW),
             TemplateElement::HelperBlock(call) => {
-                [&mut call.template, &mut call.inverse].into_iter().flatten().for_each(route_output);
+                let branches = [&mut call.template, &mut call.inverse];
+                branches.into_iter().flatten().for_each(|branch| route_output(branch, file));
             }
             TemplateElement::DecoratorExpression(decorator)
             | TemplateElement::DecoratorBlock(decorator)
             | TemplateElement::PartialExpression(decorator)
             | TemplateElement::PartialBlock(decorator) => {
-                decorator.template.iter_mut().for_each(route_output);
+                decorator.template.iter_mut().for_each(|body| route_output(body, file));
             }
             _ => {}
         }
     }
 }
 
+/// The printing helper gets the value, and how it was written.
 fn lead(call: &mut HelperTemplate, printer: &str) {
     let is_call = is_call(call);
     let name = std::mem::replace(&mut call.name, Parameter::Name(printer.to_owned()));
@@ -160,6 +185,7 @@ fn lead(call: &mut HelperTemplate, printer: &str) {
     let hash = std::mem::take(&mut call.hash);
     let called = if is_call { name.as_name() } else { None };
     match called {
+        _ if printer == PRINT_VALUE => {}
         Some("raw" | "quote") => call.name = Parameter::Name(PRINT_RAW.to_owned()),
         Some("upstream") => call.name = Parameter::Name(PRINT_LINES.to_owned()),
         _ => {}
@@ -169,5 +195,6 @@ fn lead(call: &mut HelperTemplate, printer: &str) {
         Some(called) => Parameter::Subexpression(Subexpression::new(Parameter::Name(called.to_owned()), params, hash)),
         None => name,
     };
-    call.params.push(value);
+    let written = Parameter::Literal(Value::String(calls::printed(&value)));
+    call.params.extend([value, written]);
 }

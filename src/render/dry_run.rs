@@ -46,7 +46,7 @@ pub async fn dry_run<S: Source>(
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let mut sets: Vec<_> = setup.sets.iter().map(|set| (set.desired.clone(), set.desired.bell())).collect();
-    let open = start(&mut tasks, setup.sets, source, &stop);
+    let open = start(&mut tasks, setup.books, setup.sets, source, &stop);
     let rendered = async {
         for (desired, bell) in &mut sets {
             while !desired.snapshot().complete && bell.changed().await.is_ok() {}

@@ -3,22 +3,27 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
-use handlebars::{Context, Handlebars, RenderContext, Renderable, StringOutput};
+use handlebars::{Context, Handlebars, RenderContext, RenderError, Renderable, StringOutput};
 
 use super::{
-    Escape, TemplateError, compile, helpers,
+    Escape, Partials, TemplateError,
+    compile::mark,
+    helpers, inclusions,
     recorder::{Inputs, Missing, Notes, Recorder},
+    unit::Unit,
 };
 use crate::registry::Query;
 
-/// A template, compiled once.
+/// A template, compiled once. Equal ones render alike.
+#[derive(Clone, PartialEq)]
 pub struct Template {
-    name: String,
-    source: String,
+    unit: Unit,
+    /// The files that it includes, by name.
+    partials: BTreeMap<String, Arc<Unit>>,
     escape: Escape,
-    compiled: handlebars::Template,
 }
 
 /// What one render came to.
@@ -50,14 +55,33 @@ impl Template {
     /// What is wrong, with its place: syntax, a helper that does not exist or is called wrongly, partials that include
     /// each other.
     pub fn compile(name: impl Into<String>, source: impl Into<String>, escape: Escape) -> Result<Self, TemplateError> {
-        let (name, source) = (name.into(), source.into());
-        let compiled = compile::compile(&name, &source)?;
-        Ok(Self { name, source, escape, compiled })
+        Self::with_partials(name, source, escape, &Partials::default())
+    }
+
+    /// The same for a template that may include the partials of a directory.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile).
+    pub fn with_partials(
+        name: impl Into<String>,
+        source: impl Into<String>,
+        escape: Escape,
+        partials: &Partials,
+    ) -> Result<Self, TemplateError> {
+        let unit = Unit::compile(name.into(), source.into())?;
+        let partials = inclusions::resolve(&unit, partials)?;
+        Ok(Self { unit, partials, escape })
+    }
+
+    /// Compiles an expression such as `(services)`. Its text is its value, as JSON.
+    pub(super) fn expression(name: impl Into<String>, expression: &str) -> Result<Self, TemplateError> {
+        let unit = Unit::expression(name.into(), expression)?;
+        Ok(Self { unit, partials: BTreeMap::new(), escape: Escape::None })
     }
 
     /// What errors call it.
     pub fn name(&self) -> &str {
-        &self.name
+        self.unit.name()
     }
 
     /// Renders with what is known now.
@@ -83,20 +107,31 @@ impl Template {
         registry.register_escape_fn(handlebars::no_escape);
         helpers::register(&mut registry, pass);
         let context = Context::wraps(pass.item()).expect("a JSON value is one already");
+        let mut render = RenderContext::new(None);
+        if let Some(block) = render.block_mut() {
+            for (name, partial) in &self.partials {
+                block.set_local_partial(name.clone(), partial.template());
+            }
+        }
         let mut output = StringOutput::new();
-        self.compiled
-            .render(&registry, &context, &mut RenderContext::new(None), &mut output)
-            .map_err(|error| TemplateError::render(&self.name, &self.source, &error))?;
+        let rendered = self.unit.template().render(&registry, &context, &mut render, &mut output);
+        rendered.map_err(|error| self.place_of(&error).render_error(&error))?;
         output.into_string().map_err(|error| TemplateError {
-            template: self.name.clone(),
+            template: self.name().to_owned(),
             place: None,
             reason: error.to_string(),
         })
+    }
+
+    /// The file that an error is about.
+    fn place_of(&self, error: &RenderError) -> &Unit {
+        let named = |unit: &&Unit| error.template_name.as_ref() == Some(&mark(unit.name()));
+        self.partials.values().map(Arc::as_ref).find(named).unwrap_or(&self.unit)
     }
 }
 
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Template").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Template").field("name", &self.name()).finish_non_exhaustive()
     }
 }

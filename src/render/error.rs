@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use handlebars::{RenderError, RenderErrorReason, TemplateErrorReason};
+use handlebars::{RenderErrorReason, TemplateErrorReason};
 
-use super::syntax;
+use super::{calls::Call, syntax};
 
 /// A template that cannot be compiled, or cannot be rendered with certain answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,22 +51,38 @@ impl TemplateError {
         Self::at(template, source, position, reason)
     }
 
-    /// The engine's error on a template that does not fit the answers.
-    pub(super) fn render(template: &str, source: &str, error: &RenderError) -> Self {
-        let reason = match error.reason() {
+    /// What the engine says of a template that does not fit the answers. `calls`: those of a helper at that place.
+    pub(super) fn reason(error: &RenderErrorReason, calls: impl Fn(&str) -> Vec<Call>) -> String {
+        match error {
             RenderErrorReason::MissingVariable(Some(path)) => format!("there is no value `{path}` here"),
-            RenderErrorReason::MissingVariable(None) => "there is no such value here".to_owned(),
+            // Only `lookup` does not say what it looked for.
+            RenderErrorReason::MissingVariable(None) => {
+                let calls: Vec<_> = calls("lookup").into_iter().map(|call| format!("`{}`", call.text)).collect();
+                if calls.is_empty() {
+                    "there is no such value here".to_owned()
+                } else {
+                    format!("there is no such value here: {} finds nothing", calls.join(" or "))
+                }
+            }
             RenderErrorReason::ParamNotFoundForIndex(helper, index) => {
-                format!("argument {} of `{helper}` has no value here", index + 1)
+                let mut names: Vec<_> =
+                    calls(helper).iter().filter_map(|call| call.arguments.get(*index).cloned()).collect();
+                // A text or a number is never missing.
+                names.retain(|name| !name.starts_with(|c: char| c == '"' || c.is_ascii_digit()));
+                if names.is_empty() {
+                    format!("argument {} of `{helper}` has no value here", index + 1)
+                } else {
+                    let names = names.join("` or `");
+                    format!("there is no value `{names}` here, argument {} of `{helper}`", index + 1)
+                }
             }
             RenderErrorReason::InvalidJsonIndex(index) => {
                 format!("a list has no member `{index}`: use `lookup` or `each`")
             }
+            RenderErrorReason::PartialBlockNotFound => "there is nothing to put in: whoever includes this has to \
+                write {{#> name}} … {{/name}}, or this a text of its own, {{#> @partial-block}} … {{/@partial-block}}"
+                .to_owned(),
             other => other.to_string(),
-        };
-        match (error.line_no, error.column_no) {
-            (Some(line), Some(column)) => Self::at(template, source, (line, column), reason),
-            _ => Self { template: template.to_owned(), place: None, reason },
         }
     }
 }

@@ -1,26 +1,62 @@
 //! What may go from a registry into a file: a value cannot break out of the file's language.
 //!
-//! Whoever may register a service or write a key would otherwise write the router's configuration. The rule for nginx:
-//! a value that is printed is one word. White space, control characters and `; { } " ' \ $ #` are all that nginx's
-//! parser treats apart, inside and outside of quotes; a value that holds one of them is refused, never changed.
+//! Whoever may register a service or write a key would otherwise write the router's configuration. A value that is
+//! printed stays in its place, or it is refused; it is never changed.
+//!
+//! - nginx and HAProxy: a value is one word. White space, control characters and some marks are all that their parsers
+//!   treat apart, inside and outside of quotes.
+//! - JSON: a value stands inside of a string that the author wrote.
+//! - A path: a value is one of its components, and no hidden or special one.
 
 use crate::target::Escape;
 
 impl Escape {
-    /// The character that keeps `value` from being printed as it is.
+    /// Why `value` cannot be printed as it is; it goes on a sentence that began with the value.
+    pub(super) fn refusal(self, value: &str) -> Option<String> {
+        let offence = self.offence(value);
+        if self == Self::Path {
+            return match offence {
+                Some(offence) => Some(format!("holds {offence:?}, so it cannot be a part of a path")),
+                None if value.is_empty() => Some("is empty, so it cannot be a part of a path".to_owned()),
+                None if value.starts_with('.') => {
+                    Some("begins with a dot, so it cannot be a part of a path".to_owned())
+                }
+                None => None,
+            };
+        }
+        offence.map(|offence| {
+            format!(
+                "holds {offence:?}, which has a meaning of its own in this file; {{{{quote …}}}} makes it one text, \
+                 {{{{raw …}}}} trusts it"
+            )
+        })
+    }
+
+    /// The character that has a meaning of its own.
     pub(super) fn offence(self, value: &str) -> Option<char> {
+        value.chars().find(|c| self.has_meaning(*c))
+    }
+
+    fn has_meaning(self, c: char) -> bool {
         match self {
-            Self::Nginx => value.chars().find(|c| c.is_whitespace() || c.is_control() || r#";{}"'\$#"#.contains(*c)),
-            Self::None => None,
+            Self::Nginx => c.is_whitespace() || c.is_control() || r#";{}"'\$#"#.contains(c),
+            Self::Haproxy => c.is_whitespace() || c.is_control() || r#""'\$#"#.contains(c),
+            Self::Json => c.is_control() || r#""\"#.contains(c),
+            Self::Path => c == '/' || c.is_control(),
+            Self::None => false,
         }
     }
 
     /// `value` as one quoted text of the language; the error is a character that has no notation there.
     pub(super) fn quote(self, value: &str) -> Result<String, char> {
-        // nginx reads \n, \r, \t in a text, but gives `$` its meaning everywhere.
-        if self == Self::Nginx
-            && let Some(offence) = value.chars().find(|c| *c == '$' || c.is_control() && !"\n\r\t".contains(*c))
-        {
+        let offence = match self {
+            // nginx reads \n, \r, \t in a text, but gives `$` its meaning everywhere.
+            Self::Nginx => value.chars().find(|c| *c == '$' || c.is_control() && !"\n\r\t".contains(*c)),
+            Self::Haproxy => value.chars().find(|c| c.is_control()),
+            Self::Json => return Ok(serde_json::Value::from(value).to_string()),
+            Self::Path | Self::None => None,
+        };
+        if let Some(offence) = offence {
             return Err(offence);
         }
         let mut quoted = String::with_capacity(value.len() + 2);
@@ -28,6 +64,7 @@ impl Escape {
         for c in value.chars() {
             match c {
                 '"' | '\\' => quoted.extend(['\\', c]),
+                '$' if self == Self::Haproxy => quoted.push_str("\\$"),
                 '\n' => quoted.push_str("\\n"),
                 '\r' => quoted.push_str("\\r"),
                 '\t' => quoted.push_str("\\t"),
@@ -41,23 +78,149 @@ impl Escape {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::{
+        registry::{Answer, Query},
+        render::{Inputs, Outcome, Template},
+    };
+
+    /// What becomes of `text` when the key `v` has this value.
+    fn rendered(text: &str, value: &str, escape: Escape) -> Option<String> {
+        let template = Template::compile("t.hbs", text, escape).unwrap_or_else(|error| panic!("{error}"));
+        let answers = [(Query::key("v"), Arc::new(Answer::Key(Some(value.to_owned()))))].into();
+        let item = serde_json::Value::Null;
+        match template.render(Inputs { answers: &answers, env: &BTreeMap::new(), item: &item }).outcome {
+            Outcome::Text(text) => Some(text),
+            Outcome::Failed(error) => {
+                assert!(error.reason.contains(r#"of `key "v"`"#) || error.reason.contains("quoted"), "{error}");
+                None
+            }
+            Outcome::Missing(missing) => panic!("it waits for {missing:?}"),
+        }
+    }
+
+    /// Reads lines of words as HAProxy does: quotes, a backslash before anything, a comment, a variable in double quotes.
+    fn words(config: &str) -> Vec<Vec<String>> {
+        let mut lines = Vec::new();
+        for line in config.split('\n') {
+            let (mut words, mut word, mut quote, mut chars) = (Vec::new(), None::<String>, None, line.chars());
+            while let Some(c) = chars.next() {
+                match (quote, c) {
+                    (None, '#') => break,
+                    (None, '"' | '\'') => {
+                        quote = Some(c);
+                        word.get_or_insert_default();
+                    }
+                    (Some(open), _) if c == open => quote = None,
+                    (None | Some('"'), '\\') => word.get_or_insert_default().extend(chars.next()),
+                    (Some('"'), '$') => word.get_or_insert_default().push_str("VARIABLE"),
+                    (None, _) if c.is_ascii_whitespace() => words.extend(word.take()),
+                    _ => word.get_or_insert_default().push(c),
+                }
+            }
+            assert_eq!(quote, None, "an open quote in {line:?}");
+            words.extend(word);
+            lines.push(words);
+        }
+        lines
+    }
+
+    fn values() -> impl Strategy<Value = String> {
+        prop_oneof!["[a-z;{}\"'$# \n\r\t\\\\.:/,\\[\\]-]{1,12}", "\\PC{1,12}", "[\u{0}-\u{ff}]{1,6}"]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_value_can_leave_its_place_in_a_haproxy_configuration(value in values()) {
+            let bare = r#"a x{{key "v"}}y "{{key "v"}}" '{{key "v"}}' b"#;
+            if let Some(text) = rendered(bare, &value, Escape::Haproxy) {
+                let expected = vec![vec!["a".to_owned(), format!("x{value}y"), value.clone(), value.clone(), "b".to_owned()]];
+                prop_assert_eq!(words(&text), expected);
+            }
+            if let Some(text) = rendered(r#"a {{quote (key "v")}} b"#, &value, Escape::Haproxy) {
+                prop_assert_eq!(words(&text), vec![vec!["a".to_owned(), value, "b".to_owned()]]);
+            }
+        }
+
+        #[test]
+        fn no_value_can_leave_its_place_in_json(value in values()) {
+            let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("it is JSON");
+            if let Some(text) = rendered(r#"{ "a": "x{{key "v"}}", "b": [1] }"#, &value, Escape::Json) {
+                prop_assert_eq!(parsed(&text), serde_json::json!({ "a": format!("x{value}"), "b": [1] }));
+            }
+            let text = rendered(r#"{ "a": {{quote (key "v")}}, "b": [1] }"#, &value, Escape::Json);
+            prop_assert_eq!(parsed(&text.expect("everything can be quoted")), serde_json::json!({ "a": value, "b": [1] }));
+        }
+
+        #[test]
+        fn a_value_is_one_component_of_a_path(value in values()) {
+            for printed in ["{{key \"v\"}}", "{{{key \"v\"}}}", "{{raw (key \"v\")}}"] {
+                if let Some(text) = rendered(&format!("/etc/sites/{printed}.conf"), &value, Escape::Path) {
+                    let path = std::path::Path::new(&text);
+                    let expected = format!("{value}.conf");
+                    prop_assert_eq!(path.parent(), Some(std::path::Path::new("/etc/sites")));
+                    prop_assert_eq!(path.file_name(), Some(std::ffi::OsStr::new(&expected)));
+                    prop_assert!(!text.contains('\0'));
+                }
+            }
+        }
+    }
 
     #[test]
-    fn what_nginx_treats_apart_is_refused() {
-        for value in ["a;b", "a b", "a\nb", "a{", "}", "\"", "'", "a\\", "$host", "#", "\u{0}", "\u{a0}"] {
-            assert!(Escape::Nginx.offence(value).is_some(), "{value:?}");
-            assert_eq!(Escape::None.offence(value), None);
+    fn numbers_and_what_is_true_stand_in_json_as_they_are() {
+        let text = rendered(
+            r#"{ "port": {{#with 80}}{{this}}{{/with}}, "ok": {{eq 1 1}}, "v": {{quote 5}} }"#,
+            "",
+            Escape::Json,
+        );
+        assert_eq!(text.as_deref(), Some(r#"{ "port": 80, "ok": true, "v": "5" }"#));
+    }
+
+    const PLAIN: [&str; 7] =
+        ["web.example.com", "10.0.0.1:80", "[fd00::1]:80", "/a/b-c_d?e=f&g=%20,~@!*+", "größe", "", "a;b{}"];
+
+    #[test]
+    fn what_a_language_treats_apart_is_refused() {
+        let refused = |escape: Escape, value: &str| escape.refusal(value).is_some();
+        for value in ["a b", "a\nb", "\"", "'", "a\\", "$host", "#", "\u{0}", "\u{a0}"] {
+            assert!(refused(Escape::Nginx, value) && refused(Escape::Haproxy, value), "{value:?}");
+            assert!(!refused(Escape::None, value));
         }
-        for value in ["web.example.com", "10.0.0.1:80", "[fd00::1]:80", "/a/b-c_d?e=f&g=%20,~@!*+", "größe", ""] {
-            assert_eq!(Escape::Nginx.offence(value), None, "{value:?}");
+        for value in ["a;b", "a{", "}"] {
+            assert!(refused(Escape::Nginx, value) && !refused(Escape::Haproxy, value), "{value:?}");
         }
+        for value in ["\"", "a\\", "a\nb", "\u{0}"] {
+            assert!(refused(Escape::Json, value), "{value:?}");
+        }
+        for value in PLAIN {
+            assert_eq!(refused(Escape::Nginx, value), value == "a;b{}", "{value:?}");
+            assert!(!refused(Escape::Haproxy, value) && !refused(Escape::Json, value), "{value:?}");
+        }
+        assert!(!refused(Escape::Json, "it's $5; {a} # b"));
+    }
+
+    #[test]
+    fn a_part_of_a_path_is_one_component() {
+        for (value, why) in [("a/b", "'/'"), ("", "empty"), ("..", "a dot"), (".a", "a dot"), ("a\u{0}", "'\\0'")] {
+            let refusal = Escape::Path.refusal(value).unwrap_or_else(|| panic!("{value:?} is taken"));
+            assert!(refusal.contains(why), "{refusal}");
+        }
+        assert_eq!(Escape::Path.refusal("shop.example.com v2"), None);
     }
 
     #[test]
     fn a_quoted_text_stays_one_text() {
         assert_eq!(Escape::Nginx.quote("say \"hi\";\n\\"), Ok(r#""say \"hi\";\n\\""#.to_owned()));
         assert_eq!(Escape::Nginx.quote("$host"), Err('$'));
+        assert_eq!(Escape::Haproxy.quote("a \"$b\" 'c' \\#"), Ok(r#""a \"\$b\" 'c' \\#""#.to_owned()));
+        assert_eq!(Escape::Haproxy.quote("a\nb"), Err('\n'));
+        assert_eq!(Escape::Json.quote("a \"b\"\n\u{1}"), Ok(r#""a \"b\"\n\u0001""#.to_owned()));
         assert_eq!(Escape::None.quote("$host"), Ok("\"$host\"".to_owned()));
     }
 }

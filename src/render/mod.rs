@@ -11,16 +11,23 @@
 //! All but the tasks is pure: a render is a function of a template and answers.
 
 mod allowed;
+mod book;
+mod calls;
 mod check;
 mod compile;
+mod draft;
 mod dry_run;
 mod engine;
 mod error;
 mod escape;
+mod fan;
 mod helpers;
+mod inclusions;
+mod leaf;
 mod local;
 mod offline;
 mod once;
+mod open;
 mod partials;
 mod pass;
 mod record;
@@ -31,22 +38,25 @@ mod syntax;
 pub mod template_argument;
 #[cfg(test)]
 mod tests;
+mod unit;
 mod watches;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::pass::{Renderer, Set};
 pub use self::{
+    book::{Book, Books},
     check::{Checked, Outline, Sheet as OutlinedTemplate, check},
     dry_run::{DryRunError, dry_run},
     engine::{Outcome, Pass, Template},
     error::{Place, TemplateError},
     offline::{Offline, offline},
     once::{OnceError, Reasons, once},
-    pass::{Open, Why},
+    open::{Open, Why},
+    partials::{Partials, PartialsError},
     record::{Recorded, record},
     recorder::{Answers, Inputs, Missing},
     setup::{Section, Settings, Setup, SetupError},
@@ -73,26 +83,26 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
         let (bell, stop) = (set.desired.bell(), stop.clone());
         tasks.spawn(async move { reconcile::run(&mut target, bell, Pace::every(RESYNC), stop).await });
     }
-    start(&mut tasks, setup.sets, source, &stop);
+    start(&mut tasks, setup.books, setup.sets, source, &stop);
     tasks.join().await
 }
 
 /// Starts what fills the desired files, and tells what is not rendered yet.
 fn start<S: Source>(
     tasks: &mut Tasks,
+    books: Books,
     sets: Vec<Set>,
     source: Arc<S>,
     stop: &CancellationToken,
 ) -> watch::Receiver<Vec<Open>> {
-    let answers = Store::default();
-    let (wanted, queries) = watch::channel(BTreeSet::new());
-    let (open, unrendered) = watch::channel(Vec::new());
-    tasks.spawn(watches::run(source, answers.clone(), queries, stop.clone()));
-    let (bell, stop) = (answers.bell(), stop.clone());
+    let answers = Store::beside(&books);
     // A variable that is no text could not be printed anyway.
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut renderer = Renderer { answers, env: env.collect(), sets, wanted, open };
+    let mut renderer = Renderer::new(answers.clone(), env.collect(), books, sets);
+    let (bell, unrendered) = (answers.bell(), renderer.open.subscribe());
+    tasks.spawn(watches::run(source, answers, renderer.wanted.subscribe(), stop.clone()));
+    let stop = stop.clone();
     tasks.spawn(async move { reconcile::run(&mut renderer, bell, Pace::every(RESYNC), stop).await });
     unrendered
 }

@@ -6,12 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::watch;
-
-use super::{
-    Answers, Setup,
-    pass::{Open, Renderer},
-};
+use super::{Answers, Open, Setup, pass::Renderer};
 use crate::{
     registry::{Answer, Query},
     store::Store,
@@ -35,13 +30,7 @@ pub fn offline(
     env: BTreeMap<String, String>,
     mut answer: impl FnMut(&Query) -> Option<Answer>,
 ) -> Offline {
-    let mut renderer = Renderer {
-        answers: Store::default(),
-        env,
-        sets: std::mem::take(&mut setup.sets),
-        wanted: watch::Sender::default(),
-        open: watch::Sender::default(),
-    };
+    let mut renderer = Renderer::new(Store::default(), env, setup.books(), std::mem::take(&mut setup.sets));
     let (mut answers, mut known) = (Answers::new(), BTreeSet::new());
     loop {
         renderer.render(&answers);

@@ -59,7 +59,7 @@ pub async fn once<S: Source>(setup: Setup, source: Arc<S>, deadline: Duration) -
     for (set, target) in setup.sets.iter().zip(setup.targets) {
         applying.spawn(bring_in_line(target, set.desired.clone(), failures.clone()));
     }
-    let open = start(&mut tasks, setup.sets, source, &stop);
+    let open = start(&mut tasks, setup.books, setup.sets, source, &stop);
     tokio::select! {
         () = all(&mut applying) => Ok(()),
         ended = tasks.join() => ended.map_err(OnceError::from),

@@ -1,99 +1,132 @@
-//! Partials that include each other in a ring would not end, but overflow the stack and abort the process. So every
-//! partial is known by name when a template is compiled, and a ring is refused.
+//! The partials of a directory: each `*.hbs` below it, called by its path without that end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use handlebars::template::{DecoratorTemplate, Parameter, Template, TemplateElement};
-use serde_json::Value;
+use super::{TemplateError, inclusions, unit::Unit};
 
-use super::compile::{Fault, Position, elements};
+/// What templates can include by name, compiled once for all of them.
+#[derive(Clone, Debug, Default)]
+pub struct Partials(BTreeMap<String, Arc<Unit>>);
 
-/// Who includes whom, and where. The template itself has no name, so it cannot be included.
-type Inclusions = BTreeMap<Option<String>, BTreeMap<String, Position>>;
-
-/// The content that a partial's caller wrote between `{{#> name}}` and `{{/name}}`. It is rendered before the partial
-/// is, as part of the caller.
-const PARTIAL_BLOCK: &str = "@partial-block";
-
-/// Refuses names that are computed or unknown, and rings.
-pub(super) fn check(template: &Template) -> Result<(), Fault> {
-    let mut inclusions = Inclusions::new();
-    collect(template, (1, 1), None, &mut inclusions)?;
-    for (name, at) in inclusions.values().flatten() {
-        if !inclusions.contains_key(&Some(name.clone())) {
-            return Err((
-                *at,
-                format!("there is no partial `{name}`: {{{{#*inline \"{name}\"}}}} … {{{{/inline}}}} makes one"),
-            ));
-        }
-    }
-    let mut done = BTreeSet::new();
-    inclusions.keys().try_for_each(|name| search(name, &inclusions, &mut Vec::new(), &mut done))
+/// Why a directory's partials cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PartialsError {
+    /// Something cannot be read.
+    #[error("cannot read the partials at {}", path.display())]
+    Read {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A partial that can never be rendered.
+    #[error("a partial is wrong")]
+    Wrong(#[from] TemplateError),
 }
 
-fn collect(template: &Template, at: Position, inside: Option<&str>, found: &mut Inclusions) -> Result<(), Fault> {
-    found.entry(inside.map(str::to_owned)).or_default();
-    for (element, at) in elements(template, at) {
-        match element {
-            TemplateElement::HelperBlock(call) => {
-                for branch in [&call.template, &call.inverse].into_iter().flatten() {
-                    collect(branch, at, inside, found)?;
-                }
-            }
-            TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
-                let name = inline_name(decorator).ok_or_else(|| (at, "a partial's name must be a text".to_owned()))?;
-                let body = decorator.template.as_ref().ok_or_else(|| {
-                    (at, format!("a partial needs a body: {{{{#*inline \"{name}\"}}}} … {{{{/inline}}}}"))
-                })?;
-                collect(body, at, Some(name), found)?;
-            }
-            TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
-                let name =
-                    partial.name.as_name().ok_or_else(|| (at, "a partial's name cannot be computed".to_owned()))?;
-                if name != PARTIAL_BLOCK {
-                    let included = found.entry(inside.map(str::to_owned)).or_default();
-                    included.entry(name.to_owned()).or_insert(at);
-                }
-                if let Some(body) = &partial.template {
-                    collect(body, at, inside, found)?;
-                }
-            }
-            _ => {}
-        }
+impl Partials {
+    /// Reads and compiles a directory. Symlinks are followed; what is hidden is left out, so `..data` of a Kubernetes
+    /// mount and what editors leave behind are.
+    ///
+    /// # Errors
+    /// What cannot be read, what is no template, and partials that include each other in a ring.
+    pub fn read(directory: &Path) -> Result<Self, PartialsError> {
+        let mut files = BTreeMap::new();
+        find(directory, "", &mut Vec::new(), &mut files)?;
+        let read = |(name, path): (String, PathBuf)| {
+            let text = fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
+            Ok((name, path.display().to_string(), text))
+        };
+        Self::of(files.into_iter().map(read).collect::<Result<Vec<_>, PartialsError>>()?)
     }
-    Ok(())
-}
 
-fn inline_name(decorator: &DecoratorTemplate) -> Option<&str> {
-    match decorator.params.first()? {
-        Parameter::Literal(Value::String(name)) => Some(name),
-        _ => None,
+    /// Compiles partials, each with its name, what errors call it, and its text.
+    pub(super) fn of(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, PartialsError> {
+        let compile = |(name, file, text)| Ok((name, Arc::new(Unit::compile(file, text)?)));
+        let partials = files.into_iter().map(compile).collect::<Result<_, PartialsError>>().map(Self)?;
+        inclusions::check(&partials)?;
+        Ok(partials)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<Unit>> {
+        self.0.get(name)
+    }
+
+    /// All of them, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Unit)> {
+        self.0.iter().map(|(name, unit)| (name.as_str(), unit.as_ref()))
     }
 }
 
-/// Walks down from `name`; `path` is how we got there.
-fn search(
-    name: &Option<String>,
-    inclusions: &Inclusions,
-    path: &mut Vec<Option<String>>,
-    done: &mut BTreeSet<Option<String>>,
-) -> Result<(), Fault> {
-    if done.contains(name) {
+/// Notes the files by name. `above`: the directories that we are inside of, so that a symlink leads into no ring.
+fn find(
+    directory: &Path,
+    prefix: &str,
+    above: &mut Vec<PathBuf>,
+    files: &mut BTreeMap<String, PathBuf>,
+) -> Result<(), PartialsError> {
+    let real = fs::canonicalize(directory).map_err(|source| unreadable(directory, source))?;
+    if above.contains(&real) {
         return Ok(());
     }
-    path.push(name.clone());
-    for (next, at) in &inclusions[name] {
-        let next = Some(next.clone());
-        if let Some(start) = path.iter().position(|step| *step == next) {
-            let ring = path[start..].iter().chain([&next]).flatten().map(String::as_str);
-            return Err((
-                *at,
-                format!("partials include each other without end: {}", ring.collect::<Vec<_>>().join(" -> ")),
-            ));
+    above.push(real);
+    for entry in fs::read_dir(directory).map_err(|source| unreadable(directory, source))? {
+        let path = entry.map_err(|source| unreadable(directory, source))?.path();
+        let Some(file) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+            continue;
+        };
+        // Editors and mounts make and remove entries at any time: one that is gone is none.
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => find(&path, &format!("{prefix}{file}/"), above, files)?,
+            Ok(metadata) if metadata.is_file() => {
+                if let Some(name) = file.strip_suffix(".hbs") {
+                    files.insert(format!("{prefix}{name}"), path);
+                }
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(unreadable(&path, source)),
         }
-        search(&next, inclusions, path, done)?;
     }
-    path.pop();
-    done.insert(name.clone());
+    above.pop();
     Ok(())
+}
+
+fn unreadable(path: &Path, source: io::Error) -> PartialsError {
+    PartialsError::Read { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn files_are_named_by_their_path_and_hidden_ones_left_out() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |path: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("it is in the folder")).expect("it can be made");
+            fs::write(path, "x").expect("it can be written");
+        };
+        for path in ["a.hbs", "nginx/server.conf.hbs", "nginx/notes.txt", ".a.hbs.swp", ".hidden/b.hbs", "a.hbs~"] {
+            write(path);
+        }
+        // As Kubernetes mounts a ConfigMap.
+        write("..2024/mounted.hbs");
+        symlink("..2024", folder.path().join("..data")).expect("a link");
+        symlink("..data/mounted.hbs", folder.path().join("mounted.hbs")).expect("a link");
+        symlink("gone", folder.path().join("dangling.hbs")).expect("a link");
+        symlink("..", folder.path().join("nginx/ring")).expect("a link");
+        let partials = Partials::read(folder.path()).expect("it can be read");
+        assert_eq!(partials.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "mounted", "nginx/server.conf"]);
+        let error = Partials::read(&folder.path().join("nowhere")).expect_err("it does not exist");
+        assert!(error.to_string().contains("nowhere"), "{error}");
+    }
 }

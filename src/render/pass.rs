@@ -6,14 +6,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    path::PathBuf,
     sync::Arc,
 };
 
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Answers, Inputs, Missing, TemplateError, sheet::Sheet};
+use super::{
+    Answers, Book, Books, Inputs,
+    book::{Chapter, Page},
+    open::Open,
+    sheet::Sheet,
+};
 use crate::{
     reconcile::{Cause, Next, Reconcile},
     registry::{Answer, Query},
@@ -23,9 +28,12 @@ use crate::{
 
 /// Renders all templates that an answer concerns, whenever answers change.
 pub(super) struct Renderer {
-    pub(super) answers: Store<Query, Arc<Answer>>,
-    pub(super) env: BTreeMap<String, String>,
+    answers: Store<Query, Arc<Answer>>,
+    env: BTreeMap<String, String>,
     pub(super) sets: Vec<Set>,
+    books: Books,
+    /// The book that `sets` are made from, or that they cannot be made from.
+    book: Arc<Book>,
     /// What all templates asked in their last pass.
     pub(super) wanted: watch::Sender<BTreeSet<Query>>,
     /// What is not rendered yet, and why.
@@ -35,44 +43,70 @@ pub(super) struct Renderer {
 /// The templates of one target: they reach it together or not at all.
 #[derive(Debug)]
 pub(super) struct Set {
-    pub(super) sheets: Vec<Sheet>,
+    sheets: Vec<Sheet>,
     pub(super) desired: Desired,
-}
-
-/// A template that is not rendered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Open {
-    /// The template's file.
-    pub template: String,
-    /// What keeps it.
-    pub why: Why,
-}
-
-/// What keeps a template from being rendered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// These queries must be answered, or answered otherwise.
-    Missing(BTreeMap<Query, Missing>),
-    /// It does not fit the answers.
-    Failed(TemplateError),
 }
 
 impl Reconcile for Renderer {
     async fn pass(&mut self, _: Cause) -> Next {
-        let answers = self.answers.snapshot().entries;
-        self.render(&answers);
+        self.look();
         Next::Idle
     }
 }
 
 impl Renderer {
+    pub(super) fn new(
+        answers: Store<Query, Arc<Answer>>,
+        env: BTreeMap<String, String>,
+        books: Books,
+        sets: Vec<Set>,
+    ) -> Self {
+        let book = books.snapshot().entries.get(&()).cloned().unwrap_or_default();
+        let (wanted, open) = (watch::Sender::default(), watch::Sender::default());
+        Self { answers, env, sets, books, book, wanted, open }
+    }
+
+    fn look(&mut self) {
+        if let Some(book) = self.books.snapshot().entries.get(&())
+            && !Arc::ptr_eq(book, &self.book)
+        {
+            self.take(Arc::clone(book));
+        }
+        let answers = self.answers.snapshot().entries;
+        self.render(&answers);
+    }
+
+    /// Goes on with other templates. The answers and the watches stay.
+    fn take(&mut self, book: Arc<Book>) {
+        let fits = self.sets.len() == book.chapters.len()
+            && self.sets.iter().zip(&book.chapters).all(|(set, chapter)| set.fits(chapter));
+        if fits {
+            for (set, chapter) in self.sets.iter_mut().zip(&book.chapters) {
+                set.turn(chapter);
+            }
+            tracing::info!("the templates were read again");
+        } else {
+            tracing::error!("the templates were read again for other files than ours: the ones before stay in force");
+        }
+        self.book = book;
+    }
+
     pub(super) fn render(&mut self, answers: &Answers) {
         let inputs = Inputs { answers, env: &self.env, item: &Value::Null };
-        self.sets.iter_mut().for_each(|set| set.render(inputs));
+        self.sets.iter_mut().flat_map(|set| &mut set.sheets).for_each(|sheet| sheet.render(inputs));
+        self.refuse_conflicts();
+        self.sets.iter().for_each(Set::publish);
         let sheets = || self.sets.iter().flat_map(|set| &set.sheets);
         let wanted = sheets().flat_map(Sheet::asked).cloned().collect();
         send_if_new(&self.wanted, wanted);
-        send_if_new(&self.open, sheets().filter_map(Sheet::open).collect());
+        send_if_new(&self.open, sheets().flat_map(Sheet::open).collect());
+    }
+
+    /// No two templates write one file. What the settings name goes first.
+    fn refuse_conflicts(&mut self) {
+        let mut taken: BTreeMap<PathBuf, String> =
+            self.sets.iter().flat_map(|set| &set.sheets).filter_map(Sheet::fixed).collect();
+        self.sets.iter_mut().flat_map(|set| &mut set.sheets).for_each(|sheet| sheet.claim(&mut taken));
     }
 }
 
@@ -85,70 +119,70 @@ fn send_if_new<T: PartialEq>(to: &watch::Sender<T>, value: T) {
 }
 
 impl Set {
-    fn render(&mut self, inputs: Inputs<'_>) {
-        for sheet in &mut self.sheets {
-            sheet.render(inputs);
-        }
-        let files = self.sheets.iter().map(|sheet| Some((sheet.destination().to_owned(), sheet.product()?)));
-        // What the target has stays in force until all of it can be replaced.
-        if let Some(files) = files.collect() {
-            self.desired.replace(files);
-        }
+    pub(super) fn new(chapter: &Chapter) -> Self {
+        let sheet = |(number, page): (usize, &Page)| Sheet::new(number, page.clone());
+        Self { sheets: chapter.iter().enumerate().map(sheet).collect(), desired: Store::default() }
     }
-}
 
-impl Why {
-    /// Not just a matter of time.
-    pub(super) fn is_trouble(&self) -> bool {
-        match self {
-            Self::Failed(_) => true,
-            Self::Missing(missing) => missing.values().any(|why| *why != Missing::Answer),
-        }
+    fn fits(&self, chapter: &Chapter) -> bool {
+        self.sheets.len() == chapter.len() && self.sheets.iter().zip(chapter).all(|(sheet, page)| sheet.fits(page))
     }
-}
 
-impl fmt::Display for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.why {
-            Why::Failed(error) => write!(f, "{error}"),
-            Why::Missing(missing) => {
-                write!(f, "{}: waits for ", self.template)?;
-                let list: Vec<_> = missing.iter().map(|(query, why)| format!("{query} ({why})")).collect();
-                f.write_str(&list.join(", "))
-            }
+    fn turn(&mut self, chapter: &Chapter) {
+        self.sheets.iter_mut().zip(chapter).for_each(|(sheet, page)| sheet.turn(page.clone()));
+    }
+
+    /// What the target has stays in force until all of it can be replaced.
+    fn publish(&self) {
+        let files: Option<Vec<_>> = self.sheets.iter().map(Sheet::products).collect();
+        if let Some(files) = files {
+            self.desired.replace(files.into_iter().flatten().collect());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::render::{Escape, Template, tests::answer};
+    use crate::render::{
+        Escape, Template, Why,
+        book::{Each, Place},
+        tests::answer,
+    };
+
+    fn template(name: &str, text: &str, escape: Escape) -> Template {
+        Template::compile(name, text, escape).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn page(number: usize, text: &str) -> Page {
+        let place = Place::File(PathBuf::from(format!("/{number}")));
+        Page { body: template(&format!("{number}.hbs"), text, Escape::Nginx), place }
+    }
+
+    fn pages(each: &str, destination: &str, text: &str) -> Page {
+        let list = Template::expression("each", each).unwrap_or_else(|error| panic!("{error}"));
+        let path = template("destination", destination, Escape::Path);
+        Page { body: template("many.hbs", text, Escape::Nginx), place: Place::Each(Box::new(Each { list, path })) }
+    }
+
+    fn renderer_of(chapters: Vec<Chapter>) -> Renderer {
+        let books = Books::default();
+        let book = Arc::new(Book::of(chapters));
+        let sets = book.chapters.iter().map(Set::new).collect();
+        books.put((), book);
+        Renderer::new(Store::beside(&books), BTreeMap::new(), books, sets)
+    }
+
+    fn chapters(sets: &[&[&str]]) -> Vec<Chapter> {
+        let chapter = |texts: &&[&str]| texts.iter().enumerate().map(|(number, text)| page(number, text)).collect();
+        sets.iter().map(chapter).collect()
+    }
 
     fn renderer(sets: &[&[&str]]) -> Renderer {
-        let sheet = |(number, text): (usize, &&str)| {
-            let template = Template::compile(format!("{number}.hbs"), *text, Escape::Nginx).expect("it is sound");
-            Sheet::new(template, number, PathBuf::from(format!("/{number}")))
-        };
-        let set =
-            |texts: &&[&str]| Set { sheets: texts.iter().enumerate().map(sheet).collect(), desired: Store::default() };
-        Renderer {
-            answers: Store::default(),
-            env: BTreeMap::new(),
-            sets: sets.iter().map(set).collect(),
-            wanted: watch::Sender::default(),
-            open: watch::Sender::default(),
-        }
+        renderer_of(chapters(sets))
     }
 
     impl Renderer {
-        fn look(&mut self) {
-            let answers = self.answers.snapshot().entries;
-            self.render(&answers);
-        }
-
         /// Passes, each followed by the answers to what it asked for the first time.
         fn settle(&mut self) -> usize {
             for passes in 1.. {
@@ -239,5 +273,162 @@ mod tests {
         renderer.set_key("which", Some("app/max"));
         renderer.settle();
         assert_eq!(*renderer.wanted.borrow(), BTreeSet::from([Query::key("which"), Query::key("app/max")]));
+    }
+
+    #[test]
+    fn a_new_book_renders_with_the_answers_that_are_known() {
+        let set = |first: &str| chapters(&[&[first, "{{keyOr \"b\" \"-\"}}"]]);
+        let mut renderer = renderer_of(set("{{keyOr \"a\" \"1\"}}"));
+        renderer.settle();
+        let (bell, before) = (renderer.wanted.subscribe(), renderer.sets[0].desired.snapshot().entries);
+        renderer.books.put((), Arc::new(Book::of(set("new {{keyOr \"a\" \"1\"}}"))));
+        renderer.look();
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some("new 1"), "in one pass");
+        assert!(!bell.has_changed().expect("the renderer lives"), "nothing is asked anew");
+        let after = renderer.sets[0].desired.snapshot().entries;
+        let same = Arc::ptr_eq(&before[&PathBuf::from("/1")], &after[&PathBuf::from("/1")]);
+        assert!(same, "what is as it was is not rendered again");
+        renderer.books.put((), Arc::new(Book::of(set("{{key \"which\"}}"))));
+        renderer.settle();
+        assert_eq!(*renderer.wanted.borrow(), BTreeSet::from([Query::key("b"), Query::key("which")]));
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some("new 1"), "until it can be replaced");
+    }
+
+    #[test]
+    fn a_book_for_other_files_is_refused() {
+        let mut renderer = renderer(&[&["a"]]);
+        renderer.settle();
+        for other in [vec![], vec![vec![page(1, "b")]], vec![vec![page(0, "b"), page(1, "c")]]] {
+            renderer.books.put((), Arc::new(Book::of(other)));
+            renderer.look();
+            assert_eq!(renderer.text(0, "/0").as_deref(), Some("a"));
+        }
+        renderer.books.put((), Arc::new(Book::of(chapters(&[&["b"]]))));
+        renderer.look();
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some("b"));
+    }
+
+    const TAGGED: &str = "(where (services) \"tags\")";
+
+    impl Renderer {
+        fn files(&self) -> Vec<String> {
+            let files = self.sets[0].desired.snapshot().entries;
+            files.keys().map(|path| path.display().to_string()).collect()
+        }
+
+        fn set_services(&self, services: &[(&str, &str)]) {
+            let tags = |tag: &str| vec![tag.to_owned()];
+            let services = services.iter().map(|(name, tag)| (name.to_string(), tags(tag))).collect();
+            self.answers.put(Query::services(), Arc::new(Answer::Services(services)));
+        }
+
+        fn trouble(&self) -> String {
+            self.open.borrow().iter().map(|open| format!("{open}\n")).collect()
+        }
+    }
+
+    #[test]
+    fn a_list_gives_a_file_for_each_member() {
+        let text = "{{name}}: {{#each (service name)}}{{id}} {{/each}}";
+        let pages = pages("(services)", "/s/{{name}}.{{keyOr \"suffix\" \"conf\"}}", text);
+        let mut renderer = renderer_of(vec![vec![page(0, "fixed"), pages]]);
+        assert_eq!(renderer.settle(), 4, "the list, the names, the texts, and all of it");
+        assert_eq!(renderer.files(), ["/0", "/s/api.conf", "/s/consul.conf", "/s/maint.conf", "/s/web.conf"]);
+        assert_eq!(renderer.text(0, "/s/web.conf").as_deref(), Some("web: web-1b web-2 "));
+        let files = renderer.sets[0].desired.snapshot().entries;
+        let web = &files[&PathBuf::from("/s/web.conf")];
+        assert_eq!((web.template, web.members.len(), files[&PathBuf::from("/s/maint.conf")].members.len()), (1, 2, 0));
+
+        // Only what an answer concerns, and what has gone goes.
+        renderer.answers.put(Query::service("api"), Arc::new(Answer::Service(Vec::new())));
+        renderer.answers.put(
+            Query::services(),
+            Arc::new(Answer::Services(
+                [("api", ""), ("web", "blue,green,v1")]
+                    .map(|(name, tags)| {
+                        (name.to_owned(), tags.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect())
+                    })
+                    .into(),
+            )),
+        );
+        renderer.settle();
+        assert_eq!(renderer.files(), ["/0", "/s/api.conf", "/s/web.conf"]);
+        let after = renderer.sets[0].desired.snapshot().entries;
+        assert!(Arc::ptr_eq(web, &after[&PathBuf::from("/s/web.conf")]));
+        assert_eq!(renderer.text(0, "/s/api.conf").as_deref(), Some("api: "));
+        assert!(!renderer.wanted.borrow().contains(&Query::service("maint")), "nobody asks for it any more");
+    }
+
+    #[test]
+    fn a_record_gives_keys_and_values_and_an_empty_list_no_file() {
+        let list = "(lookup (lookup (service \"web\") 0) \"meta\")";
+        let mut renderer = renderer_of(vec![vec![pages(list, "/{{key}}", "{{key}}={{value}}")]]);
+        renderer.settle();
+        assert_eq!(renderer.text(0, "/weight").as_deref(), Some("weight=10"));
+        let mut renderer = renderer_of(vec![vec![pages("(service \"nobody\")", "/{{id}}", "")]]);
+        renderer.settle();
+        let desired = renderer.sets[0].desired.snapshot();
+        assert!(desired.complete && desired.entries.is_empty());
+    }
+
+    #[test]
+    fn what_one_member_lacks_holds_the_target_and_says_which() {
+        let text = "{{#if (eq name \"b\")}}{{key \"nope\"}}{{/if}}{{name}}";
+        let mut renderer = renderer_of(vec![vec![pages(TAGGED, "/{{name}}", text)]]);
+        renderer.set_services(&[("a", "x")]);
+        renderer.settle();
+        assert_eq!(renderer.files(), ["/a"]);
+        renderer.set_services(&[("a", "x"), ("b", "x")]);
+        renderer.settle();
+        assert_eq!(renderer.files(), ["/a"], "all or nothing");
+        assert_eq!(renderer.trouble(), "many.hbs for /b: waits for key \"nope\" (there is no such key)\n");
+        renderer.set_key("nope", Some("a;b"));
+        renderer.look();
+        assert!(
+            renderer.trouble().contains("many.hbs:1:22: the value \"a;b\" of `key \"nope\"`"),
+            "{}",
+            renderer.trouble()
+        );
+        assert!(renderer.trouble().contains("(for /b)"), "{}", renderer.trouble());
+        renderer.set_services(&[("a", "x")]);
+        renderer.look();
+        assert!(renderer.trouble().is_empty());
+        assert!(!renderer.wanted.borrow().contains(&Query::key("nope")));
+    }
+
+    #[test]
+    fn a_file_that_data_must_not_name_is_refused_with_its_member() {
+        let cases = [
+            ("/s/{{name}}", &["a/b"][..], "the value \"a/b\" of `name` (service \"a/b\") holds '/'"),
+            ("/s/{{{name}}}", &["../b"], "the value \"../b\" of `name` (service \"../b\") holds '/'"),
+            ("/s/{{name}}", &[".."], "begins with a dot"),
+            ("/s/{{name}}", &[""], "the value \"\" of `name` (service \"\") is empty"),
+            ("/s/x{{#if tags}}{{/if}}", &["a", "b"], "/s/x would be the file of two members, \"a\" and \"b\""),
+            ("/{{name}}", &["0"], "destination: /0 is also the file of 0.hbs"),
+            ("/s/{{nothing}}", &["a"], "destination:1:4: there is no value `nothing` here"),
+        ];
+        for (destination, names, expected) in cases {
+            let mut renderer = renderer_of(vec![vec![page(0, "fixed"), pages("(services)", destination, "x")]]);
+            renderer.set_services(&names.iter().map(|name| (*name, "x")).collect::<Vec<_>>());
+            renderer.settle();
+            assert!(renderer.trouble().contains(expected), "{destination}: {}", renderer.trouble());
+            assert!(renderer.files().is_empty());
+        }
+        let mut renderer = renderer_of(vec![vec![pages("(len \"a\")", "/{{this}}", "x")]]);
+        renderer.settle();
+        assert!(renderer.trouble().contains("this must give a list or a record"), "{}", renderer.trouble());
+    }
+
+    #[test]
+    fn what_each_is_must_be_one_expression() {
+        for (each, expected) in [
+            ("(services)}} {{x", "this must be one expression"),
+            ("#each x", "not closed"),
+            ("(sevrices)", "there is no helper `sevrices`"),
+            ("", "a name or a value must stand here"),
+        ] {
+            let error = Template::expression("web.hbs, `each`", each).expect_err(each).to_string();
+            assert!(error.starts_with("web.hbs, `each`:1:") && error.contains(expected), "{error}");
+        }
     }
 }

@@ -1,12 +1,7 @@
 //! `portreeve record`: the answers with which all templates render.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Answers, Open, Setup, pass::Renderer, watches};
@@ -39,10 +34,8 @@ pub async fn record<S: Source>(
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let answers = Store::default();
-    let (wanted, queries) = watch::channel(BTreeSet::new());
-    tasks.spawn(watches::run(source, answers.clone(), queries, stop.clone()));
-    let mut renderer =
-        Renderer { answers: answers.clone(), env, sets: setup.sets, wanted, open: watch::Sender::default() };
+    let mut renderer = Renderer::new(answers.clone(), env, setup.books, setup.sets);
+    tasks.spawn(watches::run(source, answers.clone(), renderer.wanted.subscribe(), stop.clone()));
     let mut bell = answers.bell();
     let late = tokio::time::sleep(deadline);
     tokio::pin!(late);

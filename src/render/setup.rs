@@ -9,12 +9,11 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Template, TemplateError, allowed::Allowed, local::Local, pass::Set, sheet::Sheet};
+use super::{Book, Books, PartialsError, TemplateError, allowed::Allowed, local::Local, pass::Set};
 use crate::{
     docker,
     registry::Source,
     state::{StateDir, StateError},
-    store::Store,
     target::{self, Report, Reports, Target},
     watched::Ear,
 };
@@ -82,6 +81,9 @@ pub enum SetupError {
         /// Why not.
         source: io::Error,
     },
+    /// The directory of partials cannot be used.
+    #[error(transparent)]
+    Partials(#[from] PartialsError),
     /// A template that can never be rendered.
     #[error("target {target}: a template is wrong")]
     Template {
@@ -106,6 +108,7 @@ pub enum SetupError {
 /// Compiled templates and their targets, ready to run.
 #[derive(Debug)]
 pub struct Setup {
+    pub(super) books: Books,
     pub(super) sets: Vec<Set>,
     pub(crate) targets: Vec<Target>,
     allowed: Allowed,
@@ -138,6 +141,12 @@ impl Setup {
         Self::new(settings, |path| Ok(StateDir::peek(path)))
     }
 
+    /// The templates in force. A [`Book`] that is put there takes their place, with the same targets and files; the
+    /// watches go on.
+    pub fn books(&self) -> Books {
+        self.books.clone()
+    }
+
     /// The state directory.
     pub fn state(&self) -> &StateDir {
         &self.state
@@ -153,10 +162,13 @@ impl Setup {
         state: impl FnOnce(&std::path::Path) -> Result<StateDir, StateError>,
     ) -> Result<Self, SetupError> {
         check(&settings.targets)?;
-        let mut sets = settings.targets.iter().map(set).collect::<Result<Vec<_>, _>>()?;
+        let book = Book::read(&settings)?;
+        let sets: Vec<_> = book.chapters.iter().map(Set::new).collect();
+        let books = Books::default();
+        books.put((), Arc::new(book));
         let state = state(&settings.section.state_dir.map_or_else(StateDir::default_path, Ok)?)?;
         let reports = Reports::default();
-        let targets = settings.targets.into_iter().zip(&mut sets).map(|(settings, set)| {
+        let targets = settings.targets.into_iter().zip(&sets).map(|(settings, set)| {
             let name = settings.name.clone();
             let mut target = Target::new(settings, set.desired.clone(), &state)
                 .map_err(|source| SetupError::Target { target: name.clone(), source })?;
@@ -165,7 +177,7 @@ impl Setup {
             Ok::<_, SetupError>(target)
         });
         let targets = targets.collect::<Result<_, _>>()?;
-        Ok(Self { sets, targets, allowed: Allowed::new(settings.section.files), state, reports })
+        Ok(Self { books, sets, targets, allowed: Allowed::new(settings.section.files), state, reports })
     }
 
     /// What the targets come to; each of them has an entry from the beginning.
@@ -184,7 +196,7 @@ fn check(targets: &[target::Settings]) -> Result<(), SetupError> {
         if !names.insert(&target.name) {
             return Err(SetupError::Name(target.name.clone()));
         }
-        for template in &target.templates {
+        for template in target.templates.iter().filter(|template| template.each.is_none()) {
             let real = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
             if real(&template.source) == real(&template.destination) {
                 return Err(SetupError::Itself(template.source.clone()));
@@ -198,19 +210,4 @@ fn check(targets: &[target::Settings]) -> Result<(), SetupError> {
         }
     }
     Ok(())
-}
-
-fn set(target: &target::Settings) -> Result<Set, SetupError> {
-    let sheet = |(number, template): (usize, &target::Template)| -> Result<Sheet, SetupError> {
-        let name = || target.name.clone();
-        let path = &template.source;
-        let text = fs::read_to_string(path);
-        let text = text.map_err(|source| SetupError::Read { target: name(), path: path.clone(), source })?;
-        let escape = template.escape.unwrap_or_else(|| target.kind.escape());
-        let compiled = Template::compile(path.display().to_string(), text, escape);
-        let compiled = compiled.map_err(|source| SetupError::Template { target: name(), source })?;
-        Ok(Sheet::new(compiled, number, template.destination.clone()))
-    };
-    let sheets = target.templates.iter().enumerate().map(sheet).collect::<Result<_, _>>()?;
-    Ok(Set { sheets, desired: Store::default() })
 }

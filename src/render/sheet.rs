@@ -1,140 +1,106 @@
-//! One template of a target, between its renders.
+//! One template of a target, and its files, between renders.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::{
-    Inputs, Missing, Outcome, Template,
-    pass::{Open, Why},
+    Inputs, Template,
+    book::{Each, Page, Place},
+    fan::Fan,
+    leaf::Leaf,
+    open::Open,
 };
-use crate::{
-    registry::{Answer, Query, ServiceRecord},
-    target::{Product, Rendered},
-};
+use crate::{registry::Query, target::Product};
 
 /// One template, and what became of it with the answers that it has seen.
 #[derive(Debug)]
 pub(super) struct Sheet {
-    template: Template,
     /// Its place among the templates of its target.
     number: usize,
-    destination: PathBuf,
-    state: State,
-    /// The queries that it asked, each with the answer that it got, if it got one. `None` until its first render.
-    seen: Option<Seen>,
+    body: Template,
+    files: Files,
 }
 
-type Seen = BTreeMap<Query, Option<Arc<Answer>>>;
-
 #[derive(Debug)]
-enum State {
-    Rendered(Arc<Product>),
-    Open(Why),
+enum Files {
+    One(PathBuf, Leaf),
+    Many(Box<Each>, Box<Fan>),
 }
 
 impl Sheet {
-    pub(super) fn new(template: Template, number: usize, destination: PathBuf) -> Self {
-        let state = State::Open(Why::Missing(BTreeMap::new()));
-        Self { template, number, destination, state, seen: None }
+    pub(super) fn new(number: usize, page: Page) -> Self {
+        let files = match page.place {
+            Place::File(path) => Files::One(path, Leaf::default()),
+            Place::Each(each) => Files::Many(each, Box::default()),
+        };
+        Self { number, body: page.body, files }
     }
 
-    /// The file that it becomes.
-    pub(super) fn destination(&self) -> &Path {
-        &self.destination
-    }
-
-    /// The file, unless something keeps it.
-    pub(super) fn product(&self) -> Option<Arc<Product>> {
-        match &self.state {
-            State::Rendered(product) => Some(Arc::clone(product)),
-            State::Open(_) => None,
+    /// Whether `page` can take the place of the one that this was made from: its files go to the same place.
+    pub(super) fn fits(&self, page: &Page) -> bool {
+        match (&self.files, &page.place) {
+            (Files::One(path, _), Place::File(new)) => path == new,
+            (Files::Many(each, _), Place::Each(new)) => each == new,
+            _ => false,
         }
     }
 
-    /// What keeps it.
-    pub(super) fn open(&self) -> Option<Open> {
-        match &self.state {
-            State::Rendered(_) => None,
-            State::Open(why) => Some(Open { template: self.template.name().to_owned(), why: why.clone() }),
-        }
-    }
-
-    /// The queries of its last render.
-    pub(super) fn asked(&self) -> impl Iterator<Item = &Query> {
-        self.seen.iter().flatten().map(|(query, _)| query)
-    }
-
-    /// Renders it, if an answer that concerns it has changed.
-    pub(super) fn render(&mut self, inputs: Inputs<'_>) {
-        let unchanged = |(query, seen): (&Query, &Option<_>)| same(inputs.answers.get(query), seen.as_ref());
-        if self.seen.as_ref().is_some_and(|seen| seen.iter().all(unchanged)) {
+    /// Takes a page that [`fits`](Self::fits). What it has rendered stays until the next render.
+    pub(super) fn turn(&mut self, page: Page) {
+        if self.body == page.body {
             return;
         }
-        let pass = self.template.render(inputs);
-        // After an error the queries behind it are unknown: those of the pass before keep their watches.
-        let mut asked = pass.used;
-        if !pass.whole {
-            asked.extend(self.seen.take().into_iter().flatten().map(|(query, _)| query));
-        }
-        let answer = |query: Query| (query.clone(), inputs.answers.get(&query).cloned());
-        self.seen = Some(asked.into_iter().map(answer).collect());
-        let state = match pass.outcome {
-            Outcome::Text(text) => {
-                let text = Arc::new(Rendered::new(text));
-                State::Rendered(Arc::new(Product { text, template: self.number, members: self.members() }))
-            }
-            Outcome::Missing(missing) => State::Open(Why::Missing(missing)),
-            Outcome::Failed(error) => State::Open(Why::Failed(error)),
-        };
-        self.say(&state);
-        self.state = state;
-    }
-
-    /// The healthy instances that it was rendered with.
-    fn members(&self) -> BTreeSet<String> {
-        let answers = self.seen.iter().flatten().filter_map(|(_, answer)| answer.as_deref());
-        let records = answers.flat_map(|answer| match answer {
-            Answer::Service(records) => &records[..],
-            _ => &[],
-        });
-        let member = |record: &ServiceRecord| {
-            let ServiceRecord { name, node, id, address, port, .. } = record;
-            format!("{name} {node} {id} {address} {port}")
-        };
-        records.filter(|record| record.healthy).map(member).collect()
-    }
-
-    /// Says each trouble once, and that it is over.
-    fn say(&self, now: &State) {
-        match (&self.state, now) {
-            (State::Open(Why::Failed(before)), State::Open(Why::Failed(error))) if before == error => {}
-            (_, State::Open(Why::Failed(error))) => tracing::error!("{error}"),
-            (State::Open(before), State::Rendered(_)) if before.is_trouble() => {
-                tracing::info!("{}: renders again", self.template.name());
-            }
-            (before, State::Open(Why::Missing(missing))) => {
-                let before = match before {
-                    State::Open(Why::Missing(before)) => Some(before),
-                    _ => None,
-                };
-                let held = missing.iter().filter(|(_, why)| **why != Missing::Answer);
-                for (query, why) in held.filter(|(query, why)| before.and_then(|known| known.get(query)) != Some(why)) {
-                    tracing::warn!("{}: waits for {query}: {why}", self.template.name());
-                }
-            }
-            _ => {}
+        self.body = page.body;
+        match &mut self.files {
+            Files::One(_, leaf) => leaf.outdate(),
+            Files::Many(_, fan) => fan.outdate(),
         }
     }
-}
 
-/// The store keeps an answer's place in memory until the answer differs.
-fn same(now: Option<&Arc<Answer>>, seen: Option<&Arc<Answer>>) -> bool {
-    match (now, seen) {
-        (Some(now), Some(seen)) => Arc::ptr_eq(now, seen),
-        (None, None) => true,
-        _ => false,
+    /// Renders what an answer concerns that has changed.
+    pub(super) fn render(&mut self, inputs: Inputs<'_>) {
+        match &mut self.files {
+            Files::One(_, leaf) => leaf.render(&self.body, self.number, None, inputs),
+            Files::Many(each, fan) => fan.render(each, &self.body, self.number, inputs),
+        }
+    }
+
+    /// The file that the settings name.
+    pub(super) fn fixed(&self) -> Option<(PathBuf, String)> {
+        match &self.files {
+            Files::One(path, _) => Some((path.clone(), self.body.name().to_owned())),
+            Files::Many(..) => None,
+        }
+    }
+
+    /// Notes the files that the settings do not name in `taken`, each with the template's name; one that is there
+    /// already is refused.
+    pub(super) fn claim(&mut self, taken: &mut BTreeMap<PathBuf, String>) {
+        if let Files::Many(each, fan) = &mut self.files {
+            fan.claim(each, &self.body, taken);
+        }
+    }
+
+    /// All files, unless something keeps one of them.
+    pub(super) fn products(&self) -> Option<Vec<(PathBuf, Arc<Product>)>> {
+        match &self.files {
+            Files::One(path, leaf) => Some(vec![(path.clone(), leaf.product()?)]),
+            Files::Many(_, fan) => fan.products(),
+        }
+    }
+
+    /// What keeps them.
+    pub(super) fn open(&self) -> Vec<Open> {
+        match &self.files {
+            Files::One(_, leaf) => leaf.open(&self.body, None).into_iter().collect(),
+            Files::Many(_, fan) => fan.open(&self.body),
+        }
+    }
+
+    /// The queries of the last renders.
+    pub(super) fn asked(&self) -> Box<dyn Iterator<Item = &Query> + '_> {
+        match &self.files {
+            Files::One(_, leaf) => Box::new(leaf.asked()),
+            Files::Many(_, fan) => Box::new(fan.asked()),
+        }
     }
 }

@@ -129,7 +129,8 @@ impl Target {
     /// as all templates of the target have rendered.
     pub fn new(settings: Settings, desired: Desired, state: &StateDir) -> Result<Self, SetupError> {
         settings.validate()?;
-        let destinations = settings.templates.iter().map(Destination::new).collect::<Result<Vec<_>, _>>()?;
+        let fixed = settings.templates.iter().filter(|template| template.each.is_none());
+        let destinations = fixed.map(Destination::new).collect::<Result<Vec<_>, _>>()?;
         let mut seen = BTreeSet::new();
         for Destination { path, .. } in &destinations {
             let real = files::follow(path).unwrap_or_else(|_| path.clone());

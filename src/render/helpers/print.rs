@@ -1,12 +1,13 @@
-//! The one way out: every `{{…}}` becomes a call of one of these two when a template is compiled.
+//! The one way out: every `{{…}}` becomes a call of one of these when a template is compiled. Each gets the value, and
+//! how it was written.
 
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
 
 use super::{Call, Definition, value};
-use crate::render::recorder::Recorder;
+use crate::render::{Escape, recorder::Recorder};
 
-pub(super) const ALL: &[Definition] = &[value("quote", 1..=1, &[], quote)];
+pub(super) const ALL: &[Definition] = &[value("quote", 1..=1, &[], quote), value("printable", 1..=1, &[], printable)];
 
 /// Prints a value that keeps the limits of the file's language. No template can write this name.
 pub(in crate::render) const PRINT: &str = " print";
@@ -14,9 +15,13 @@ pub(in crate::render) const PRINT: &str = " print";
 /// Prints a value as it is.
 pub(in crate::render) const PRINT_RAW: &str = " print raw";
 
+/// Prints a value as JSON, whatever it is.
+pub(in crate::render) const PRINT_VALUE: &str = " print value";
+
 pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Recorder<'pass>) {
-    registry.register_helper(PRINT, Box::new(Print { pass, raw: false }));
-    registry.register_helper(PRINT_RAW, Box::new(Print { pass, raw: true }));
+    for (name, form) in [(PRINT, Form::Checked), (PRINT_RAW, Form::Raw), (PRINT_VALUE, Form::Json)] {
+        registry.register_helper(name, Box::new(Print { pass, form }));
+    }
 }
 
 /// One quoted text of the file's language, quotation marks included.
@@ -26,9 +31,25 @@ fn quote(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     quoted.map(Value::String).map_err(|offence| format!("{} cannot be quoted: it holds {offence:?}", shown(&value)))
 }
 
+/// Whether the value could be printed here. What is not there could not.
+fn printable(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+    Ok(Value::Bool(match call.value(0) {
+        Ok(Value::String(text)) => pass.escape.refusal(text).is_none(),
+        Ok(Value::Number(_) | Value::Bool(_)) => true,
+        Ok(Value::Null | Value::Array(_) | Value::Object(_)) | Err(_) => false,
+    }))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Checked,
+    Raw,
+    Json,
+}
+
 struct Print<'pass> {
     pass: &'pass Recorder<'pass>,
-    raw: bool,
+    form: Form,
 }
 
 impl HelperDef for Print<'_> {
@@ -41,16 +62,23 @@ impl HelperDef for Print<'_> {
     ) -> Result<ScopedJson<'rc>, RenderError> {
         let call = Call(helper);
         let value = call.value(0).map_err(RenderErrorReason::Other)?;
+        if self.form == Form::Json {
+            return Ok(ScopedJson::Derived(Value::String(value.to_string())));
+        }
+        let escape = self.pass.escape;
+        // A name of a file has no use for what is trusted: it must not lead elsewhere.
+        let checked = self.form == Form::Checked || escape == Escape::Path;
+        let of_data = helper.param(0).is_some_and(|param| param.relative_path().is_some());
         let refused = match value {
             Value::Array(_) => Some("a list cannot be printed: use {{#each …}} … {{/each}}".to_owned()),
             Value::Object(_) => Some("a record cannot be printed: name one of its fields".to_owned()),
-            Value::String(text) if !self.raw => self.pass.escape.offence(text).map(|offence| {
-                format!(
-                    "the value {}{} holds {offence:?}, which has a meaning of its own in this file; {{{{quote …}}}} \
-                     makes it one text, {{{{raw …}}}} trusts it",
-                    shown(text),
-                    whose(context, render),
-                )
+            Value::Null if escape == Escape::Json => return Ok(ScopedJson::Derived(Value::String("null".to_owned()))),
+            Value::Null if of_data => {
+                Some(format!("there is no value `{}` here: it is null", call.literal(1).unwrap_or_default()))
+            }
+            Value::String(text) if checked => escape.refusal(text).map(|refusal| {
+                let field = call.literal(1).map(|field| format!(" of `{field}`")).unwrap_or_default();
+                format!("the value {}{field}{} {refusal}", shown(text), whose(context, render))
             }),
             _ => None,
         };
@@ -68,12 +96,17 @@ pub(super) fn shown(value: &str) -> String {
     if chars.next().is_some() { format!("{start:?}…") } else { format!("{start:?}") }
 }
 
-/// The instance that the value belongs to, if there is one around.
+/// What the value belongs to, if there is something around that has a name: an instance, a service, a key.
 fn whose(context: &Context, render: &RenderContext<'_, '_>) -> String {
-    let field = |path: String| Some(render.evaluate(context, &path).ok()?.as_json().as_str()?.to_owned());
+    let field = |path: String| render.evaluate(context, &path).ok()?.as_json().as_str().map(shown);
+    let list = |path: String| render.evaluate(context, &path).is_ok_and(|found| found.as_json().is_array());
     let found = (0..4).map(|level| "../".repeat(level)).find_map(|up| {
-        let [name, id, node] = ["name", "id", "node"].map(|name| field(format!("{up}{name}")));
-        Some(format!(" of {}, instance {} on node {}", shown(&name?), shown(&id?), shown(&node?)))
+        let at = |name: &str| field(format!("{up}{name}"));
+        match (at("name"), at("id"), at("node")) {
+            (Some(name), Some(id), Some(node)) => Some(format!(" (service {name}, instance {id} on node {node})")),
+            (Some(name), ..) if list(format!("{up}tags")) => Some(format!(" (service {name})")),
+            _ => at("path").filter(|_| at("value").is_some()).map(|path| format!(" (key {path})")),
+        }
     });
     found.unwrap_or_default()
 }

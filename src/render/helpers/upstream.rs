@@ -27,7 +27,7 @@ type Line = fn(&ServiceRecord, &str) -> String;
 fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let line: Line = match pass.escape {
         Escape::Nginx => nginx,
-        Escape::None => {
+        Escape::Haproxy | Escape::Json | Escape::None | Escape::Path => {
             return Err("it writes the server lines of nginx: say escape = \"nginx\" in [[target.template]]".to_owned());
         }
     };

@@ -21,6 +21,24 @@ pub enum SettingsError {
         /// The file.
         destination: PathBuf,
     },
+    /// Several files with one name, or one file with a name that cannot be computed.
+    #[error(
+        "target {name}: `destination`: {} {}",
+        destination.display(),
+        if *computed {
+            "holds `{{`: `each` has to say what it is made for, such as each = \"(services)\""
+        } else {
+            "is one file, and `each` asks for several: let it name them by the member, such as …/{{name}}.conf"
+        }
+    )]
+    Each {
+        /// The target.
+        name: String,
+        /// The destination.
+        destination: PathBuf,
+        /// Whether it is a template.
+        computed: bool,
+    },
     /// The key means nothing here.
     #[error("target {name}: `{key}` is not for kind = \"{kind}\"")]
     NotForKind {

@@ -68,8 +68,8 @@ impl Kind {
         }
     }
 
-    /// The language of its files, unless a template says otherwise.
-    pub fn escape(&self) -> Escape {
+    /// The language of its files, unless a template or a file's name says otherwise.
+    fn escape(&self) -> Escape {
         match self {
             Self::Nginx(_) => Escape::Nginx,
             Self::Command(_) => Escape::None,
@@ -78,6 +78,12 @@ impl Kind {
 }
 
 impl Settings {
+    /// The language that a file of ours is written in.
+    pub fn escape(&self, template: &Template) -> Escape {
+        let named = template.escape.or_else(|| Escape::of_file(&template.destination));
+        named.unwrap_or_else(|| self.kind.escape())
+    }
+
     /// What the types cannot say. Settings that come from a file have passed it.
     pub fn validate(&self) -> Result<(), SettingsError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -90,8 +96,16 @@ impl Settings {
         if let Some(key) = self.pace.too_long() {
             return Err(SettingsError::TooLong { name: self.name.clone(), key });
         }
+        for template in &self.templates {
+            let computed = template.destination.to_string_lossy().contains("{{");
+            if computed != template.each.is_some() {
+                let destination = template.destination.clone();
+                return Err(SettingsError::Each { name: self.name.clone(), destination, computed });
+            }
+        }
         let mut seen = BTreeSet::new();
-        if let Some(twice) = self.templates.iter().find(|template| !seen.insert(&template.destination)) {
+        let mut fixed = self.templates.iter().filter(|template| template.each.is_none());
+        if let Some(twice) = fixed.find(|template| !seen.insert(&template.destination)) {
             let destination = twice.destination.clone();
             return Err(SettingsError::Twice { name: self.name.clone(), destination });
         }

@@ -1,6 +1,9 @@
 //! The table `[[target.template]]`.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -10,8 +13,11 @@ use serde::{Deserialize, Deserializer, de};
 pub struct Template {
     /// The Handlebars file.
     pub source: PathBuf,
-    /// The file that is written. Its directory must exist. A symlink is written through.
+    /// The file that is written. Its directory must exist. A symlink is written through. With `each` a template itself.
     pub destination: PathBuf,
+    /// One file for each member of a list or a record: a Handlebars expression such as `(services)`. The member is
+    /// `this` in the template and in `destination` (`/etc/nginx/sites/{{name}}.conf`). Default: one file.
+    pub each: Option<String>,
     /// Permission bits, in octal (`"0644"`). Default: those of the file that is replaced, else `0644`.
     #[serde(default, deserialize_with = "octal")]
     pub mode: Option<u32>,
@@ -19,7 +25,8 @@ pub struct Template {
     pub user: Option<String>,
     /// Group, by name or number. Default: that of the file that is replaced, else ours.
     pub group: Option<String>,
-    /// The language whose limits a printed value has to keep: `nginx`, or `none`. Default: that of the target's kind.
+    /// The language whose limits a printed value has to keep: `nginx`, `haproxy`, `json` or `none`. Default: what the
+    /// name of `destination` says (`*.json`, `haproxy*.cfg`), else that of the target's kind.
     pub escape: Option<Escape>,
 }
 
@@ -29,8 +36,29 @@ pub struct Template {
 pub enum Escape {
     /// nginx's configuration.
     Nginx,
+    /// HAProxy's configuration.
+    Haproxy,
+    /// JSON: values are printed inside of texts.
+    Json,
     /// Any other: values are printed as they are.
     None,
+    /// A path, of which a value is one component: what a templated `destination` becomes. Not for a file's content.
+    #[serde(skip)]
+    Path,
+}
+
+impl Escape {
+    /// What a file's name says of its language.
+    pub(super) fn of_file(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        if name.ends_with(".json") {
+            Some(Self::Json)
+        } else if name.starts_with("haproxy") && name.ends_with(".cfg") {
+            Some(Self::Haproxy)
+        } else {
+            None
+        }
+    }
 }
 
 fn octal<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {

@@ -71,6 +71,28 @@ fn every_key_is_understood() {
 }
 
 #[test]
+fn a_file_is_in_the_language_that_its_name_says_or_its_target_speaks() {
+    let escape = |kind: &str, keys: &str| {
+        let table = format!("name = 'n'\nkind = '{kind}'\n[[template]]\nsource = 'a'\n{keys}");
+        let settings = toml::from_str::<Settings>(&table).unwrap_or_else(|error| panic!("{error}"));
+        settings.escape(&settings.templates[0])
+    };
+    let cases = [
+        ("nginx", "destination = '/etc/nginx/conf.d/a.conf'", Escape::Nginx),
+        ("nginx", "destination = '/srv/a.json'", Escape::Json),
+        ("nginx", "destination = '/srv/a.json'\nescape = 'none'", Escape::None),
+        ("nginx", "destination = '/srv/{{name}}.json'\neach = '(services)'", Escape::Json),
+        ("command", "destination = '/etc/app.conf'", Escape::None),
+        ("command", "destination = '/etc/haproxy/haproxy.cfg'", Escape::Haproxy),
+        ("command", "destination = '/etc/haproxy/backends.cfg'\nescape = 'haproxy'", Escape::Haproxy),
+        ("command", "destination = '/etc/haproxy/backends.cfg'", Escape::None),
+    ];
+    for (kind, keys, expected) in cases {
+        assert_eq!(escape(kind, keys), expected, "{keys}");
+    }
+}
+
+#[test]
 fn each_mistake_is_named_by_its_key() {
     let nginx = |keys: &str| format!("name = 'n'\nkind = 'nginx'\n{keys}");
     let command = |keys: &str| format!("name = 'n'\nkind = 'command'\n{keys}");
@@ -88,6 +110,9 @@ fn each_mistake_is_named_by_its_key() {
         (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nmode = '0999'"), "octal"),
         (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nmode = 644"), "octal"),
         (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nmod = '1'"), "`mod`"),
+        (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\neach = '(services)'"), "`each` asks for several"),
+        (nginx("[[template]]\nsource = 'b'\ndestination = '/{{name}}'"), "`each` has to say"),
+        (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nescape = 'path'"), "path"),
         (command("conf = '/x'"), "`conf` is not for kind = \"command\""),
         (command("signal = 'SIGHUP'"), "`signal` needs `pid_file`"),
         (command("pid_file = '/p'\nsignal = 'HANGUP'"), "`signal`: \"HANGUP\""),

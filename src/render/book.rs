@@ -1,0 +1,103 @@
+//! All that is compiled: the templates of every target, and where their files go. What runs takes a new book at any
+//! time and goes on with the answers that it has.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Partials, Settings, SetupError, Template};
+use crate::{store::Store, target};
+
+/// The book in force. Put another one there, and the next pass renders with it.
+pub type Books = Store<(), Arc<Book>>;
+
+/// The compiled templates of all targets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Book {
+    pub(super) chapters: Vec<Chapter>,
+    files: BTreeSet<PathBuf>,
+}
+
+/// The templates of one target.
+pub(super) type Chapter = Vec<Page>;
+
+/// One template, and where its files go.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Page {
+    pub(super) body: Template,
+    pub(super) place: Place,
+}
+
+/// Where the files of a template go.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Place {
+    /// To one file.
+    File(PathBuf),
+    /// To one file for each member of a list.
+    Each(Box<Each>),
+}
+
+/// One file for each member.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Each {
+    /// The list or record, as an expression.
+    pub(super) list: Template,
+    /// A member's file.
+    pub(super) path: Template,
+}
+
+impl Book {
+    /// Reads and compiles the partials and the templates of all targets.
+    ///
+    /// # Errors
+    /// What cannot be read, and what is wrong in a template, with its place.
+    pub fn read(settings: &Settings) -> Result<Self, SetupError> {
+        let directory = settings.section.partials.as_deref();
+        let partials = directory.map_or_else(|| Ok(Partials::default()), Partials::read)?;
+        let chapters = settings.targets.iter().map(|target| chapter(target, &partials)).collect::<Result<_, _>>()?;
+        let templates = settings.targets.iter().flat_map(|target| &target.templates);
+        let files = templates.map(|template| template.source.as_path()).chain(directory);
+        Ok(Self { chapters, files: files.map(Path::to_owned).collect() })
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(chapters: Vec<Chapter>) -> Self {
+        Self { chapters, files: BTreeSet::new() }
+    }
+
+    /// What it was made from: the templates' files, and the directory of partials.
+    pub fn files(&self) -> &BTreeSet<PathBuf> {
+        &self.files
+    }
+}
+
+fn chapter(target: &target::Settings, partials: &Partials) -> Result<Chapter, SetupError> {
+    target.templates.iter().map(|template| page(target, template, partials)).collect()
+}
+
+fn page(target: &target::Settings, template: &target::Template, partials: &Partials) -> Result<Page, SetupError> {
+    let path = &template.source;
+    let text = fs::read_to_string(path).map_err(|source| {
+        let (target, path) = (target.name.clone(), path.clone());
+        SetupError::Read { target, path, source }
+    })?;
+    let name = path.display().to_string();
+    let compiled = || {
+        let place = match &template.each {
+            None => Place::File(template.destination.clone()),
+            Some(each) => Place::Each(Box::new(Each {
+                list: Template::expression(format!("{name}, `each`"), each)?,
+                path: Template::compile(
+                    format!("{name}, `destination`"),
+                    template.destination.to_string_lossy(),
+                    target::Escape::Path,
+                )?,
+            })),
+        };
+        Ok(Page { body: Template::with_partials(&name, text, target.escape(template), partials)?, place })
+    };
+    compiled().map_err(|source| SetupError::Template { target: target.name.clone(), source })
+}

@@ -1,0 +1,163 @@
+//! One template and a list: a file for each member.
+//!
+//! ```text
+//! `each` --members--> `destination` for each --paths--> the template for each
+//! ```
+//!
+//! Each step is a render like any other, so all that is asked on the way is watched. As long as a step has no result,
+//! the files of the last one stay, and so do their queries.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use serde_json::{Value, json};
+
+use super::{
+    Inputs, Outcome, Template, TemplateError,
+    book::Each,
+    draft::Draft,
+    leaf::Leaf,
+    open::{self, Open, Why},
+};
+use crate::{registry::Query, target::Product};
+
+/// The files of one template, between its renders.
+#[derive(Debug)]
+pub(super) struct Fan {
+    list: Draft,
+    members: Result<Vec<Value>, Why>,
+    /// For each member its file.
+    paths: Vec<(Draft, Result<PathBuf, Why>)>,
+    leaves: BTreeMap<PathBuf, Leaf>,
+    /// Why it is not known which files there are.
+    trouble: Option<Why>,
+    /// A file of it is another template's too.
+    conflict: Option<Why>,
+}
+
+impl Default for Fan {
+    fn default() -> Self {
+        Self {
+            list: Draft::default(),
+            members: Err(Why::UNTRIED),
+            paths: Vec::new(),
+            leaves: BTreeMap::new(),
+            trouble: Some(Why::UNTRIED),
+            conflict: None,
+        }
+    }
+}
+
+impl Fan {
+    /// Renders what an answer concerns that has changed.
+    pub(super) fn render(&mut self, each: &Each, body: &Template, number: usize, inputs: Inputs<'_>) {
+        let trouble = match self.files(each, inputs) {
+            Err(why) => Some(why),
+            Ok(files) => {
+                self.leaves.retain(|path, _| files.contains_key(path));
+                for (path, item) in files {
+                    let leaf = self.leaves.entry(path.clone()).or_default();
+                    leaf.render(body, number, Some(&path), Inputs { item: &item, ..inputs });
+                }
+                None
+            }
+        };
+        open::say(body.name(), self.trouble.as_ref(), trouble.as_ref());
+        self.trouble = trouble;
+    }
+
+    /// Each file with its member.
+    fn files(&mut self, each: &Each, inputs: Inputs<'_>) -> Result<BTreeMap<PathBuf, Value>, Why> {
+        if let Some(outcome) = self.list.render(&each.list, inputs) {
+            self.members = text(outcome).and_then(|list| members(&list).map_err(|reason| failed(&each.list, reason)));
+        }
+        let members = self.members.as_ref().map_err(Why::clone)?;
+        self.paths.resize_with(members.len(), || (Draft::default(), Err(Why::UNTRIED)));
+        for (item, (draft, path)) in members.iter().zip(&mut self.paths) {
+            if let Some(outcome) = draft.render(&each.path, Inputs { item, ..inputs }) {
+                *path = text(outcome).map(PathBuf::from);
+            }
+        }
+        let mut files = BTreeMap::new();
+        for (item, (_, path)) in members.iter().zip(&self.paths) {
+            let path = path.clone()?;
+            if let Some(other) = files.insert(path.clone(), item.clone()) {
+                let (path, one, two) = (path.display(), label(&other), label(item));
+                return Err(failed(&each.path, format!("{path} would be the file of two members, {one} and {two}")));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Notes its files in `taken`, each with the template's name; one that is there already is refused.
+    pub(super) fn claim(&mut self, each: &Each, body: &Template, taken: &mut BTreeMap<PathBuf, String>) {
+        let mut conflict = None;
+        for path in self.leaves.keys() {
+            match taken.get(path) {
+                Some(other) => {
+                    let reason = format!("{} is also the file of {other}", path.display());
+                    conflict = Some(failed(&each.path, reason));
+                }
+                None => drop(taken.insert(path.clone(), body.name().to_owned())),
+            }
+        }
+        open::say(body.name(), self.conflict.as_ref(), conflict.as_ref());
+        self.conflict = conflict;
+    }
+
+    /// The template is another one now.
+    pub(super) fn outdate(&mut self) {
+        self.leaves.values_mut().for_each(Leaf::outdate);
+    }
+
+    /// All files, unless something keeps one of them.
+    pub(super) fn products(&self) -> Option<Vec<(PathBuf, Arc<Product>)>> {
+        if self.trouble.is_some() || self.conflict.is_some() {
+            return None;
+        }
+        self.leaves.iter().map(|(path, leaf)| Some((path.clone(), leaf.product()?))).collect()
+    }
+
+    /// What keeps them.
+    pub(super) fn open(&self, body: &Template) -> Vec<Open> {
+        let own = [&self.trouble, &self.conflict].into_iter().flatten();
+        let own = own.map(|why| Open { template: body.name().to_owned(), why: why.clone() });
+        own.chain(self.leaves.iter().filter_map(|(path, leaf)| leaf.open(body, Some(path)))).collect()
+    }
+
+    /// The queries of all renders.
+    pub(super) fn asked(&self) -> impl Iterator<Item = &Query> {
+        let paths = self.paths.iter().flat_map(|(draft, _)| draft.asked());
+        self.list.asked().chain(paths).chain(self.leaves.values().flat_map(Leaf::asked))
+    }
+}
+
+fn text(outcome: Outcome) -> Result<String, Why> {
+    match outcome {
+        Outcome::Text(text) => Ok(text),
+        Outcome::Missing(missing) => Err(Why::Missing(missing)),
+        Outcome::Failed(error) => Err(Why::Failed(error)),
+    }
+}
+
+/// What `this` is for each file; of a record both the key and the value.
+fn members(list: &str) -> Result<Vec<Value>, String> {
+    match serde_json::from_str(list) {
+        Ok(Value::Array(members)) => Ok(members),
+        Ok(Value::Object(record)) => {
+            Ok(record.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect())
+        }
+        Ok(other) => Err(format!("this must give a list or a record, not {other}")),
+        Err(error) => Err(format!("this gives no value: {error}")),
+    }
+}
+
+fn failed(template: &Template, reason: String) -> Why {
+    Why::Failed(TemplateError { template: template.name().to_owned(), place: None, reason })
+}
+
+/// A member as an error shows it.
+fn label(item: &Value) -> String {
+    let named = ["name", "key", "path", "id", "node"].iter().find_map(|field| item.get(field)?.as_str());
+    let text = named.map_or_else(|| item.to_string(), |name| format!("{name:?}"));
+    if text.chars().count() > 60 { text.chars().take(60).chain(['…']).collect() } else { text }
+}

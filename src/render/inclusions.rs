@@ -1,0 +1,287 @@
+//! Who includes whom. Partials that include each other in a ring would not end, but overflow the stack and abort the
+//! process. So every partial is known by name when a template is compiled, and a ring is refused.
+//!
+//! A name may mean several bodies: a file of the directory, and every inline partial of that name in what the template
+//! reaches, since one takes the other's place at run time. All of them count: what is let through has no ring, whichever
+//! it will be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use handlebars::template::{DecoratorTemplate, Parameter, Template, TemplateElement};
+use serde_json::Value;
+
+use super::{
+    Partials, TemplateError,
+    compile::{Fault, Position, elements},
+    unit::Unit,
+};
+
+/// Who includes whom, and where. The template itself has no name, so it cannot be included.
+type Inclusions<'a> = BTreeMap<Option<String>, BTreeMap<String, Place<'a>>>;
+
+/// Where something is included.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    unit: &'a Unit,
+    at: Position,
+}
+
+impl Place<'_> {
+    fn error(self, reason: String) -> TemplateError {
+        self.unit.error(self.at, reason)
+    }
+}
+
+/// The content that a partial's caller wrote between `{{#> name}}` and `{{/name}}`. It is rendered before the partial
+/// is, as part of the caller.
+const PARTIAL_BLOCK: &str = "@partial-block";
+
+/// The files that a template reaches, by name. Refuses names that are computed or unknown, and rings.
+pub(super) fn resolve(template: &Unit, partials: &Partials) -> Result<BTreeMap<String, Arc<Unit>>, TemplateError> {
+    let (inclusions, reached) = follow(template, None, partials)?;
+    for (name, place) in inclusions.values().flatten() {
+        if !inclusions.contains_key(&Some(name.clone())) {
+            return Err(place.error(unknown(name, *place, template, partials)));
+        }
+    }
+    refuse_rings(&inclusions)?;
+    Ok(reached)
+}
+
+/// Refuses rings among the files of a directory, whether a template uses them or not. Names that no file has are for
+/// the templates to make.
+pub(super) fn check(partials: &Partials) -> Result<(), TemplateError> {
+    for (name, unit) in partials.iter() {
+        let (inclusions, _) = follow(unit, Some(name), partials)?;
+        refuse_rings(&inclusions)?;
+    }
+    Ok(())
+}
+
+/// What `unit` includes, and what that includes, and so on.
+fn follow<'a>(
+    unit: &'a Unit,
+    name: Option<&str>,
+    partials: &'a Partials,
+) -> Result<(Inclusions<'a>, BTreeMap<String, Arc<Unit>>), TemplateError> {
+    let (mut inclusions, mut reached) = (Inclusions::new(), BTreeMap::new());
+    collect_all(unit, name, &mut inclusions)?;
+    let new = |inclusions: &Inclusions<'a>, reached: &BTreeMap<_, _>| {
+        let mut names = inclusions.values().flat_map(BTreeMap::keys).filter(|name| !reached.contains_key(*name));
+        names.find_map(|name| Some((name.clone(), partials.get(name)?)))
+    };
+    while let Some((name, unit)) = new(&inclusions, &reached) {
+        collect_all(unit, Some(&name), &mut inclusions)?;
+        reached.insert(name, Arc::clone(unit));
+    }
+    Ok((inclusions, reached))
+}
+
+fn unknown(name: &str, place: Place<'_>, template: &Unit, partials: &Partials) -> String {
+    let from = if *place.unit == *template { String::new() } else { format!(" for {}", template.name()) };
+    let names: Vec<_> = partials.iter().map(|(name, _)| name).collect();
+    let files = if names.is_empty() {
+        "--partials names a directory of them".to_owned()
+    } else {
+        format!("the directory has {}", names.join(", "))
+    };
+    format!("there is no partial `{name}`{from}: {{{{#*inline \"{name}\"}}}} … {{{{/inline}}}} makes one, and {files}")
+}
+
+fn collect_all<'a>(unit: &'a Unit, name: Option<&str>, inclusions: &mut Inclusions<'a>) -> Result<(), TemplateError> {
+    let found = collect(unit, unit.template(), (1, 1), name, name.is_some(), inclusions);
+    found.map_err(|(at, reason)| unit.error(at, reason))
+}
+
+/// `slots`: whether the unit is a partial, where `{{#> name}} … {{/name}}` may be a place that the caller fills or not.
+fn collect<'a>(
+    unit: &'a Unit,
+    template: &Template,
+    at: Position,
+    inside: Option<&str>,
+    slots: bool,
+    found: &mut Inclusions<'a>,
+) -> Result<(), Fault> {
+    found.entry(inside.map(str::to_owned)).or_default();
+    for (element, at) in elements(template, at) {
+        match element {
+            TemplateElement::HelperBlock(call) => {
+                for branch in [&call.template, &call.inverse].into_iter().flatten() {
+                    collect(unit, branch, at, inside, slots, found)?;
+                }
+            }
+            TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
+                let name = inline_name(decorator).ok_or_else(|| (at, "a partial's name must be a text".to_owned()))?;
+                let body = decorator.template.as_ref().ok_or_else(|| {
+                    (at, format!("a partial needs a body: {{{{#*inline \"{name}\"}}}} … {{{{/inline}}}}"))
+                })?;
+                collect(unit, body, at, Some(name), slots, found)?;
+            }
+            TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
+                let name =
+                    partial_name(partial).ok_or_else(|| (at, "a partial's name cannot be computed".to_owned()))?;
+                if name != PARTIAL_BLOCK {
+                    let included = found.entry(inside.map(str::to_owned)).or_default();
+                    included.entry(name.to_owned()).or_insert(Place { unit, at });
+                    if slots && partial.template.is_some() {
+                        found.entry(Some(name.to_owned())).or_default();
+                    }
+                }
+                if let Some(body) = &partial.template {
+                    collect(unit, body, at, inside, slots, found)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn partial_name(partial: &DecoratorTemplate) -> Option<&str> {
+    match &partial.name {
+        Parameter::Literal(Value::String(name)) => Some(name),
+        name => name.as_name(),
+    }
+}
+
+fn inline_name(decorator: &DecoratorTemplate) -> Option<&str> {
+    match decorator.params.first()? {
+        Parameter::Literal(Value::String(name)) => Some(name),
+        _ => None,
+    }
+}
+
+fn refuse_rings(inclusions: &Inclusions<'_>) -> Result<(), TemplateError> {
+    let mut done = BTreeSet::new();
+    inclusions.keys().try_for_each(|name| search(name, inclusions, &mut Vec::new(), &mut done))
+}
+
+/// Walks down from `name`; `path` is how we got there.
+fn search(
+    name: &Option<String>,
+    inclusions: &Inclusions<'_>,
+    path: &mut Vec<Option<String>>,
+    done: &mut BTreeSet<Option<String>>,
+) -> Result<(), TemplateError> {
+    if done.contains(name) {
+        return Ok(());
+    }
+    path.push(name.clone());
+    for (next, place) in inclusions.get(name).into_iter().flatten() {
+        let next = Some(next.clone());
+        if let Some(start) = path.iter().position(|step| *step == next) {
+            let ring = path[start..].iter().chain([&next]).flatten().map(String::as_str);
+            let ring = ring.collect::<Vec<_>>().join(" -> ");
+            return Err(place.error(format!("partials include each other without end: {ring}")));
+        }
+        search(&next, inclusions, path, done)?;
+    }
+    path.pop();
+    done.insert(name.clone());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::{Escape, Inputs, Outcome, PartialsError, Template};
+
+    fn partials(files: &[(&str, &str)]) -> Result<Partials, PartialsError> {
+        Partials::of(files.iter().map(|(name, text)| (name.to_string(), format!("p/{name}.hbs"), text.to_string())))
+    }
+
+    fn template(text: &str, files: &[(&str, &str)]) -> Result<Template, TemplateError> {
+        let partials = partials(files).unwrap_or_else(|error| panic!("{error:?}"));
+        Template::with_partials("t.hbs", text, Escape::Nginx, &partials)
+    }
+
+    fn outcome(text: &str, files: &[(&str, &str)]) -> Outcome {
+        let template = template(text, files).unwrap_or_else(|error| panic!("{error}"));
+        let item = serde_json::json!({ "name": "web", "list": [1, 2], "bad": "a;b" });
+        template.render(Inputs { answers: &BTreeMap::new(), env: &BTreeMap::new(), item: &item }).outcome
+    }
+
+    const LAYOUT: (&str, &str) =
+        ("layout", "begin {{#> nav}}no nav{{/nav}} [{{> @partial-block}}] {{#> foot}}foot{{/foot}}");
+
+    #[test]
+    fn files_are_partials_and_layouts() {
+        let server = ("nginx/server.v2", "server {{of}}{{#if port}}:{{port}}{{/if}};");
+        let inner = ("outer", "<{{> nginx/server.v2 of=name port=81}}>");
+        let cases = [
+            ("{{> nginx/server.v2 of=name}}{{> nginx/server.v2 of=\"x\" port=80}}", "server web;server x:80;"),
+            ("{{> outer}}", "<server web:81;>"),
+            ("{{#each list}}{{> nginx/server.v2 of=this}}{{/each}}", "server 1;server 2;"),
+            ("{{#> layout}}body of {{name}}{{/layout}}", "begin no nav [body of web] foot"),
+            ("{{#> layout}}{{#*inline \"nav\"}}nav of {{name}}{{/inline}}x{{/layout}}", "begin nav of web [x] foot"),
+            ("{{#*inline \"foot\"}}F{{/inline}}{{#> layout}}{{/layout}}", "begin no nav [] F"),
+            ("{{#*inline \"outer\"}}mine{{/inline}}{{> outer}}", "mine"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(outcome(text, &[server, inner, LAYOUT]), Outcome::Text(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_points_into_the_file_that_it_is_in() {
+        let inlines = ("inlines", "\n{{#*inline \"row\"}}\n  {{bad}}{{/inline}}{{> row}}");
+        let files = [("a", "x\n y {{missing}}"), ("b", "{{> a}}"), inlines, ("wrap", "{{> @partial-block}}{{> slot}}")];
+        let cases = [
+            ("\n\n{{> b}}", "p/a.hbs:2:4: there is no value `missing` here"),
+            ("{{> inlines}}", "p/inlines.hbs:3:3: the value \"a;b\" of `bad`"),
+            (
+                "{{#> wrap}}\n {{missing}}{{#*inline \"slot\"}}{{/inline}}{{/wrap}}",
+                "t.hbs:2:2: there is no value `missing`",
+            ),
+            (
+                "{{#> wrap}}\n{{#*inline \"slot\"}}\n{{missing}}{{/inline}}{{/wrap}}",
+                "t.hbs:3:1: there is no value `missing`",
+            ),
+        ];
+        for (text, expected) in cases {
+            let Outcome::Failed(error) = outcome(text, &files) else { panic!("{text} is rendered") };
+            let error = error.to_string();
+            assert!(error.starts_with(expected) && error.contains('^'), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_where_it_stands() {
+        let files = [("a", "x\n{{> nowhere}}"), ("c", "y"), LAYOUT];
+        let cases = [
+            ("{{> b}}", "t.hbs:1:1: there is no partial `b`"),
+            ("{{> b}}", "the directory has a, c, layout"),
+            ("\n{{> a}}", "p/a.hbs:2:1: there is no partial `nowhere` for t.hbs"),
+            // Only a partial has places that may stay empty: nobody could fill those of a template.
+            ("{{#> layot}}x{{/layot}}", "there is no partial `layot`"),
+        ];
+        for (text, expected) in cases {
+            let error = template(text, &files).expect_err(text).to_string();
+            assert!(error.contains(expected) && error.contains('^'), "{text}: {error}");
+        }
+        assert!(template("{{#*inline \"nowhere\"}}{{/inline}}{{> a}}", &files).is_ok(), "the template makes it");
+    }
+
+    #[test]
+    fn a_ring_is_refused_across_files_and_inline_ones() {
+        let error = partials(&[("a", "{{> b}}"), ("b", "x\n{{#if y}}{{> a}}{{/if}}")]).expect_err("a ring");
+        let PartialsError::Wrong(error) = error else { panic!("{error}") };
+        assert!(error.to_string().starts_with("p/b.hbs:2:10: partials include each other without end: a -> b -> a"));
+        let files = [("a", "{{> slot}}"), LAYOUT];
+        let cases = [
+            ("{{#*inline \"slot\"}}{{> a}}{{/inline}}{{> a}}", "without end: a -> slot -> a"),
+            (
+                "{{#> layout}}{{#*inline \"nav\"}}{{#> layout}}{{/layout}}{{/inline}}{{/layout}}",
+                "layout -> nav -> layout",
+            ),
+            ("{{#*inline \"layout\"}}{{> layout}}{{/inline}}{{> layout}}", "without end: layout -> layout"),
+        ];
+        for (text, expected) in cases {
+            let error = template(text, &files).expect_err(text).to_string();
+            assert!(error.contains(expected) && error.contains('^'), "{text}: {error}");
+        }
+    }
+}

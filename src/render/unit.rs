@@ -1,0 +1,64 @@
+//! One file, compiled: a template or a partial.
+
+use handlebars::template::Template;
+
+use super::{
+    TemplateError, calls,
+    compile::{self, Position},
+};
+
+/// A compiled file, with what errors have to show of it.
+#[derive(Clone, Debug)]
+pub(super) struct Unit {
+    name: String,
+    source: String,
+    template: Template,
+}
+
+/// Equal files are equal.
+impl PartialEq for Unit {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.source) == (&other.name, &other.source)
+    }
+}
+
+impl Unit {
+    /// Compiles a file; `name` is what errors call it.
+    pub(super) fn compile(name: String, source: String) -> Result<Self, TemplateError> {
+        let template = compile::file(&name, &source)?;
+        Ok(Self { name, source, template })
+    }
+
+    /// Compiles an expression: its text is its value, as JSON.
+    pub(super) fn expression(name: String, expression: &str) -> Result<Self, TemplateError> {
+        let source = format!("{{{{{expression}}}}}");
+        let template = compile::expression(&name, &source)?;
+        Ok(Self { name, source, template })
+    }
+
+    /// What errors call it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is rendered.
+    pub(super) fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// What is wrong at a place of it.
+    pub(super) fn error(&self, at: Position, reason: String) -> TemplateError {
+        TemplateError::at(&self.name, &self.source, at, reason)
+    }
+
+    /// What went wrong while it was rendered.
+    pub(super) fn render_error(&self, error: &handlebars::RenderError) -> TemplateError {
+        let at = error.line_no.zip(error.column_no);
+        let calls = |helper: &str| at.map_or_else(Vec::new, |at| calls::at(&self.template, at, helper));
+        let reason = TemplateError::reason(error.reason(), calls);
+        match at {
+            Some(at) => self.error(at, reason),
+            None => TemplateError { template: self.name.clone(), place: None, reason },
+        }
+    }
+}
