@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ use portreeve::{
     condition::chain,
     debounce,
     registry::{Answer, Query, Source},
-    render::{self, Section, Settings, Setup},
+    render::{self, Book, Section, Settings, Setup},
     store::Store,
     target::{self, Command, Kind},
 };
@@ -21,13 +21,23 @@ use tokio_util::sync::CancellationToken;
 
 /// A registry of keys: what was not set does not exist. The key `panic` is its end.
 #[derive(Clone, Default)]
-struct Memory(Store<String, String>);
+struct Memory(Store<String, String>, Arc<Mutex<Vec<String>>>);
+
+impl Memory {
+    /// The keys that were asked for, sorted, each as often as its watch began.
+    fn asked(&self) -> Vec<String> {
+        let mut asked = self.1.lock().expect("no test panics with it").clone();
+        asked.sort();
+        asked
+    }
+}
 
 impl Source for Memory {
     async fn watch(&self, query: Query, answers: Store<Query, Arc<Answer>>, stop: CancellationToken) {
         let mut bell = self.0.bell();
         let Query::Key { path, .. } = &query else { panic!("only keys are kept here") };
         assert_ne!(path, "panic", "deliberate");
+        self.1.lock().expect("no test panics with it").push(path.clone());
         loop {
             bell.mark_unchanged();
             let value = self.0.snapshot().entries.get(path).cloned();
@@ -211,8 +221,48 @@ async fn a_template_may_say_whose_language_it_keeps() {
     );
     bench.settings.targets[0] = toml::from_str(&table).expect("it is sound");
     let (printed, done) = bench.dry_run(SHORT).await;
-    assert!(done.expect_err("one is refused").contains("the value \"a;\" holds ';'"));
+    assert!(done.expect_err("one is refused").contains("the value \"a;\" of `key \"x\"` holds ';'"));
     assert!(printed.contains("+a;\n"), "{printed}");
+}
+
+#[tokio::test]
+async fn partials_come_from_a_directory() {
+    let mut bench = Bench::new(&["{{#> box}}{{> nginx/value of=\"x\"}}{{/box}}\n"]);
+    fs::create_dir_all(bench.path("partials/nginx")).expect("a directory");
+    fs::write(bench.path("partials/box.hbs"), "[{{> @partial-block}}]").expect("a file");
+    fs::write(bench.path("partials/nginx/value.hbs"), "{{keyOr of \"-\"}}").expect("a file");
+    bench.settings.section.partials = Some(bench.path("partials"));
+    bench.set("x", "1");
+    bench.once(LONG).await.expect("all is there");
+    assert_eq!(bench.text("a").as_deref(), Some("[1]\n"));
+    fs::write(bench.path("partials/box.hbs"), "{{> nginx/value}}{{> box}}").expect("a file");
+    let refused = chain(&Setup::open(bench.settings.clone()).expect_err("a ring"));
+    assert!(
+        refused.contains("partials/box.hbs:1:18: partials include each other without end: box -> box"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn other_templates_are_taken_while_the_watches_run() {
+    let bench = Bench::new(&["{{keyOr \"x\" \"-\"}}", "{{keyOr \"y\" \"-\"}}"]);
+    let setup = Setup::open(bench.settings.clone()).expect("it is sound");
+    let (stop, books) = (CancellationToken::new(), setup.books());
+    let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
+    bench.until("a", "-").await;
+    bench.set("x", "1");
+    bench.until("a", "1").await;
+    fs::write(bench.path("a.hbs"), "new {{keyOr \"x\" \"-\"}} {{keyOr \"z\" \"-\"}}").expect("a file");
+    let book = Book::read(&bench.settings).expect("it is sound");
+    let sources = ["a.hbs", "b.hbs"].map(|name| bench.path(name));
+    assert_eq!(*book.files(), sources.into());
+    books.put((), Arc::new(book));
+    bench.until("a", "new 1 -").await;
+    bench.set("z", "2");
+    bench.until("a", "new 1 2").await;
+    assert_eq!(bench.registry.asked(), ["x", "y", "z"], "each once");
+    stop.cancel();
+    run.await.expect("no panic").expect("no panic inside");
 }
 
 #[test]
