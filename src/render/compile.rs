@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     TemplateError, calls,
-    helpers::{self, Definition, Form, PRINT, PRINT_LINES, PRINT_RAW, PRINT_VALUE},
+    helpers::{self, Definition, Form, PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE},
 };
 use crate::spelling;
 
@@ -184,11 +184,15 @@ fn lead(call: &mut HelperTemplate, printer: &str) {
     let mut params = std::mem::take(&mut call.params);
     let hash = std::mem::take(&mut call.hash);
     let called = if is_call { name.as_name() } else { None };
-    match called {
-        _ if printer == PRINT_VALUE => {}
-        Some("raw" | "quote") => call.name = Parameter::Name(PRINT_RAW.to_owned()),
-        Some("upstream") => call.name = Parameter::Name(PRINT_LINES.to_owned()),
-        _ => {}
+    let own = match called {
+        _ if printer == PRINT_VALUE => None,
+        Some("raw" | "quote") => Some(PRINT_RAW),
+        Some("upstream") => Some(PRINT_LINES),
+        Some("toJSON" | "toJSONPretty") if printer == PRINT => Some(PRINT_JSON),
+        _ => None,
+    };
+    if let Some(own) = own {
+        call.name = Parameter::Name(own.to_owned());
     }
     let value = match called {
         Some("raw") if params.len() == 1 => params.remove(0),

@@ -79,6 +79,9 @@ impl TemplateError {
             RenderErrorReason::InvalidJsonIndex(index) => {
                 format!("a list has no member `{index}`: use `lookup` or `each`")
             }
+            RenderErrorReason::PartialNotFound(name) => {
+                format!("there is no partial `{name}` at this place: it is made in another block")
+            }
             RenderErrorReason::PartialBlockNotFound => "there is nothing to put in: whoever includes this has to \
                 write {{#> name}} … {{/name}}, or this a text of its own, {{#> @partial-block}} … {{/@partial-block}}"
                 .to_owned(),

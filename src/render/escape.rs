@@ -96,7 +96,7 @@ mod tests {
         match template.render(Inputs { answers: &answers, env: &BTreeMap::new(), item: &item }).outcome {
             Outcome::Text(text) => Some(text),
             Outcome::Failed(error) => {
-                assert!(error.reason.contains(r#"of `key "v"`"#) || error.reason.contains("quoted"), "{error}");
+                assert!(error.reason.contains(r#"key "v""#) || error.reason.contains("quoted"), "{error}");
                 None
             }
             Outcome::Missing(missing) => panic!("it waits for {missing:?}"),
@@ -154,8 +154,11 @@ mod tests {
             if let Some(text) = rendered(r#"{ "a": "x{{key "v"}}", "b": [1] }"#, &value, Escape::Json) {
                 prop_assert_eq!(parsed(&text), serde_json::json!({ "a": format!("x{value}"), "b": [1] }));
             }
-            let text = rendered(r#"{ "a": {{quote (key "v")}}, "b": [1] }"#, &value, Escape::Json);
-            prop_assert_eq!(parsed(&text.expect("everything can be quoted")), serde_json::json!({ "a": value, "b": [1] }));
+            for whole in ["quote", "toJSON"] {
+                let text = rendered(&format!(r#"{{ "a": {{{{{whole} (key "v")}}}}, "b": [1] }}"#), &value, Escape::Json);
+                let text = text.expect("everything can be quoted");
+                prop_assert_eq!(parsed(&text), serde_json::json!({ "a": value, "b": [1] }));
+            }
         }
 
         #[test]
@@ -180,6 +183,7 @@ mod tests {
             Escape::Json,
         );
         assert_eq!(text.as_deref(), Some(r#"{ "port": 80, "ok": true, "v": "5" }"#));
+        assert_eq!(rendered("{{toJSON (key \"v\")}}", "a", Escape::Nginx), None, "it is JSON in JSON only");
     }
 
     const PLAIN: [&str; 7] =

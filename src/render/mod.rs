@@ -8,6 +8,8 @@
 //!     Source
 //! ```
 //!
+//! What is compiled is a [`Book`]; another one may take its place while the watches go on.
+//!
 //! All but the tasks is pure: a render is a function of a template and answers.
 
 mod allowed;

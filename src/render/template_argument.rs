@@ -1,5 +1,8 @@
 //! `--template SOURCE:DESTINATION[:COMMAND]`, as consul-template takes it, becomes a target.
 //!
+//! Colons after the second belong to the command. A source alone, which consul-template takes for a template that goes
+//! nowhere, is refused: `--dry-run` shows what would be written.
+//!
 //! The command is split into words as a shell would, but no shell runs it. When it is an nginx's reload (`nginx -s
 //! reload`, with `-p`, `-c` and a pid in `-g` if need be, or the service manager's word for it), the target is an nginx:
 //! the candidate is checked, the master gets its signal from us, and its workers have to prove that it took.
@@ -15,7 +18,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ArgumentError {
     /// Not two or three parts.
-    #[error("--template {0:?}: write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND")]
+    #[error(
+        "--template {0:?}: write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND; --dry-run shows what would be written"
+    )]
     Form(String),
     /// A quotation mark without its partner.
     #[error("--template {argument:?}: the command cannot be split into words")]
@@ -220,6 +225,7 @@ mod tests {
             ("a", "write SOURCE:DESTINATION"),
             (":/b", "write SOURCE:DESTINATION"),
             ("a:", "write SOURCE:DESTINATION"),
+            ("a", "--dry-run shows"),
             ("a:/b: ", "write SOURCE:DESTINATION"),
             ("a:/b:echo 'x", "cannot be split"),
             ("a:/b:nginx -t && nginx -s reload", "\"&&\" means something to a shell only"),

@@ -229,6 +229,10 @@ fn what_cannot_be_printed_says_why_and_where() {
         ("{{len (lookup nothing \"a\")}}", "`lookup nothing \"a\"` finds nothing"),
         ("{{#*inline \"p\"}}\n {{x}}{{/inline}}{{> p x=nothing}}", "t.hbs:2:2: there is no value `x` here: it is null"),
         ("{{#*inline \"p\"}}{{> @partial-block}}{{/inline}}{{> p}}", "there is nothing to put in"),
+        (
+            "{{#with 1}}{{#*inline \"p\"}}{{/inline}}{{/with}}\n{{> p}}",
+            "t.hbs:2:1: there is no partial `p` at this place",
+        ),
         ("{{#*inline \"p\"}}\n{{this.x}}{{/inline}}{{> p}}", "t.hbs:2:1: there is no value `this.x` here"),
     ];
     for (template, expected) in cases {

@@ -32,7 +32,7 @@ use std::ops::RangeInclusive;
 
 pub(super) use call::Call;
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
-pub(super) use print::{PRINT, PRINT_RAW, PRINT_VALUE};
+pub(super) use print::{PRINT, PRINT_JSON, PRINT_RAW, PRINT_VALUE};
 use serde_json::Value;
 pub(super) use upstream::PRINT_LINES;
 

@@ -15,11 +15,15 @@ pub(in crate::render) const PRINT: &str = " print";
 /// Prints a value as it is.
 pub(in crate::render) const PRINT_RAW: &str = " print raw";
 
+/// Prints what is a whole value of JSON: in a file of that language it needs no more.
+pub(in crate::render) const PRINT_JSON: &str = " print json";
+
 /// Prints a value as JSON, whatever it is.
 pub(in crate::render) const PRINT_VALUE: &str = " print value";
 
 pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Recorder<'pass>) {
-    for (name, form) in [(PRINT, Form::Checked), (PRINT_RAW, Form::Raw), (PRINT_VALUE, Form::Json)] {
+    let forms = [(PRINT, Form::Checked), (PRINT_RAW, Form::Raw), (PRINT_JSON, Form::Json), (PRINT_VALUE, Form::Value)];
+    for (name, form) in forms {
         registry.register_helper(name, Box::new(Print { pass, form }));
     }
 }
@@ -45,6 +49,7 @@ enum Form {
     Checked,
     Raw,
     Json,
+    Value,
 }
 
 struct Print<'pass> {
@@ -62,12 +67,16 @@ impl HelperDef for Print<'_> {
     ) -> Result<ScopedJson<'rc>, RenderError> {
         let call = Call(helper);
         let value = call.value(0).map_err(RenderErrorReason::Other)?;
-        if self.form == Form::Json {
+        if self.form == Form::Value {
             return Ok(ScopedJson::Derived(Value::String(value.to_string())));
         }
         let escape = self.pass.escape;
         // A name of a file has no use for what is trusted: it must not lead elsewhere.
-        let checked = self.form == Form::Checked || escape == Escape::Path;
+        let checked = match self.form {
+            Form::Json => escape != Escape::Json,
+            Form::Raw | Form::Value => escape == Escape::Path,
+            Form::Checked => true,
+        };
         let of_data = helper.param(0).is_some_and(|param| param.relative_path().is_some());
         let refused = match value {
             Value::Array(_) => Some("a list cannot be printed: use {{#each …}} … {{/each}}".to_owned()),
