@@ -11,7 +11,6 @@ use std::{
 use portreeve::{
     colour::Colours,
     condition::chain,
-    debounce,
     registry::{Answer, Query, Source},
     render::{self, Book, Section, Settings, Setup},
     store::Store,
@@ -69,8 +68,7 @@ impl Bench {
             };
             fs::write(&template.source, text).expect("it can be written");
             let kind = Kind::Command(Command::default());
-            let pace = debounce::Settings::default();
-            target::Settings { name: name.to_string(), kind, templates: vec![template], pace }
+            target::Settings::new(name.to_string(), kind, vec![template])
         };
         let targets = ('a'..).zip(templates).map(target).collect();
         let section = Section { state_dir: Some(folder.path().join("state")), ..Section::default() };

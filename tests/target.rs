@@ -18,6 +18,7 @@ use nix::{
 };
 use portreeve::{
     condition::chain,
+    docker,
     reconcile::{self, Pace},
     state::StateDir,
     target::{Applied, ApplyError, Command, Effect, Kind, Lasting, Nginx as Settings, Opinion, Reload, Template},
@@ -48,7 +49,7 @@ async fn new_files_are_in_effect_when_the_pass_ends() {
     assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o640, 1, 2), "access is kept");
     assert_eq!(fs::metadata(&more).expect("it is there").mode() & 0o7777, 0o644);
     assert_eq!(names(&nginx.path("etc/conf.d")), ["more.conf", "web.conf"], "nothing else is left");
-    assert_eq!(names(&nginx.path("state/targets/edge")), [""; 0]);
+    assert_eq!(names(&nginx.path("state/targets/edge")), ["journal"]);
 
     // The same again: no write, no reload, in this process and the next.
     drop(edge);
@@ -305,16 +306,15 @@ async fn a_diff_shows_what_would_happen_and_touches_nothing() {
     let more = nginx.path("etc/conf.d/more.conf");
     let edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), more.clone()]);
     // While the daemon holds the state directory.
-    let settings = portreeve::target::Settings {
-        name: "edge".to_owned(),
-        kind: nginx.kind(),
-        templates: [nginx.web(), more.clone()]
-            .map(|destination| Template { destination, ..Template::default() })
-            .to_vec(),
-        pace: portreeve::debounce::Settings::default(),
-    };
+    let settings = portreeve::target::Settings::new(
+        "edge".to_owned(),
+        nginx.kind(),
+        [nginx.web(), more.clone()].map(|destination| Template { destination, ..Template::default() }).to_vec(),
+    );
     let looking = StateDir::peek(&nginx.state());
-    let mut target = portreeve::target::Target::new(settings, edge.desired.clone(), &looking).expect("it makes sense");
+    let mut target =
+        portreeve::target::Target::new(settings, edge.desired.clone(), &looking, &docker::Settings::default())
+            .expect("it makes sense");
     let diff = target.diff().await.expect("it can look");
     assert!(!diff.complete && diff.files.is_empty() && diff.opinion.is_none());
 
@@ -448,7 +448,7 @@ async fn killed_at_any_moment_it_leaves_what_the_next_one_can_bring_to_its_end()
     edge.writes(&[&more, &nginx.web()]).await;
     assert_eq!(nginx.ask().expect("it serves"), "last");
     assert_eq!(names(&nginx.path("etc/conf.d")), ["more.conf", "web.conf"], "leftovers are swept");
-    assert_eq!(names(&nginx.path("state/targets/edge")), [""; 0]);
+    assert_eq!(names(&nginx.path("state/targets/edge")), ["journal"]);
 }
 
 const WORKER: &str = "PORTREEVE_TEST_WORKER";

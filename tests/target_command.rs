@@ -14,7 +14,7 @@ use nix::{
     sched::{CloneFlags, unshare},
     sys::signal::Signal,
 };
-use portreeve::target::{Applied, ApplyError, Command, Effect, Kind, Lasting, Reload};
+use portreeve::target::{Applied, ApplyError, Command, Effect, Kind, Lasting, Reload, Symlinks, Template};
 use targets::{Edge, Program, directory, names, text, wait_until};
 use tempfile::TempDir;
 
@@ -238,13 +238,29 @@ async fn what_a_killed_process_had_staged_is_swept() {
 }
 
 #[tokio::test]
-async fn a_missing_directory_is_not_made() {
+async fn a_missing_directory_is_made_after_the_check_unless_the_settings_say_no() {
     let home = Home::new();
-    let missing = home.path("no/app.conf");
-    let mut edge = Edge::new(Kind::Command(Command::default()), &home.path("state"), std::slice::from_ref(&missing));
+    let missing = home.path("no/where/app.conf");
+    let check = Some(home.shell("grep new $0"));
+    let mut edge =
+        Edge::new(Kind::Command(Command { check, ..Command::default() }), &home.path("state"), &[missing.clone()]);
+    edge.want(&[(&missing, "bad\n")]);
+    edge.fails(&["refused"]).await;
+    assert!(!home.path("no").exists(), "not for a candidate that is refused");
     edge.want(&[(&missing, "new\n")]);
-    edge.fails(&["directory does not exist; make it"]).await;
-    fs::create_dir(home.path("no")).expect("a directory");
+    edge.apply().await.expect("it is good");
+    for made in ["no", "no/where"] {
+        assert_eq!(fs::metadata(home.path(made)).expect("it was made").mode() & 0o7777, 0o755);
+    }
+    drop(edge);
+
+    let missing = home.path("never/app.conf");
+    let template = Template { destination: missing.clone(), create_dirs: Some(false), ..Template::default() };
+    let mut edge = Edge::with(Kind::Command(Command::default()), &home.path("state"), vec![template]);
+    edge.want(&[(&missing, "new\n")]);
+    edge.fails(&["the directory is missing; make it"]).await;
+    assert!(!home.path("never").exists());
+    fs::create_dir(home.path("never")).expect("a directory");
     let done = edge.apply().await.expect("there is one now");
     assert_eq!(done, Applied::Done { written: vec![missing], effect: Effect::NoReload });
 }

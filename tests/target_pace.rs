@@ -11,7 +11,7 @@ use std::{
 
 use portreeve::{
     debounce::{Quiet, Settings as Pace},
-    reconcile,
+    docker, reconcile,
     state::StateDir,
     target::{Command, Desired, Kind, Product, Reports, Settings, Target, Template},
 };
@@ -44,10 +44,11 @@ impl Running {
         let home = directory();
         let kind = Kind::Command(Command::default());
         let templates = vec![Template { destination: home.path().join("file"), ..Template::default() }];
-        let settings = Settings { name: "edge".to_owned(), kind, templates, pace };
+        let settings = Settings { pace, ..Settings::new("edge".to_owned(), kind, templates) };
         let (desired, reports, stop) = (Desired::default(), Reports::default(), CancellationToken::new());
         let state = StateDir::open(&home.path().join("state")).expect("nobody else holds it");
-        let mut target = Target::new(settings, desired.clone(), &state).expect("the settings make sense");
+        let mut target = Target::new(settings, desired.clone(), &state, &docker::Settings::default())
+            .expect("the settings make sense");
         target.report_to(reports.clone());
         let (bell, ended) = (desired.bell(), stop.clone());
         let run = tokio::spawn(async move {

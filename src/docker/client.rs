@@ -5,7 +5,9 @@ use std::time::Duration;
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     models::{ContainerInspectResponse, ContainerSummary, EventMessage},
-    query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions},
+    query_parameters::{
+        EventsOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptions,
+    },
 };
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -49,6 +51,17 @@ pub struct Engine {
     pub name: String,
     /// What its clock showed.
     pub(super) clock: Option<Timestamp>,
+}
+
+/// Whether a container runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It does.
+    Running,
+    /// There is such a container, but its program has ended or was not started.
+    Stopped,
+    /// There is no such container.
+    Missing,
 }
 
 /// Why the engine did not do what was asked.
@@ -109,6 +122,26 @@ impl Client {
     /// The engine cannot be reached, or does not answer as one.
     pub async fn engine(&self) -> Result<Engine, Error> {
         self.connect().await?.engine().await
+    }
+
+    /// Whether a container runs, by name or id.
+    ///
+    /// # Errors
+    /// The engine cannot be reached, or does not answer as one.
+    pub async fn life(&self, container: &str) -> Result<Life, Error> {
+        self.connect().await?.life(container).await
+    }
+
+    /// Sends a signal (`SIGHUP`) to the main process of a container, given by name or id. Tells whether there was one.
+    ///
+    /// # Errors
+    /// The engine cannot be reached, or refuses.
+    pub async fn signal(&self, container: &str, signal: &str) -> Result<Life, Error> {
+        let connection = self.connect().await?;
+        match connection.life(container).await? {
+            Life::Running => connection.signal(container, signal).await,
+            dead => Ok(dead),
+        }
     }
 
     /// Connects and settles the API version.
@@ -178,6 +211,25 @@ impl Connection {
             Ok(inspect) => Ok(Some(inspect)),
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(self.failed("inspect a container")(error)),
+        }
+    }
+
+    async fn life(&self, id: &str) -> Result<Life, Error> {
+        Ok(match self.inspect(id).await? {
+            None => Life::Missing,
+            Some(found) if found.state.as_ref().and_then(|state| state.running).unwrap_or(false) => Life::Running,
+            Some(_) => Life::Stopped,
+        })
+    }
+
+    async fn signal(&self, id: &str, signal: &str) -> Result<Life, Error> {
+        let options = KillContainerOptionsBuilder::new().signal(signal).build();
+        match self.docker.kill_container(id, Some(options)).await {
+            Ok(()) => Ok(Life::Running),
+            // It has ended in between.
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(Life::Missing),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) => Ok(Life::Stopped),
+            Err(error) => Err(self.failed("send a signal to a container")(error)),
         }
     }
 

@@ -14,7 +14,7 @@ mod signal;
 mod translate;
 mod watch;
 
-pub use client::{Client, Engine, Error};
+pub use client::{Client, Engine, Error, Life};
 pub use container::{Binding, Container, Health, HealthStatus, NetworkAddress, Port, Protocol, Sight};
 pub use settings::{Settings, SettingsError};
 pub use watch::watch;

@@ -153,7 +153,7 @@ fn programs(kind: &Kind) -> Vec<&Path> {
         Kind::Command(command) => {
             let reload = command.reload.as_ref().and_then(|reload| match reload {
                 Reload::Command(argv) => argv.first(),
-                Reload::Signal { .. } => None,
+                Reload::Signal { .. } | Reload::Container { .. } => None,
             });
             let check = command.check.as_ref().and_then(|argv| argv.first());
             [check, reload].into_iter().flatten().map(Path::new).collect()

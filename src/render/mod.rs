@@ -83,6 +83,7 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
     let mut tasks = Tasks::new(stop.clone());
     for (set, mut target) in setup.sets.iter().zip(setup.targets) {
         let (bell, stop) = (set.desired.bell(), stop.clone());
+        target = target.until(stop.clone());
         tasks.spawn(async move { reconcile::run(&mut target, bell, Pace::every(RESYNC), stop).await });
     }
     start(&mut tasks, setup.books, setup.sets, source, &stop);

@@ -167,10 +167,10 @@ impl Setup {
         let books = Books::default();
         books.put((), Arc::new(book));
         let state = state(&settings.section.state_dir.map_or_else(StateDir::default_path, Ok)?)?;
-        let reports = Reports::default();
+        let (reports, docker) = (Reports::default(), settings.docker);
         let targets = settings.targets.into_iter().zip(&sets).map(|(settings, set)| {
             let name = settings.name.clone();
-            let mut target = Target::new(settings, set.desired.clone(), &state)
+            let mut target = Target::new(settings, set.desired.clone(), &state, &docker)
                 .map_err(|source| SetupError::Target { target: name.clone(), source })?;
             reports.put(name, Report::default());
             target.report_to(reports.clone());

@@ -9,10 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{
-    debounce,
-    target::{Command, Kind, Nginx, Reload, Settings, Template},
-};
+use crate::target::{Command, Kind, Nginx, Reload, Settings, Template};
 
 /// Why a `--template` is not understood.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +54,7 @@ pub fn parse(arguments: &[String]) -> Result<Vec<Settings>, ArgumentError> {
             None => {
                 let taken = |name: &str| targets.iter().any(|(_, target)| target.name == name);
                 let name = name(&template.destination, taken);
-                let (kind, pace) = (kind(command.clone()), debounce::Settings::default());
-                targets.push((command, Settings { name, kind, templates: vec![template], pace }));
+                targets.push((command.clone(), Settings::new(name, kind(command), vec![template])));
             }
         }
     }

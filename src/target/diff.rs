@@ -48,8 +48,13 @@ impl Target {
         let seen = self.observe(&desired).await?;
         let mut files = Vec::new();
         if seen.observed.complete {
-            for (path, wanted) in seen.wanted.iter() {
-                let present = seen.present.get(path);
+            for path in seen.wanted.gone.iter().filter(|path| seen.present.files.contains_key(*path)) {
+                let old = String::from_utf8_lossy(seen.present.files[path].bytes());
+                let unified = unified(&old, "", &path.display().to_string(), "/dev/null");
+                files.push(FileDiff { destination: path.clone(), unified });
+            }
+            for (path, wanted) in &seen.wanted.files {
+                let present = seen.present.files.get(path);
                 if present != Some(wanted) {
                     let (old, new) = (present.map_or(&[][..], |present| present.bytes()), wanted.bytes());
                     let name = path.display().to_string();
@@ -59,6 +64,7 @@ impl Target {
                 }
             }
         }
+        files.sort_by(|one, other| one.destination.cmp(&other.destination));
         let opinion = if files.is_empty() {
             None
         } else {

@@ -9,7 +9,7 @@ use super::{
     program::{CheckError, ReloadError},
     settings::SettingsError,
 };
-use crate::state::StateError;
+use crate::{docker, state::StateError};
 
 /// Why a target cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,12 @@ pub enum SetupError {
     /// The settings make no sense.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The settings of `[docker]` make no sense.
+    #[error(transparent)]
+    Docker(#[from] docker::SettingsError),
+    /// No client for the probe can be made; most often the system has no certificate authorities.
+    #[error("`probe`: cannot be asked")]
+    Probe(#[from] reqwest::Error),
     /// A destination that is no path.
     #[error("{}: cannot be a destination", path.display())]
     Destination {
@@ -73,6 +79,9 @@ pub enum ApplyError {
     /// What is owed cannot be written down. Without that no file is replaced.
     #[error("what a crash must not forget cannot be written down")]
     State(#[from] StateError),
+    /// Portreeve is asked to end, and what was under way takes too long.
+    #[error("ended on the way; what has begun is brought to its end at the next start")]
+    Stopped,
     /// A reload is owed, but would fail as things are.
     #[error("the reload that is owed has to wait, since the check refuses the files as they are:\n{output}")]
     Waits {

@@ -1,12 +1,19 @@
-//! What a target has to remember over a crash: what is owed, and the former contents.
+//! What a target has to remember over a crash: its files, what is owed, and the former contents.
+//!
+//! The notes are one file, so they change as one: a file is at no moment both settled and owed, or neither.
+
+use std::{collections::BTreeSet, path::PathBuf};
 
 use tempfile::TempDir;
 
-use super::{plan::Owed, rendered::Digest};
+use super::{
+    plan::{Notes, Owed, Settled},
+    rendered::Digest,
+};
 use crate::state::{Folder, StateError};
 
-/// The note itself.
-const OWED: &str = "owed";
+/// The notes.
+const NOTES: &str = "journal";
 
 /// The target's folder in the state directory.
 #[derive(Clone, Debug)]
@@ -19,21 +26,37 @@ impl Journal {
         Self { folder }
     }
 
-    /// What is owed. A file whose former content is lost is left out: it cannot be brought back.
-    pub(super) fn owed(&self) -> Option<Owed> {
-        let mut owed: Owed = self.folder.read(OWED)?;
-        owed.changes.retain(|path, change| {
-            let is_there = change.former.is_none_or(|former| self.former(former.digest).is_some());
-            if !is_there {
-                tracing::warn!("{}: its former content is lost, so it could not be brought back", path.display());
-            }
-            is_there
-        });
-        Some(owed)
+    /// What is written down. A file that is owed and whose former content is lost is left out: it cannot be brought
+    /// back.
+    pub(super) fn notes(&self) -> Notes {
+        let mut notes = self.read();
+        if let Some(owed) = &mut notes.owed {
+            owed.changes.retain(|path, change| {
+                let is_there = change.former.is_none_or(|former| self.former(former.digest).is_some());
+                if !is_there {
+                    tracing::warn!("{}: its former content is lost, so it could not be brought back", path.display());
+                }
+                is_there
+            });
+        }
+        notes
     }
 
-    pub(super) fn owe(&self, owed: &Owed) -> Result<(), StateError> {
-        self.folder.write(OWED, owed)
+    /// Files with these names are about to be made for the first time.
+    pub(super) fn announce(&self, announced: BTreeSet<PathBuf>) -> Result<(), StateError> {
+        self.folder.write(NOTES, &Notes { announced, ..self.read() })
+    }
+
+    pub(super) fn owe(&self, owed: Owed) -> Result<(), StateError> {
+        // It names all that was announced.
+        self.folder.write(NOTES, &Notes { owed: Some(owed), announced: BTreeSet::new(), ..self.read() })
+    }
+
+    /// Nothing is owed any more. The note goes first: without it the former contents mean nothing.
+    pub(super) fn settle(&self, settled: Settled) -> Result<(), StateError> {
+        self.folder.write(NOTES, &Notes { settled, ..Notes::default() })?;
+        let former = |name: &String| name.starts_with(FORMER);
+        self.folder.names().iter().filter(|name| former(name)).try_for_each(|name| self.folder.remove(name))
     }
 
     /// Keeps a content for a way back.
@@ -50,13 +73,14 @@ impl Journal {
         self.folder.scratch()
     }
 
-    /// Nothing is owed any more. The note goes first: without it the contents mean nothing.
-    pub(super) fn settle(&self) -> Result<(), StateError> {
-        self.folder.remove(OWED)?;
-        self.folder.names().iter().try_for_each(|name| self.folder.remove(name))
+    fn read(&self) -> Notes {
+        self.folder.read(NOTES).unwrap_or_default()
     }
 }
 
+/// The beginning of the names of saved contents.
+const FORMER: &str = "former-";
+
 fn former(digest: Digest) -> String {
-    format!("former-{digest}")
+    format!("{FORMER}{digest}")
 }

@@ -6,14 +6,17 @@
 
 mod blocking;
 mod command;
+mod container;
 mod diff;
 mod error;
 mod files;
 mod journal;
+mod look;
 mod nginx;
 mod pace;
 mod pass;
 mod plan;
+mod probe;
 mod process;
 mod program;
 mod rendered;
@@ -28,9 +31,12 @@ use std::{
     time::Duration,
 };
 
-use self::{files::Wish, journal::Journal, pace::Pace, program::Program};
+use tokio_util::sync::CancellationToken;
+
+use self::{files::Wish, journal::Journal, pace::Pace, probe::Probe, program::Program};
 use crate::{
     condition::{Condition, chain},
+    docker,
     reconcile::{Cause, Next, Reconcile},
     state::StateDir,
 };
@@ -46,7 +52,9 @@ pub use self::{
     rendered::{Desired, Digest, Product, Rendered},
     report::{Report, Reports},
     run::RunError,
-    settings::{Command, Escape, Kind, Nginx, Reload, Settings, SettingsError, Template},
+    settings::{
+        Command, Escape, Kind, Nginx, Probe as ProbeSettings, Reload, Settings, SettingsError, Symlinks, Template,
+    },
 };
 
 /// How soon to look again for a program that does not run, and so has a reload coming to it.
@@ -55,12 +63,24 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Contents by destination.
 type Contents = BTreeMap<PathBuf, Arc<Rendered>>;
 
+/// What a check looks at.
+#[derive(Debug, Default)]
+struct Candidate {
+    files: Contents,
+    /// Destinations at which there is to be no file, whether or not one is there now.
+    gone: BTreeSet<PathBuf>,
+}
+
 /// The worker of one target.
 #[derive(Debug)]
 pub struct Target {
     name: String,
     program: Program,
-    destinations: Vec<Destination>,
+    probe: Option<Probe>,
+    /// The destinations that the settings name.
+    fixed: Vec<Destination>,
+    /// What is wanted of the files of templates that make many, by the template's number.
+    each: BTreeMap<usize, Wish>,
     desired: Desired,
     pace: Pace,
     journal: Journal,
@@ -71,6 +91,7 @@ pub struct Target {
     swept: bool,
     said: Said,
     condition: Condition,
+    stop: CancellationToken,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +114,8 @@ struct Said {
     warnings: Vec<String>,
     in_place: BTreeSet<PathBuf>,
     failure: Option<Lasting>,
+    /// Why files were put back.
+    back: Option<String>,
     absent: bool,
     in_line: bool,
 }
@@ -104,9 +127,9 @@ pub enum Applied {
     Waiting,
     /// All is as wanted, and in effect; nothing was touched.
     Current,
-    /// Files were replaced, or the reload that an earlier pass owed was made good (then nothing is written).
+    /// Files were changed, or the reload that an earlier pass owed was made good (then nothing is written).
     Done {
-        /// The files that were replaced.
+        /// The files that were made, replaced or removed.
         written: Vec<PathBuf>,
         /// What became of them.
         effect: Effect,
@@ -126,22 +149,36 @@ pub enum Effect {
 
 impl Target {
     /// Makes the worker; touches nothing yet. `desired`: for each destination what its template became, complete as soon
-    /// as all templates of the target have rendered.
-    pub fn new(settings: Settings, desired: Desired, state: &StateDir) -> Result<Self, SetupError> {
+    /// as all templates of the target have rendered. `docker`: the engine that may have to pass a signal on.
+    pub fn new(
+        settings: Settings,
+        desired: Desired,
+        state: &StateDir,
+        docker: &docker::Settings,
+    ) -> Result<Self, SetupError> {
         settings.validate()?;
-        let fixed = settings.templates.iter().filter(|template| template.each.is_none());
-        let destinations = fixed.map(Destination::new).collect::<Result<Vec<_>, _>>()?;
+        let (mut fixed, mut each) = (Vec::new(), BTreeMap::new());
+        for (number, template) in settings.templates.iter().enumerate() {
+            let wish = wish(template)?;
+            match template.each {
+                Some(_) => drop(each.insert(number, wish)),
+                None => fixed.push(Destination::new(template, wish)?),
+            }
+        }
         let mut seen = BTreeSet::new();
-        for Destination { path, .. } in &destinations {
+        for Destination { path, .. } in &fixed {
             let real = files::follow(path).unwrap_or_else(|_| path.clone());
             if !seen.insert(real) {
                 let (name, destination) = (settings.name, path.clone());
                 return Err(SettingsError::Twice { name, destination }.into());
             }
         }
+        let alone = fixed.len() == 1 && each.is_empty();
         Ok(Self {
-            program: Program::new(settings.kind),
-            destinations,
+            program: Program::new(settings.kind, alone, docker)?,
+            probe: settings.probe.map(Probe::new).transpose()?,
+            fixed,
+            each,
             desired,
             pace: Pace::new(settings.pace),
             reports: Reports::default(),
@@ -149,9 +186,16 @@ impl Target {
             bad: None,
             swept: false,
             said: Said::default(),
+            stop: CancellationToken::new(),
             condition: Condition::new(format!("target {}", settings.name)),
             name: settings.name,
         })
+    }
+
+    /// Ends a check, a reload or a verification that is under way some moments after `stop` is cancelled. What is owed
+    /// then stays owed.
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// The name in the settings.
@@ -187,14 +231,22 @@ impl Target {
 }
 
 impl Destination {
-    fn new(template: &Template) -> Result<Self, SetupError> {
+    fn new(template: &Template, wish: Wish) -> Result<Self, SetupError> {
         let key = template.destination.clone();
         let path = std::path::absolute(&key);
         let path = path.map_err(|source| SetupError::Destination { path: key.clone(), source })?;
-        let uid = template.user.as_deref().map(error::user).transpose()?;
-        let gid = template.group.as_deref().map(error::group).transpose()?;
-        Ok(Self { key, path, wish: Wish { mode: template.mode, uid, gid } })
+        Ok(Self { key, path, wish })
     }
+}
+
+fn wish(template: &Template) -> Result<Wish, SetupError> {
+    Ok(Wish {
+        mode: template.mode,
+        uid: template.user.as_deref().map(error::user).transpose()?,
+        gid: template.group.as_deref().map(error::group).transpose()?,
+        symlinks: template.symlinks,
+        create_dirs: template.create_dirs.unwrap_or(true),
+    })
 }
 
 impl Reconcile for Target {
@@ -214,7 +266,7 @@ impl Target {
         match applied {
             Ok(applied) => {
                 self.condition.well();
-                self.said.failure = None;
+                (self.said.failure, self.said.back) = (None, None);
                 self.say(&applied);
                 match applied {
                     Applied::Done { effect: Effect::NotRunning(_), .. } => Next::After(LOOK_AGAIN),
@@ -226,6 +278,10 @@ impl Target {
                     tracing::error!("target {}: {}", self.name, chain(&failure));
                     self.said.failure = Some(failure);
                 }
+                Next::Idle
+            }
+            Err(error @ ApplyError::Stopped) => {
+                tracing::info!("target {}: {error}", self.name);
                 Next::Idle
             }
             Err(error) => {

@@ -1,32 +1,31 @@
 //! One pass over a target: look, plan, carry out, and go back if need be.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tempfile::TempDir;
+use tokio::time;
 
 use super::{
-    Applied, ApplyError, Bad, Contents, Effect, Target,
+    Applied, ApplyError, Bad, Effect, Target,
     blocking::blocking,
     error::Lasting,
     files::{self, FileError, Staged, Swapped, Wish},
+    look::Seen,
     nginx,
-    plan::{self, File, Observed, Step, Version, plan, recover},
+    plan::{self, Origin, Settled, Step, Version, plan, recover},
     process::Absent,
     program::{ReloadError, Sent, Verdict},
-    rendered::{Rendered, Wanted},
+    rendered::Wanted,
 };
 use crate::condition::chain;
 
-/// What is desired and what is there.
-pub(super) struct Seen {
-    pub(super) observed: Observed,
-    pub(super) wanted: Arc<Contents>,
-    pub(super) present: Arc<Contents>,
-}
+/// How long a step may go on after Portreeve is asked to end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What a round has at hand between its steps.
 #[derive(Default)]
@@ -114,51 +113,18 @@ impl Target {
         }
     }
 
-    /// Looks at everything that a plan is made from.
-    pub(super) async fn observe(&mut self, desired: &Wanted) -> Result<Seen, ApplyError> {
-        let wanted: Contents = self
-            .destinations
-            .iter()
-            .filter_map(|destination| {
-                Some((destination.path.clone(), Arc::clone(&desired.entries.get(&destination.key)?.text)))
-            })
-            .collect();
-        let complete = desired.complete && wanted.len() == self.destinations.len();
-        let (destinations, journal, wanted) = (self.destinations.clone(), self.journal.clone(), Arc::new(wanted));
-        let shared = Arc::clone(&wanted);
-        let (present, files, owed) = blocking(move || {
-            let (mut present, mut all) = (Contents::new(), BTreeMap::new());
-            for path in destinations.into_iter().map(|destination| destination.path) {
-                let wanted = shared.get(&path);
-                let mut file = File { wanted: wanted.filter(|_| complete).map(|it| it.digest()), present: None };
-                if let Some(found) = files::read(&path)? {
-                    let text = match wanted {
-                        // Spares hashing what is most often equal.
-                        Some(wanted) if wanted.bytes() == found.bytes => Arc::clone(wanted),
-                        _ => Arc::new(Rendered::new(found.bytes)),
-                    };
-                    file.present = Some(Version { digest: text.digest(), access: found.access });
-                    present.insert(path.clone(), text);
-                }
-                all.insert(path, file);
-            }
-            Ok((present, all, journal.owed()))
-        })
-        .await
-        .map_err(ApplyError::File)?;
-        let mut observed = Observed { complete, files, owed, bad: false, stuck: false };
-        if let Some(bad) = self.bad.as_ref().map(|bad| bad.inputs).filter(|_| complete && observed.has_changes()) {
-            observed.bad = bad == self.program.inputs(&wanted).await.map_err(ApplyError::Check)?;
-            if !observed.bad {
-                self.bad = None;
-            }
-        }
-        Ok(Seen { observed, wanted, present: Arc::new(present) })
-    }
-
     async fn carry_out(&mut self, seen: &Seen, steps: &[Step], hand: &mut Hand) -> Result<(), Stop> {
         for step in steps {
-            self.step(seen, step, hand).await?;
+            let stop = self.stop.clone();
+            let enough = async {
+                stop.cancelled().await;
+                time::sleep(GRACE).await;
+            };
+            tokio::select! {
+                done = self.step(seen, step, hand) => done?,
+                // A program that is under way is ended with its group.
+                () = enough, if step.may_take_long() => return Err(ApplyError::Stopped.into()),
+            }
         }
         Ok(())
     }
@@ -168,16 +134,23 @@ impl Target {
         let journal = self.journal.clone();
         match step.clone() {
             Step::Check(contents) => self.check(seen, contents).await?,
+            Step::Adjust(path) => {
+                let (wish, destination) = (seen.wish(&path), path.clone());
+                blocking(move || files::adjust(&destination, wish)).await.map_err(ApplyError::File)?;
+                tracing::info!("target {}: {}: mode and owner set", self.name, path.display());
+            }
+            Step::Announce(names) => blocking(move || journal.announce(names)).await?,
             Step::Stage(path) => {
-                let (wish, text, destination) = (self.wish(&path), Arc::clone(&seen.wanted[&path]), path.clone());
+                let (wish, destination) = (self.staging(seen, &path), path.clone());
+                let text = Arc::clone(&seen.wanted.files[&path]);
                 let staged = blocking(move || files::stage(&destination, text.bytes(), wish)).await;
                 hand.staged.insert(path, staged.map_err(ApplyError::File)?);
             }
             Step::Save(path) => {
-                let text = Arc::clone(&seen.present[&path]);
+                let text = Arc::clone(&seen.present.files[&path]);
                 blocking(move || journal.save(text.digest(), text.bytes())).await?;
             }
-            Step::Owe(owed) => blocking(move || journal.owe(&owed)).await?,
+            Step::Owe(owed) => blocking(move || journal.owe(owed)).await?,
             Step::Swap(path) => {
                 let staged = hand.staged.remove(&path).expect("each file is staged before the first swap");
                 let swapped = blocking(move || staged.swap()).await;
@@ -185,10 +158,21 @@ impl Target {
                 self.note(&path, swapped);
                 hand.written.push(path);
             }
+            Step::Remove(path) => {
+                let (symlinks, destination) = (seen.wish(&path).symlinks, path.clone());
+                let removed = blocking(move || files::remove(&destination, symlinks)).await;
+                removed.map_err(|error| Stop::Halfway(Halfway::Swap(error)))?;
+                tracing::info!(
+                    "target {}: {}: removed, since no template makes it any more",
+                    self.name,
+                    path.display()
+                );
+                hand.written.push(path);
+            }
             Step::Restore(path, former) => {
                 let swapped = blocking({
-                    let path = path.clone();
-                    move || restore(&path, former, |digest| journal.former(digest))
+                    let (path, wish) = (path.clone(), seen.wish(&path));
+                    move || restore(&path, former, wish, |digest| journal.former(digest))
                 });
                 if let Some(swapped) = swapped.await.map_err(ApplyError::Restore)? {
                     self.note(&path, swapped);
@@ -206,8 +190,15 @@ impl Target {
                     pending.verify().await.map_err(|error| Stop::Halfway(Halfway::Reload(error)))?;
                     hand.effect = Some(Effect::Verified);
                 }
+                if let Some(probe) = &self.probe {
+                    probe.run().await.map_err(|error| Stop::Halfway(Halfway::Reload(error)))?;
+                    hand.effect = Some(Effect::Verified);
+                }
             }
-            Step::Settle => blocking(move || journal.settle()).await?,
+            Step::Settle(files) => {
+                self.tell_of_strays(&seen.observed.notes.settled, &files);
+                blocking(move || journal.settle(files)).await?;
+            }
         }
         Ok(())
     }
@@ -243,7 +234,7 @@ impl Target {
 
     /// Brings the former files back, and remembers what has failed.
     async fn go_back(&mut self, desired: &Wanted, before: &Seen, halfway: Halfway) -> Result<Lasting, ApplyError> {
-        let reload = before.observed.owed.is_some() || matches!(halfway, Halfway::Reload(_));
+        let reload = before.observed.notes.owed.is_some() || matches!(halfway, Halfway::Reload(_));
         let reason = match &halfway {
             Halfway::Swap(error) => chain(error),
             Halfway::Reload(error) => chain(error),
@@ -253,8 +244,11 @@ impl Target {
         let steps = recover(&seen.observed, reload);
         match halfway {
             Halfway::Reload(error) if steps.is_empty() => return Err(ApplyError::Reload(error)),
+            // A file that cannot be replaced is tried again and again, and said once.
+            _ if self.said.back.as_ref() == Some(&reason) => {}
             _ => tracing::warn!("target {}: {reason}; the former files are put back", self.name),
         }
+        self.said.back = Some(reason.clone());
         match self.carry_out(&seen, &steps, &mut Hand::default()).await {
             Ok(()) | Err(Stop::NotRunning(_)) => {}
             Err(Stop::Failed(error)) => return Err(not_back(error)),
@@ -280,9 +274,27 @@ impl Target {
         Ok(blocking(move || journal.scratch()).await?)
     }
 
-    fn wish(&self, path: &Path) -> Wish {
-        let found = self.destinations.iter().find(|destination| destination.path == path);
-        found.map(|destination| destination.wish).unwrap_or_default()
+    /// How a file is to be staged. One that was there before us gets back the access that it had.
+    fn staging(&self, seen: &Seen, path: &Path) -> Wish {
+        let change = seen.observed.notes.owed.as_ref().and_then(|owed| owed.changes.get(path));
+        match (&seen.observed.files[path].wanted, change.and_then(|change| change.former)) {
+            (plan::Wanted::Content(plan::Draft { origin: None, .. }), Some(former)) => {
+                former.access.wish(seen.wish(path))
+            }
+            _ => seen.wish(path),
+        }
+    }
+
+    /// A file that is no destination any more is not touched again, and that is said.
+    fn tell_of_strays(&self, before: &Settled, after: &Settled) {
+        for (path, _) in before.iter().filter(|(path, origin)| **origin == Origin::Fixed && !after.contains_key(*path))
+        {
+            tracing::warn!(
+                "target {}: {} is no destination any more; it stays as it is, and is yours",
+                self.name,
+                path.display()
+            );
+        }
     }
 
     fn note(&mut self, path: &Path, swapped: Swapped) {
@@ -298,8 +310,14 @@ impl Target {
 
     async fn sweep(&mut self) {
         if !self.swept {
-            let destinations = self.destinations.clone();
-            blocking(move || destinations.iter().for_each(|destination| files::sweep(&destination.path))).await;
+            let (fixed, journal) = (self.fixed.clone(), self.journal.clone());
+            blocking(move || {
+                let notes = journal.notes();
+                let fixed = fixed.iter().map(|destination| &destination.path);
+                let paths: BTreeSet<_> = fixed.chain(notes.known()).chain(&notes.announced).collect();
+                paths.into_iter().for_each(|path| files::sweep(path));
+            })
+            .await;
             self.swept = true;
         }
     }
@@ -309,12 +327,12 @@ impl Target {
 fn restore(
     path: &Path,
     former: Option<Version>,
+    wish: Wish,
     saved: impl Fn(super::Digest) -> Option<Vec<u8>>,
 ) -> Result<Option<Swapped>, FileError> {
     let Some(Version { digest, access }) = former else {
-        return files::remove(path).map(|()| None);
+        return files::remove(path, wish.symlinks).map(|()| None);
     };
     let bytes = saved(digest).ok_or_else(|| FileError::Lost(path.to_owned()))?;
-    let wish = Wish { mode: Some(access.mode), uid: Some(access.uid), gid: Some(access.gid) };
-    files::stage(path, &bytes, wish)?.swap().map(Some)
+    files::stage(path, &bytes, access.wish(wish))?.swap().map(Some)
 }

@@ -42,6 +42,22 @@ pub enum Absent {
         /// What it should be.
         wanted: String,
     },
+    /// The container has ended, or was not started.
+    #[error("container {name} does not run on Docker at {docker}")]
+    Stopped {
+        /// The container.
+        name: String,
+        /// Where the engine is.
+        docker: String,
+    },
+    /// There is no such container.
+    #[error("there is no container {name} on Docker at {docker}")]
+    Missing {
+        /// The container.
+        name: String,
+        /// Where the engine is.
+        docker: String,
+    },
 }
 
 /// Why nothing can be said about a process.

@@ -1,23 +1,24 @@
 //! The program that uses a target's files: how it checks them, and how it takes them.
 
-use std::{io, path::PathBuf, process::ExitStatus, sync::Arc};
+use std::{io, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 
 use super::{
-    Contents, command,
+    Candidate, command,
     nginx::{self, ReloadFailure},
     process::{Absent, ProcessError},
     rendered::Digest,
     run::{RunError, said},
     settings,
 };
+use crate::docker;
 
 /// One of the kinds.
 #[derive(Debug)]
 pub(super) enum Program {
     Nginx(nginx::Nginx),
-    Command(settings::Command),
+    Command(command::Command),
 }
 
 /// What a check says about a candidate. `inputs` names all that it hangs on.
@@ -92,6 +93,27 @@ pub enum ReloadError {
         /// What nginx wrote to its error log meanwhile.
         log: String,
     },
+    /// The engine cannot tell the container.
+    #[error(transparent)]
+    Docker(#[from] docker::Error),
+    /// The engine does not answer.
+    #[error("Docker at {docker} did not answer within {limit:?}")]
+    Silent {
+        /// Where the engine is.
+        docker: String,
+        /// `reload_timeout` in the settings.
+        limit: Duration,
+    },
+    /// The program does not answer as it should.
+    #[error("the probe {url} had no good answer within {limit:?}: {last}")]
+    Probe {
+        /// What was asked.
+        url: String,
+        /// `probe_timeout` in the settings.
+        limit: Duration,
+        /// What came of the last question.
+        last: String,
+    },
     /// The reload command did not come to its end.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -108,26 +130,31 @@ pub enum ReloadError {
 }
 
 impl Program {
-    pub(super) fn new(settings: settings::Kind) -> Self {
-        match settings {
+    /// `alone`: whether there is one file only, by the settings. `docker`: the engine that may have to pass a signal on.
+    pub(super) fn new(
+        settings: settings::Kind,
+        alone: bool,
+        docker: &docker::Settings,
+    ) -> Result<Self, docker::SettingsError> {
+        Ok(match settings {
             settings::Kind::Nginx(settings) => Self::Nginx(nginx::Nginx::new(settings)),
-            settings::Kind::Command(settings) => Self::Command(settings),
-        }
+            settings::Kind::Command(settings) => Self::Command(command::Command::new(settings, alone, docker)?),
+        })
     }
 
     /// Names all that a check's verdict hangs on, as far as can be known.
-    pub(super) async fn inputs(&mut self, contents: &Arc<Contents>) -> Result<Digest, CheckError> {
+    pub(super) async fn inputs(&mut self, candidate: &Arc<Candidate>) -> Result<Digest, CheckError> {
         match self {
-            Self::Nginx(nginx) => nginx.inputs(contents).await,
-            Self::Command(_) => Ok(command::inputs(contents)),
+            Self::Nginx(nginx) => nginx.inputs(candidate).await,
+            Self::Command(_) => Ok(command::Command::inputs(candidate)),
         }
     }
 
-    /// Checks copies of `contents`, made in `scratch`; touches nothing else.
-    pub(super) async fn check(&mut self, contents: &Arc<Contents>, scratch: TempDir) -> Result<Verdict, CheckError> {
+    /// Checks copies of the candidate, made in `scratch`; touches nothing else.
+    pub(super) async fn check(&mut self, candidate: &Arc<Candidate>, scratch: TempDir) -> Result<Verdict, CheckError> {
         match self {
-            Self::Nginx(nginx) => nginx.check(contents, scratch).await,
-            Self::Command(settings) => command::check(settings, contents, scratch).await,
+            Self::Nginx(nginx) => nginx.check(candidate, scratch).await,
+            Self::Command(command) => command.check(candidate, scratch).await,
         }
     }
 
@@ -135,7 +162,7 @@ impl Program {
     pub(super) async fn absent(&mut self) -> Result<Option<Absent>, ReloadError> {
         match self {
             Self::Nginx(nginx) => nginx.absent().await,
-            Self::Command(settings) => command::absent(settings),
+            Self::Command(command) => command.absent().await,
         }
     }
 
@@ -143,7 +170,7 @@ impl Program {
     pub(super) async fn reload(&mut self) -> Result<Sent, ReloadError> {
         match self {
             Self::Nginx(nginx) => nginx.reload().await,
-            Self::Command(settings) => command::reload(settings).await,
+            Self::Command(command) => command.reload().await,
         }
     }
 }

@@ -22,7 +22,7 @@ use nix::{
 };
 use portreeve::{
     condition::chain,
-    debounce,
+    docker,
     state::StateDir,
     target::{Applied, ApplyError, Effect, Kind, Product, Settings, Target, Template},
 };
@@ -58,11 +58,14 @@ impl Edge {
 
     /// With more to say about each file.
     pub fn with(kind: Kind, state: &Path, templates: Vec<Template>) -> Self {
-        let pace = debounce::Settings::default();
-        let settings = Settings { name: "edge".to_owned(), kind, templates, pace };
+        Self::from(Settings::new("edge".to_owned(), kind, templates), state, &docker::Settings::default())
+    }
+
+    /// With everything to say.
+    pub fn from(settings: Settings, state: &Path, docker: &docker::Settings) -> Self {
         let desired = Desired::default();
         let opened = StateDir::open(state).expect("nobody else holds it");
-        let target = Target::new(settings, desired.clone(), &opened).expect("the settings make sense");
+        let target = Target::new(settings, desired.clone(), &opened, docker).expect("the settings make sense");
         Self { target, desired, state: state.to_owned() }
     }
 
@@ -111,7 +114,10 @@ impl Edge {
 
     /// Whether a reload is written down as owed.
     pub fn owes(&self) -> bool {
-        self.state.join("targets/edge/owed").exists()
+        let Ok(journal) = fs::read_to_string(self.state.join("targets/edge/journal")) else { return false };
+        let (_, notes) = journal.split_once('\n').expect("a version and a checksum come first");
+        let notes: serde_json::Value = serde_json::from_str(notes).expect("it is JSON");
+        !notes["owed"].is_null()
     }
 }
 

@@ -25,7 +25,7 @@ use self::{
     tree::Tree,
 };
 use super::{
-    Contents,
+    Candidate,
     blocking::blocking,
     process::Absent,
     program::{CheckError, ReloadError, Sent, Verdict},
@@ -83,13 +83,13 @@ impl Nginx {
     }
 
     /// Names all that `nginx -t` would read.
-    pub(super) async fn inputs(&mut self, contents: &Arc<Contents>) -> Result<Digest, CheckError> {
-        Ok(self.read(contents).await?.digest())
+    pub(super) async fn inputs(&mut self, candidate: &Arc<Candidate>) -> Result<Digest, CheckError> {
+        Ok(self.read(candidate).await?.digest())
     }
 
-    pub(super) async fn check(&mut self, contents: &Arc<Contents>, scratch: TempDir) -> Result<Verdict, CheckError> {
+    pub(super) async fn check(&mut self, candidate: &Arc<Candidate>, scratch: TempDir) -> Result<Verdict, CheckError> {
         let facts = self.facts().await?;
-        let tree = self.read(contents).await?;
+        let tree = self.read(candidate).await?;
         let inputs = tree.digest();
         let unreached = tree.unreached.clone();
         let has_pid_file = tree.pid_file.is_some();
@@ -152,10 +152,10 @@ impl Nginx {
         Ok(Arc::clone(self.facts.insert(Arc::new(Facts { binary, place }))))
     }
 
-    async fn read(&mut self, contents: &Arc<Contents>) -> Result<Tree, CheckError> {
-        let (facts, contents) = (self.facts().await?, Arc::clone(contents));
+    async fn read(&mut self, candidate: &Arc<Candidate>) -> Result<Tree, CheckError> {
+        let (facts, candidate) = (self.facts().await?, Arc::clone(candidate));
         blocking(move || {
-            Tree::read(&facts.place, &contents)
+            Tree::read(&facts.place, &candidate)
                 .map_err(|source| CheckError::Read { path: facts.place.conf.clone(), source })
         })
         .await

@@ -49,12 +49,14 @@ impl Staged {
             fs::remove_file(&main)?;
         }
         let mut names = BTreeMap::from([(place.conf.as_path(), main.clone())]);
-        for (number, path) in tree.nodes.keys().chain(tree.named.keys()).enumerate() {
+        // What is to be gone gets a name too, and no copy.
+        for (number, path) in tree.nodes.keys().chain(tree.named.keys()).chain(&tree.gone).enumerate() {
             names.entry(path).or_insert_with(|| directory.path().join(format!("{number:06}")));
         }
         let pid_file = directory.path().join("pid");
+        let nothing = directory.path().join("none");
         for (path, node) in &tree.nodes {
-            fs::write(&names[path.as_path()], render(node, &names, &pid_file))?;
+            fs::write(&names[path.as_path()], render(node, &names, &pid_file, &nothing))?;
         }
         for (path, candidate) in &tree.named {
             fs::write(&names[path.as_path()], candidate.bytes())?;
@@ -98,7 +100,8 @@ fn has(text: &[u8], wanted: &[u8]) -> bool {
     text.windows(wanted.len()).any(|window| window == wanted)
 }
 
-fn render(node: &Node, names: &BTreeMap<&Path, PathBuf>, pid_file: &Path) -> Vec<u8> {
+/// `nothing`: a path at which there is nothing.
+fn render(node: &Node, names: &BTreeMap<&Path, PathBuf>, pid_file: &Path, nothing: &Path) -> Vec<u8> {
     let copy = |path: &Path| names.get(path).map_or_else(|| path.to_owned(), Clone::clone);
     let mut text = Vec::with_capacity(node.text.len());
     let mut at = 0;
@@ -107,6 +110,11 @@ fn render(node: &Node, names: &BTreeMap<&Path, PathBuf>, pid_file: &Path) -> Vec
         match to {
             To::PidFile => text.extend(word(pid_file)),
             To::Named(path) => text.extend(word(&copy(path))),
+            To::Includes(paths) if paths.is_empty() => {
+                let mut pattern = glob::escape(nothing.as_os_str().as_bytes());
+                pattern.push(b'*');
+                text.extend([b"include ".as_slice(), &conf::quote(&pattern)].concat());
+            }
             To::Includes(paths) => {
                 let includes = paths.iter().map(|path| {
                     let pattern = glob::escape(copy(path).as_os_str().as_bytes());
@@ -132,14 +140,15 @@ mod tests {
 
     #[test]
     fn edits_keep_everything_else_and_the_lines() {
-        let text = b"pid a;\ninclude b*;\n# end".to_vec();
+        let text = b"pid a;\ninclude b*;\ninclude c*;\n# end".to_vec();
         let edits = vec![
             Edit { span: 4..5, to: To::PidFile },
             Edit { span: 7..17, to: To::Includes(vec!["/b1".into(), "/b[2".into()]) },
+            Edit { span: 19..29, to: To::Includes(vec![]) },
         ];
         let names = BTreeMap::from([(Path::new("/b1"), PathBuf::from("/s/1"))]);
-        let rendered = render(&Node { text, edits }, &names, Path::new("/s/pid"));
-        let wanted = "pid \"/s/pid\";\ninclude \"/s/1\"; include \"/b\\\\[2\";\n# end";
+        let rendered = render(&Node { text, edits }, &names, Path::new("/s/pid"), Path::new("/s/none"));
+        let wanted = "pid \"/s/pid\";\ninclude \"/s/1\"; include \"/b\\\\[2\";\ninclude \"/s/none*\";\n# end";
         assert_eq!(String::from_utf8(rendered).expect("ASCII"), wanted);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs, io,
     ops::Range,
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -16,7 +16,7 @@ use super::{
     glob,
 };
 use crate::target::{
-    files,
+    Candidate, files,
     rendered::{Digest, Rendered},
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Tree {
     pub(super) named: BTreeMap<PathBuf, Arc<Rendered>>,
     /// Candidates that nothing leads to: the check cannot say anything about them.
     pub(super) unreached: BTreeSet<PathBuf>,
+    /// Files that are to be gone, and that something still names.
+    pub(super) gone: BTreeSet<PathBuf>,
     /// The last `pid` of the main level.
     pub(super) pid_file: Option<PathBuf>,
     /// The last `error_log` of the main level.
@@ -53,52 +55,83 @@ pub(super) struct Edit {
 /// What a staged copy refers to. Paths are those of the real files.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum To {
-    /// In the place of one `include`: all that it leads to.
+    /// In the place of one `include`: all that it leads to. Nothing: a pattern that matches nothing.
     Includes(Vec<PathBuf>),
-    /// In the place of an argument: a candidate.
+    /// In the place of an argument: a candidate, or a file that is to be gone.
     Named(PathBuf),
     /// In the place of the argument of `pid`.
     PidFile,
 }
 
-/// Candidates by the file that they would replace, symlinks followed.
+/// What differs from the disk, by the file that is meant, symlinks followed.
 struct Overlay<'a> {
     candidates: BTreeMap<PathBuf, (&'a Path, &'a Arc<Rendered>)>,
+    gone: BTreeSet<PathBuf>,
+}
+
+/// What lies at a path, as far as it differs from the disk.
+enum Laid<'a> {
+    Candidate(&'a Path, &'a Arc<Rendered>),
+    Gone,
 }
 
 impl<'a> Overlay<'a> {
-    fn new(contents: &'a BTreeMap<PathBuf, Arc<Rendered>>) -> io::Result<Self> {
+    fn new(candidate: &'a Candidate) -> io::Result<Self> {
         let real =
             |(path, rendered): (&'a PathBuf, &'a Arc<Rendered>)| Ok((files::follow(path)?, (path.as_path(), rendered)));
-        Ok(Self { candidates: contents.iter().map(real).collect::<io::Result<_>>()? })
+        Ok(Self {
+            candidates: candidate.files.iter().map(real).collect::<io::Result<_>>()?,
+            gone: candidate.gone.iter().map(|path| files::follow(path)).collect::<io::Result<_>>()?,
+        })
     }
 
-    fn at(&self, path: &Path) -> Option<(&'a Path, &'a Arc<Rendered>)> {
-        self.candidates.get(&files::follow(path).ok()?).copied()
+    fn at(&self, path: &Path) -> Option<Laid<'a>> {
+        let real = files::follow(path).ok()?;
+        match self.candidates.get(&real) {
+            Some((destination, candidate)) => Some(Laid::Candidate(destination, candidate)),
+            None => self.gone.contains(&real).then_some(Laid::Gone),
+        }
     }
 
+    /// The names in a directory, those of directories that a candidate would make among them.
     fn names(&self, directory: &Path) -> Vec<Vec<u8>> {
-        let real = fs::canonicalize(directory).ok();
-        let new = self.candidates.keys().filter(|path| path.parent() == real.as_deref());
-        let new = new.filter_map(|path| path.file_name()).map(|name| name.as_bytes().to_vec());
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        let old = entries.map(|entry| entry.file_name().into_vec());
-        new.chain(old).collect::<BTreeSet<_>>().into_iter().collect()
+        let real = files::follow(directory).ok();
+        let mut names = BTreeSet::new();
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let is_gone = |real: PathBuf| self.gone.contains(&real);
+            if self.gone.is_empty() || !files::follow(&directory.join(entry.file_name())).is_ok_and(is_gone) {
+                names.insert(entry.file_name().into_vec());
+            }
+        }
+        let below = |path: &PathBuf| path.strip_prefix(real.as_deref()?).ok()?.iter().next().map(OsStr::to_owned);
+        names.extend(self.candidates.keys().filter_map(below).map(OsString::into_vec));
+        names.into_iter().collect()
     }
 
     fn exists(&self, path: &Path) -> bool {
-        fs::symlink_metadata(path).is_ok() || self.at(path).is_some()
+        match self.at(path) {
+            Some(Laid::Candidate(..)) => true,
+            Some(Laid::Gone) => false,
+            None => fs::symlink_metadata(path).is_ok() || self.makes(path),
+        }
+    }
+
+    /// Whether a candidate would make this directory.
+    fn makes(&self, path: &Path) -> bool {
+        let Ok(real) = files::follow(path) else { return false };
+        self.candidates.keys().any(|candidate| candidate.starts_with(&real))
     }
 }
 
 impl Tree {
     /// Reads the configuration. What cannot be read below the main file is left for `nginx -t` to find.
-    pub(super) fn read(place: &Place, contents: &BTreeMap<PathBuf, Arc<Rendered>>) -> io::Result<Self> {
-        let overlay = Overlay::new(contents)?;
+    pub(super) fn read(place: &Place, candidate: &Candidate) -> io::Result<Self> {
+        let overlay = Overlay::new(candidate)?;
         let mut tree = Self {
             nodes: BTreeMap::new(),
             named: BTreeMap::new(),
-            unreached: contents.keys().cloned().collect(),
+            unreached: candidate.files.keys().cloned().collect(),
+            gone: BTreeSet::new(),
             pid_file: None,
             error_log: None,
         };
@@ -115,10 +148,11 @@ impl Tree {
 
     fn visit(&mut self, place: &Place, overlay: &Overlay<'_>, path: &Path, depth: usize) -> io::Result<()> {
         let text = match overlay.at(path) {
-            Some((destination, candidate)) => {
+            Some(Laid::Candidate(destination, candidate)) => {
                 self.unreached.remove(destination);
                 candidate.bytes().to_vec()
             }
+            Some(Laid::Gone) => return Err(io::ErrorKind::NotFound.into()),
             None => fs::read(path)?,
         };
         let directives = conf::scan(&text);
@@ -137,9 +171,11 @@ impl Tree {
         match directive.argument() {
             Some(word) if directive.is("include") => {
                 let includes = self.include(place, overlay, &word.value, depth);
-                // Nothing found: nginx finds nothing either, or says so.
-                let edit = Edit { span: directive.span(), to: To::Includes(includes) };
-                return if edit.to == To::Includes(Vec::new()) { Vec::new() } else { vec![edit] };
+                if includes.is_empty() && overlay.gone.is_empty() {
+                    // nginx finds nothing either, or says so.
+                    return Vec::new();
+                }
+                return vec![Edit { span: directive.span(), to: To::Includes(includes) }];
             }
             Some(word) if directive.is("pid") && depth == 0 => {
                 self.pid_file = Some(place.prefix.join(OsStr::from_bytes(&word.value)));
@@ -154,11 +190,19 @@ impl Tree {
         let mut edits = Vec::new();
         for word in &directive.words[1..] {
             let path = Path::new(OsStr::from_bytes(&word.value));
-            if let Some((destination, candidate)) = named(place, overlay, path) {
-                self.unreached.remove(destination);
-                self.named.insert(destination.to_owned(), Arc::clone(candidate));
-                edits.push(Edit { span: word.span.clone(), to: To::Named(destination.to_owned()) });
-            }
+            let to = match named(place, overlay, path) {
+                Some((_, Laid::Candidate(destination, candidate))) => {
+                    self.unreached.remove(destination);
+                    self.named.insert(destination.to_owned(), Arc::clone(candidate));
+                    destination.to_owned()
+                }
+                Some((path, Laid::Gone)) => {
+                    self.gone.insert(path.clone());
+                    path
+                }
+                None => continue,
+            };
+            edits.push(Edit { span: word.span.clone(), to: To::Named(to) });
         }
         edits
     }
@@ -175,18 +219,23 @@ impl Tree {
         let mut paths: Vec<_> = paths.iter().map(|bytes| path(bytes)).collect();
         paths.retain(|path| {
             let visited = self.nodes.contains_key(path) || self.visit(place, overlay, path, depth).is_ok();
-            visited || overlay.exists(path)
+            // Only by its very name can a file be found that is to be gone.
+            let is_gone = matches!(overlay.at(path), Some(Laid::Gone)) && self.gone.insert(path.clone());
+            visited || is_gone || overlay.exists(path)
         });
         paths
     }
 }
 
-/// A candidate that an argument names: certificates are relative to the configuration's directory, others to the prefix.
-fn named<'a>(place: &Place, overlay: &Overlay<'a>, path: &Path) -> Option<(&'a Path, &'a Arc<Rendered>)> {
+/// What an argument names, and by which path, if that differs from the disk: certificates are relative to the
+/// configuration's directory, others to the prefix.
+fn named<'a>(place: &Place, overlay: &Overlay<'a>, path: &Path) -> Option<(PathBuf, Laid<'a>)> {
     // Most arguments are no paths at all: a look at the name spares looking at the disk.
     let name = path.file_name()?;
-    overlay.candidates.keys().any(|candidate| candidate.file_name() == Some(name)).then_some(())?;
-    overlay.at(&place.directory().join(path)).or_else(|| overlay.at(&place.prefix.join(path)))
+    let mut known = overlay.candidates.keys().chain(&overlay.gone);
+    known.any(|known| known.file_name() == Some(name)).then_some(())?;
+    let places = [place.directory().join(path), place.prefix.join(path)];
+    places.into_iter().find_map(|path| overlay.at(&path).map(|laid| (path, laid)))
 }
 
 #[cfg(test)]
@@ -211,9 +260,15 @@ mod tests {
         }
 
         fn read(&self, candidates: &[(&str, &str)]) -> Tree {
+            self.read_without(&[], candidates)
+        }
+
+        fn read_without(&self, gone: &[&str], candidates: &[(&str, &str)]) -> Tree {
             let place = Place { prefix: self.path("prefix"), conf: self.path("etc/nginx.conf") };
             let rendered = |(path, text): &(&str, &str)| (self.path(path), Arc::new(Rendered::new(*text)));
-            Tree::read(&place, &candidates.iter().map(rendered).collect()).expect("it can be read")
+            let files = candidates.iter().map(rendered).collect();
+            let gone = gone.iter().map(|path| self.path(path)).collect();
+            Tree::read(&place, &Candidate { files, gone }).expect("it can be read")
         }
 
         fn short(&self, paths: impl IntoIterator<Item = PathBuf>) -> Vec<String> {
@@ -265,6 +320,30 @@ mod tests {
         let edits = &tree.nodes[&lair.path("etc/nginx.conf")].edits;
         assert_eq!(edits.len(), 2);
         assert_eq!(edits[0], Edit { span: 16..25, to: To::Named(lair.path("etc/tls/a.pem")) });
+    }
+
+    #[test]
+    fn a_file_that_is_to_be_gone_is_seen_by_nobody() {
+        let lair = Lair::new(&[
+            ("etc/nginx.conf", "include sites/*/*.conf; include sites/a/x.conf; ssl_certificate tls/a.pem;"),
+            ("etc/sites/a/x.conf", ""),
+            ("etc/sites/b/y.conf", ""),
+            ("etc/tls/a.pem", ""),
+        ]);
+        let tree = lair.read_without(&["etc/sites/a/x.conf", "etc/tls/a.pem"], &[("etc/sites/new/z.conf", "")]);
+        assert_eq!(
+            lair.short(tree.nodes.keys().cloned()),
+            ["etc/nginx.conf", "etc/sites/b/y.conf", "etc/sites/new/z.conf"]
+        );
+        let edits = &tree.nodes[&lair.path("etc/nginx.conf")].edits;
+        let paths = |paths: &[&str]| paths.iter().map(|path| lair.path(path)).collect::<Vec<_>>();
+        assert_eq!(edits[0].to, To::Includes(paths(&["etc/sites/b/y.conf", "etc/sites/new/z.conf"])));
+        // By name: the copy has to name a file that is not there, so that nginx says what it would say.
+        assert_eq!(edits[1].to, To::Includes(paths(&["etc/sites/a/x.conf"])));
+        assert_eq!(edits[2].to, To::Named(lair.path("etc/tls/a.pem")));
+        assert_eq!(lair.short(tree.gone.clone()), ["etc/sites/a/x.conf", "etc/tls/a.pem"]);
+        let tree = lair.read_without(&["etc/sites/a/x.conf", "etc/sites/b/y.conf"], &[]);
+        assert_eq!(tree.nodes[&lair.path("etc/nginx.conf")].edits[0].to, To::Includes(vec![]));
     }
 
     #[test]

@@ -42,4 +42,11 @@ pub enum Reload {
         /// can hit a stranger.
         program: Option<String>,
     },
+    /// A signal to the main process of a container, through the Docker of the table `[docker]`.
+    Container {
+        /// Its name or id; the key `container`.
+        name: String,
+        /// The key `signal`: `SIGHUP` and the like. Default `SIGHUP`.
+        signal: Signal,
+    },
 }

@@ -59,6 +59,16 @@ pub enum SettingsError {
         /// What is the matter with it.
         reason: &'static str,
     },
+    /// A probe that cannot be made.
+    #[error("target {name}: `{key}`: {problem}")]
+    Probe {
+        /// The target.
+        name: String,
+        /// The key.
+        key: &'static str,
+        /// What is the matter with it.
+        problem: String,
+    },
     /// A command without a program.
     #[error("target {name}: `{key}`: the first element has to be a program")]
     Empty {

@@ -14,6 +14,7 @@
 mod command;
 mod error;
 mod nginx;
+mod probe;
 mod table;
 mod template;
 #[cfg(test)]
@@ -30,7 +31,8 @@ pub use self::{
     command::{Command, Reload},
     error::SettingsError,
     nginx::Nginx,
-    template::{Escape, Template},
+    probe::Probe,
+    template::{Escape, Symlinks, Template},
 };
 
 /// What every time limit is by default.
@@ -48,6 +50,8 @@ pub struct Settings {
     pub templates: Vec<Template>,
     /// When changes go through; the keys `quiet`, `leading`, `interval` and `splay`.
     pub pace: debounce::Settings,
+    /// What has to answer once new files are in effect. Default: nothing is asked.
+    pub probe: Option<Probe>,
 }
 
 /// How a target's files are checked and made effective.
@@ -84,6 +88,11 @@ impl Settings {
         named.unwrap_or_else(|| self.kind.escape())
     }
 
+    /// With a default for everything else.
+    pub fn new(name: String, kind: Kind, templates: Vec<Template>) -> Self {
+        Self { name, kind, templates, pace: debounce::Settings::default(), probe: None }
+    }
+
     /// What the types cannot say. Settings that come from a file have passed it.
     pub fn validate(&self) -> Result<(), SettingsError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -112,7 +121,7 @@ impl Settings {
         if let Kind::Command(command) = &self.kind {
             let reload = command.reload.as_ref().and_then(|reload| match reload {
                 Reload::Command(argv) => Some(argv),
-                Reload::Signal { .. } => None,
+                Reload::Signal { .. } | Reload::Container { .. } => None,
             });
             for (key, argv) in [("check", command.check.as_ref()), ("reload", reload)] {
                 if argv.is_some_and(|argv| argv.first().is_none_or(String::is_empty)) {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 
-use super::{Command, Kind, Nginx, Reload, Settings, SettingsError, TIMEOUT, Template};
+use super::{Command, Kind, Nginx, Probe, Reload, Settings, SettingsError, TIMEOUT, Template};
 use crate::debounce;
 
 /// A `[[target]]` table as it is written: the keys of all kinds side by side.
@@ -34,6 +34,11 @@ pub(super) struct Table {
     interval: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
     splay: Option<Duration>,
+    container: Option<String>,
+    probe: Option<String>,
+    #[serde(default, with = "humantime_serde")]
+    probe_timeout: Option<Duration>,
+    probe_status: Option<u16>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -48,14 +53,31 @@ impl TryFrom<Table> for Settings {
 
     fn try_from(mut table: Table) -> Result<Self, SettingsError> {
         let templates = std::mem::take(&mut table.templates);
-        let (name, pace) = (table.name.clone(), table.pace());
-        let settings = Self { name, kind: table.into_kind()?, templates, pace };
+        let (probe, pace) = (table.probe()?, table.pace());
+        let settings = Self { probe, pace, ..Self::new(table.name.clone(), table.into_kind()?, templates) };
         settings.validate()?;
         Ok(settings)
     }
 }
 
 impl Table {
+    fn probe(&self) -> Result<Option<Probe>, SettingsError> {
+        let wrong = |key, problem| SettingsError::Probe { name: self.name.clone(), key, problem };
+        let Some(url) = &self.probe else {
+            let keys = [("probe_timeout", self.probe_timeout.is_some()), ("probe_status", self.probe_status.is_some())];
+            return match keys.into_iter().find(|(_, given)| *given) {
+                Some((key, _)) => Err(wrong(key, "needs `probe`: what to ask".to_owned())),
+                None => Ok(None),
+            };
+        };
+        if let Some(status) = self.probe_status.filter(|status| !(100..600).contains(status)) {
+            return Err(wrong("probe_status", format!("{status} is no status of HTTP")));
+        }
+        let url = Probe::parse(url).map_err(|problem| wrong("probe", format!("{url:?}: {problem}")))?;
+        let timeout = self.probe_timeout.unwrap_or(Probe::TIMEOUT);
+        Ok(Some(Probe { url, timeout, status: self.probe_status }))
+    }
+
     fn pace(&self) -> debounce::Settings {
         let default = debounce::Settings::default();
         debounce::Settings {
@@ -74,6 +96,7 @@ impl Table {
                     ("reload", self.reload.is_some()),
                     ("signal", self.signal.is_some()),
                     ("program", self.program.is_some()),
+                    ("container", self.container.is_some()),
                 ];
                 self.refuse("nginx", &foreign)?;
                 Ok(Kind::Nginx(Nginx {
@@ -112,19 +135,29 @@ impl Table {
     fn into_reload(self) -> Result<Option<Reload>, SettingsError> {
         let name = self.name;
         let wrong = |key, reason| Err(SettingsError::Reload { name: name.clone(), key, reason });
-        match (self.reload, self.pid_file) {
-            (Some(_), Some(_)) => wrong("pid_file", "and `reload` exclude each other: a signal, or a command"),
-            (_, None) if self.signal.is_some() => wrong("signal", "needs `pid_file`: whom to send it to"),
-            (_, None) if self.program.is_some() => wrong("program", "needs `pid_file`: whose name it is"),
-            (Some(argv), None) => Ok(Some(Reload::Command(argv))),
-            (None, None) => Ok(None),
-            (None, Some(pid_file)) => {
-                let signal = self.signal.unwrap_or_else(|| "SIGHUP".to_owned());
-                match Signal::from_str(&signal) {
-                    Ok(signal) => Ok(Some(Reload::Signal { pid_file, signal, program: self.program })),
-                    Err(_) => Err(SettingsError::Signal { name, signal }),
-                }
+        if self.pid_file.is_none() {
+            if self.program.is_some() {
+                return wrong("program", "needs `pid_file`: whose name it is");
             }
+            if self.signal.is_some() && self.container.is_none() {
+                return wrong("signal", "needs `pid_file` or `container`: whom to send it to");
+            }
+        }
+        let signal = self.signal.unwrap_or_else(|| "SIGHUP".to_owned());
+        let Ok(signal) = Signal::from_str(&signal) else { return Err(SettingsError::Signal { name, signal }) };
+        match (self.reload, self.pid_file, self.container) {
+            (Some(_), Some(_), _) => wrong("pid_file", "and `reload` exclude each other: a signal, or a command"),
+            (Some(_), _, Some(_)) => wrong("container", "and `reload` exclude each other: a signal, or a command"),
+            (_, Some(_), Some(_)) => {
+                wrong("container", "and `pid_file` exclude each other: one process gets the signal")
+            }
+            (Some(argv), None, None) => Ok(Some(Reload::Command(argv))),
+            (None, Some(pid_file), None) => Ok(Some(Reload::Signal { pid_file, signal, program: self.program })),
+            (None, None, Some(container)) if container.is_empty() || container.contains('/') => {
+                wrong("container", "has to be a container's name or id")
+            }
+            (None, None, Some(name)) => Ok(Some(Reload::Container { name, signal })),
+            (None, None, None) => Ok(None),
         }
     }
 }

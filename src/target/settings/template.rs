@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de};
 pub struct Template {
     /// The Handlebars file.
     pub source: PathBuf,
-    /// The file that is written. Its directory must exist. A symlink is written through. With `each` a template itself.
+    /// The file that is written. With `each` a template itself.
     pub destination: PathBuf,
     /// One file for each member of a list or a record: a Handlebars expression such as `(services)`. The member is
     /// `this` in the template and in `destination` (`/etc/nginx/sites/{{name}}.conf`). Default: one file.
@@ -25,9 +25,25 @@ pub struct Template {
     pub user: Option<String>,
     /// Group, by name or number. Default: that of the file that is replaced, else ours.
     pub group: Option<String>,
+    /// What to do if the destination is a symlink. Default: the file that it leads to is written.
+    #[serde(default)]
+    pub symlinks: Symlinks,
+    /// Whether directories that are missing are made, with mode `0755`. Default: true.
+    pub create_dirs: Option<bool>,
     /// The language whose limits a printed value has to keep: `nginx`, `haproxy`, `json` or `none`. Default: what the
     /// name of `destination` says (`*.json`, `haproxy*.cfg`), else that of the target's kind.
     pub escape: Option<Escape>,
+}
+
+/// What to do with a destination that is a symlink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Symlinks {
+    /// Write the file that it leads to; the symlink stays.
+    #[default]
+    Follow,
+    /// Touch nothing, and say so.
+    Refuse,
 }
 
 /// The language that a file is written in, as far as we know it.

@@ -13,8 +13,7 @@ fn an_nginx_needs_no_more_than_its_name_and_templates() {
     let settings = read("name = 'edge'\nkind = 'nginx'").expect("it is right");
     let template = Template { source: "a.hbs".into(), destination: "/etc/a.conf".into(), ..Template::default() };
     let kind = Kind::Nginx(Nginx::default());
-    let pace = debounce::Settings::default();
-    assert_eq!(settings, Settings { name: "edge".into(), kind, templates: vec![template], pace });
+    assert_eq!(settings, Settings::new("edge".into(), kind, vec![template]));
     assert_eq!(Nginx::default().reload_timeout, Duration::from_secs(30));
 }
 
@@ -114,7 +113,7 @@ fn each_mistake_is_named_by_its_key() {
         (nginx("[[template]]\nsource = 'b'\ndestination = '/{{name}}'"), "`each` has to say"),
         (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nescape = 'path'"), "path"),
         (command("conf = '/x'"), "`conf` is not for kind = \"command\""),
-        (command("signal = 'SIGHUP'"), "`signal` needs `pid_file`"),
+        (command("signal = 'SIGHUP'"), "`signal` needs `pid_file` or `container`"),
         (command("pid_file = '/p'\nsignal = 'HANGUP'"), "`signal`: \"HANGUP\""),
         (command("pid_file = '/p'\nreload = ['x']"), "`pid_file` and `reload`"),
         (command("reload = []"), "`reload`: the first"),

@@ -1,15 +1,20 @@
 //! Reads and replaces files: staged beside the file, then renamed over it.
 
+mod follow;
+
 use std::{
     fs,
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
+
+pub(crate) use self::follow::follow;
+use super::settings::Symlinks;
 
 /// Between the destination's name and the random end of a temporary file's name. With the leading dot no pattern of a
 /// config language matches it.
@@ -24,12 +29,23 @@ pub(crate) struct Access {
     pub(crate) gid: u32,
 }
 
-/// What the user wants of a file's access; what is not set is kept.
+/// What the user wants of a file besides its content; what is not set is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wish {
     pub(crate) mode: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
+    pub(crate) symlinks: Symlinks,
+    /// Whether to make directories that are missing.
+    pub(crate) create_dirs: bool,
+}
+
+impl Wish {
+    /// Whether a file has all that is wished for.
+    pub(crate) fn fits(&self, access: Access) -> bool {
+        let is = |wanted: Option<u32>, is: u32| wanted.is_none_or(|wanted| wanted == is);
+        is(self.mode, access.mode) && is(self.uid, access.uid) && is(self.gid, access.gid)
+    }
 }
 
 /// What lies at a destination.
@@ -43,8 +59,22 @@ pub(crate) struct Present {
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The directory is missing.
-    #[error("{}: its directory does not exist; make it, with the owner and mode that it is to have", .0.display())]
+    #[error(
+        "{}: the directory is missing; make it, with the owner and mode that it is to have, or set `create_dirs = true`",
+        .0.display()
+    )]
     NoDirectory(PathBuf),
+    /// A symlink where the settings want none.
+    #[error("{}: is a symlink, and `symlinks = \"refuse\"` is set for it", .0.display())]
+    Symlink(PathBuf),
+    /// Two destinations are one file.
+    #[error("{} and {} are the same file", one.display(), other.display())]
+    Twice {
+        /// A destination.
+        one: PathBuf,
+        /// Another one.
+        other: PathBuf,
+    },
     /// It is a directory, a device or the like.
     #[error("{}: not a regular file", .0.display())]
     NotAFile(PathBuf),
@@ -109,28 +139,24 @@ pub(crate) enum Swapped {
     InPlace,
 }
 
-/// Follows `path` if it is a symlink. The file at the end need not exist.
-pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().ok_or(error)?;
-            if let Ok(link) = fs::read_link(path) {
-                return follow(&parent.join(link));
-            }
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            let name = path.file_name().ok_or(Errno::EISDIR)?;
-            Ok(fs::canonicalize(parent)?.join(name))
-        }
-        followed => followed,
+/// The file that a destination means.
+fn locate(destination: &Path, symlinks: Symlinks) -> Result<PathBuf, FileError> {
+    if symlinks == Symlinks::Refuse && fs::symlink_metadata(destination).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err(FileError::Symlink(destination.to_owned()));
     }
+    follow(destination).map_err(|source| FileError::new("found", destination, source))
 }
 
 /// Reads what lies at `destination`, if anything does.
-pub(crate) fn read(destination: &Path) -> Result<Option<Present>, FileError> {
+pub(crate) fn read(destination: &Path, symlinks: Symlinks) -> Result<Option<Present>, FileError> {
     let failed = |source| FileError::new("read", destination, source);
-    let mut file = match fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(destination) {
+    let follow = if symlinks == Symlinks::Refuse { nix::libc::O_NOFOLLOW } else { 0 };
+    let mut file = match fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | follow).open(destination) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if follow != 0 && error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+            return Err(FileError::Symlink(destination.to_owned()));
+        }
         Err(error) => return Err(failed(error)),
     };
     let metadata = file.metadata().map_err(failed)?;
@@ -143,6 +169,11 @@ pub(crate) fn read(destination: &Path) -> Result<Option<Present>, FileError> {
 }
 
 impl Access {
+    /// The wish for exactly this, and otherwise for what `wish` has.
+    pub(crate) fn wish(self, wish: Wish) -> Wish {
+        Wish { mode: Some(self.mode), uid: Some(self.uid), gid: Some(self.gid), ..wish }
+    }
+
     fn of(metadata: &fs::Metadata) -> Self {
         Self { mode: metadata.mode() & 0o7777, uid: metadata.uid(), gid: metadata.gid() }
     }
@@ -151,10 +182,13 @@ impl Access {
 /// Writes `bytes` beside `destination` and onto the disk, with the access that the file is to have.
 pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish) -> Result<Staged, FileError> {
     let failed = |source| FileError::new("staged", destination, source);
-    let real = follow(destination).map_err(failed)?;
+    let real = locate(destination, wish.symlinks)?;
     let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else {
         return Err(FileError::NotAFile(destination.to_owned()));
     };
+    if wish.create_dirs {
+        create(directory).map_err(|source| FileError::new("given a directory", destination, source))?;
+    }
     let present = match fs::metadata(&real) {
         Ok(metadata) if metadata.is_file() => Some(Access::of(&metadata)),
         Ok(_) => return Err(FileError::NotAFile(destination.to_owned())),
@@ -174,6 +208,42 @@ pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish) -> Result<Stag
     temporary.as_file().set_permissions(fs::Permissions::from_mode(access.mode)).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
     Ok(Staged { temporary, real, access })
+}
+
+/// Makes the directories that are missing, each readable for everybody whatever our own mask, and brings them onto the
+/// disk.
+fn create(directory: &Path) -> io::Result<()> {
+    match (fs::DirBuilder::new().mode(0o755).create(directory), directory.parent()) {
+        (Ok(()), parent) => {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+            parent.map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
+        }
+        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            create(parent)?;
+            create(directory)
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Gives the file at `destination` the mode and owner that are wished for, and leaves its content alone.
+pub(crate) fn adjust(destination: &Path, wish: Wish) -> Result<(), FileError> {
+    let failed = |source| FileError::new("given its mode and owner", destination, source);
+    let real = locate(destination, wish.symlinks)?;
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
+    let file = fs::File::options().read(true).custom_flags(flags).open(real).map_err(failed)?;
+    let present = Access::of(&file.metadata().map_err(failed)?);
+    let differs = |wanted: Option<u32>, is: u32| wanted.filter(|wanted| *wanted != is);
+    let (uid, gid) = (differs(wish.uid, present.uid), differs(wish.gid, present.gid));
+    if uid.is_some() || gid.is_some() {
+        fchown(&file, uid, gid).map_err(failed)?;
+    }
+    // After the owner, since a change of the owner takes bits away.
+    let mode = wish.mode.unwrap_or(present.mode);
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
+    let reached = wish.fits(Access::of(&file.metadata().map_err(failed)?));
+    if reached { Ok(()) } else { Err(failed(io::Error::other("the file system does not keep them"))) }
 }
 
 /// An owner that was asked for has to be set. One that would only be kept may be lost: who is not root cannot help it.
@@ -225,8 +295,8 @@ fn overwrite(real: &Path, from: &NamedTempFile, access: Access) -> io::Result<()
 }
 
 /// Removes what lies at `destination`, if anything does.
-pub(crate) fn remove(destination: &Path) -> Result<(), FileError> {
-    match follow(destination).and_then(fs::remove_file) {
+pub(crate) fn remove(destination: &Path, symlinks: Symlinks) -> Result<(), FileError> {
+    match fs::remove_file(locate(destination, symlinks)?) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::new("removed", destination, error)),
         _ => Ok(()),
     }
@@ -299,7 +369,7 @@ mod tests {
         let write = |wish| {
             let swapped = stage(&destination, b"new", wish).expect("it can be staged").swap().expect("and swapped");
             assert_eq!(swapped, Swapped::Renamed);
-            read(&destination).expect("it can be read").expect("it is there").access
+            read(&destination, Symlinks::Follow).expect("it can be read").expect("it is there").access
         };
         assert_eq!(write(Wish::default()).mode, 0o644);
         fs::set_permissions(&destination, fs::Permissions::from_mode(0o600)).expect("it is ours");
@@ -315,13 +385,13 @@ mod tests {
         symlink("further", &link).expect("a link");
         fs::create_dir(directory.path().join("real")).expect("a directory");
         symlink("real/a.conf", directory.path().join("further")).expect("a link");
-        assert!(read(&link).expect("it can be read").is_none());
+        assert!(read(&link, Symlinks::Follow).expect("it can be read").is_none());
         stage(&link, b"new", Wish::default()).expect("it can be staged").swap().expect("and swapped");
         sync(&link).expect("it can be synced");
         assert_eq!(fs::read(directory.path().join("real/a.conf")).expect("a file"), b"new");
         assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
-        remove(&link).expect("it can be removed");
-        remove(&link).expect("nothing to do");
+        remove(&link, Symlinks::Follow).expect("it can be removed");
+        remove(&link, Symlinks::Follow).expect("nothing to do");
         assert_eq!(names(&directory.path().join("real")), [""; 0]);
     }
 
@@ -340,8 +410,15 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let error = stage(&directory.path().join("no/a.conf"), b"", Wish::default()).expect_err("no directory");
         assert!(error.to_string().contains("make it"), "{error}");
+        let link = directory.path().join("link");
+        symlink("nowhere", &link).expect("a link");
+        let wish = Wish { symlinks: Symlinks::Refuse, ..Wish::default() };
+        for refused in [read(&link, wish.symlinks).map(|_| ()), stage(&link, b"", wish).map(|_| ())] {
+            assert!(matches!(refused, Err(FileError::Symlink(_))), "{refused:?}");
+        }
+        assert!(remove(&link, wish.symlinks).is_err() && names(directory.path()) == ["link"]);
         for odd in [directory.path(), Path::new("/dev/null"), Path::new("/")] {
-            assert!(matches!(read(odd), Err(FileError::NotAFile(_))), "{odd:?}");
+            assert!(matches!(read(odd, Symlinks::Follow), Err(FileError::NotAFile(_))), "{odd:?}");
             assert!(matches!(stage(odd, b"", Wish::default()), Err(FileError::NotAFile(_))), "{odd:?}");
         }
     }

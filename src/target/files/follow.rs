@@ -1,0 +1,71 @@
+//! Where a path leads to.
+
+use std::{
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+use nix::errno::Errno;
+
+/// How many symlinks lead to a file at most, as in the kernel.
+const HOPS: usize = 40;
+
+/// The place that `path` means: absolute, without symlinks and `..`. Neither the file nor its directory need exist.
+pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut hops = HOPS;
+    walk(&std::path::absolute(path)?, &mut hops)
+}
+
+fn walk(path: &Path, hops: &mut usize) -> io::Result<PathBuf> {
+    let mut real = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => {
+                let next = real.join(name);
+                real = match fs::read_link(&next) {
+                    Ok(link) => {
+                        *hops = hops.checked_sub(1).ok_or(Errno::ELOOP)?;
+                        walk(&real.join(link), hops)?
+                    }
+                    // There, and no symlink; or not there.
+                    Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => next,
+                    Err(error) => return Err(error),
+                };
+            }
+            Component::ParentDir => drop(real.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    Ok(real)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn symlinks_and_parents_are_resolved_whether_or_not_anything_is_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = fs::canonicalize(directory.path()).expect("it is there");
+        fs::create_dir(root.join("real")).expect("a directory");
+        for (link, to) in [("link", "real"), ("chain", "link/../link/x"), ("gone", "no/where"), ("loop", "loop")] {
+            symlink(to, root.join(link)).expect("a link");
+        }
+        let cases = [
+            ("real/a", "real/a"),
+            ("link/a", "real/a"),
+            ("link/../a", "a"),
+            ("chain", "real/x"),
+            ("gone", "no/where"),
+            ("no/../no/./a", "no/a"),
+            ("no/where/a", "no/where/a"),
+        ];
+        for (path, real) in cases {
+            assert_eq!(follow(&root.join(path)).expect(path), root.join(real), "{path}");
+        }
+        assert_eq!(follow(&root.join("loop")).expect_err("it has no end").raw_os_error(), Some(Errno::ELOOP as i32));
+        assert_eq!(follow(Path::new("/../..")).expect("the root"), Path::new("/"));
+    }
+}

@@ -1,0 +1,143 @@
+//! A target whose template makes a file of each member of a list: what becomes of the files that it makes no more.
+
+mod targets;
+
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+
+use portreeve::{
+    docker,
+    target::{Applied, Command, Effect, Kind, Product, Reload, Settings, Template},
+};
+use targets::{
+    Edge, directory, names,
+    nginx::{self, Nginx},
+    text,
+};
+
+/// A target of many sites below `etc/sites`.
+fn sites(nginx: &Nginx) -> Edge {
+    let template = Template {
+        destination: nginx.path("etc/sites/{{this}}.conf"),
+        each: Some("(services)".to_owned()),
+        mode: Some(0o600),
+        ..Template::default()
+    };
+    Edge::with(nginx.kind(), &nginx.state(), vec![template])
+}
+
+fn want(edge: &Edge, nginx: &Nginx, sites: &[(&str, &str)]) {
+    let product = |(name, text): &(&str, &str)| (nginx.path("etc/sites").join(name), Arc::new(Product::new(0, *text)));
+    edge.desired.replace(sites.iter().map(product).collect::<BTreeMap<_, _>>());
+}
+
+fn server(address: &str, text: &str) -> String {
+    format!("server {{ listen {address}; return 200 {text}; }}\n")
+}
+
+#[tokio::test]
+async fn files_come_and_go_with_their_members_and_nobody_elses_do() {
+    let mut nginx = Nginx::new("include sites/*.conf;");
+    nginx.start();
+    let [one, two] = [nginx::address(), nginx::address()];
+    let (a, b) = (server(&one, "a"), server(&two, "b"));
+    let mut edge = sites(&nginx);
+    let path = |name: &str| nginx.path("etc/sites").join(name);
+    want(&edge, &nginx, &[("a.conf", &a), ("b.conf", &b)]);
+    edge.writes(&[&path("a.conf"), &path("b.conf")]).await;
+    assert_eq!([&one, &two].map(|address| nginx::ask(address).expect("it serves")), ["a", "b"]);
+    fs::write(path("foreign.conf"), "# by hand\n").expect("it is ours");
+
+    // Also by a process that has made none of them.
+    drop(edge);
+    let mut edge = sites(&nginx);
+    want(&edge, &nginx, &[("b.conf", &b)]);
+    edge.writes(&[&path("a.conf")]).await;
+    assert_eq!(names(&nginx.path("etc/sites")), ["b.conf", "foreign.conf"]);
+    targets::wait_until("its end", || nginx::ask(&one).map_or(Ok(()), Err));
+    assert_eq!(nginx.hang_ups(), 2);
+
+    // Of a template that is gone from the settings, too; a pass that does not know everything removes nothing.
+    drop(edge);
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
+    assert_eq!(edge.apply().await.expect("nothing is asked yet"), Applied::Waiting);
+    assert!(path("b.conf").exists());
+    edge.want(&[(&nginx.web(), "# nothing\n")]);
+    edge.writes(&[&nginx.web(), &path("b.conf")]).await;
+    assert_eq!(names(&nginx.path("etc/sites")), ["foreign.conf"]);
+
+    // What was one destination stays when the settings name it no more.
+    drop(edge);
+    let mut edge = sites(&nginx);
+    want(&edge, &nginx, &[]);
+    edge.is_current().await;
+    assert!(nginx.web().exists());
+}
+
+#[tokio::test]
+async fn the_check_sees_the_candidate_without_the_files_that_go() {
+    let nginx = Nginx::new("include sites/*.conf;");
+    let mut edge = sites(&nginx);
+    let address = nginx.address.clone();
+    let upstream = "upstream shared { server 127.0.0.1:9; }\n";
+    let user = format!("server {{ listen {address}; location / {{ proxy_pass http://shared; }} }}\n");
+    want(&edge, &nginx, &[("a.conf", upstream), ("b.conf", &user)]);
+    edge.apply().await.expect("it is good");
+    // Moved to another file: together with the old one it would be a duplicate.
+    want(&edge, &nginx, &[("b.conf", &user), ("c.conf", upstream)]);
+    edge.apply().await.expect("it is good");
+    assert_eq!(names(&nginx.path("etc/sites")), ["b.conf", "c.conf"]);
+    // By its name: without the file nginx would not start.
+    nginx.write("etc/conf.d/by-name.conf", "include sites/b.conf;\n");
+    want(&edge, &nginx, &[("c.conf", upstream)]);
+    edge.fails(&["sites/b.conf", "No such file"]).await;
+    assert_eq!(names(&nginx.path("etc/sites")), ["b.conf", "c.conf"]);
+}
+
+#[tokio::test]
+async fn what_fails_brings_back_the_files_that_went() {
+    let home = directory();
+    let path = |below: &str| home.path().join(below);
+    fs::create_dir(path("etc")).expect("a directory");
+    let edge = |script: &str| {
+        let script = format!("cd '{}'; {script}", home.path().display());
+        let reload = Some(Reload::Command(["sh", "-c", &script].map(str::to_owned).to_vec()));
+        let kind = Kind::Command(Command { reload, ..Command::default() });
+        let destination = path("etc/{{this}}");
+        let template = Template { destination, each: Some("(services)".to_owned()), ..Template::default() };
+        let settings = Settings::new("edge".to_owned(), kind, vec![template]);
+        Edge::from(settings, &path("state"), &docker::Settings::default())
+    };
+    let want = |edge: &Edge, files: &[(&str, &str)]| {
+        let product = |(name, text): &(&str, &str)| (path("etc").join(name), Arc::new(Product::new(0, *text)));
+        edge.desired.replace(files.iter().map(product).collect::<BTreeMap<_, _>>());
+    };
+    fs::write(path("etc/b"), "by hand").expect("it is ours");
+    let mut first = edge("test -e etc/a");
+    want(&first, &[("a", "1"), ("c", "1")]);
+    first.writes(&[&path("etc/a"), &path("etc/c")]).await;
+    want(&first, &[("b", "2"), ("c", "2"), ("d", "2")]);
+    first.fails(&["taken back"]).await;
+    assert_eq!(names(&path("etc")), ["a", "b", "c"]);
+    assert_eq!(["a", "b", "c"].map(|name| text(path("etc").join(name))), ["1", "by hand", "1"]);
+    // What was taken back is not ours: it does not go with the next change.
+    want(&first, &[("a", "1"), ("c", "3")]);
+    first.writes(&[&path("etc/c")]).await;
+    assert_eq!(names(&path("etc")), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn two_names_of_one_file_are_refused() {
+    let home = directory();
+    let path = |below: &str| home.path().join(below);
+    let destination = path("etc/{{this}}");
+    let template = Template { destination, each: Some("(services)".to_owned()), ..Template::default() };
+    let kind = Kind::Command(Command::default());
+    let mut edge = Edge::with(kind, &path("state"), vec![template]);
+    let product = |path: &Path| (path.to_owned(), Arc::new(Product::new(0, "")));
+    edge.desired.replace([product(&path("etc/a")), product(&path("etc/../etc/a"))].into());
+    edge.fails(&["are the same file"]).await;
+    assert!(!path("etc").exists());
+    edge.desired.replace([product(&path("etc/a"))].into());
+    let done = edge.apply().await.expect("it can be written");
+    assert_eq!(done, Applied::Done { written: vec![path("etc/a")], effect: Effect::NoReload });
+}
