@@ -14,9 +14,16 @@ use nix::{
     sched::{CloneFlags, unshare},
     sys::signal::Signal,
 };
-use portreeve::target::{Applied, ApplyError, Command, Effect, Kind, Lasting, Reload, Symlinks, Template};
+use portreeve::{
+    docker,
+    state::StateDir,
+    target::{
+        Applied, ApplyError, Command, Desired, Effect, Kind, Lasting, Reload, Settings, Symlinks, Target, Template,
+    },
+};
 use targets::{Edge, Program, directory, names, text, wait_until};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 /// A directory with the file `app.conf`, which contains `old`.
 struct Home(TempDir);
@@ -360,4 +367,99 @@ fn a_file_that_is_mounted_is_overwritten_in_place() {
         assert_eq!(fs::metadata(home.file()).expect("it is there").ino(), inode, "the mount holds");
         assert_eq!(names(&home.path("etc")), ["app.conf"]);
     });
+}
+
+#[test]
+fn a_file_that_fails_at_the_swap_leaves_nothing_owed_and_nobody_is_told() {
+    with_mounts(async |home| {
+        let file = home.file();
+        run("mount", &["--bind", name(&file), name(&file)]);
+        run("mount", &["-o", "remount,bind,ro", name(&file)]);
+        let mut edge = home.edge(Command { reload: home.reload("touch $H/reloaded"), ..Command::default() });
+        edge.want(&[(&file, "new\n")]);
+        for _ in 0..2 {
+            edge.fails(&["the files are as they were", "app.conf: may not be written", "Read-only"]).await;
+            assert!(text(&file) == "old\n" && !edge.owes() && !home.path("reloaded").exists());
+        }
+        run("umount", &[name(&file)]);
+        edge.writes(&[&file]).await;
+    });
+}
+
+#[tokio::test]
+async fn a_symlink_is_refused_if_the_settings_say_so() {
+    let home = Home::new();
+    let link = home.path("link.conf");
+    symlink("etc/app.conf", &link).expect("a link");
+    let template = Template { destination: link.clone(), symlinks: Symlinks::Refuse, ..Template::default() };
+    let mut edge = Edge::with(Kind::Command(Command::default()), &home.path("state"), vec![template]);
+    edge.want(&[(&link, "new\n")]);
+    edge.fails(&["link.conf: is a symlink, and `symlinks = \"refuse\"` is set for it"]).await;
+    assert_eq!((text(home.file()).as_str(), edge.owes()), ("old\n", false));
+    fs::remove_file(&link).expect("it is ours");
+    let done = edge.apply().await.expect("it is none any more");
+    assert_eq!(done, Applied::Done { written: vec![link], effect: Effect::NoReload });
+}
+
+#[tokio::test]
+async fn mode_and_owner_are_set_right_without_a_reload() {
+    let home = Home::new();
+    let template = Template {
+        destination: home.file(),
+        mode: Some(0o640),
+        user: Some("1".to_owned()),
+        group: Some("2".to_owned()),
+        ..Template::default()
+    };
+    let kind = Kind::Command(Command { reload: home.reload("touch $H/reloaded"), ..Command::default() });
+    let mut edge = Edge::with(kind, &home.path("state"), vec![template]);
+    let before = fs::metadata(home.file()).expect("it is there").ino();
+    edge.want(&[(&home.file(), "old\n")]);
+    edge.is_current().await;
+    let after = fs::metadata(home.file()).expect("it is there");
+    assert_eq!((after.mode() & 0o7777, after.uid(), after.gid(), after.ino()), (0o640, 1, 2, before));
+    assert!(!home.path("reloaded").exists());
+}
+
+#[tokio::test]
+async fn two_ways_to_one_file_are_refused_at_load() {
+    let home = Home::new();
+    let state = StateDir::open(&home.path("state")).expect("nobody else holds it");
+    let template = |below: &str| Template { destination: home.path(below), ..Template::default() };
+    let templates = vec![template("no/a"), template("no/../no/a")];
+    let settings = Settings::new("edge".to_owned(), Kind::Command(Command::default()), templates);
+    let made = Target::new(settings, Desired::default(), &state, &docker::Settings::default());
+    assert!(made.expect_err("they are one").to_string().contains("is written by two templates"));
+}
+
+#[tokio::test]
+async fn a_reload_that_takes_long_is_ended_at_the_stop_and_stays_owed() {
+    let home = Home::new();
+    let stop = CancellationToken::new();
+    let reload = "test -e $H/quick && exit; sleep 300 & echo $! > $H/child; wait";
+    let Edge { target, desired, state } = home.edge(Command {
+        reload: home.reload(reload),
+        reload_timeout: Duration::from_secs(300),
+        ..Command::default()
+    });
+    let mut edge = Edge { target: target.until(stop.clone()), desired, state };
+    edge.want(&[(&home.file(), "new\n")]);
+    let child = async {
+        while fs::read_to_string(home.path("child")).unwrap_or_default().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+    };
+    let (error, ()) = tokio::join!(edge.fails(&["at the next start"]), child);
+    assert!(matches!(error, ApplyError::Stopped), "{error:?}");
+    let pid = text(home.path("child"));
+    wait_until("its end", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        if stat.is_empty() || stat.contains(") Z ") { Ok(()) } else { Err(stat) }
+    });
+    assert!(text(home.file()) == "new\n" && edge.owes());
+    drop(edge);
+    fs::write(home.path("quick"), "").expect("it is ours");
+    let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
+    assert_eq!(edge.apply().await.expect("it is quick"), Applied::Done { written: vec![], effect: Effect::Verified });
 }

@@ -202,7 +202,7 @@ fn check(targets: &[target::Settings]) -> Result<(), SetupError> {
                 return Err(SetupError::Itself(template.source.clone()));
             }
             if let Some(first) =
-                files.insert(&template.destination, &target.name).filter(|first| *first != &target.name)
+                files.insert(target::place(&template.destination), &target.name).filter(|first| *first != &target.name)
             {
                 let (destination, second) = (template.destination.clone(), target.name.clone());
                 return Err(SetupError::Destination { destination, first: first.clone(), second });

@@ -26,7 +26,7 @@ mod settings;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -147,6 +147,12 @@ pub enum Effect {
     NotRunning(Absent),
 }
 
+/// The file that a destination means, so that two ways to one file can be told: absolute, without symlinks and `..`.
+/// Where that cannot be found out, the destination itself.
+pub fn place(destination: &Path) -> PathBuf {
+    files::follow(destination).unwrap_or_else(|_| destination.to_owned())
+}
+
 impl Target {
     /// Makes the worker; touches nothing yet. `desired`: for each destination what its template became, complete as soon
     /// as all templates of the target have rendered. `docker`: the engine that may have to pass a signal on.
@@ -167,8 +173,7 @@ impl Target {
         }
         let mut seen = BTreeSet::new();
         for Destination { path, .. } in &fixed {
-            let real = files::follow(path).unwrap_or_else(|_| path.clone());
-            if !seen.insert(real) {
+            if !seen.insert(place(path)) {
                 let (name, destination) = (settings.name, path.clone());
                 return Err(SettingsError::Twice { name, destination }.into());
             }

@@ -1,0 +1,63 @@
+//! A reload that is a signal to a container, through a real Docker; and what is said when there is none.
+
+mod common;
+mod targets;
+
+use std::{path::Path, time::SystemTime};
+
+use common::lab::Lab;
+use nix::sys::signal::Signal;
+use portreeve::{
+    docker,
+    target::{Applied, Command, Effect, Kind, Reload, Settings, Template},
+};
+use targets::{Edge, directory};
+
+fn edge(home: &Path, host: String) -> Edge {
+    let reload = Some(Reload::Container { name: "edge".to_owned(), signal: Signal::SIGTERM });
+    let kind = Kind::Command(Command { reload, ..Command::default() });
+    let template = Template { destination: home.join("app.conf"), ..Template::default() };
+    let settings = Settings::new("edge".to_owned(), kind, vec![template]);
+    let docker = docker::Settings { host: Some(host), ..docker::Settings::default() };
+    Edge::from(settings, &home.join("state"), &docker)
+}
+
+async fn absent(edge: &mut Edge, saying: &str) {
+    let done = edge.apply().await.expect("that is no error");
+    let Applied::Done { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
+    assert!(absent.to_string().contains(saying), "{absent}");
+    assert!(edge.owes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_signal_reaches_the_container_and_is_owed_as_long_as_it_does_not_run() {
+    let lab = tokio::task::block_in_place(|| Lab::named("a_signal_to_a_container").docker(&[1]).up());
+    let engine = lab.docker(1);
+    engine.import("1");
+    let home = directory();
+    let file = home.path().join("app.conf");
+    let mut edge = edge(home.path(), format!("unix://{}", lab.host(1).outside("/run/docker.sock").display()));
+    edge.want(&[(&file, "new\n")]);
+    absent(&mut edge, "there is no container edge on Docker at unix://").await;
+
+    let begun = SystemTime::now();
+    let container = engine.run("edge", "1", &[]);
+    let done = edge.apply().await.expect("it runs");
+    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+    edge.is_current().await;
+    let told = engine.events().find("kill", "edge", begun);
+    assert_eq!(told.signal, Some(Signal::SIGTERM as i32));
+
+    container.stop();
+    edge.want(&[(&file, "newer\n")]);
+    absent(&mut edge, "container edge does not run on Docker at unix://").await;
+}
+
+#[tokio::test]
+async fn a_docker_that_cannot_be_reached_is_named_and_the_files_come_back() {
+    let home = directory();
+    let mut edge = edge(home.path(), "unix:///nonexistent/docker.sock".to_owned());
+    edge.want(&[(&home.path().join("app.conf"), "new\n")]);
+    edge.fails(&["cannot connect to Docker at unix:///nonexistent/docker.sock"]).await;
+    assert!(!home.path().join("app.conf").exists() && edge.owes());
+}

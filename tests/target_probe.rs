@@ -1,0 +1,81 @@
+//! The probe: what does not answer with its new files gets the former ones back.
+
+mod targets;
+
+use std::{fs, time::Duration};
+
+use portreeve::{
+    docker,
+    target::{ApplyError, Command, Kind, Lasting, ProbeSettings, Settings, Template},
+};
+use targets::{Edge, directory, nginx::Nginx, text};
+
+fn probe(url: &str, timeout: Duration) -> ProbeSettings {
+    ProbeSettings { url: url.parse().expect("a URL"), timeout, status: None }
+}
+
+fn edge(nginx: &Nginx, kind: Kind, probe: ProbeSettings) -> Edge {
+    let template = Template { destination: nginx.web(), ..Template::default() };
+    let settings = Settings { probe: Some(probe), ..Settings::new("edge".to_owned(), kind, vec![template]) };
+    Edge::from(settings, &nginx.state(), &docker::Settings::default())
+}
+
+#[tokio::test]
+async fn new_files_with_which_the_program_answers_badly_are_taken_back() {
+    let nginx = Nginx::serving("old");
+    let mut edge = edge(&nginx, nginx.kind(), probe(&format!("http://{}/", nginx.address), Duration::from_millis(500)));
+    let broken = nginx.server("new").replace("return 200", "return 503");
+    edge.want(&[(&nginx.web(), &broken)]);
+    for _ in 0..2 {
+        let error = edge.fails(&["taken back", "the probe http://", "within 500ms", "503 Service Unavailable"]).await;
+        assert!(matches!(error, ApplyError::Lasting(Lasting::TakenBack { .. })), "{error:?}");
+    }
+    assert_eq!((text(nginx.web()), nginx.hang_ups()), (nginx.server("old"), 2));
+    assert_eq!(nginx.ask().expect("it serves"), "old");
+    // A redirect is an answer, wherever it leads.
+    let redirect = nginx.server("http://127.0.0.1:9/").replace("return 200", "return 302");
+    edge.want(&[(&nginx.web(), &redirect)]);
+    edge.writes(&[&nginx.web()]).await;
+}
+
+#[tokio::test]
+async fn it_is_asked_for_a_target_without_a_reload_too_and_only_one_status_may_do() {
+    let nginx = Nginx::serving("old");
+    let command = || Kind::Command(Command::default());
+    let url = format!("http://{}/", nginx.address);
+    let teapot = ProbeSettings { status: Some(418), ..probe(&url, Duration::from_millis(300)) };
+    let mut refused = edge(&nginx, command(), teapot);
+    refused.want(&[(&nginx.web(), "# new\n")]);
+    // The former files do not help either: they are not the cause.
+    refused.fails(&["the status was 200 OK"]).await;
+    assert_eq!(text(nginx.web()), nginx.server("old"));
+    drop(refused);
+    fs::remove_dir_all(nginx.state()).expect("it is ours");
+    let mut taken = edge(&nginx, command(), probe(&url, Duration::from_secs(60)));
+    taken.want(&[(&nginx.web(), "# new\n")]);
+    taken.writes(&[&nginx.web()]).await;
+}
+
+#[tokio::test]
+async fn an_answer_is_waited_for() {
+    let home = directory();
+    let address = targets::nginx::address();
+    let file = home.path().join("app.conf");
+    let template = Template { destination: file.clone(), ..Template::default() };
+    let kind = Kind::Command(Command::default());
+    let probe = Some(probe(&format!("http://{address}/healthz"), Duration::from_secs(60)));
+    let settings = Settings { probe, ..Settings::new("edge".to_owned(), kind, vec![template]) };
+    let mut edge = Edge::from(settings, &home.path().join("state"), &docker::Settings::default());
+    edge.want(&[(&file, "new\n")]);
+    let mut nginx = Nginx::new("");
+    nginx.write("etc/conf.d/late.conf", &format!("server {{ listen {address}; return 204; }}\n"));
+    let start = async {
+        // When the file is there, the probe has begun.
+        while !file.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        nginx.start();
+    };
+    let written = [file.as_path()];
+    tokio::join!(edge.writes(&written), start);
+}
