@@ -2,7 +2,15 @@
 
 mod targets;
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{self, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use portreeve::{
     docker,
@@ -51,7 +59,7 @@ async fn files_come_and_go_with_their_members_and_nobody_elses_do() {
     drop(edge);
     let mut edge = sites(&nginx);
     want(&edge, &nginx, &[("b.conf", &b)]);
-    edge.writes(&[&path("a.conf")]).await;
+    edge.writes(&[]).await;
     assert_eq!(names(&nginx.path("etc/sites")), ["b.conf", "foreign.conf"]);
     targets::wait_until("its end", || nginx::ask(&one).map_or(Ok(()), Err));
     assert_eq!(nginx.hang_ups(), 2);
@@ -62,7 +70,7 @@ async fn files_come_and_go_with_their_members_and_nobody_elses_do() {
     assert_eq!(edge.apply().await.expect("nothing is asked yet"), Applied::Waiting);
     assert!(path("b.conf").exists());
     edge.want(&[(&nginx.web(), "# nothing\n")]);
-    edge.writes(&[&nginx.web(), &path("b.conf")]).await;
+    edge.writes(&[&nginx.web()]).await;
     assert_eq!(names(&nginx.path("etc/sites")), ["foreign.conf"]);
 
     // What was one destination stays when the settings name it no more.
@@ -140,4 +148,62 @@ async fn two_names_of_one_file_are_refused() {
     edge.desired.replace([product(&path("etc/a"))].into());
     let done = edge.apply().await.expect("it can be written");
     assert_eq!(done, Applied::Done { written: vec![path("etc/a")], effect: Effect::NoReload });
+}
+
+const WORKER: &str = "PORTREEVE_TEST_WORKER";
+
+/// The program that the test below starts and kills: its files have other names in each pass.
+#[tokio::test]
+#[ignore = "the program that another test starts and kills"]
+async fn worker() {
+    let Ok(home) = std::env::var(WORKER) else { return };
+    let mut edge = many(Path::new(&home));
+    println!("\nready");
+    for number in 0_u32.. {
+        want_many(&edge, Path::new(&home), number);
+        edge.apply().await.expect("it can be written");
+    }
+}
+
+fn many(home: &Path) -> Edge {
+    let destination = home.join("etc/{{this}}.conf");
+    let template = Template { destination, each: Some("(services)".to_owned()), ..Template::default() };
+    Edge::with(Kind::Command(Command::default()), &home.join("state"), vec![template])
+}
+
+fn want_many(edge: &Edge, home: &Path, number: u32) {
+    let product = |at: u32| {
+        let path = home.join(format!("etc/{number}/{at}.conf"));
+        (path, Arc::new(Product::new(0, number.to_string())))
+    };
+    edge.desired.replace((0..3).map(product).collect::<BTreeMap<_, _>>());
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_it_leaves_no_file_that_the_next_one_does_not_know() {
+    let home = directory();
+    for round in 0..25_u64 {
+        let mut worker = process::Command::new(std::env::current_exe().expect("/proc is there"))
+            .args(["--ignored", "--exact", "worker", "--nocapture"])
+            .env(WORKER, home.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program can be started");
+        let mut lines = BufReader::new(worker.stdout.as_mut().expect("it is a pipe")).lines();
+        assert!(lines.any(|line| line.expect("a pipe") == "ready"), "the worker has ended");
+        // Anywhere in its passes.
+        tokio::time::sleep(Duration::from_millis(round * 7 % 40)).await;
+        worker.kill().expect("it is a child of ours");
+        worker.wait().expect("it was killed");
+    }
+    let mut edge = many(home.path());
+    edge.desired.replace(BTreeMap::new());
+    // One pass may only bring an earlier one to its end.
+    for _ in 0..2 {
+        edge.apply().await.expect("it can be written");
+    }
+    edge.is_current().await;
+    for directory in names(&home.path().join("etc")) {
+        assert_eq!(names(&home.path().join("etc").join(directory)), [""; 0]);
+    }
 }

@@ -129,7 +129,7 @@ pub enum Applied {
     Current,
     /// Files were changed, or the reload that an earlier pass owed was made good (then nothing is written).
     Done {
-        /// The files that were made, replaced or removed.
+        /// The files that were made or replaced. Those that were removed are not among them.
         written: Vec<PathBuf>,
         /// What became of them.
         effect: Effect,

@@ -167,7 +167,6 @@ impl Target {
                     self.name,
                     path.display()
                 );
-                hand.written.push(path);
             }
             Step::Restore(path, former) => {
                 let swapped = blocking({

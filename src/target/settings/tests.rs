@@ -67,6 +67,22 @@ fn every_key_is_understood() {
     let reload = Some(Reload::Signal { pid_file: "/p".into(), signal: Signal::SIGUSR2, program });
     let kind = Kind::Command(Command { reload, ..Command::default() });
     assert_eq!(settings.expect("it is right").kind, kind);
+
+    let settings = read("name = 'c'\nkind = 'command'\ncontainer = 'edge'\nsignal = 'SIGUSR1'");
+    let reload = Some(Reload::Container { name: "edge".into(), signal: Signal::SIGUSR1 });
+    let kind = Kind::Command(Command { reload, ..Command::default() });
+    assert_eq!(settings.expect("it is right").kind, kind);
+
+    let settings = read("name = 'c'\nkind = 'nginx'\nprobe = 'https://h/x'\nprobe_timeout = '3s'\nprobe_status = 204");
+    let url = "https://h/x".parse().expect("a URL");
+    let probe = Some(Probe { url, timeout: Duration::from_secs(3), status: Some(204) });
+    assert_eq!(settings.expect("it is right").probe, probe);
+
+    let table = "name = 'c'\nkind = 'nginx'\n[[template]]\nsource = 'b'\ndestination = '/{{name}}'\neach = '(services)'\n\
+                 symlinks = 'refuse'\ncreate_dirs = false\n";
+    let template = toml::from_str::<Settings>(table).expect("it is right").templates.remove(0);
+    assert_eq!((template.each.as_deref(), template.symlinks), (Some("(services)"), Symlinks::Refuse));
+    assert_eq!(template.create_dirs, Some(false));
 }
 
 #[test]
@@ -117,6 +133,16 @@ fn each_mistake_is_named_by_its_key() {
         (command("pid_file = '/p'\nsignal = 'HANGUP'"), "`signal`: \"HANGUP\""),
         (command("pid_file = '/p'\nreload = ['x']"), "`pid_file` and `reload`"),
         (command("reload = []"), "`reload`: the first"),
+        (nginx("container = 'x'"), "`container` is not for kind = \"nginx\""),
+        (command("container = 'x'\nreload = ['x']"), "`container` and `reload`"),
+        (command("container = 'x'\npid_file = '/p'"), "`container` and `pid_file`"),
+        (command("container = ''"), "`container` has to be"),
+        (command("container = 'x'\nprogram = 'y'"), "`program` needs `pid_file`"),
+        (command("probe = '127.0.0.1:80'"), "`probe`: \"127.0.0.1:80\""),
+        (nginx("probe = 'unix:/x'"), "write http:// or https://"),
+        (nginx("probe_timeout = '1s'"), "`probe_timeout`: needs `probe`"),
+        (nginx("probe = 'http://h/'\nprobe_status = 99"), "`probe_status`: 99 is no status"),
+        (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nsymlinks = 'keep'"), "`keep`"),
         (command("check = ['true']"), "{{candidate}}"),
     ];
     for (keys, named) in mistakes {
