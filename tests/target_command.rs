@@ -249,8 +249,11 @@ async fn a_missing_directory_is_made_after_the_check_unless_the_settings_say_no(
     let home = Home::new();
     let missing = home.path("no/where/app.conf");
     let check = Some(home.shell("grep new $0"));
-    let mut edge =
-        Edge::new(Kind::Command(Command { check, ..Command::default() }), &home.path("state"), &[missing.clone()]);
+    let mut edge = Edge::new(
+        Kind::Command(Command { check, ..Command::default() }),
+        &home.path("state"),
+        std::slice::from_ref(&missing),
+    );
     edge.want(&[(&missing, "bad\n")]);
     edge.fails(&["refused"]).await;
     assert!(!home.path("no").exists(), "not for a candidate that is refused");

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Setup, start};
 use crate::{
-    condition::chain,
+    condition::{Condition, chain},
     registry::Source,
     store::Store,
     supervise::{Panicked, Tasks},
@@ -76,6 +76,7 @@ pub async fn once<S: Source>(setup: Setup, source: Arc<S>, deadline: Duration) -
 /// Notes in `failures`, by the target's name, what keeps it.
 async fn bring_in_line(mut target: Target, desired: Desired, failures: Store<String, String>) {
     let name = target.name().to_owned();
+    let condition = Condition::new(format!("target {name}"));
     let mut bell = desired.bell();
     loop {
         bell.mark_unchanged();
@@ -88,7 +89,11 @@ async fn bring_in_line(mut target: Target, desired: Desired, failures: Store<Str
                 failures.remove(&name);
                 return say(&name, &applied);
             }
-            Err(error) => failures.put(name.clone(), chain(&error)),
+            Err(error) => {
+                // Whoever waits is told what for, once.
+                condition.trouble(&error);
+                failures.put(name.clone(), chain(&error));
+            }
         }
         tokio::select! {
             changed = bell.changed() => if changed.is_err() { return },
