@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use keep::{Keeper, Order, keep};
 use portreeve::{
-    cli::{self, Cli, Common, Explain, Format, Lint, LogFormat, Mode, Warnings},
+    cli::{self, Cli, Common, Explain, Format, Lint, LogFormat, Mode, RenderCommand, Warnings},
     colour::Colours,
     condition,
     config::Config,
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<(), Failure> {
     // Only this mode starts programs, which may leave orphans.
-    if matches!(cli.mode, Mode::Render(_)) {
+    if matches!(&cli.mode, Mode::Render(flags) if flags.command.is_none()) {
         if init::is_first() {
             return match init::run().context("cannot do a first process's work").map_err(Failure::Run)? {
                 0 => Ok(()),
@@ -70,7 +70,12 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     }
     match &cli.mode {
         Mode::Register(flags) => keep(&Order { common: &cli.common, mode: Keeper::Register(flags) }, flags.single),
-        Mode::Render(flags) => keep(&Order { common: &cli.common, mode: Keeper::Render(flags) }, flags.single),
+        Mode::Render(flags) => match &flags.command {
+            Some(RenderCommand::Rollback(flags)) => {
+                block_on(commands::rollback(flags, load(&cli.common).map_err(Failure::Usage)?))?
+            }
+            None => keep(&Order { common: &cli.common, mode: Keeper::Render(flags) }, flags.single),
+        },
         Mode::Explain(flags) => block_on(run_explain(flags, load(&cli.common).map_err(Failure::Usage)?))?,
         Mode::Lint(flags) => run_lint(flags, load(&cli.common).map_err(Failure::Usage)?.register),
         Mode::Check(flags) => commands::check(flags, &cli.common),

@@ -133,6 +133,11 @@ impl StateDir {
         Self { path: path.to_owned(), lock: None }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The files of one subject: `folder("targets", "edge")`. Both are single path components.
     pub fn folder(&self, kind: &str, name: &str) -> Folder {
         Folder { path: self.path.join(kind).join(name), lock: self.lock.clone() }

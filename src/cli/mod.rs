@@ -6,6 +6,7 @@ mod explain;
 mod lint;
 mod record;
 mod registrator;
+mod rollback;
 mod test;
 
 use std::{path::PathBuf, time::Duration};
@@ -18,6 +19,7 @@ pub use explain::Explain;
 pub use lint::{Lint, Warnings};
 pub use record::Record;
 pub use registrator::translate;
+pub use rollback::{RenderCommand, Rollback};
 pub use test::Test;
 
 use crate::register::{Adopt, Deregister, MaxRemoval, OnExit, Starting};
@@ -92,7 +94,7 @@ pub enum Mode {
     /// Keep Consul's record of this host's containers right
     Register(Box<Register>),
     /// Keep files in line with Consul: render, check, swap, reload, verify
-    Render(Render),
+    Render(Box<Render>),
     /// Say what of a container is registered, what is not, and why
     Explain(Box<Explain>),
     /// Look for mistakes in Compose files before they are deployed
@@ -195,7 +197,11 @@ pub struct Register {
 
 /// `portreeve render`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Render {
+    /// Something else than to render
+    #[command(subcommand)]
+    pub command: Option<RenderCommand>,
     /// What is rendered
     #[command(flatten)]
     pub sources: Sources,

@@ -1,14 +1,15 @@
-//! The commands that come before production: none of them writes what `render` would.
+//! The commands around `render`: those that come before production and write nothing, and the way back.
 
 mod check;
 mod record;
+mod rollback;
 mod test;
 
 use std::env;
 
 use portreeve::{config::Config, render};
 
-pub(super) use self::{check::check, record::record, test::test};
+pub(super) use self::{check::check, record::record, rollback::rollback, test::test};
 
 /// What is rendered. Who only looks needs no state directory.
 fn settings(config: Config) -> render::Settings {

@@ -30,6 +30,7 @@ mod local;
 mod offline;
 mod once;
 mod open;
+mod orders;
 mod partials;
 mod pass;
 mod record;
@@ -48,6 +49,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::orders::Orders;
 use self::pass::{Renderer, Set};
 pub use self::{
     book::{Book, Books},
@@ -58,6 +60,7 @@ pub use self::{
     offline::{Offline, offline},
     once::{OnceError, Reasons, once},
     open::{Open, Why},
+    orders::{Account, Order, order},
     partials::{Partials, PartialsError},
     record::{Recorded, record},
     recorder::{Answers, Inputs, Missing},
@@ -65,6 +68,8 @@ pub use self::{
 };
 pub use crate::target::Escape;
 use crate::{
+    condition::chain,
+    control::{self, Server},
     reconcile::{self, Pace},
     registry::Source,
     store::Store,
@@ -81,6 +86,11 @@ const RESYNC: Duration = Duration::from_secs(30);
 pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToken) -> Result<(), Panicked> {
     let source = setup.source(source);
     let mut tasks = Tasks::new(stop.clone());
+    match Server::bind(&control::socket(setup.state().path())) {
+        Ok(server) => tasks.spawn(server.run(Arc::new(Orders::new(&setup)), stop.clone())),
+        // All else works without it.
+        Err(error) => tracing::warn!("{}; `portreeve render rollback` cannot reach us", chain(&error)),
+    }
     for (set, mut target) in setup.sets.iter().zip(setup.targets) {
         let (bell, stop) = (set.desired.bell(), stop.clone());
         target = target.until(stop.clone());

@@ -10,6 +10,8 @@ mod container;
 mod diff;
 mod error;
 mod files;
+mod generations;
+mod history;
 mod journal;
 mod look;
 mod nginx;
@@ -46,6 +48,8 @@ pub use self::{
     diff::{Diff, FileDiff, Opinion},
     error::{ApplyError, Lasting, SetupError},
     files::FileError,
+    generations::{Generation, Kept},
+    history::{History, HistoryError},
     nginx::ReloadFailure,
     process::{Absent, ProcessError},
     program::{CheckError, ReloadError},
@@ -84,11 +88,13 @@ pub struct Target {
     desired: Desired,
     pace: Pace,
     journal: Journal,
+    history: History,
     /// Where others learn what has become of it.
     reports: Reports,
     /// What was refused or taken back, until something changes.
     bad: Option<Bad>,
     swept: bool,
+    begun: bool,
     said: Said,
     condition: Condition,
     stop: CancellationToken,
@@ -118,6 +124,7 @@ struct Said {
     back: Option<String>,
     absent: bool,
     in_line: bool,
+    held: Option<u64>,
 }
 
 /// What a pass has come to.
@@ -184,15 +191,17 @@ impl Target {
             probe: settings.probe.map(Probe::new).transpose()?,
             fixed,
             each,
-            desired,
             pace: Pace::new(settings.pace),
             reports: Reports::default(),
             journal: Journal::new(state.folder("targets", &settings.name)),
+            history: History::new(state.folder("generations", &settings.name), settings.generations, &desired),
             bad: None,
             swept: false,
+            begun: false,
             said: Said::default(),
             stop: CancellationToken::new(),
             condition: Condition::new(format!("target {}", settings.name)),
+            desired,
             name: settings.name,
         })
     }
@@ -206,6 +215,11 @@ impl Target {
     /// The name in the settings.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What was in effect before, and the way back to it.
+    pub fn history(&self) -> History {
+        self.history.clone()
     }
 
     /// After each pass of the loop, a [`Report`] is put there under the target's name.
@@ -256,10 +270,13 @@ fn wish(template: &Template) -> Result<Wish, SetupError> {
 
 impl Reconcile for Target {
     async fn pass(&mut self, _: Cause) -> Next {
-        let desired = self.pace.choose(self.desired.snapshot(), now());
+        let held = self.held();
+        let number = held.as_ref().map(|(number, _)| *number);
+        // Whoever goes back by hand does not wait.
+        let desired = held.map_or_else(|| self.pace.choose(self.desired.snapshot(), now()), |(_, files)| files);
         let applied = self.bring_in_line(&desired).await;
         self.pace.note(&applied, now());
-        report::put(&self.reports, &self.name, &desired, &applied);
+        report::put(&self.reports, &self.name, &desired, number, &applied);
         let next = self.conclude(applied);
         self.pace.next(next, now())
     }

@@ -16,22 +16,32 @@ pub struct Report {
     pub in_line: Option<Digest>,
     /// How many passes have replaced files, since the target was made.
     pub writes: u64,
+    /// The generation that it holds on to.
+    pub held: Option<u64>,
     /// What keeps it from being in line.
     pub trouble: Option<String>,
 }
 
-pub(super) fn put(reports: &Reports, target: &str, wanted: &Wanted, applied: &Result<Applied, ApplyError>) {
+pub(super) fn put(
+    reports: &Reports,
+    target: &str,
+    wanted: &Wanted,
+    held: Option<u64>,
+    applied: &Result<Applied, ApplyError>,
+) {
     let mut report = reports.snapshot().entries.get(target).cloned().unwrap_or_default();
     report.in_line = match applied {
         Ok(Applied::Current | Applied::Done { .. }) if wanted.complete => Some(digest(wanted)),
         _ => None,
     };
     report.writes += u64::from(matches!(applied, Ok(Applied::Done { written, .. }) if !written.is_empty()));
+    report.held = held;
     report.trouble = applied.as_ref().err().map(|error| chain(error));
     reports.put(target.to_owned(), report);
 }
 
-fn digest(wanted: &Wanted) -> Digest {
+/// Names all files and their contents.
+pub(super) fn digest(wanted: &Wanted) -> Digest {
     let parts = wanted.entries.iter().map(|(path, product)| (path.as_os_str(), product.text.digest().to_string()));
     let parts: Vec<_> = parts.collect();
     let parts = parts.iter().flat_map(|(path, digest)| [path.as_encoded_bytes(), digest.as_bytes()]);

@@ -52,6 +52,8 @@ pub struct Settings {
     pub pace: debounce::Settings,
     /// What has to answer once new files are in effect. Default: nothing is asked.
     pub probe: Option<Probe>,
+    /// How many sets of files that were in effect are kept for the way back by hand. Default 5; 0 keeps none.
+    pub generations: usize,
 }
 
 /// How a target's files are checked and made effective.
@@ -81,6 +83,9 @@ impl Kind {
     }
 }
 
+/// The default of [`Settings::generations`].
+const GENERATIONS: usize = 5;
+
 impl Settings {
     /// The language that a file of ours is written in.
     pub fn escape(&self, template: &Template) -> Escape {
@@ -90,7 +95,7 @@ impl Settings {
 
     /// With a default for everything else.
     pub fn new(name: String, kind: Kind, templates: Vec<Template>) -> Self {
-        Self { name, kind, templates, pace: debounce::Settings::default(), probe: None }
+        Self { name, kind, templates, pace: debounce::Settings::default(), probe: None, generations: GENERATIONS }
     }
 
     /// What the types cannot say. Settings that come from a file have passed it.

@@ -39,6 +39,7 @@ pub(super) struct Table {
     #[serde(default, with = "humantime_serde")]
     probe_timeout: Option<Duration>,
     probe_status: Option<u16>,
+    generations: Option<usize>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -54,7 +55,9 @@ impl TryFrom<Table> for Settings {
     fn try_from(mut table: Table) -> Result<Self, SettingsError> {
         let templates = std::mem::take(&mut table.templates);
         let (probe, pace) = (table.probe()?, table.pace());
+        let generations = table.generations;
         let settings = Self { probe, pace, ..Self::new(table.name.clone(), table.into_kind()?, templates) };
+        let settings = Self { generations: generations.unwrap_or(settings.generations), ..settings };
         settings.validate()?;
         Ok(settings)
     }

@@ -1,0 +1,40 @@
+//! `portreeve render rollback`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{Format, Sources, duration};
+
+/// What can be done about what was rendered.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RenderCommand {
+    /// Bring an earlier generation of a target's files back into effect, and hold on to it
+    Rollback(Rollback),
+}
+
+/// `portreeve render rollback`.
+#[derive(Clone, Debug, Args)]
+pub struct Rollback {
+    /// The target; need not be named if there is only one
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// The generation (default: the one before the one that is in effect)
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["list", "release"])]
+    pub to: Option<u64>,
+    /// Only print which generations there are
+    #[arg(long, conflicts_with = "release")]
+    pub list: bool,
+    /// Let go: the files are again what the templates become
+    #[arg(long)]
+    pub release: bool,
+    /// How it is printed (default text)
+    #[arg(long, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
+    pub format: Format,
+    /// How long to wait until it is in effect
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub deadline: Duration,
+    /// What is rendered: the same as for the portreeve that runs
+    #[command(flatten)]
+    pub sources: Sources,
+}

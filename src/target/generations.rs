@@ -1,0 +1,159 @@
+//! What was in effect before: the last few sets of a target's files, for the way back by hand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::rendered::{Digest, Product, Rendered, Wanted};
+use crate::state::{Folder, StateError};
+
+/// The list of generations, newest last.
+const INDEX: &str = "index";
+/// The generation that is held on to.
+const HELD: &str = "held";
+/// How the name of a content begins.
+const CONTENT: &str = "content-";
+
+/// A set of files that was in effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Counts from 1, over the whole life of the target.
+    pub number: u64,
+    /// When it came into effect, by our clock, RFC 3339.
+    pub since: String,
+    /// Its files, by destination.
+    pub files: BTreeMap<PathBuf, Kept>,
+}
+
+/// One file of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// See [`Product::template`].
+    pub template: usize,
+    /// Names its content.
+    pub digest: Digest,
+}
+
+/// The generations of one target, in the state directory.
+#[derive(Clone, Debug)]
+pub(super) struct Generations {
+    folder: Folder,
+    /// How many are kept; 0 keeps none.
+    keep: usize,
+}
+
+impl Generations {
+    pub(super) fn new(folder: Folder, keep: usize) -> Self {
+        Self { folder, keep }
+    }
+
+    /// Oldest first.
+    pub(super) fn list(&self) -> Vec<Generation> {
+        self.folder.read(INDEX).unwrap_or_default()
+    }
+
+    /// Takes down what is in effect now, unless that is the newest generation already.
+    pub(super) fn record(&self, now: &Wanted) -> Result<(), StateError> {
+        let mut list = self.list();
+        let kept = |product: &Product| Kept { template: product.template, digest: product.text.digest() };
+        let files: BTreeMap<_, _> =
+            now.entries.iter().map(|(path, product)| (path.clone(), kept(product.as_ref()))).collect();
+        if self.keep == 0 || files.is_empty() || list.last().is_some_and(|newest| newest.files == files) {
+            return Ok(());
+        }
+        let known: BTreeSet<_> = self.folder.names().into_iter().collect();
+        for text in now.entries.values().map(|product| &product.text) {
+            if !known.contains(&content(text.digest())) {
+                self.folder.write_bytes(&content(text.digest()), text.bytes())?;
+            }
+        }
+        let number = list.last().map_or(1, |newest| newest.number + 1);
+        list.push(Generation { number, since: jiff::Timestamp::now().to_string(), files });
+        let held = self.held();
+        let too_many = list.len().saturating_sub(self.keep);
+        let mut place = 0..;
+        list.retain(|generation| place.next() >= Some(too_many) || Some(generation.number) == held);
+        self.folder.write(INDEX, &list)?;
+        let used: BTreeSet<_> =
+            list.iter().flat_map(|generation| generation.files.values()).map(|file| content(file.digest)).collect();
+        let mut unused = known.iter().filter(|name| name.starts_with(CONTENT) && !used.contains(*name));
+        unused.try_for_each(|name| self.folder.remove(name))
+    }
+
+    /// The files of a generation; nothing if one of them is lost.
+    pub(super) fn files(&self, generation: &Generation) -> Option<Wanted> {
+        let product = |(path, kept): (&PathBuf, &Kept)| {
+            let text = Arc::new(Rendered::new(self.folder.read_bytes(&content(kept.digest))?));
+            Some((path.clone(), Arc::new(Product { text, template: kept.template, members: BTreeSet::new() })))
+        };
+        let entries: Option<BTreeMap<_, _>> = generation.files.iter().map(product).collect();
+        Some(Wanted { entries: Arc::new(entries?), complete: true, rounds: 0 })
+    }
+
+    /// The number of the generation that is held on to, whatever the templates become.
+    pub(super) fn held(&self) -> Option<u64> {
+        self.folder.read(HELD)
+    }
+
+    /// Holds on to a generation, or lets go.
+    pub(super) fn hold(&self, number: Option<u64>) -> Result<(), StateError> {
+        match number {
+            Some(number) => self.folder.write(HELD, &number),
+            None => self.folder.remove(HELD),
+        }
+    }
+}
+
+fn content(digest: Digest) -> String {
+    format!("{CONTENT}{digest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::StateDir;
+
+    fn wanted(text: &str) -> Wanted {
+        let entries = [("/same", "same"), ("/other", text)].map(|(path, text)| (path.into(), Product::new(0, text)));
+        let entries = entries.into_iter().map(|(path, product)| (path, Arc::new(product))).collect();
+        Wanted { entries: Arc::new(entries), complete: true, rounds: 1 }
+    }
+
+    #[test]
+    fn the_last_few_are_kept_and_the_one_that_is_held() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let state = StateDir::open(folder.path()).expect("it is ours");
+        let generations = Generations::new(state.folder("generations", "edge"), 2);
+        for text in ["1", "2", "2", "3"] {
+            generations.record(&wanted(text)).expect("there is room");
+        }
+        let numbers = || generations.list().iter().map(|generation| generation.number).collect::<Vec<_>>();
+        assert_eq!(numbers(), [2, 3]);
+        generations.hold(Some(2)).expect("there is room");
+        for text in ["4", "5"] {
+            generations.record(&wanted(text)).expect("there is room");
+        }
+        assert_eq!((numbers(), generations.held()), (vec![2, 4, 5], Some(2)));
+        let files = generations.files(&generations.list()[0]).expect("nothing is lost");
+        assert_eq!(files.entries[&PathBuf::from("/other")].text.bytes(), b"2");
+        generations.hold(None).expect("it can be removed");
+        generations.record(&wanted("6")).expect("there is room");
+        assert_eq!((numbers(), generations.held()), (vec![5, 6], None));
+        // `same`, `5` and `6` are left.
+        let names = state.folder("generations", "edge").names();
+        assert_eq!(names.iter().filter(|name| name.starts_with(CONTENT)).count(), 3);
+    }
+
+    #[test]
+    fn none_are_kept_if_nobody_wants_them() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let state = StateDir::open(folder.path()).expect("it is ours");
+        let generations = Generations::new(state.folder("generations", "edge"), 0);
+        generations.record(&wanted("1")).expect("nothing to do");
+        assert!(generations.list().is_empty());
+    }
+}

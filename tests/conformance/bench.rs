@@ -1,0 +1,87 @@
+//! The binary beside an agent, with templates and files in a folder of their own.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    common::{black_box::Daemon, lab::portreeve},
+    dev_agent::DevAgent,
+    fixture,
+};
+
+/// An agent that holds the catalog, and a folder. Each template `NAME` becomes the file `out/NAME`.
+pub(crate) struct Bench {
+    pub(crate) agent: DevAgent,
+    folder: TempDir,
+}
+
+/// How a run ended, and what it said.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) log: String,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let bench = Self { agent: DevAgent::start().await, folder: TempDir::new().expect("a folder") };
+        fixture::load(&bench.agent).await;
+        fs::create_dir(bench.path("out")).expect("a new folder");
+        bench
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("it can be written");
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.path(name)).ok()
+    }
+
+    /// The argument that makes a template of this text the file `out/NAME`.
+    pub(crate) fn template(&self, name: &str, text: &str) -> String {
+        let source = format!("{name}.hbs");
+        self.write(&source, text);
+        format!("{}:{}", self.path(&source).display(), self.path("out").join(name).display())
+    }
+
+    /// `portreeve render` with these arguments, ready to start.
+    pub(crate) fn render(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(portreeve::program());
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("CONSUL_HTTP_ADDR", self.agent.address()).env("PATH", path);
+        command.arg("render").arg("--state-dir").arg(self.path("state")).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn once(&self, arguments: &[&str]) -> Ended {
+        let output = self.render(arguments).arg("--once").output().expect("it starts");
+        Ended { code: output.status.code(), log: String::from_utf8_lossy(&output.stderr).into_owned() }
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Daemon {
+        Daemon::spawn(self.render(arguments))
+    }
+
+    /// What a template becomes, or the words in which it does not.
+    pub(crate) fn outcome(&self, text: &str) -> Result<String, String> {
+        let template = self.template("outcome", text);
+        let ended = self.once(&["--template", &template, "--deadline", "3s"]);
+        match (ended.code, self.read("out/outcome")) {
+            (Some(0), Some(text)) => {
+                fs::remove_file(self.path("out/outcome")).map(|()| text).map_err(|e| e.to_string())
+            }
+            (Some(0), None) => Err("nothing was written".to_owned()),
+            (Some(1 | 2), None) => Err(ended.log),
+            (code, text) => Err(format!("{code:?}, {text:?}: {}", ended.log)),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Trouble is a state: it is told, waited out, and nobody else's.
+
+use std::fs;
+
+use crate::{bench::Bench, common::black_box::until};
+
+#[tokio::test]
+async fn a_command_that_fails_is_tried_again_and_a_restart_does_not_forget_it() {
+    let bench = Bench::new().await;
+    let ready = bench.path("ready");
+    let command = format!("sh -c 'test -e {} && echo x >> {}'", ready.display(), bench.path("count").display());
+    let template = format!("{}:{command}", bench.template("a", "{{key \"app/max\"}}\n"));
+    let daemon = bench.start(&["--template", &template]);
+    daemon.until_logged("exit status: 1");
+    drop(daemon);
+    assert_eq!(bench.read("count"), None);
+    fs::write(&ready, "").expect("it can be written");
+    let daemon = bench.start(&["--template", &template]);
+    until("the command", || bench.read("count").as_deref() == Some("x\n"));
+    daemon.until_logged("in effect");
+    assert_eq!(bench.read("out/a").as_deref(), Some("15\n"));
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!(bench.read("count").as_deref(), Some("x\n"));
+}
+
+#[tokio::test]
+async fn a_refused_candidate_changes_nothing_and_the_next_good_one_goes_through() {
+    let bench = Bench::new().await;
+    let template = bench.template("a", "{{key \"app/max\"}}\n");
+    let (source, destination) = template.split_once(':').expect("two parts");
+    let config = format!(
+        "[[target]]\nname = \"a\"\nkind = \"command\"\ncheck = [\"grep\", \"-q\", \"^1\", \"{{{{candidate}}}}\"]\n\
+         reload = [\"sh\", \"-c\", \"echo x >> {}\"]\n[[target.template]]\nsource = \"{source}\"\n\
+         destination = \"{destination}\"\n",
+        bench.path("count").display()
+    );
+    bench.write("portreeve.toml", &config);
+    let daemon = bench.start(&["--config", &bench.path("portreeve.toml").display().to_string()]);
+    until("the first", || bench.read("count").as_deref() == Some("x\n"));
+    bench.agent.put("/v1/kv/app/max", "25").await;
+    daemon.until_logged("refused");
+    assert_eq!((bench.read("out/a").as_deref(), bench.read("count").as_deref()), (Some("15\n"), Some("x\n")));
+    bench.agent.put("/v1/kv/app/max", "16").await;
+    until("the next", || bench.read("out/a").as_deref() == Some("16\n"));
+    until("its command", || bench.read("count").as_deref() == Some("x\nx\n"));
+}
+
+#[tokio::test]
+async fn a_template_that_fails_at_first_recovers_with_its_data() {
+    let bench = Bench::new().await;
+    bench.agent.put("/v1/kv/number", "x").await;
+    let bad = bench.template("bad", "{{add (parseInt (key \"number\")) 1}}");
+    let good = bench.template("good", "{{key \"app/max\"}}");
+    let daemon = bench.start(&["--template", &bad, "--template", &good]);
+    until("the good one", || bench.read("out/good").as_deref() == Some("15"));
+    daemon.until_logged("bad.hbs:1:");
+    bench.agent.put("/v1/kv/app/max", "16").await;
+    until("the good one again", || bench.read("out/good").as_deref() == Some("16"));
+    assert_eq!(bench.read("out/bad"), None);
+    bench.agent.put("/v1/kv/number", "41").await;
+    until("the bad one", || bench.read("out/bad").as_deref() == Some("42"));
+}
+
+#[tokio::test]
+async fn consul_may_go_and_come_back() {
+    let mut bench = Bench::new().await;
+    let template = format!(
+        "{}:sh -c 'echo x >> {}'",
+        bench.template("a", "{{#each (service \"consul\" any=true)}}{{name}}\n{{/each}}"),
+        bench.path("count").display()
+    );
+    let daemon = bench.start(&["--template", &template]);
+    until("the file", || bench.read("out/a").as_deref() == Some("consul\n"));
+    bench.agent.stop();
+    daemon.until_logged("reading from Consul");
+    bench.agent.start_again().await;
+    daemon.until_logged("well again");
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!(bench.read("count").as_deref(), Some("x\n"), "the same data are no change");
+}

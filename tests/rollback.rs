@@ -1,0 +1,152 @@
+//! `portreeve render rollback`, beside a portreeve that runs and without one.
+
+mod common;
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use common::{
+    black_box::{Daemon, until},
+    fake_keys::FakeKeys,
+    lab::portreeve,
+};
+
+struct Bench {
+    folder: tempfile::TempDir,
+    keys: FakeKeys,
+}
+
+impl Bench {
+    /// A target `app` whose file holds a key; its check refuses what contains `bad`, and it counts its reloads.
+    fn new() -> Self {
+        let bench = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
+        fs::write(bench.path("app.hbs"), "{{key \"value\"}}\n").expect("it can be written");
+        bench.configure("bad");
+        bench
+    }
+
+    fn configure(&self, refused: &str) {
+        let config = format!(
+            "[render]\nstate_dir = \"{0}/state\"\n[[target]]\nname = \"app\"\nkind = \"command\"\ninterval = \"0s\"\n\
+             generations = 3\ncheck = [\"sh\", \"-c\", \"! grep -q {refused} $1\", \"check\", \"{{{{candidate}}}}\"]\n\
+             reload = [\"sh\", \"-c\", \"cat {0}/app >> {0}/reloads\"]\n[[target.template]]\nsource = \"{0}/app.hbs\"\n\
+             destination = \"{0}/app\"\n",
+            self.folder.path().display()
+        );
+        fs::write(self.path("portreeve.toml"), config).expect("it can be written");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn render(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(portreeve::program());
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("CONSUL_HTTP_ADDR", self.keys.address()).env("PATH", path);
+        command.arg("render").args(arguments).arg("--config").arg(self.path("portreeve.toml")).stdin(Stdio::null());
+        command
+    }
+
+    fn rollback(&self, arguments: &[&str]) -> Output {
+        self.render(&[&["rollback"], arguments].concat()).output().expect("it starts")
+    }
+
+    #[track_caller]
+    fn rolls_back(&self, arguments: &[&str]) -> String {
+        let output = self.rollback(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    #[track_caller]
+    fn refuses(&self, arguments: &[&str]) -> String {
+        let output = self.rollback(arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    #[track_caller]
+    fn becomes(&self, value: &str) {
+        self.keys.set("value", value);
+        until(value, || self.read("reloads").ends_with(&format!("{value}\n")));
+    }
+}
+
+#[test]
+fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
+    let bench = Bench::new();
+    fs::write(bench.path("app"), "by hand\n").expect("it can be written");
+    bench.keys.set("value", "one");
+    let daemon = Daemon::spawn(bench.render(&[]));
+    bench.becomes("one");
+    bench.becomes("two");
+    // What a reload has proven is taken down after it.
+    until("three generations", || bench.rolls_back(&["--list"]).matches("1 file").count() == 3);
+    let listed = bench.rolls_back(&["--list"]);
+    assert!(listed.starts_with("app:\n") && listed.lines().last().is_some_and(|line| line.ends_with("(in effect)")), "{listed}");
+
+    assert_eq!(bench.rolls_back(&[]), "app: generation 2 is in effect and held on to\n");
+    assert_eq!((bench.read("app"), bench.read("reloads")), ("one\n".into(), "one\ntwo\none\n".into()));
+    bench.keys.set("value", "three");
+    assert_eq!(bench.rolls_back(&["app", "--to", "1"]), "app: generation 1 is in effect and held on to\n");
+    assert_eq!(bench.read("app"), "by hand\n");
+    daemon.until_logged("holds on to generation 1");
+    assert!(bench.refuses(&[]).contains("there is no earlier generation"));
+    assert!(bench.refuses(&["--to", "9"]).contains("there is no generation 9; there are 1, 2, 3"));
+    assert!(bench.refuses(&["other"]).contains("there is no target \"other\"; there are app"));
+    assert_eq!(bench.read("app"), "by hand\n");
+
+    // Neither a restart nor new data end it.
+    assert_eq!(daemon.stop(), Some(0));
+    let daemon = Daemon::spawn(bench.render(&[]));
+    daemon.until_logged("holds on to generation 1");
+    daemon.until_logged("in line");
+    assert_eq!(bench.read("app"), "by hand\n");
+    assert_eq!(bench.rolls_back(&["--release"]), "app: follows its templates\n");
+    until("what the template says", || bench.read("reloads").ends_with("three\n"));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn what_the_check_refuses_is_not_gone_back_to() {
+    let bench = Bench::new();
+    bench.keys.set("value", "one");
+    let daemon = Daemon::spawn(bench.render(&[]));
+    bench.becomes("one");
+    bench.becomes("two");
+    daemon.until_logged_times("in effect", 2);
+    assert_eq!(daemon.stop(), Some(0));
+    bench.configure("one");
+    let daemon = Daemon::spawn(bench.render(&[]));
+    daemon.until_logged("in line");
+    let said = bench.refuses(&["--to", "1"]);
+    assert!(said.contains("generation 1 did not come into effect") && said.contains("refused"), "{said}");
+    assert_eq!(bench.read("app"), "two\n");
+    bench.becomes("three");
+    assert!(!bench.rolls_back(&["--list"]).contains("held"));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn it_works_while_nobody_runs() {
+    let bench = Bench::new();
+    bench.keys.set("value", "one");
+    assert!(bench.render(&["--once"]).status().expect("it starts").success());
+    bench.keys.set("value", "two");
+    assert!(bench.render(&["--once"]).status().expect("it starts").success());
+    let json: serde_json::Value = serde_json::from_str(&bench.rolls_back(&["--format", "json"])).expect("JSON");
+    assert_eq!((&json[0]["held"], bench.read("app").as_str()), (&serde_json::json!(1), "one\n"));
+    assert!(bench.render(&["--once"]).status().expect("it starts").success());
+    assert_eq!(bench.read("app"), "one\n");
+    assert_eq!(bench.rolls_back(&["--release"]), "app: follows its templates\n");
+    assert!(bench.render(&["--once"]).status().expect("it starts").success());
+    assert_eq!((bench.read("app"), bench.read("reloads")), ("two\n".into(), "one\ntwo\none\ntwo\n".into()));
+}
