@@ -13,6 +13,7 @@ use common::{
     black_box::{Daemon, portreeve, until},
     fake_consul::FakeConsul,
     fake_docker::{FakeDocker, container},
+    fake_keys::FakeKeys,
     lab::portreeve::program,
 };
 use nix::sys::signal::Signal;
@@ -21,14 +22,14 @@ use portreeve::state::StateDir;
 /// A configuration file, templates and what they become, and a registry of keys.
 struct Bench {
     folder: tempfile::TempDir,
-    consul: FakeConsul,
+    keys: FakeKeys,
 }
 
 impl Bench {
     /// The target `a`: `a.hbs` becomes `a`.
     fn new() -> Self {
-        let bench = Self { folder: tempfile::tempdir().expect("a directory"), consul: FakeConsul::start("10.0.0.7") };
-        bench.consul.set_key("x", "1");
+        let bench = Self { folder: tempfile::tempdir().expect("a directory"), keys: FakeKeys::start() };
+        bench.keys.set("x", "1");
         bench.save("a.hbs", "x={{key \"x\"}}\n");
         bench.configure("", &["a"]);
         bench
@@ -48,7 +49,7 @@ impl Bench {
 
     fn start_with(&self, mut command: Command, arguments: &[&str]) -> Daemon {
         command.args(["render", "--config"]).arg(self.path("portreeve.toml")).args(arguments).stdin(Stdio::null());
-        command.env_clear().env("CONSUL_HTTP_ADDR", self.consul.address()).env("PATH", "/usr/bin:/bin");
+        command.env_clear().env("CONSUL_HTTP_ADDR", self.keys.address()).env("PATH", "/usr/bin:/bin");
         Daemon::spawn(command)
     }
 
@@ -104,7 +105,7 @@ fn a_saved_configuration_takes_over() {
     bench.configure("", &["a", "b"]);
     bench.until("b", "b\n");
     daemon.until_logged("portreeve.toml has changed: the configuration was read again");
-    bench.consul.set_key("x", "2");
+    bench.keys.set("x", "2");
     bench.until("a", "x=2\n");
     assert_eq!(daemon.stop(), Some(0));
 }
@@ -117,7 +118,7 @@ fn a_bad_configuration_is_refused_with_its_place_and_the_one_before_stays() {
     bench.configure("no_such_key = 1", &["a"]);
     daemon.until_logged("has changed: the configuration is refused, the one before stays in force");
     assert!(daemon.log().contains("line 3, column 1"), "{}", daemon.log());
-    bench.consul.set_key("x", "2");
+    bench.keys.set("x", "2");
     bench.until("a", "x=2\n");
     fs::remove_file(bench.path("portreeve.toml")).expect("a file");
     daemon.until_logged("cannot read the configuration file");
@@ -139,7 +140,7 @@ fn a_configuration_that_says_the_same_changes_nothing() {
     bench.configure("# a comment", &["a"]);
     daemon.until_logged_times("the configuration says the same as before", 2);
     assert!(!daemon.log().contains("read again"), "{}", daemon.log());
-    assert_eq!(bench.consul.reads().iter().filter(|read| !read.contains("index=")).count(), 1, "one watch");
+    assert_eq!(bench.keys.asked(), ["x"], "the watch goes on");
 }
 
 #[test]
@@ -175,20 +176,20 @@ fn a_state_directory_that_somebody_else_holds_is_refused_and_the_run_before_goes
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("SIGHUP: the configuration is refused");
     assert!(daemon.log().contains(&format!("in use by process {}", std::process::id())), "{}", daemon.log());
-    bench.consul.set_key("x", "2");
+    bench.keys.set("x", "2");
     bench.until("a", "x=2\n");
     drop(held);
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("SIGHUP: the configuration was read again");
     until("the former state directory to be free", || StateDir::open(&bench.path("state")).is_ok());
-    bench.consul.set_key("x", "3");
+    bench.keys.set("x", "3");
     bench.until("a", "x=3\n");
     StateDir::open(&bench.path("held")).expect_err("it is held by the daemon");
     // The same one again, under another name.
     symlink("held", bench.path("alias")).expect("a link");
     bench.configure(&bench.state("alias"), &["a"]);
     daemon.until_logged("has changed: the configuration was read again");
-    bench.consul.set_key("x", "4");
+    bench.keys.set("x", "4");
     bench.until("a", "x=4\n");
     assert_eq!(daemon.stop(), Some(0));
 }
@@ -202,7 +203,7 @@ fn without_watching_only_sighup_counts() {
         bench.until("a", "x=1\n");
         bench.save("b.hbs", "b\n");
         bench.configure(setting, &["a", "b"]);
-        bench.consul.set_key("x", "2");
+        bench.keys.set("x", "2");
         bench.until("a", "x=2\n");
         assert!(!bench.path("b").exists());
         daemon.signal(Signal::SIGHUP);
@@ -225,6 +226,26 @@ fn where_the_kernel_gives_no_notice_a_look_finds_it() {
         bench.until("b", "b\n");
         assert_eq!(daemon.log().matches(advice).count(), 1, "{}", daemon.log());
     }
+}
+
+#[test]
+fn a_template_follows_the_files_that_it_reads() {
+    let bench = Bench::new();
+    bench.save("a.hbs", "[{{file \"motd\"}}]\n");
+    bench.configure(&format!("files = '{}'", bench.path("files").display()), &["a"]);
+    fs::create_dir(bench.path("files")).expect("a directory");
+    let daemon = bench.start(&["--no-watch"]);
+    daemon.until_logged("a.hbs: waits for file \"motd\": there is no such file");
+    for text in ["one", "two"] {
+        bench.save("files/motd", text);
+        bench.until("a", &format!("[{text}]\n"));
+    }
+    fs::remove_file(bench.path("files/motd")).expect("a file");
+    symlink("/etc/passwd", bench.path("files/motd")).expect("a link");
+    daemon.until_logged("\"motd\": it lies outside of ");
+    bench.save("files/motd", "three");
+    bench.until("a", "[three]\n");
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A Consul agent that records what it is told, and does what a real one cannot be made to do: fail, stall, forget.
 //!
-//! It keeps services, their maintenance mode and keys as an agent does, and speaks the same HTTP.
+//! It keeps services and their maintenance mode as an agent does, and speaks the same HTTP.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use axum::{
@@ -41,9 +41,6 @@ struct Agent {
     tokens: Vec<String>,
     failing: Option<StatusCode>,
     refusing: BTreeMap<String, StatusCode>,
-    keys: BTreeMap<String, String>,
-    /// How often keys were changed.
-    index: u64,
 }
 
 type Shared = State<Arc<Mutex<Agent>>>;
@@ -61,7 +58,6 @@ impl FakeConsul {
             .route("/v1/agent/service/register", put(register))
             .route("/v1/agent/service/deregister/{id}", put(deregister))
             .route("/v1/agent/service/maintenance/{id}", put(maintain))
-            .route("/v1/kv/{*key}", get(key))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), note))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -83,13 +79,6 @@ impl FakeConsul {
     pub fn add(&self, service: Value) {
         let id = service["ID"].as_str().expect("an id").to_owned();
         self.agent().services.insert(id, service);
-    }
-
-    /// Sets a key by another hand.
-    pub fn set_key(&self, key: &str, value: &str) {
-        let mut agent = self.agent();
-        agent.keys.insert(key.to_owned(), value.to_owned());
-        agent.index += 1;
     }
 
     /// Loses everything, as an agent without a data directory does when it restarts.
@@ -257,29 +246,4 @@ async fn maintain(
         agent.maintenance.remove(&id);
     }
     StatusCode::OK.into_response()
-}
-
-/// The raw value; with an index it waits, as the real one does, until something is newer.
-async fn key(
-    State(shared): Shared,
-    Path(key): Path<String>,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Response {
-    let seen = query.get("index").map_or(0, |index| index.parse().expect("a number"));
-    let wait = query.get("wait").and_then(|wait| wait.strip_suffix("ms")?.parse().ok()).unwrap_or(0);
-    let end = Instant::now() + Duration::from_millis(wait);
-    loop {
-        let (index, value) = {
-            let agent = lock(&shared);
-            (agent.index + 1, agent.keys.get(&key).cloned())
-        };
-        if index > seen || Instant::now() > end {
-            let headers = [("x-consul-index", index.to_string())];
-            return match value {
-                Some(value) => (headers, value).into_response(),
-                None => (StatusCode::NOT_FOUND, headers).into_response(),
-            };
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }

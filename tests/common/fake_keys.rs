@@ -23,6 +23,8 @@ pub struct FakeKeys {
 #[derive(Default)]
 struct Keys {
     index: u64,
+    /// What was asked without a wait for news.
+    asked: Vec<String>,
     values: BTreeMap<String, String>,
 }
 
@@ -48,6 +50,11 @@ impl FakeKeys {
         &self.address
     }
 
+    /// The keys that were asked for the first time, or again from the start; one entry for each time.
+    pub fn asked(&self) -> Vec<String> {
+        self.keys.borrow().asked.clone()
+    }
+
     /// Sets a key.
     pub fn set(&self, key: &str, value: &str) {
         self.keys.send_modify(|keys| {
@@ -71,6 +78,12 @@ async fn read(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
     let seen = query.get("index").and_then(|index| index.parse().ok()).unwrap_or(0);
+    if seen == 0 {
+        keys.send_if_modified(|keys| {
+            keys.asked.push(path.clone());
+            false
+        });
+    }
     let wait = query.get("wait").and_then(|wait| wait.strip_suffix("ms")?.parse().ok()).unwrap_or(0);
     let mut keys = keys.subscribe();
     // Nothing new within that time is an answer as well.
