@@ -97,6 +97,66 @@ impl Bench {
 }
 
 #[test]
+fn a_saved_template_takes_over_with_the_answers_at_hand() {
+    let bench = Bench::new();
+    let daemon = bench.start(&[]);
+    bench.until("a", "x=1\n");
+    for edition in ["x is", "x:", "the value of x is"] {
+        bench.save("a.hbs", &format!("{edition} {{{{key \"x\"}}}}\n"));
+        bench.until("a", &format!("{edition} 1\n"));
+    }
+    daemon.until_logged_times("the templates were read again", 3);
+    assert_eq!(bench.keys.asked(), ["x"], "the watch goes on");
+    bench.keys.set("y", "2");
+    bench.save("a.hbs", "{{key \"x\"}}{{key \"y\"}}\n");
+    bench.until("a", "12\n");
+    assert_eq!(bench.keys.asked(), ["x", "y"], "only what is new is asked");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_bad_template_is_refused_with_its_place_and_the_one_before_stays() {
+    let bench = Bench::new();
+    let daemon = bench.start(&[]);
+    bench.until("a", "x=1\n");
+    bench.save("a.hbs", "x is\n  {{kye \"x\"}}\n");
+    daemon.until_logged("the templates are refused, the ones before stay in force: target a: a template is wrong: ");
+    assert!(daemon.log().contains("a.hbs:2:3: there is no helper `kye`"), "{}", daemon.log());
+    bench.keys.set("x", "2");
+    bench.until("a", "x=2\n");
+    bench.save("a.hbs", "x={{key \"x\"}}\n");
+    daemon.until_logged("the templates are the ones in force again");
+    // A mistake that only shows with the data.
+    bench.save("a.hbs", "{{#with (key \"x\")}}{{nope}}{{/with}}\n");
+    daemon.until_logged("a.hbs:1:20: there is no value `nope` here");
+    assert_eq!(bench.text("a"), "x=2\n");
+    bench.save("a.hbs", "x: {{key \"x\"}}\n");
+    bench.until("a", "x: 2\n");
+    assert_eq!(daemon.log().matches("there is no helper").count(), 1, "{}", daemon.log());
+}
+
+#[test]
+fn partials_are_followed_as_templates_are() {
+    let bench = Bench::new();
+    bench.save("partials/deep/x.hbs", "deep {{key \"x\"}}");
+    bench.save("a.hbs", "[{{> deep/x}}]\n");
+    bench.configure(&format!("partials = '{}'", bench.path("partials").display()), &["a"]);
+    let daemon = bench.start(&[]);
+    bench.until("a", "[deep 1]\n");
+    bench.save("partials/deep/x.hbs", "deeper {{key \"x\"}}");
+    bench.until("a", "[deeper 1]\n");
+    bench.save("a.hbs", "[{{> y}}]\n");
+    daemon.until_logged("the templates are refused");
+    bench.save("partials/y.hbs", "y {{> deep/x}}");
+    bench.until("a", "[y deeper 1]\n");
+    fs::remove_dir_all(bench.path("partials/deep")).expect("ours");
+    daemon.until_logged_times("the templates are refused", 2);
+    bench.keys.set("x", "2");
+    bench.until("a", "[y deeper 2]\n");
+    assert_eq!(bench.keys.asked(), ["x"], "the watch goes on");
+}
+
+#[test]
 fn a_saved_configuration_takes_over() {
     let bench = Bench::new();
     let daemon = bench.start(&[]);
@@ -203,11 +263,13 @@ fn without_watching_only_sighup_counts() {
         bench.until("a", "x=1\n");
         bench.save("b.hbs", "b\n");
         bench.configure(setting, &["a", "b"]);
+        bench.save("a.hbs", "x is {{key \"x\"}}\n");
         bench.keys.set("x", "2");
         bench.until("a", "x=2\n");
         assert!(!bench.path("b").exists());
         daemon.signal(Signal::SIGHUP);
         bench.until("b", "b\n");
+        bench.until("a", "x is 2\n");
         assert!(!daemon.log().contains("has changed"), "{}", daemon.log());
     }
 }

@@ -19,6 +19,7 @@ mod check;
 mod compile;
 mod draft;
 mod dry_run;
+mod editions;
 mod engine;
 mod error;
 mod escape;
@@ -90,6 +91,9 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
         Ok(server) => tasks.spawn(server.run(Arc::new(Orders::new(&setup)), stop.clone())),
         // All else works without it.
         Err(error) => tracing::warn!("{}; `portreeve render rollback` cannot reach us", chain(&error)),
+    }
+    if let Some(settings) = setup.watched {
+        tasks.spawn(editions::run(settings, setup.books.clone(), stop.clone()));
     }
     for (set, mut target) in setup.sets.iter().zip(setup.targets) {
         let (bell, stop) = (set.desired.bell(), stop.clone());

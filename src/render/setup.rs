@@ -114,6 +114,8 @@ pub struct Setup {
     allowed: Allowed,
     state: StateDir,
     reports: Reports,
+    /// Where templates are read again when they are saved: what from.
+    pub(super) watched: Option<Settings>,
 }
 
 impl Setup {
@@ -162,6 +164,7 @@ impl Setup {
         state: impl FnOnce(&std::path::Path) -> Result<StateDir, StateError>,
     ) -> Result<Self, SetupError> {
         check(&settings.targets)?;
+        let watched = settings.section.watch.then(|| settings.clone());
         let book = Book::read(&settings)?;
         let sets: Vec<_> = book.chapters.iter().map(Set::new).collect();
         let books = Books::default();
@@ -177,7 +180,8 @@ impl Setup {
             Ok::<_, SetupError>(target)
         });
         let targets = targets.collect::<Result<_, _>>()?;
-        Ok(Self { books, sets, targets, allowed: Allowed::new(settings.section.files), state, reports })
+        let allowed = Allowed::new(settings.section.files);
+        Ok(Self { books, sets, targets, allowed, state, reports, watched })
     }
 
     /// What the targets come to; each of them has an entry from the beginning.

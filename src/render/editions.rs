@@ -1,0 +1,60 @@
+//! Templates and partials that are saved while we run: read again, and in force from then on if they are sound.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Book, Books, Settings, SetupError};
+use crate::{
+    condition::chain,
+    watched::{Ear, Subject, Watched},
+};
+
+/// Keeps the book in force that of the files, until `stop` is cancelled. One that is wrong is told of, and not taken.
+pub(super) async fn run(settings: Settings, books: Books, stop: CancellationToken) {
+    let settings = Arc::new(settings);
+    let mut watched = Watched::new(&Ear::shared(), subjects(&settings));
+    let mut refused = None;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = watched.changed() => {}
+        }
+        let settings = Arc::clone(&settings);
+        let reading = tokio::task::spawn_blocking(move || Book::read(&settings));
+        match reading.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic())) {
+            Ok(book) => put(&books, book, refused.take().is_some()),
+            Err(error) => refuse(&error, &mut refused),
+        }
+    }
+}
+
+/// Who renders says that it has taken a new one.
+fn put(books: &Books, book: Book, mended: bool) {
+    let same = books.snapshot().entries.get(&()).is_some_and(|now| **now == book);
+    if same && mended {
+        tracing::info!("the templates are the ones in force again");
+    }
+    books.put((), Arc::new(book));
+}
+
+fn refuse(error: &SetupError, refused: &mut Option<String>) {
+    let reason = chain(error);
+    if refused.as_ref() != Some(&reason) {
+        tracing::error!("the templates are refused, the ones before stay in force: {reason}");
+        *refused = Some(reason);
+    }
+}
+
+/// All that a book is read from.
+fn subjects(settings: &Settings) -> Vec<Subject> {
+    // Without a current directory, a relative path could not have been read either.
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+    let templates = settings.targets.iter().flat_map(|target| &target.templates);
+    let files = templates.map(|template| Subject::File(absolute(&template.source)));
+    let partials = settings.section.partials.iter();
+    files.chain(partials.map(|root| Subject::Tree { root: absolute(root), extension: "hbs".to_owned() })).collect()
+}
