@@ -283,3 +283,21 @@ fn a_wrong_configuration_is_found_before_anything_starts() {
     settings.targets = Vec::new();
     assert!(refusal(&settings).contains("nothing to render"));
 }
+
+#[tokio::test]
+async fn a_file_goes_with_the_member_that_it_was_made_for() {
+    let mut bench = Bench::new(&["{{this}}\n"]);
+    let destination = bench.path("sites").join("{{this}}.conf");
+    let template = &mut bench.settings.targets[0].templates[0];
+    template.destination = destination;
+    template.each = Some("(parseJSON (key \"sites\"))".to_owned());
+    bench.set("sites", "[\"one\", \"two\"]");
+    bench.once(LONG).await.expect("all is there");
+    assert_eq!(
+        ["one", "two"].map(|name| bench.text(&format!("sites/{name}.conf"))),
+        ["one\n", "two\n"].map(|text| Some(text.to_owned()))
+    );
+    bench.set("sites", "[\"two\"]");
+    bench.once(LONG).await.expect("all is there");
+    assert_eq!(["one", "two"].map(|name| bench.path(&format!("sites/{name}.conf")).exists()), [false, true]);
+}
