@@ -102,6 +102,14 @@ impl Bench {
         }
     }
 
+    async fn until_gone(&self, name: &str) {
+        let begin = Instant::now();
+        while self.path(name).exists() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{name} is still there");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     async fn once(&self, deadline: Duration) -> Result<(), String> {
         let setup = Setup::open(self.settings.clone()).unwrap_or_else(|error| panic!("{}", chain(&error)));
         render::once(setup, Arc::clone(&self.registry), deadline).await.map_err(|error| error.to_string())
@@ -239,6 +247,32 @@ async fn partials_come_from_a_directory() {
         refused.contains("partials/box.hbs:1:18: partials include each other without end: box -> box"),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn a_list_gives_files_that_come_and_go() {
+    let mut bench = Bench::new(&["{{this}}: {{keyOr this \"-\"}}"]);
+    let template = &mut bench.settings.targets[0].templates[0];
+    template.each = Some("(split (key \"sites\") \",\")".to_owned());
+    template.destination = template.destination.with_file_name("{{this}}.conf");
+    bench.set("sites", "x,y");
+    let setup = Setup::open(bench.settings.clone()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
+    bench.until("y.conf", "y: -").await;
+    bench.until("x.conf", "x: -").await;
+    bench.set("z", "1");
+    bench.set("sites", "y,z");
+    bench.until("z.conf", "z: 1").await;
+    bench.until_gone("x.conf").await;
+    stop.cancel();
+    run.await.expect("no panic").expect("no panic inside");
+    // What must not be a file's name holds all of them.
+    bench.set("sites", "y,../z");
+    bench.set("y", "2");
+    let error = bench.once(SHORT).await.expect_err("a name is none");
+    assert!(error.contains("the value \"../z\" of `this` holds '/'"), "{error}");
+    assert_eq!((bench.text("y.conf").as_deref(), bench.text("z.conf").as_deref()), (Some("y: -"), Some("z: 1")));
 }
 
 #[tokio::test]
