@@ -91,7 +91,10 @@ fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
     // What a reload has proven is taken down after it.
     until("three generations", || bench.rolls_back(&["--list"]).matches("1 file").count() == 3);
     let listed = bench.rolls_back(&["--list"]);
-    assert!(listed.starts_with("app:\n") && listed.lines().last().is_some_and(|line| line.ends_with("(in effect)")), "{listed}");
+    assert!(
+        listed.starts_with("app:\n") && listed.lines().last().is_some_and(|line| line.ends_with("(in effect)")),
+        "{listed}"
+    );
 
     assert_eq!(bench.rolls_back(&[]), "app: generation 2 is in effect and held on to\n");
     assert_eq!((bench.read("app"), bench.read("reloads")), ("one\n".into(), "one\ntwo\none\n".into()));

@@ -68,7 +68,7 @@ pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
             checked.warn(format!("target {}: there is no program {} here", target.name, program.display()));
         }
         for template in target.templates.iter().filter(|template| template.each.is_none()) {
-            checked.destination(&target.name, &template.destination);
+            checked.destination(&target.name, template);
         }
     }
     if let Err(error) = Setup::peek(settings.clone()) {
@@ -110,7 +110,8 @@ impl Checked {
         rendered.asked
     }
 
-    fn destination(&mut self, target: &str, destination: &Path) {
+    fn destination(&mut self, target: &str, template: &target::Template) {
+        let destination = &template.destination;
         if destination.is_dir() {
             self.error(format!("target {target}: {}: is a directory, not a file", destination.display()));
             return;
@@ -121,6 +122,7 @@ impl Checked {
             Some(above) if !above.is_dir() => {
                 self.error(format!("target {target}: {}: {} is no directory", destination.display(), above.display()));
             }
+            _ if template.create_dirs != Some(false) => {}
             _ => self.warn(format!("target {target}: there is no directory {} here", directory.display())),
         }
     }

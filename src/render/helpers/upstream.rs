@@ -20,15 +20,21 @@ pub(super) const ALL: &[Definition] = &[value("upstream", 0..=1, UPSTREAM, upstr
 /// Prints server lines, and refuses to print none. No template can write this name.
 pub(in crate::render) const PRINT_LINES: &str = " print lines";
 
-/// One server line, of checked words.
-type Line = fn(&ServiceRecord, &str) -> String;
+/// HAProxy's heaviest server.
+const HEAVIEST: u32 = 256;
+
+/// One server line of checked words, with a name for the server.
+type Line = fn(&ServiceRecord, &str, &str) -> Result<String, String>;
 
 /// One line for each member that has a place. Nothing at all until the answer is known.
 fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let line: Line = match pass.escape {
         Escape::Nginx => nginx,
-        Escape::Haproxy | Escape::Json | Escape::None | Escape::Path => {
-            return Err("it writes the server lines of nginx: say escape = \"nginx\" in [[target.template]]".to_owned());
+        Escape::Haproxy => haproxy,
+        Escape::Json | Escape::None | Escape::Path => {
+            return Err("it writes the server lines of nginx and HAProxy: say escape = \"nginx\" or \"haproxy\" in \
+                        [[target.template]]"
+                .to_owned());
         }
     };
     let extra = call.option("extra")?.unwrap_or_default();
@@ -38,20 +44,38 @@ fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     }
     let tail: String = extra.iter().map(|word| format!(" {word}")).collect();
     let Some(members) = members(call, pass, false)? else { return Ok(Value::Null) };
-    let mut lines = Vec::new();
-    for member in members.into_iter().filter(|member| member.port != 0 && !member.address.is_empty()) {
-        for (field, text) in [("address", &member.address), ("id", &member.id)] {
-            let ServiceRecord { name, id, node, .. } = member;
-            check(pass.escape, text, || format!("the {field} of {name:?}, instance {id:?} on node {node:?}"))?;
-        }
-        lines.push(line(member, &tail));
+    let members: Vec<_> = members.into_iter().filter(|member| member.port != 0 && !member.address.is_empty()).collect();
+    let lines = members.iter().map(|member| {
+        check(pass.escape, &member.address, || format!("the address of {}", described(member)))?;
+        // An id is unique on its node only.
+        let is_unique = members.iter().filter(|other| other.id == member.id).count() == 1;
+        let name = if is_unique { member.id.clone() } else { format!("{}:{}", member.node, member.id) };
+        line(member, &name, &tail)
+    });
+    match lines.collect::<Result<Vec<_>, _>>()? {
+        // A backend without servers is a good one there: it answers 503.
+        none if none.is_empty() && pass.escape == Escape::Haproxy => Ok(Value::Null),
+        lines => Ok(Value::String(lines.join("\n"))),
     }
-    Ok(Value::String(lines.join("\n")))
 }
 
-fn nginx(member: &ServiceRecord, tail: &str) -> String {
+fn nginx(member: &ServiceRecord, _: &str, tail: &str) -> Result<String, String> {
     // nginx knows no weight 0.
-    format!("    server {} weight={}{tail};", place(member), weight(member).max(1))
+    Ok(format!("    server {} weight={}{tail};", place(member), weight(member).max(1)))
+}
+
+/// A server has a name there, of certain characters only.
+fn haproxy(member: &ServiceRecord, name: &str, tail: &str) -> Result<String, String> {
+    if let Some(offence) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c)) {
+        return Err(format!("{}: {name:?} holds {offence:?}, so it cannot name a server", described(member)));
+    }
+    Ok(format!("    server {name} {} weight {}{tail}", place(member), weight(member).min(HEAVIEST)))
+}
+
+/// Which instance it is, for an error.
+fn described(member: &ServiceRecord) -> String {
+    let ServiceRecord { name, id, node, .. } = member;
+    format!("{name:?}, instance {id:?} on node {node:?}")
 }
 
 fn place(member: &ServiceRecord) -> String {
