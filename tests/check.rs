@@ -68,6 +68,10 @@ fn all_faults_are_told_in_one_run() {
         [[target.template]]
         source = 'b.hbs'
         destination = 'not/here/c.conf'
+        create_dirs = false
+        [[target.template]]
+        source = 'c.hbs'
+        destination = 'nor/here/e.conf'
         [[target.template]]
         source = 'c.hbs'
         destination = 'file/d.conf'
@@ -95,11 +99,13 @@ fn all_faults_are_told_in_one_run() {
         "warning: target app: there is no program no-such-check here\n",
         "warning: target app: there is no program no-such-reload here\n",
         "warning: target app: there is no directory ",
-        "targets 2, templates 5: errors 5, warnings 4\n",
+        "targets 2, templates 6: errors 5, warnings 4\n",
     ];
     for part in all {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }
+    // That one is made when it is needed.
+    assert!(!text.contains("nor/here"), "{text}");
     assert_eq!(output.status.code(), Some(1));
     let output = check(&folder, &["--config", "portreeve.toml", "--format", "json"]);
     let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
