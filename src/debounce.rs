@@ -24,7 +24,7 @@ pub struct Settings {
     pub quiet: Option<Quiet>,
     /// The first change after a calm goes at once; only what follows it is debounced. Default true.
     pub leading: bool,
-    /// The least time between two. What comes earlier is put off, never lost. Default 1 s.
+    /// The least time between two that can wait. What comes earlier is put off, never lost. Default 1 s.
     pub interval: Duration,
     /// A random delay up to this comes before each. Default none.
     pub splay: Duration,
@@ -68,8 +68,10 @@ pub struct Debounce {
     pending: Option<Pending>,
     /// The last change, whatever has become of it.
     changed: Option<Instant>,
-    /// The last one that had consequences.
+    /// The last patient one that had consequences. What is urgent keeps no interval, and asks none of others.
     carried_out: Option<Instant>,
+    /// Whether what went last was patient.
+    counts: bool,
 }
 
 /// What waits.
@@ -124,7 +126,7 @@ impl TryFrom<String> for Quiet {
 impl Debounce {
     /// Nothing has changed yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, pending: None, changed: None, carried_out: None }
+        Self { settings, pending: None, changed: None, carried_out: None, counts: false }
     }
 
     /// Something has changed, or has changed again.
@@ -164,15 +166,17 @@ impl Debounce {
     /// What waits goes, if its time has come.
     pub fn take(&mut self, now: Instant) -> bool {
         let goes = self.due().is_some_and(|due| due <= now);
-        if goes {
-            self.pending = None;
+        if let Some(pending) = self.pending.take_if(|_| goes) {
+            self.counts = !pending.urgent;
         }
         goes
     }
 
-    /// What went has had consequences: the next has to keep the interval.
+    /// What went has had consequences: the next has to keep the interval, if what went had to.
     pub fn carried_out(&mut self, now: Instant) {
-        self.carried_out = Some(now);
+        if self.counts {
+            self.carried_out = Some(now);
+        }
     }
 
     fn is_calm(&self, now: Instant) -> bool {
@@ -252,6 +256,12 @@ mod tests {
         let settings = settings(Some((50, 200)), false, 1000);
         let changes = [(0, PATIENT), (100, PATIENT), (110, Urgency::Urgent), (120, PATIENT), (130, Urgency::Urgent)];
         assert_eq!(taken(settings, &changes), [50, 110, 130]);
+    }
+
+    #[test]
+    fn nobody_waits_for_what_was_urgent() {
+        let changes = [(0, Urgency::Urgent), (10, PATIENT), (20, Urgency::Urgent), (30, PATIENT)];
+        assert_eq!(taken(settings(None, true, 1000), &changes), [0, 10, 20, 1010]);
     }
 
     #[test]
