@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Book, Books, Settings, SetupError};
 use crate::{
+    blocking::blocking,
     condition::chain,
     watched::{Ear, Subject, Watched},
 };
@@ -24,8 +25,7 @@ pub(super) async fn run(settings: Settings, books: Books, stop: CancellationToke
             _ = watched.changed() => {}
         }
         let settings = Arc::clone(&settings);
-        let reading = tokio::task::spawn_blocking(move || Book::read(&settings));
-        match reading.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic())) {
+        match blocking(move || Book::read(&settings)).await {
             Ok(book) => put(&books, book, refused.take().is_some()),
             Err(error) => refuse(&error, &mut refused),
         }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::allowed::Allowed;
 use crate::{
+    blocking::blocking,
     registry::{Answer, FileContent, Query, Source},
     store::Store,
     watched::{Ear, Watched},
@@ -30,8 +31,7 @@ impl<S: Source> Local<S> {
         loop {
             watched.changed().await;
             let (allowed, path) = (self.allowed.clone(), path.to_owned());
-            let reading = tokio::task::spawn_blocking(move || allowed.read(&path));
-            put(reading.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic())));
+            put(blocking(move || allowed.read(&path)).await);
         }
     }
 }

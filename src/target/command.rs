@@ -11,7 +11,6 @@ use tempfile::TempDir;
 
 use super::{
     Candidate, Contents,
-    blocking::blocking,
     container::Container,
     process::{Absent, Process, ProcessError},
     program::{CheckError, ReloadError, Sent, Verdict},
@@ -19,7 +18,7 @@ use super::{
     run::{self, CANDIDATE},
     settings::{self, Reload},
 };
-use crate::docker;
+use crate::{blocking::blocking, docker};
 
 /// A check and a reload, and how to carry them out.
 #[derive(Debug)]

@@ -8,12 +8,12 @@ use std::{
 
 use super::{
     ApplyError, Candidate, Contents, Target,
-    blocking::blocking,
     files::{self, FileError, Wish},
     journal::Journal,
     plan::{Draft, File, Observed, Origin, Version, Wanted},
     rendered::{self, Product, Rendered},
 };
+use crate::blocking::blocking;
 
 /// What is desired and what is there.
 pub(super) struct Seen {

@@ -4,7 +4,6 @@
 //! one reload whose success is proven. What cannot be proven is taken back. Each target has a task of its own, so one
 //! that hangs delays nobody else.
 
-mod blocking;
 mod command;
 mod container;
 mod diff;

@@ -12,7 +12,6 @@ use tokio::time;
 
 use super::{
     Applied, ApplyError, Bad, Destination, Effect, Target,
-    blocking::blocking,
     error::Lasting,
     files::{self, FileError, Staged, Swapped, Wish},
     look::Seen,
@@ -22,7 +21,7 @@ use super::{
     program::{ReloadError, Sent, Verdict},
     rendered::{Product, Wanted},
 };
-use crate::condition::chain;
+use crate::{blocking::blocking, condition::chain};
 
 /// How long a step may go on after Portreeve is asked to end.
 const GRACE: Duration = Duration::from_secs(2);

@@ -23,6 +23,7 @@ pub(crate) use self::{
     look::{is_absent, open},
     route::{follow, on_disk},
 };
+use crate::blocking::blocking;
 
 /// Time between two looks that nothing gave rise to.
 const SLOW: Duration = Duration::from_secs(2);
@@ -104,13 +105,13 @@ impl Watched {
     /// Looks, and sees to it that the next change is heard of.
     async fn look(&self) -> Arc<Look> {
         let (subjects, hearing, last) = (Arc::clone(&self.subjects), Arc::clone(&self.hearing), Arc::clone(&self.last));
-        let looking = tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let look = Look::take(&subjects, &last);
             let more = hearing.set(&Arc::new(look.route.clone()));
             // What is heard of only now may have changed between the look and now.
             Arc::new(if more { Look::take(&subjects, &look) } else { look })
-        });
-        looking.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
+        })
+        .await
     }
 }
 

@@ -26,12 +26,12 @@ use self::{
 };
 use super::{
     Candidate,
-    blocking::blocking,
     process::Absent,
     program::{CheckError, ReloadError, Sent, Verdict},
     rendered::Digest,
     run, settings,
 };
+use crate::blocking::blocking;
 
 pub use master::ReloadFailure;
 
