@@ -14,7 +14,7 @@ use notify::{
 };
 use tokio::sync::Notify;
 
-use super::look::{Names, Route};
+use super::look::{Names, Post, Route};
 use crate::condition::Condition;
 
 /// Device and inode.
@@ -157,8 +157,8 @@ impl Ear {
 impl Hearing {
     /// From now on hears of these. Whether the kernel was told to watch more: what changed there before was not heard.
     pub(super) fn set(&self, route: &Arc<Route>) -> bool {
-        if let Some(listener) = lock(&self.ear.0.shared).listeners.get_mut(&self.id) {
-            listener.route = Arc::clone(route);
+        if !lock(&self.ear.0.shared).set(self.id, route) {
+            return false;
         }
         match self.ear.update() {
             Ok(more) => {
@@ -188,6 +188,16 @@ impl Drop for Hearing {
 }
 
 impl Shared {
+    /// Notes a listener's route. Whether the kernel has to hear of it: most looks find everything as it was.
+    fn set(&mut self, id: u64, route: &Arc<Route>) -> bool {
+        let Some(listener) = self.listeners.get_mut(&id) else { return false };
+        let is_held =
+            |(path, post): (&PathBuf, &Post)| post.identity.is_none() || self.held.get(path) == post.identity.as_ref();
+        let settled = listener.route == *route && route.iter().all(is_held);
+        listener.route = Arc::clone(route);
+        !settled
+    }
+
     /// Which directories to let go, and which to take.
     fn plan(&self) -> (Vec<PathBuf>, Vec<(PathBuf, Identity)>) {
         let routes = self.listeners.values().flat_map(|listener| &*listener.route);
