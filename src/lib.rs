@@ -13,6 +13,7 @@
 //! Dependencies point one way: [`cli`] and [`config`] -> the modes [`register`] and [`render`] -> [`registry`] and
 //! [`target`] -> [`consul`] and [`docker`], which are adapters. Plans are pure; what carries them out decides nothing.
 
+mod argv;
 mod blocking;
 pub mod cli;
 pub mod colour;

@@ -16,7 +16,7 @@ use nix::sys::signal;
 use serde::Deserialize;
 
 use super::environment::Rules;
-use crate::render::template_argument::for_a_shell;
+use crate::argv::{SplitError, split};
 
 /// Longer times than this are taken for a mistake.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -144,11 +144,11 @@ impl FromStr for Command {
     type Err = SettingsError;
 
     fn from_str(text: &str) -> Result<Self, SettingsError> {
-        let words = shell_words::split(text).map_err(|source| SettingsError::Quotes(text.to_owned(), source))?;
-        match words.iter().find(|word| for_a_shell(word)) {
-            Some(word) => Err(SettingsError::Shell(word.clone())),
-            None => Written::List(words).try_into(),
-        }
+        let words = split(text).map_err(|error| match error {
+            SplitError::Quotes(source) => SettingsError::Quotes(text.to_owned(), source),
+            SplitError::Shell(word) => SettingsError::Shell(word),
+        })?;
+        Written::List(words).try_into()
     }
 }
 

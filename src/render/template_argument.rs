@@ -9,7 +9,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::target::{Command, Kind, Nginx, Reload, Settings, Template};
+use crate::{
+    argv::{self, SplitError},
+    target::{Command, Kind, Nginx, Reload, Settings, Template},
+};
 
 /// Why a `--template` is not understood.
 #[derive(Debug, thiserror::Error)]
@@ -70,18 +73,15 @@ fn split(argument: &str) -> Result<(Template, Vec<String>), ArgumentError> {
     if source.is_empty() || destination.is_empty() || command.is_some_and(|command| command.trim().is_empty()) {
         return Err(ArgumentError::Form(argument.to_owned()));
     }
-    let command = shell_words::split(command.unwrap_or_default())
-        .map_err(|source| ArgumentError::Quotes { argument: argument.to_owned(), source })?;
-    if let Some(word) = command.iter().find(|word| for_a_shell(word)) {
-        return Err(ArgumentError::Shell { argument: argument.to_owned(), word: word.clone() });
-    }
+    let command = argv::split(command.unwrap_or_default()).map_err(|error| {
+        let argument = argument.to_owned();
+        match error {
+            SplitError::Quotes(source) => ArgumentError::Quotes { argument, source },
+            SplitError::Shell(word) => ArgumentError::Shell { argument, word },
+        }
+    })?;
     let template = Template { source: source.into(), destination: destination.into(), ..Template::default() };
     Ok((template, command))
-}
-
-/// Whether a shell would take this word for more than a word.
-pub(crate) fn for_a_shell(word: &str) -> bool {
-    ["&&", "||", "|", "&", ";", ">", ">>", "<"].contains(&word) || (word.ends_with(';') && !word.contains(' '))
 }
 
 /// A name that stays the same from run to run: the destination's path.
