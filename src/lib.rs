@@ -27,6 +27,7 @@ pub mod exec;
 pub mod fixture;
 pub mod golden;
 pub mod lint;
+mod process_group;
 pub mod random;
 pub mod reconcile;
 pub mod register;

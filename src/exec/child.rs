@@ -3,21 +3,21 @@
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
 use nix::{
-    errno::Errno,
-    sys::signal::{Signal, kill, killpg},
+    sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use tokio::{process, time};
 
 use super::{ExecError, settings::Settings};
+use crate::process_group::ProcessGroup;
 
 /// How often we look whether the last of the group is gone: nobody tells us of those that are not our own.
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) struct Child {
+    /// Before the process: it is killed while its number is its own.
+    group: ProcessGroup,
     process: process::Child,
-    /// Nothing: all of it has ended.
-    group: Option<Pid>,
     kill_signal: Signal,
     kill_timeout: Duration,
 }
@@ -29,10 +29,10 @@ impl Child {
         let mut child = process::Command::new(&command.program);
         child.args(&command.arguments).env_clear().envs(settings.env.apply(std::env::vars_os())).process_group(0);
         let process = child.spawn().map_err(start)?;
-        let group = process.id().map(|id| Pid::from_raw(id.cast_signed()));
+        let group = ProcessGroup::of(&process);
         let (kill_signal, kill_timeout) = (settings.kill_signal.0, settings.kill_timeout);
-        tracing::info!("exec: started {}, process {}", command.program, group.map_or(0, Pid::as_raw));
-        Ok(Self { process, group, kill_signal, kill_timeout })
+        tracing::info!("exec: started {}, process {}", command.program, process.id().unwrap_or_default());
+        Ok(Self { group, process, kill_signal, kill_timeout })
     }
 
     /// What asks it to end.
@@ -57,38 +57,25 @@ impl Child {
 
     /// Asks all of the group to end, and makes it when the time is up.
     pub(super) async fn end(mut self) -> Result<ExitStatus, ExecError> {
-        self.signal_group(self.kill_signal);
+        self.group.signal(self.kill_signal);
         if time::timeout(self.kill_timeout, self.gone()).await.is_err() {
             tracing::warn!(
                 "exec: the child has not ended within {:?} after {}: SIGKILL",
                 self.kill_timeout,
                 self.kill_signal
             );
-            self.signal_group(Signal::SIGKILL);
+            self.group.signal(Signal::SIGKILL);
         }
-        self.group = None;
+        self.group.release();
         self.wait().await
     }
 
     async fn gone(&mut self) {
         // An error comes again, and is told, where the status is wanted.
         drop(self.process.wait().await);
-        while self.group.is_some_and(|group| killpg(group, None) != Err(Errno::ESRCH)) {
+        while !self.group.is_gone() {
             time::sleep(LOOK).await;
         }
-    }
-
-    fn signal_group(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // It may be gone already, which is as good.
-            let _ = killpg(group, signal);
-        }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        self.signal_group(Signal::SIGKILL);
     }
 }
 

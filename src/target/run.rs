@@ -7,11 +7,10 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use tokio::{io::AsyncReadExt, net::unix::pipe, process::Command, time};
+
+use crate::process_group::ProcessGroup;
 
 /// In an argument: where the candidate lies.
 pub(crate) const CANDIDATE: &str = "{{candidate}}";
@@ -79,7 +78,7 @@ where
     let mut child = command.spawn().map_err(start)?;
     // It holds our ends of the pipe.
     drop(command);
-    let mut group = Group(child.id().map(|id| Pid::from_raw(id.cast_signed())));
+    let mut group = ProcessGroup::of(&child);
     let mut output = Output::new(pipe::Receiver::from_owned_fd(reader.into()).map_err(watch)?);
 
     let end = async {
@@ -93,7 +92,7 @@ where
         Ok(ended) => {
             let status = ended.map_err(watch)?;
             // What it has started may go on, and may hold the pipe: that is why nobody waits for the pipe's end.
-            group.0 = None;
+            group.release();
             Ok(Ended { status, output: output.finish() })
         }
         Err(_) => {
@@ -104,24 +103,6 @@ where
             let _ = child.wait().await;
             Err(RunError::TooLong { program: program.to_owned(), limit, output: output.finish() })
         }
-    }
-}
-
-/// A process group that dies with this value.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn signal(&self, signal: Signal) {
-        if let Some(leader) = self.0 {
-            // It may be gone already, which is as good.
-            let _ = killpg(leader, signal);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
     }
 }
 
@@ -202,7 +183,7 @@ mod tests {
         let ended = shell("sleep 300 & echo $!", LONG).await.expect("it runs");
         assert!(is_running(&ended.output));
         let pid = ended.output.trim().parse().expect("a pid");
-        nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
     }
 
     #[tokio::test]
