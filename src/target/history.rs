@@ -2,8 +2,7 @@
 
 use super::{
     generations::{Generation, Generations},
-    rendered::{Desired, Digest, Wanted},
-    report,
+    rendered::{Desired, Wanted},
 };
 use crate::{
     state::{Folder, StateError},
@@ -16,8 +15,6 @@ pub struct History {
     generations: Generations,
     /// The generation that is held on to, if any; a change rings for the target.
     held: Store<(), u64>,
-    /// Names what is the newest generation already.
-    recorded: Option<Digest>,
 }
 
 /// Why there is no way back.
@@ -54,7 +51,7 @@ impl History {
         let generations = Generations::new(folder, keep);
         let held = Store::beside(desired);
         held.set((), generations.held());
-        Self { generations, held, recorded: None }
+        Self { generations, held }
     }
 
     /// What is kept, oldest first.
@@ -116,13 +113,8 @@ impl History {
     }
 
     /// Takes down what is in effect.
-    pub(super) fn record(&mut self, now: &Wanted) -> Result<(), StateError> {
-        let digest = report::digest(now);
-        if self.recorded != Some(digest) {
-            self.generations.record(now)?;
-            self.recorded = Some(digest);
-        }
-        Ok(())
+    pub(super) fn record(&self, now: &Wanted) -> Result<(), StateError> {
+        self.generations.record(now)
     }
 }
 
@@ -138,7 +130,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::open(folder.path()).expect("it is ours");
         let desired = Desired::default();
-        let mut history = History::new(state.folder("generations", "edge"), 5, &desired);
+        let history = History::new(state.folder("generations", "edge"), 5, &desired);
         assert!(matches!(history.hold(None), Err(HistoryError::Nothing)));
         for text in ["1", "2", "3"] {
             desired.replace([("/a".into(), Arc::new(Product::new(0, text)))].into());

@@ -16,6 +16,7 @@ mod look;
 mod nginx;
 mod pace;
 mod pass;
+mod past;
 mod plan;
 mod probe;
 mod process;
@@ -88,6 +89,8 @@ pub struct Target {
     pace: Pace,
     journal: Journal,
     history: History,
+    /// Names what is the newest generation already.
+    recorded: Option<Digest>,
     /// Where others learn what has become of it.
     reports: Reports,
     /// What was refused or taken back, until something changes.
@@ -194,6 +197,7 @@ impl Target {
             reports: Reports::default(),
             journal: Journal::new(state.folder("targets", &settings.name)),
             history: History::new(state.folder("generations", &settings.name), settings.generations, &desired),
+            recorded: None,
             bad: None,
             swept: false,
             begun: false,

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::time;
 
 use super::{
-    Applied, ApplyError, Bad, Destination, Effect, Target,
+    Applied, ApplyError, Bad, Effect, Target,
     error::Lasting,
     files::{self, FileError, Staged, Swapped, Wish},
     look::Seen,
@@ -19,7 +19,7 @@ use super::{
     plan::{self, Origin, Settled, Step, Version, plan, recover},
     process::Absent,
     program::{ReloadError, Sent, Verdict},
-    rendered::{Product, Wanted},
+    rendered::Wanted,
 };
 use crate::{blocking::blocking, condition::chain};
 
@@ -68,30 +68,6 @@ impl Target {
         self.bring_in_line(&newest).await
     }
 
-    /// The generation that is held on to; what it does not know of the configured files is as the templates have it.
-    pub(super) fn held(&mut self) -> Option<(u64, Wanted)> {
-        let held = self.history.held_files();
-        let number = held.as_ref().map(|(number, _)| *number);
-        if std::mem::replace(&mut self.said.held, number) != number {
-            match number {
-                Some(number) => tracing::warn!(
-                    "target {}: holds on to generation {number}, whatever its templates become, until `portreeve render \
-                     rollback --release`",
-                    self.name
-                ),
-                None => tracing::info!("target {}: follows its templates again", self.name),
-            }
-        }
-        let (number, mut files) = held?;
-        let desired = self.desired.snapshot();
-        for Destination { key, .. } in &self.fixed {
-            if let (false, Some(product)) = (files.entries.contains_key(key), desired.entries.get(key)) {
-                Arc::make_mut(&mut files.entries).insert(key.clone(), Arc::clone(product));
-            }
-        }
-        Some((number, files))
-    }
-
     /// The same with what was desired at one moment.
     pub(super) async fn bring_in_line(&mut self, desired: &Wanted) -> Result<Applied, ApplyError> {
         self.sweep().await;
@@ -103,37 +79,9 @@ impl Target {
             _ => false,
         };
         if is_in_effect && self.history.held().is_none() {
-            self.take_down(desired.clone()).await;
+            self.take_down(desired).await;
         }
         applied
-    }
-
-    /// What is in effect becomes the newest generation.
-    async fn take_down(&mut self, now: Wanted) {
-        let mut history = self.history.clone();
-        let (history, recorded) = blocking(move || {
-            let recorded = history.record(&now);
-            (history, recorded)
-        })
-        .await;
-        self.history = history;
-        if let Err(error) = recorded {
-            tracing::warn!("target {}: this generation cannot be kept: {}", self.name, chain(&error));
-        }
-    }
-
-    /// The first generation of all is what lay there before us.
-    async fn take_down_what_was_there(&mut self) {
-        if std::mem::replace(&mut self.begun, true) || !self.history.generations().is_empty() {
-            return;
-        }
-        let fixed = self.fixed.clone();
-        let there = move |Destination { key, path, wish }: Destination| {
-            let present = files::read(&path, wish.symlinks).ok().flatten()?;
-            Some((key, Arc::new(Product::new(0, present.bytes))))
-        };
-        let entries = blocking(move || fixed.into_iter().filter_map(there).collect()).await;
-        self.take_down(Wanted { entries: Arc::new(entries), complete: true, rounds: 0 }).await;
     }
 
     async fn pursue(&mut self, desired: &Wanted) -> Result<Applied, ApplyError> {
