@@ -14,6 +14,7 @@ mod history;
 mod journal;
 mod look;
 mod nginx;
+mod owner;
 mod pace;
 mod pass;
 mod past;
@@ -264,8 +265,8 @@ impl Destination {
 fn wish(template: &Template) -> Result<Wish, SetupError> {
     Ok(Wish {
         mode: template.mode,
-        uid: template.user.as_deref().map(error::user).transpose()?,
-        gid: template.group.as_deref().map(error::group).transpose()?,
+        uid: template.user.as_deref().map(owner::user).transpose()?,
+        gid: template.group.as_deref().map(owner::group).transpose()?,
         symlinks: template.symlinks,
         create_dirs: template.create_dirs.unwrap_or(true),
     })

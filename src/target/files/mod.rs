@@ -1,8 +1,10 @@
 //! Reads and replaces files: staged beside the file, then renamed over it.
 
+mod error;
 mod follow;
 
 use std::{
+    ffi::{OsStr, OsString},
     fs,
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
@@ -13,6 +15,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+pub use self::error::FileError;
 pub(crate) use self::follow::follow;
 use super::settings::Symlinks;
 
@@ -53,72 +56,6 @@ impl Wish {
 pub(crate) struct Present {
     pub(crate) bytes: Vec<u8>,
     pub(crate) access: Access,
-}
-
-/// Why a file cannot be read or replaced.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// The directory is missing.
-    #[error(
-        "{}: the directory is missing; make it, with the owner and mode that it is to have, or set `create_dirs = true`",
-        .0.display()
-    )]
-    NoDirectory(PathBuf),
-    /// A symlink where the settings want none.
-    #[error("{}: is a symlink, and `symlinks = \"refuse\"` is set for it", .0.display())]
-    Symlink(PathBuf),
-    /// Two destinations are one file.
-    #[error("{} and {} are the same file", one.display(), other.display())]
-    Twice {
-        /// A destination.
-        one: PathBuf,
-        /// Another one.
-        other: PathBuf,
-    },
-    /// It is a directory, a device or the like.
-    #[error("{}: not a regular file", .0.display())]
-    NotAFile(PathBuf),
-    /// It was to be put back, but what was saved cannot be read.
-    #[error("{}: its former content is lost", .0.display())]
-    Lost(PathBuf),
-    /// The file system is full, or a quota is used up.
-    #[error("{}: no space left for it", path.display())]
-    Full {
-        /// The destination.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// We may not write there.
-    #[error("{}: may not be written", path.display())]
-    Denied {
-        /// The destination.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Anything else.
-    #[error("{}: cannot be {action}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The destination.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl FileError {
-    fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, source },
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied { path, source },
-            io::ErrorKind::NotFound => Self::NoDirectory(path),
-            _ => Self::Io { action, path, source },
-        }
-    }
 }
 
 /// A new content, on the disk beside its destination, and ready to take its place.
@@ -194,8 +131,7 @@ pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish) -> Result<Stag
         Ok(_) => return Err(FileError::NotAFile(destination.to_owned())),
         Err(_) => None,
     };
-    let prefix = [".".as_ref(), name, TEMPORARY.as_ref()].concat_os();
-    let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(directory).map_err(failed)?;
+    let mut temporary = tempfile::Builder::new().prefix(&prefix(name)).tempfile_in(directory).map_err(failed)?;
     temporary.write_all(bytes).map_err(failed)?;
     let fresh = Access::of(&temporary.as_file().metadata().map_err(failed)?);
     let access = Access {
@@ -312,10 +248,9 @@ pub(crate) fn sync(destination: &Path) -> Result<(), FileError> {
 pub(crate) fn sweep(destination: &Path) {
     let Ok(real) = follow(destination) else { return };
     let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else { return };
-    let prefix = [".".as_ref(), name, TEMPORARY.as_ref()].concat_os();
-    let prefix = prefix.as_encoded_bytes();
+    let prefix = prefix(name);
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(prefix) {
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
             match fs::remove_file(entry.path()) {
                 Ok(()) => tracing::info!("{}: a leftover of a killed run, removed", entry.path().display()),
                 Err(error) => tracing::warn!("{}: a leftover that cannot be removed: {error}", entry.path().display()),
@@ -324,17 +259,12 @@ pub(crate) fn sweep(destination: &Path) {
     }
 }
 
-trait ConcatOs {
-    fn concat_os(&self) -> std::ffi::OsString;
-}
-
-impl ConcatOs for [&std::ffi::OsStr; 3] {
-    fn concat_os(&self) -> std::ffi::OsString {
-        self.iter().fold(std::ffi::OsString::new(), |mut whole, part| {
-            whole.push(part);
-            whole
-        })
-    }
+/// How the names of temporary files for `name` begin.
+fn prefix(name: &OsStr) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(TEMPORARY);
+    prefix
 }
 
 #[cfg(test)]
