@@ -165,9 +165,8 @@ impl Job {
             }
             Keeper::Render(_) => {
                 let source = Arc::new(ConsulSource::new(client));
-                let program = config.exec.settings(config.target.iter().map(|target| &target.name))?;
-                let settings =
-                    render::Settings { targets: config.target, section: config.render, docker: config.docker };
+                let program = config.exec.clone().settings(config.target.iter().map(|target| &target.name))?;
+                let settings = config.into();
                 let setup = match held {
                     _ if single.dry_run => render::Setup::peek(settings),
                     Some(held) => render::Setup::take_over(settings, held),

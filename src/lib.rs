@@ -23,6 +23,7 @@ pub mod consul;
 pub mod control;
 pub mod debounce;
 pub mod docker;
+pub mod environment;
 pub mod exec;
 pub mod fixture;
 pub mod golden;

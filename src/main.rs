@@ -18,7 +18,7 @@ use portreeve::{
     condition,
     config::Config,
     consul::{Client, ConsulLedger},
-    docker, lint, register,
+    docker, environment, lint, register,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -90,7 +90,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 }
 
 fn load(common: &Common) -> anyhow::Result<Config> {
-    Ok(Config::load(config_file(common).as_deref(), environment())?.with_common(common)?)
+    Ok(Config::load(config_file(common).as_deref(), environment::variables())?.with_common(common)?)
 }
 
 fn config_file(common: &Common) -> Option<PathBuf> {
@@ -122,11 +122,6 @@ fn run_lint(flags: &Lint, settings: register::Settings) -> Result<(), Failure> {
     }
     let bad = if flags.warnings == Warnings::Deny { lint::Severity::Warning } else { lint::Severity::Error };
     if files.worst().is_some_and(|worst| worst <= bad) { Err(Failure::Told) } else { Ok(()) }
-}
-
-/// Variables that are not text are none of ours.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn usage(error: impl std::error::Error + Send + Sync + 'static) -> Failure {

@@ -4,12 +4,12 @@ use portreeve::{
     cli::{Check, Common, Format, Warnings},
     colour::Colours,
     condition::chain,
-    consul,
+    consul, environment,
     exec::SettingsError,
     render::{self, Checked},
 };
 
-use crate::{Failure, environment, load, tell, usage};
+use crate::{Failure, load, tell, usage};
 
 /// Prints all that is wrong with the configuration and its templates.
 pub(crate) fn check(flags: &Check, common: &Common) -> Result<(), Failure> {
@@ -18,7 +18,7 @@ pub(crate) fn check(flags: &Check, common: &Common) -> Result<(), Failure> {
             let config = config.with_sources(flags.sources.clone()).map_err(usage)?;
             let registry = consul::Client::new(&config.consul);
             let program = config.exec.clone().settings(config.target.iter().map(|target| &target.name));
-            let mut checked = render::check(&super::settings(config), &environment().collect());
+            let mut checked = render::check(&super::settings(config), &environment::variables().collect());
             if let Err(error) = registry {
                 checked.warn(chain(&error));
             }

@@ -13,6 +13,7 @@ pub(super) use self::{check::check, record::record, rollback::rollback, test::te
 
 /// What is rendered. Who only looks needs no state directory.
 fn settings(config: Config) -> render::Settings {
-    let section = render::Section { state_dir: Some(env::temp_dir()), ..config.render };
-    render::Settings { targets: config.target, section, docker: config.docker }
+    let mut settings = render::Settings::from(config);
+    settings.section.state_dir = Some(env::temp_dir());
+    settings
 }

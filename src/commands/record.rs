@@ -7,12 +7,13 @@ use portreeve::{
     cli::Record,
     config::Config,
     consul::{Client, ConsulSource},
+    environment,
     fixture::Recording,
     registry::Answer,
     render::{self, Answers, Reasons, Setup},
 };
 
-use crate::{Failure, environment, failed, tell, usage};
+use crate::{Failure, failed, tell, usage};
 
 /// Prints the answers with which all templates render.
 pub(crate) async fn record(flags: &Record, config: Config) -> Result<(), Failure> {
@@ -20,7 +21,7 @@ pub(crate) async fn record(flags: &Record, config: Config) -> Result<(), Failure
     let source = ConsulSource::new(Client::new(&config.consul).map_err(usage)?);
     let settings = super::settings(config);
     let setup = Setup::peek(settings.clone()).map_err(usage)?;
-    let env: BTreeMap<_, _> = environment().collect();
+    let env: BTreeMap<_, _> = environment::variables().collect();
     let recorded = render::record(setup, env.clone(), Arc::new(source), flags.deadline).await.map_err(failed)?;
     let open = Reasons(recorded.open.iter().map(ToString::to_string).collect());
     if open.0.is_empty() && reads(&settings, env, &recorded.answers)? {

@@ -7,7 +7,6 @@ use portreeve::{
     config::Config,
     control::{self, ControlError},
     render::{self, Account, Order, Setup},
-    state::StateDir,
     target::Generation,
 };
 
@@ -16,7 +15,7 @@ use crate::{Failure, tell, usage};
 /// Orders the portreeve that runs, or does it itself if none does.
 pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Failure> {
     let config = config.with_sources(flags.sources.clone()).map_err(usage)?;
-    let state_dir = config.render.state_dir.clone().map_or_else(StateDir::default_path, Ok).map_err(usage)?;
+    let state_dir = config.render.state_dir().map_err(usage)?;
     let target = flags.target.clone();
     let order = match (flags.list, flags.release) {
         (true, _) => Order::List { target },
@@ -26,8 +25,7 @@ pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Fai
     let accounts = match in_time(flags, control::ask(&control::socket(&state_dir), &order)).await? {
         Ok(accounts) => accounts,
         Err(ControlError::NobodyThere(_)) => {
-            let settings = render::Settings { targets: config.target, section: config.render, docker: config.docker };
-            let setup = Setup::open(settings).map_err(usage)?;
+            let setup = Setup::open(config.into()).map_err(usage)?;
             in_time(flags, render::order(setup, order)).await?.map_err(refused)?
         }
         Err(error) => return Err(refused(portreeve::condition::chain(&error))),

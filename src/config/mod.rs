@@ -70,6 +70,12 @@ pub enum Error {
     },
 }
 
+impl From<Config> for render::Settings {
+    fn from(config: Config) -> Self {
+        Self { targets: config.target, section: config.render, docker: config.docker }
+    }
+}
+
 impl Config {
     /// Reads the file, if there is one, and lets `environment` override it.
     ///

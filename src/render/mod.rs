@@ -71,6 +71,7 @@ pub use crate::target::Escape;
 use crate::{
     condition::chain,
     control::{self, Server},
+    environment,
     reconcile::{self, Pace},
     registry::Source,
     store::Store,
@@ -113,10 +114,7 @@ fn start<S: Source>(
     stop: &CancellationToken,
 ) -> watch::Receiver<Vec<Open>> {
     let answers = Store::beside(&books);
-    // A variable that is no text could not be printed anyway.
-    let env =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut renderer = Renderer::new(answers.clone(), env.collect(), books, sets);
+    let mut renderer = Renderer::new(answers.clone(), environment::variables().collect(), books, sets);
     let (bell, unrendered) = (answers.bell(), renderer.open.subscribe());
     tasks.spawn(watches::run(source, answers, renderer.wanted.subscribe(), stop.clone()));
     let stop = stop.clone();

@@ -49,6 +49,16 @@ impl Default for Section {
     }
 }
 
+impl Section {
+    /// Where the state lies.
+    ///
+    /// # Errors
+    /// The settings do not say, and there is no place that could be guessed.
+    pub fn state_dir(&self) -> Result<PathBuf, StateError> {
+        self.state_dir.clone().map_or_else(StateDir::default_path, Ok)
+    }
+}
+
 /// Why nothing can be rendered: the configuration has to be changed first.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -169,7 +179,7 @@ impl Setup {
         let sets: Vec<_> = book.chapters.iter().map(Set::new).collect();
         let books = Books::default();
         books.put((), Arc::new(book));
-        let state = state(&settings.section.state_dir.map_or_else(StateDir::default_path, Ok)?)?;
+        let state = state(&settings.section.state_dir()?)?;
         let (reports, docker) = (Reports::default(), settings.docker);
         let targets = settings.targets.into_iter().zip(&sets).map(|(settings, set)| {
             let name = settings.name.clone();
