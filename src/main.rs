@@ -7,19 +7,19 @@ mod commands;
 mod init;
 mod keep;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{fmt, io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use keep::{Keeper, Order, keep};
 use portreeve::{
-    cli::{self, Cli, Common, Explain, Format, Lint, LogFormat, Mode, RenderCommand, Warnings},
+    cli::{self, Cli, Common, Format, LogFormat, Mode, RenderCommand},
     colour::Colours,
     condition,
     config::Config,
-    consul::{Client, ConsulLedger},
-    docker, environment, lint, register,
+    environment,
 };
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 /// Why we end, other than well.
@@ -76,8 +76,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             }
             None => keep(&Order { common: &cli.common, mode: Keeper::Render(flags) }, flags.single),
         },
-        Mode::Explain(flags) => block_on(run_explain(flags, load(&cli.common).map_err(Failure::Usage)?))?,
-        Mode::Lint(flags) => run_lint(flags, load(&cli.common).map_err(Failure::Usage)?.register),
+        Mode::Explain(flags) => block_on(commands::explain(flags, load(&cli.common).map_err(Failure::Usage)?))?,
+        Mode::Lint(flags) => commands::lint(flags, load(&cli.common).map_err(Failure::Usage)?.register),
         Mode::Check(flags) => commands::check(flags, &cli.common),
         Mode::Record(flags) => block_on(commands::record(flags, load(&cli.common).map_err(Failure::Usage)?))?,
         Mode::Test(flags) => block_on(commands::test(flags, load(&cli.common).map_err(Failure::Usage)?))?,
@@ -95,33 +95,6 @@ fn load(common: &Common) -> anyhow::Result<Config> {
 
 fn config_file(common: &Common) -> Option<PathBuf> {
     common.config.clone().or_else(|| variable("PORTREEVE_CONFIG").map(Into::into))
-}
-
-async fn run_explain(flags: &Explain, config: Config) -> Result<(), Failure> {
-    let deadline = flags.register.single.deadline;
-    let config = config.with_register(flags.register.clone()).map_err(usage)?;
-    let docker = docker::Client::new(config.docker).map_err(usage)?;
-    let ledger = ConsulLedger::new(Client::new(&config.consul).map_err(usage)?);
-    let body = ConsulLedger::body;
-    let report = register::explain::explain(config.register, docker, &ledger, body, &flags.container, deadline).await;
-    let report = report.map_err(|error| if error.is_usage() { usage(error) } else { failed(error) })?;
-    match flags.format {
-        Format::Text => tell(&report.to_string())?,
-        Format::Json => tell(&format!("{:#}\n", serde_json::json!(report)))?,
-    }
-    if report.in_line { Ok(()) } else { Err(Failure::Told) }
-}
-
-fn run_lint(flags: &Lint, settings: register::Settings) -> Result<(), Failure> {
-    let internal = flags.internal.unwrap_or(settings.internal);
-    let settings = register::Settings { internal, explicit: flags.explicit.unwrap_or(settings.explicit), ..settings };
-    let files = lint::read(&flags.files, &settings).map_err(usage)?;
-    match flags.format {
-        Format::Text => tell(&files.text(Colours::on(&std::io::stdout())).to_string())?,
-        Format::Json => tell(&format!("{:#}\n", files.json()))?,
-    }
-    let bad = if flags.warnings == Warnings::Deny { lint::Severity::Warning } else { lint::Severity::Error };
-    if files.worst().is_some_and(|worst| worst <= bad) { Err(Failure::Told) } else { Ok(()) }
 }
 
 fn usage(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
@@ -166,6 +139,14 @@ fn log(common: &Common, default: &str) -> anyhow::Result<LogFormat> {
 /// An empty variable is as good as none.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Prints an answer, for people or for programs.
+fn answer(format: Format, text: &impl fmt::Display, value: &impl Serialize) -> Result<(), Failure> {
+    match format {
+        Format::Text => tell(&text.to_string()),
+        Format::Json => tell(&format!("{:#}\n", serde_json::json!(value))),
+    }
 }
 
 /// Prints what was asked for. Whoever closes the pipe has seen enough.

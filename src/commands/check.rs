@@ -1,7 +1,7 @@
 //! `portreeve check`.
 
 use portreeve::{
-    cli::{Check, Common, Format, Warnings},
+    cli::{Check, Common, Warnings},
     colour::Colours,
     condition::chain,
     consul, environment,
@@ -9,7 +9,7 @@ use portreeve::{
     render::{self, Checked},
 };
 
-use crate::{Failure, load, tell, usage};
+use crate::{Failure, answer, load, usage};
 
 /// Prints all that is wrong with the configuration and its templates.
 pub(crate) fn check(flags: &Check, common: &Common) -> Result<(), Failure> {
@@ -32,10 +32,7 @@ pub(crate) fn check(flags: &Check, common: &Common) -> Result<(), Failure> {
         }
         Err(error) => Checked { errors: vec![chain(error.as_ref())], ..Checked::default() },
     };
-    match flags.format {
-        Format::Text => tell(&checked.text(Colours::on(&std::io::stdout())).to_string())?,
-        Format::Json => tell(&format!("{:#}\n", serde_json::json!(checked)))?,
-    }
+    answer(flags.format, &checked.text(Colours::on(&std::io::stdout())), &checked)?;
     let bad = !checked.errors.is_empty() || (flags.warnings == Warnings::Deny && !checked.warnings.is_empty());
     if bad { Err(Failure::Told) } else { Ok(()) }
 }

@@ -1,6 +1,8 @@
-//! The commands around `render`: those that come before production and write nothing, and the way back.
+//! The commands that keep nothing in line: they look, ask, or give an order, and end.
 
 mod check;
+mod explain;
+mod lint;
 mod record;
 mod rollback;
 mod test;
@@ -9,7 +11,7 @@ use std::env;
 
 use portreeve::{config::Config, render};
 
-pub(super) use self::{check::check, record::record, rollback::rollback, test::test};
+pub(super) use self::{check::check, explain::explain, lint::lint, record::record, rollback::rollback, test::test};
 
 /// What is rendered. Who only looks needs no state directory.
 fn settings(config: Config) -> render::Settings {

@@ -4,13 +4,14 @@ use std::{fmt::Write, future::Future};
 
 use portreeve::{
     cli::Rollback,
+    condition::chain,
     config::Config,
     control::{self, ControlError},
     render::{self, Account, Order, Setup},
     target::Generation,
 };
 
-use crate::{Failure, tell, usage};
+use crate::{Failure, answer, usage};
 
 /// Orders the portreeve that runs, or does it itself if none does.
 pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Failure> {
@@ -28,12 +29,9 @@ pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Fai
             let setup = Setup::open(config.into()).map_err(usage)?;
             in_time(flags, render::order(setup, order)).await?.map_err(refused)?
         }
-        Err(error) => return Err(refused(portreeve::condition::chain(&error))),
+        Err(error) => return Err(refused(chain(&error))),
     };
-    match flags.format {
-        portreeve::cli::Format::Text => tell(&text(&accounts, flags)),
-        portreeve::cli::Format::Json => tell(&format!("{:#}\n", serde_json::json!(accounts))),
-    }
+    answer(flags.format, &text(&accounts, flags), &accounts)
 }
 
 async fn in_time<T>(flags: &Rollback, work: impl Future<Output = T>) -> Result<T, Failure> {

@@ -1,0 +1,19 @@
+//! `portreeve lint`.
+
+use portreeve::{
+    cli::{Lint, Warnings},
+    colour::Colours,
+    lint, register,
+};
+
+use crate::{Failure, answer, usage};
+
+/// Prints all that is wrong with Compose files.
+pub(crate) fn lint(flags: &Lint, settings: register::Settings) -> Result<(), Failure> {
+    let internal = flags.internal.unwrap_or(settings.internal);
+    let settings = register::Settings { internal, explicit: flags.explicit.unwrap_or(settings.explicit), ..settings };
+    let files = lint::read(&flags.files, &settings).map_err(usage)?;
+    answer(flags.format, &files.text(Colours::on(&std::io::stdout())), &files.json())?;
+    let bad = if flags.warnings == Warnings::Deny { lint::Severity::Warning } else { lint::Severity::Error };
+    if files.worst().is_some_and(|worst| worst <= bad) { Err(Failure::Told) } else { Ok(()) }
+}
