@@ -97,9 +97,15 @@ impl Renderer {
         self.refuse_conflicts();
         self.sets.iter().for_each(Set::publish);
         let sheets = || self.sets.iter().flat_map(|set| &set.sheets);
-        let wanted = sheets().flat_map(Sheet::asked).cloned().collect();
-        send_if_new(&self.wanted, wanted);
-        send_if_new(&self.open, sheets().flat_map(Sheet::open).collect());
+        let wanted: BTreeSet<_> = sheets().flat_map(Sheet::asked).collect();
+        // Most often they are the same, and then not one of them is copied.
+        if !self.wanted.borrow().iter().eq(wanted.iter().copied()) {
+            self.wanted.send_replace(wanted.into_iter().cloned().collect());
+        }
+        let open: Vec<_> = sheets().flat_map(Sheet::open).collect();
+        if *self.open.borrow() != open {
+            self.open.send_replace(open);
+        }
     }
 
     /// No two templates write one file. What the settings name goes first.
@@ -108,14 +114,6 @@ impl Renderer {
             self.sets.iter().flat_map(|set| &set.sheets).filter_map(Sheet::fixed).collect();
         self.sets.iter_mut().flat_map(|set| &mut set.sheets).for_each(|sheet| sheet.claim(&mut taken));
     }
-}
-
-fn send_if_new<T: PartialEq>(to: &watch::Sender<T>, value: T) {
-    to.send_if_modified(|current| {
-        let new = *current != value;
-        *current = value;
-        new
-    });
 }
 
 impl Set {
