@@ -27,23 +27,23 @@ pub struct Checked {
     /// What is wrong on this host.
     pub warnings: Vec<String>,
     /// What would be rendered.
-    pub targets: Vec<Outline>,
+    pub targets: Vec<TargetOutline>,
 }
 
 /// A target in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Outline {
+pub struct TargetOutline {
     /// Its name.
     pub name: String,
     /// Its kind, as in the configuration file.
     pub kind: &'static str,
     /// Its templates.
-    pub templates: Vec<Sheet>,
+    pub templates: Vec<TemplateOutline>,
 }
 
 /// A template in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sheet {
+pub struct TemplateOutline {
     /// Its file.
     pub source: PathBuf,
     /// What is written.
@@ -60,10 +60,10 @@ pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
             let alone = target::Settings { templates: vec![template.clone()], ..target.clone() };
             let asks = checked.template(Settings { targets: vec![alone], ..settings.clone() }, env);
             let asks = asks.iter().map(ToString::to_string).collect();
-            Sheet { source: template.source.clone(), destination: template.destination.clone(), asks }
+            TemplateOutline { source: template.source.clone(), destination: template.destination.clone(), asks }
         });
         let templates = templates.collect();
-        checked.targets.push(Outline { name: target.name.clone(), kind: target.kind.name(), templates });
+        checked.targets.push(TargetOutline { name: target.name.clone(), kind: target.kind.name(), templates });
         for program in programs(&target.kind).into_iter().filter(|program| !is_program(program)) {
             checked.warn(format!("target {}: there is no program {} here", target.name, program.display()));
         }
@@ -136,9 +136,9 @@ impl Checked {
                 text.push_str(&format!("{}: {message}\n", colours.paint(meaning, word)));
             }
         }
-        for Outline { name, kind, templates } in &self.targets {
+        for TargetOutline { name, kind, templates } in &self.targets {
             text.push_str(&format!("target {name} ({kind})\n"));
-            for Sheet { source, destination, asks } in templates {
+            for TemplateOutline { source, destination, asks } in templates {
                 text.push_str(&format!("  {} -> {}\n", source.display(), destination.display()));
                 asks.iter().for_each(|query| text.push_str(&format!("    asks {query}\n")));
             }

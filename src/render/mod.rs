@@ -54,7 +54,7 @@ use self::orders::Orders;
 use self::pass::{Renderer, Set};
 pub use self::{
     book::{Book, Books},
-    check::{Checked, Outline, Sheet as OutlinedTemplate, check},
+    check::{Checked, TargetOutline, TemplateOutline, check},
     dry_run::{DryRunError, dry_run},
     engine::{Outcome, Pass, Template},
     error::{Place, TemplateError},
