@@ -32,9 +32,8 @@ use std::ops::RangeInclusive;
 
 pub(super) use call::Call;
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
-pub(super) use print::{PRINT, PRINT_JSON, PRINT_RAW, PRINT_VALUE};
+pub(super) use print::{PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE};
 use serde_json::Value;
-pub(super) use upstream::PRINT_LINES;
 
 use super::recorder::Recorder;
 
@@ -168,7 +167,6 @@ pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Rec
         }
     }
     print::register(registry, pass);
-    registry.register_helper(PRINT_LINES, Box::new(upstream::PrintLines));
 }
 
 struct Function<'pass> {

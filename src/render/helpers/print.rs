@@ -18,11 +18,23 @@ pub(in crate::render) const PRINT_RAW: &str = " print raw";
 /// Prints what is a whole value of JSON: in a file of that language it needs no more.
 pub(in crate::render) const PRINT_JSON: &str = " print json";
 
+/// Prints server lines, whose words are checked already, and refuses to print none.
+pub(in crate::render) const PRINT_LINES: &str = " print lines";
+
 /// Prints a value as JSON, whatever it is.
 pub(in crate::render) const PRINT_VALUE: &str = " print value";
 
+const NO_MEMBER: &str = "`upstream` has no member, and nginx refuses an `upstream` block without servers: put it into \
+                         {{#if (upstream …)}} … {{/if}}, and answer 503 where it has none";
+
 pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Recorder<'pass>) {
-    let forms = [(PRINT, Form::Checked), (PRINT_RAW, Form::Raw), (PRINT_JSON, Form::Json), (PRINT_VALUE, Form::Value)];
+    let forms = [
+        (PRINT, Form::Checked),
+        (PRINT_RAW, Form::Raw),
+        (PRINT_JSON, Form::Json),
+        (PRINT_LINES, Form::Lines),
+        (PRINT_VALUE, Form::Value),
+    ];
     for (name, form) in forms {
         registry.register_helper(name, Box::new(Print { pass, form }));
     }
@@ -49,6 +61,7 @@ enum Form {
     Checked,
     Raw,
     Json,
+    Lines,
     Value,
 }
 
@@ -67,14 +80,14 @@ impl HelperDef for Print<'_> {
     ) -> Result<ScopedJson<'rc>, RenderError> {
         let call = Call(helper);
         let value = call.value(0).map_err(RenderErrorReason::Other)?;
-        if self.form == Form::Value {
-            return Ok(ScopedJson::Derived(Value::String(value.to_string())));
-        }
         let escape = self.pass.escape;
-        // A name of a file has no use for what is trusted: it must not lead elsewhere.
         let checked = match self.form {
+            Form::Value => return Ok(ScopedJson::Derived(Value::String(value.to_string()))),
+            Form::Lines if value == "" => return Err(RenderErrorReason::Other(NO_MEMBER.to_owned()).into()),
+            Form::Lines => return Ok(ScopedJson::Derived(value.clone())),
             Form::Json => escape != Escape::Json,
-            Form::Raw | Form::Value => escape == Escape::Path,
+            // A name of a file has no use for what is trusted: it must not lead elsewhere.
+            Form::Raw => escape == Escape::Path,
             Form::Checked => true,
         };
         let of_data = helper.param(0).is_some_and(|param| param.relative_path().is_some());

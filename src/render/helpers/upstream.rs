@@ -1,6 +1,5 @@
 //! `upstream`: the members of a service as the server lines of the file's language.
 
-use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
 
 use super::{
@@ -16,9 +15,6 @@ use crate::{
 };
 
 pub(super) const ALL: &[Definition] = &[value("upstream", 0..=1, UPSTREAM, upstream)];
-
-/// Prints server lines, and refuses to print none. No template can write this name.
-pub(in crate::render) const PRINT_LINES: &str = " print lines";
 
 /// HAProxy's heaviest server.
 const HEAVIEST: u32 = 256;
@@ -93,25 +89,5 @@ fn check(escape: Escape, word: &str, what: impl Fn() -> String) -> Result<(), St
         Some(offence) => {
             Err(format!("{}: {} holds {offence:?}, which has a meaning of its own in this file", what(), shown(word)))
         }
-    }
-}
-
-pub(super) struct PrintLines;
-
-impl HelperDef for PrintLines {
-    fn call_inner<'reg: 'rc, 'rc>(
-        &self,
-        helper: &Helper<'rc>,
-        _: &'reg Handlebars<'reg>,
-        _: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
-    ) -> Result<ScopedJson<'rc>, RenderError> {
-        let value = Call(helper).value(0).map_err(RenderErrorReason::Other)?.clone();
-        if value == "" {
-            let reason = "`upstream` has no member, and nginx refuses an `upstream` block without servers: put it into \
-                          {{#if (upstream …)}} … {{/if}}, and answer 503 where it has none";
-            return Err(RenderErrorReason::Other(reason.to_owned()).into());
-        }
-        Ok(ScopedJson::Derived(value))
     }
 }
