@@ -6,6 +6,7 @@ use super::{Format, Sources, Warnings};
 
 /// `portreeve check`: what is rendered can be given as for `render`.
 #[derive(Clone, Debug, Args)]
+#[command(mut_arg("state_dir", |flag| flag.hide(true)))]
 pub struct Check {
     /// How the findings are printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]

@@ -9,7 +9,8 @@ use super::{Format, Register};
 #[command(
     mut_arg("once", |flag| flag.hide(true)),
     mut_arg("dry_run", |flag| flag.hide(true)),
-    mut_arg("no_watch", |flag| flag.hide(true))
+    mut_arg("no_watch", |flag| flag.hide(true)),
+    mut_arg("deadline", |flag| flag.help("How long to wait for Docker"))
 )]
 pub struct Explain {
     /// The container: its name, its id, or the beginning of its id

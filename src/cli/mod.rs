@@ -152,7 +152,7 @@ pub struct Register {
     /// What a container is whose HEALTHCHECK has no verdict yet (default critical)
     #[arg(long, value_name = "WHAT")]
     pub docker_starting: Option<Starting>,
-    /// Each instance gets a check that is critical when we have not refreshed it for so long
+    /// Each instance gets a check that is critical when we have not refreshed it for so long (default none)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub ttl: Option<Duration>,
     /// How often that check is refreshed
@@ -222,10 +222,10 @@ pub struct Sources {
     /// A template and the file that it becomes, and a command that makes the file effective; may be repeated
     #[arg(long, value_name = "SOURCE:DESTINATION[:COMMAND]")]
     pub template: Vec<String>,
-    /// A directory of partials: each *.hbs below it, called by its path without that end
+    /// A directory of partials: each *.hbs below it, called by its path without that end (default none)
     #[arg(long, value_name = "DIRECTORY")]
     pub partials: Option<PathBuf>,
-    /// The directory whose files templates may read with `file`
+    /// The directory whose files templates may read with `file` (default none, so that is refused)
     #[arg(long, value_name = "DIRECTORY")]
     pub files: Option<PathBuf>,
     /// Where state that must survive a restart lies (default /var/lib/portreeve, or the user's state directory)

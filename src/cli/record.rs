@@ -8,6 +8,7 @@ use super::{Sources, duration};
 
 /// `portreeve record`: what is rendered can be given as for `render`.
 #[derive(Clone, Debug, Args)]
+#[command(mut_arg("state_dir", |flag| flag.hide(true)))]
 pub struct Record {
     /// Where the fixture is written (default: standard output)
     #[arg(long, value_name = "FILE")]

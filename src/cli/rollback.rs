@@ -28,8 +28,8 @@ pub struct Rollback {
     /// Let go: the files are again what the templates become
     #[arg(long)]
     pub release: bool,
-    /// How it is printed (default text)
-    #[arg(long, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
+    /// How it is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
     /// How long to wait until it is in effect
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]

@@ -8,6 +8,7 @@ use super::{Format, Sources};
 
 /// `portreeve test`: what is rendered can be given as for `render`.
 #[derive(Clone, Debug, Args)]
+#[command(mut_arg("state_dir", |flag| flag.hide(true)))]
 pub struct Test {
     /// Every directory in it that holds a fixture (fixture.json, .toml or .yaml) is a case
     #[arg(value_name = "DIRECTORY")]

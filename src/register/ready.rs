@@ -1,6 +1,6 @@
 //! `SERVICE_READY`: what has to answer once before a run of a container is registered for the first time.
 //!
-//! Pure, but for the [`Prober`]. `tcp` asks for a connection, `/path` for a good answer (2xx or 3xx) to an HTTP GET, both
+//! Pure, but for the `Prober`. `tcp` asks for a connection, `/path` for a good answer (2xx or 3xx) to an HTTP GET, both
 //! at the place where others will find the instance.
 
 use std::{

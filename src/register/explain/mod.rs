@@ -1,7 +1,7 @@
 //! `portreeve explain`: looks at Docker and at the registry once, and says of one container what is registered, what is
 //! not, and why.
 //!
-//! [`report`], [`held`] and [`find`] are pure, and ask the same functions as `register` does; this file only fetches.
+//! `report`, `held` and `find` are pure, and ask the same functions as `register` does; this file only fetches.
 
 mod find;
 mod held;
