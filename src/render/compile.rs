@@ -5,7 +5,7 @@ use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Subexpr
 use serde_json::Value;
 
 use super::{
-    TemplateError, calls,
+    TemplateError, calls, foreign,
     helpers::{self, Definition, Form, PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE},
 };
 use crate::spelling;
@@ -126,7 +126,9 @@ fn check_parameters<'a>(parameters: impl Iterator<Item = &'a Parameter>, at: Pos
 
 fn unknown(name: &str, call: &HelperTemplate) -> String {
     let meant = spelling::nearest(name, helpers::all().map(|helper| helper.name), 2);
-    if call.params.is_empty() && call.hash.is_empty() && !call.block {
+    if let Some(here) = foreign::meaning(name) {
+        format!("there is no helper `{name}`; what consul-template writes so is here {here}")
+    } else if call.params.is_empty() && call.hash.is_empty() && !call.block {
         format!("there is no helper `{name}`; a value stands without parentheses")
     } else if let Some(meant) = meant.first() {
         format!("there is no helper `{name}`: did you mean `{meant}`?")

@@ -4,7 +4,7 @@ use std::fmt;
 
 use handlebars::{RenderErrorReason, TemplateErrorReason};
 
-use super::{calls::Call, syntax};
+use super::{calls::Call, helpers, syntax};
 
 /// A template that cannot be compiled, or cannot be rendered with certain answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl TemplateError {
     /// What the engine says of a template that does not fit the answers. `calls`: those of a helper at that place.
     pub(super) fn reason(error: &RenderErrorReason, calls: impl Fn(&str) -> Vec<Call>) -> String {
         match error {
-            RenderErrorReason::MissingVariable(Some(path)) => format!("there is no value `{path}` here"),
+            RenderErrorReason::MissingVariable(Some(path)) => helpers::no_value(path),
             // Only `lookup` does not say what it looked for.
             RenderErrorReason::MissingVariable(None) => {
                 let calls: Vec<_> = calls("lookup").into_iter().map(|call| format!("`{}`", call.text)).collect();

@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod escape;
 mod fan;
+mod foreign;
 mod helpers;
 mod inclusions;
 mod leaf;

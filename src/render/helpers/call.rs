@@ -3,7 +3,7 @@
 use handlebars::{Helper, PathAndJson};
 use serde_json::{Map, Value};
 
-use super::{number::Number, print::shown};
+use super::{no_value, number::Number, print::shown};
 
 /// A helper's arguments, by position and by name. Number and names were checked when the template was compiled.
 pub(in crate::render) struct Call<'h, 'rc>(pub(super) &'h Helper<'rc>);
@@ -123,7 +123,7 @@ impl<'rc> Call<'_, 'rc> {
 fn present<'a>(given: &'a PathAndJson<'_>) -> Result<&'a Value, String> {
     if given.is_value_missing() {
         let path = given.relative_path().map(String::as_str).unwrap_or_default();
-        return Err(format!("there is no value `{path}` here"));
+        return Err(no_value(path));
     }
     Ok(given.value())
 }
@@ -132,10 +132,20 @@ fn present<'a>(given: &'a PathAndJson<'_>) -> Result<&'a Value, String> {
 pub(super) fn text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::String(text) => Ok(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        Value::Number(number) => Ok(digits(number)),
+        Value::Bool(_) => Ok(value.to_string()),
         Value::Null => Ok(String::new()),
         Value::Array(_) => Err("a list"),
         Value::Object(_) => Err("a record"),
+    }
+}
+
+/// A number as it is printed: all of its digits, and a point only where one is needed. What was 40.0 in arithmetic is 40
+/// in a file, whose language may know whole numbers only.
+pub(super) fn digits(number: &serde_json::Number) -> String {
+    match number.as_f64() {
+        Some(real) if number.is_f64() => real.to_string(),
+        _ => number.to_string(),
     }
 }
 

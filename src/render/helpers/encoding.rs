@@ -30,8 +30,9 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 fn base64_decode(call: &Call<'_, '_>, engine: &GeneralPurpose) -> Result<Value, String> {
-    let text = call.text(0)?;
-    texted(engine.decode(text.trim()).map_err(|error| format!("argument 1 is no base64: {error}"))?)
+    // `base64` breaks its lines.
+    let text: String = call.text(0)?.split_ascii_whitespace().collect();
+    texted(engine.decode(text).map_err(|error| format!("argument 1 is no base64: {error}"))?)
 }
 
 /// Two small digits for each byte.
@@ -70,6 +71,7 @@ mod tests {
                 ("(base64URLEncode odd)", "\"PDw_Pz8-Pg==\""),
                 (r#"(base64Decode "aGVsbG8=\n")"#, "\"hello\""),
                 (r#"(base64Decode "aGVsbG8")"#, "\"hello\""),
+                (r#"(base64Decode "aGVs\nbG8=\n")"#, "\"hello\""),
                 (r#"(base64URLDecode "PDw_Pz8-Pg")"#, "\"<<???>>\""),
                 (r#"(urlEncode "a b/c?d=ö&~e+f")"#, "\"a%20b%2Fc%3Fd%3D%C3%B6%26~e%2Bf\""),
                 (r#"(urlDecode "a%20b+c%")"#, "\"a b+c%\""),

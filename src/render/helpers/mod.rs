@@ -158,6 +158,16 @@ pub(super) fn find(name: &str) -> Option<&'static Definition> {
     all().find(|definition| definition.name == name)
 }
 
+/// The words for a name that has no value. A helper's own name without parentheses is one.
+pub(super) fn no_value(name: &str) -> String {
+    match find(name) {
+        Some(helper) if helper.form == Form::Value && *helper.arguments.start() == 0 => {
+            format!("there is no value `{name}` here; the helper stands in parentheses: ({name})")
+        }
+        _ => format!("there is no value `{name}` here"),
+    }
+}
+
 /// Makes all helpers known to `registry`, for one pass.
 pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Recorder<'pass>) {
     for definition in all() {

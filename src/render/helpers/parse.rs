@@ -42,7 +42,9 @@ fn finite(number: f64) -> Result<Value, String> {
 }
 
 fn yaml(text: &str) -> Result<Value, String> {
-    serde_saphyr::from_str(text).map_err(|error| said(error.without_snippet()))
+    // As consul-template reads it: the mode 0644 is a number to base 8.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| said(error.without_snippet()))
 }
 
 fn toml(text: &str) -> Result<Value, String> {
@@ -95,6 +97,7 @@ mod tests {
                 ("(parseUint \"18446744073709551615\")", "18446744073709551615"),
                 ("(parseFloat \"1e3\")", "1000.0"),
                 ("(parseJSON json)", r#"{"a":true,"b":[1,2.5,null]}"#),
+                ("(parseYAML \"a: 010\")", r#"{"a":8}"#),
                 ("(parseYAML yaml)", r#"{"a":true,"b":[1,2.5,null],"c":{"d":16},"e":{"d":16}}"#),
                 ("(parseTOML toml)", r#"{"a":{"x":"y"},"b":[1,2.5],"d":"2026-01-02"}"#),
             ],

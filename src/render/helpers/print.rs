@@ -4,7 +4,7 @@
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
 
-use super::{Call, Definition, value};
+use super::{Call, Definition, call::digits, value};
 use crate::render::{Escape, recorder::Recorder};
 
 pub(super) const ALL: &[Definition] = &[value("quote", 1..=1, &[], quote), value("printable", 1..=1, &[], printable)];
@@ -106,7 +106,10 @@ impl HelperDef for Print<'_> {
         };
         match refused {
             Some(reason) => Err(RenderErrorReason::Other(reason).into()),
-            None => Ok(ScopedJson::Derived(value.clone())),
+            None => Ok(ScopedJson::Derived(match value {
+                Value::Number(number) => Value::String(digits(number)),
+                value => value.clone(),
+            })),
         }
     }
 }
