@@ -62,6 +62,72 @@ const EXACT: &[(&str, &str, &str)] = &[
         "{{add 1 2}} {{subtract 5 2}} {{divide 10 4}} {{divide 10 4.0}} {{modulo 7 3}} {{join (loop 5 8) \",\"}}\n",
         "3 3 2 2.5 1 5,6,7\n",
     ),
+    (
+        "2: its node's health counts",
+        "{{#each (service \"web|any\")}}{{id}} {{status}}\n{{/each}}",
+        "web-1a warning\nweb-1b passing\nweb-2 passing\nweb-3 critical\nweb-4 critical\n",
+    ),
+    ("4: one status", "{{#each (service \"web|critical\")}}{{id}} {{/each}}", "web-3 web-4 "),
+    (
+        "4: maintenance is a status of its own",
+        "{{#each (service \"maint|critical\")}}x{{/each}}{{#each (service \"maint|maintenance\")}}{{id}}{{/each}}",
+        "maint-1",
+    ),
+    ("6: a tag that nobody has", "{{#each (service \"no.web|any\")}}x{{else}}nobody{{/each}}", "nobody"),
+    (
+        "8: what is in maintenance is not healthy",
+        "{{len (service \"maint\")}} {{len (service \"maint\" any=true)}}",
+        "0 1",
+    ),
+    (
+        "12: a service without an address has its node's",
+        "{{#with (node \"n2\")}}{{#each services}}{{id}} {{address}}:{{port}} {{/each}}{{/with}}",
+        "maint-1 10.0.0.2:7000 web-2 10.0.0.2:8080 ",
+    ),
+    ("14: datacenters", "{{#each (datacenters)}}{{this}}{{/each}}", "dc1"),
+    (
+        "16: by Meta",
+        "{{#each (byMeta (service \"web|any\") \"weight|int\")}}{{key}}:{{#each members}} {{id}}{{/each}}\n{{/each}}",
+        "00000: web-1a web-3 web-4\n00002: web-2\n00010: web-1b\n",
+    ),
+    (
+        "18: all keys of a folder",
+        "{{#each (tree \"app/\")}}{{key}}={{value}}\n{{/each}}",
+        "db/host=h\ndb/port=5432\nempty=\nmax=15\n",
+    ),
+    (
+        "18: a folder's own key is none of its keys",
+        "{{len (ls \"app/folder/\")}} {{len (tree \"app/folder\")}} {{keyExists \"app/folder/\"}}",
+        "0 0 true",
+    ),
+    ("18: the folder of all", "{{#each (ls \"/\")}}{{key}}={{value}} {{/each}}", "apple=z "),
+    (
+        "20: by the first part of the key",
+        "{{#each (byKey (tree \"app\"))}}{{key}}:{{#each members}} {{key}}={{value}}{{/each}}\n{{/each}}",
+        "db: host=h port=5432\n",
+    ),
+    ("22: an absent folder", "{{len (ls \"none\")}} {{len (tree \"none/\")}}", "0 0"),
+    (
+        "24: whether a key is there",
+        "{{keyExists \"app/empty\"}} {{keyExists \"app/no\"}} {{keyExists \"app\"}}",
+        "true false false",
+    ),
+    (
+        "24: absent or empty",
+        "{{keyOr \"app/empty\" \"d\"}} {{keyOr \"app/no\" \"d\"}} {{keyOr \"app/max\" \"d\"}}",
+        "d d 15",
+    ),
+    (
+        "26: a number is printed in full, with a point only where one is needed",
+        "{{multiply 10 1.0}} {{parseFloat \"2.50\"}} {{divide (multiply 10 1.0) 4}} {{parseFloat \"123456789.125\"}}",
+        "10 2.5 2.5 123456789.125",
+    ),
+    ("26: base64 may have line breaks", "{{base64Decode \"aGVs\\nbG8=\\n\"}}", "hello"),
+    (
+        "28: texts",
+        "{{#each (split \" a, b\" \",\")}}[{{this}}]{{/each}} {{trim \"/a/\" \"/\"}} {{trimPrefix \"aab\" \"a\"}} {{regexReplaceAll \"web-12\" \"([a-z]+)-(\\\\d+)\" \"$2$1\"}}",
+        "[a][ b] a ab 12web",
+    ),
     ("29: an unknown service", "upstream web2 {\n{{#each (service \"web2\")}}x{{/each}}}\n", "upstream web2 {\n}\n"),
 ];
 
@@ -71,6 +137,9 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     ("25: not a number", "{{parseInt (key \"app/db/host\")}}", &["parseInt", "h"]),
     ("27: division by zero", "{{divide 1 0}}", &["divide", "argument 2 is 0"]),
     ("29: too few", "{{#each (service \"web2\" min=1)}}x{{/each}}", &["service \"web2\"", "0", "1"]),
+    ("22: too few keys", "{{#each (ls \"none\" min=1)}}x{{/each}}", &["none", "found 0"]),
+    ("24: env that has to be there", "{{mustEnv \"NOT_SET\"}}", &["NOT_SET"]),
+    ("30: an unknown status", "{{#each (service \"web|bogus\")}}x{{/each}}", &["bogus"]),
     ("31: a key that is not there", "{{key \"nope\"}}", &["key \"nope\"", "no such key"]),
 ];
 

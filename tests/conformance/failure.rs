@@ -19,9 +19,10 @@ async fn a_command_that_fails_is_tried_again_and_a_restart_does_not_forget_it() 
     until("the file", || bench.read("out/a").as_deref() == Some("15\n"));
     daemon.until_logged("in effect");
     assert_eq!(daemon.stop(), Some(0));
-    // A second time if it was killed after it had put the former files back: these have to be in effect first.
+    // A second time if it was killed after it had put the former files back: these have to be in effect first. A third
+    // time by a command that outlived the kill, and looked for `ready` only after it was made.
     let count = bench.read("count").expect("the command ran");
-    assert!(["x\n", "x\nx\n"].contains(&count.as_str()), "{count}");
+    assert!(["x\n", "x\nx\n", "x\nx\nx\n"].contains(&count.as_str()), "{count}");
     let daemon = bench.start(&["--template", &template]);
     daemon.until_logged("in line");
     assert_eq!(daemon.stop(), Some(0));
@@ -82,4 +83,19 @@ async fn consul_may_go_and_come_back() {
     daemon.until_logged("well again");
     assert_eq!(daemon.stop(), Some(0));
     assert_eq!(bench.read("count").as_deref(), Some("x\n"), "the same data are no change");
+}
+
+#[tokio::test]
+async fn without_consul_at_the_start_what_needs_none_is_written_and_the_rest_waits() {
+    let mut bench = Bench::new().await;
+    bench.write("out/held", "old");
+    let (free, held) = (bench.template("free", "x"), bench.template("held", "{{len (services)}}"));
+    bench.agent.stop();
+    let daemon = bench.start(&["--template", &free, "--template", &held]);
+    until("what needs none", || bench.read("out/free").as_deref() == Some("x"));
+    daemon.until_logged("reading from Consul");
+    assert_eq!(bench.read("out/held").as_deref(), Some("old"));
+    bench.agent.start_again().await;
+    until("the rest", || bench.read("out/held").as_deref() == Some("1"));
+    assert_eq!(daemon.stop(), Some(0));
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -111,4 +111,19 @@ async fn files_are_read_from_the_allowed_directory_only() {
     assert_eq!(bench.read("out/g").as_deref(), Some("hello again"));
     bench.write("files/sub/a", "back");
     until("its return", || bench.read("out/g").as_deref() == Some("back"));
+}
+
+#[tokio::test]
+async fn a_file_keeps_its_mode_and_owner_and_a_symlink_stays_one() {
+    let bench = Bench::new().await;
+    bench.write("out/real", "old");
+    fs::set_permissions(bench.path("out/real"), fs::Permissions::from_mode(0o600)).expect("ours");
+    std::os::unix::fs::chown(bench.path("out/real"), Some(1234), Some(4321)).expect("the tests run as root");
+    std::os::unix::fs::symlink("real", bench.path("out/a")).expect("a link");
+    let ended = bench.once(&["--template", &bench.template("a", "{{key \"app/max\"}}")]);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert_eq!(fs::read_link(bench.path("out/a")).ok(), Some("real".into()));
+    let file = fs::metadata(bench.path("out/real")).expect("it is there");
+    assert_eq!((file.mode() & 0o777, file.uid(), file.gid()), (0o600, 1234, 4321));
+    assert_eq!(bench.read("out/real").as_deref(), Some("15"));
 }

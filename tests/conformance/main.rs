@@ -8,8 +8,10 @@ mod dev_agent;
 
 mod bench;
 mod changes;
+mod commands;
 mod data;
 mod failure;
 mod files;
 mod fixture;
+mod once;
 mod readiness;
