@@ -19,8 +19,8 @@ use super::{
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// With so many calls open, a connection that breaks at once was probably refused for its number.
-const MANY: usize = 32;
+/// A connection that breaks so soon, while others are open, was probably refused for their number.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A client of one agent. Clones share connections, permits and token.
 #[derive(Clone, Debug)]
@@ -136,11 +136,18 @@ impl Client {
         let request = self.request(call)?;
         let open = Open::enter(&self.shared.open);
         let begin = Instant::now();
-        let unreachable = |error: reqwest::Error, call: &str| Error::Unreachable {
-            call: call.to_owned(),
-            hint: hint(&error, open.count(), begin.elapsed()),
-            // The URL holds an index: with it, no two errors would be the same.
-            source: error.without_url(),
+        let unreachable = |error: reqwest::Error, call: &str| {
+            let others = open.count() - 1;
+            let is_crowded = others > 0 && broke_at_once(&error, begin.elapsed());
+            if is_crowded {
+                self.shared.permits.narrow(others);
+            }
+            Error::Unreachable {
+                call: call.to_owned(),
+                hint: if is_crowded { CROWDED } else { "" },
+                // The URL holds an index: with it, no two errors would be the same.
+                source: error.without_url(),
+            }
         };
         let answer = request.send().await.map_err(|error| unreachable(error, &name))?;
         let (status, stamp) = (answer.status(), Stamp::from(answer.headers()));
@@ -205,13 +212,11 @@ impl Drop for Open<'_> {
     }
 }
 
-/// What may help against `error`, beginning with punctuation.
-fn hint(error: &reqwest::Error, open: usize, after: Duration) -> &'static str {
-    let broke_at_once = !error.is_timeout() && !error.is_connect() && after < Duration::from_secs(1);
-    if broke_at_once && open >= MANY {
-        "; the agent closed the connection, maybe because it has too many from this host \
-         (its limits.http_max_conns_per_client, or consul.connections here)"
-    } else {
-        ""
-    }
+/// What may help where an agent takes no more connections.
+const CROWDED: &str = "; the agent closed the connection, maybe because it has too many from this host (its \
+                       limits.http_max_conns_per_client, or consul.connections here)";
+
+/// Whether a connection was taken, and closed before it was of use.
+fn broke_at_once(error: &reqwest::Error, after: Duration) -> bool {
+    !error.is_timeout() && !error.is_connect() && after < AT_ONCE
 }

@@ -4,16 +4,22 @@
 //! more, they take turns in order, and wait so much shorter that each gets its turn about every [`ROUND`]. A watch that
 //! is still without a permit after that time (others hold long waits from before it came) looks without waiting: for
 //! such looks, and for the first of each watch, there is a small lane of its own.
+//!
+//! An agent that has no room for so many connections breaks them off. There are fewer permits then, and more again when
+//! it has not happened for a while.
 
 use std::{
     num::NonZeroUsize,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// The longest time for which a watch has no query open, as far as the agent keeps up.
@@ -23,14 +29,29 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Looks that do not wait are over in no time; so few at once do not hold each other up.
 const LOOKS: usize = 8;
 
+/// Connections that break off within this time are one sign, not several.
+const ONE_SIGN: Duration = Duration::from_secs(1);
+/// After this time without such a sign there is a quarter more room.
+const WIDEN_AFTER: Duration = Duration::from_secs(10 * 60);
+
 /// Permits that all watches of a client share.
 #[derive(Debug)]
 pub(super) struct Permits {
     waits: Semaphore,
     looks: Semaphore,
     size: NonZeroUsize,
+    room: Mutex<Room>,
     wait: Duration,
     watches: AtomicUsize,
+}
+
+/// How much of the size can be used.
+#[derive(Debug)]
+struct Room {
+    permits: usize,
+    /// Permits that are lent, and are not to come back.
+    too_many: usize,
+    changed: Option<Instant>,
 }
 
 /// A watch that counts. Dropped, it counts no more.
@@ -42,7 +63,8 @@ pub(super) struct Enrolled<'a> {
 /// The right to have one query open. Dropped, the next one has its turn.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
-    _permit: SemaphorePermit<'a>,
+    permits: &'a Permits,
+    permit: Option<SemaphorePermit<'a>>,
     /// How long the query may wait; `None` means that it must not.
     pub(super) wait: Option<Duration>,
 }
@@ -50,7 +72,43 @@ pub(super) struct Turn<'a> {
 impl Permits {
     pub(super) fn new(size: NonZeroUsize, wait: Duration) -> Self {
         let waits = Semaphore::new(size.get().min(Semaphore::MAX_PERMITS));
-        Self { waits, looks: Semaphore::new(LOOKS), size, wait, watches: AtomicUsize::new(0) }
+        let room = Mutex::new(Room { permits: size.get(), too_many: 0, changed: None });
+        Self { waits, looks: Semaphore::new(LOOKS), size, room, wait, watches: AtomicUsize::new(0) }
+    }
+
+    /// The agent has broken off a connection while `open` calls were open: there is no room for so many.
+    pub(super) fn narrow(&self, open: usize) {
+        let mut room = self.room();
+        if room.changed.is_some_and(|changed| changed.elapsed() < ONE_SIGN) {
+            return;
+        }
+        room.changed = Some(Instant::now());
+        let permits = (room.permits.min(open) * 3 / 4).max(1);
+        let fewer = room.permits.saturating_sub(permits);
+        room.too_many += fewer - self.waits.forget_permits(fewer);
+        room.permits -= fewer;
+        tracing::debug!("the agent has room for fewer connections: {} at a time", room.permits);
+    }
+
+    /// More room, if it has been enough for a while.
+    fn widen(&self) {
+        let mut room = self.room();
+        if room.changed.is_none_or(|changed| changed.elapsed() < WIDEN_AFTER) {
+            return;
+        }
+        let permits = (room.permits + room.permits.div_ceil(4)).min(self.size.get());
+        let more = permits - room.permits;
+        // Those that are lent and were not to come back may come back.
+        let lent = more.min(room.too_many);
+        room.too_many -= lent;
+        self.waits.add_permits(more - lent);
+        room.permits = permits;
+        room.changed = (permits < self.size.get()).then(Instant::now);
+    }
+
+    /// A task that panicked inside a method leaves at worst a permit too few.
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn enrol(&self) -> Enrolled<'_> {
@@ -62,11 +120,13 @@ impl Permits {
 impl<'a> Enrolled<'a> {
     /// Waits for the turn of a query that may wait.
     pub(super) async fn turn_to_wait(&self) -> Turn<'a> {
-        let Permits { waits, size, wait, watches, .. } = self.permits;
-        match timeout(ROUND, waits.acquire()).await {
+        let permits = self.permits;
+        permits.widen();
+        match timeout(ROUND, permits.waits.acquire()).await {
             Ok(permit) => {
-                let wait = share(*wait, watches.load(Ordering::Relaxed), size.get());
-                Turn { _permit: permit.expect("never closed"), wait: Some(wait) }
+                let room = permits.room().permits;
+                let wait = share(permits.wait, permits.watches.load(Ordering::Relaxed), room);
+                Turn { permits, permit: Some(permit.expect("never closed")), wait: Some(wait) }
             }
             Err(_) => self.turn_to_look().await,
         }
@@ -74,7 +134,21 @@ impl<'a> Enrolled<'a> {
 
     /// Waits for the turn of a query that is answered at once.
     pub(super) async fn turn_to_look(&self) -> Turn<'a> {
-        Turn { _permit: self.permits.looks.acquire().await.expect("never closed"), wait: None }
+        let permit = self.permits.looks.acquire().await.expect("never closed");
+        Turn { permits: self.permits, permit: Some(permit), wait: None }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut room = self.permits.room();
+        if self.wait.is_some()
+            && room.too_many > 0
+            && let Some(permit) = self.permit.take()
+        {
+            room.too_many -= 1;
+            permit.forget();
+        }
     }
 }
 
@@ -145,6 +219,33 @@ mod tests {
             let longest = watch.await.expect("no panic");
             assert!(longest <= ROUND + Duration::from_millis(100), "{longest:?} without a query");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_without_room_takes_permits_away_for_a_while() {
+        let permits = permits(16);
+        let watches: Vec<_> = (0..40).map(|_| permits.enrol()).collect();
+        let mut held = Vec::new();
+        for watch in &watches[..12] {
+            held.push(watch.turn_to_wait().await);
+        }
+        (0..5).for_each(|_| permits.narrow(12));
+        assert_eq!(permits.room().permits, 9, "one sign");
+        assert!(watches[12].turn_to_wait().await.wait.is_none(), "12 are out, and 9 are left");
+        held.truncate(8);
+        assert_eq!(permits.room().too_many, 0);
+        let ninth = watches[13].turn_to_wait().await;
+        assert_eq!(ninth.wait, Some(share(Duration::from_secs(30), 40, 9)));
+        assert!(watches[14].turn_to_wait().await.wait.is_none());
+        drop((held, ninth));
+        for room in [12, 15, 16, 16] {
+            sleep(WIDEN_AFTER).await;
+            drop(watches[0].turn_to_wait().await);
+            assert_eq!((permits.room().permits, permits.waits.available_permits()), (room, room));
+        }
+        sleep(ONE_SIGN).await;
+        permits.narrow(0);
+        assert_eq!(permits.room().permits, 1, "never none");
     }
 
     #[tokio::test(start_paused = true)]

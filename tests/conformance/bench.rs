@@ -28,7 +28,12 @@ pub(crate) struct Ended {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        let bench = Self { agent: DevAgent::start().await, folder: TempDir::new().expect("a folder") };
+        Self::beside(DevAgent::start().await).await
+    }
+
+    /// The same with an agent of one's own.
+    pub(crate) async fn beside(agent: DevAgent) -> Self {
+        let bench = Self { agent, folder: TempDir::new().expect("a folder") };
         fixture::load(&bench.agent).await;
         fs::create_dir(bench.path("out")).expect("a new folder");
         bench

@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use crate::{bench::Bench, common::black_box::until};
+use crate::{
+    bench::Bench,
+    common::black_box::until,
+    dev_agent::{DevAgent, Setup},
+};
 
 #[tokio::test]
 async fn a_command_that_fails_is_tried_again_and_a_restart_does_not_forget_it() {
@@ -97,5 +101,29 @@ async fn without_consul_at_the_start_what_needs_none_is_written_and_the_rest_wai
     assert_eq!(bench.read("out/held").as_deref(), Some("old"));
     bench.agent.start_again().await;
     until("the rest", || bench.read("out/held").as_deref() == Some("1"));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test]
+async fn an_agent_with_too_few_connections_is_named_and_all_is_seen_in_the_end() {
+    let extra = "limits { http_max_conns_per_client = 20 }";
+    let bench = Bench::beside(DevAgent::start_with(Setup { extra: extra.into(), ..Setup::default() }).await).await;
+    let keys: Vec<_> = (0..40).map(|number| format!("many/{number}")).collect();
+    for key in &keys {
+        bench.agent.put(&format!("/v1/kv/{key}"), "1").await;
+    }
+    let first = bench.template("first", "{{key \"app/max\"}}");
+    let text: String = keys.iter().map(|key| format!("{{{{key \"{key}\"}}}} ")).collect();
+    let many = bench.template("many", &text);
+    bench.write("portreeve.toml", "[consul]\nwait = \"5s\"\n");
+    let config = bench.path("portreeve.toml").display().to_string();
+    let daemon = bench.start(&["--config", &config, "--template", &first, "--template", &many]);
+    until("all keys", || bench.read("out/many") == Some("1 ".repeat(40)));
+    daemon.until_logged("limits.http_max_conns_per_client");
+    for key in &keys {
+        bench.agent.put(&format!("/v1/kv/{key}"), "2").await;
+    }
+    until("all changes", || bench.read("out/many") == Some("2 ".repeat(40)));
+    assert_eq!(bench.read("out/first").as_deref(), Some("15"));
     assert_eq!(daemon.stop(), Some(0));
 }
