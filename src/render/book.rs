@@ -3,12 +3,11 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{Partials, Settings, SetupError, Template};
+use super::{Partials, Settings, SetupError, Template, source};
 use crate::{store::Store, target};
 
 /// The book in force. Put another one there, and the next pass renders with it.
@@ -80,7 +79,7 @@ fn chapter(target: &target::Settings, partials: &Partials) -> Result<Chapter, Se
 
 fn page(target: &target::Settings, template: &target::Template, partials: &Partials) -> Result<Page, SetupError> {
     let path = &template.source;
-    let text = fs::read_to_string(path).map_err(|source| {
+    let text = source::read(path).map_err(|source| {
         let (target, path) = (target.name.clone(), path.clone());
         SetupError::Read { target, path, source }
     })?;

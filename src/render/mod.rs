@@ -39,6 +39,7 @@ mod record;
 mod recorder;
 mod setup;
 mod sheet;
+mod source;
 mod syntax;
 pub mod template_argument;
 #[cfg(test)]

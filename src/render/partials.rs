@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{TemplateError, inclusions, unit::Unit};
+use super::{TemplateError, inclusions, source, unit::Unit};
 
 /// What templates can include by name, compiled once for all of them.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ impl Partials {
         let mut files = BTreeMap::new();
         find(directory, "", &mut Vec::new(), &mut files)?;
         let read = |(name, path): (String, PathBuf)| {
-            let text = fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
+            let text = source::read(&path).map_err(|source| unreadable(&path, source))?;
             Ok((name, path.display().to_string(), text))
         };
         Self::of(files.into_iter().map(read).collect::<Result<Vec<_>, PartialsError>>()?)
