@@ -39,4 +39,5 @@ pub mod state;
 pub mod store;
 pub mod supervise;
 pub mod target;
+mod temporary;
 pub mod watched;

@@ -20,6 +20,8 @@ use nix::{
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
+use crate::temporary;
+
 /// The first line of each file: this, the version of the format, the checksum of what follows.
 const MAGIC: &str = "portreeve-state 1";
 
@@ -181,8 +183,8 @@ impl Folder {
         self.writable(&path)?;
         make(&self.path)?;
         let write = || {
-            let mut temp = temporary().tempfile_in(&self.path)?;
-            temp.write_all(&seal(bytes))?;
+            let temp = temporary::create(&hidden(), &self.path)?;
+            temp.as_file().write_all(&seal(bytes))?;
             temp.as_file().sync_all()?;
             temp.persist(&path).map_err(|failed| failed.error)?;
             sync(&self.path)
@@ -208,7 +210,7 @@ impl Folder {
         let place = if self.lock.is_some() { self.path.clone() } else { env::temp_dir() };
         let made = if self.lock.is_some() { make(&place) } else { Ok(()) };
         let failed = |source| StateError::Io { action: "make a directory in", path: place.clone(), source };
-        made.and_then(|()| temporary().tempdir_in(&place).map_err(failed))
+        made.and_then(|()| hidden().tempdir_in(&place).map_err(failed))
     }
 
     /// What there is, leaving out what was set aside or never completed.
@@ -253,7 +255,7 @@ fn lock(mut file: fs::File) -> Result<Flock<fs::File>, Errno> {
     }
 }
 
-fn temporary() -> tempfile::Builder<'static, 'static> {
+fn hidden() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".portreeve-").suffix(TEMPORARY);
     builder

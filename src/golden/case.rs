@@ -68,7 +68,7 @@ pub enum FindError {
 /// There is none, or a directory cannot be read.
 pub fn find(directory: &Path, filter: Option<&str>) -> Result<Vec<Case>, FindError> {
     let mut cases = Vec::new();
-    search(directory, directory, &mut cases)?;
+    search(directory, directory, &mut Vec::new(), &mut cases)?;
     if cases.is_empty() {
         return Err(FindError::None(directory.to_owned()));
     }
@@ -82,15 +82,22 @@ pub fn find(directory: &Path, filter: Option<&str>) -> Result<Vec<Case>, FindErr
     Ok(cases)
 }
 
-fn search(root: &Path, directory: &Path, cases: &mut Vec<Case>) -> Result<(), FindError> {
+/// `above`: the directories that we are inside of, so that a symlink leads into no ring.
+fn search(root: &Path, directory: &Path, above: &mut Vec<PathBuf>, cases: &mut Vec<Case>) -> Result<(), FindError> {
     let failed = |source| FindError::Read { path: directory.to_owned(), source };
+    let real = fs::canonicalize(directory).map_err(failed)?;
+    if above.contains(&real) {
+        return Ok(());
+    }
+    above.push(real);
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         // What is expected may look like anything.
         if path.is_dir() && !path.ends_with("expected") {
-            search(root, &path, cases)?;
+            search(root, &path, above, cases)?;
         }
     }
+    above.pop();
     let fixtures: Vec<_> = FIXTURES.iter().map(|name| directory.join(name)).filter(|path| path.is_file()).collect();
     if !fixtures.is_empty() {
         let name = directory.strip_prefix(root).unwrap_or(directory);
@@ -148,5 +155,24 @@ impl Terms {
             selected.targets.retain(|target| !target.templates.is_empty());
         }
         Ok(selected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_symlink_that_leads_back_makes_no_case_twice() {
+        let top = tempfile::tempdir().expect("a directory");
+        let case = top.path().join("a/b");
+        fs::create_dir_all(&case).expect("a directory");
+        fs::write(case.join("fixture.json"), "{}").expect("a file");
+        symlink(top.path(), case.join("ring")).expect("a link");
+        symlink("b", top.path().join("a/other")).expect("a link");
+        let names: Vec<_> = find(top.path(), None).expect("cases").into_iter().map(|case| case.name).collect();
+        assert_eq!(names, ["a/b", "a/other"]);
     }
 }

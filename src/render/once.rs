@@ -11,7 +11,7 @@ use crate::{
     registry::Source,
     store::Store,
     supervise::{Panicked, Tasks},
-    target::{Applied, Desired, Effect, Target},
+    target::{self, Applied, Desired, Effect, Target},
 };
 
 /// How soon to try a target again whose trouble may pass by itself.
@@ -104,8 +104,8 @@ async fn bring_in_line(mut target: Target, desired: Desired, failures: Store<Str
 
 fn say(target: &str, applied: &Applied) {
     let Applied::Done { written, effect } = applied else { return };
-    for path in written {
-        tracing::info!("target {target}: wrote {}", path.display());
+    if !written.is_empty() {
+        tracing::info!("target {target}: wrote {}", target::listing(written));
     }
     if let Effect::NotRunning(absent) = effect {
         tracing::warn!("target {target}: there is nobody to reload ({absent})");

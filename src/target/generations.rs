@@ -72,7 +72,7 @@ impl Generations {
             }
         }
         let number = list.last().map_or(1, |newest| newest.number + 1);
-        list.push(Generation { number, since: jiff::Timestamp::now().to_string(), files });
+        list.push(Generation { number, since: jiff::Timestamp::now().strftime("%FT%TZ").to_string(), files });
         let held = self.held();
         let too_many = list.len().saturating_sub(self.keep);
         let mut place = 0..;

@@ -12,6 +12,7 @@ mod files;
 mod generations;
 mod history;
 mod journal;
+mod listing;
 mod look;
 mod nginx;
 mod owner;
@@ -44,7 +45,7 @@ use crate::{
     state::StateDir,
 };
 
-pub(crate) use self::diff::unified;
+pub(crate) use self::{diff::unified, listing::listing};
 pub use self::{
     diff::{Diff, FileDiff, Opinion},
     error::{ApplyError, Lasting, SetupError},
@@ -238,9 +239,8 @@ impl Target {
             }
             return;
         };
-        let files: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
         let files =
-            if files.is_empty() { "nothing to write".to_owned() } else { format!("wrote {}", files.join(", ")) };
+            if written.is_empty() { "nothing to write".to_owned() } else { format!("wrote {}", listing(written)) };
         match effect {
             Effect::Verified => tracing::info!("target {}: {files}; in effect", self.name),
             Effect::NoReload => tracing::info!("target {}: {files}", self.name),

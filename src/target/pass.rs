@@ -14,6 +14,7 @@ use super::{
     Applied, ApplyError, Bad, Effect, Target,
     error::Lasting,
     files::{self, FileError, Staged, Swapped, Wish},
+    listing::listing,
     look::Seen,
     nginx,
     plan::{self, Origin, Settled, Step, Version, plan, recover},
@@ -32,6 +33,7 @@ struct Hand {
     staged: BTreeMap<PathBuf, Staged>,
     pending: Option<nginx::Pending>,
     written: Vec<PathBuf>,
+    removed: Vec<PathBuf>,
     effect: Option<Effect>,
 }
 
@@ -106,6 +108,10 @@ impl Target {
             }
             let mut hand = Hand::default();
             let round = self.carry_out(&seen, &steps, &mut hand).await;
+            if !hand.removed.is_empty() {
+                let removed = listing(&hand.removed);
+                tracing::info!("target {}: removed {removed}: no template makes that any more", self.name);
+            }
             let written = hand.written;
             match round {
                 Ok(()) => match hand.effect {
@@ -175,11 +181,7 @@ impl Target {
                 let (symlinks, destination) = (seen.wish(&path).symlinks, path.clone());
                 let removed = blocking(move || files::remove(&destination, symlinks)).await;
                 removed.map_err(|error| Stop::Halfway(Halfway::Swap(error)))?;
-                tracing::info!(
-                    "target {}: {}: removed, since no template makes it any more",
-                    self.name,
-                    path.display()
-                );
+                hand.removed.push(path);
             }
             Step::Restore(path, former) => {
                 let swapped = blocking({

@@ -18,6 +18,7 @@ use tempfile::NamedTempFile;
 pub use self::error::FileError;
 pub(crate) use self::follow::follow;
 use super::settings::Symlinks;
+use crate::temporary;
 
 /// Between the destination's name and the random end of a temporary file's name. With the leading dot no pattern of a
 /// config language matches it.
@@ -131,8 +132,8 @@ pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish) -> Result<Stag
         Ok(_) => return Err(FileError::NotAFile(destination.to_owned())),
         Err(_) => None,
     };
-    let mut temporary = tempfile::Builder::new().prefix(&prefix(name)).tempfile_in(directory).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
+    let temporary = temporary::create(tempfile::Builder::new().prefix(&prefix(name)), directory).map_err(failed)?;
+    temporary.as_file().write_all(bytes).map_err(failed)?;
     let fresh = Access::of(&temporary.as_file().metadata().map_err(failed)?);
     let access = Access {
         mode: wish.mode.or(present.map(|present| present.mode)).unwrap_or(0o644),
