@@ -5,7 +5,9 @@ use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Subexpr
 use serde_json::Value;
 
 use super::{
-    TemplateError, calls, foreign,
+    TemplateError, calls,
+    depth::too_deep,
+    foreign,
     helpers::{self, Definition, Form, PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE},
 };
 use crate::spelling;
@@ -35,6 +37,9 @@ pub(super) fn expression(name: &str, source: &str) -> Result<Template, TemplateE
 }
 
 fn parse(name: &str, source: &str) -> Result<Template, TemplateError> {
+    if let Some((position, reason)) = too_deep(source) {
+        return Err(TemplateError::at(name, source, position, reason));
+    }
     let template = Template::compile(source).map_err(|error| TemplateError::syntax(name, source, &error))?;
     check(&template, (1, 1)).map_err(|(position, reason)| TemplateError::at(name, source, position, reason))?;
     Ok(template)

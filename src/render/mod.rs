@@ -17,6 +17,7 @@ mod book;
 mod calls;
 mod check;
 mod compile;
+mod depth;
 mod draft;
 mod dry_run;
 mod editions;
