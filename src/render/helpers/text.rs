@@ -17,7 +17,7 @@ pub(super) const ALL: &[Definition] = &[
     pure("hasPrefix", 2..=2, &[], |call| Ok(call.text(0)?.starts_with(&call.text(1)?).into())),
     pure("hasSuffix", 2..=2, &[], |call| Ok(call.text(0)?.ends_with(&call.text(1)?).into())),
     pure("indent", 2..=2, &[], |call| Ok(indent(&call.text(0)?, width(call, 1)?).into())),
-    pure("repeat", 2..=2, &[], |call| Ok(call.text(0)?.repeat(width(call, 1)?).into())),
+    pure("repeat", 2..=2, &[], repeat),
     pure("padLeft", 2..=3, &[], |call| Ok((padding(call)? + &call.text(0)?).into())),
     pure("padRight", 2..=3, &[], |call| Ok((call.text(0)? + &padding(call)?).into())),
 ];
@@ -28,6 +28,17 @@ const WIDEST: usize = 1_000;
 fn width(call: &Call<'_, '_>, index: usize) -> Result<usize, String> {
     let width = call.count(index)?;
     if width <= WIDEST { Ok(width) } else { Err(call.not(index, &format!("{WIDEST} or less"))) }
+}
+
+/// A repetition of repetitions may not grow without end.
+const LONGEST: usize = 1 << 20;
+
+fn repeat(call: &Call<'_, '_>) -> Result<Value, String> {
+    let (text, times) = (call.text(0)?, width(call, 1)?);
+    if text.len() * times > LONGEST {
+        return Err(format!("{times} times {} bytes is more than {LONGEST}", text.len()));
+    }
+    Ok(text.repeat(times).into())
 }
 
 fn two(call: &Call<'_, '_>, cut: for<'a> fn(&'a str, &str) -> &'a str) -> Result<Value, String> {
@@ -126,6 +137,7 @@ mod tests {
             &[
                 ("(toLower l)", "toLower: argument 1 must be a text, not a list"),
                 (r#"(indent "a" -1)"#, "indent: argument 2 must be 0 or more, not -1"),
+                (r#"(repeat (repeat (repeat "a" 1000) 1000) 2)"#, "repeat: 2 times 1000000 bytes is more than 1048576"),
                 (r#"(repeat "a" 100000000)"#, "repeat: argument 2 must be 1000 or less, not 100000000"),
                 (r#"(padLeft "a" 3 "xy")"#, "padLeft: argument 3 must be one character, not \"xy\""),
                 (r#"(substring "a" "x")"#, "substring: argument 2 must be a number, not \"x\""),
