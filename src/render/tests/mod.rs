@@ -1,5 +1,8 @@
 //! Templates on a known catalog: the one that consul-template's behaviour was measured on.
 
+mod asking;
+mod reference;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use proptest::prelude::*;
@@ -18,7 +21,7 @@ use crate::{
 /// The reference catalog, and what it cannot say: a key that no language can print bare, a second datacenter that has
 /// the same keys and cannot be reached, a prepared query, the mesh, files.
 fn fixture() -> Fixture {
-    let text = include_str!("../fixture/reference.yaml");
+    let text = include_str!("../../fixture/reference.yaml");
     let mut fixture = Fixture::parse(text, Format::Yaml).unwrap_or_else(|error| panic!("{error}"));
     fixture.catalog.kv.insert("motd".to_owned(), "say \"hi\";\n".to_owned());
     let kv = fixture.catalog.kv.clone();
@@ -312,118 +315,6 @@ fn a_template_that_can_never_work_is_refused_at_once() {
 }
 
 /// The fenced blocks of a page, each with its language.
-fn blocks(page: &str) -> Vec<(&str, String)> {
-    let (mut blocks, mut open) = (Vec::new(), None);
-    for line in page.lines() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(language), None) => open = Some((language, String::new())),
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (None, Some((_, text))) => text.extend([line, "\n"]),
-            (None, None) => {}
-        }
-    }
-    blocks
-}
-
-/// The pages that describe what a template may hold.
-const REFERENCE: [&str; 2] =
-    [include_str!("../../docs/reference/templates.md"), include_str!("../../docs/reference/helpers.md")];
-
-/// An example of the reference: a template, what it needs besides, and what it becomes.
-#[derive(Default)]
-struct Example {
-    partials: Vec<(String, String, String)>,
-    /// A `[[target.template]]` table.
-    settings: Option<target::Template>,
-    escape: Option<Escape>,
-}
-
-impl Example {
-    /// Takes a block; what the template became, if it is one, with the word for it.
-    fn block(&mut self, language: &str, text: &str) -> Option<(&'static str, String)> {
-        match language.split_once(' ').unwrap_or((language, "")) {
-            ("handlebars", partial) if partial.contains('.') => {
-                let name = partial.trim_end_matches(".hbs").to_owned();
-                self.partials.push((name, format!("partials/{partial}"), text.to_owned()));
-                None
-            }
-            ("handlebars", language) => {
-                self.escape = match language {
-                    "" => None,
-                    "haproxy" => Some(Escape::Haproxy),
-                    "json" => Some(Escape::Json),
-                    other => panic!("{other} is no language"),
-                };
-                Some(std::mem::take(self).result(text).unwrap_or_else(|error| ("error", format!("{error}\n"))))
-            }
-            ("toml", _) => {
-                let table: toml::Table = toml::from_str(text).unwrap_or_else(|error| panic!("{error}"));
-                let template = table["target"].as_array().and_then(|targets| targets[0]["template"].get(0));
-                self.settings = template.map(|template| template.clone().try_into().expect("it is a template's table"));
-                None
-            }
-            other => panic!("{other:?} is no example"),
-        }
-    }
-
-    fn result(self, text: &str) -> Result<(&'static str, String), TemplateError> {
-        let partials = Partials::of(self.partials).unwrap_or_else(|error| panic!("{error:?}"));
-        let escape = self.escape.unwrap_or(Escape::Nginx);
-        let body = Template::with_partials("example.hbs", text, escape, &partials)?;
-        let Some(target::Template { each: Some(each), destination, .. }) = self.settings else {
-            return match Trial::new().settle(&body).0.outcome {
-                Outcome::Text(text) => Ok(("text", text)),
-                Outcome::Failed(error) => Err(error),
-                Outcome::Missing(missing) => panic!("{text:?} waits for {missing:?}"),
-            };
-        };
-        let list = Template::expression("each", &each)?;
-        let path = Template::compile("destination", destination.to_string_lossy(), Escape::Path)?;
-        let place = Place::Each(Box::new(Each { list, path }));
-        let mut sheet = Sheet::new(0, Page { body, place });
-        let mut trial = Trial::new();
-        for _ in 0..20 {
-            sheet.render(trial.inputs());
-            trial
-                .answers
-                .extend(sheet.asked().map(|query| (query.clone(), Arc::new(answer(query)))).collect::<Vec<_>>());
-        }
-        let files = sheet.products().unwrap_or_else(|| panic!("{:?}", sheet.open()));
-        let file = |(path, product): (PathBuf, Arc<target::Product>)| {
-            format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(product.text.bytes()))
-        };
-        Ok(("text", files.into_iter().map(file).collect()))
-    }
-}
-
-#[test]
-fn the_examples_of_the_reference_do_what_it_says() {
-    let (mut example, mut became, mut count) = (Example::default(), None, 0);
-    for (language, text) in REFERENCE.into_iter().flat_map(blocks).filter(|(language, _)| !language.is_empty()) {
-        match became.take() {
-            Some((template, became)) => {
-                assert_eq!(became, (language, text), "{template}");
-                count += 1;
-            }
-            None => became = example.block(language, &text).map(|became| (text, became)),
-        }
-    }
-    assert!(became.is_none() && count > 20, "an example is a template and what it becomes");
-}
-
-#[test]
-fn the_reference_has_every_helper() {
-    let headings: Vec<_> = REFERENCE
-        .into_iter()
-        .flat_map(str::lines)
-        .filter_map(|line| line.strip_prefix("### "))
-        .flat_map(|line| line.split(", "))
-        .collect();
-    for helper in super::helpers::all() {
-        assert!(headings.contains(&helper.name), "{} is not documented", helper.name);
-    }
-}
-
 #[test]
 fn nested_queries_take_one_pass_for_each_depth_and_give_one_text() {
     let nested = "{{#each (services)}}{{name}}{{#each (service name any=true)}} {{id}}{{/each}}\n{{/each}}";
@@ -439,164 +330,6 @@ fn nested_queries_take_one_pass_for_each_depth_and_give_one_text() {
 }
 
 /// The one query that a template asks.
-fn asked(template: &str) -> Query {
-    let template = Template::compile("t.hbs", template, Escape::Nginx).unwrap_or_else(|error| panic!("{error}"));
-    let used = Trial::new().pass(&template).used;
-    assert_eq!(used.len(), 1, "{used:?}");
-    used.into_iter().next().expect("there is one")
-}
-
-#[test]
-fn what_is_asked_is_what_is_written() {
-    let text = |text: &str| Some(text.to_owned());
-    let dc = |name: &str| Scope { dc: text(name), ..Scope::default() };
-    let whole = Scope { namespace: text("a"), partition: text("b"), ..dc("dc2") };
-    let all = ServiceQuery {
-        name: "web".into(),
-        tag: text("v1"),
-        near: text("_agent"),
-        peer: text("c"),
-        scope: whole.clone(),
-        ..ServiceQuery::default()
-    };
-    let group =
-        ServiceQuery { name: "web".into(), passing: true, sameness_group: text("g"), ..ServiceQuery::default() };
-    let filter =
-        ServiceQuery { name: "a.b".into(), passing: true, filter: text("Service.Port == 80"), ..Default::default() };
-    let cases = [
-        (r#"service "v1.web?ns=a&partition=b&peer=c@dc2~_agent|any""#, Query::Service(all.clone())),
-        (
-            r#"service "web" tag="v1" ns="a" partition="b" peer="c" dc="dc2" near="_agent" any=true"#,
-            Query::Service(all.clone()),
-        ),
-        (
-            r#"service "x.web?ns=x&partition=x&peer=x@x~x" tag="v1" namespace="a" partition="b" peer="c" dc="dc2"
-                near="_agent" status="warning""#,
-            Query::Service(all.clone()),
-        ),
-        (
-            r#"connect "v1.web?ns=a&partition=b&peer=c@dc2~_agent|passing,warning""#,
-            Query::Service(ServiceQuery { connect: true, ..all }),
-        ),
-        (r#"service "web?sameness-group=g""#, Query::Service(group.clone())),
-        (r#"service "web" samenessGroup="g" dc="" near="" filter="""#, Query::Service(group)),
-        (r#"service name="a.b" filter="Service.Port == 80""#, Query::Service(filter)),
-        (r#"upstream "web""#, Query::service("web")),
-        (r#"services "?ns=a&partition=b@dc2""#, Query::Services { filter: None, scope: whole.clone() }),
-        (r#"services filter="x" dc="dc2""#, Query::Services { filter: text("x"), scope: dc("dc2") }),
-        (r#"nodes "@dc2~n1""#, Query::Nodes { near: text("n1"), filter: None, scope: dc("dc2") }),
-        (
-            r#"nodes near="n1" filter="x" dc="dc2""#,
-            Query::Nodes { near: text("n1"), filter: text("x"), scope: dc("dc2") },
-        ),
-        (r#"node "n1@dc2""#, Query::Node { name: text("n1"), scope: dc("dc2") }),
-        (r#"node dc="dc2""#, Query::Node { name: None, scope: dc("dc2") }),
-        (r#"node "@dc2""#, Query::Node { name: None, scope: dc("dc2") }),
-        (r#"node """#, Query::Node { name: None, scope: Scope::default() }),
-        ("node", Query::Node { name: None, scope: Scope::default() }),
-        ("datacenters reachable=true", Query::Datacenters { reachable: true }),
-        (r#"key "/a~b|c?ns=a&partition=b@dc2""#, Query::Key { path: "a~b|c".into(), scope: whole.clone() }),
-        (r#"keyOr "a@dc2" "x""#, Query::Key { path: "a".into(), scope: dc("dc2") }),
-        (r#"keyExists path="a@dc2" dc="dc2""#, Query::Key { path: "a@dc2".into(), scope: dc("dc2") }),
-        (r#"ls "app?ns=a&partition=b@dc2""#, Query::Keys { prefix: "app/".into(), scope: whole }),
-        (r#"tree "/app/" dc="dc2""#, Query::Keys { prefix: "app/".into(), scope: dc("dc2") }),
-        (r#"tree "/""#, Query::Keys { prefix: String::new(), scope: Scope::default() }),
-        (r#"ls path="a?b""#, Query::Keys { prefix: "a?b/".into(), scope: Scope::default() }),
-        (
-            r#"prepared "q" near="_agent" dc="dc2""#,
-            Query::Prepared { name: "q".into(), near: text("_agent"), scope: dc("dc2") },
-        ),
-        ("caRoots", Query::CaRoots),
-        (r#"caLeaf "web""#, Query::CaLeaf { service: "web".into() }),
-        (r#"file "a/b""#, Query::File { path: "a/b".into() }),
-    ];
-    for (call, query) in cases {
-        assert_eq!(asked(&format!("{{{{#if ({call})}}}}{{{{/if}}}}")), query, "{call}");
-    }
-}
-
-#[test]
-fn what_has_been_computed_is_no_grammar() {
-    let odd = "{{#with \"v1.web@dc2|any\" as |name|}}{{#if (service name)}}{{/if}}{{/with}}";
-    assert_eq!(asked(odd), Query::service("v1.web@dc2|any"));
-    let odd = "{{#with \"a@dc2\" as |path|}}{{key path}}{{/with}}";
-    assert_eq!(asked(odd), Query::key("a@dc2"));
-}
-
-#[test]
-fn too_few_or_no_file_hold_the_template() {
-    let keys = |prefix: &str| Query::Keys { prefix: prefix.into(), scope: Scope::default() };
-    let few = |found, wanted| Missing::TooFew { found, wanted };
-    let any = Query::Service(ServiceQuery { name: "maint".into(), ..ServiceQuery::default() });
-    let prepared = Query::Prepared { name: "web-or-elsewhere".into(), near: None, scope: Scope::default() };
-    for (call, query, why) in [
-        (r#"service "web" min=3"#, Query::service("web"), few(2, 3)),
-        (r#"service "nobody" min="1""#, Query::service("nobody"), few(0, 1)),
-        (r#"service "maint" status="passing,critical" min=1"#, any, few(0, 1)),
-        (r#"upstream "web" min=3"#, Query::service("web"), few(2, 3)),
-        (r#"prepared "web-or-elsewhere" min=9"#, prepared, few(2, 9)),
-        (r#"ls "none" min=1"#, keys("none/"), few(0, 1)),
-        (r#"tree "app" min=5"#, keys("app/"), few(4, 5)),
-        (r#"file "none""#, Query::File { path: "none".into() }, Missing::File),
-    ] {
-        let Outcome::Missing(missing) = outcome(&format!("{{{{#if ({call})}}}}{{{{/if}}}}"), Escape::Nginx) else {
-            panic!("{call} is rendered");
-        };
-        assert_eq!(missing, BTreeMap::from([(query, why)]), "{call}");
-    }
-    assert_eq!(text(r#"{{len (service "web" min=2)}} {{len (tree "app" min=4)}}"#), "2 4");
-}
-
-#[test]
-fn folders_do_not_leak_their_neighbours() {
-    for folder in ["app", "app/", "/app"] {
-        let list = |helper: &str| {
-            text(&format!("{{{{#each ({helper} \"{folder}\")}}}}{{{{key}}}}={{{{value}}}} {{{{/each}}}}"))
-        };
-        assert_eq!(list("ls"), "empty= max=15 ");
-        assert_eq!(list("tree"), "db/host=h db/port=5432 empty= max=15 ");
-    }
-    let below = |call: &str| text(&format!("{{{{#each ({call})}}}}{{{{path}}}} {{{{/each}}}}"));
-    assert_eq!(below(r#"tree "bad""#), "bad/a bad/a/b ");
-    assert_eq!(below(r#"ls "bad""#), "bad/a ");
-    assert_eq!(below(r#"ls """#), "");
-}
-
-#[test]
-fn server_lines_are_written_for_members_with_a_place() {
-    let lines = |call: &str| text(&format!("{{{{{call}}}}}"));
-    assert_eq!(
-        lines(r#"upstream "web" extra="max_fails=3  fail_timeout=5s""#),
-        "    server 10.1.0.12:8081 weight=1 max_fails=3 fail_timeout=5s;\n    server 10.0.0.2:8080 weight=1 max_fails=3 fail_timeout=5s;"
-    );
-    assert_eq!(lines(r#"upstream "v1.web|warning""#), "    server 10.1.0.11:8080 weight=1;");
-    assert_eq!(text(r#"{{#if (upstream "nobody")}}a{{else}}b{{/if}}"#), "b");
-    assert_eq!(text(r#"{{#if (upstream "web")}}a{{else}}b{{/if}}"#), "a");
-    let Outcome::Failed(error) = outcome(r#"{{upstream "web"}}"#, Escape::None) else { panic!("there is no language") };
-    assert!(error.reason.contains("escape = \"nginx\""), "{error}");
-}
-
-#[test]
-fn a_server_line_has_no_room_for_more_than_a_place() {
-    let template = Template::compile("t.hbs", "{{upstream \"a\"}}", Escape::Nginx).expect("it is sound");
-    let outcome = |records: Vec<ServiceRecord>| {
-        let answers = [(Query::service("a"), Arc::new(Answer::Service(records)))].into();
-        Trial { answers, ..Trial::new() }.pass(&template).outcome
-    };
-    let member = |address: &str, port| member("a-1", address, port);
-    for evil in ["1;", "1 backup", "a\nb", "$host"] {
-        let Outcome::Failed(error) = outcome(vec![member(evil, 1)]) else { panic!("{evil:?} is printed") };
-        assert!(error.reason.contains("the address of \"a\", instance \"a-1\" on node \"n1\""), "{error}");
-    }
-    let heavy = ServiceRecord { weight: 7, ..member("fd00::1", 1) };
-    let records = vec![heavy, member("1", 0), ServiceRecord { address: String::new(), ..member("1", 1) }];
-    assert_eq!(outcome(records), Outcome::Text("    server [fd00::1]:1 weight=7;".to_owned()));
-    // Without an answer nothing is printed, and that is no error.
-    let template = Template::compile("t.hbs", "{{upstream \"a\"}}{{key \"b\"}}", Escape::Nginx).expect("it is sound");
-    let pass = Trial::new().pass(&template);
-    assert!(pass.whole && pass.used.len() == 2, "{pass:?}");
-}
-
 #[test]
 fn a_key_that_does_not_exist_holds_the_template() {
     let Outcome::Missing(missing) = outcome("{{key \"nope\"}}{{key \"app/max\"}}", Escape::Nginx) else {

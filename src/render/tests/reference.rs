@@ -1,0 +1,115 @@
+//! The examples of the reference do what it says.
+
+use super::*;
+
+fn blocks(page: &str) -> Vec<(&str, String)> {
+    let (mut blocks, mut open) = (Vec::new(), None);
+    for line in page.lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(language), None) => open = Some((language, String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some((_, text))) => text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// The pages that describe what a template may hold.
+const REFERENCE: [&str; 2] =
+    [include_str!("../../../docs/reference/templates.md"), include_str!("../../../docs/reference/helpers.md")];
+
+/// An example of the reference: a template, what it needs besides, and what it becomes.
+#[derive(Default)]
+struct Example {
+    partials: Vec<(String, String, String)>,
+    /// A `[[target.template]]` table.
+    settings: Option<target::Template>,
+    escape: Option<Escape>,
+}
+
+impl Example {
+    /// Takes a block; what the template became, if it is one, with the word for it.
+    fn block(&mut self, language: &str, text: &str) -> Option<(&'static str, String)> {
+        match language.split_once(' ').unwrap_or((language, "")) {
+            ("handlebars", partial) if partial.contains('.') => {
+                let name = partial.trim_end_matches(".hbs").to_owned();
+                self.partials.push((name, format!("partials/{partial}"), text.to_owned()));
+                None
+            }
+            ("handlebars", language) => {
+                self.escape = match language {
+                    "" => None,
+                    "haproxy" => Some(Escape::Haproxy),
+                    "json" => Some(Escape::Json),
+                    other => panic!("{other} is no language"),
+                };
+                Some(std::mem::take(self).result(text).unwrap_or_else(|error| ("error", format!("{error}\n"))))
+            }
+            ("toml", _) => {
+                let table: toml::Table = toml::from_str(text).unwrap_or_else(|error| panic!("{error}"));
+                let template = table["target"].as_array().and_then(|targets| targets[0]["template"].get(0));
+                self.settings = template.map(|template| template.clone().try_into().expect("it is a template's table"));
+                None
+            }
+            other => panic!("{other:?} is no example"),
+        }
+    }
+
+    fn result(self, text: &str) -> Result<(&'static str, String), TemplateError> {
+        let partials = Partials::of(self.partials).unwrap_or_else(|error| panic!("{error:?}"));
+        let escape = self.escape.unwrap_or(Escape::Nginx);
+        let body = Template::with_partials("example.hbs", text, escape, &partials)?;
+        let Some(target::Template { each: Some(each), destination, .. }) = self.settings else {
+            return match Trial::new().settle(&body).0.outcome {
+                Outcome::Text(text) => Ok(("text", text)),
+                Outcome::Failed(error) => Err(error),
+                Outcome::Missing(missing) => panic!("{text:?} waits for {missing:?}"),
+            };
+        };
+        let list = Template::expression("each", &each)?;
+        let path = Template::compile("destination", destination.to_string_lossy(), Escape::Path)?;
+        let place = Place::Each(Box::new(Each { list, path }));
+        let mut sheet = Sheet::new(0, Page { body, place });
+        let mut trial = Trial::new();
+        for _ in 0..20 {
+            sheet.render(trial.inputs());
+            trial
+                .answers
+                .extend(sheet.asked().map(|query| (query.clone(), Arc::new(answer(query)))).collect::<Vec<_>>());
+        }
+        let files = sheet.products().unwrap_or_else(|| panic!("{:?}", sheet.open()));
+        let file = |(path, product): (PathBuf, Arc<target::Product>)| {
+            format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(product.text.bytes()))
+        };
+        Ok(("text", files.into_iter().map(file).collect()))
+    }
+}
+
+#[test]
+fn the_examples_of_the_reference_do_what_it_says() {
+    let (mut example, mut became, mut count) = (Example::default(), None, 0);
+    for (language, text) in REFERENCE.into_iter().flat_map(blocks).filter(|(language, _)| !language.is_empty()) {
+        match became.take() {
+            Some((template, became)) => {
+                assert_eq!(became, (language, text), "{template}");
+                count += 1;
+            }
+            None => became = example.block(language, &text).map(|became| (text, became)),
+        }
+    }
+    assert!(became.is_none() && count > 20, "an example is a template and what it becomes");
+}
+
+#[test]
+fn the_reference_has_every_helper() {
+    let headings: Vec<_> = REFERENCE
+        .into_iter()
+        .flat_map(str::lines)
+        .filter_map(|line| line.strip_prefix("### "))
+        .flat_map(|line| line.split(", "))
+        .collect();
+    for helper in crate::render::helpers::all() {
+        assert!(headings.contains(&helper.name), "{} is not documented", helper.name);
+    }
+}
