@@ -40,7 +40,7 @@ pub(super) async fn fetch(client: &Client, query: &Query, read: Read<'_>) -> Res
         Query::Key { path, .. } => client.kv_get(path, read).await?.map(Answer::Key),
         Query::Keys { prefix, .. } => {
             let Reply { value, stamp } = client.kv_list(prefix, read).await?;
-            Reply { value: Answer::Keys(answer::pairs(prefix, value)?), stamp }
+            Reply { value: Answer::Keys(answer::pairs(prefix, value)), stamp }
         }
         Query::Prepared { name, near, .. } => {
             let reply = client.execute_query(name, near.as_deref(), read).await?;

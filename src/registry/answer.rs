@@ -205,8 +205,8 @@ pub struct KeyPair {
     pub path: String,
     /// What follows the prefix that was asked for.
     pub key: String,
-    /// Its value.
-    pub value: String,
+    /// Its value; nothing if that is no text in UTF-8.
+    pub value: Option<String>,
     /// The index at which it was made.
     pub create_index: u64,
     /// The index at which it was last changed.

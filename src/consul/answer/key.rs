@@ -1,25 +1,20 @@
 //! Keys below a prefix.
 
-use crate::{
-    consul::{Error, KvEntry},
-    registry::KeyPair,
-};
+use crate::{consul::KvEntry, registry::KeyPair};
 
 /// The keys below `prefix` by path, byte by byte.
-///
-/// # Errors
-/// A value that is not UTF-8.
-pub(in crate::consul) fn pairs(prefix: &str, entries: Vec<KvEntry>) -> Result<Vec<KeyPair>, Error> {
-    let mut pairs = entries.into_iter().map(|entry| pair(prefix, entry)).collect::<Result<Vec<_>, _>>()?;
+pub(in crate::consul) fn pairs(prefix: &str, entries: Vec<KvEntry>) -> Vec<KeyPair> {
+    let mut pairs: Vec<_> = entries.into_iter().map(|entry| pair(prefix, entry)).collect();
     pairs.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(pairs)
+    pairs
 }
 
-fn pair(prefix: &str, entry: KvEntry) -> Result<KeyPair, Error> {
+fn pair(prefix: &str, entry: KvEntry) -> KeyPair {
     let KvEntry { key: path, value, create_index, modify_index, lock_index, flags, session } = entry;
-    let Ok(value) = String::from_utf8(value) else { return Err(Error::NoText { key: path }) };
+    // One that is no text must not keep the others from a template that does not ask for it.
+    let value = String::from_utf8(value).ok();
     let key = path.strip_prefix(prefix).unwrap_or(&path).trim_start_matches('/').to_owned();
-    Ok(KeyPair { path, key, value, create_index, modify_index, lock_index, flags, session })
+    KeyPair { path, key, value, create_index, modify_index, lock_index, flags, session }
 }
 
 #[cfg(test)]
@@ -35,17 +30,17 @@ mod tests {
 
     #[test]
     fn keys_are_cut_decoded_and_sorted() {
-        let pairs = pairs("a/", entries(&[("a/b/c", Some("w7w=")), ("a/", None), ("a/b", Some(""))])).expect("texts");
-        let short: Vec<_> = pairs.iter().map(|pair| (&*pair.path, &*pair.key, &*pair.value)).collect();
-        assert_eq!(short, [("a/", "", ""), ("a/b", "b", ""), ("a/b/c", "b/c", "ü")]);
+        let pairs = pairs("a/", entries(&[("a/b/c", Some("w7w=")), ("a/", None), ("a/b", Some(""))]));
+        let short: Vec<_> = pairs.iter().map(|pair| (&*pair.path, &*pair.key, pair.value.as_deref())).collect();
+        assert_eq!(short, [("a/", "", Some("")), ("a/b", "b", Some("")), ("a/b/c", "b/c", Some("ü"))]);
         let KeyPair { create_index, modify_index, lock_index, flags, session, .. } = &pairs[0];
         assert_eq!((*create_index, *modify_index, *lock_index, *flags, session.as_str()), (1, 2, 3, 7, ""));
     }
 
     #[test]
-    fn a_value_that_is_no_text_is_named() {
-        let error = pairs("", entries(&[("a", Some("YQ==")), ("bad", Some("/w=="))])).expect_err("not UTF-8");
-        assert_eq!(error.to_string(), "the value of the key \"bad\" is no text: it is not UTF-8");
+    fn a_value_that_is_no_text_leaves_the_others_alone() {
+        let pairs = pairs("", entries(&[("a", Some("YQ==")), ("bad", Some("/w=="))]));
+        assert_eq!([pairs[0].value.as_deref(), pairs[1].value.as_deref()], [Some("a"), None]);
     }
 
     #[test]
