@@ -20,7 +20,7 @@ pub(crate) struct Process {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Absent {
     /// The file is not there, or empty (`nginx -t` leaves it so).
-    #[error("{}: no pid in it", .0.display())]
+    #[error("{}: not there, or no pid in it", .0.display())]
     NoPid(PathBuf),
     /// The process has ended.
     #[error("{}: process {pid} does not run", file.display())]
