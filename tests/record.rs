@@ -7,6 +7,7 @@ use std::{
     fs,
     process::{Command, Output},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use dev_agent::{DevAgent, PATIENCE};
@@ -24,6 +25,12 @@ use tokio_util::sync::CancellationToken;
 /// An agent that knows what `src/fixture/reference.yaml` says.
 async fn reference() -> DevAgent {
     let agent = DevAgent::start().await;
+    // A new agent tells the catalog of its own node bit by bit.
+    let begun = Instant::now();
+    while agent.get("/v1/catalog/nodes").await[0]["TaggedAddresses"]["lan"].is_null() {
+        assert!(begun.elapsed() < PATIENCE, "the agent's own node is not in the catalog");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let (status, node_status) = ("service:x", "serfHealth");
     let check = |id: &str, service: Option<&str>, status: &str| json!({"CheckID": id, "Name": id, "Status": status, "ServiceID": service.unwrap_or_default()});
     for node in 1..=4 {
