@@ -60,8 +60,18 @@ impl Orders {
     }
 
     fn find(&self, target: Option<&String>) -> Result<(&String, &History), String> {
-        let name = name(self.histories.keys(), target)?;
-        self.histories.get_key_value(&name).ok_or_else(|| format!("there is no target {name:?}"))
+        let known = || self.histories.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        match target {
+            Some(name) => self
+                .histories
+                .get_key_value(name)
+                .ok_or_else(|| format!("there is no target {name:?}; there are {}", known())),
+            None => self
+                .histories
+                .first_key_value()
+                .filter(|_| self.histories.len() == 1)
+                .ok_or_else(|| format!("name the target: one of {}", known())),
+        }
     }
 
     /// Waits for the first pass that knows what is held.
@@ -114,21 +124,19 @@ pub async fn order(setup: Setup, order: Order) -> Result<Vec<Account>, String> {
     let Order::Rollback { target, to } = order else {
         return Arc::new(Orders::new(&setup)).handle(order).await;
     };
-    let names: Vec<_> = setup.targets.iter().map(|target| target.name().to_owned()).collect();
-    let name = name(names.iter(), target.as_ref())?;
+    let orders = Orders::new(&setup);
+    let (name, history) = orders.find(target.as_ref())?;
     let mut targets = setup.targets.into_iter();
-    let mut target =
-        targets.find(|target| target.name() == name).ok_or_else(|| format!("there is no target {name:?}"))?;
-    let history = target.history();
+    let mut target = targets.find(|target| target.name() == name).expect("each history is a target's");
     let before = history.held();
     let number = history.hold(to).map_err(|error| format!("target {name}: {}", chain(&error)))?;
     match target.apply().await {
         Ok(Applied::Waiting) => {
             let waits = "a template of its has not rendered, and this generation has no file for it";
-            Err(taken_back(&name, &history, before, number, waits))
+            Err(taken_back(name, history, before, number, waits))
         }
-        Ok(_) => Ok(vec![account(&name, &history)]),
-        Err(error) => Err(taken_back(&name, &history, before, number, &chain(&error))),
+        Ok(_) => Ok(vec![account(name, history)]),
+        Err(error) => Err(taken_back(name, history, before, number, &chain(&error))),
     }
 }
 
@@ -141,15 +149,4 @@ fn taken_back(target: &str, history: &History, before: Option<u64>, number: u64,
     let undone = history.set(before).map_err(|error| chain(&error));
     let undone = undone.err().map(|error| format!("; and this cannot be undone: {error}")).unwrap_or_default();
     format!("target {target}: generation {number} did not come into effect: {trouble}{undone}")
-}
-
-/// The target that is meant.
-fn name<'a>(known: impl Iterator<Item = &'a String>, wanted: Option<&String>) -> Result<String, String> {
-    let known: Vec<_> = known.cloned().collect();
-    match (wanted, &known[..]) {
-        (Some(name), _) if known.contains(name) => Ok(name.clone()),
-        (Some(name), _) => Err(format!("there is no target {name:?}; there are {}", known.join(", "))),
-        (None, [one]) => Ok(one.clone()),
-        (None, _) => Err(format!("name the target: one of {}", known.join(", "))),
-    }
 }

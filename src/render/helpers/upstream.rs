@@ -1,5 +1,7 @@
 //! `upstream`: the members of a service as the server lines of the file's language.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{
@@ -19,12 +21,9 @@ pub(super) const ALL: &[Definition] = &[value("upstream", 0..=1, UPSTREAM, upstr
 /// HAProxy's heaviest server.
 const HEAVIEST: u32 = 256;
 
-/// One server line of checked words, with a name for the server.
-type Line = fn(&ServiceRecord, &str, &str) -> Result<String, String>;
-
 /// One line for each member that has a place. Nothing at all until the answer is known.
 fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    let line: Line = match pass.escape {
+    let lines = match pass.escape {
         Escape::Nginx => nginx,
         Escape::Haproxy => haproxy,
         Escape::Json | Escape::None | Escape::Path => {
@@ -41,31 +40,36 @@ fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let tail: String = extra.iter().map(|word| format!(" {word}")).collect();
     let Some(members) = members(call, pass, false)? else { return Ok(Value::Null) };
     let members: Vec<_> = members.into_iter().filter(|member| member.port != 0 && !member.address.is_empty()).collect();
-    let lines = members.iter().map(|member| {
+    for member in &members {
         check(pass.escape, &member.address, || format!("the address of {}", described(member)))?;
-        // An id is unique on its node only.
-        let is_unique = members.iter().filter(|other| other.id == member.id).count() == 1;
-        let name = if is_unique { member.id.clone() } else { format!("{}:{}", member.node, member.id) };
-        line(member, &name, &tail)
-    });
-    match lines.collect::<Result<Vec<_>, _>>()? {
+    }
+    match lines(&members, &tail)? {
         // A backend without servers is a good one there: it answers 503.
         none if none.is_empty() && pass.escape == Escape::Haproxy => Ok(Value::Null),
         lines => Ok(Value::String(lines.join("\n"))),
     }
 }
 
-fn nginx(member: &ServiceRecord, _: &str, tail: &str) -> Result<String, String> {
+fn nginx(members: &[&ServiceRecord], tail: &str) -> Result<Vec<String>, String> {
     // nginx knows no weight 0.
-    Ok(format!("    server {} weight={}{tail};", place(member), weight(member).max(1)))
+    let line =
+        |member: &&ServiceRecord| format!("    server {} weight={}{tail};", place(member), weight(member).max(1));
+    Ok(members.iter().map(line).collect())
 }
 
 /// A server has a name there, of certain characters only.
-fn haproxy(member: &ServiceRecord, name: &str, tail: &str) -> Result<String, String> {
-    if let Some(offence) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c)) {
-        return Err(format!("{}: {name:?} holds {offence:?}, so it cannot name a server", described(member)));
-    }
-    Ok(format!("    server {name} {} weight {}{tail}", place(member), weight(member).min(HEAVIEST)))
+fn haproxy(members: &[&ServiceRecord], tail: &str) -> Result<Vec<String>, String> {
+    let mut ids = BTreeMap::<_, usize>::new();
+    members.iter().for_each(|member| *ids.entry(&member.id).or_default() += 1);
+    let line = |member: &&ServiceRecord| {
+        // An id is unique on its node only.
+        let name = if ids[&member.id] == 1 { member.id.clone() } else { format!("{}:{}", member.node, member.id) };
+        if let Some(offence) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c)) {
+            return Err(format!("{}: {name:?} holds {offence:?}, so it cannot name a server", described(member)));
+        }
+        Ok(format!("    server {name} {} weight {}{tail}", place(member), weight(member).min(HEAVIEST)))
+    };
+    members.iter().map(line).collect()
 }
 
 /// Which instance it is, for an error.
