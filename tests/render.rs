@@ -204,6 +204,7 @@ async fn a_dry_run_shows_what_would_change_and_touches_nothing() {
     let bench = bench.check(0, "grep 1 {{candidate}}");
     let (printed, done) = bench.dry_run(LONG).await;
     assert!(printed.contains("+2\n# target a: the check refuses this:\n"), "{printed}");
+    assert!(printed.contains("\n# it would be held for some seconds"), "{printed}");
     assert!(done.expect_err("it would be refused").contains("target a: the check refuses it"));
     assert_eq!(bench.text("a").as_deref(), Some("1\n"));
 }

@@ -1,5 +1,7 @@
 //! An nginx target against a real nginx: what is promised about check, swap, reload, proof and the way back.
 
+#[path = "target/retries.rs"]
+mod retries;
 mod targets;
 
 use std::{
@@ -21,7 +23,7 @@ use portreeve::{
     docker,
     reconcile::{self, Pace},
     state::StateDir,
-    target::{Applied, ApplyError, Command, Effect, Kind, Lasting, Nginx as Settings, Opinion, Reload, Template},
+    target::{Applied, ApplyError, Command, Effect, Kind, Nginx as Settings, Opinion, Rejection, Reload, Template},
 };
 use targets::{
     Edge, Orphan, Program, names,
@@ -182,7 +184,7 @@ async fn a_refused_candidate_touches_nothing_and_is_not_tried_again() {
     let place = format!("unknown directive \"retrun\" in {}:3", nginx.web().display());
     for _ in 0..3 {
         let error = edge.fails(&["refused", &place]).await;
-        assert!(matches!(error, ApplyError::Lasting(Lasting::Refused { .. })), "{error:?}");
+        assert!(matches!(error, ApplyError::Rejected(Rejection::Refused { .. })), "{error:?}");
     }
     assert_eq!(checks(), 1, "one check is enough");
     let after = fs::metadata(nginx.web()).expect("it is there");
@@ -211,7 +213,7 @@ async fn what_is_refused_only_at_reload_is_taken_back() {
     edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, &server)]);
     for _ in 0..2 {
         let error = edge.fails(&["taken back", &format!("bind() to {place} failed"), "in use"]).await;
-        assert!(matches!(error, ApplyError::Lasting(Lasting::TakenBack { .. })), "{error:?}");
+        assert!(matches!(error, ApplyError::Rejected(Rejection::TakenBack { .. })), "{error:?}");
     }
     assert_eq!(text(nginx.web()), nginx.server("old"));
     assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"], "what was not there is not there");
@@ -329,7 +331,7 @@ async fn a_diff_shows_what_would_happen_and_touches_nothing() {
 
     edge.want(&[(&nginx.web(), "x"), (&more, "")]);
     let diff = target.diff().await.expect("it can look");
-    let Some(Opinion::Refused { output }) = diff.opinion else { panic!("{diff:?}") };
+    let Some(Opinion::Refused { output, .. }) = diff.opinion else { panic!("{diff:?}") };
     assert!(output.contains(&web), "{output}");
     assert_eq!((text(nginx.web()), nginx.hang_ups(), edge.owes()), (old, 0, false));
     assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"]);

@@ -18,7 +18,7 @@ use portreeve::{
     docker,
     state::StateDir,
     target::{
-        Applied, ApplyError, Command, Desired, Effect, Kind, Lasting, Reload, Settings, Symlinks, Target, Template,
+        Applied, ApplyError, Command, Desired, Effect, Kind, Rejection, Reload, Settings, Symlinks, Target, Template,
     },
 };
 use targets::{Edge, Program, directory, names, text, wait_until};
@@ -93,14 +93,38 @@ async fn a_refused_candidate_is_told_by_the_name_of_the_file() {
     let mut edge = home.edge(Command { check, reload: home.reload("touch $H/reloaded"), ..Command::default() });
     edge.want(&[(&home.file(), "new\n")]);
     let place = format!("{}:1: wrong", home.file().display());
-    for _ in 0..2 {
-        let error = edge.fails(&["nothing was touched", "exit status: 3", &place]).await;
-        assert!(matches!(error, ApplyError::Lasting(Lasting::Refused { .. })), "{error:?}");
-    }
+    let error = edge.fails(&["nothing was touched", "exit status: 3", &place]).await;
+    assert!(matches!(error, ApplyError::Rejected(Rejection::Refused { certain: false, .. })), "{error:?}");
     assert_eq!((text(home.file()).as_str(), text(home.path("calls")).as_str()), ("old\n", "\n"));
     assert_eq!(names(home.0.path()), ["calls", "etc", "state"]);
     edge.want(&[(&home.file(), "old\n")]);
     edge.is_current().await;
+}
+
+#[tokio::test]
+async fn a_check_that_fails_once_is_made_again() {
+    let home = Home::new();
+    let check = Some(home.shell("test -e $H/well || { touch $H/well; echo not now; exit 1; }"));
+    let mut edge = home.edge(Command { check, reload: home.reload("true"), ..Command::default() });
+    edge.want(&[(&home.file(), "new\n")]);
+    edge.fails(&["not now"]).await;
+    let again = async {
+        while edge.apply().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(targets::LONG, again).await.expect("nothing stands in its way");
+    assert_eq!(text(home.file()), "new\n");
+}
+
+#[tokio::test]
+async fn a_reload_command_that_cannot_be_started_says_nothing_about_the_files() {
+    let home = Home::new();
+    let program = home.path("reload").display().to_string();
+    let mut edge = home.edge(Command { reload: Some(Reload::Command(vec![program])), ..Command::default() });
+    edge.want(&[(&home.file(), "new\n")]);
+    edge.fails(&["the reload is owed", "reload: cannot be started"]).await;
+    assert_eq!((text(home.file()).as_str(), edge.owes()), ("new\n", true));
 }
 
 #[tokio::test]
@@ -114,7 +138,7 @@ async fn a_failing_reload_takes_the_files_back_and_reloads_again() {
     edge.want(&[(&home.file(), "bad\n"), (&other, "other\n")]);
     for _ in 0..2 {
         let error = edge.fails(&["taken back", "sh: exit status: 1", "no, bad"]).await;
-        assert!(matches!(error, ApplyError::Lasting(Lasting::TakenBack { .. })), "{error:?}");
+        assert!(matches!(error, ApplyError::Rejected(Rejection::TakenBack { .. })), "{error:?}");
     }
     assert_eq!(text(home.path("log")), "bad\nold\n", "there and back, and not again");
     assert_eq!((text(home.file()).as_str(), other.exists(), edge.owes()), ("old\n", false, false));
@@ -136,8 +160,14 @@ async fn a_reload_that_always_fails_is_not_the_candidates_fault() {
     drop(edge);
     let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
     edge.want(&[(&home.file(), "new\n")]);
-    edge.fails(&["owed has failed"]).await;
-    assert_eq!(text(home.path("log")), "new\nold\nold\n");
+    for _ in 0..3 {
+        edge.fails(&["owed has failed"]).await;
+        edge.want(&[(&home.file(), "newer\n")]);
+    }
+    assert_eq!(text(home.path("log")), "new\nold\nold\n", "not again at once, whatever is wanted");
+    drop(edge);
+    let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
+    edge.want(&[(&home.file(), "new\n")]);
     fs::write(home.path("well"), "").expect("it is ours");
     edge.writes(&[&home.file()]).await;
     assert_eq!(text(home.path("log")), "new\nold\nold\nold\nnew\n");
@@ -156,13 +186,16 @@ async fn what_was_there_before_cannot_stand_in_the_way() {
             reload: home.reload("test -e $H/well"),
             ..Command::default()
         };
-        let mut edge = home.edge(command);
-        edge.want(&[(&home.file(), "new\n")]);
+        // Each process tries at once.
         for _ in 0..3 {
+            let mut edge = home.edge(command.clone());
+            edge.want(&[(&home.file(), "new\n")]);
             edge.apply().await.expect_err("it is not well");
         }
         assert_eq!(home.file().exists(), was_there);
         fs::write(home.path("well"), "").expect("it is ours");
+        let mut edge = home.edge(command);
+        edge.want(&[(&home.file(), "new\n")]);
         edge.writes(&[&home.file()]).await;
     }
 }

@@ -141,6 +141,28 @@ async fn a_removal_waits_for_nothing_and_takes_along_what_waited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lone_removal_and_what_takes_its_place_go_at_once_and_then_the_interval_is_kept() {
+    let running = Running::start(pace(None, 1000, 0));
+    running.want("0", &["a"]);
+    running.until("0").await;
+    tokio::time::sleep(ms(5000)).await;
+    // Ten times a second it goes, and comes back.
+    let begin = running.begin.elapsed().as_millis();
+    running.want("1-", &[]);
+    assert!(running.until("1-").await - begin < 50, "the first removal waits for nothing");
+    running.want("1", &["a"]);
+    assert!(running.until("1").await - begin < 100, "nor does what takes its place");
+    for number in 0..100 {
+        let members: &[&str] = if number % 2 == 0 { &[] } else { &["a"] };
+        running.want(&format!("flap {number}"), members);
+        tokio::time::sleep(ms(50)).await;
+    }
+    running.until("flap 99").await;
+    assert!(running.writes() <= 3 + 6, "5 s with a second between two: {}", running.writes());
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cancels_out_is_never_written() {
     let running = Running::start(pace(Some((1000, 5000)), 0, 0));
     running.want("a", &["a"]);

@@ -6,7 +6,7 @@ use std::{fs, time::Duration};
 
 use portreeve::{
     docker,
-    target::{ApplyError, Command, Kind, Lasting, ProbeSettings, Settings, Template},
+    target::{ApplyError, Command, Kind, ProbeSettings, Rejection, Settings, Template},
 };
 use targets::{Edge, directory, nginx::Nginx, text};
 
@@ -28,7 +28,7 @@ async fn new_files_with_which_the_program_answers_badly_are_taken_back() {
     edge.want(&[(&nginx.web(), &broken)]);
     for _ in 0..2 {
         let error = edge.fails(&["taken back", "the probe http://", "within 500ms", "503 Service Unavailable"]).await;
-        assert!(matches!(error, ApplyError::Lasting(Lasting::TakenBack { .. })), "{error:?}");
+        assert!(matches!(error, ApplyError::Rejected(Rejection::TakenBack { .. })), "{error:?}");
     }
     assert_eq!((text(nginx.web()), nginx.hang_ups()), (nginx.server("old"), 2));
     assert_eq!(nginx.ask().expect("it serves"), "old");

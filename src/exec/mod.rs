@@ -243,13 +243,12 @@ mod tests {
         let report = |files: &str, writes| Report {
             in_line: Some(Digest::of(&[files.as_bytes()])),
             writes,
-            trouble: None,
-            held: None,
+            ..Report::default()
         };
         let reports =
             |one: &Report, other: &Report| BTreeMap::from([("a".into(), one.clone()), ("b".into(), other.clone())]);
         let (first, second, again) = (report("1", 0), report("2", 1), report("1", 2));
-        let trouble = Report { trouble: Some("refused".into()), in_line: None, writes: 1, held: None };
+        let trouble = Report { trouble: Some("refused".into()), writes: 1, ..Report::default() };
         let settings = |keys: &str| {
             let section = toml::from_str::<Section>(&format!("command = 'x'\n{keys}")).expect("it is right");
             section.settings([&"a".into(), &"b".into()]).expect("it is right").expect("there is a command")

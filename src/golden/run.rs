@@ -69,7 +69,7 @@ async fn problems(case: &Case, settings: &Settings, options: Options) -> Result<
         for target in &mut setup.targets {
             let (name, diff) = (target.name().to_owned(), target.diff().await);
             let refused = match diff.map(|diff| diff.opinion) {
-                Ok(Some(Opinion::Refused { output })) => Some(output),
+                Ok(Some(Opinion::Refused { output, .. })) => Some(output),
                 Ok(_) => None,
                 Err(error) => Some(chain(&error)),
             };

@@ -65,8 +65,8 @@ pub async fn dry_run<S: Source>(
         match target.diff().await {
             Ok(diff) => {
                 print(target.name(), &diff, colours, out)?;
-                if matches!(diff.opinion, Some(Opinion::Refused { .. })) {
-                    trouble.push(format!("target {}: the check refuses it", target.name()));
+                if let Some(Opinion::Refused { certain, .. }) = diff.opinion {
+                    trouble.push(format!("target {}: the check refuses it; {}", target.name(), held(certain)));
                 }
             }
             Err(error) => trouble.push(format!("target {}: {}", target.name(), chain(&error))),
@@ -92,6 +92,16 @@ fn print(target: &str, diff: &Diff, colours: Colours, out: &mut (dyn Write + Sen
             comment(&format!("target {target}: this would be taken"))?;
             warnings.iter().try_for_each(|warning| comment(warning))
         }
-        Some(Opinion::Refused { output }) => comment(&format!("target {target}: the check refuses this:\n{output}")),
+        Some(Opinion::Refused { output, certain }) => {
+            comment(&format!("target {target}: the check refuses this:\n{output}\n{}", held(*certain)))
+        }
+    }
+}
+
+/// Until when a running Portreeve would not try it again.
+fn held(certain: bool) -> &'static str {
+    match certain {
+        true => "it would be held until the templates, their data or the configuration change",
+        false => "it would be held for some seconds, up to a minute, and tried again",
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     docker,
     registry::Source,
     state::{StateDir, StateError},
-    target::{self, Report, Reports, Target},
+    target::{self, Budgets, Report, Reports, Target},
     watched::Ear,
 };
 
@@ -180,13 +180,14 @@ impl Setup {
         let books = Books::default();
         books.put((), Arc::new(book));
         let state = state(&settings.section.state_dir()?)?;
-        let (reports, docker) = (Reports::default(), settings.docker);
+        let (reports, budgets, docker) = (Reports::default(), Budgets::default(), settings.docker);
         let targets = settings.targets.into_iter().zip(&sets).map(|(settings, set)| {
             let name = settings.name.clone();
             let mut target = Target::new(settings, set.desired.clone(), &state, &docker)
                 .map_err(|source| SetupError::Target { target: name.clone(), source })?;
             reports.put(name, Report::default());
             target.report_to(reports.clone());
+            target.share(budgets.clone());
             Ok::<_, SetupError>(target)
         });
         let targets = targets.collect::<Result<_, _>>()?;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::{
     Candidate, Contents,
     container::Container,
+    files,
     process::{Absent, Process, ProcessError},
     program::{CheckError, ReloadError, Sent, Verdict},
     rendered::Digest,
@@ -71,8 +72,37 @@ impl Command {
             true => Verdict::Good { inputs, warnings: Vec::new() },
             false => {
                 let output = format!("{}{}", ended.status, run::said(&output));
-                Verdict::Refused { inputs, lasting: true, output }
+                // Nobody knows what else the program looks at.
+                Verdict::Refused { inputs, certain: false, output }
             }
+        })
+    }
+
+    pub(super) fn pid_file(&self) -> Option<&Path> {
+        match &self.settings.reload {
+            Some(Reload::Signal { pid_file, .. }) => Some(pid_file),
+            _ => None,
+        }
+    }
+
+    /// For the log.
+    pub(super) fn name(&self) -> Option<String> {
+        Some(match self.settings.reload.as_ref()? {
+            Reload::Command(argv) => format!("with {}", argv.join(" ")),
+            Reload::Signal { program: Some(program), .. } => program.clone(),
+            Reload::Signal { pid_file, .. } => format!("the process of {}", pid_file.display()),
+            Reload::Container { name, .. } => format!("container {name}"),
+        })
+    }
+
+    /// Names what is told of new files.
+    pub(super) fn key(&self) -> Option<String> {
+        Some(match self.settings.reload.as_ref()? {
+            Reload::Signal { pid_file, .. } => {
+                files::follow(pid_file).unwrap_or_else(|_| pid_file.clone()).display().to_string()
+            }
+            Reload::Container { name, .. } => format!("container {name}"),
+            Reload::Command(argv) => format!("command {argv:?}"),
         })
     }
 

@@ -38,6 +38,8 @@ pub enum Opinion {
     Refused {
         /// The check's output.
         output: String,
+        /// Whether that is known to depend on the contents of the files alone.
+        certain: bool,
     },
 }
 
@@ -72,7 +74,7 @@ impl Target {
             let verdict = self.program.check(&seen.wanted, scratch).await.map_err(ApplyError::Check)?;
             Some(match verdict {
                 Verdict::Good { warnings, .. } => Opinion::Good { warnings },
-                Verdict::Refused { output, .. } => Opinion::Refused { output },
+                Verdict::Refused { output, certain, .. } => Opinion::Refused { output, certain },
             })
         };
         Ok(Diff { complete: seen.observed.complete, files, opinion })

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use super::{
+    backoff::Cost,
     files::FileError,
     program::{CheckError, ReloadError},
     settings::SettingsError,
@@ -49,19 +50,24 @@ pub enum SetupError {
     },
 }
 
+impl ApplyError {
+    /// What a failed attempt to make the files effective has cost, if it is tried again with back-off of our own.
+    pub(super) fn deferral(&self) -> Option<Cost> {
+        match self {
+            Self::NotTold(_) => Some(Cost::Check),
+            Self::Reload(_) => Some(Cost::Reload),
+            Self::NotBack { source, .. } => source.deferral(),
+            _ => None,
+        }
+    }
+}
+
 /// Why a pass has not brought the target in line.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// It will not be tried again until the output of a template, or the configuration around it, has changed, or another
-    /// process starts.
+    /// The former files are in effect. The new ones are held: until something changes, or for some time.
     #[error(transparent)]
-    Lasting(#[from] Lasting),
-    /// The check refused the candidate for a reason that may pass by itself.
-    #[error("the candidate was refused for now, and nothing was touched:\n{output}")]
-    Refused {
-        /// What the check said.
-        output: String,
-    },
+    Rejected(#[from] Rejection),
     /// Nothing can be said about the candidate.
     #[error("the candidate cannot be checked, and nothing was touched")]
     Check(#[source] CheckError),
@@ -86,6 +92,15 @@ pub enum ApplyError {
         /// What the check said.
         output: String,
     },
+    /// The program could not be told of the files, which says nothing about them.
+    #[error("the files are in their places, but their program could not be told, so the reload is owed")]
+    NotTold(#[source] ReloadError),
+    /// A reload is owed, has failed, and is not tried again yet.
+    #[error("{reason}")]
+    Deferred {
+        /// What happened the last time.
+        reason: String,
+    },
     /// A reload is owed and has failed. There is nothing to go back to.
     #[error("the reload that is owed has failed")]
     Reload(#[source] ReloadError),
@@ -99,14 +114,30 @@ pub enum ApplyError {
     },
 }
 
-/// What does not change by itself.
+impl Rejection {
+    /// For the log: what has happened, `until` when it is held, and why.
+    pub(super) fn told(&self, until: &str) -> String {
+        match self {
+            Self::Refused { output, .. } => {
+                format!("the candidate was refused, and nothing was touched; {until}:\n{output}")
+            }
+            Self::TakenBack { reason } => {
+                format!("the new files were taken back, since they did not take effect; {until}: {reason}")
+            }
+        }
+    }
+}
+
+/// Why a candidate was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Lasting {
+pub enum Rejection {
     /// The check said no; no file was touched.
     #[error("the candidate was refused, and nothing was touched:\n{output}")]
     Refused {
         /// What the check said.
         output: String,
+        /// Whether that is known to depend on the contents of the files alone.
+        certain: bool,
     },
     /// The new files could not be made effective. The former ones are back, and in effect.
     #[error("the new files were taken back, since they did not take effect: {reason}")]

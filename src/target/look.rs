@@ -44,11 +44,9 @@ impl Target {
         let journal = self.journal.clone();
         let mut seen = blocking(move || look(&sought, complete, &journal)).await.map_err(ApplyError::File)?;
         let observed = &mut seen.observed;
-        if let Some(bad) = self.bad.as_ref().map(|bad| bad.inputs).filter(|_| complete && observed.has_changes()) {
-            observed.bad = bad == self.program.inputs(&seen.wanted).await.map_err(ApplyError::Check)?;
-            if !observed.bad {
-                self.bad = None;
-            }
+        if complete && observed.has_changes() && self.retry.rejected().is_some() {
+            let inputs = self.program.inputs(&seen.wanted).await.map_err(ApplyError::Check)?;
+            observed.bad = self.holds_candidate(inputs).await;
         }
         Ok(seen)
     }

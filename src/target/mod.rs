@@ -4,16 +4,20 @@
 //! one reload whose success is proven. What cannot be proven is taken back. Each target has a task of its own, so one
 //! that hangs delays nobody else.
 
+mod backoff;
+mod budget;
 mod command;
 mod container;
 mod diff;
 mod error;
+mod failure;
 mod files;
 mod generations;
 mod history;
 mod journal;
 mod listing;
 mod look;
+mod members;
 mod nginx;
 mod owner;
 mod pace;
@@ -25,19 +29,25 @@ mod process;
 mod program;
 mod rendered;
 mod report;
+mod retry;
 mod run;
 mod settings;
+mod stamps;
+mod turn;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
 
-use self::{files::Wish, journal::Journal, pace::Pace, probe::Probe, program::Program};
+use self::{
+    budget::Budget, files::Wish, journal::Journal, members::Membership, pace::Pace, probe::Probe, program::Program,
+    retry::Retry,
+};
 use crate::{
     condition::{Condition, chain},
     docker,
@@ -45,10 +55,10 @@ use crate::{
     state::StateDir,
 };
 
-pub(crate) use self::{diff::unified, listing::listing};
 pub use self::{
+    budget::Budgets,
     diff::{Diff, FileDiff, Opinion},
-    error::{ApplyError, Lasting, SetupError},
+    error::{ApplyError, Rejection, SetupError},
     files::FileError,
     generations::{Generation, Kept},
     history::{History, HistoryError},
@@ -62,6 +72,7 @@ pub use self::{
         Command, Escape, Kind, Nginx, Probe as ProbeSettings, Reload, Settings, SettingsError, Symlinks, Template,
     },
 };
+pub(crate) use self::{diff::unified, listing::listing};
 
 /// How soon to look again for a program that does not run, and so has a reload coming to it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -95,8 +106,16 @@ pub struct Target {
     recorded: Option<Digest>,
     /// Where others learn what has become of it.
     reports: Reports,
-    /// What was refused or taken back, until something changes.
-    bad: Option<Bad>,
+    /// What has failed, and when it is tried again.
+    retry: Retry,
+    /// All budgets of this process; those that are ours among them, once it is known which these are.
+    budgets: Budgets,
+    shared: Vec<Arc<Budget>>,
+    is_located: bool,
+    /// Whether the program was told in this pass.
+    was_told: bool,
+    /// Of the last reload, if it took.
+    proof: Option<Proof>,
     swept: bool,
     begun: bool,
     said: Said,
@@ -112,10 +131,13 @@ struct Destination {
     wish: Wish,
 }
 
-#[derive(Debug)]
-struct Bad {
-    inputs: Digest,
-    failure: Lasting,
+/// A reload that took.
+#[derive(Clone, Copy, Debug)]
+struct Proof {
+    /// The process that has proven it.
+    pid: Option<i32>,
+    /// How long that took.
+    took: Duration,
 }
 
 /// What is not said twice.
@@ -123,9 +145,9 @@ struct Bad {
 struct Said {
     warnings: Vec<String>,
     in_place: BTreeSet<PathBuf>,
-    failure: Option<Lasting>,
-    /// Why files were put back.
-    back: Option<String>,
+    failure: Option<Rejection>,
+    /// Since when something has failed.
+    since: Option<Instant>,
     absent: bool,
     in_line: bool,
     held: Option<u64>,
@@ -200,7 +222,12 @@ impl Target {
             journal: Journal::new(state.folder("targets", &settings.name)),
             history: History::new(state.folder("generations", &settings.name), settings.generations, &desired),
             recorded: None,
-            bad: None,
+            retry: Retry::new(),
+            budgets: Budgets::default(),
+            shared: Vec::new(),
+            is_located: false,
+            was_told: false,
+            proof: None,
             swept: false,
             begun: false,
             said: Said::default(),
@@ -232,7 +259,12 @@ impl Target {
         self.reports = reports;
     }
 
-    fn say(&mut self, applied: &Applied) {
+    /// Takes turns with the other targets of the process where they use the same program.
+    pub fn share(&mut self, budgets: Budgets) {
+        self.budgets = budgets;
+    }
+
+    fn say(&mut self, applied: &Applied, change: &Membership) {
         let Applied::Done { written, effect } = applied else {
             if *applied == Applied::Current && !std::mem::replace(&mut self.said.in_line, true) {
                 tracing::info!("target {}: in line", self.name);
@@ -241,11 +273,35 @@ impl Target {
         };
         let files =
             if written.is_empty() { "nothing to write".to_owned() } else { format!("wrote {}", listing(written)) };
+        let instances = if change.is_empty() { String::new() } else { format!(": {change}") };
+        // What is not there is no field.
+        let field = |text: String| Some(text).filter(|text| !text.is_empty());
+        let (name, file) = (&self.name, field(listing(written)));
+        let (service, instance) = (field(change.services()), field(change.to_string()));
         match effect {
-            Effect::Verified => tracing::info!("target {}: {files}; in effect", self.name),
-            Effect::NoReload => tracing::info!("target {}: {files}", self.name),
+            Effect::Verified => {
+                let program = self.program.name().map_or("probed".to_owned(), |program| format!("reloaded {program}"));
+                let took = self.proof.map_or(0, |proof| proof.took.as_millis());
+                tracing::info!(
+                    target_name = name,
+                    file,
+                    service,
+                    instance,
+                    "target {name}: {program} in {took} ms{instances}; {files}; in effect"
+                );
+            }
+            Effect::NoReload => {
+                tracing::info!(target_name = name, file, service, instance, "target {name}: {files}{instances}");
+            }
             Effect::NotRunning(absent) if !self.said.absent || !written.is_empty() => {
-                tracing::warn!("target {}: {files}; nobody to reload ({absent}), so that is still owed", self.name);
+                tracing::warn!(
+                    target_name = name,
+                    file,
+                    service,
+                    instance,
+                    reason = %absent,
+                    "target {name}: {files}{instances}; nobody to reload ({absent}), so that is still owed"
+                );
             }
             Effect::NotRunning(_) => {}
         }
@@ -273,38 +329,57 @@ fn wish(template: &Template) -> Result<Wish, SetupError> {
 }
 
 impl Reconcile for Target {
-    async fn pass(&mut self, _: Cause) -> Next {
-        let held = self.held();
+    async fn pass(&mut self, cause: Cause) -> Next {
+        if cause == Cause::Wake
+            && let Some(next) = self.rests().await
+        {
+            return next;
+        }
+        let Some(mut turn) = self.turn().await else { return Next::Idle };
+        let held = self.ordered();
         let number = held.as_ref().map(|(number, _)| *number);
+        self.pace.wait_until(turn.earliest(self.pace.interval()));
         // Whoever goes back by hand does not wait.
         let desired = held.map_or_else(|| self.pace.choose(self.desired.snapshot(), now()), |(_, files)| files);
         let applied = self.bring_in_line(&desired).await;
-        self.pace.note(&applied, now());
-        report::put(&self.reports, &self.name, &desired, number, &applied);
-        let next = self.conclude(applied);
+        self.spend(&mut turn, &applied);
+        self.pace.wait_until(turn.earliest(self.pace.interval()));
+        drop(turn);
+        let change = self.pace.note(&applied, now());
+        report::put(&self.reports, &self.name, &desired, number, self.proof.as_ref(), &applied);
+        let next = self.conclude(applied, &change);
         self.pace.next(next, now())
     }
 }
 
 impl Target {
     /// Says what is new about what a pass has come to.
-    fn conclude(&mut self, applied: Result<Applied, ApplyError>) -> Next {
+    fn conclude(&mut self, applied: Result<Applied, ApplyError>, change: &Membership) -> Next {
+        if applied.is_err() {
+            self.said.since.get_or_insert_with(now);
+        }
         match applied {
             Ok(applied) => {
                 self.condition.well();
-                (self.said.failure, self.said.back) = (None, None);
-                self.say(&applied);
+                self.say(&applied, change);
+                let since = self.said.since.take();
+                if let (Some(_), Some(since)) = (self.said.failure.take(), since) {
+                    let seconds = now().saturating_duration_since(since).as_secs();
+                    tracing::info!(target_name = self.name, "target {}: well again after {seconds} s", self.name);
+                }
                 match applied {
                     Applied::Done { effect: Effect::NotRunning(_), .. } => Next::After(LOOK_AGAIN),
                     _ => Next::Idle,
                 }
             }
-            Err(ApplyError::Lasting(failure)) => {
-                if self.said.failure.as_ref() != Some(&failure) {
-                    tracing::error!("target {}: {}", self.name, chain(&failure));
-                    self.said.failure = Some(failure);
+            Err(ApplyError::Rejected(rejection)) => {
+                if self.said.failure.as_ref() != Some(&rejection) {
+                    let until = self.retry.next().map(|until| until.described(now()).to_string()).unwrap_or_default();
+                    let (name, reason) = (&self.name, chain(&rejection));
+                    tracing::error!(target_name = name, reason, "target {name}: {}", rejection.told(&until));
+                    self.said.failure = Some(rejection);
                 }
-                Next::Idle
+                self.poll()
             }
             Err(error @ ApplyError::Stopped) => {
                 tracing::info!("target {}: {error}", self.name);
@@ -312,13 +387,14 @@ impl Target {
             }
             Err(error) => {
                 self.condition.trouble(&error);
-                Next::Retry
+                let has_own_time = matches!(error, ApplyError::Deferred { .. }) || error.deferral().is_some();
+                if has_own_time { self.poll() } else { Next::Retry }
             }
         }
     }
 }
 
 /// The loop's own clock, which a test can stop.
-fn now() -> std::time::Instant {
+fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

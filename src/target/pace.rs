@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Applied, ApplyError, Effect, rendered::Wanted};
+use super::{Applied, ApplyError, Effect, members::Membership, rendered::Wanted};
 use crate::{
     debounce::{Debounce, Settings, Urgency},
     random,
@@ -16,8 +16,10 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct Pace {
-    splay: Duration,
+    settings: Settings,
     debounce: Debounce,
+    /// Before that, nothing new is taken: the program has had its share of reloads.
+    floor: Option<Instant>,
     /// The newest that was seen. What only rings the bell is not newer.
     seen: Option<Wanted>,
     /// What the target works on.
@@ -31,8 +33,9 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
-            splay: settings.splay,
+            settings,
             debounce: Debounce::new(settings),
+            floor: None,
             seen: None,
             taken: None,
             is_new: false,
@@ -43,7 +46,7 @@ impl Pace {
     /// What a pass works on.
     pub(super) fn choose(&mut self, newest: Wanted, now: Instant) -> Wanted {
         self.notice(&newest, now);
-        self.is_new = self.debounce.take(now);
+        self.is_new = self.floor.is_none_or(|floor| floor <= now) && self.debounce.take(now);
         self.seen = Some(newest.clone());
         match &self.taken {
             Some(taken) if taken.complete && !self.is_new => taken.clone(),
@@ -61,8 +64,22 @@ impl Pace {
         }
     }
 
-    /// Notes what became of it.
-    pub(super) fn note(&mut self, applied: &Result<Applied, ApplyError>, now: Instant) {
+    pub(super) fn interval(&self) -> Duration {
+        self.settings.interval
+    }
+
+    /// Even a removal is not taken before `floor`.
+    pub(super) fn wait_until(&mut self, floor: Option<Instant>) {
+        self.floor = floor;
+    }
+
+    /// Whether there is something that is not taken yet.
+    pub(super) fn has_news(&self, newest: &Wanted) -> bool {
+        self.debounce.due().is_some() || !self.seen.as_ref().is_some_and(|seen| is_same(seen, newest))
+    }
+
+    /// Notes what became of it: which instances are in effect now that were not, and the other way round.
+    pub(super) fn note(&mut self, applied: &Result<Applied, ApplyError>, now: Instant) -> Membership {
         let reloaded = match applied {
             Ok(Applied::Waiting | Applied::Current | Applied::Done { effect: Effect::NotRunning(_), .. }) => false,
             Ok(Applied::Done { .. }) => true,
@@ -72,14 +89,18 @@ impl Pace {
         if reloaded {
             self.debounce.carried_out(now);
         }
-        if let (Ok(Applied::Current | Applied::Done { .. }), Some(taken)) = (applied, &self.taken) {
-            self.members = members(taken).cloned().collect();
-        }
+        let (Ok(Applied::Current | Applied::Done { .. }), Some(taken)) = (applied, &self.taken) else {
+            return Membership::default();
+        };
+        let members = members(taken).cloned().collect();
+        let before = std::mem::replace(&mut self.members, members);
+        Membership::between(&before, &self.members)
     }
 
     /// When the next pass is due, given when it would be without what waits here.
     pub(super) fn next(&self, next: Next, now: Instant) -> Next {
-        let Some(wait) = self.debounce.due().map(|due| due.saturating_duration_since(now)) else { return next };
+        let Some(due) = self.debounce.due() else { return next };
+        let wait = self.floor.map_or(due, |floor| floor.max(due)).saturating_duration_since(now);
         match next {
             Next::Idle => Next::After(wait),
             Next::After(other) => Next::After(wait.min(other)),
@@ -91,7 +112,7 @@ impl Pace {
     fn urgency(&self, newest: &Wanted) -> Urgency {
         let newest: BTreeSet<_> = members(newest).collect();
         if self.members.iter().all(|member| newest.contains(member)) {
-            Urgency::Patient(random::delay(self.splay))
+            Urgency::Patient(random::delay(self.settings.splay))
         } else {
             Urgency::Urgent
         }

@@ -4,19 +4,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 use tokio::time;
 
 use super::{
-    Applied, ApplyError, Bad, Effect, Target,
-    error::Lasting,
+    Applied, ApplyError, Effect, Proof, Target,
+    budget::Budget,
+    error::Rejection,
     files::{self, FileError, Staged, Swapped, Wish},
     listing::listing,
     look::Seen,
-    nginx,
+    nginx, now,
     plan::{self, Origin, Settled, Step, Version, plan, recover},
     process::Absent,
     program::{ReloadError, Sent, Verdict},
@@ -32,6 +33,8 @@ const GRACE: Duration = Duration::from_secs(2);
 struct Hand {
     staged: BTreeMap<PathBuf, Staged>,
     pending: Option<nginx::Pending>,
+    /// When the program was told.
+    told: Option<Instant>,
     written: Vec<PathBuf>,
     removed: Vec<PathBuf>,
     effect: Option<Effect>,
@@ -42,7 +45,7 @@ enum Stop {
     /// Nobody to reload: the rest stays owed.
     NotRunning(Absent),
     /// What is wanted was refused: the next round takes that into account.
-    Bad(Bad),
+    Rejected(Rejection),
     /// What is present was refused: this as well.
     Waits(String),
     /// From [`Step::Swap`] on, so files may have changed.
@@ -56,6 +59,13 @@ enum Halfway {
     Reload(ReloadError),
 }
 
+impl Halfway {
+    /// What has become of a reload. Nothing is taken back for an error that came before the program was told.
+    fn reload(error: ReloadError) -> Stop {
+        if error.was_told() { Stop::Halfway(Self::Reload(error)) } else { ApplyError::NotTold(error).into() }
+    }
+}
+
 impl<E: Into<ApplyError>> From<E> for Stop {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
@@ -66,15 +76,19 @@ impl Target {
     /// Makes one pass: brings the files in line with the newest that is desired, and into effect. To drop the future is to crash:
     /// what has begun is brought to its end by the first pass of the next process.
     pub async fn apply(&mut self) -> Result<Applied, ApplyError> {
-        let newest = self.held().map_or_else(|| self.desired.snapshot(), |(_, files)| files);
-        self.bring_in_line(&newest).await
+        let Some(mut turn) = self.turn().await else { return Err(ApplyError::Stopped) };
+        let newest = self.ordered().map_or_else(|| self.desired.snapshot(), |(_, files)| files);
+        let applied = self.bring_in_line(&newest).await;
+        self.spend(&mut turn, &applied);
+        applied
     }
 
-    /// The same with what was desired at one moment.
+    /// The same with what was desired at one moment, by who has the turn.
     pub(super) async fn bring_in_line(&mut self, desired: &Wanted) -> Result<Applied, ApplyError> {
         self.sweep().await;
         self.take_down_what_was_there().await;
         let applied = self.pursue(desired).await;
+        self.note_outcome(&applied).await;
         let is_in_effect = match &applied {
             Ok(Applied::Current) => true,
             Ok(Applied::Done { effect, .. }) => !matches!(effect, Effect::NotRunning(_)),
@@ -93,7 +107,8 @@ impl Target {
         loop {
             let mut seen = self.observe(desired).await?;
             seen.observed.stuck = waits.is_some();
-            failure = failure.or(self.bad.as_ref().filter(|_| seen.observed.bad).map(|bad| bad.failure.clone()));
+            let held = self.retry.rejected().filter(|_| seen.observed.bad);
+            failure = failure.or(held.map(|held| held.rejection.clone()));
             // Once in a pass is enough, even if the inputs are changing right now.
             seen.observed.bad = failure.is_some();
             let steps = plan(&seen.observed);
@@ -106,8 +121,16 @@ impl Target {
                     (None, None, None) => Ok(Applied::Waiting),
                 };
             }
+            if plan::makes_good(&steps)
+                && let Some(deferred) = self.holds_reload().await
+            {
+                return Err(deferred);
+            }
             let mut hand = Hand::default();
             let round = self.carry_out(&seen, &steps, &mut hand).await;
+            if round.is_ok() && plan::changes_files(&steps) {
+                Budget::note_change(&self.shared);
+            }
             if !hand.removed.is_empty() {
                 let removed = listing(&hand.removed);
                 tracing::info!("target {}: removed {removed}: no template makes that any more", self.name);
@@ -125,7 +148,7 @@ impl Target {
                     };
                 }
                 Err(Stop::Waits(output)) => waits = Some(output),
-                Err(Stop::Bad(bad)) => failure = Some(self.bad.insert(bad).failure.clone()),
+                Err(Stop::Rejected(rejection)) => failure = Some(rejection),
                 Err(Stop::Failed(error)) => return Err(error),
                 Err(Stop::Halfway(halfway)) => failure = Some(self.go_back(desired, &seen, halfway).await?),
             }
@@ -192,27 +215,54 @@ impl Target {
                     self.note(&path, swapped);
                 }
             }
-            Step::Reload => match self.program.reload().await.map_err(|error| Stop::Halfway(Halfway::Reload(error)))? {
-                Sent::Nothing => hand.effect = Some(Effect::NoReload),
-                Sent::NotRunning(absent) => return Err(Stop::NotRunning(absent)),
-                Sent::Done => hand.effect = Some(Effect::Verified),
-                Sent::Pending(pending) => hand.pending = Some(pending),
-            },
-            Step::Sync(path) => blocking(move || files::sync(&path)).await.map_err(ApplyError::Sync)?,
-            Step::Verify => {
-                if let Some(pending) = hand.pending.take() {
-                    pending.verify().await.map_err(|error| Stop::Halfway(Halfway::Reload(error)))?;
-                    hand.effect = Some(Effect::Verified);
-                }
-                if let Some(probe) = &self.probe {
-                    probe.run().await.map_err(|error| Stop::Halfway(Halfway::Reload(error)))?;
-                    hand.effect = Some(Effect::Verified);
+            Step::Reload => {
+                (self.proof, hand.told) = (None, Some(now()));
+                let sent = self.program.reload().await;
+                let is_told = match &sent {
+                    Ok(sent) => matches!(sent, Sent::Done | Sent::Pending(_)),
+                    Err(error) => error.was_told(),
+                };
+                self.was_told |= is_told;
+                match sent.map_err(Halfway::reload)? {
+                    Sent::Nothing => hand.effect = Some(Effect::NoReload),
+                    Sent::NotRunning(absent) => return Err(Stop::NotRunning(absent)),
+                    Sent::Done => hand.effect = Some(Effect::Verified),
+                    Sent::Pending(pending) => hand.pending = Some(pending),
                 }
             }
+            Step::Sync(path) => blocking(move || files::sync(&path)).await.map_err(ApplyError::Sync)?,
+            Step::Verify => self.verify(hand).await?,
             Step::Settle(files) => {
                 self.tell_of_strays(&seen.observed.notes.settled, &files);
                 blocking(move || journal.settle(files)).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn verify(&mut self, hand: &mut Hand) -> Result<(), Stop> {
+        let pid = hand.pending.as_ref().map(nginx::Pending::pid);
+        let verified = async {
+            if let Some(pending) = hand.pending.take() {
+                pending.verify().await?;
+                hand.effect = Some(Effect::Verified);
+            }
+            if let Some(probe) = &self.probe {
+                probe.run().await?;
+                hand.effect = Some(Effect::Verified);
+            }
+            Ok(())
+        };
+        if let Err(error) = verified.await {
+            // A program that was restarted meanwhile has refused nothing.
+            let absent = match pid {
+                Some(pid) => self.program.replaced(pid).await,
+                None => None,
+            };
+            return Err(absent.map_or_else(|| Halfway::reload(error), Stop::NotRunning));
+        }
+        if let Some(told) = hand.told.filter(|_| hand.effect == Some(Effect::Verified)) {
+            self.proof = Some(Proof { pid, took: now().saturating_duration_since(told) });
         }
         Ok(())
     }
@@ -222,7 +272,7 @@ impl Target {
             plan::Contents::Wanted => &seen.wanted,
             plan::Contents::Present => {
                 // The check of what is present is for those who are to be told.
-                let absent = self.program.absent().await.map_err(|error| Stop::Halfway(Halfway::Reload(error)))?;
+                let absent = self.program.absent().await.map_err(ApplyError::NotTold)?;
                 if let Some(absent) = absent {
                     return Err(Stop::NotRunning(absent));
                 }
@@ -236,18 +286,20 @@ impl Target {
                     tracing::warn!("target {}: {warning}", self.name);
                 }
                 self.said.warnings = warnings;
+                self.retry.accepted(now());
                 Ok(())
             }
             (Verdict::Refused { output, .. }, plan::Contents::Present) => Err(Stop::Waits(output)),
-            (Verdict::Refused { output, lasting: false, .. }, _) => Err(ApplyError::Refused { output }.into()),
-            (Verdict::Refused { output, inputs, .. }, _) => {
-                Err(Stop::Bad(Bad { inputs, failure: Lasting::Refused { output } }))
+            (Verdict::Refused { output, inputs, certain }, plan::Contents::Wanted) => {
+                let rejection = Rejection::Refused { output, certain };
+                self.reject(inputs, rejection.clone()).await;
+                Err(Stop::Rejected(rejection))
             }
         }
     }
 
     /// Brings the former files back, and remembers what has failed.
-    async fn go_back(&mut self, desired: &Wanted, before: &Seen, halfway: Halfway) -> Result<Lasting, ApplyError> {
+    async fn go_back(&mut self, desired: &Wanted, before: &Seen, halfway: Halfway) -> Result<Rejection, ApplyError> {
         let reload = before.observed.notes.owed.is_some() || matches!(halfway, Halfway::Reload(_));
         let reason = match &halfway {
             Halfway::Swap(error) => chain(error),
@@ -258,28 +310,26 @@ impl Target {
         let steps = recover(&seen.observed, reload);
         match halfway {
             Halfway::Reload(error) if steps.is_empty() => return Err(ApplyError::Reload(error)),
-            // A file that cannot be replaced is tried again and again, and said once.
-            _ if self.said.back.as_ref() == Some(&reason) => {}
-            _ => tracing::warn!("target {}: {reason}; the former files are put back", self.name),
+            // What comes of it is told when it is over.
+            _ => tracing::debug!("target {}: {reason}; the former files are put back", self.name),
         }
-        self.said.back = Some(reason.clone());
         match self.carry_out(&seen, &steps, &mut Hand::default()).await {
             Ok(()) | Err(Stop::NotRunning(_)) => {}
             Err(Stop::Failed(error)) => return Err(not_back(error)),
             Err(Stop::Halfway(Halfway::Reload(error))) => return Err(not_back(ApplyError::Reload(error))),
-            Err(Stop::Halfway(Halfway::Swap(_)) | Stop::Bad(_) | Stop::Waits(_)) => {
+            Err(Stop::Halfway(Halfway::Swap(_)) | Stop::Rejected(_) | Stop::Waits(_)) => {
                 unreachable!("the way back has neither a swap nor a check")
             }
         }
         if let Halfway::Swap(error) = halfway {
             return Err(ApplyError::File(error));
         }
-        let failure = Lasting::TakenBack { reason };
+        let rejection = Rejection::TakenBack { reason };
         if seen.observed.complete {
             let inputs = self.program.inputs(&seen.wanted).await.map_err(ApplyError::Check)?;
-            self.bad = Some(Bad { inputs, failure: failure.clone() });
+            self.reject(inputs, rejection.clone()).await;
         }
-        Ok(failure)
+        Ok(rejection)
     }
 
     /// A place for the copies that a check looks at.

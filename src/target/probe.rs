@@ -1,6 +1,9 @@
 //! Asks whether a program works with its new files.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Client, redirect};
 use tokio::time;
@@ -16,6 +19,13 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Probe {
     settings: settings::Probe,
     http: Client,
+}
+
+/// Names what is asked.
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "probe {}", self.settings.url)
+    }
 }
 
 impl Probe {

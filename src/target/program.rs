@@ -1,6 +1,12 @@
 //! The program that uses a target's files: how it checks them, and how it takes them.
 
-use std::{io, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    sync::Arc,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
@@ -28,10 +34,10 @@ pub(super) enum Verdict {
         inputs: Digest,
         warnings: Vec<String>,
     },
-    /// Lasting: it will be refused until its inputs change.
+    /// Certain: it will be refused until its inputs change.
     Refused {
         inputs: Digest,
-        lasting: bool,
+        certain: bool,
         output: String,
     },
 }
@@ -129,6 +135,17 @@ pub enum ReloadError {
     },
 }
 
+impl ReloadError {
+    /// Whether the program may know of the new files. If not, the error says nothing about them.
+    pub(super) fn was_told(&self) -> bool {
+        match self {
+            Self::Find(_) | Self::Process(_) | Self::Docker(_) | Self::Silent { .. } => false,
+            Self::Run(error) => !matches!(error, RunError::Start { .. }),
+            Self::Nginx { .. } | Self::Probe { .. } | Self::Command { .. } => true,
+        }
+    }
+}
+
 impl Program {
     /// `alone`: whether there is one file only, by the settings. `docker`: the engine that may have to pass a signal on.
     pub(super) fn new(
@@ -163,6 +180,39 @@ impl Program {
         match self {
             Self::Nginx(nginx) => nginx.absent().await,
             Self::Command(command) => command.absent().await,
+        }
+    }
+
+    /// Why a process that was told has not taken the files, and does not count as having refused them: it has ended
+    /// meanwhile. `None` if it is still the one.
+    pub(super) async fn replaced(&mut self, pid: i32) -> Option<Absent> {
+        match self {
+            Self::Nginx(nginx) => nginx.replaced(pid).await,
+            Self::Command(_) => None,
+        }
+    }
+
+    /// Where the pid of the program stands, as far as that is known.
+    pub(super) fn pid_file(&self) -> Option<&Path> {
+        match self {
+            Self::Nginx(nginx) => nginx.pid_file(),
+            Self::Command(command) => command.pid_file(),
+        }
+    }
+
+    /// For the log, what is told of new files; `None`: nothing is.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Self::Nginx(_) => Some("nginx".to_owned()),
+            Self::Command(command) => command.name(),
+        }
+    }
+
+    /// Names what is told of new files, so that targets of the same program can be told; `None`: nothing is.
+    pub(super) async fn key(&mut self) -> Result<Option<String>, CheckError> {
+        match self {
+            Self::Nginx(nginx) => nginx.key().await.map(Some),
+            Self::Command(command) => Ok(command.key()),
         }
     }
 

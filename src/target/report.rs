@@ -1,7 +1,7 @@
 //! What others may know of a target.
 
 use super::{
-    Applied, ApplyError,
+    Applied, ApplyError, Proof, Rejection,
     rendered::{Digest, Wanted},
 };
 use crate::{condition::chain, store::Store};
@@ -20,6 +20,10 @@ pub struct Report {
     pub held: Option<u64>,
     /// What keeps it from being in line.
     pub trouble: Option<String>,
+    /// Why the newest files were not taken, if that is what keeps it.
+    pub rejection: Option<Rejection>,
+    /// The process that has taken the files, if that was proven.
+    pub proven: Option<i32>,
 }
 
 pub(super) fn put(
@@ -27,6 +31,7 @@ pub(super) fn put(
     target: &str,
     wanted: &Wanted,
     held: Option<u64>,
+    proof: Option<&Proof>,
     applied: &Result<Applied, ApplyError>,
 ) {
     let mut report = reports.snapshot().entries.get(target).cloned().unwrap_or_default();
@@ -36,6 +41,11 @@ pub(super) fn put(
     };
     report.writes += u64::from(matches!(applied, Ok(Applied::Done { written, .. }) if !written.is_empty()));
     report.held = held;
+    report.rejection = match applied {
+        Err(ApplyError::Rejected(rejection)) => Some(rejection.clone()),
+        _ => None,
+    };
+    report.proven = proof.and_then(|proof| proof.pid);
     report.trouble = applied.as_ref().err().map(|error| chain(error));
     reports.put(target.to_owned(), report);
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -26,6 +27,17 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) output: String,
+}
+
+impl Ended {
+    /// How it ended, and what it said, for a program that did not succeed. `command`: how it is called.
+    pub(crate) fn described(&self, command: &[&str], output: &str) -> String {
+        match self.status.signal() {
+            Some(signal) => format!("{} was killed by signal {signal}{}", command.join(" "), said(output)),
+            None if output.is_empty() => format!("{}: {}, without a word", command.join(" "), self.status),
+            None => output.to_owned(),
+        }
+    }
 }
 
 /// Why a program did not come to its end.
@@ -130,10 +142,12 @@ impl Output {
         }
     }
 
-    /// Takes what is in the pipe now.
+    /// Takes what is in the pipe now. What the program has left behind may go on writing: nobody waits for its pauses.
     fn finish(mut self) -> String {
         let mut buffer = [0; 4096];
-        while let Ok(length @ 1..) = self.pipe.try_read(&mut buffer) {
+        while !self.dropped
+            && let Ok(length @ 1..) = self.pipe.try_read(&mut buffer)
+        {
             self.keep(&buffer[..length]);
         }
         let mut text = String::from_utf8_lossy(&self.kept).trim_end().to_owned();
@@ -184,6 +198,30 @@ mod tests {
         assert!(is_running(&ended.output));
         let pid = ended.output.trim().parse().expect("a pid");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+    }
+
+    #[tokio::test]
+    async fn who_writes_on_behind_it_is_not_read_for_ever() {
+        let script = "(while :; do echo 0123456789; done) & echo $!";
+        let ended = time::timeout(LONG, shell(script, LONG)).await.expect("it does not hang").expect("it runs");
+        assert_eq!(ended.status.code(), Some(0));
+        // The pipe is closed: whoever still writes to it ends.
+        let pid = ended.output.lines().find(|line| *line != "0123456789").expect("a pid").to_owned();
+        let gone = async {
+            while is_running(&pid) {
+                time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        time::timeout(LONG, gone).await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn who_was_killed_is_told_so() {
+        let said = |ended: &Ended| ended.described(&["nginx", "-t"], &ended.output);
+        let killed = shell("kill -9 $$", LONG).await.expect("it runs");
+        assert_eq!(said(&killed), "nginx -t was killed by signal 9");
+        let silent = shell("exit 3", LONG).await.expect("it runs");
+        assert_eq!(said(&silent), "nginx -t: exit status: 3, without a word");
     }
 
     #[tokio::test]

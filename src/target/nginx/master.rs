@@ -149,9 +149,11 @@ fn judge(before: &Children, now: &Children, rests: bool) -> Progress {
     let nothing_new = new.peek().is_none();
     let has_begun = new.any(|(_, child)| *child == Child::Serving);
     let old_serve = now.iter().any(|(pid, child)| before.contains_key(pid) && *child == Child::Serving);
+    // Without that, the master may be about to end as well: somebody has told it to.
+    let serves_on = old_serve || !before.values().any(|child| *child == Child::Serving);
     match () {
         () if has_begun && !old_serve => Progress::Taken,
-        () if rests && nothing_new => Progress::Refused,
+        () if rests && nothing_new && serves_on => Progress::Refused,
         () => Progress::Pending,
     }
 }
@@ -229,7 +231,9 @@ mod tests {
         assert_eq!(judge(&[(1, Leaving), (4, Other)], false), Progress::Pending);
         assert_eq!(judge(&[(1, Leaving), (4, Serving)], false), Progress::Taken);
         assert_eq!(judge(&[(4, Serving), (5, Serving)], true), Progress::Taken);
-        assert_eq!(judge(&[], true), Progress::Refused);
+        assert_eq!(judge(&[], true), Progress::Pending, "it is told to end");
+        assert_eq!(judge(&[(1, Leaving)], true), Progress::Pending);
+        assert_eq!(super::judge(&Children::new(), &Children::new(), true), Progress::Refused);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! An nginx on this host: `nginx -t` on a staged copy, SIGHUP to the master, proof by its workers.
 
 mod binary;
+mod complaint;
 mod conf;
 mod glob;
 mod master;
@@ -11,7 +12,7 @@ use std::{
     ffi::OsString,
     fs, io,
     io::{Read, Seek},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -25,7 +26,7 @@ use self::{
     tree::Tree,
 };
 use super::{
-    Candidate,
+    Candidate, files,
     process::Absent,
     program::{CheckError, ReloadError, Sent, Verdict},
     rendered::Digest,
@@ -44,6 +45,8 @@ pub(super) struct Nginx {
     settings: settings::Nginx,
     /// What the program said when it was asked first.
     facts: Option<Arc<Facts>>,
+    /// Where the master's pid stood when that was last looked up.
+    pid_file: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// The process that was told.
+    pub(super) fn pid(&self) -> i32 {
+        self.master.pid()
+    }
+
     /// Waits until new workers have taken over.
     pub(super) async fn verify(self) -> Result<(), ReloadError> {
         let Self { master, before, log, limit } = self;
@@ -79,7 +87,7 @@ impl Pending {
 
 impl Nginx {
     pub(super) fn new(settings: settings::Nginx) -> Self {
-        Self { settings, facts: None }
+        Self { settings, facts: None, pid_file: None }
     }
 
     /// Names all that `nginx -t` would read.
@@ -91,24 +99,26 @@ impl Nginx {
         let facts = self.facts().await?;
         let tree = self.read(candidate).await?;
         let inputs = tree.digest();
-        let unreached = tree.unreached.clone();
         let has_pid_file = tree.pid_file.is_some();
         let place = facts.place.clone();
-        let staged = blocking(move || Staged::new(&place, &tree, scratch)).await.map_err(CheckError::Stage)?;
+        let (staged, tree) = blocking(move || (Staged::new(&place, &tree, scratch), tree)).await;
+        let staged = staged.map_err(CheckError::Stage)?;
         let args = arguments(&facts, &staged, has_pid_file);
         let ended = run::run(&self.settings.binary, &args, self.settings.check_timeout).await?;
-        let output = staged.translate(&ended.output);
+        let output = complaint::quote(&staged.translate(&ended.output), &tree);
         blocking(move || drop(staged)).await;
         Ok(match ended.status.success() {
             true => {
-                let blind = unreached.iter().map(|path| {
+                let blind = tree.unreached.iter().map(|path| {
                     format!("{} is not part of {}: no include leads to it", path.display(), facts.place.conf.display())
                 });
                 let warnings = output.lines().map(str::to_owned);
                 Verdict::Good { inputs, warnings: blind.chain(warnings).collect() }
             }
-            // A name server's trouble passes without a change of ours.
-            false => Verdict::Refused { inputs, lasting: !output.contains("host not found"), output },
+            false => {
+                let certain = ended.status.code().is_some() && complaint::is_certain(&output);
+                Verdict::Refused { inputs, certain, output: ended.described(&["nginx", "-t"], &output) }
+            }
         })
     }
 
@@ -130,12 +140,39 @@ impl Nginx {
         Ok(Sent::Pending(Pending { master, before, log, limit: self.settings.reload_timeout }))
     }
 
+    /// Why the process is not the master any more; `None` if it is, or if nobody can tell.
+    pub(super) async fn replaced(&mut self, pid: i32) -> Option<Absent> {
+        match self.find().await.ok()? {
+            Ok(Found { master, pid_file, .. }) if master.pid() != pid => Some(Absent::Ended { file: pid_file, pid }),
+            Ok(_) => None,
+            Err(absent) => Some(absent),
+        }
+    }
+
+    /// Where the master's pid stands, as far as that is known.
+    pub(super) fn pid_file(&self) -> Option<&Path> {
+        self.pid_file.as_deref()
+    }
+
+    /// Names the master: two targets with the same one share it.
+    pub(super) async fn key(&mut self) -> Result<String, CheckError> {
+        let tree = self.read(&Arc::default()).await?;
+        let file = self.locate(&tree).await?;
+        Ok(blocking(move || files::follow(&file).unwrap_or(file)).await.display().to_string())
+    }
+
+    async fn locate(&mut self, tree: &Tree) -> Result<PathBuf, CheckError> {
+        let facts = self.facts().await?;
+        let pid_file = self.settings.pid_file.as_ref().or(tree.pid_file.as_ref()).unwrap_or(&facts.binary.pid_file);
+        Ok(self.pid_file.insert(facts.place.prefix.join(pid_file)).clone())
+    }
+
     async fn find(&mut self) -> Result<Result<Found, Absent>, ReloadError> {
         let facts = self.facts().await.map_err(ReloadError::Find)?;
         let tree = self.read(&Arc::default()).await.map_err(ReloadError::Find)?;
-        let pid_file = self.settings.pid_file.as_ref().or(tree.pid_file.as_ref()).unwrap_or(&facts.binary.pid_file);
+        let pid_file = self.locate(&tree).await.map_err(ReloadError::Find)?;
         let error_log = tree.error_log.as_ref().unwrap_or(&facts.binary.error_log);
-        let (pid_file, error_log) = (facts.place.prefix.join(pid_file), facts.place.prefix.join(error_log));
+        let error_log = facts.place.prefix.join(error_log);
         Ok(Master::find(&pid_file)?.map(|master| Found { master, pid_file, log: Log::open(error_log) }))
     }
 
@@ -215,8 +252,6 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]

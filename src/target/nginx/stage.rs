@@ -147,7 +147,8 @@ mod tests {
             Edit { span: 19..29, to: To::Includes(vec![]) },
         ];
         let names = BTreeMap::from([(Path::new("/b1"), PathBuf::from("/s/1"))]);
-        let rendered = render(&Node { text, edits }, &names, Path::new("/s/pid"), Path::new("/s/none"));
+        let rendered =
+            render(&Node { text, edits, candidate: None }, &names, Path::new("/s/pid"), Path::new("/s/none"));
         let wanted = "pid \"/s/pid\";\ninclude \"/s/1\"; include \"/b\\\\[2\";\ninclude \"/s/none*\";\n# end";
         assert_eq!(String::from_utf8(rendered).expect("ASCII"), wanted);
     }

@@ -41,6 +41,8 @@ pub(super) struct Tree {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) text: Vec<u8>,
+    /// The destination of the candidate whose text this is; `None` for a file on the disk.
+    pub(super) candidate: Option<PathBuf>,
     /// What has to read differently in a staged copy, in its order.
     pub(super) edits: Vec<Edit>,
 }
@@ -147,17 +149,17 @@ impl Tree {
     }
 
     fn visit(&mut self, place: &Place, overlay: &Overlay<'_>, path: &Path, depth: usize) -> io::Result<()> {
-        let text = match overlay.at(path) {
+        let (text, candidate) = match overlay.at(path) {
             Some(Laid::Candidate(destination, candidate)) => {
                 self.unreached.remove(destination);
-                candidate.bytes().to_vec()
+                (candidate.bytes().to_vec(), Some(destination.to_owned()))
             }
             Some(Laid::Gone) => return Err(io::ErrorKind::NotFound.into()),
-            None => fs::read(path)?,
+            None => (fs::read(path)?, None),
         };
         let directives = conf::scan(&text);
         // Before its includes are visited: a file that includes itself is nginx's to complain about.
-        self.nodes.insert(path.to_owned(), Node { text, edits: Vec::new() });
+        self.nodes.insert(path.to_owned(), Node { text, candidate, edits: Vec::new() });
         let edits = directives.iter().flat_map(|directive| self.follow(place, overlay, directive, depth)).collect();
         if let Some(node) = self.nodes.get_mut(path) {
             node.edits = edits;

@@ -241,6 +241,16 @@ fn restore(observed: &Observed, owed: &Owed) -> Vec<Step> {
     steps
 }
 
+/// Whether the steps bring an earlier pass to its end, and tell somebody.
+pub(crate) fn makes_good(steps: &[Step]) -> bool {
+    steps.contains(&Step::Reload) && !steps.contains(&Step::Check(Contents::Wanted))
+}
+
+/// Whether files are others after these steps.
+pub(crate) fn changes_files(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Swap(_) | Step::Remove(_) | Step::Restore(..)))
+}
+
 impl Step {
     /// Whether another program is waited for.
     pub(crate) fn may_take_long(&self) -> bool {

@@ -1,0 +1,127 @@
+//! The reloads of one program, shared by all targets that use it: one target at a time, and a floor below which reloads
+//! do not follow each other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::OwnedMutexGuard;
+
+/// The budgets of a process, by what they are for: a pid file, a container, the URL of a probe.
+#[derive(Clone, Debug, Default)]
+pub struct Budgets(Arc<Mutex<BTreeMap<String, Arc<Budget>>>>);
+
+/// One program's.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    spending: Arc<tokio::sync::Mutex<Spending>>,
+    changes: AtomicU64,
+}
+
+/// How much of a program's budget is spent. Pure.
+///
+/// Reloads are paid for with time, `interval` each. One may be on credit: so a removal does not wait for the reload
+/// before it, and what takes the place of a lone instance does not wait for the removal. In the long run there is one
+/// reload per `interval`.
+#[derive(Debug, Default)]
+pub(super) struct Spending {
+    paid_until: Option<Instant>,
+}
+
+/// The right to touch the files and the program, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn(Vec<OwnedMutexGuard<Spending>>);
+
+impl Budgets {
+    pub(super) fn find(&self, keys: &BTreeSet<String>) -> Vec<Arc<Budget>> {
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().map(|key| Arc::clone(budgets.entry(key.clone()).or_default())).collect()
+    }
+}
+
+impl Budget {
+    /// Waits for the turn in all of `budgets`, which are in the same order for everybody.
+    pub(super) async fn turn(budgets: &[Arc<Self>]) -> Turn {
+        let mut guards = Vec::with_capacity(budgets.len());
+        for budget in budgets {
+            guards.push(Arc::clone(&budget.spending).lock_owned().await);
+        }
+        Turn(guards)
+    }
+
+    /// Files that the program reads were changed.
+    pub(super) fn note_change(budgets: &[Arc<Self>]) {
+        for budget in budgets {
+            budget.changes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Differs after each change of a file that the program reads.
+    pub(super) fn changes(budgets: &[Arc<Self>]) -> u64 {
+        budgets.iter().map(|budget| budget.changes.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Turn {
+    /// When the next reload may come; `None`: at once.
+    pub(super) fn earliest(&self, interval: Duration) -> Option<Instant> {
+        self.0.iter().filter_map(|spending| spending.earliest(interval)).max()
+    }
+
+    pub(super) fn spend(&mut self, interval: Duration, now: Instant) {
+        self.0.iter_mut().for_each(|spending| spending.spend(interval, now));
+    }
+}
+
+impl Spending {
+    fn earliest(&self, interval: Duration) -> Option<Instant> {
+        self.paid_until.and_then(|until| until.checked_sub(interval))
+    }
+
+    fn spend(&mut self, interval: Duration, now: Instant) {
+        let from = self.paid_until.map_or(now, |until| until.max(now));
+        self.paid_until = Some(from + interval);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_reload_may_follow_at_once_and_then_there_is_one_per_interval() {
+        let (mut spending, begin, interval) = (Spending::default(), Instant::now(), Duration::from_secs(1));
+        let mut reloads = Vec::new();
+        // Something wants a reload every 50 ms.
+        for step in 0..200 {
+            let now = begin + Duration::from_millis(50) * step;
+            if spending.earliest(interval).is_none_or(|earliest| earliest <= now) {
+                spending.spend(interval, now);
+                reloads.push(step * 50);
+            }
+        }
+        assert_eq!(reloads, [0, 50, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000]);
+        let later = begin + Duration::from_secs(20);
+        spending.spend(interval, later);
+        assert_eq!(spending.earliest(interval), Some(later), "after a calm there is credit again");
+    }
+
+    #[tokio::test]
+    async fn who_shares_anything_waits() {
+        let budgets = Budgets::default();
+        let find = |keys: &[&str]| budgets.find(&keys.iter().map(ToString::to_string).collect());
+        let (one, other, third) = (find(&["nginx", "probe"]), find(&["other", "probe"]), find(&["third"]));
+        let turn = Budget::turn(&one).await;
+        assert!(tokio::time::timeout(Duration::from_millis(20), Budget::turn(&other)).await.is_err());
+        drop(Budget::turn(&third).await);
+        Budget::note_change(&other);
+        assert_eq!((Budget::changes(&one), Budget::changes(&third)), (1, 0));
+        drop(turn);
+        drop(Budget::turn(&other).await);
+    }
+}

@@ -1,0 +1,96 @@
+//! What a target does about its failures: it remembers them, and looks whether something has changed that they may
+//! depend on.
+
+use std::time::Duration;
+
+use super::{
+    Applied, ApplyError, Effect, Target,
+    budget::Budget,
+    error::Rejection,
+    now,
+    rendered::{Digest, Wanted},
+    retry::{Deferred, Rejected, Retry, Until},
+    stamps::Stamps,
+};
+use crate::{blocking::blocking, condition::chain, reconcile::Next};
+
+/// How often it is looked whether something that is held depends on has changed.
+const POLL: Duration = Duration::from_secs(1);
+
+impl Target {
+    /// The generation that is held on to. Whoever orders that, or its end, does not wait for what has failed before.
+    pub(super) fn ordered(&mut self) -> Option<(u64, Wanted)> {
+        let before = self.said.held;
+        let held = self.held();
+        if self.said.held != before {
+            self.retry = Retry::new();
+        }
+        held
+    }
+
+    /// A candidate was not taken, which may depend on what `inputs` names.
+    pub(super) async fn reject(&mut self, inputs: Digest, rejection: Rejection) {
+        let stamps = self.stamps(&rejection.to_string()).await;
+        self.retry.reject(Rejected { inputs, rejection, stamps }, now());
+    }
+
+    /// Whether a candidate with these inputs is not tried now.
+    pub(super) async fn holds_candidate(&self, inputs: Digest) -> bool {
+        let Some(rejected) = self.retry.rejected() else { return false };
+        let changed =
+            rejected.inputs != inputs || rejected.stamps != self.stamps(&rejected.rejection.to_string()).await;
+        self.retry.holds_candidate(changed, now())
+    }
+
+    /// The failure of the reload that is owed, if that is not tried now.
+    pub(super) async fn holds_reload(&self) -> Option<ApplyError> {
+        let Deferred { reason, stamps, .. } = self.retry.deferred()?;
+        let changed = *stamps != self.stamps(reason).await;
+        self.retry.holds_reload(changed, now()).then(|| ApplyError::Deferred { reason: reason.clone() })
+    }
+
+    /// Notes what a pass has come to.
+    pub(super) async fn note_outcome(&mut self, applied: &Result<Applied, ApplyError>) {
+        match applied {
+            Ok(Applied::Done { effect: Effect::Verified | Effect::NoReload, .. }) => self.retry.succeeded(now()),
+            Ok(Applied::Current | Applied::Done { .. }) => self.retry.settled(),
+            Ok(Applied::Waiting) => {}
+            Err(error) => {
+                if let Some(cost) = error.deferral() {
+                    let reason = chain(error);
+                    let stamps = self.stamps(&reason).await;
+                    self.retry.defer(Deferred { reason, cost, stamps }, now());
+                }
+            }
+        }
+    }
+
+    /// While something is held, a look at what that depends on is enough, unless something else has happened. `None`: a
+    /// pass is due.
+    pub(super) async fn rests(&self) -> Option<Next> {
+        let until = self.retry.next().filter(|_| self.said.since.is_some())?;
+        let is_due = matches!(until, Until::Time(at) if at <= now());
+        let is_asked = self.pace.has_news(&self.desired.snapshot()) || self.history.held() != self.said.held;
+        if is_due || is_asked || self.has_changed().await { None } else { Some(self.poll()) }
+    }
+
+    /// When to look again.
+    pub(super) fn poll(&self) -> Next {
+        Next::After(self.retry.next().map_or(POLL, |until| until.wait(now(), POLL)))
+    }
+
+    async fn has_changed(&self) -> bool {
+        let rejected = self.retry.rejected().map(|rejected| (rejected.rejection.to_string(), &rejected.stamps));
+        let deferred = self.retry.deferred().map(|deferred| (deferred.reason.clone(), &deferred.stamps));
+        match deferred.or(rejected) {
+            Some((text, stamps)) => *stamps != self.stamps(&text).await,
+            None => true,
+        }
+    }
+
+    async fn stamps(&self, output: &str) -> Stamps {
+        let (output, pid_file) = (output.to_owned(), self.program.pid_file().map(ToOwned::to_owned));
+        let changes = Budget::changes(&self.shared);
+        blocking(move || Stamps::look(pid_file.as_deref(), &output, changes)).await
+    }
+}

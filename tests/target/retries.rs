@@ -1,0 +1,298 @@
+//! What becomes of a candidate whose failure passes by itself: in the loop that runs a target, with a real nginx.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use portreeve::{
+    docker,
+    reconcile::{self, Pace},
+    state::StateDir,
+    target::{
+        Applied, ApplyError, Budgets, Desired, Effect, Kind, Nginx as Settings, ProbeSettings, Product, Rejection,
+        Report, Reports, Settings as TargetSettings, Target, Template,
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    CERTIFICATE,
+    targets::{
+        Edge,
+        nginx::{Nginx, address, ask, watched},
+        text, wait_until,
+    },
+    trusting,
+};
+
+/// A target of one file in the loop that runs it.
+struct Running {
+    file: PathBuf,
+    desired: Desired,
+    reports: Reports,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    fn start(nginx: &Nginx, name: &str, settings: TargetSettings, budgets: &Budgets) -> Self {
+        let file = settings.templates[0].destination.clone();
+        let (desired, reports, stop) = (Desired::default(), Reports::default(), CancellationToken::new());
+        let state = StateDir::open(&nginx.path(&format!("state-{name}"))).expect("nobody else holds it");
+        let settings = TargetSettings { name: name.to_owned(), ..settings };
+        let mut target = Target::new(settings, desired.clone(), &state, &docker::Settings::default())
+            .expect("the settings make sense")
+            .until(stop.clone());
+        target.report_to(reports.clone());
+        target.share(budgets.clone());
+        let (bell, ended) = (desired.bell(), stop.clone());
+        let task = tokio::spawn(async move {
+            let _held = state;
+            reconcile::run(&mut target, bell, Pace::every(Duration::from_secs(3600)), ended).await;
+        });
+        Self { file, desired, reports, stop, task }
+    }
+
+    fn of(nginx: &Nginx, kind: Kind) -> Self {
+        Self::start(nginx, "edge", settings(kind, nginx.web()), &Budgets::default())
+    }
+
+    fn want(&self, text: &str) {
+        self.want_of(text, &[]);
+    }
+
+    fn want_of(&self, text: &str, members: &[&str]) {
+        let members = members.iter().map(ToString::to_string).collect();
+        let product = Arc::new(Product { members, ..Product::new(0, text) });
+        self.desired.replace([(self.file.clone(), product)].into());
+    }
+
+    fn report(&self) -> Report {
+        self.reports.snapshot().entries.values().next().cloned().unwrap_or_default()
+    }
+
+    /// Waits until it is in trouble, and says this.
+    fn until_in_trouble(&self, saying: &str) {
+        wait_until(saying, || match self.report() {
+            Report { trouble: Some(trouble), .. } if trouble.contains(saying) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+
+    /// Waits until the file holds this and that is in effect; never has the file held what `never` says meanwhile.
+    fn until_in_effect(&self, wanted: &str, never: Option<&str>) {
+        wait_until("the files", || {
+            let there = text(&self.file);
+            assert_ne!(Some(there.as_str()), never, "it was put back");
+            match self.report() {
+                Report { in_line: Some(_), .. } if there == wanted => Ok(()),
+                other => Err(format!("{there}: {other:?}")),
+            }
+        });
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.expect("no panic");
+    }
+}
+
+fn settings(kind: Kind, destination: PathBuf) -> TargetSettings {
+    let template = Template { destination, ..Template::default() };
+    TargetSettings::new("edge".to_owned(), kind, vec![template])
+}
+
+fn probing(settings: TargetSettings, address: &str, timeout: Duration) -> TargetSettings {
+    let url = format!("http://{address}/").parse().expect("a URL");
+    TargetSettings { probe: Some(ProbeSettings { url, timeout, status: None }), ..settings }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_was_killed_says_so_and_is_made_again() {
+    let nginx = Nginx::serving("old");
+    let killed = nginx.path("killed");
+    let once = format!("if [ \"$1\" = -t ] && [ ! -e '{0}' ]; then touch '{0}'; kill -9 $$; fi", killed.display());
+    let kind = Kind::Nginx(Settings { binary: watched(&nginx.path(""), &once), ..nginx.settings() });
+    let mut edge = Edge::new(kind.clone(), &nginx.state(), &[nginx.web()]);
+    edge.want(&[(&nginx.web(), &nginx.server("new"))]);
+    let error = edge.fails(&["refused", "nginx -t was killed by signal 9"]).await;
+    assert!(matches!(error, ApplyError::Rejected(Rejection::Refused { certain: false, .. })), "{error:?}");
+    fs::remove_file(&killed).expect("it was made");
+    let running = Running::of(&nginx, kind);
+    running.want(&nginx.server("new"));
+    running.until_in_effect(&nginx.server("new"), None);
+    assert!(killed.exists());
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missing_is_looked_for() {
+    let nginx = Nginx::serving("old");
+    let running = Running::of(&nginx, nginx.kind());
+    let certificate = trusting(&nginx, "certs/late.pem");
+    running.want(&certificate);
+    running.until_in_trouble("certs/late.pem");
+    nginx.write("etc/certs/late.pem", CERTIFICATE);
+    running.until_in_effect(&certificate, None);
+
+    let log = nginx.path("logs/late/access.log");
+    let logging = format!("server {{ listen {}; access_log {}; return 200 logged; }}\n", nginx.address, log.display());
+    running.want(&logging);
+    running.until_in_trouble("late/access.log");
+    fs::create_dir_all(nginx.path("logs/late")).expect("it is ours");
+    running.until_in_effect(&logging, None);
+    assert_eq!(nginx.hang_ups(), 2, "what the check refuses costs no reload");
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_free_again_is_taken() {
+    let nginx = Nginx::serving("old");
+    let taken = TcpListener::bind(address()).expect("nobody else has it");
+    let place = taken.local_addr().expect("it is bound").to_string();
+    let server = format!("{}server {{ listen {place}; return 200 more; }}\n", nginx.server("new"));
+    let running = Running::of(&nginx, nginx.kind());
+    running.want(&server);
+    running.until_in_trouble("taken back");
+    assert_eq!((text(nginx.web()), nginx.hang_ups()), (nginx.server("old"), 2));
+    drop(taken);
+    running.until_in_effect(&server, None);
+    assert_eq!(ask(&place).expect("it serves"), "more");
+    running.end().await;
+}
+
+/// A server that answers well as soon as the file `etc/flag` is there.
+fn flagged(nginx: &Nginx) -> String {
+    format!(
+        "server {{ listen {}; root {}; location / {{ try_files /flag =503; }} }}\n",
+        nginx.address,
+        nginx.path("etc").display()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_nginx_that_is_restarted_during_the_verification_has_refused_nothing() {
+    let mut nginx = Nginx::serving("old");
+    let settings = probing(settings(nginx.kind(), nginx.web()), &nginx.address, Duration::from_secs(4));
+    let running = Running::start(&nginx, "edge", settings, &Budgets::default());
+    running.want(&flagged(&nginx));
+    wait_until("the reload", || if nginx.hang_ups() == 1 { Ok(()) } else { Err(nginx.hang_ups()) });
+    wait_until("the new workers", || nginx.ask().map(|answer| assert!(answer.contains("503") || answer == "old")));
+    nginx.stop();
+    nginx.start();
+    nginx.write("etc/flag", "there");
+    running.until_in_effect(&flagged(&nginx), Some(&nginx.server("old")));
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_always_fails_costs_few_reloads() {
+    let mut nginx = Nginx::new("");
+    nginx.write("etc/conf.d/web.conf", &flagged(&nginx));
+    nginx.start();
+    let settings = probing(settings(nginx.kind(), nginx.web()), &nginx.address, Duration::from_millis(200));
+    let running = Running::start(&nginx, "edge", settings, &Budgets::default());
+    let text = |number: usize| format!("{}# {number}\n", flagged(&nginx));
+    running.want(&text(0));
+    running.until_in_trouble("the probe");
+    // News makes no difference: each of these would be two reloads.
+    let end = Instant::now() + Duration::from_secs(6);
+    for number in 1.. {
+        running.want(&text(number));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if Instant::now() >= end {
+            break;
+        }
+    }
+    assert!((2..=3).contains(&nginx.hang_ups()), "{}", nginx.hang_ups());
+    nginx.write("etc/flag", "there");
+    running.want(&text(99));
+    running.until_in_effect(&text(99), None);
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_flaps_costs_one_reload_for_each_interval() {
+    let nginx = Nginx::serving("0");
+    let running = Running::of(&nginx, nginx.kind());
+    let members = ["web n a 10.0.0.1 80", "web n b 10.0.0.2 80"];
+    running.want_of(&nginx.server("1"), &members);
+    running.until_in_effect(&nginx.server("1"), None);
+    let begin = Instant::now();
+    for flap in 0..60 {
+        let count = if flap % 2 == 0 { 1 } else { 2 };
+        running.want_of(&nginx.server(&format!("{count}-{flap}")), &members[..count]);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let most = usize::try_from(begin.elapsed().as_secs()).expect("few") + 4;
+    running.until_in_effect(&nginx.server("2-59"), None);
+    assert!(nginx.hang_ups() <= most, "{} reloads, at most {most}", nginx.hang_ups());
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_of_one_target_neither_rolls_back_nor_bans_the_good_one_of_another() {
+    let nginx = Nginx::serving("old");
+    let other = nginx.path("etc/conf.d/other.conf");
+    nginx.write("etc/conf.d/other.conf", "# other\n");
+    let budgets = Budgets::default();
+    // Spelt differently, and the same nginx all the same.
+    let named = Kind::Nginx(Settings { pid_file: Some(nginx.path("prefix/run/nginx.pid")), ..nginx.settings() });
+    let good = Running::start(&nginx, "good", settings(nginx.kind(), nginx.web()), &budgets);
+    let bad = Running::start(&nginx, "bad", settings(named, other.clone()), &budgets);
+    good.want(&nginx.server("1"));
+    bad.want("# fine\n");
+    good.until_in_effect(&nginx.server("1"), None);
+    bad.until_in_effect("# fine\n", None);
+
+    let taken = TcpListener::bind(address()).expect("nobody else has it");
+    let place = taken.local_addr().expect("it is bound");
+    for round in 2..5 {
+        bad.want(&format!("server {{ listen {place}; }} # {round}\n"));
+        tokio::time::sleep(Duration::from_millis(10 * round)).await;
+        good.want(&nginx.server(&round.to_string()));
+        good.until_in_effect(&nginx.server(&round.to_string()), None);
+        nginx.answers(&round.to_string());
+    }
+    bad.until_in_trouble("taken back");
+    assert!(matches!(bad.report().rejection, Some(Rejection::TakenBack { .. })), "{:?}", bad.report());
+    assert_eq!((text(&other), good.report().trouble), ("# fine\n".to_owned(), None));
+    good.end().await;
+    bad.end().await;
+}
+
+#[tokio::test]
+async fn a_pid_file_that_cannot_be_read_says_nothing_about_the_files() {
+    let nginx = Nginx::serving("old");
+    let pid_file = nginx.path("pid-file");
+    fs::create_dir(&pid_file).expect("it is ours");
+    let kind = Kind::Nginx(Settings { pid_file: Some(pid_file.clone()), ..nginx.settings() });
+    let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
+    edge.want(&[(&nginx.web(), &nginx.server("new"))]);
+    for _ in 0..3 {
+        edge.fails(&["the reload is owed", "pid-file: the pid file cannot be read"]).await;
+        assert_eq!((text(nginx.web()), nginx.hang_ups(), edge.owes()), (nginx.server("new"), 0, true));
+    }
+    fs::remove_dir(&pid_file).expect("it is empty");
+    fs::copy(nginx.path("prefix/run/nginx.pid"), &pid_file).expect("nginx runs");
+    fs::set_permissions(&pid_file, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let done = edge.apply().await.expect("at once, since the pid file has changed");
+    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+    assert_eq!(nginx.ask().expect("it serves"), "new");
+}
+
+#[tokio::test]
+async fn a_complaint_quotes_the_line_of_the_candidate() {
+    let nginx = Nginx::serving("old");
+    let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
+    edge.want(&[(&nginx.web(), &format!("server {{\n  listen {};\n  retrun 200 x;\n}}\n", nginx.address))]);
+    let web = nginx.web().display().to_string();
+    edge.fails(&[&format!("in {web}:3\n"), &format!("line 3 of the candidate for {web}: retrun 200 x;")]).await;
+    edge.want(&[(&nginx.web(), "server {\n")]);
+    edge.fails(&["unexpected end of file", &format!("of the candidate for {web}: server {{")]).await;
+}
