@@ -1,6 +1,7 @@
 //! A program that `portreeve render` supervises.
 
 mod common;
+mod targets;
 
 use std::{
     fs,
@@ -195,6 +196,36 @@ fn a_second_signal_to_us_waits_for_nothing_and_leaves_nobody_behind() {
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());
     until_gone(&bench);
+}
+
+#[test]
+fn an_nginx_that_has_taken_a_reload_of_its_target_is_not_restarted_as_well() {
+    let bench = Bench::new();
+    let nginx = targets::nginx::Nginx::new("");
+    let (conf, prefix) = (nginx.path("etc/nginx.conf"), nginx.path("prefix"));
+    bench.write("out.hbs", &nginx.server("{{key \"k\"}}"));
+    bench.keys.set("k", "1");
+    let target = format!(
+        "[[target]]\nname = 'edge'\nkind = 'nginx'\nconf = '{}'\nprefix = '{}'\ninterval = '0s'\n\
+         [[target.template]]\nsource = 'out.hbs'\ndestination = '{}'\n",
+        conf.display(),
+        prefix.display(),
+        nginx.web().display()
+    );
+    bench.write("portreeve.toml", &format!("[render]\nstate_dir = 'state'\n{target}"));
+    let command = format!("setpriv --pdeathsig KILL nginx -p {} -c {}", prefix.display(), conf.display());
+    let daemon = bench.start(&["--exec", &command]);
+    nginx.answers("1");
+    let master = targets::text(nginx.path("prefix/run/nginx.pid"));
+    for value in ["2", "3", "4"] {
+        bench.keys.set("k", value);
+        nginx.answers(value);
+    }
+    daemon.until_logged("target edge: reloaded nginx in ");
+    let log = daemon.log();
+    assert!(!log.contains("files are new"), "{log}");
+    assert_eq!(targets::text(nginx.path("prefix/run/nginx.pid")), master);
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 /// The process whose number stands in `pid` is gone, or nobody has asked for its exit code yet.

@@ -4,7 +4,7 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration}
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, getpgid},
 };
 use tokio::{process, time};
 
@@ -48,6 +48,12 @@ impl Child {
         {
             tracing::warn!("exec: the child cannot be sent {signal}: {errno}");
         }
+    }
+
+    /// Whether the process is the program, or one that it has started and that is still in its group.
+    pub(super) fn has(&self, pid: i32) -> bool {
+        let group = getpgid(Some(Pid::from_raw(pid))).ok();
+        group.is_some_and(|group| self.process.id().map(u32::cast_signed) == Some(group.as_raw()))
     }
 
     /// Waits for the end of the program. May be dropped and called again.

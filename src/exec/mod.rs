@@ -138,9 +138,13 @@ impl Supervisor {
         let open: Vec<_> = reports.iter().filter(|(_, report)| report.in_line.is_none()).collect();
         if self.child.is_none() && open.is_empty() {
             self.start()?;
-        } else if self.child.is_none() {
+            return Ok(());
+        }
+        let Some(child) = &self.child else {
             self.say(&open);
-        } else if self.due.is_none() && is_news(settings, &self.known, &reports) {
+            return Ok(());
+        };
+        if self.due.is_none() && is_news(settings, &self.known, &reports, |pid| child.has(pid)) {
             self.due = Some(Instant::now() + random::delay(settings.splay));
         }
         Ok(())
@@ -225,11 +229,18 @@ fn known(reports: &BTreeMap<String, Report>) -> Known {
     reports.iter().filter_map(known).collect()
 }
 
-/// Whether a target that concerns the child has other files than it knows. One that is in trouble has none to show.
-fn is_news(settings: &Settings, known: &Known, reports: &BTreeMap<String, Report>) -> bool {
+/// Whether a target that concerns the child has other files than it knows. One that is in trouble has none to show, and
+/// one that has proven its reload on a process of the child's (`is_ours`) has told it already.
+fn is_news(
+    settings: &Settings,
+    known: &Known,
+    reports: &BTreeMap<String, Report>,
+    is_ours: impl Fn(i32) -> bool,
+) -> bool {
     let is_news = |(name, report): (&String, &Report)| {
         let now = report.in_line.map(|files| (files, report.writes));
-        settings.concerns(name) && now.is_some() && now.as_ref() != known.get(name)
+        let is_proven = || report.proven.is_some_and(&is_ours);
+        settings.concerns(name) && now.is_some() && now.as_ref() != known.get(name) && !is_proven()
     };
     reports.iter().any(is_news)
 }
@@ -249,6 +260,7 @@ mod tests {
             |one: &Report, other: &Report| BTreeMap::from([("a".into(), one.clone()), ("b".into(), other.clone())]);
         let (first, second, again) = (report("1", 0), report("2", 1), report("1", 2));
         let trouble = Report { trouble: Some("refused".into()), writes: 1, ..Report::default() };
+        let proven = |pid| Report { proven: Some(pid), ..report("2", 1) };
         let settings = |keys: &str| {
             let section = toml::from_str::<Section>(&format!("command = 'x'\n{keys}")).expect("it is right");
             section.settings([&"a".into(), &"b".into()]).expect("it is right").expect("there is a command")
@@ -261,10 +273,13 @@ mod tests {
             ("the same files, written again", &all, reports(&again, &first), true),
             ("files of others", &only_a, reports(&first, &second), false),
             ("trouble", &all, reports(&trouble, &first), false),
+            ("a reload that another process has proven", &all, reports(&proven(7), &first), true),
+            ("a reload that the child has proven", &all, reports(&proven(8), &first), false),
         ];
+        let is_ours = |pid| pid == 8;
         for (what, settings, reports, expected) in cases {
-            assert_eq!(is_news(settings, &before, &reports), expected, "{what}");
+            assert_eq!(is_news(settings, &before, &reports, is_ours), expected, "{what}");
         }
-        assert!(is_news(&all, &Known::new(), &reports(&first, &trouble)), "a target that it does not know");
+        assert!(is_news(&all, &Known::new(), &reports(&first, &trouble), is_ours), "a target that it does not know");
     }
 }
