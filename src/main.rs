@@ -20,7 +20,8 @@ use portreeve::{
     environment,
 };
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
+use tracing::field::Field;
+use tracing_subscriber::{EnvFilter, fmt::format};
 
 /// Why we end, other than well.
 enum Failure {
@@ -130,10 +131,22 @@ fn log(common: &Common, default: &str) -> anyhow::Result<LogFormat> {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     let lines = lines.with_writer(std::io::stderr).with_ansi(colours);
     match format {
-        LogFormat::Text => lines.with_target(false).init(),
+        LogFormat::Text => lines.with_target(false).fmt_fields(format::debug_fn(write_field)).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
     Ok(format)
+}
+
+/// Writes a field of a text line. What a message has said in words, as each does, is not repeated: such fields are for
+/// the programs that read JSON.
+fn write_field(writer: &mut format::Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        "target_name" | "file" | "service" | "instance" | "reason" => Ok(()),
+        // Where a line of a dependency comes from.
+        name if name.starts_with("log.") => Ok(()),
+        name => write!(writer, " {name}={value:?}"),
+    }
 }
 
 /// An empty variable is as good as none.
