@@ -35,7 +35,7 @@ fn every_file_gives_what_is_written_beside_it() {
             files += 1;
         }
     }
-    assert_eq!(files, 7);
+    assert_eq!(files, 11);
 }
 
 #[test]
@@ -45,6 +45,10 @@ fn what_is_no_yaml_is_told_with_its_place_and_exit_code_2() {
         ("doubled.yml", "portreeve: doubled.yml:4:5: the key \"image\" is there already, at line 3\n"),
         ("keys.txt", "portreeve: keys.txt:"),
         ("other.yml", "portreeve: other.yml:1:1: there are no services: is that a Compose file?\n"),
+        (
+            "listed.yml",
+            "portreeve: listed.yml:2:3: services is a list, and Compose takes only a mapping of their names\n",
+        ),
         ("missing.yml", "portreeve: cannot read missing.yml: "),
     ];
     for (file, expected) in cases {

@@ -2,9 +2,11 @@
 
 use super::{
     finding::Place,
+    plain::{self, Changed},
     publication::{self, Publication},
+    shape::{self, Misshapen},
     text::Text,
-    yaml::{Node, Value},
+    yaml::{Invalid, Node, Value},
 };
 use crate::docker::Port;
 
@@ -25,6 +27,10 @@ pub(super) struct Service {
     pub(super) deploy_labels: Vec<Entry>,
     pub(super) ports: Vec<Publication>,
     pub(super) exposed: Vec<Port>,
+    /// Profiles of which one has to be active; without any the service is always started.
+    pub(super) profiles: Vec<String>,
+    /// What Compose refuses.
+    pub(super) misshapen: Vec<Misshapen>,
     /// What is not looked into: where, and what.
     pub(super) unseen: Vec<(Place, String)>,
 }
@@ -56,6 +62,8 @@ pub(super) struct Entry {
     pub(super) label: bool,
     pub(super) name: String,
     pub(super) value: Text,
+    /// What YAML made of the value, if that is not what was written.
+    pub(super) changed: Option<Changed>,
     pub(super) place: Place,
 }
 
@@ -65,8 +73,19 @@ pub(super) fn is_compose(document: &Node) -> bool {
 }
 
 /// The services of a document.
-pub(super) fn services(document: &Node) -> Vec<Service> {
-    document.get("services").map(Node::pairs).unwrap_or_default().iter().map(service).collect()
+///
+/// # Errors
+/// They are no mapping.
+pub(super) fn services(document: &Node) -> Result<Vec<Service>, Invalid> {
+    let Some(node) = document.get("services") else { return Ok(Vec::new()) };
+    match &node.value {
+        Value::Mapping(pairs) => Ok(pairs.iter().map(service).collect()),
+        Value::Scalar { .. } if node.text().is_none() => Ok(Vec::new()),
+        _ => {
+            let message = format!("services is {}, and Compose takes only a mapping of their names", shape::kind(node));
+            Err(Invalid { place: node.place, message })
+        }
+    }
 }
 
 fn service((key, node): &(Node, Node)) -> Service {
@@ -86,8 +105,31 @@ fn service((key, node): &(Node, Node)) -> Service {
         entries: entries(node.get("environment"), false).chain(entries(node.get("labels"), true)).collect(),
         deploy_labels: entries(deploy("labels"), true).collect(),
         exposed: exposed.collect(),
+        profiles: items(node, "profiles").iter().filter_map(Node::text).map(str::to_owned).collect(),
+        misshapen: shape::of_service(key.text().unwrap_or_default(), node),
         unseen: unseen(node).into_iter().chain(unread).collect(),
         ports,
+    }
+}
+
+impl Service {
+    /// The entries that the container gets: of those with one name the last.
+    pub(super) fn effective(&self) -> impl Iterator<Item = &Entry> {
+        let is_last = |(at, entry): &(usize, &Entry)| !self.entries[at + 1..].iter().any(|later| later.replaces(entry));
+        self.entries.iter().enumerate().filter(is_last).map(|(_, entry)| entry)
+    }
+
+    /// Whether both can run at the same time: neither is only an alternative to the other by its profile.
+    pub(super) fn runs_beside(&self, other: &Self) -> bool {
+        let shared = || self.profiles.iter().any(|profile| other.profiles.contains(profile));
+        self.profiles.is_empty() || other.profiles.is_empty() || shared()
+    }
+}
+
+impl Entry {
+    /// Whether it is the same variable or label as an earlier one.
+    pub(super) fn replaces(&self, earlier: &Self) -> bool {
+        self.label == earlier.label && self.name == earlier.name
     }
 }
 
@@ -115,11 +157,16 @@ fn entries(node: Option<&Node>, label: bool) -> impl Iterator<Item = Entry> {
         let text = item.text()?;
         let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
         let value = value.map_or_else(nothing, Text::read);
-        Some(Entry { label, name: name.to_owned(), value, place: item.place })
+        Some(Entry { label, name: name.to_owned(), value, changed: None, place: item.place })
     };
     let pair = move |(key, value): &(Node, Node)| {
-        let value = value.text().map_or_else(nothing, Text::read);
-        Some(Entry { label, name: key.text()?.to_owned(), value, place: key.place })
+        if !matches!(value.value, Value::Scalar { .. }) {
+            return None;
+        }
+        let changed = value.plain().and_then(plain::changed);
+        let text = changed.as_ref().map(|changed| changed.text.as_str()).or_else(|| value.text());
+        let text = text.map_or_else(nothing, Text::read);
+        Some(Entry { label, name: key.text()?.to_owned(), value: text, changed, place: key.place })
     };
     let entries: Vec<_> = match node.map(|node| &node.value) {
         Some(Value::Sequence(items)) => items.iter().filter_map(item).collect(),
@@ -145,7 +192,7 @@ mod tests {
     use crate::lint::yaml;
 
     fn read(text: &str) -> Vec<Service> {
-        services(&yaml::read(text).expect("valid").remove(0))
+        services(&yaml::read(text).expect("valid").remove(0)).expect("a mapping")
     }
 
     #[test]

@@ -10,8 +10,10 @@ mod compose;
 mod files;
 mod finding;
 mod known;
+mod plain;
 mod publication;
 mod rules;
+mod shape;
 mod subject;
 mod text;
 mod yaml;
@@ -33,7 +35,8 @@ pub fn check(text: &str, settings: &Settings) -> Result<Vec<Finding>, Invalid> {
         let message = "there are no services: is that a Compose file?".to_owned();
         return Err(Invalid { place: Place { line: 1, column: 1 }, message });
     }
-    let services: Vec<_> = documents.iter().flat_map(compose::services).collect();
+    let services: Vec<_> = documents.iter().map(compose::services).collect::<Result<_, _>>()?;
+    let services = services.concat();
     let subjects: Vec<_> = services.iter().map(|service| subject::Subject::new(service, settings)).collect();
     Ok(rules::findings(&subjects))
 }

@@ -16,6 +16,8 @@ pub(super) struct Publication {
     pub(super) published: Published,
     /// The address there; all addresses if none is given.
     pub(super) ip: Option<IpAddr>,
+    /// The swarm's own load balancer has the host's port (`mode: ingress`), not each container.
+    pub(super) ingress: bool,
 }
 
 /// The ports of the host.
@@ -65,6 +67,7 @@ fn short(place: Place, text: &str) -> Publication {
         protocol: protocol.to_ascii_lowercase().parse().unwrap_or(Protocol::Tcp),
         published: self::published(published),
         ip: ip.and_then(|ip| ip.trim_start_matches('[').trim_end_matches(']').parse().ok()),
+        ingress: false,
     }
 }
 
@@ -76,6 +79,7 @@ fn long(node: &Node) -> Publication {
         protocol: text("protocol").and_then(|protocol| protocol.parse().ok()).unwrap_or(Protocol::Tcp),
         published: published(&text("published").unwrap_or_default()),
         ip: text("host_ip").and_then(|ip| ip.parse().ok()),
+        ingress: text("mode").as_deref() == Some("ingress"),
     }
 }
 

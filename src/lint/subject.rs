@@ -76,7 +76,7 @@ impl<'a> Subject<'a> {
     /// Whether all ports of its containers can be known: none comes from an image, a variable, or another service.
     pub(super) fn ports_are_known(&self) -> bool {
         let service = self.service;
-        let own = service.network == Network::Own && !service.extends && !self.internal;
+        let own = service.network == Network::Own && !service.extends && service.misshapen.is_empty() && !self.internal;
         own && service.ports.iter().all(|port| port.target.is_some())
     }
 }
@@ -84,7 +84,7 @@ impl<'a> Subject<'a> {
 /// As Docker would describe it.
 fn container(service: &Service) -> Container {
     let pairs = |label| {
-        let entries = service.entries.iter().filter(move |entry| entry.label == label);
+        let entries = service.effective().filter(move |entry| entry.label == label);
         entries.map(|entry| (entry.name.clone(), entry.value.value.clone()))
     };
     let image = service.image.as_ref().map(|image| image.text.value.clone()).unwrap_or_default();

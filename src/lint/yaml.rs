@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+use granit_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::finding::Place;
 
@@ -68,6 +68,11 @@ impl Node {
         }
     }
 
+    /// The text of a scalar without quotes.
+    pub(super) fn plain(&self) -> Option<&str> {
+        self.text().filter(|_| matches!(self.value, Value::Scalar { plain: true, .. }))
+    }
+
     fn size(&self) -> usize {
         let inside = self.items().iter().map(Self::size).sum::<usize>();
         1 + inside + self.pairs().iter().map(|(key, value)| key.size() + value.size()).sum::<usize>()
@@ -82,8 +87,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, Invalid> {
     let mut reader = Reader::default();
     // Compose takes files that an editor has begun with a byte order mark.
     for event in Parser::new_from_str(text.trim_start_matches('\u{feff}')) {
-        let (event, span) =
-            event.map_err(|error| Invalid { place: place(error.marker()), message: error.info().to_owned() })?;
+        let (event, span) = event.map_err(|error| Invalid { place: place(error.marker()), message: error.info() })?;
         reader.take(event, place(&span.start))?;
     }
     Ok(reader.documents)
@@ -127,8 +131,8 @@ impl Reader {
                 }
                 self.add(node, 0);
             }
-            Event::SequenceStart(anchor, _) => self.begin(place, anchor, false)?,
-            Event::MappingStart(anchor, _) => self.begin(place, anchor, true)?,
+            Event::SequenceStart(_, anchor, _) => self.begin(place, anchor, false)?,
+            Event::MappingStart(_, anchor, _) => self.begin(place, anchor, true)?,
             Event::SequenceEnd | Event::MappingEnd => {
                 let open = self.open.pop().expect("the parser ends what it has begun");
                 let value = if open.mapping { Value::Mapping(pairs(open.nodes)?) } else { Value::Sequence(open.nodes) };

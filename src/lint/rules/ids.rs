@@ -1,16 +1,23 @@
-//! Ids that several containers or ports claim: `register` refuses all of them.
+//! Ids that several containers or ports claim: `register` gives them to one container, and to none of its ports if it
+//! claims the id for several.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Found;
-use crate::lint::{compose::Entry, subject::Subject};
+use crate::lint::{
+    compose::{Entry, Service},
+    subject::Subject,
+};
 
 /// How many claims a message names.
 const NAMED: usize = 4;
 
+/// What claims an id: a service, what says so in the file, and the port for people.
+type Claim<'a> = (&'a Subject<'a>, &'a Entry, String);
+
 /// Ports and replicas with one `SERVICE_ID`.
 pub(super) fn collide(subjects: &[Subject<'_>]) -> Vec<Found> {
-    let mut claims = BTreeMap::<String, Vec<(&Subject<'_>, &Entry, String)>>::new();
+    let mut claims = BTreeMap::<String, Vec<Claim<'_>>>::new();
     for subject in subjects {
         let registered =
             subject.verdicts.iter().filter_map(|verdict| Some((verdict.port, verdict.outcome.as_ref().ok()?)));
@@ -22,23 +29,32 @@ pub(super) fn collide(subjects: &[Subject<'_>]) -> Vec<Found> {
             }
         }
     }
-    let mut found = Vec::new();
-    for claims in claims.into_values() {
-        let several = (claims.len() > 1).then(|| names(claims.iter().map(|(_, _, claim)| claim.as_str()).collect()));
-        let mut places = BTreeSet::new();
-        for (subject, entry, _) in
-            claims.iter().filter(|(subject, entry, _)| places.insert((entry.place, &subject.service.name)))
-        {
-            let replicas = subject.service.replicas.filter(|replicas| *replicas > 1);
-            let who = several.clone().or_else(|| replicas.map(|replicas| format!("{replicas} containers")));
-            found.extend(who.map(|who| {
-                let message = format!("{}: {who} claim one id: none of them is registered", entry.name);
-                let error = Found::error(subject, entry.place, message);
-                error.help("leave it out: every container has an id of its own then")
-            }));
-        }
-    }
-    found
+    claims.values().flat_map(|claims| conflicts(claims)).collect()
+}
+
+/// What is wrong with the claims on one id, a finding for each place that makes one.
+fn conflicts(claims: &[Claim<'_>]) -> Vec<Found> {
+    let mut places = BTreeSet::new();
+    let mut firsts = claims.to_vec();
+    firsts.retain(|(subject, entry, _)| places.insert((entry.place, &subject.service.name)));
+    firsts.iter().filter_map(|(subject, entry, _)| conflict(subject, entry, claims)).collect()
+}
+
+fn conflict(subject: &Subject<'_>, entry: &Entry, claims: &[Claim<'_>]) -> Option<Found> {
+    let own = subject.service;
+    let meets = |service: &Service| std::ptr::eq(service, own) || service.runs_beside(own);
+    let rivals: Vec<_> = claims.iter().filter(|(other, ..)| meets(other.service)).collect();
+    let replicas = own.replicas.filter(|replicas| *replicas > 1);
+    let who = match (rivals.len(), replicas) {
+        (0 | 1, None) => return None,
+        (0 | 1, Some(replicas)) => format!("{replicas} containers"),
+        _ => names(rivals.iter().map(|(.., claim)| claim.as_str()).collect()),
+    };
+    let is_one_container = replicas.is_none() && rivals.iter().all(|(other, ..)| std::ptr::eq(other.service, own));
+    let outcome =
+        if is_one_container { "none of them is registered" } else { "only that of one container is registered" };
+    let found = Found::error(subject, entry.place, format!("{}: {who} claim one id: {outcome}", entry.name));
+    Some(found.help("leave it out: every container has an id of its own then"))
 }
 
 /// The first few of them.

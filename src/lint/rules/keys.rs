@@ -92,6 +92,13 @@ pub(super) fn twice(subjects: &[Subject<'_>]) -> Vec<Found> {
         for said in subject.said() {
             keys.entry((said.scope, said.key.to_owned())).or_default().push(said);
         }
+        let entries = &subject.service.entries;
+        let replaced = entries.iter().enumerate().filter_map(|(at, lost)| {
+            let won = entries[at + 1..].iter().rfind(|later| later.replaces(lost))?;
+            let read = subject.said().any(|said| said.entry.replaces(lost));
+            let message = format!("{} loses to line {}, which says it again", lost.name, won.place.line);
+            read.then(|| Found::warning(subject, lost.place, message).help("keep one of them"))
+        });
         let twice = keys.into_values().filter_map(|mut said| {
             let won = said.pop()?.entry;
             let lost = said.pop()?.entry;
@@ -103,7 +110,7 @@ pub(super) fn twice(subjects: &[Subject<'_>]) -> Vec<Found> {
             );
             Some(Found::warning(subject, lost.place, message).help("keep one of them"))
         });
-        twice.collect::<Vec<_>>()
+        replaced.chain(twice).collect::<Vec<_>>()
     };
     subjects.iter().flat_map(of_service).collect()
 }

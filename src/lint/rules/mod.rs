@@ -4,6 +4,7 @@ mod ids;
 mod keys;
 mod names;
 mod ports;
+mod shapes;
 mod unseen;
 mod values;
 
@@ -26,7 +27,9 @@ struct Found {
 type Rule = fn(&[Subject<'_>]) -> Vec<Found>;
 
 /// Every rule, by the name that users see.
-const RULES: [(&str, Rule); 11] = [
+const RULES: [(&str, Rule); 13] = [
+    ("shape", shapes::misshapen),
+    ("yaml-value", values::changed),
     ("unknown-key", keys::unknown),
     ("dead-key", keys::dead),
     ("key-twice", keys::twice),

@@ -114,7 +114,8 @@ pub(super) fn not_published(subjects: &[Subject<'_>]) -> Vec<Found> {
 pub(super) fn with_replicas(subjects: &[Subject<'_>]) -> Vec<Found> {
     let of_service = |subject: &Subject<'_>| {
         let replicas = subject.service.replicas.unwrap_or(1);
-        let few = subject.service.ports.iter().filter_map(|port| {
+        let own = subject.service.ports.iter().filter(|port| !port.ingress);
+        let few = own.filter_map(|port| {
             let Published::Fixed(range) = &port.published else { return None };
             let wanted = u64::try_from(port.ports().count()).unwrap_or(u64::MAX).saturating_mul(replicas);
             let there = u64::try_from(range.clone().count()).unwrap_or(u64::MAX);

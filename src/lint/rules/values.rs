@@ -35,6 +35,19 @@ pub(super) fn without_effect(subjects: &[Subject<'_>]) -> Vec<Found> {
     noted.chain(swallowed).collect()
 }
 
+/// Values that are no text to YAML, and so reach the container written otherwise.
+pub(super) fn changed(subjects: &[Subject<'_>]) -> Vec<Found> {
+    let of_service = |subject: &Subject<'_>| {
+        let found = subject.said().filter_map(|said| {
+            let (name, changed) = (&said.entry.name, said.entry.changed.as_ref()?);
+            let message = format!("{name} is {} to YAML: the container gets {:?}", changed.kind, changed.text);
+            Some(Found::warning(subject, said.entry.place, message).help("put the value in quotes"))
+        });
+        found.collect::<Vec<_>>()
+    };
+    subjects.iter().flat_map(of_service).collect()
+}
+
 /// Checks of which only one is made, that cannot be switched off like this, or that nobody asked for.
 pub(super) fn checks(subjects: &[Subject<'_>]) -> Vec<Found> {
     subjects.iter().flat_map(of_service).collect()
