@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Format;
+use super::{Format, boolean};
 
 /// `portreeve lint`.
 #[derive(Clone, Debug, Args)]
@@ -19,11 +19,14 @@ pub struct Lint {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
     /// Register will run with --internal
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub internal: Option<bool>,
     /// Register will run with --explicit
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub explicit: Option<bool>,
+    /// Register will run with --allow-script-checks
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub allow_script_checks: Option<bool>,
 }
 
 /// Whether warnings alone make the exit code 1.

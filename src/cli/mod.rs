@@ -1,11 +1,11 @@
-//! The command line: clap types, and registrator's spellings.
+//! The command line: clap types, and the spellings of Go's programs.
 
 mod check;
 mod exec;
 mod explain;
+mod go;
 mod lint;
 mod record;
-mod registrator;
 mod rollback;
 mod test;
 
@@ -16,13 +16,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use check::Check;
 pub use exec::Exec;
 pub use explain::Explain;
+pub use go::translate;
 pub use lint::{Lint, Warnings};
 pub use record::Record;
-pub use registrator::translate;
 pub use rollback::{RenderCommand, Rollback};
 pub use test::Test;
 
-use crate::register::{Adopt, Deregister, MaxRemoval, OnExit, Starting};
+use crate::{
+    register::{Adopt, Deregister, MaxRemoval, OnExit, Starting},
+    value,
+};
 
 const USES: &str = "\
 On each host with containers:
@@ -83,8 +86,10 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     /// Yes.
+    #[value(aliases = ["1", "t", "T", "true", "TRUE", "True"])]
     On,
     /// No.
+    #[value(aliases = ["0", "f", "F", "false", "FALSE", "False"])]
     Off,
 }
 
@@ -120,13 +125,13 @@ pub struct Register {
     #[arg(long, value_name = "ADDRESS")]
     pub ip: Option<String>,
     /// Register containers at their own addresses and ports
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub internal: Option<bool>,
     /// Under --internal: the Docker network whose address counts (default: the one that the container was started with)
     #[arg(long, value_name = "NAME")]
     pub network: Option<String>,
     /// Register only ports that a SERVICE_NAME is given for
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub explicit: Option<bool>,
     /// A label that holds the address of a container's instances
     #[arg(long, value_name = "LABEL")]
@@ -143,6 +148,9 @@ pub struct Register {
     /// More tags for every instance: a comma list, a Handlebars template over the container's id, name, image, env, labels
     #[arg(long, value_name = "TEMPLATE")]
     pub tags: Option<String>,
+    /// Register checks that make Consul's agent run a command: CHECK_SCRIPT, CHECK_CMD, CHECK_DOCKER (default false)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub allow_script_checks: Option<bool>,
     /// When entries of containers that have ended are removed (default always)
     #[arg(long, value_name = "WHEN")]
     pub deregister: Option<Deregister>,
@@ -176,7 +184,7 @@ pub struct Register {
     #[arg(long, value_name = "WHOSE")]
     pub adopt: Option<Adopt>,
     /// Accepted for registrator's sake: clean-up is always on
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_short_help = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, hide_short_help = true)]
     pub cleanup: Option<bool>,
     /// What happens to the entries at a clean stop (default keep)
     #[arg(long, value_name = "WHAT")]
@@ -245,6 +253,11 @@ pub struct Single {
     /// How long --once and --dry-run wait for trouble to pass
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub deadline: Duration,
+}
+
+/// What Go's flags take.
+fn boolean(text: &str) -> Result<bool, String> {
+    value::boolean(text).ok_or_else(|| "write true or false".to_owned())
 }
 
 /// A bare number is milliseconds: what registrator takes for the time between its tries.

@@ -16,12 +16,10 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The registry's address.
-    #[error("{flag} is {text:?}")]
+    #[error("{flag} cannot be used")]
     Address {
         /// The flag, or the name of the argument.
         flag: &'static str,
-        /// What was given.
-        text: String,
         /// What is wrong with it.
         #[source]
         source: <Address as std::str::FromStr>::Err,
@@ -64,13 +62,13 @@ impl Config {
             use_ip_from_label: flags.use_ip_from_label.or(settings.use_ip_from_label),
             tags: flags.tags.or(settings.tags),
             hostname: flags.hostname.or(settings.hostname),
+            allow_script_checks: flags.allow_script_checks.unwrap_or(settings.allow_script_checks),
             deregister: flags.deregister.unwrap_or(settings.deregister),
             docker_health: flags.docker_health.map_or(settings.docker_health, |switch| switch == Switch::On),
             docker_starting: flags.docker_starting.unwrap_or(settings.docker_starting),
-            // Registrator's 0, its default for these, is ours as well.
-            ttl: flags.ttl.filter(|time| !time.is_zero()).or(settings.ttl),
-            ttl_refresh: flags.ttl_refresh.filter(|time| !time.is_zero()).or(settings.ttl_refresh),
-            resync: flags.resync.filter(|time| !time.is_zero()).unwrap_or(settings.resync),
+            ttl: flags.ttl.or(settings.ttl),
+            ttl_refresh: flags.ttl_refresh.or(settings.ttl_refresh),
+            resync: flags.resync.unwrap_or(settings.resync),
             drain_return: flags.drain_return.unwrap_or(settings.drain_return),
             crash_starts: flags.crash_starts.unwrap_or(settings.crash_starts),
             crash_within: flags.crash_within.unwrap_or(settings.crash_within),
@@ -127,5 +125,5 @@ impl Config {
 }
 
 fn address(flag: &'static str, text: &str) -> Result<Address, Error> {
-    text.parse().map_err(|source| Error::Address { flag, text: text.to_owned(), source })
+    text.parse().map_err(|source| Error::Address { flag, source })
 }

@@ -49,6 +49,8 @@ pub struct Container {
     pub starts: Vec<Timestamp>,
     /// The ports that the image or the command line exposes.
     pub exposed: BTreeSet<Port>,
+    /// What the engine lists among the ports and is none: `0/tcp`, an unknown protocol.
+    pub odd_ports: Vec<String>,
     /// Where each port is published on the host; empty for a port that is not published.
     pub bindings: BTreeMap<Port, Vec<Binding>>,
     /// `bridge`, `host`, `none`, `container:ID`, or the name of a network.
@@ -129,8 +131,10 @@ impl Protocol {
 impl FromStr for Protocol {
     type Err = ();
 
+    /// In small letters or capitals, as images write it.
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|protocol| protocol.as_str() == text).ok_or(())
+        let all = [Self::Tcp, Self::Udp, Self::Sctp];
+        all.into_iter().find(|protocol| protocol.as_str().eq_ignore_ascii_case(text)).ok_or(())
     }
 }
 
@@ -143,11 +147,38 @@ impl fmt::Display for Port {
 impl FromStr for Port {
     type Err = ();
 
-    /// `80/tcp`; a bare `80` is tcp.
+    /// `80/tcp`; a bare `80` is tcp. There is no port 0.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        Ok(Self { number: number.parse().map_err(drop)?, protocol: protocol.parse()? })
+        let (number, protocol) = halves(text);
+        Ok(Self { number: port_number(number)?, protocol: protocol.parse()? })
     }
+}
+
+impl Port {
+    /// One port, or each of a range: `33060-33061/tcp`.
+    ///
+    /// # Errors
+    /// The text names no port.
+    pub fn range(text: &str) -> Result<impl Iterator<Item = Self> + use<>, ()> {
+        let (numbers, protocol) = halves(text);
+        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+        let (first, last, protocol) = (port_number(first)?, port_number(last)?, protocol.parse()?);
+        if first > last {
+            return Err(());
+        }
+        Ok((first..=last).map(move |number| Self { number, protocol }))
+    }
+}
+
+/// Number and protocol.
+fn halves(text: &str) -> (&str, &str) {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, ""));
+    let protocol = Some(protocol.trim()).filter(|protocol| !protocol.is_empty());
+    (number, protocol.unwrap_or("tcp"))
+}
+
+fn port_number(text: &str) -> Result<u16, ()> {
+    text.trim().parse().ok().filter(|number| *number != 0).ok_or(())
 }
 
 /// One place on the host where a port is published.
@@ -162,6 +193,8 @@ pub struct Binding {
 /// A container's addresses on one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkAddress {
+    /// The network's id; empty where the engine does not tell it.
+    pub id: String,
     /// IPv4.
     pub v4: Option<IpAddr>,
     /// Global IPv6.
@@ -177,7 +210,21 @@ mod tests {
         assert_eq!("80/tcp".parse(), Ok(Port { number: 80, protocol: Protocol::Tcp }));
         assert_eq!("53/udp".parse(), Ok(Port { number: 53, protocol: Protocol::Udp }));
         assert_eq!("9/sctp".parse::<Port>().map(|port| port.to_string()), Ok("9/sctp".into()));
-        assert!("80/quic".parse::<Port>().is_err());
-        assert!("x/tcp".parse::<Port>().is_err());
+        assert_eq!("80/TCP".parse(), Ok(Port { number: 80, protocol: Protocol::Tcp }));
+        for bad in ["80/quic", "x/tcp", "0/tcp", "70000", ""] {
+            assert!(bad.parse::<Port>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_read_as_images_write_them() {
+        let read = |text: &str| Port::range(text).map(|ports| ports.map(|port| port.to_string()).collect::<Vec<_>>());
+        assert_eq!(read("33060-33061/Tcp"), Ok(vec!["33060/tcp".into(), "33061/tcp".into()]));
+        assert_eq!(read("8080"), Ok(vec!["8080/tcp".into()]));
+        assert_eq!(read("53/"), Ok(vec!["53/tcp".into()]));
+        assert_eq!(read("65535-65535/UDP"), Ok(vec!["65535/udp".into()]));
+        for bad in ["2-1/tcp", "0-3/tcp", "1-x", "-", "1-2-3", "65535-65536"] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
     }
 }

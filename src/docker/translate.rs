@@ -1,6 +1,9 @@
 //! From the engine's own description of a container to ours. Pure.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::{Binding, Container, Health, HealthStatus, NetworkAddress, Port, dirty::Mark, signal};
 use bollard::models::{ContainerInspectResponse, EndpointSettings, HealthStatusEnum, NetworkSettings, PortBinding};
@@ -18,6 +21,7 @@ pub(super) fn container(
     let state = inspect.state.unwrap_or_default();
     let config = inspect.config.unwrap_or_default();
     let network = inspect.network_settings.unwrap_or_default();
+    let exposed = config.exposed_ports.unwrap_or_default();
     let restarting = state.restarting.unwrap_or_default();
     let running = state.running.unwrap_or_default() && !restarting;
     let stop_signal = config.stop_signal.as_deref().and_then(signal::parse).unwrap_or(signal::DEFAULT_STOP_SIGNAL);
@@ -40,7 +44,8 @@ pub(super) fn container(
         starts,
         paused: state.paused.unwrap_or_default(),
         started_at: state.started_at.unwrap_or_default(),
-        exposed: config.exposed_ports.unwrap_or_default().iter().filter_map(|port| port.parse().ok()).collect(),
+        exposed: exposed.iter().filter_map(|port| Port::range(port).ok()).flatten().collect(),
+        odd_ports: odd_ports(&exposed, &network),
         bindings: bindings(&network),
         network_mode: inspect.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
         networks: network.networks.unwrap_or_default().iter().map(address).collect(),
@@ -66,24 +71,44 @@ fn owned((key, value): (&str, &str)) -> (String, String) {
 
 fn bindings(network: &NetworkSettings) -> BTreeMap<Port, Vec<Binding>> {
     let ports = network.ports.iter().flatten();
-    ports.filter_map(|(port, bound)| Some((port.parse().ok()?, sorted(bound.as_deref())))).collect()
+    let ports = ports.filter_map(|(port, bound)| Some((Port::range(port).ok()?, sorted(bound.as_deref()))));
+    ports.flat_map(|(ports, bound)| ports.map(move |port| (port, bound.clone()))).collect()
+}
+
+/// What stands among the ports and is none.
+fn odd_ports(exposed: &[String], network: &NetworkSettings) -> Vec<String> {
+    let all: BTreeSet<_> = exposed.iter().chain(network.ports.iter().flat_map(|ports| ports.keys())).collect();
+    all.into_iter().filter(|port| Port::range(port).is_err()).cloned().collect()
 }
 
 fn sorted(bound: Option<&[PortBinding]>) -> Vec<Binding> {
-    let mut bindings: Vec<_> = bound.into_iter().flatten().filter_map(binding).collect();
+    let mut bindings: Vec<_> = bound.into_iter().flatten().flat_map(binding).collect();
     bindings.sort_unstable();
     bindings.dedup();
     bindings
 }
 
-fn binding(bound: &PortBinding) -> Option<Binding> {
-    let ip = bound.host_ip.as_deref().filter(|ip| !ip.is_empty()).unwrap_or("0.0.0.0");
-    Some(Binding { ip: ip.parse().ok()?, port: bound.host_port.as_deref()?.parse().ok()? })
+/// The places that a binding stands for: an engine that leaves the address out means all addresses of both families.
+fn binding(bound: &PortBinding) -> Vec<Binding> {
+    let port = bound.host_port.as_deref().and_then(|port| port.parse().ok()).filter(|port| *port != 0);
+    let ips = match bound.host_ip.as_deref().unwrap_or_default() {
+        "" => vec![IpAddr::from([0, 0, 0, 0]), IpAddr::from([0; 16])],
+        ip => ip_address(ip).into_iter().collect(),
+    };
+    port.into_iter().flat_map(|port| ips.iter().map(move |ip| Binding { ip: *ip, port })).collect()
+}
+
+/// An address, without brackets, without the name of an interface, and IPv4 as such.
+fn ip_address(text: &str) -> Option<IpAddr> {
+    let text = text.trim_matches(['[', ']']);
+    let text = text.split_once('%').map_or(text, |(ip, _interface)| ip);
+    text.parse().ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
 fn address((name, endpoint): (&String, &EndpointSettings)) -> (String, NetworkAddress) {
     let parse = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<IpAddr>().ok());
-    (name.clone(), NetworkAddress { v4: parse(&endpoint.ip_address), v6: parse(&endpoint.global_ipv6_address) })
+    let id = endpoint.network_id.clone().unwrap_or_default();
+    (name.clone(), NetworkAddress { id, v4: parse(&endpoint.ip_address), v6: parse(&endpoint.global_ipv6_address) })
 }
 
 #[cfg(test)]

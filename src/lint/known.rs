@@ -123,7 +123,7 @@ mod tests {
             engine: "E".into(),
             hostname: "h".into(),
             advertised: "10.0.0.1".into(),
-            settings: Settings::default(),
+            settings: Settings { allow_script_checks: true, ..Settings::default() },
         };
         let instance = |name: &str, value: &str| {
             let web = container("w").publish("80/tcp", &["0.0.0.0:1"]).env(name, value);

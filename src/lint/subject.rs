@@ -88,7 +88,7 @@ fn container(service: &Service) -> Container {
         entries.map(|entry| (entry.name.clone(), entry.value.value.clone()))
     };
     let image = service.image.as_ref().map(|image| image.text.value.clone()).unwrap_or_default();
-    let address = NetworkAddress { v4: Some(IpAddr::from([172, 18, 0, 2])), v6: None };
+    let address = NetworkAddress { v4: Some(IpAddr::from([172, 18, 0, 2])), ..NetworkAddress::default() };
     Container {
         id: service.name.clone(),
         name: service.name.clone(),
@@ -102,6 +102,7 @@ fn container(service: &Service) -> Container {
         health: None,
         starts: Vec::new(),
         exposed: service.exposed.iter().copied().chain(service.ports.iter().flat_map(|port| port.ports())).collect(),
+        odd_ports: Vec::new(),
         bindings: bindings(service),
         network_mode: if service.network == Network::Host { "host" } else { "default" }.to_owned(),
         networks: BTreeMap::from([("default".to_owned(), address)]),

@@ -2,16 +2,21 @@
 //!
 //! In this order: what the container says of itself (`SERVICE_ADDRESS`), the label named by `--use-ip-from-label`, the
 //! container's own address under `--internal`, `--ip`, a specific address that the port is published on, and last the
-//! address that the registry's agent advertises.
+//! address that the registry's agent advertises. A port that is published for one family is registered at an address of
+//! that family.
 
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
 use super::{
     instances::{Host, Skip},
     limits,
     metadata::PortMetadata,
+    reach,
 };
-use crate::docker::{Binding, Container, Port};
+use crate::{
+    docker::{Binding, Container, Port},
+    value::clean,
+};
 
 /// Where others reach a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +87,12 @@ impl Subject<'_> {
         Ok(Place { address, port: port.unwrap_or(place.port), origin })
     }
 
+    /// Where this host reaches it, whatever the container says of itself: the published place, else its own address.
+    pub(super) fn own_place(&self, host: &Host) -> Option<Place> {
+        let outside = || self.outside(host, None).or_else(|_| self.inside(host));
+        if host.settings.internal { self.inside(host) } else { outside() }.ok()
+    }
+
     /// `SERVICE_ADVERTISE_PORT`.
     fn said_port(&self, notes: &mut Vec<String>) -> Option<u16> {
         let setting = self.metadata.get("advertise_port")?;
@@ -94,17 +105,22 @@ impl Subject<'_> {
 
     /// `SERVICE_ADDRESS`, else the label that `--use-ip-from-label` names, without a network mask.
     fn said_address(&self, host: &Host, notes: &mut Vec<String>) -> Option<(String, Origin)> {
-        let own = self.metadata.get("address").map(|said| (said.value, Origin::Said(said.spelled.to_owned())));
+        let own =
+            self.metadata.get("address").map(|said| (said.value, said.spelled, Origin::Said(said.spelled.to_owned())));
         let label = host.settings.use_ip_from_label.as_ref();
-        let label = label.and_then(|label| Some((self.container.labels.get(label)?, Origin::Label(label.clone()))));
-        let label = label.map(|(text, origin)| (text.rsplit_once('/').map_or(text.as_str(), |(ip, _mask)| ip), origin));
-        let said = own.into_iter().chain(label).filter(|(address, _)| !address.is_empty());
-        let (usable, useless): (Vec<_>, Vec<_>) = said.partition(|(address, _)| limits::is_host(address));
-        let note = |(address, origin): (&str, Origin)| {
-            format!("{address:?} {origin} is ignored: it is no address or host name that others reach")
+        let label =
+            label.and_then(|name| Some((self.container.labels.get_key_value(name)?, Origin::Label(name.clone()))));
+        let label = label.map(|((name, text), origin)| {
+            let text = clean(text);
+            (text.rsplit_once('/').map_or(text, |(ip, _mask)| ip), name.as_str(), origin)
+        });
+        let said = own.into_iter().chain(label).filter(|(address, ..)| !address.is_empty());
+        let (usable, useless): (Vec<_>, Vec<_>) = said.partition(|(address, ..)| limits::is_host(address));
+        let note = |(address, name, _): (&str, &str, Origin)| {
+            format!("{name} is ignored: {address:?} is no address or host name that others reach")
         };
         notes.extend(useless.into_iter().map(note));
-        usable.into_iter().next().map(|(address, origin)| (address.to_owned(), origin))
+        usable.into_iter().next().map(|(address, _, origin)| (address.to_owned(), origin))
     }
 
     /// The container's own address, with the port inside.
@@ -112,48 +128,27 @@ impl Subject<'_> {
         if self.owner.network_mode == "host" {
             return Ok(on_host(host, self.port.number));
         }
-        let (network, address) = self.own_address(host).ok_or(Skip::NoNetwork)?;
+        let (network, address) = reach::own_address(self.owner, host.settings.network.as_deref())?;
         let origin = Origin::Network(network.to_owned());
         Ok(Place { address: address.to_string(), port: self.port.number, origin })
     }
 
     /// The host's address, with the port there. `said` is the address that was asked for, by which the port is chosen.
     fn outside(&self, host: &Host, said: Option<&str>) -> Result<Place, Skip> {
-        let known = said.or(host.forced_address());
-        let best = match known {
-            // There, else on all addresses, else wherever somebody passes the traffic on to.
-            Some(address) => self.bindings.iter().min_by_key(|binding| {
-                let there = address.parse() == Ok(binding.ip);
-                (!there, !binding.ip.is_unspecified(), binding.ip.is_loopback(), binding.ip.is_ipv6(), *binding)
-            }),
-            // A specific address before all addresses, IPv4 before IPv6.
-            None => {
-                let reachable = self.bindings.iter().filter(|binding| !binding.ip.is_loopback());
-                reachable.min_by_key(|binding| (binding.ip.is_unspecified(), binding.ip.is_ipv6(), *binding))
-            }
-        };
-        match best {
-            Some(binding) if known.is_some() || binding.ip.is_unspecified() => Ok(on_host(host, binding.port)),
-            Some(Binding { ip, port }) => Ok(Place { address: ip.to_string(), port: *port, origin: Origin::Binding }),
-            None if !self.bindings.is_empty() => Err(Skip::Loopback),
+        if self.bindings.is_empty() {
             // In the network of another container, behind no published port: reachable where that container is.
-            None if self.owner.id != self.container.id => self.inside(host),
-            None => Err(Skip::NotPublished),
+            return if self.owner.id == self.container.id { Err(Skip::NotPublished) } else { self.inside(host) };
         }
-    }
-
-    /// On the network that `--network` names; else on the one that the container was started with; else on the first in
-    /// alphabetical order.
-    fn own_address(&self, host: &Host) -> Option<(&str, IpAddr)> {
-        let started_with = match self.owner.network_mode.as_str() {
-            "default" => "bridge",
-            mode => mode,
+        let asked = match (said, host.forced_address()) {
+            (Some(address), _) => reach::passed_on(self.bindings, address),
+            (None, Some(address)) => reach::at(self.bindings, address),
+            (None, None) => None,
         };
-        let networks = &self.owner.networks;
-        let preferred = host.settings.network.as_deref().into_iter().chain([started_with]);
-        let preferred = preferred.filter_map(|name| networks.get_key_value(name));
-        let mut all = preferred.chain(networks).map(|(name, address)| (name.as_str(), address.v4.or(address.v6)));
-        all.find_map(|(name, ip)| Some((name, ip?)))
+        match asked.or_else(|| reach::best(self.bindings, &host.outside_address())) {
+            Some(binding) if asked.is_some() || binding.ip.is_unspecified() => Ok(on_host(host, binding.port)),
+            Some(Binding { ip, port }) => Ok(Place { address: ip.to_string(), port: *port, origin: Origin::Binding }),
+            None => Err(reach::nowhere(self.bindings)),
+        }
     }
 }
 

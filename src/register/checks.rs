@@ -1,7 +1,8 @@
 //! The health checks that a container asks for. Pure.
 //!
 //! `SERVICE_CHECK_HTTP=/up` asks for one; more are numbered (`SERVICE_CHECK_1_HTTP`, `SERVICE_CHECK_2_TCP`). Settings
-//! without a number (`SERVICE_CHECK_INTERVAL`) hold for those that have none of their own.
+//! without a number (`SERVICE_CHECK_INTERVAL`) hold for those that have none of their own. What can never work costs only
+//! itself: the check, or the setting, is left out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,11 +12,12 @@ use std::{
 use super::{
     limits,
     metadata::{PortMetadata, Setting, is_yes},
-    tags,
+    tags, values,
 };
 use crate::{
     docker::{Container, Port, Protocol},
     registry::{Check, Probe},
+    value::clean,
 };
 
 /// Time between two probes unless `CHECK_INTERVAL` is given; registrator's default.
@@ -23,6 +25,10 @@ const INTERVAL: &str = "10s";
 
 /// Registrator's order, then ours: the first of these that is set decides.
 const KINDS: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
+
+/// Those that make the agent run a command. They need `--allow-script-checks`: an image brings its own variables, and must
+/// not thereby run programs on the host.
+const SCRIPTS: [&str; 3] = ["cmd", "script", "docker"];
 
 /// Those of which a port of another protocol knows nothing.
 const CONNECTIONS: [&str; 5] = ["http", "https", "tcp", "grpc", "h2ping"];
@@ -36,6 +42,8 @@ pub(super) struct Checked<'a> {
     pub(super) address: &'a str,
     /// The port that belongs to `address`.
     pub(super) published: u16,
+    /// Whether a check may make the agent run a command.
+    pub(super) scripts: bool,
 }
 
 impl Checked<'_> {
@@ -47,7 +55,16 @@ impl Checked<'_> {
     }
 
     fn check(&self, group: Option<u32>, notes: &mut Vec<String>) -> Option<Check> {
-        let (kind, asked) = KINDS.iter().find_map(|kind| Some((*kind, self.own(group, kind)?)))?;
+        let mut asked = KINDS.iter().filter_map(|kind| Some((*kind, self.own(group, kind)?)));
+        let (kind, asked) = asked.find(|(kind, asked)| {
+            let refused = SCRIPTS.contains(kind) && !self.scripts;
+            if refused {
+                let what =
+                    "is not carried out: it makes Consul's agent run a command, which needs --allow-script-checks";
+                notes.push(format!("{} {what}", asked.spelled));
+            }
+            !refused
+        })?;
         // A connection for the whole container is meant for its tcp ports.
         if self.port.protocol != Protocol::Tcp && !asked.for_port && CONNECTIONS.contains(&kind) {
             return None;
@@ -55,37 +72,41 @@ impl Checked<'_> {
         let probe = match self.probe(group, kind, asked) {
             Ok(probe) => probe,
             Err(problem) => {
-                notes.push(format!("{} is not carried out: {problem}", asked.spelled));
+                notes.push(problem);
                 return None;
             }
         };
+        let probe = self.with_method(group, kind, probe, notes);
         let mut accepted = |key, problem| self.accepted(group, key, problem, notes);
         let reported = matches!(probe, Probe::Report { .. });
         Some(Check {
             key: group.map_or_else(|| Check::FIRST.to_owned(), |number| number.to_string()),
-            name: self.own(group, "name").map(|setting| setting.value.to_owned()),
-            interval: (!reported)
-                .then(|| accepted("interval", limits::duration).unwrap_or_else(|| INTERVAL.to_owned())),
-            timeout: (!reported).then(|| accepted("timeout", limits::duration)).flatten(),
-            initial_status: accepted("initial_status", limits::initial_status),
+            interval: (!reported).then(|| accepted("interval", values::span).unwrap_or_else(|| INTERVAL.to_owned())),
+            timeout: (!reported).then(|| accepted("timeout", values::span)).flatten(),
+            initial_status: accepted("initial_status", limits::initial_status).map(|status| status.to_lowercase()),
             deregister_after: accepted("deregister_after", limits::duration),
-            success_before_passing: self.count(group, "success_before_passing", notes),
-            failures_before_critical: self.count(group, "failures_before_critical", notes),
+            success_before_passing: accepted("success_before_passing", values::count).and_then(|n| n.parse().ok()),
+            failures_before_critical: accepted("failures_before_critical", values::count).and_then(|n| n.parse().ok()),
+            // A name is one check's own.
+            name: self.own(group, "name").and_then(|own| usable(own, values::line, notes)),
             probe,
         })
     }
 
+    /// What is probed, or a note of why nothing is.
     fn probe(&self, group: Option<u32>, kind: &str, asked: Setting<'_>) -> Result<Probe, String> {
+        let refused = |problem| format!("{} is not carried out: {problem}", asked.spelled);
         let place = host_and_port(self.address, self.published);
         let tls_skip_verify = self.is_on(group, "tls_skip_verify");
         Ok(match kind {
             "http" | "https" => Probe::Http {
-                url: url(kind, &place, asked.value),
-                method: self
-                    .value(group, &format!("{kind}_method"))
-                    .or_else(|| self.value(group, "method"))
-                    .map(str::to_owned),
-                header: self.value(group, "header").map_or(Ok(BTreeMap::new()), headers)?,
+                url: values::path(asked.value)
+                    .map_or_else(|| Ok(url(kind, &place, asked.value)), |no| Err(refused(no)))?,
+                method: None,
+                header: self.setting(group, "header").map_or(Ok(BTreeMap::new()), |header| {
+                    headers(header.value)
+                        .map_err(|no| format!("{} is wrong, and its check left out: {no}", header.spelled))
+                })?,
                 body: self.value(group, "body").map(str::to_owned),
                 tls_skip_verify: tls_skip_verify && kind == "https",
             },
@@ -99,13 +120,13 @@ impl Checked<'_> {
                 Probe::H2ping { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
             }
             "ttl" => {
-                limits::duration(asked.value).map_or(Ok(()), Err)?;
+                limits::duration(asked.value).map_or(Ok(()), |problem| Err(refused(problem)))?;
                 Probe::Report { ttl: asked.value.to_owned() }
             }
             "docker" => Probe::Docker {
                 container: self.container.id.clone(),
                 shell: self.value(group, "shell").map(str::to_owned),
-                arguments: words(asked.value)?,
+                arguments: words(asked.value).map_err(refused)?,
             },
             "cmd" => {
                 let words = ["check-cmd", self.container.short_id(), &self.port.number.to_string(), asked.value];
@@ -113,9 +134,19 @@ impl Checked<'_> {
             }
             _ => {
                 let script = asked.value.replace("$SERVICE_IP", self.address);
-                Probe::Script { arguments: words(&script.replace("$SERVICE_PORT", &self.published.to_string()))? }
+                let script = script.replace("$SERVICE_PORT", &self.published.to_string());
+                Probe::Script { arguments: words(&script).map_err(refused)? }
             }
         })
+    }
+
+    /// The probe with the method that was asked for, if it has one.
+    fn with_method(&self, group: Option<u32>, kind: &str, mut probe: Probe, notes: &mut Vec<String>) -> Probe {
+        if let Probe::Http { method, .. } = &mut probe {
+            let asked = self.setting(group, &format!("{kind}_method")).or_else(|| self.setting(group, "method"));
+            *method = asked.and_then(|asked| usable(asked, values::method, notes)).map(|method| method.to_uppercase());
+        }
+        probe
     }
 
     /// The setting of this very group.
@@ -127,8 +158,12 @@ impl Checked<'_> {
     }
 
     /// The setting of this group, else the one for all.
+    fn setting(&self, group: Option<u32>, key: &str) -> Option<Setting<'_>> {
+        self.own(group, key).or_else(|| self.own(None, key))
+    }
+
     fn value(&self, group: Option<u32>, key: &str) -> Option<&str> {
-        self.own(group, key).or_else(|| self.own(None, key)).map(|setting| setting.value)
+        self.setting(group, key).map(|setting| setting.value)
     }
 
     /// A setting that Consul accepts: for one that it does not, it would refuse the whole service.
@@ -139,26 +174,21 @@ impl Checked<'_> {
         problem: fn(&str) -> Option<String>,
         notes: &mut Vec<String>,
     ) -> Option<String> {
-        let setting = self.own(group, key).or_else(|| self.own(None, key))?;
-        if let Some(problem) = problem(setting.value) {
-            notes.push(format!("{} is ignored: {problem}", setting.spelled));
-            return None;
-        }
-        Some(setting.value.to_owned())
+        usable(self.setting(group, key)?, problem, notes)
     }
 
     fn is_on(&self, group: Option<u32>, key: &str) -> bool {
         self.value(group, key).is_some_and(is_yes)
     }
+}
 
-    fn count(&self, group: Option<u32>, key: &str, notes: &mut Vec<String>) -> Option<u32> {
-        let setting = self.own(group, key).or_else(|| self.own(None, key))?;
-        let count = setting.value.parse().ok();
-        if count.is_none() {
-            notes.push(format!("{} is ignored: {:?} is no number", setting.spelled, setting.value));
-        }
-        count
+/// The value of a setting, unless there is a problem with it: that is noted.
+fn usable(setting: Setting<'_>, problem: fn(&str) -> Option<String>, notes: &mut Vec<String>) -> Option<String> {
+    if let Some(problem) = problem(setting.value) {
+        notes.push(format!("{} is ignored: {problem}", setting.spelled));
+        return None;
     }
+    Some(setting.value.to_owned())
 }
 
 /// The number of a numbered check's key: 2 of `check_2_tcp`.
@@ -185,7 +215,9 @@ fn headers(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
     let mut headers = BTreeMap::<_, Vec<_>>::new();
     for pair in tags::split(text) {
         let (name, value) = pair.split_once(':').ok_or_else(|| format!("{pair:?} is not of the form Name: value"))?;
-        headers.entry(name.trim().to_owned()).or_default().push(value.trim().to_owned());
+        let (name, value) = (name.trim(), clean(value));
+        values::header(name, value).map_or(Ok(()), Err)?;
+        headers.entry(name.to_owned()).or_default().push(value.to_owned());
     }
     Ok(headers)
 }
@@ -224,7 +256,8 @@ mod tests {
         let container = pairs.iter().fold(container("web"), |container, (name, value)| container.env(name, value));
         let (metadata, port, mut notes) = (Metadata::read(&container), port.parse().expect("a port"), Vec::new());
         let metadata = metadata.for_port(port);
-        let checked = Checked { container: &container, metadata: &metadata, port, address, published: 8000 };
+        let checked =
+            Checked { container: &container, metadata: &metadata, port, address, published: 8000, scripts: true };
         (checked.checks(&mut notes), notes)
     }
 
@@ -329,5 +362,52 @@ mod tests {
         let (checks, _) = made(pairs, "80/tcp", "h");
         let rows: Vec<_> = checks.iter().map(|c| (c.key.as_str(), c.name.as_deref(), c.interval.as_deref())).collect();
         assert_eq!(rows, [("0", None, Some("5s")), ("1", None, Some("5s")), ("2", Some("deep"), Some("1m"))]);
+    }
+
+    #[test]
+    fn what_makes_the_agent_run_a_command_has_to_be_allowed() {
+        let web = container("web").env("SERVICE_CHECK_SCRIPT", "x").env("SERVICE_CHECK_DOCKER", "y");
+        let web = web.env("SERVICE_CHECK_1_CMD", "z").env("SERVICE_CHECK_TCP", "1");
+        let (metadata, port, mut notes) = (Metadata::read(&web), "80/tcp".parse().expect("a port"), Vec::new());
+        let metadata = metadata.for_port(port);
+        let checked =
+            Checked { container: &web, metadata: &metadata, port, address: "h", published: 1, scripts: false };
+        let checks = checked.checks(&mut notes);
+        assert_eq!(
+            checks.iter().map(|check| &check.probe).collect::<Vec<_>>(),
+            [&Probe::Tcp { address: "h:1".into() }]
+        );
+        assert!(notes.iter().all(|note| note.contains("--allow-script-checks")), "{notes:?}");
+        assert_eq!(notes.len(), 2, "the one that goes before tcp, and the numbered one");
+    }
+
+    #[test]
+    fn what_can_never_work_costs_only_itself() {
+        let check = |settings: &[(&str, &str)]| made(settings, "80/tcp", "h");
+        let bad = [
+            ("SERVICE_CHECK_HTTP", "http://localhost:8080/health"),
+            ("SERVICE_CHECK_HTTPS", "/a\u{7}b"),
+            ("SERVICE_CHECK_TTL", "9999999999h"),
+        ];
+        for bad in bad {
+            let (checks, notes) = check(&[bad]);
+            assert_eq!((checks.len(), notes.len()), (0, 1), "{bad:?}");
+            assert!(notes[0].starts_with(&format!("{} is not carried out: ", bad.0)), "{notes:?}");
+        }
+        let settings = [
+            ("SERVICE_CHECK_METHOD", "FETCH"),
+            ("SERVICE_CHECK_INTERVAL", "9999999999h"),
+            ("SERVICE_CHECK_TIMEOUT", "48h"),
+            ("SERVICE_CHECK_DEREGISTER_AFTER", "1 hour"),
+            ("SERVICE_CHECK_NAME", "a\u{1b}b"),
+        ];
+        let pairs: Vec<_> = [("SERVICE_CHECK_HTTP", "/")].into_iter().chain(settings).collect();
+        let (checks, notes) = check(&pairs);
+        let Probe::Http { method, .. } = &checks[0].probe else { panic!("{checks:?}") };
+        assert_eq!((method, checks[0].interval.as_deref(), &checks[0].timeout), (&None, Some("10s"), &None));
+        assert_eq!(notes.len(), 5, "{notes:?}");
+        let (checks, notes) = check(&[("SERVICE_CHECK_HTTP", "/"), ("SERVICE_CHECK_HEADER", "a b: c")]);
+        assert_eq!(checks, []);
+        assert!(notes[0].starts_with("SERVICE_CHECK_HEADER is wrong"), "{notes:?}");
     }
 }

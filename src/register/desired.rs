@@ -121,7 +121,8 @@ impl Looks {
 impl Look {
     fn at(container: &Arc<Container>, others: &BTreeMap<String, Sight>, host: &Host, now: Timestamp) -> Self {
         let due = instances::due(container, host, now);
-        let mut look = Self { container: Arc::clone(container), ports: Vec::new(), notes: Vec::new(), due };
+        let mut look =
+            Self { container: Arc::clone(container), ports: Vec::new(), notes: instances::notes(container), due };
         for verdict in instances::verdicts(container, others, host, now) {
             look.notes.extend(verdict.notes);
             match verdict.outcome {

@@ -22,6 +22,7 @@ pub(crate) fn container(name: &str) -> Container {
         starts: Vec::new(),
         started_at: "2026-11-20T10:00:00Z".into(),
         exposed: [].into(),
+        odd_ports: Vec::new(),
         bindings: BTreeMap::new(),
         network_mode: "default".into(),
         networks: BTreeMap::new(),

@@ -1,6 +1,11 @@
 //! What Consul would refuse, or cannot serve. Pure.
 
+use std::net::IpAddr;
+
 use crate::registry::{Check, Instance, Probe, Status};
+
+/// The longest time that Go has, in seconds: 64 bits of nanoseconds.
+const LONGEST: f64 = 9.2e9;
 
 /// The longest label that DNS carries.
 const DNS_LABEL: usize = 63;
@@ -26,6 +31,7 @@ pub fn duration(text: &str) -> Option<String> {
     let seconds = go_seconds(text);
     let bare = text.parse::<f64>().is_ok();
     match seconds {
+        Some(seconds) if seconds > LONGEST => Some(format!("{text:?} is longer than Consul can count: 292 years")),
         Some(seconds) if seconds > 0.0 => None,
         Some(_) => Some(format!("{text:?} is no time at all: write it like 10s")),
         None if bare => Some(format!("{text:?} has no unit: write it like {text}s")),
@@ -68,7 +74,7 @@ fn check(check: &Check) -> Vec<String> {
 }
 
 /// A duration as Go reads it, in seconds.
-fn go_seconds(text: &str) -> Option<f64> {
+pub(super) fn go_seconds(text: &str) -> Option<f64> {
     if text == "0" {
         return Some(0.0);
     }
@@ -104,13 +110,28 @@ pub(super) fn status(status: Status) -> &'static str {
     }
 }
 
-/// Whether a text is an IP address or a host name, and not one that only means this very host.
+/// Whether a text has the form of an IP address or a host name, and is not one that only means this very host.
 pub(crate) fn is_host(text: &str) -> bool {
-    if let Ok(ip) = text.parse::<std::net::IpAddr>() {
-        return !ip.is_unspecified() && !ip.is_loopback();
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => !(ip.octets()[0] == 0 || ip.is_loopback() || ip.is_multicast() || ip.is_broadcast()),
+        Ok(IpAddr::V6(ip)) => !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast()),
+        Err(_) => is_host_name(text) && !text.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
     }
-    let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (1..=253).contains(&text.len()) && text.bytes().all(name) && !text.eq_ignore_ascii_case("localhost")
+}
+
+/// Names as RFC 1123 has them, with `_` inside, as Docker's own names may have. What ends in a number is an IPv4 address
+/// that is none (`999.1.1.1`), wherever it is looked up.
+fn is_host_name(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        (1..=DNS_LABEL).contains(&label.len())
+            && label.bytes().all(inside)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253 && text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether an entry with this id can be taken back: the id becomes a part of a path, which is tidied up on its way.
@@ -124,10 +145,14 @@ mod tests {
 
     #[test]
     fn hosts_that_others_reach() {
-        for good in ["10.0.0.1", "2001:db8::1", "edge.example", "host_1", "a-b"] {
+        for good in ["10.0.0.1", "2001:db8::1", "edge.example", "host_1", "a-b", "a.example.", "3com.example"] {
             assert!(is_host(good), "{good}");
         }
-        for bad in ["", "0.0.0.0", "::", "127.0.0.1", "::1", "[::1]", "localhost", "x;}evil", "http://x:80/", "a b"] {
+        let bad = ["", "0.0.0.0", "::", "127.0.0.1", "::1", "[::1]", "localhost", "x;}evil", "http://x:80/", "a b"];
+        let never = ["999.1.1.1", "256.0.0.1", "10.0.0", "1.2.3.4.5", "10.0.0.5:8080", "12", "010.0.0.1", "0.1.2.3"];
+        let shapes =
+            ["-a", "a-", "a..b", ".a", ".", "10.0.0.1.", "224.0.0.1", "ff02::1", "255.255.255.255", "localhost."];
+        for bad in bad.into_iter().chain(never).chain(shapes) {
             assert!(!is_host(bad), "{bad:?}");
         }
     }
@@ -159,7 +184,7 @@ mod tests {
         for good in ["10s", "1m30s", "500ms", "1.5h", "10us", ".5s"] {
             assert_eq!(duration(good), None, "{good}");
         }
-        for bad in ["", "10", "s", "10 s", "10d", "1m30", "0", "0s", "-1s", "1..s"] {
+        for bad in ["", "10", "s", "10 s", "10d", "1m30", "0", "0s", "-1s", "1..s", "9999999999h"] {
             assert!(duration(bad).is_some(), "{bad}");
         }
         assert_eq!(duration("10").as_deref(), Some("\"10\" has no unit: write it like 10s"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::metadata::PortMetadata;
+use super::{metadata::PortMetadata, values};
 use crate::registry::META_PREFIX;
 
 /// Keys that configure the registration itself.
@@ -14,6 +14,8 @@ const VALUE_LENGTH: usize = 512;
 const PAIRS: usize = 64;
 /// Of which ours.
 const OWN_PAIRS: usize = 4;
+/// What a note says of a value that should not be there, after the name of the variable or label.
+pub(crate) const SECRET: &str = "looks like a secret: it becomes Meta, which everybody reads who may read the service";
 /// Keys that Consul keeps for itself.
 const RESERVED: &str = "consul-";
 
@@ -23,10 +25,16 @@ pub(super) fn meta(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> BTre
     let mut meta = BTreeMap::new();
     for (key, setting) in metadata.iter().filter(|(key, _)| !OWN.contains(key) && !key.starts_with("check_")) {
         let safe = safe_key(key);
+        if values::is_secret(key, setting.value) {
+            notes.push(format!("{} {SECRET}", setting.spelled));
+        }
+        let odd = setting.value.chars().find(|char| char.is_control() && !"\n\r\t".contains(*char));
         let reason = if safe.len() > KEY_LENGTH {
             format!("its key is longer than {KEY_LENGTH} characters")
         } else if setting.value.len() > VALUE_LENGTH {
             format!("its value is longer than {VALUE_LENGTH} bytes")
+        } else if let Some(odd) = odd {
+            format!("its value contains {odd:?}")
         } else if safe.starts_with(RESERVED) || safe.starts_with(META_PREFIX) {
             "its key belongs to Consul or to us".to_owned()
         } else if meta.len() == PAIRS - OWN_PAIRS {
@@ -73,6 +81,12 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_like_a_secret_is_told() {
+        let (meta, notes) = made(&[("SERVICE_DB_PASSWORD", "x"), ("SERVICE_REGION", "eu")]);
+        assert_eq!((meta.len(), notes), (2, vec![format!("SERVICE_DB_PASSWORD {SECRET}")]));
+    }
+
+    #[test]
     fn what_consul_refuses_is_left_out_with_a_note() {
         let long = "v".repeat(513);
         let (meta, notes) = made(&[
@@ -80,9 +94,10 @@ mod tests {
             ("SERVICE_consul-x", "1"),
             ("SERVICE_portreeve-engine", "forged"),
             ("SERVICE_OK", "1"),
+            ("SERVICE_BELL", "a\u{7}b"),
         ]);
         assert_eq!(meta.keys().collect::<Vec<_>>(), ["ok"]);
-        assert_eq!(notes.len(), 3);
+        assert_eq!(notes.len(), 4);
         assert!(
             notes.iter().any(|note| note == "SERVICE_LONG is left out of Meta: its value is longer than 512 bytes")
         );

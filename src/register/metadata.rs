@@ -7,7 +7,10 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use crate::docker::{Container, Port, Protocol};
+use crate::{
+    docker::{Container, Port, Protocol},
+    value,
+};
 
 /// Everything a container says, in ascending order of precedence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +62,7 @@ pub struct PortMetadata<'a> {
 /// The value that won, and where it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting<'a> {
-    /// As it was written.
+    /// As it was written, without the spaces and quotes around it.
     pub value: &'a str,
     /// Whether the key was limited to this port.
     pub for_port: bool,
@@ -129,9 +132,9 @@ impl<'a> PortMetadata<'a> {
     }
 }
 
-/// Registrator takes any value for yes; `false`, `0` and `no` mean what they say.
-pub(crate) fn is_yes(value: &str) -> bool {
-    !["false", "0", "no"].contains(&value.to_ascii_lowercase().as_str())
+/// Registrator takes any value for yes; what means no in Go's `strconv.ParseBool` does, and so do `no` and `off`.
+pub(crate) fn is_yes(text: &str) -> bool {
+    value::boolean(text) != Some(false) && !["no", "off"].contains(&text.to_ascii_lowercase().as_str())
 }
 
 impl Said {
@@ -148,7 +151,7 @@ impl Said {
             _ => return None,
         };
         let (scope, key) = limited(&text)?;
-        let (value, spelled) = (value.to_owned(), name.to_owned());
+        let (value, spelled) = (value::clean(value).to_owned(), name.to_owned());
         (!key.is_empty()).then(|| Self { scope, source, order, key: key.to_owned(), value, spelled })
     }
 }
@@ -240,6 +243,12 @@ mod tests {
         let values: Vec<_> = contenders["name"].iter().map(|setting| setting.value).collect();
         assert_eq!(values, ["three", "two", "one"], "an empty value for a port says nothing");
         assert_eq!(metadata.said().last().map(|(scope, key, _)| (scope, key)), Some((Scope::Port(80), "name")));
+    }
+
+    #[test]
+    fn what_means_no() {
+        assert!(["0", "f", "F", "false", "False", "FALSE", "no", "No", "off"].into_iter().all(|text| !is_yes(text)));
+        assert!(["1", "t", "true", "yes", "on", "anything"].into_iter().all(is_yes));
     }
 
     #[test]

@@ -21,15 +21,21 @@ mod image;
 pub mod instances;
 pub mod limits;
 mod memory;
-mod meta;
+pub(crate) mod meta;
 pub mod metadata;
+mod names;
 pub mod plan;
+mod ports;
+mod reach;
 pub mod ready;
 pub mod registrar;
 mod setbacks;
 mod settings;
+mod skip;
 mod tagged;
 mod tags;
+mod traffic;
+pub mod values;
 
 use std::{io::Write, sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! `SERVICE_READY`: what has to answer once before a run of a container is registered for the first time.
 //!
 //! Pure, but for the `Prober`. `tcp` asks for a connection, `/path` for a good answer (2xx or 3xx) to an HTTP GET, both
-//! at the place where others will find the instance.
+//! at the published port or the container's own address, whatever `SERVICE_ADDRESS` says.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{checks::host_and_port, desired::Desired, metadata::PortMetadata};
+use super::{address::Place, checks::host_and_port, desired::Desired, metadata::PortMetadata, values};
 use crate::{
     condition,
     docker::{Port, Protocol, Sight},
@@ -80,11 +80,15 @@ impl fmt::Display for Probe {
     }
 }
 
-/// What `instance`, made of `port`, has to wait for; nothing if nobody asked for it.
+/// What `instance`, made of `port`, has to wait for; `None` if nobody asked for it.
+///
+/// `probed` is where this host reaches the container. It is never an address that a label or variable gives: an image must
+/// not make us send requests to other hosts.
 pub(super) fn gate(
     metadata: &PortMetadata<'_>,
     instance: &Instance,
     port: Port,
+    probed: Option<Place>,
     notes: &mut Vec<String>,
 ) -> Option<Gate> {
     let setting = metadata.get("ready").filter(|_| metadata.is_on("ready"))?;
@@ -92,17 +96,25 @@ pub(super) fn gate(
     if port.protocol != Protocol::Tcp && !setting.for_port {
         return None;
     }
-    let place = host_and_port(&instance.address, instance.port);
+    let Some(Place { address, port: number, .. }) = probed else {
+        notes.push(format!("{} is ignored: the container has no address that can be probed", setting.spelled));
+        return None;
+    };
+    let place = host_and_port(&address, number);
     let probe = match setting.value {
         _ if port.protocol != Protocol::Tcp => {
             notes.push(format!("{} is ignored: only a tcp port can be probed", setting.spelled));
             return None;
         }
-        "tcp" => Probe::Tcp { address: instance.address.clone(), port: instance.port },
+        "tcp" => Probe::Tcp { address, port: number },
         "http" => Probe::Http { url: format!("http://{place}/") },
-        path if path.starts_with('/') => Probe::Http { url: format!("http://{place}{path}") },
+        path if path.starts_with('/') && values::path(path).is_none() => {
+            Probe::Http { url: format!("http://{place}{path}") }
+        }
         value => {
-            let problem = format!("{value:?} is neither tcp nor http nor a path such as /up");
+            let problem = values::path(value).filter(|_| value.starts_with('/'));
+            let problem =
+                problem.unwrap_or_else(|| format!("{value:?} is neither tcp nor http nor a path such as /up"));
             notes.push(format!("{} is ignored: {problem}", setting.spelled));
             return None;
         }
@@ -225,7 +237,8 @@ mod tests {
         let metadata = Metadata::read(&container);
         let port = port.parse().expect("a port");
         let mut notes = Vec::new();
-        let gate = gate(&metadata.for_port(port), &instance("id", "web"), port, &mut notes);
+        let probed = Place { address: "10.0.0.1".into(), port: 80, origin: crate::register::Origin::Advertised };
+        let gate = gate(&metadata.for_port(port), &instance("id", "web"), port, Some(probed), &mut notes);
         (gate.map(|gate| gate.probe.to_string()), notes)
     }
 

@@ -4,10 +4,10 @@ use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::limits;
+use super::{limits, tags};
 
 /// The `[register]` table of the configuration file.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The address for every instance. Default: the address that the registry's agent advertises.
@@ -24,6 +24,9 @@ pub struct Settings {
     pub tags: Option<String>,
     /// The first part of each service id. Default: the name that the Docker engine has for its host.
     pub hostname: Option<String>,
+    /// Checks that make Consul's agent run a command (`CHECK_SCRIPT`, `CHECK_CMD`, `CHECK_DOCKER`) are registered.
+    /// Default false: the variables of an image could ask for them.
+    pub allow_script_checks: bool,
     /// When entries of containers that have ended are removed. Default: always.
     pub deregister: Deregister,
     /// Whether Docker's HEALTHCHECK becomes a check. Default true.
@@ -173,33 +176,74 @@ pub enum SettingsError {
     #[error("--ttl must be longer than --ttl-refresh")]
     TooShort,
     /// Nobody would reach it.
-    #[error("--ip {0:?} is no address or host name under which others reach this host")]
+    #[error("--ip {0:?} is no IP address or full host name under which others reach this host")]
     Ip(String),
+    /// It would have no effect.
+    #[error("--network {0:?} chooses among a container's own addresses, so it needs --internal")]
+    NetworkAlone(String),
+    /// Registrator's word for "never".
+    #[error(
+        "--resync must not be 0: registrator's 0 is never, and Portreeve always looks again (a resync reads, and writes \
+         only what differs); leave it out for 30s, or give a long time such as 24h"
+    )]
+    NoResync,
     /// Looking again and again would be all that we do.
     #[error("--resync must be at least 50ms")]
     Resync,
+    /// Registrator's default, which asks for nothing.
+    #[error("--{0} must not be 0: leave it out for no TTL check")]
+    NoTtl(&'static str),
     /// A wait of nothing would never end.
     #[error("--{0} must not be 0")]
     Zero(&'static str),
 }
 
 impl Settings {
+    /// Each setting that is not as by default: `hostname=box`.
+    pub fn differing(&self) -> Vec<String> {
+        let fields = |settings: &Self| match serde_json::to_value(settings) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        let default = fields(&Self::default());
+        let differing = fields(self).into_iter().filter(|(key, value)| default.get(key) != Some(value));
+        let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        differing.map(|(key, value)| format!("{key}={}", text(value))).collect()
+    }
+
+    /// What a Go template in `tags` is called here; `None` if there is none.
+    pub fn go_template(&self) -> Option<String> {
+        self.tags.as_deref().and_then(tags::go_template)
+    }
+
     /// Checks what the types cannot say.
     ///
     /// # Errors
     /// Settings that contradict each other.
     pub fn validate(&self) -> Result<(), SettingsError> {
+        for (name, time) in [("ttl", self.ttl), ("ttl-refresh", self.ttl_refresh)] {
+            if time.is_some_and(|time| time.is_zero()) {
+                return Err(SettingsError::NoTtl(name));
+            }
+        }
         match (self.ttl, self.ttl_refresh) {
             (Some(_), None) | (None, Some(_)) => return Err(SettingsError::Alone),
             (Some(ttl), Some(refresh)) if ttl <= refresh => return Err(SettingsError::TooShort),
-            (_, Some(Duration::ZERO)) => return Err(SettingsError::Zero("ttl-refresh")),
             _ => {}
         }
         // 127.0.0.1 may be meant, on a machine that is alone; that is told then.
         let loopback = |ip: &str| ip.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        let unusable = |ip: &&String| !(ip.is_empty() || limits::is_host(ip) || loopback(ip));
+        // A name without a dot is rather an interface or a word than a host that everybody knows.
+        let host = |ip: &str| limits::is_host(ip) && (ip.contains('.') || ip.parse::<IpAddr>().is_ok());
+        let unusable = |ip: &&String| !(ip.is_empty() || host(ip) || loopback(ip));
         if let Some(ip) = self.ip.as_ref().filter(unusable) {
             return Err(SettingsError::Ip(ip.clone()));
+        }
+        if let Some(network) = self.network.as_ref().filter(|network| !(network.is_empty() || self.internal)) {
+            return Err(SettingsError::NetworkAlone(network.clone()));
+        }
+        if self.resync.is_zero() {
+            return Err(SettingsError::NoResync);
         }
         if self.resync < Duration::from_millis(50) {
             return Err(SettingsError::Resync);
@@ -222,6 +266,7 @@ impl Default for Settings {
             use_ip_from_label: None,
             tags: None,
             hostname: None,
+            allow_script_checks: false,
             deregister: Deregister::default(),
             docker_health: true,
             docker_starting: Starting::default(),
@@ -239,6 +284,12 @@ impl Default for Settings {
             retry_interval: Duration::from_secs(2),
             watch: true,
         }
+    }
+}
+
+impl Serialize for MaxRemoval {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -263,6 +314,14 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_from_the_defaults() {
+        assert_eq!(Settings::default().differing(), [""; 0]);
+        let resync = Duration::from_secs(5);
+        let settings = Settings { internal: true, resync, hostname: Some("box".into()), ..Settings::default() };
+        assert_eq!(settings.differing(), ["hostname=box", "internal=true", "resync=5s"]);
+    }
+
+    #[test]
     fn a_ttl_needs_its_refresh() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         let of = |ttl, ttl_refresh| Settings { ttl, ttl_refresh, ..Settings::default() }.validate();
@@ -270,5 +329,22 @@ mod tests {
         assert_eq!(of(seconds(30), seconds(10)), Ok(()));
         assert_eq!(of(seconds(30), None), Err(SettingsError::Alone));
         assert_eq!(of(seconds(10), seconds(10)), Err(SettingsError::TooShort));
+        assert_eq!(of(seconds(0), None), Err(SettingsError::NoTtl("ttl")));
+        assert_eq!(of(seconds(9), seconds(0)), Err(SettingsError::NoTtl("ttl-refresh")));
+    }
+
+    #[test]
+    fn what_has_no_effect_or_no_meaning_is_refused() {
+        let network = Settings { network: Some("a".into()), ..Settings::default() };
+        assert_eq!(network.validate(), Err(SettingsError::NetworkAlone("a".into())));
+        assert_eq!(Settings { internal: true, ..network }.validate(), Ok(()));
+        assert_eq!(Settings { resync: Duration::ZERO, ..Settings::default() }.validate(), Err(SettingsError::NoResync));
+        let ip = |ip: &str| Settings { ip: Some(ip.into()), ..Settings::default() }.validate();
+        for bad in ["999.1.1.1", "10.0.0.5:8080", "10.0.0.0/24", "eth0", "a b", "0.0.0.0", "[::1]"] {
+            assert_eq!(ip(bad), Err(SettingsError::Ip(bad.into())));
+        }
+        for good in ["", "10.0.0.5", "2001:db8::1", "edge.example", "127.0.0.1"] {
+            assert_eq!(ip(good), Ok(()), "{good:?}");
+        }
     }
 }

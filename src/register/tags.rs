@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use handlebars::{Handlebars, no_escape};
 use serde_json::json;
 
-use crate::docker::Container;
+use crate::{docker::Container, value::clean};
 
 /// Splits at commas; `\,` is a comma that belongs to the tag. Tags keep their order, are trimmed, and come once each.
 pub(super) fn split(text: &str) -> Vec<String> {
@@ -19,7 +19,7 @@ pub(super) fn split(text: &str) -> Vec<String> {
             _ => tag.push(char),
         }
     }
-    once_each(tags.iter().map(|tag| tag.trim()).filter(|tag| !tag.is_empty()).map(str::to_owned))
+    once_each(tags.iter().map(|tag| clean(tag)).filter(|tag| !tag.is_empty()).map(str::to_owned))
 }
 
 /// Renders `--tags` for one container, and splits the result. Known are `id`, `name`, `image`, `env` and `labels`.
@@ -31,6 +31,62 @@ pub(super) fn from_template(template: &str, container: &Container) -> Result<Vec
     let (id, name, image, labels) = (&container.id, &container.name, &container.image, &container.labels);
     let data = json!({"id": id, "name": name, "image": image, "env": env, "labels": labels});
     engine.render_template(template, &data).map(|text| split(&text)).map_err(|error| error.to_string())
+}
+
+/// What a Go template, as registrator takes it, is called here; `None` if it is none.
+///
+/// Go's names begin with a dot or are calls of functions; Handlebars has neither.
+pub fn go_template(template: &str) -> Option<String> {
+    const FUNCTIONS: [&str; 16] = [
+        "index",
+        "sIndex",
+        "mIndex",
+        "strSlice",
+        "toUpper",
+        "toLower",
+        "replace",
+        "join",
+        "split",
+        "splitIndex",
+        "matchFirstElement",
+        "matchAllElements",
+        "httpGet",
+        "jsonParse",
+        "printf",
+        "range",
+    ];
+    let expressions = || template.split("{{").skip(1).filter_map(|rest| Some(rest.split_once("}}")?.0));
+    let is_go = |expression: &str| {
+        let expression = expression.trim_matches(['-', ' ']);
+        let first = expression.split([' ', '(']).next().unwrap_or_default();
+        expression.split([' ', '(']).any(|word| word.starts_with('.') && word.len() > 1 && !word.starts_with(".."))
+            || FUNCTIONS.contains(&first)
+    };
+    if !expressions().any(is_go) {
+        return None;
+    }
+    let ours = expressions().try_fold(template.to_owned(), |text, expression| {
+        Some(text.replace(&format!("{{{{{expression}}}}}"), &format!("{{{{{}}}}}", handlebars(expression)?)))
+    });
+    Some(match ours {
+        Some(ours) => format!("write {ours:?}"),
+        None => "{{.Name}} is {{name}}, {{.ID}} is {{id}}, {{.Config.Image}} is {{image}}, \
+                 {{index .Config.Labels \"a.b\"}} is {{labels.[a.b]}}, and the variable A is {{env.A}}"
+            .to_owned(),
+    })
+}
+
+/// The same expression in Handlebars, if there is such a one.
+fn handlebars(expression: &str) -> Option<String> {
+    let expression = expression.trim_matches(['-', ' ']);
+    let label = expression.strip_prefix("index .Config.Labels ").map(|label| label.trim().trim_matches(['"', '`']));
+    let label = label.or_else(|| expression.strip_prefix(".Config.Labels."));
+    match expression {
+        ".ID" | ".Id" => Some("id".to_owned()),
+        ".Name" => Some("name".to_owned()),
+        ".Config.Image" => Some("image".to_owned()),
+        _ => label.map(|label| format!("labels.[{label}]")),
+    }
 }
 
 /// Drops what came before.
@@ -60,8 +116,27 @@ mod tests {
     }
 
     #[test]
+    fn go_templates_are_recognised_and_translated() {
+        let cases = [
+            ("{{.ID}}", Some("write \"{{id}}\"")),
+            ("a,{{ .Name }},{{.Config.Image}}", Some("write \"a,{{name}},{{image}}\"")),
+            (r#"{{index .Config.Labels "team"}}"#, Some(r#"write "{{labels.[team]}}""#)),
+            ("{{name}},{{env.STAGE}},{{labels.[a.b]}}", None),
+            ("plain,tags", None),
+            ("{{#each labels}}{{this}}{{/each}}", None),
+        ];
+        for (template, hint) in cases {
+            assert_eq!(go_template(template).as_deref(), hint, "{template}");
+        }
+        for template in ["{{ sIndex 0 .Config.Env }}", "{{toUpper .Name}}", "{{range .Config.Env}}{{.}}{{end}}"] {
+            assert!(go_template(template).is_some_and(|hint| hint.contains("{{name}}")), "{template}");
+        }
+    }
+
+    #[test]
     fn comma_lists() {
-        let cases: [(&str, &[&str]); 10] = [
+        let cases: [(&str, &[&str]); 11] = [
+            ("\"a\", 'b'", &["a", "b"]),
             ("", &[]),
             ("foobar", &["foobar"]),
             ("master,backups", &["master", "backups"]),

@@ -8,10 +8,15 @@ use crate::{
 /// [`web`] with these settings, `KEY=value` each, and the checks that it gets.
 #[track_caller]
 fn checks(rows: &[(&str, &[&str], &[&str])]) {
+    checks_with(&["--allow-script-checks"], rows);
+}
+
+#[track_caller]
+fn checks_with(flags: &[&str], rows: &[(&str, &[&str], &[&str])]) {
     let mut broken = Vec::new();
     for (rule, settings, checks) in rows {
         let subject = settings.iter().fold(web(), |web, setting| web.env(&format!("SERVICE_{setting}")));
-        let outcome = run(&[subject], &[]);
+        let outcome = run(&[subject], flags);
         let checks = checks.iter().map(|check| format!(" check {check}")).collect::<String>();
         let expected = format!("dockerhost:a1:80 nginx 192.168.1.102:8000{checks}");
         if outcome.lines != [expected.as_str()] {
@@ -143,6 +148,9 @@ fn checks_of_our_own() {
             ],
         ),
     ]);
+    let dig = a1().publish("53/udp", &["0.0.0.0:53"]).env("SERVICE_CHECK_SCRIPT=dig x");
+    let dug = r#"dockerhost:a1:53:udp nginx 192.168.1.102:53 ["udp"] check {"Args":["dig","x"],"Interval":"10s"}"#;
+    hold(&[("udp and a script", vec![dig], &["-allow-script-checks"], &[dug])]);
     each(&[
         (
             "Docker's own style",
@@ -158,10 +166,64 @@ fn checks_of_our_own() {
                 r#"dockerhost:a1:53:udp nginx 192.168.1.102:53 ["udp"] check {"Interval":"10s","TCP":"192.168.1.102:53"}"#,
             ],
         ),
+    ]);
+}
+
+#[test]
+fn what_makes_the_agent_run_a_command_has_to_be_allowed() {
+    let tcp = r#"{"Interval":"10s","TCP":"192.168.1.102:8000"}"#;
+    checks_with(
+        &[],
+        &[
+            ("a script", &["CHECK_SCRIPT=x"], &[]),
+            ("a command", &["CHECK_CMD=x"], &[]),
+            ("one inside the container", &["CHECK_DOCKER=x"], &[]),
+            ("what else is asked for counts", &["CHECK_SCRIPT=x", "CHECK_TCP=1"], &[tcp]),
+        ],
+    );
+    let outcome = run(&[web().env("SERVICE_CHECK_SCRIPT=x")], &[]);
+    assert!(outcome.log.contains("SERVICE_CHECK_SCRIPT is not carried out"), "{}", outcome.log);
+    assert!(outcome.log.contains("--allow-script-checks"), "{}", outcome.log);
+}
+
+#[test]
+fn values_as_env_files_and_people_write_them() {
+    const HEALTH: &str = r#"{"HTTP":"http://192.168.1.102:8000/health","Interval":"10s"}"#;
+    const HEAD: &str = r#"{"HTTP":"http://192.168.1.102:8000/health","Interval":"15s","Method":"HEAD","Timeout":"1s"}"#;
+    checks_with(
+        &[],
+        &[
+            ("a line end of Windows", &["CHECK_HTTP=/health\r"], &[HEALTH]),
+            ("a space", &["CHECK_HTTP=/health "], &[HEALTH]),
+            ("quotes", &["CHECK_HTTP=\"/health\""], &[HEALTH]),
+            (
+                "everywhere",
+                &["CHECK_HTTP='/health'\r", "CHECK_METHOD= head\r", "CHECK_INTERVAL=\"15s\"", "CHECK_TIMEOUT=1s\r\n"],
+                &[HEAD],
+            ),
+            ("a whole URL is no path", &["CHECK_HTTP=http://localhost:8080/health"], &[]),
+            ("nor is a host", &["CHECK_HTTP=localhost:8080/health"], &[]),
+            ("a control character", &["CHECK_HTTP=/a\u{7}b"], &[]),
+            ("a method that is none", &["CHECK_HTTP=/health", "CHECK_METHOD=FETCH"], &[HEALTH]),
+            ("a time that no program can count", &["CHECK_HTTP=/health", "CHECK_INTERVAL=9999999999h"], &[HEALTH]),
+            ("a timeout of two days", &["CHECK_HTTP=/health", "CHECK_TIMEOUT=48h"], &[HEALTH]),
+        ],
+    );
+    each(&[
         (
-            "udp and a script",
-            a1().publish("53/udp", &["0.0.0.0:53"]).env("SERVICE_CHECK_SCRIPT=dig x"),
-            &[r#"dockerhost:a1:53:udp nginx 192.168.1.102:53 ["udp"] check {"Args":["dig","x"],"Interval":"10s"}"#],
+            "names, ids, tags, Meta",
+            web()
+                .env("SERVICE_NAME=\"shop\"\r")
+                .env("SERVICE_ID= one ")
+                .env("SERVICE_TAGS='a', b\r")
+                .env("SERVICE_X='y'\r"),
+            &[r#"one shop 192.168.1.102:8000 ["a","b"] {"x":"y"}"#],
         ),
+        (
+            "an id that Consul never gives back",
+            web().env("SERVICE_ID=a//b"),
+            &["dockerhost:a1:80 nginx 192.168.1.102:8000"],
+        ),
+        ("no", web().env("SERVICE_IGNORE=F\r"), &[r#"dockerhost:a1:80 nginx 192.168.1.102:8000 {"ignore":"F"}"#]),
     ]);
 }

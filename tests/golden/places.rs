@@ -16,7 +16,27 @@ fn addresses_and_ports() {
     hold(&[
         ("what the agent advertises", at(&["0.0.0.0:8000", "[::]:8000"]), &[], &[HERE]),
         ("the order of bindings means nothing", at(&["[::]:8000", "0.0.0.0:8000"]), &[], &[HERE]),
-        ("IPv6 alone", at(&["[::]:8000"]), &[], &[HERE]),
+        ("IPv6 alone, known by an IPv4 address", at(&["[::]:8000"]), &[], &[]),
+        ("the same with --ip", at(&["[::]:8000"]), ip, &[]),
+        (
+            "IPv6 alone, known by such an address",
+            at(&["[::]:8000"]),
+            &["-ip", "2001:db8::1"],
+            &["dockerhost:a1:80 nginx 2001:db8::1:8000"],
+        ),
+        (
+            "the binding of the family wins",
+            at(&["0.0.0.0:8000", "[::]:9000"]),
+            &["-ip", "2001:db8::1"],
+            &["dockerhost:a1:80 nginx 2001:db8::1:9000"],
+        ),
+        (
+            "a specific IPv6 address is reached, whatever --ip says",
+            at(&["[2001:db8::5]:9000"]),
+            ip,
+            &["dockerhost:a1:80 nginx 2001:db8::5:9000"],
+        ),
+        ("link-local alone is no service", at(&["169.254.3.4:8000", "[fe80::1]:8000"]), &[], &[]),
         (
             "a specific address before all addresses",
             at(&["0.0.0.0:8000", "10.0.0.5:9000"]),
@@ -103,6 +123,12 @@ fn the_containers_own_address() {
             &["-internal", "--network", "c"],
             &["dockerhost:a1:80 nginx 172.18.0.5:80"],
         ),
+        (
+            "a mode that is the id of a network",
+            vec![two().network_mode_by_id("front", &"b".repeat(64))],
+            &["-internal"],
+            &["dockerhost:a1:80 nginx 172.19.0.5:80"],
+        ),
         ("else the first by name", vec![lost()], &["-internal"], &["dockerhost:a1:80 nginx 172.19.0.5:80"]),
     ]);
 }
@@ -169,6 +195,8 @@ fn addresses_that_are_asked_for() {
         ("no label", vec![web()], label, &[HERE]),
         ("an empty label", vec![web().label("ip", "")], label, &[HERE]),
         ("an address that nobody else reaches", vec![web().env("SERVICE_ADDRESS=0.0.0.0")], &[], &[HERE]),
+        ("an address that is none", vec![web().env("SERVICE_ADDRESS=999.1.1.1")], &[], &[HERE]),
+        ("an address with a port", vec![web().env("SERVICE_ADDRESS=10.0.0.5:8080")], &[], &[HERE]),
         ("a port that is none", vec![web().env("SERVICE_ADVERTISE_PORT=http")], &[], &[HERE]),
     ]);
 }
@@ -177,6 +205,8 @@ fn addresses_that_are_asked_for() {
 fn addresses_beside_the_main_one() {
     let tagged = |subject: Subject| run(&[subject], &[]).bodies.remove(0)["TaggedAddresses"].to_string();
     assert_eq!(tagged(web()), r#"{"bridge":{"Address":"172.17.0.2","Port":80}}"#);
+    let reserved = web().network("wan", &[("wan", "172.18.0.5"), ("lan_ipv6", "172.19.0.5"), ("front", "172.20.0.5")]);
+    assert_eq!(tagged(reserved), r#"{"front":{"Address":"172.20.0.5","Port":80}}"#, "Consul has names of its own");
     let both = a1().publish("80/tcp", &["10.0.0.5:1", "[2001:db8::5]:2"]).network("none of ours", &[]);
     let expected = r#"{"lan_ipv4":{"Address":"10.0.0.5","Port":1},"lan_ipv6":{"Address":"2001:db8::5","Port":2}}"#;
     assert_eq!(tagged(both), expected);

@@ -83,6 +83,13 @@ impl Subject {
         self
     }
 
+    /// With an id for one of its networks, and the mode that names it.
+    pub fn network_mode_by_id(mut self, name: &str, id: &str) -> Self {
+        self.0["NetworkSettings"]["Networks"][name]["NetworkID"] = id.into();
+        self.0["HostConfig"]["NetworkMode"] = id.into();
+        self
+    }
+
     /// As the engine writes it.
     pub fn inspect(&self) -> Value {
         self.0.clone()

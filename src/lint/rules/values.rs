@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Found;
 use crate::{
     lint::{known, subject::Subject},
-    register::metadata::is_yes,
+    register::{meta::SECRET, metadata::is_yes},
 };
 
 /// What `register` itself would note: Meta beyond the limits, bad numbers and durations, scripts that cannot be split.
@@ -18,7 +18,9 @@ pub(super) fn without_effect(subjects: &[Subject<'_>]) -> Vec<Found> {
                 .said()
                 .filter(|said| note.strip_prefix(said.entry.name.as_str()).is_some_and(|rest| rest.starts_with(' ')));
             let entry = said.map(|said| said.entry).last().filter(|entry| entry.value.is_known())?;
-            Some(Found::error(subject, entry.place, note.clone()))
+            // It does become Meta.
+            let found = if note.ends_with(SECRET) { Found::warning } else { Found::error };
+            Some(found(subject, entry.place, note.clone()))
         })
     });
     let swallowed = subjects.iter().flat_map(|subject| {

@@ -26,6 +26,8 @@ pub struct Report {
     pub container: Subject,
     /// Its ports, in their order. None if it does not run.
     pub ports: Vec<PortReport>,
+    /// What is said of none of its ports.
+    pub notes: Vec<String>,
     /// What the registry still holds of it and should not.
     pub left: Vec<Left>,
     /// Whether `register` would have nothing to do.
@@ -147,7 +149,7 @@ pub(super) fn report(
     let ports: Vec<_> = verdicts.into_iter().map(port).collect();
     let left = held::left(container, desired, entries);
     let in_line = left.is_empty() && ports.iter().flat_map(|port| &port.instance).all(|i| i.registry.in_line());
-    Report { container: subject(container), ports, left, in_line }
+    Report { container: subject(container), ports, notes: instances::notes(container), left, in_line }
 }
 
 fn subject(container: &Container) -> Subject {

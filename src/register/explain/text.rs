@@ -19,6 +19,7 @@ impl Display for Report {
         for port in &self.ports {
             write!(f, "\n{port}")?;
         }
+        self.notes.iter().try_for_each(|note| row(f, "note", note))?;
         for left in &self.left {
             writeln!(f, "\nThe registry holds {}, which should not be there: {}.", left.id, left.then)?;
         }

@@ -1,0 +1,61 @@
+//! Texts that are shown, without the passwords and tokens that stand in them. Pure.
+
+/// Keys of settings whose values are secret.
+const SECRETS: [&str; 4] = ["token", "http_auth", "password", "secret"];
+
+/// Replaces the user and password of each URL, and its query, by `***`.
+pub fn urls(text: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("://") {
+        let (before, url) = rest.split_at(at + 3);
+        let end = url.find(|char: char| char.is_whitespace() || "\"'`<>".contains(char)).unwrap_or(url.len());
+        let (url, after) = url.split_at(end);
+        shown.push_str(before);
+        shown.push_str(&authority(url));
+        rest = after;
+    }
+    shown + rest
+}
+
+/// The same for what comes after `://`, or for an address without a scheme.
+pub fn authority(url: &str) -> String {
+    let (place, query) = url.find(['?', '#']).map_or((url, ""), |at| url.split_at(at));
+    let place = place.rfind('@').map_or_else(|| place.to_owned(), |at| format!("***{}", &place[at..]));
+    match query.get(..1) {
+        Some(mark) if query.len() > 1 => format!("{place}{mark}***"),
+        _ => format!("{place}{query}"),
+    }
+}
+
+/// [`urls`], and in quoted lines of TOML the values of settings that are secret, or may be: those of an unknown key.
+pub fn configuration(text: &str) -> String {
+    let is_unknown = text.contains("unknown field");
+    let is_secret = |key: &str| is_unknown || SECRETS.iter().any(|secret| key.contains(secret));
+    let line = |line: &str| match line.split_once('=') {
+        Some((key, value)) if !value.is_empty() && is_secret(key) => format!("{key}= ***"),
+        _ => line.to_owned(),
+    };
+    urls(&text.split('\n').map(line).collect::<Vec<_>>().join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_in_a_text() {
+        let cases = [
+            ("unexpected argument 'consul://bob:s3cret@h:1' found", "unexpected argument 'consul://***@h:1' found"),
+            ("a http://u:p@a@h/x and tcp://v:w@i", "a http://***@h/x and tcp://***@i"),
+            ("\"http://h:1/?token=s3cret\"", "\"http://h:1/?***\""),
+            ("http://h:1/a nothing secret", "http://h:1/a nothing secret"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(urls(text), shown);
+        }
+        assert_eq!(authority("bob:s3cret@h:8500"), "***@h:8500");
+        assert_eq!(configuration("1 | token = \"s3cret\n  |  ^^^"), "1 | token = ***\n  |  ^^^");
+        assert_eq!(configuration("2 | resync = 5"), "2 | resync = 5");
+        assert_eq!(configuration("2 | tokn = 's'\nunknown field `tokn`"), "2 | tokn = ***\nunknown field `tokn`");
+    }
+}

@@ -1,0 +1,161 @@
+//! Which of several addresses others reach: places on the host, and networks of a container. Pure.
+
+use std::net::IpAddr;
+
+use super::instances::Skip;
+use crate::docker::{Binding, Container};
+
+/// The network of swarm's routing mesh: only the mesh itself talks there.
+pub(super) const MESH: &str = "ingress";
+
+/// Of places on the host the one that leads to `address`, which is one of the host; `None` if none does.
+///
+/// There, else on all addresses of its family, else on another address of its family, from where somebody passes the
+/// traffic on.
+pub(super) fn at<'a>(bindings: &'a [Binding], address: &str) -> Option<&'a Binding> {
+    let Ok(ip) = address.parse::<IpAddr>() else { return passed_on(bindings, address) };
+    let rank = |binding: &&'a Binding| {
+        let same = binding.ip.is_ipv6() == ip.is_ipv6();
+        let rank = match binding.ip {
+            there if there == ip => 0,
+            all if same && all.is_unspecified() => 1,
+            other if same && !is_closed(other) => 2,
+            all if is_everywhere(all) => 3,
+            _ if same => 4,
+            _ => return None,
+        };
+        Some((rank, **binding))
+    };
+    bindings.iter().filter(|binding| rank(binding).is_some()).min_by_key(rank)
+}
+
+/// The same where `address` may be that of somebody else, who passes the traffic on to any of these places.
+pub(super) fn passed_on<'a>(bindings: &'a [Binding], address: &str) -> Option<&'a Binding> {
+    let ip: Option<IpAddr> = address.parse().ok();
+    bindings.iter().min_by_key(|binding| {
+        let other_family = ip.is_some_and(|ip| ip.is_ipv6() != binding.ip.is_ipv6());
+        let there = ip == Some(binding.ip);
+        (!there, is_closed(binding.ip), other_family, !binding.ip.is_unspecified(), binding.ip.is_ipv6(), **binding)
+    })
+}
+
+/// Of places on the host the one that others reach best, if they know the host as `known`: one of the same family before
+/// one of the other, a specific address before all addresses.
+pub(super) fn best<'a>(bindings: &'a [Binding], known: &str) -> Option<&'a Binding> {
+    let is_v6 = known.parse().is_ok_and(|ip: IpAddr| ip.is_ipv6());
+    let reachable = bindings.iter().filter(|binding| !is_closed(binding.ip));
+    let leads =
+        reachable.filter(|Binding { ip, .. }| !ip.is_unspecified() || ip.is_ipv6() == is_v6 || is_everywhere(*ip));
+    leads.min_by_key(|binding| (binding.ip.is_ipv6() != is_v6, binding.ip.is_unspecified(), **binding))
+}
+
+/// Why none of these places leads anywhere.
+pub(super) fn nowhere(bindings: &[Binding]) -> Skip {
+    if bindings.iter().all(|binding| binding.ip.is_loopback()) {
+        Skip::Loopback
+    } else if bindings.iter().all(|binding| is_closed(binding.ip)) {
+        Skip::LinkLocal
+    } else {
+        Skip::OtherFamily
+    }
+}
+
+/// The address of a container, with its network: on the one that is `asked` for, else on the one that it was started
+/// with, else on the first in alphabetical order. A network that nobody else reaches is passed over, unless it is asked
+/// for.
+pub(super) fn own_address<'a>(container: &'a Container, asked: Option<&str>) -> Result<(&'a str, IpAddr), Skip> {
+    let networks = || container.networks.iter().map(|(name, address)| (name.as_str(), address));
+    // `--network` takes a name, an id, or the beginning of an id; the engine keeps it as it was given.
+    let called = |wanted: &str| {
+        let by_id = || networks().find(|(_, network)| is_id_of(wanted, &network.id));
+        networks().find(|(name, _)| *name == wanted).or_else(by_id)
+    };
+    let address = |(name, network): (&'a str, &'a crate::docker::NetworkAddress)| {
+        let ips = [network.v4, network.v6].into_iter().flatten();
+        Some((name, ips.min_by_key(|ip| is_closed(*ip))?))
+    };
+    if let Some(found) = asked.and_then(called).and_then(address) {
+        return Ok(found);
+    }
+    let started_with = match container.network_mode.as_str() {
+        "default" => "bridge",
+        mode => mode,
+    };
+    let all: Vec<_> = called(started_with).into_iter().chain(networks()).filter_map(address).collect();
+    let reached = all.iter().find(|(name, ip)| *name != MESH && !is_closed(*ip));
+    reached.copied().ok_or(if all.is_empty() { Skip::NoNetwork } else { Skip::Unreachable })
+}
+
+/// Whether nobody on another host reaches such an address.
+pub(super) fn is_closed(ip: IpAddr) -> bool {
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    ip.is_loopback() || is_link_local
+}
+
+/// `0.0.0.0`: older engines write it for all addresses of both families.
+fn is_everywhere(ip: IpAddr) -> bool {
+    ip.is_unspecified() && ip.is_ipv4()
+}
+
+/// Whether `text` is an id, or the beginning of one as people write it.
+fn is_id_of(text: &str, id: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) && id.starts_with(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{docker::NetworkAddress, register::fixture::container};
+
+    fn bindings(places: &[&str]) -> Vec<Binding> {
+        let place = |place: &&str| place.parse().map(|place: std::net::SocketAddr| (place.ip(), place.port()));
+        places.iter().map(|text| place(text).expect("ip:port")).map(|(ip, port)| Binding { ip, port }).collect()
+    }
+
+    #[test]
+    fn the_binding_of_the_family_wins() {
+        let cases: [(&[&str], &str, Option<u16>, Option<u16>); 9] = [
+            (&["[::]:1"], "10.0.0.1", None, None),
+            (&["[::]:1"], "2001:db8::1", Some(1), Some(1)),
+            (&["0.0.0.0:1", "[::]:2"], "2001:db8::1", Some(2), Some(2)),
+            (&["0.0.0.0:1", "[::]:2"], "10.0.0.1", Some(1), Some(1)),
+            (&["0.0.0.0:1"], "2001:db8::1", Some(1), Some(1)),
+            (&["[::1]:1"], "10.0.0.1", None, None),
+            (&["127.0.0.1:1"], "10.0.0.1", Some(1), None),
+            (&["169.254.1.1:1"], "10.0.0.1", Some(1), None),
+            (&["[2001:db8::5]:2", "0.0.0.0:1"], "10.0.0.1", Some(1), Some(1)),
+        ];
+        for (places, address, asked, known) in cases {
+            let bindings = bindings(places);
+            let port = |binding: Option<&Binding>| binding.map(|binding| binding.port);
+            assert_eq!(port(at(&bindings, address)), asked, "--ip {address}, {places:?}");
+            assert_eq!(port(best(&bindings, address)), known, "advertised {address}, {places:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_known_by_its_id_and_one_that_nobody_reaches_is_passed_over() {
+        let id = |digit: &str| digit.repeat(64);
+        let on = |digit: &str, ip: [u8; 4]| NetworkAddress { id: id(digit), v4: Some(ip.into()), v6: None };
+        let mut web = container("w");
+        web.networks =
+            [("backup".to_owned(), on("a", [172, 18, 0, 2])), ("intra".to_owned(), on("b", [172, 19, 0, 2]))].into();
+        let name = |web: &Container, asked: Option<&str>| own_address(web, asked).map(|(name, _)| name.to_owned());
+        for (mode, expected) in [(id("b"), "intra"), ("b".repeat(12), "intra"), ("nope".into(), "backup")] {
+            web.network_mode = mode;
+            assert_eq!(name(&web, None), Ok(expected.into()), "{}", web.network_mode);
+        }
+        assert_eq!(name(&web, Some(&id("b"))), Ok("intra".into()));
+        web.networks = [(MESH.to_owned(), on("c", [10, 0, 0, 3])), ("z".to_owned(), on("d", [172, 20, 0, 2]))].into();
+        web.network_mode = MESH.into();
+        assert_eq!(name(&web, None), Ok("z".into()));
+        assert_eq!(name(&web, Some(MESH)), Ok(MESH.into()), "it was asked for");
+        web.networks.remove("z");
+        assert_eq!(name(&web, None), Err(Skip::Unreachable));
+        web.networks = [("none".to_owned(), NetworkAddress::default())].into();
+        assert_eq!(name(&web, None), Err(Skip::NoNetwork));
+    }
+}
