@@ -2,6 +2,7 @@
 
 mod again;
 mod child;
+mod start;
 
 use std::sync::Arc;
 
@@ -50,8 +51,11 @@ pub(super) struct Order<'a> {
 pub(super) fn keep(order: &Order<'_>, single: Single) -> Result<(), Failure> {
     let config = configure(order).map_err(Failure::Usage)?;
     let job = Job::new(order, config.clone(), single, None).map_err(Failure::Usage)?;
-    if matches!(order.mode, Keeper::Register(flags) if flags.cleanup.is_some()) {
-        tracing::info!("--cleanup: entries of containers that are gone are always removed");
+    if let Keeper::Register(flags) = order.mode {
+        if flags.cleanup.is_some() {
+            tracing::info!("--cleanup: entries of containers that are gone are always removed");
+        }
+        tell_of_go_template(&config.register);
     }
     let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
     block_on(async {
@@ -74,6 +78,12 @@ async fn work(
     tokio::select! {
         reached = job.reach() => reached?,
         () = stop.cancelled() => return Ok(()),
+    }
+    if !single.dry_run {
+        tokio::select! {
+            () = start::tell(&order.mode, &config) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
     }
     if !single.once && !single.dry_run {
         let (orders, ordered) = watch::channel(exec::Order::default());
@@ -135,6 +145,13 @@ async fn serve(
         // Two runs must not write at the same time.
         end.cancel();
         run.await?;
+    }
+}
+
+/// A template for another program fails for every container alike: that is told once.
+pub(super) fn tell_of_go_template(settings: &register::Settings) {
+    if let Some(hint) = settings.go_template() {
+        tracing::warn!("--tags holds a Go template and is left out: Portreeve's templates are Handlebars: {hint}");
     }
 }
 

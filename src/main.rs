@@ -6,22 +6,23 @@
 mod commands;
 mod init;
 mod keep;
+mod log;
 
-use std::{fmt, io::Write, path::PathBuf, process::ExitCode};
+use std::{fmt, io::Write, path::PathBuf, process::ExitCode, sync::Once};
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::{
+    Parser,
+    error::{ContextKind, ErrorKind},
+};
 use keep::{Keeper, Order, keep};
 use portreeve::{
     cli::{self, Cli, Common, Format, LogFormat, Mode, RenderCommand},
-    colour::Colours,
     condition,
     config::Config,
-    environment,
+    environment, redact,
 };
 use serde::Serialize;
-use tracing::field::Field;
-use tracing_subscriber::{EnvFilter, fmt::format};
 
 /// Why we end, other than well.
 enum Failure {
@@ -36,10 +37,13 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(cli::translate(std::env::args_os()));
+    let cli = match Cli::try_parse_from(cli::translate(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(error),
+    };
     // What these find in templates, they print.
     let finds = matches!(cli.mode, Mode::Check(_) | Mode::Test(_));
-    let format = log(&cli.common, if finds { "info,portreeve::render=off" } else { "info" });
+    let format = log::start(&cli.common, if finds { "info,portreeve::render=off" } else { "info" });
     let is_json = matches!(format, Ok(LogFormat::Json));
     let (error, code) = match format.map_err(Failure::Usage).and_then(|_| run(&cli)) {
         Ok(()) => return ExitCode::SUCCESS,
@@ -48,13 +52,27 @@ fn main() -> ExitCode {
         Err(Failure::Told) => return ExitCode::FAILURE,
         Err(Failure::Child(code)) => return ExitCode::from(code),
     };
-    let reason = condition::chain(error.as_ref());
+    let reason = redact::urls(&condition::chain(error.as_ref()));
     if is_json {
         tracing::error!("{reason}");
     } else {
         // Where nobody can be told, the exit code has to do.
         let _ = writeln!(std::io::stderr(), "portreeve: {reason}");
     }
+    ExitCode::from(code)
+}
+
+/// Prints what is wrong with the command line, or what it asks for: help, the version.
+fn refuse(mut error: clap::Error) -> ExitCode {
+    if error.kind() == ErrorKind::UnknownArgument {
+        // An unknown option is a typing error, and nobody's address.
+        error.remove(ContextKind::Suggested);
+    }
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    let text = error.render().to_string();
+    let shown = redact::urls(&text);
+    // Where nobody can be told, the exit code has to do.
+    let _ = if shown == text { error.print() } else { std::io::stderr().write_all(shown.as_bytes()) };
     ExitCode::from(code)
 }
 
@@ -91,7 +109,14 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 }
 
 fn load(common: &Common) -> anyhow::Result<Config> {
-    Ok(Config::load(config_file(common).as_deref(), environment::variables())?.with_common(common)?)
+    let config = Config::load(config_file(common).as_deref(), environment::variables())?.with_common(common)?;
+    if !config.injected.is_empty() {
+        static TOLD: Once = Once::new();
+        let names = config.injected.join(", ");
+        let why = "they look as if a platform had put them there, for a service or link that is called portreeve";
+        TOLD.call_once(|| tracing::warn!("these variables are no settings and have no effect: {names}: {why}"));
+    }
+    Ok(config)
 }
 
 fn config_file(common: &Common) -> Option<PathBuf> {
@@ -106,50 +131,7 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure::Run(error.into())
 }
 
-/// Starts the log; how it is written.
-fn log(common: &Common, default: &str) -> anyhow::Result<LogFormat> {
-    let level =
-        common.log_level.clone().or_else(|| variable("PORTREEVE_LOG_LEVEL")).unwrap_or_else(|| default.to_owned());
-    let words = ["off", "error", "warn", "info", "debug", "trace"];
-    let plain = !level.contains(['=', ',', '[']);
-    anyhow::ensure!(
-        !plain || words.contains(&level.to_ascii_lowercase().as_str()),
-        "the log level {level:?} is none of {}, and no filter such as portreeve::docker=debug",
-        words.join(", ")
-    );
-    // The template engine tells of every call of a helper.
-    let filter = EnvFilter::try_new(format!("handlebars=off,{level}"))
-        .map_err(|_| anyhow::anyhow!("--log-level {level:?} is no filter such as portreeve::docker=debug"))?;
-    let format = match (common.log_format, variable("PORTREEVE_LOG_FORMAT")) {
-        (Some(format), _) => format,
-        (None, Some(text)) => LogFormat::from_str(&text, true)
-            .map_err(|problem| anyhow::anyhow!("in the environment variable PORTREEVE_LOG_FORMAT: {problem}"))?,
-        (None, None) => LogFormat::Text,
-    };
-    let colours = Colours::on(&std::io::stderr()).are_on();
-    // A log that nobody can write to ends nothing.
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
-    let lines = lines.with_writer(std::io::stderr).with_ansi(colours);
-    match format {
-        LogFormat::Text => lines.with_target(false).fmt_fields(format::debug_fn(write_field)).init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
-    Ok(format)
-}
-
-/// Writes a field of a text line. What a message has said in words, as each does, is not repeated: such fields are for
-/// the programs that read JSON.
-fn write_field(writer: &mut format::Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    match field.name() {
-        "message" => write!(writer, "{value:?}"),
-        "target_name" | "file" | "service" | "instance" | "reason" => Ok(()),
-        // Where a line of a dependency comes from.
-        name if name.starts_with("log.") => Ok(()),
-        name => write!(writer, " {name}={value:?}"),
-    }
-}
-
-/// An empty variable is as good as none.
+/// An empty variable counts as unset.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

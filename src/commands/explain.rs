@@ -7,12 +7,13 @@ use portreeve::{
     docker, register,
 };
 
-use crate::{Failure, answer, failed, usage};
+use crate::{Failure, answer, failed, keep::tell_of_go_template, usage};
 
 /// Prints what of a container is registered, what is not, and why.
 pub(crate) async fn explain(flags: &Explain, config: Config) -> Result<(), Failure> {
     let deadline = flags.register.single.deadline;
     let config = config.with_register(flags.register.clone()).map_err(usage)?;
+    tell_of_go_template(&config.register);
     let docker = docker::Client::new(config.docker).map_err(usage)?;
     let ledger = ConsulLedger::new(Client::new(&config.consul).map_err(usage)?);
     let body = ConsulLedger::body;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::{Config, Error};
+use super::{Config, Error, injected};
+use crate::{spelling, value};
 
 const PREFIX: &str = "PORTREEVE_";
 /// Belong to flags, which read them by themselves.
@@ -33,37 +34,82 @@ const KNOWN: [(&str, &str, &str); 15] = [
 /// Docker's own programs take any value but the empty one for yes.
 const DOCKER_TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
 
-/// Writes the variables over what the file says. An empty variable is as good as none.
-pub(super) fn overlay(table: &mut Table, environment: impl Iterator<Item = (String, String)>) -> Result<(), Error> {
-    let variables: BTreeMap<_, _> = environment.filter(|(_, value)| !value.is_empty()).collect();
+/// Writes the variables over what the file says; the names of those that a platform has put there. An empty variable
+/// counts as unset.
+pub(super) fn overlay(
+    table: &mut Table,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Vec<String>, Error> {
+    let cleaned = environment.map(|(name, text)| (name, value::clean(&text).to_owned()));
+    let variables: BTreeMap<_, _> = cleaned.filter(|(_, text)| !text.is_empty()).collect();
     for (name, section, key) in KNOWN {
-        if let Some(value) = variables.get(name) {
-            set(table, name, section, key, value)?;
+        if let Some(text) = variables.get(name) {
+            set(table, name, section, key, text)?;
         }
     }
     if variables.contains_key(DOCKER_TLS_VERIFY) {
         set(table, DOCKER_TLS_VERIFY, "docker", "tls_verify", "true")?;
     }
-    for (name, value) in variables.iter().filter(|(name, _)| !FLAGS.contains(&name.as_str())) {
+    let mut foreign = Vec::new();
+    for (name, text) in variables.iter().filter(|(name, _)| !FLAGS.contains(&name.as_str())) {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let rest = rest.to_ascii_lowercase();
         let place = SECTIONS.iter().find_map(|section| Some((section, rest.strip_prefix(section)?.strip_prefix('_')?)));
-        let Some((section, key)) = place else {
-            let sections = SECTIONS.join("_, ").to_ascii_uppercase();
-            let message = format!("there is no such setting: after {PREFIX} comes one of {sections}_");
-            return Err(Error::Environment { name: name.clone(), message });
+        let done = match place {
+            Some((section, key)) => set(table, name, section, key, text),
+            None => Err(Error::Environment { name: name.clone(), message: format!("{UNKNOWN}{}", meant(&rest, text)) }),
         };
-        set(table, name, section, key, value)?;
+        match done {
+            // A name of ours with a wrong value is no accident.
+            Err(error) if is_unknown(&error) && injected::is_injected(&rest, text) => foreign.push(name.clone()),
+            done => done?,
+        }
     }
-    Ok(())
+    Ok(foreign)
+}
+
+/// How a message begins about a variable that names no setting.
+const UNKNOWN: &str = "there is no such setting";
+
+fn is_unknown(error: &Error) -> bool {
+    matches!(error, Error::Environment { message, .. } if message.starts_with(UNKNOWN))
+}
+
+/// What a name without a section of ours may have been meant to be.
+fn meant(rest: &str, text: &str) -> String {
+    let whole = FLAGS.iter().map(|flag| flag.trim_start_matches(PREFIX).to_ascii_lowercase());
+    let sectioned = SECTIONS.iter().map(|section| format!("{section}_{rest}"));
+    let respelled = rest
+        .split_once('_')
+        .and_then(|(word, key)| Some(format!("{}_{key}", spelling::nearest(word, SECTIONS, 2).first()?)));
+    let is_setting = |name: &String| {
+        let (section, key) = name.split_once('_').unwrap_or((name, ""));
+        let result = set(&mut Table::new(), name, section, key, text);
+        !result.is_err_and(|error| is_unknown(&error))
+    };
+    let flag = whole.filter(|flag| spelling::distance(flag, rest) <= 2);
+    let found = flag.chain(respelled).chain(sectioned.filter(is_setting)).next();
+    match found {
+        Some(name) => format!("; did you mean {PREFIX}{}?", name.to_ascii_uppercase()),
+        None => format!(": after {PREFIX} comes one of {}_", SECTIONS.join("_, ").to_ascii_uppercase()),
+    }
 }
 
 /// Sets one key, as text or as what the text means: whichever the setting takes.
 fn set(table: &mut Table, name: &str, section: &str, key: &str, text: &str) -> Result<(), Error> {
     let meant = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
+    let switch = match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => value::boolean(text),
+    };
     let text = Value::String(text.to_owned());
     let mut error = None;
-    for value in [Some(text), meant].into_iter().flatten().filter(|value| !value.is_table() && !value.is_array()) {
+    for value in [Some(text), meant, switch.map(Value::Boolean)]
+        .into_iter()
+        .flatten()
+        .filter(|value| !value.is_table() && !value.is_array())
+    {
         let alone = Table::from_iter([(key.to_owned(), value.clone())]);
         let alone = Table::from_iter([(section.to_owned(), Value::Table(alone))]);
         match alone.try_into::<Config>() {
@@ -78,6 +124,16 @@ fn set(table: &mut Table, name: &str, section: &str, key: &str, text: &str) -> R
         }
     }
     let message = error.map(|error| error.message().to_owned()).unwrap_or_default();
+    let message = match message.strip_prefix("unknown field ") {
+        Some(known) => {
+            let known: Vec<_> = known.split('`').skip(3).step_by(2).collect();
+            let nearest = spelling::nearest(key, known, 3);
+            let hint = nearest.first().map(|key| format!("{section}_{key}").to_ascii_uppercase());
+            let hint = hint.map(|meant| format!("; did you mean {PREFIX}{meant}?"));
+            format!("{UNKNOWN}{}", hint.unwrap_or_else(|| format!(" in [{section}]")))
+        }
+        None => message,
+    };
     Err(Error::Environment { name: name.to_owned(), message })
 }
 
@@ -139,7 +195,32 @@ mod tests {
             error("PORTREEVE_REGISTER_RESYNC", "soon")
                 .starts_with("in the environment variable PORTREEVE_REGISTER_RESYNC: ")
         );
-        assert!(error("PORTREEVE_REGISTER_IPP", "x").contains("unknown field `ipp`"));
-        assert!(error("PORTREEVE_REGISTRE_IP", "x").contains("REGISTER"));
+        assert!(error("PORTREEVE_REGISTER_RESINC", "5s").ends_with("did you mean PORTREEVE_REGISTER_RESYNC?"));
+        assert!(error("PORTREEVE_REGISTRE_IP", "x").ends_with("did you mean PORTREEVE_REGISTER_IP?"));
+        assert!(error("PORTREEVE_RESYNC", "5s").ends_with("did you mean PORTREEVE_REGISTER_RESYNC?"));
+        assert!(error("PORTREEVE_LOG_LEVL", "debug").ends_with("did you mean PORTREEVE_LOG_LEVEL?"));
+        assert!(error("PORTREEVE_REGISTER_HOST_NAME", "box").ends_with("did you mean PORTREEVE_REGISTER_HOSTNAME?"));
+        assert!(error("PORTREEVE_VERSION", "1").contains("after PORTREEVE_ comes one of CONSUL_, "));
+    }
+
+    #[test]
+    fn what_a_platform_has_put_there_is_passed_over() {
+        let variables = [("PORTREEVE_SERVICE_HOST", "10.0.0.1"), ("PORTREEVE_REGISTER_PORT", "tcp://10.0.0.1:1")];
+        let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let foreign = overlay(&mut Table::new(), owned).expect("no error");
+        assert_eq!(foreign, ["PORTREEVE_REGISTER_PORT", "PORTREEVE_SERVICE_HOST"]);
+    }
+
+    #[test]
+    fn booleans_and_values_as_env_files_have_them() {
+        for (text, expected) in
+            [("1", true), ("t", true), ("TRUE", true), ("\"true\"\r", true), ("on", true), ("F", false)]
+        {
+            let config = load("", &[("PORTREEVE_REGISTER_INTERNAL", text), ("CONSUL_HTTP_SSL", text)]).expect(text);
+            assert_eq!((config.register.internal, config.consul.ssl), (expected, expected), "{text:?}");
+        }
+        assert!(load("", &[("PORTREEVE_REGISTER_INTERNAL", "maybe")]).is_err());
+        let config = load("", &[("PORTREEVE_REGISTER_IP", "\"10.0.0.5\"\r")]).expect("valid");
+        assert_eq!(config.register.ip.as_deref(), Some("10.0.0.5"));
     }
 }

@@ -11,6 +11,7 @@
 
 mod environment;
 pub mod flags;
+mod injected;
 
 use std::{
     io,
@@ -20,7 +21,7 @@ use std::{
 use serde::Deserialize;
 use toml::Table;
 
-use crate::{consul, docker, exec, register, render, target};
+use crate::{consul, docker, exec, redact, register, render, target};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Config {
     pub exec: exec::Section,
     /// What `portreeve render` keeps up to date.
     pub target: Vec<target::Settings>,
+    /// Variables that look like settings of ours, and that a platform has put into the environment.
+    #[serde(skip)]
+    pub injected: Vec<String>,
 }
 
 /// What is wrong with a configuration.
@@ -83,16 +87,21 @@ impl Config {
     /// An unreadable file, a key that does not exist, a value of the wrong form.
     pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
         let mut table = file.map_or_else(|| Ok(Table::new()), read)?;
-        environment::overlay(&mut table, environment)?;
-        let path = || file.map_or_else(PathBuf::new, Path::to_path_buf);
-        table.try_into().map_err(|error: toml::de::Error| Error::File { path: path(), message: error.to_string() })
+        let injected = environment::overlay(&mut table, environment)?;
+        let path = file.map_or_else(PathBuf::new, Path::to_path_buf);
+        let config: Self = table.try_into().map_err(|error| wrong(&path, &error))?;
+        Ok(Self { injected, ..config })
     }
 }
 
 /// Reads a file, and checks it by itself: only so can an error point at the place.
 fn read(path: &Path) -> Result<Table, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let wrong = |error: toml::de::Error| Error::File { path: path.to_owned(), message: error.to_string() };
-    toml::from_str::<Config>(&text).map_err(wrong)?;
-    toml::from_str(&text).map_err(wrong)
+    toml::from_str::<Config>(&text).map_err(|error| wrong(path, &error))?;
+    toml::from_str(&text).map_err(|error| wrong(path, &error))
+}
+
+/// The message quotes the line, which may hold a password.
+fn wrong(path: &Path, error: &toml::de::Error) -> Error {
+    Error::File { path: path.to_owned(), message: redact::configuration(&error.to_string()) }
 }

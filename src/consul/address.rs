@@ -10,6 +10,8 @@ use std::{
 use reqwest::Url;
 use serde::Deserialize;
 
+use crate::redact;
+
 const DEFAULT_HOST: &str = "127.0.0.1";
 
 /// Where an agent listens. Default `http://127.0.0.1:8500`.
@@ -99,8 +101,9 @@ fn parse(address: &str) -> Result<Address, String> {
     }
     let (scheme, port) = meaning(scheme).ok_or_else(|| format!("the scheme {scheme:?} is unknown"))?;
     let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    if authority.contains('@') {
-        return Err("user and password belong into http_auth".into());
+    // Before all else: no other message may quote a part of the password, which may have a slash in it.
+    if rest.contains('@') {
+        return Err("user and password belong into CONSUL_HTTP_AUTH or [consul] http_auth, as user:password".into());
     }
     if rest.contains(['?', '#']) {
         return Err("nothing may follow the path".into());
@@ -131,10 +134,10 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
     Ok((host, port))
 }
 
-/// An address that was refused because of a password in it must not show that in a log.
+/// An address that was refused because of a password or a token in it must not show that in a log.
 fn conceal(address: &str) -> String {
-    let begin = address.find("://").map_or(0, |at| at + 3);
-    address.rfind('@').map_or_else(|| address.to_owned(), |at| format!("{}***{}", &address[..begin], &address[at..]))
+    let (scheme, rest) = address.split_at(address.find("://").map_or(0, |at| at + 3));
+    format!("{scheme}{}", redact::authority(rest))
 }
 
 impl TryFrom<String> for Address {
@@ -202,14 +205,21 @@ mod tests {
             ("host:port", "\"port\" is no port"),
             ("host:70000", "\"70000\" is no port"),
             ("http://user:pass@host:8500", "http_auth"),
+            ("consul://user:my/pass@host:8500", "http_auth"),
+            ("user:pass@host:8500", "http_auth"),
             ("http://host:8500/?dc=x", "follow the path"),
+            ("http://host:8500/?token=my/pass@", "http_auth"),
+            ("http://host:8500?token=my-pass", "follow the path"),
             ("unix://run/consul.sock", "starts with a slash"),
             ("unix:///", "starts with a slash"),
             ("[::1]8500", "follow the bracket"),
             ("ho st:8500", "invalid"),
         ] {
             let error = written.parse::<Address>().expect_err(written).to_string();
-            assert!(error.contains(reason) && !error.contains("pass@"), "{written:?}: {error}");
+            assert!(
+                error.contains(reason) && !error.contains("my") && !error.contains(":pass"),
+                "{written:?}: {error}"
+            );
         }
     }
 

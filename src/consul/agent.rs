@@ -56,6 +56,8 @@ struct Myself {
 #[serde(rename_all = "PascalCase")]
 struct Config {
     node_name: String,
+    #[serde(default)]
+    version: String,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +81,14 @@ impl Client {
     /// As for any call; needs `agent:read`.
     pub async fn own_node(&self) -> Result<String, Error> {
         Ok(self.myself().await?.config.node_name)
+    }
+
+    /// The version of the agent.
+    ///
+    /// # Errors
+    /// As for any call; needs `agent:read`.
+    pub async fn version(&self) -> Result<String, Error> {
+        Ok(self.myself().await?.config.version)
     }
 
     async fn myself(&self) -> Result<Myself, Error> {

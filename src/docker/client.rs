@@ -124,6 +124,16 @@ impl Client {
         self.connect().await?.engine().await
     }
 
+    /// The version of the engine.
+    ///
+    /// # Errors
+    /// The engine cannot be reached, or does not answer as one.
+    pub async fn version(&self) -> Result<String, Error> {
+        let connection = self.connect().await?;
+        let version = connection.docker.version().await.map_err(connection.failed("tell its version"))?;
+        Ok(version.version.unwrap_or_default())
+    }
+
     /// Whether a container runs, by name or id.
     ///
     /// # Errors

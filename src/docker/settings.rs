@@ -1,8 +1,14 @@
-//! Where the Docker engine is. Pure.
+//! Where the Docker engine is, in every spelling that Docker's own programs know. Pure.
 
-use std::path::PathBuf;
+use std::{net::Ipv6Addr, path::PathBuf};
 
 use serde::Deserialize;
+
+use crate::redact;
+
+/// The ports that Docker's own programs mean when none is written, without and with TLS.
+const PLAIN_PORT: u16 = 2375;
+const TLS_PORT: u16 = 2376;
 
 /// The `[docker]` table of the configuration file, and `DOCKER_*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -28,9 +34,14 @@ pub(super) enum Endpoint {
 /// What is wrong with the settings.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// None of the known forms.
-    #[error("Docker host {0:?} is not of the form unix:///path, tcp://host:port or http://host:port")]
-    Host(String),
+    /// None of the known forms. The host is without user and password.
+    #[error("Docker host {host:?} is not of the form unix:///path, tcp://host:port or http://host:port: {problem}")]
+    Host {
+        /// What was given.
+        host: String,
+        /// What is wrong with it, and what to write.
+        problem: &'static str,
+    },
     /// TLS needs a client certificate.
     #[error(
         "Docker host {0:?} with TLS needs the directory of ca.pem, cert.pem and key.pem: set DOCKER_CERT_PATH or [docker] cert_path"
@@ -45,17 +56,77 @@ impl Settings {
     }
 
     pub(super) fn endpoint(&self) -> Result<Endpoint, SettingsError> {
-        let host = self.address();
-        match host.split_once("://") {
-            Some(("unix", path)) if path.starts_with('/') => Ok(Endpoint::Unix(path.to_owned())),
-            Some(("tcp" | "https", address)) if self.tls_verify && !address.is_empty() => match &self.cert_path {
-                Some(certs) => Ok(Endpoint::Tls { address: format!("tcp://{address}"), certs: certs.clone() }),
-                None => Err(SettingsError::NoCertificates(host.to_owned())),
-            },
-            Some(("tcp" | "http", address)) if !address.is_empty() => Ok(Endpoint::Http(format!("http://{address}"))),
-            _ => Err(SettingsError::Host(host.to_owned())),
+        let host = self.address().trim();
+        let wrong = |problem| SettingsError::Host { host: redact::urls(host), problem };
+        match scheme(host).map_err(wrong)? {
+            ("unix", path) if path.len() > 1 && path.starts_with('/') => Ok(Endpoint::Unix(path.to_owned())),
+            ("unix", _) => Err(wrong("the path of the socket starts with a slash")),
+            ("tcp" | "https", place) if self.tls_verify => {
+                let address = format!("tcp://{}", authority(place, Some(TLS_PORT)).map_err(wrong)?);
+                let certs = self.cert_path.clone().ok_or_else(|| SettingsError::NoCertificates(host.to_owned()))?;
+                Ok(Endpoint::Tls { address, certs })
+            }
+            ("https", _) => Err(wrong("TLS needs DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH")),
+            ("tcp", place) => {
+                Ok(Endpoint::Http(format!("http://{}", authority(place, Some(PLAIN_PORT)).map_err(wrong)?)))
+            }
+            ("http", place) => Ok(Endpoint::Http(format!("http://{}", authority(place, None).map_err(wrong)?))),
+            ("ssh", _) => Err(wrong(
+                "ssh is not spoken here; bring the socket over, ssh -nNT -L /run/remote-docker.sock:/var/run/docker.sock \
+                 USER@HOST, and give unix:///run/remote-docker.sock",
+            )),
+            ("npipe", _) => Err(wrong("named pipes are Windows's; Portreeve runs beside an engine on Linux")),
+            _ => Err(wrong("the scheme is unknown")),
         }
     }
+}
+
+/// Scheme and the rest. A path is a socket, and `host:port` is TCP, as for Docker's own programs.
+fn scheme(host: &str) -> Result<(&str, &str), &'static str> {
+    if let Some(parts) = host.split_once("://") {
+        return Ok(parts);
+    }
+    if host.starts_with('/') {
+        return Ok(("unix", host));
+    }
+    if let Some(path) = host.strip_prefix("unix:").filter(|path| path.starts_with('/')) {
+        return Ok(("unix", path));
+    }
+    match host.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => Ok(("tcp", host)),
+        _ => Err("it has no scheme"),
+    }
+}
+
+/// `host:port` with IPv6 in brackets; an empty host is this one.
+fn authority(place: &str, port: Option<u16>) -> Result<String, &'static str> {
+    // Before all else: no other message may quote a part of the password.
+    if place.contains('@') {
+        return Err("a user and password are not supported");
+    }
+    let place = place.strip_suffix('/').unwrap_or(place);
+    if place.contains(['/', '?', '#']) || place.contains(char::is_whitespace) {
+        return Err("nothing may follow the port");
+    }
+    let (host, written) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or("the port must follow the bracket")?)),
+        None if place.parse::<Ipv6Addr>().is_ok() => (place, None),
+        None => place.rsplit_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+    };
+    let written = written.map(|port| port.parse::<u16>().ok().filter(|port| *port != 0).ok_or("the port is none"));
+    let port = written.transpose()?.or(port).map(|port| format!(":{port}")).unwrap_or_default();
+    match host {
+        "" if written_nothing(place) => Err("it has no host"),
+        "" => Ok(format!("127.0.0.1{port}")),
+        _ if host.contains(':') && host.parse::<Ipv6Addr>().is_err() => Err("the host is no IPv6 address"),
+        _ if host.contains(':') => Ok(format!("[{host}]{port}")),
+        _ => Ok(format!("{host}{port}")),
+    }
+}
+
+fn written_nothing(place: &str) -> bool {
+    place.is_empty() || place == "[]"
 }
 
 #[cfg(test)]
@@ -69,13 +140,51 @@ mod tests {
     #[test]
     fn every_form_of_a_host() {
         assert_eq!(Settings::default().endpoint(), Ok(Endpoint::Unix("/var/run/docker.sock".into())));
-        assert_eq!(endpoint("unix:///tmp/d.sock", true, None), Ok(Endpoint::Unix("/tmp/d.sock".into())));
-        assert_eq!(endpoint("tcp://h:2375", false, None), Ok(Endpoint::Http("http://h:2375".into())));
-        let tls = Endpoint::Tls { address: "tcp://h:2376".into(), certs: "/c".into() };
-        assert_eq!(endpoint("tcp://h:2376", true, Some("/c")), Ok(tls));
+        for socket in ["unix:///tmp/d.sock", "unix:/tmp/d.sock", "/tmp/d.sock", " unix:///tmp/d.sock\r"] {
+            assert_eq!(endpoint(socket, true, None), Ok(Endpoint::Unix("/tmp/d.sock".into())), "{socket:?}");
+        }
+        let plain = [
+            ("tcp://h:2375", "http://h:2375"),
+            ("tcp://h", "http://h:2375"),
+            ("tcp://h/", "http://h:2375"),
+            ("tcp://[::1]", "http://[::1]:2375"),
+            ("tcp://::1", "http://[::1]:2375"),
+            ("tcp://[2001:db8::1]:99", "http://[2001:db8::1]:99"),
+            ("tcp://:99", "http://127.0.0.1:99"),
+            ("h:99", "http://h:99"),
+            ("http://h:99", "http://h:99"),
+            ("http://h", "http://h"),
+        ];
+        for (host, url) in plain {
+            assert_eq!(endpoint(host, false, None), Ok(Endpoint::Http(url.into())), "{host}");
+        }
+        for (host, address) in
+            [("tcp://h:99", "tcp://h:99"), ("tcp://h", "tcp://h:2376"), ("https://h", "tcp://h:2376")]
+        {
+            let tls = Endpoint::Tls { address: address.into(), certs: "/c".into() };
+            assert_eq!(endpoint(host, true, Some("/c")), Ok(tls), "{host}");
+        }
         assert!(matches!(endpoint("tcp://h:2376", true, None), Err(SettingsError::NoCertificates(_))));
-        for bad in ["", "h:2375", "ssh://h", "unix://", "tcp://", "unix://rel"] {
-            assert!(matches!(endpoint(bad, false, None), Err(SettingsError::Host(_))), "{bad:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_a_reason_and_without_the_password() {
+        for (host, reason) in [
+            ("", "no scheme"),
+            ("localhost", "no scheme"),
+            ("ssh://bob:s3cret@h", "ssh -nNT -L"),
+            ("npipe:////./pipe/docker_engine", "Windows"),
+            ("unix://", "starts with a slash"),
+            ("unix://rel", "starts with a slash"),
+            ("tcp://", "no host"),
+            ("tcp://bob:s3cret@h:2375", "not supported"),
+            ("tcp://h:99999", "port is none"),
+            ("tcp://h:2375/v1", "follow the port"),
+            ("https://h", "DOCKER_TLS_VERIFY"),
+            ("fd://", "unknown"),
+        ] {
+            let error = endpoint(host, false, None).expect_err(host).to_string();
+            assert!(error.contains(reason) && !error.contains("s3cret"), "{host:?}: {error}");
         }
     }
 }
