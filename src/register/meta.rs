@@ -73,10 +73,10 @@ mod tests {
             ("SERVICE_REGION", "us2"),
             ("SERVICE_CHECK_HTTP", "/"),
             ("SERVICE_IGNORE", ""),
-            ("SERVICE_my.key", "v"),
+            ("SERVICE_my.zone", "v"),
         ]);
         let pairs: Vec<_> = meta.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(pairs, ["ignore=", "my_key=v", "region=us2"]);
+        assert_eq!(pairs, ["ignore=", "my_zone=v", "region=us2"]);
         assert_eq!(notes, [""; 0]);
     }
 

@@ -36,7 +36,7 @@ pub(super) fn from_template(template: &str, container: &Container) -> Result<Vec
 /// What a Go template, as registrator takes it, is called here; `None` if it is none.
 ///
 /// Go's names begin with a dot or are calls of functions; Handlebars has neither.
-pub fn go_template(template: &str) -> Option<String> {
+pub(super) fn go_template(template: &str) -> Option<String> {
     const FUNCTIONS: [&str; 16] = [
         "index",
         "sIndex",
