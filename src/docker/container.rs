@@ -150,23 +150,17 @@ impl FromStr for Port {
     /// `80/tcp`; a bare `80` is tcp. There is no port 0.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (number, protocol) = halves(text);
-        Ok(Self { number: port_number(number)?, protocol: protocol.parse()? })
+        Ok(Self { number: port_number(number).ok_or(())?, protocol: protocol.parse()? })
     }
 }
 
 impl Port {
-    /// One port, or each of a range: `33060-33061/tcp`.
-    ///
-    /// # Errors
-    /// The text names no port.
-    pub fn range(text: &str) -> Result<impl Iterator<Item = Self> + use<>, ()> {
+    /// One port, or each of a range: `33060-33061/tcp`. `None` if the text names no port.
+    pub fn range(text: &str) -> Option<impl Iterator<Item = Self> + use<>> {
         let (numbers, protocol) = halves(text);
         let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
-        let (first, last, protocol) = (port_number(first)?, port_number(last)?, protocol.parse()?);
-        if first > last {
-            return Err(());
-        }
-        Ok((first..=last).map(move |number| Self { number, protocol }))
+        let (first, last, protocol) = (port_number(first)?, port_number(last)?, protocol.parse().ok()?);
+        (first <= last).then(|| (first..=last).map(move |number| Self { number, protocol }))
     }
 }
 
@@ -177,8 +171,8 @@ fn halves(text: &str) -> (&str, &str) {
     (number, protocol.unwrap_or("tcp"))
 }
 
-fn port_number(text: &str) -> Result<u16, ()> {
-    text.trim().parse().ok().filter(|number| *number != 0).ok_or(())
+fn port_number(text: &str) -> Option<u16> {
+    text.trim().parse().ok().filter(|number| *number != 0)
 }
 
 /// One place on the host where a port is published.
@@ -219,12 +213,12 @@ mod tests {
     #[test]
     fn ranges_are_read_as_images_write_them() {
         let read = |text: &str| Port::range(text).map(|ports| ports.map(|port| port.to_string()).collect::<Vec<_>>());
-        assert_eq!(read("33060-33061/Tcp"), Ok(vec!["33060/tcp".into(), "33061/tcp".into()]));
-        assert_eq!(read("8080"), Ok(vec!["8080/tcp".into()]));
-        assert_eq!(read("53/"), Ok(vec!["53/tcp".into()]));
-        assert_eq!(read("65535-65535/UDP"), Ok(vec!["65535/udp".into()]));
+        assert_eq!(read("33060-33061/Tcp"), Some(vec!["33060/tcp".into(), "33061/tcp".into()]));
+        assert_eq!(read("8080"), Some(vec!["8080/tcp".into()]));
+        assert_eq!(read("53/"), Some(vec!["53/tcp".into()]));
+        assert_eq!(read("65535-65535/UDP"), Some(vec!["65535/udp".into()]));
         for bad in ["2-1/tcp", "0-3/tcp", "1-x", "-", "1-2-3", "65535-65536"] {
-            assert!(read(bad).is_err(), "{bad:?}");
+            assert!(read(bad).is_none(), "{bad:?}");
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn container(
         starts,
         paused: state.paused.unwrap_or_default(),
         started_at: state.started_at.unwrap_or_default(),
-        exposed: exposed.iter().filter_map(|port| Port::range(port).ok()).flatten().collect(),
+        exposed: exposed.iter().filter_map(|port| Port::range(port)).flatten().collect(),
         odd_ports: odd_ports(&exposed, &network),
         bindings: bindings(&network),
         network_mode: inspect.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
@@ -71,14 +71,14 @@ fn owned((key, value): (&str, &str)) -> (String, String) {
 
 fn bindings(network: &NetworkSettings) -> BTreeMap<Port, Vec<Binding>> {
     let ports = network.ports.iter().flatten();
-    let ports = ports.filter_map(|(port, bound)| Some((Port::range(port).ok()?, sorted(bound.as_deref()))));
+    let ports = ports.filter_map(|(port, bound)| Some((Port::range(port)?, sorted(bound.as_deref()))));
     ports.flat_map(|(ports, bound)| ports.map(move |port| (port, bound.clone()))).collect()
 }
 
 /// What stands among the ports and is none.
 fn odd_ports(exposed: &[String], network: &NetworkSettings) -> Vec<String> {
     let all: BTreeSet<_> = exposed.iter().chain(network.ports.iter().flat_map(|ports| ports.keys())).collect();
-    all.into_iter().filter(|port| Port::range(port).is_err()).cloned().collect()
+    all.into_iter().filter(|port| Port::range(port).is_none()).cloned().collect()
 }
 
 fn sorted(bound: Option<&[PortBinding]>) -> Vec<Binding> {
