@@ -87,7 +87,7 @@ fn misfit(what: &str, node: &Node, shape: Shape) -> Option<Misshapen> {
     };
     let (is, takes) = (kind(node), takes(shape));
     let message = format!("{what} is {is}, and Compose takes only {takes}");
-    (!fits).then(|| Misshapen { place: node.place, message, help: None })
+    (!fits).then_some(Misshapen { place: node.place, message, help: None })
 }
 
 /// What a node is, for people.

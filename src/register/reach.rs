@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn the_binding_of_the_family_wins() {
-        let cases: [(&[&str], &str, Option<u16>, Option<u16>); 9] = [
+        type Case<'a> = (&'a [&'a str], &'a str, Option<u16>, Option<u16>);
+        let cases: [Case<'_>; 9] = [
             (&["[::]:1"], "10.0.0.1", None, None),
             (&["[::]:1"], "2001:db8::1", Some(1), Some(1)),
             (&["0.0.0.0:1", "[::]:2"], "2001:db8::1", Some(2), Some(2)),
