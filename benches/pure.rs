@@ -56,9 +56,10 @@ fn container(number: u16) -> Container {
         starts: Vec::new(),
         started_at: "2026-11-20T10:00:00.123456789Z".into(),
         exposed: [port].into(),
+        odd_ports: Vec::new(),
         bindings: [(port, vec![binding("0.0.0.0"), binding("::")])].into(),
         network_mode: "shop_default".into(),
-        networks: [("shop_default".into(), NetworkAddress { v4: Some([172, 18, 0, 2].into()), v6: None })].into(),
+        networks: [("shop_default".into(), NetworkAddress { id: String::new(), v4: Some([172, 18, 0, 2].into()), v6: None })].into(),
         stop_signal: 15,
         stop_sent: None,
     }
