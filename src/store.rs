@@ -88,6 +88,17 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         }
     }
 
+    /// Sets several entries; rings once if any differs from what was known.
+    pub fn put_all(&self, entries: impl Iterator<Item = (K, V)>) {
+        let mut state = self.lock();
+        let known = Arc::clone(&state.entries);
+        let mut differing = entries.filter(|(key, value)| known.get(key) != Some(value)).peekable();
+        if differing.peek().is_some() {
+            Arc::make_mut(&mut state.entries).extend(differing);
+            self.ring(state);
+        }
+    }
+
     /// Forgets one entry; rings if it was known.
     pub fn remove(&self, key: &K) {
         let mut state = self.lock();
@@ -160,6 +171,20 @@ mod tests {
         assert!(!rang(&mut bell));
         store.remove(&"a");
         assert!(rang(&mut bell));
+    }
+
+    #[test]
+    fn several_changes_ring_once() {
+        let store = Store::default();
+        let mut bell = store.bell();
+        rang(&mut bell);
+        store.put_all([("a", 1), ("b", 1)].into_iter());
+        assert!(rang(&mut bell));
+        store.put_all([("b", 1)].into_iter());
+        assert!(!rang(&mut bell));
+        store.put_all([("b", 2)].into_iter());
+        assert!(rang(&mut bell));
+        assert_eq!(*store.snapshot().entries, [("a", 1), ("b", 2)].into());
     }
 
     #[test]

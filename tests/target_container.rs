@@ -59,7 +59,7 @@ async fn a_docker_that_cannot_be_reached_is_named_and_says_nothing_about_the_fil
     let mut edge = edge(home.path(), "unix:///nonexistent/docker.sock".to_owned());
     edge.want(&[(&home.path().join("app.conf"), "new\n")]);
     for _ in 0..2 {
-        edge.fails(&["the reload is owed", "cannot connect to Docker at unix:///nonexistent/docker.sock"]).await;
+        edge.fails(&["the reload is owed", "Docker at unix:///nonexistent/docker.sock: no such socket"]).await;
         assert_eq!(text(home.path().join("app.conf")), "new\n");
         assert!(edge.owes());
     }

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 pub enum Sight {
     /// The engine described it.
     Seen(Arc<Container>),
-    /// It exists, but the engine failed to describe it: nothing may be concluded from that.
+    /// It exists, but was not described yet, or the engine fails to: nothing may be concluded from that.
     Unreadable,
     /// A full list did not show it any more, and no event told why. The next list decides.
     Missing,

@@ -1,20 +1,28 @@
 //! A Docker engine, watched: its containers in a [`Store`](crate::store::Store).
 //!
 //! ```text
-//! engine --events--> dirty ids --+
-//!        --list----> dirty ids --+--> inspect --> Store<container id, Sight>
+//! engine --events--> ids --+
+//!        --list----> ids --+--> inspect --> Store<container id, Sight>
 //! ```
 
 mod client;
 mod container;
-mod dirty;
+mod error;
+mod events;
+mod fields;
+mod http;
+mod inspections;
 mod queue;
+mod retry;
+mod round;
 mod settings;
 mod signal;
+mod summary;
 mod translate;
 mod watch;
 
-pub use client::{Client, Engine, Error, Life};
+pub use client::{Client, Engine, Life};
 pub use container::{Binding, Container, Health, HealthStatus, NetworkAddress, Port, Protocol, Sight};
+pub use error::Error;
 pub use settings::{Settings, SettingsError};
 pub use watch::watch;

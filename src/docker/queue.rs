@@ -1,75 +1,148 @@
-//! Which marked containers wait for a look, and which are being looked at. Pure.
+//! Which containers have to be inspected, are being inspected, and have to be inspected again. Pure.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use super::dirty::Mark;
+use jiff::Timestamp;
 
-/// No container is looked at twice at the same time, and no mark is lost when a look is cut short.
+/// The wait after the first failed inspection of a container; it doubles with each further one.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// The longest wait between two failed inspections of a container.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// What events said about one container since it was last inspected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// An event told of it, and not only a list.
+    pub(super) announced: bool,
+    /// Signals that the engine sent it, each with the time.
+    pub(super) signals: BTreeMap<i32, Timestamp>,
+    /// When it was started.
+    pub(super) starts: Vec<Timestamp>,
+}
+
+impl Mark {
+    /// Takes over what a later mark says.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.announced |= later.announced;
+        self.signals.extend(later.signals);
+        self.starts.extend(later.starts);
+    }
+}
+
+/// No container is inspected twice at the same time, and no mark is lost when an inspection fails.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: BTreeMap<String, Mark>,
-    busy: BTreeMap<String, Mark>,
+    running: BTreeMap<String, Mark>,
+    failed: BTreeMap<String, Failed>,
+}
+
+/// A container whose last inspection failed.
+#[derive(Debug)]
+struct Failed {
+    mark: Mark,
+    tries: u32,
+    retry_at: Instant,
 }
 
 impl Queue {
-    /// Takes over new marks.
-    pub(super) fn add(&mut self, marks: BTreeMap<String, Mark>) {
-        for (id, mark) in marks {
-            self.waiting.entry(id).or_default().merge(mark);
-        }
+    /// A container has to be inspected.
+    pub(super) fn add(&mut self, id: String, mark: Mark) {
+        self.waiting.entry(id).or_default().merge(mark);
     }
 
-    /// The next container to look at.
-    pub(super) fn start(&mut self) -> Option<String> {
-        let id = self.waiting.keys().find(|id| !self.busy.contains_key(*id))?.clone();
-        let (id, mark) = self.waiting.remove_entry(&id)?;
-        self.busy.insert(id.clone(), mark);
+    /// The next container to inspect.
+    pub(super) fn start(&mut self, now: Instant) -> Option<String> {
+        let is_idle = |id: &&String| !self.running.contains_key(*id);
+        let mut due = self.failed.iter().filter(|(_, failed)| failed.retry_at <= now).map(|(id, _)| id);
+        let id = self.waiting.keys().find(is_idle).or_else(|| due.find(is_idle))?.clone();
+        let mut mark = self.failed.get_mut(&id).map(|failed| std::mem::take(&mut failed.mark)).unwrap_or_default();
+        mark.merge(self.waiting.remove(&id).unwrap_or_default());
+        self.running.insert(id.clone(), mark);
         Some(id)
     }
 
-    /// A look has ended: what had been said about the container when it began.
+    /// An inspection has brought an answer: what had been said about the container when it began.
     pub(super) fn finish(&mut self, id: &str) -> Mark {
-        self.busy.remove(id).unwrap_or_default()
+        self.failed.remove(id);
+        self.running.remove(id).unwrap_or_default()
     }
 
-    /// The looks under way were cut short: they wait again.
-    pub(super) fn cut(&mut self) {
-        let newer = std::mem::replace(&mut self.waiting, std::mem::take(&mut self.busy));
-        self.add(newer);
+    /// An inspection has failed, and is repeated after a while. How many in a row have failed.
+    pub(super) fn fail(&mut self, id: &str, now: Instant) -> u32 {
+        let mark = self.running.remove(id).unwrap_or_default();
+        let tries = self.failed.get(id).map_or(0, |failed| failed.tries) + 1;
+        let wait = RETRY_MIN.saturating_mul(1 << (tries - 1).min(16)).min(RETRY_MAX);
+        self.failed.insert(id.to_owned(), Failed { mark, tries, retry_at: now + wait });
+        tries
+    }
+
+    /// When the next failed inspection is repeated.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        let idle = self.failed.iter().filter(|(id, _)| !self.running.contains_key(*id));
+        idle.map(|(_, failed)| failed.retry_at).min()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
 
-    fn marks(id: &str, signal: i32) -> BTreeMap<String, Mark> {
-        BTreeMap::from([(id.to_owned(), Mark { signals: [(signal, Timestamp::UNIX_EPOCH)].into(), ..Mark::default() })])
+    fn mark(signal: i32) -> Mark {
+        Mark { signals: [(signal, Timestamp::UNIX_EPOCH)].into(), ..Mark::default() }
     }
 
     #[test]
-    fn one_look_at_a_time_and_one_more_for_what_came_meanwhile() {
-        let mut queue = Queue::default();
-        queue.add(marks("a", 15));
-        assert_eq!(queue.start().as_deref(), Some("a"));
-        queue.add(marks("a", 9));
-        assert_eq!(queue.start(), None);
-        assert!(queue.finish("a").signals.contains_key(&15));
-        assert_eq!(queue.start().as_deref(), Some("a"));
+    fn one_inspection_at_a_time_and_one_more_for_what_came_meanwhile() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.add("a".into(), mark(15));
+        queue.add("a".into(), mark(2));
+        assert_eq!(queue.start(now).as_deref(), Some("a"));
+        queue.add("a".into(), mark(9));
+        assert_eq!(queue.start(now), None);
+        assert_eq!(queue.finish("a").signals.keys().collect::<Vec<_>>(), [&2, &15]);
+        assert_eq!(queue.start(now).as_deref(), Some("a"));
         assert!(queue.finish("a").signals.contains_key(&9));
-        assert_eq!(queue.start(), None);
+        assert_eq!(queue.start(now), None);
     }
 
     #[test]
-    fn a_look_that_was_cut_short_keeps_its_mark() {
-        let mut queue = Queue::default();
-        queue.add(marks("a", 15));
-        queue.start();
-        queue.add(marks("a", 1));
-        queue.cut();
-        queue.start();
-        assert_eq!(queue.finish("a").signals.keys().collect::<Vec<_>>(), [&1, &15]);
+    fn what_failed_is_repeated_with_growing_waits_and_keeps_its_mark() {
+        let (mut queue, mut now) = (Queue::default(), Instant::now());
+        queue.add("a".into(), mark(15));
+        let mut waits = Vec::new();
+        for tries in 1..=12 {
+            assert_eq!(queue.start(now).as_deref(), Some("a"));
+            assert_eq!(queue.retry_at(), None);
+            assert_eq!(queue.fail("a", now), tries);
+            assert_eq!(queue.start(now), None);
+            let at = queue.retry_at().expect("it failed");
+            waits.push(at - now);
+            now = at;
+        }
+        assert_eq!((waits[0], waits[1], waits[11]), (RETRY_MIN, 2 * RETRY_MIN, RETRY_MAX));
+        // An event does not wait.
+        assert_eq!(queue.start(now).as_deref(), Some("a"));
+        queue.fail("a", now);
+        queue.add("a".into(), mark(9));
+        assert_eq!(queue.start(now).as_deref(), Some("a"));
+        assert_eq!(queue.finish("a").signals.keys().collect::<Vec<_>>(), [&9, &15]);
+        queue.add("a".into(), Mark::default());
+        queue.start(now);
+        assert_eq!(queue.fail("a", now), 1, "a success begins anew");
+    }
+
+    #[test]
+    fn what_failed_and_is_inspected_again_waits_for_nothing() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.add("a".into(), Mark::default());
+        queue.start(now);
+        queue.fail("a", now);
+        queue.add("a".into(), Mark::default());
+        assert_eq!(queue.start(now).as_deref(), Some("a"));
+        assert_eq!(queue.start(now + RETRY_MAX), None);
     }
 }

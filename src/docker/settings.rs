@@ -28,7 +28,7 @@ pub struct Settings {
 pub(super) enum Endpoint {
     Unix(String),
     Http(String),
-    Tls { address: String, certs: PathBuf },
+    Tls { url: String, certs: PathBuf },
 }
 
 /// What is wrong with the settings.
@@ -62,9 +62,9 @@ impl Settings {
             ("unix", path) if path.len() > 1 && path.starts_with('/') => Ok(Endpoint::Unix(path.to_owned())),
             ("unix", _) => Err(wrong("the path of the socket starts with a slash")),
             ("tcp" | "https", place) if self.tls_verify => {
-                let address = format!("tcp://{}", authority(place, Some(TLS_PORT)).map_err(wrong)?);
+                let url = format!("https://{}", authority(place, Some(TLS_PORT)).map_err(wrong)?);
                 let certs = self.cert_path.clone().ok_or_else(|| SettingsError::NoCertificates(host.to_owned()))?;
-                Ok(Endpoint::Tls { address, certs })
+                Ok(Endpoint::Tls { url, certs })
             }
             ("https", _) => Err(wrong("TLS needs DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH")),
             ("tcp", place) => {
@@ -158,10 +158,10 @@ mod tests {
         for (host, url) in plain {
             assert_eq!(endpoint(host, false, None), Ok(Endpoint::Http(url.into())), "{host}");
         }
-        for (host, address) in
-            [("tcp://h:99", "tcp://h:99"), ("tcp://h", "tcp://h:2376"), ("https://h", "tcp://h:2376")]
+        for (host, url) in
+            [("tcp://h:99", "https://h:99"), ("tcp://h", "https://h:2376"), ("https://h", "https://h:2376")]
         {
-            let tls = Endpoint::Tls { address: address.into(), certs: "/c".into() };
+            let tls = Endpoint::Tls { url: url.into(), certs: "/c".into() };
             assert_eq!(endpoint(host, true, Some("/c")), Ok(tls), "{host}");
         }
         assert!(matches!(endpoint("tcp://h:2376", true, None), Err(SettingsError::NoCertificates(_))));

@@ -3,95 +3,147 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
-use super::{Binding, Container, Health, HealthStatus, NetworkAddress, Port, dirty::Mark, signal};
-use bollard::models::{ContainerInspectResponse, EndpointSettings, HealthStatusEnum, NetworkSettings, PortBinding};
+use serde_json::Value;
+
+use super::{
+    Binding, Container, Health, HealthStatus, NetworkAddress, Port,
+    fields::{self, Kind},
+    queue::Mark,
+    signal,
+};
 
 /// How many starts of a container are remembered.
 const STARTS: usize = 32;
 
+/// What is read of an inspection.
+const FIELDS: [(&str, Kind); 22] = [
+    ("/Name", Kind::Text),
+    ("/State", Kind::Map),
+    ("/State/Status", Kind::Text),
+    ("/State/Running", Kind::Flag),
+    ("/State/Paused", Kind::Flag),
+    ("/State/Restarting", Kind::Flag),
+    ("/State/StartedAt", Kind::Text),
+    ("/State/ExitCode", Kind::Number),
+    ("/State/Health", Kind::Map),
+    ("/State/Health/Status", Kind::Text),
+    ("/State/Health/Log", Kind::List),
+    ("/Config", Kind::Map),
+    ("/Config/Image", Kind::Text),
+    ("/Config/Env", Kind::List),
+    ("/Config/Labels", Kind::Map),
+    ("/Config/ExposedPorts", Kind::Map),
+    ("/Config/StopSignal", Kind::Text),
+    ("/HostConfig", Kind::Map),
+    ("/HostConfig/NetworkMode", Kind::Text),
+    ("/NetworkSettings", Kind::Map),
+    ("/NetworkSettings/Ports", Kind::Map),
+    ("/NetworkSettings/Networks", Kind::Map),
+];
+
+/// The fields of an inspection that have a value of another type than they should, and count as absent.
+pub(super) fn unreadable(inspect: &Value) -> Vec<&'static str> {
+    fields::unreadable(inspect, &FIELDS)
+}
+
+/// Whether an answer tells if the container runs and where it is published. From one that does not, nothing may be
+/// concluded: its entries would be removed.
+pub(super) fn is_conclusive(inspect: &Value) -> bool {
+    let decisive = [("/NetworkSettings", Kind::Map), ("/NetworkSettings/Ports", Kind::Map)];
+    runs(inspect).is_some() && fields::unreadable(inspect, &decisive).is_empty()
+}
+
+/// Whether the main process runs; `None` if the answer does not tell.
+pub(super) fn runs(inspect: &Value) -> Option<bool> {
+    let state = &inspect["State"];
+    // Between two runs under a restart policy the engine says both.
+    let restarting = fields::flag(&state["Restarting"]).unwrap_or_default();
+    let running = fields::flag(&state["Running"]).or_else(|| match state["Status"].as_str()? {
+        "running" | "paused" => Some(true),
+        "created" | "configured" | "initialized" | "restarting" | "removing" | "stopping" | "stopped" | "exited"
+        | "dead" => Some(false),
+        _ => None,
+    })?;
+    Some(running && !restarting)
+}
+
 /// Takes over what matters; what the engine left out is empty. `before` and `mark` are what only events can tell.
-pub(super) fn container(
-    id: &str,
-    inspect: ContainerInspectResponse,
-    before: Option<&Container>,
-    mark: &Mark,
-) -> Container {
-    let state = inspect.state.unwrap_or_default();
-    let config = inspect.config.unwrap_or_default();
-    let network = inspect.network_settings.unwrap_or_default();
-    let exposed = config.exposed_ports.unwrap_or_default();
-    let restarting = state.restarting.unwrap_or_default();
-    let running = state.running.unwrap_or_default() && !restarting;
-    let stop_signal = config.stop_signal.as_deref().and_then(signal::parse).unwrap_or(signal::DEFAULT_STOP_SIGNAL);
+pub(super) fn container(id: &str, inspect: &Value, before: Option<&Arc<Container>>, mark: &Mark) -> Container {
+    let (state, config, network) = (&inspect["State"], &inspect["Config"], &inspect["NetworkSettings"]);
+    let text = |value: &Value| fields::text(value).unwrap_or_default();
+    let running = runs(inspect).unwrap_or_default();
+    let stop_signal = fields::text(&config["StopSignal"])
+        .and_then(|text| signal::parse(&text))
+        .unwrap_or(signal::DEFAULT_STOP_SIGNAL);
     let mut starts = before.map(|before| before.starts.clone()).unwrap_or_default();
     // An engine may tell of one event twice: at the end of a stream, and at the start of the next.
     starts.extend(&mark.starts);
     starts.sort_unstable();
     starts.dedup();
     starts.drain(..starts.len().saturating_sub(STARTS));
+    let pairs = fields::list(&config["Env"]).filter_map(|pair| pair.as_str()?.split_once('='));
+    let labels = fields::map(&config["Labels"]).filter_map(|(key, value)| Some((key.clone(), fields::text(value)?)));
+    let exposed = || fields::map(&config["ExposedPorts"]).map(|(port, _)| port);
+    let published = fields::map(&network["Ports"]).map(|(port, _)| port);
     Container {
-        id: inspect.id.unwrap_or_else(|| id.to_owned()),
-        name: inspect.name.unwrap_or_default().trim_start_matches('/').to_owned(),
-        image: config.image.unwrap_or_default(),
-        env: config.env.unwrap_or_default().iter().filter_map(|pair| pair.split_once('=')).map(owned).collect(),
-        labels: config.labels.unwrap_or_default().into_iter().collect(),
-        // Between two runs under a restart policy the engine says both.
+        id: id.to_owned(),
+        name: text(&inspect["Name"]).trim_start_matches('/').to_owned(),
+        image: text(&config["Image"]),
+        env: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        labels: labels.collect(),
         running,
-        exit_code: state.exit_code.filter(|_| !running),
-        health: state.health.and_then(health),
+        exit_code: fields::number(&state["ExitCode"]).filter(|_| !running),
+        health: health(&state["Health"]),
         starts,
-        paused: state.paused.unwrap_or_default(),
-        started_at: state.started_at.unwrap_or_default(),
-        exposed: exposed.iter().filter_map(|port| Port::range(port)).flatten().collect(),
-        odd_ports: odd_ports(&exposed, &network),
-        bindings: bindings(&network),
-        network_mode: inspect.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
-        networks: network.networks.unwrap_or_default().iter().map(address).collect(),
+        paused: fields::flag(&state["Paused"]).unwrap_or(state["Status"] == "paused"),
+        started_at: text(&state["StartedAt"]),
+        exposed: exposed().filter_map(|port| Port::range(port)).flatten().collect(),
+        odd_ports: odd_ports(exposed().chain(published)),
+        bindings: bindings(&network["Ports"]),
+        network_mode: text(&inspect["HostConfig"]["NetworkMode"]),
+        networks: fields::map(&network["Networks"]).map(address).collect(),
         stop_sent: mark.signals.get(&stop_signal).copied().or_else(|| before?.stop_sent),
         stop_signal,
     }
 }
 
-fn health(health: bollard::models::Health) -> Option<Health> {
-    let status = match health.status? {
-        HealthStatusEnum::STARTING => HealthStatus::Starting,
-        HealthStatusEnum::HEALTHY => HealthStatus::Healthy,
-        HealthStatusEnum::UNHEALTHY => HealthStatus::Unhealthy,
+fn health(health: &Value) -> Option<Health> {
+    let status = match health["Status"].as_str()? {
+        "starting" => HealthStatus::Starting,
+        "healthy" => HealthStatus::Healthy,
+        "unhealthy" => HealthStatus::Unhealthy,
         _ => return None,
     };
-    let last = health.log.unwrap_or_default().pop();
-    Some(Health { status, output: last.and_then(|probe| probe.output).unwrap_or_default().trim_end().to_owned() })
+    let last = fields::list(&health["Log"]).last();
+    let output = last.and_then(|probe| fields::text(&probe["Output"])).unwrap_or_default();
+    Some(Health { status, output: output.trim_end().to_owned() })
 }
 
-fn owned((key, value): (&str, &str)) -> (String, String) {
-    (key.to_owned(), value.to_owned())
-}
-
-fn bindings(network: &NetworkSettings) -> BTreeMap<Port, Vec<Binding>> {
-    let ports = network.ports.iter().flatten();
-    let ports = ports.filter_map(|(port, bound)| Some((Port::range(port)?, sorted(bound.as_deref()))));
+fn bindings(ports: &Value) -> BTreeMap<Port, Vec<Binding>> {
+    let ports = fields::map(ports).filter_map(|(port, bound)| Some((Port::range(port)?, sorted(bound))));
     ports.flat_map(|(ports, bound)| ports.map(move |port| (port, bound.clone()))).collect()
 }
 
 /// What stands among the ports and is none.
-fn odd_ports(exposed: &[String], network: &NetworkSettings) -> Vec<String> {
-    let all: BTreeSet<_> = exposed.iter().chain(network.ports.iter().flat_map(|ports| ports.keys())).collect();
-    all.into_iter().filter(|port| Port::range(port).is_none()).cloned().collect()
+fn odd_ports<'a>(ports: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let odd: BTreeSet<_> = ports.filter(|port| Port::range(port).is_none()).collect();
+    odd.into_iter().cloned().collect()
 }
 
-fn sorted(bound: Option<&[PortBinding]>) -> Vec<Binding> {
-    let mut bindings: Vec<_> = bound.into_iter().flatten().flat_map(binding).collect();
+fn sorted(bound: &Value) -> Vec<Binding> {
+    let mut bindings: Vec<_> = fields::list(bound).flat_map(binding).collect();
     bindings.sort_unstable();
     bindings.dedup();
     bindings
 }
 
 /// The places that a binding stands for: an engine that leaves the address out means all addresses of both families.
-fn binding(bound: &PortBinding) -> Vec<Binding> {
-    let port = bound.host_port.as_deref().and_then(|port| port.parse().ok()).filter(|port| *port != 0);
-    let ips = match bound.host_ip.as_deref().unwrap_or_default() {
+fn binding(bound: &Value) -> Vec<Binding> {
+    let port = fields::number(&bound["HostPort"]).filter(|port| *port != 0);
+    let ips = match fields::text(&bound["HostIp"]).unwrap_or_default().as_str() {
         "" => vec![IpAddr::from([0, 0, 0, 0]), IpAddr::from([0; 16])],
         ip => ip_address(ip).into_iter().collect(),
     };
@@ -105,10 +157,10 @@ fn ip_address(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
-fn address((name, endpoint): (&String, &EndpointSettings)) -> (String, NetworkAddress) {
-    let parse = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<IpAddr>().ok());
-    let id = endpoint.network_id.clone().unwrap_or_default();
-    (name.clone(), NetworkAddress { id, v4: parse(&endpoint.ip_address), v6: parse(&endpoint.global_ipv6_address) })
+fn address((name, endpoint): (&String, &Value)) -> (String, NetworkAddress) {
+    let address = |key: &str| fields::number::<IpAddr>(&endpoint[key]);
+    let id = fields::text(&endpoint["NetworkID"]).unwrap_or_default();
+    (name.clone(), NetworkAddress { id, v4: address("IPAddress"), v6: address("GlobalIPv6Address") })
 }
 
 #[cfg(test)]
@@ -119,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_port_that_docker_lists_for_both_families_keeps_both_bindings() {
-        let inspect = serde_json::from_value(json!({
+        let inspect = json!({
             "Id": "c0ffee", "Name": "/web",
             "State": {"Running": true, "StartedAt": "2026-11-20T10:00:00.5Z"},
             "Config": {"Image": "nginx:1", "Env": ["A=b=c", "BARE"], "ExposedPorts": {"80/tcp": {}, "81/tcp": {}}, "StopSignal": "SIGQUIT"},
@@ -128,9 +180,8 @@ mod tests {
                 "Ports": {"80/tcp": [{"HostIp": "::", "HostPort": "32768"}, {"HostIp": "0.0.0.0", "HostPort": "32768"}], "81/tcp": null},
                 "Networks": {"bridge": {"IPAddress": "172.17.0.2", "GlobalIPv6Address": ""}},
             },
-        }))
-        .expect("the engine's form");
-        let container = container("c0ffee", inspect, None, &Mark::default());
+        });
+        let container = container("c0ffee", &inspect, None, &Mark::default());
         assert_eq!((container.name.as_str(), container.stop_signal, container.running), ("web", 3, true));
         assert_eq!(container.env, [("A".to_owned(), "b=c".to_owned())]);
         let bound: Vec<_> = container.bindings.iter().map(|(port, bound)| (port.number, bound.len())).collect();
@@ -141,13 +192,119 @@ mod tests {
 
     #[test]
     fn a_stop_signal_counts_for_the_run_that_got_it() {
-        let inspect = |started: &str| serde_json::from_value(json!({"State": {"StartedAt": started}})).expect("valid");
+        let inspect = |started: &str| json!({"State": {"Running": true, "StartedAt": started}});
         let mark = Mark { signals: [(15, "2026-11-20T10:00:00Z".parse().expect("valid"))].into(), ..Mark::default() };
         let now = "2026-11-20T10:00:05Z".parse().expect("valid");
-        let stopping =
-            |started| container("x", inspect(started), None, &mark).stopping_for(now).map(|time| time.as_secs());
+        let stopping = |started| {
+            let container = container("x", &inspect(started), None, &mark);
+            container.stopping_for(now).map(|time| time.as_secs())
+        };
         assert_eq!(stopping("2026-11-20T09:00:00.1Z"), Some(5));
         assert_eq!(stopping("2026-11-20T11:30:00+02:00"), Some(5), "an engine may write local time");
         assert_eq!(stopping("2026-11-20T10:00:01Z"), None);
+    }
+
+    /// As Docker 29 writes it, in all that is read.
+    fn whole() -> Value {
+        json!({
+            "Id": "c0ffee", "Name": "/web",
+            "State": {"Status": "running", "Running": true, "Paused": false, "Restarting": false, "ExitCode": 0,
+                "StartedAt": "2026-11-20T10:00:00.5Z",
+                "Health": {"Status": "healthy", "FailingStreak": 0, "Log": [{"ExitCode": 0, "Output": "fine\n"}]}},
+            "Config": {"Image": "nginx:1", "Env": ["A=b"], "Labels": {"a": "b"}, "ExposedPorts": {"80/tcp": {}}, "StopSignal": "SIGQUIT"},
+            "HostConfig": {"NetworkMode": "bridge"},
+            "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32768"}]},
+                "Networks": {"bridge": {"IPAddress": "172.17.0.2", "GlobalIPv6Address": ""}}},
+        })
+    }
+
+    fn read(inspect: &Value) -> Container {
+        container("c0ffee", inspect, None, &Mark::default())
+    }
+
+    #[test]
+    fn each_field_that_is_odd_costs_at_most_itself() {
+        let odd =
+            [json!(null), json!("odd"), json!(-70_000), json!(true), json!([]), json!([null, 7]), json!({"a": null})];
+        let good = read(&whole());
+        assert_eq!(unreadable(&whole()), [""; 0]);
+        for (pointer, kind) in FIELDS {
+            for odd in &odd {
+                let mut inspect = whole();
+                *inspect.pointer_mut(pointer).expect(pointer) = odd.clone();
+                let container = read(&inspect);
+                assert!(runs(&inspect).is_some() || pointer == "/State", "{pointer} {odd}");
+                let fits = unreadable(&inspect).is_empty();
+                assert!(fits || unreadable(&inspect) == [pointer], "{pointer} {odd}");
+                assert!(!odd.is_null() || fits, "null is absent: {pointer}");
+                assert!(kind != Kind::List || fits || !odd.is_array(), "{pointer} {odd}");
+                // All that has nothing to do with the field is as it was.
+                let same = [
+                    ("/State", good.running == container.running),
+                    ("/State", good.started_at == container.started_at),
+                    ("/State", good.health == container.health),
+                    ("/Name", good.name == container.name),
+                    ("/Config", good.env == container.env),
+                    ("/Config", good.labels == container.labels),
+                    ("/Config", good.exposed == container.exposed),
+                    ("/Config", good.image == container.image),
+                    ("/HostConfig", good.network_mode == container.network_mode),
+                    ("/NetworkSettings", good.bindings == container.bindings),
+                    ("/NetworkSettings", good.networks == container.networks),
+                ];
+                for (part, same) in same {
+                    assert!(same || pointer.starts_with(part), "{pointer} {odd} costs more: {container:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn items_of_lists_and_members_of_objects_are_read_one_by_one() {
+        let mut inspect = whole();
+        inspect["Config"]["Env"] = json!([null, 7, "A=b", "BARE", ["C=d"]]);
+        inspect["Config"]["Labels"] = json!({"a": "b", "n": null, "seven": 7, "yes": true, "list": []});
+        inspect["NetworkSettings"]["Ports"] = json!({"80/tcp": [null, "odd", {"HostIp": null, "HostPort": 8080},
+            {"HostIp": "odd", "HostPort": "1"}, {"HostPort": "odd"}], "81/tcp": "odd", "odd": [], "82/tcp": null});
+        inspect["NetworkSettings"]["Networks"] =
+            json!({"a": {"IPAddress": "172.17.0.2"}, "b": null, "c": {"IPAddress": 7}});
+        let container = read(&inspect);
+        assert_eq!(container.env, [("A".to_owned(), "b".to_owned())]);
+        let labels: Vec<_> = container.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(labels, [("a", "b"), ("seven", "7"), ("yes", "true")]);
+        let bound: Vec<_> = container.bindings.iter().map(|(port, bound)| (port.number, bound.len())).collect();
+        assert_eq!(bound, [(80, 1), (81, 0), (82, 0)]);
+        assert_eq!(container.networks.len(), 3);
+        assert!(container.networks["a"].v4.is_some() && container.networks["c"].v4.is_none());
+    }
+
+    #[test]
+    fn ports_of_an_unknown_form_are_not_no_ports() {
+        for (ports, conclusive) in [(json!(null), true), (json!({}), true), (json!("odd"), false), (json!([]), false)] {
+            let mut inspect = whole();
+            inspect["NetworkSettings"]["Ports"] = ports.clone();
+            assert_eq!(is_conclusive(&inspect), conclusive, "{ports}");
+        }
+    }
+
+    #[test]
+    fn whether_it_runs_is_read_from_either_field() {
+        let cases = [
+            (json!({"Running": true, "Status": "odd"}), Some(true)),
+            (json!({"Running": "true"}), Some(true)),
+            (json!({"Running": null, "Status": "running"}), Some(true)),
+            (json!({"Running": [], "Status": "paused"}), Some(true)),
+            (json!({"Running": true, "Restarting": true}), Some(false)),
+            (json!({"Status": "stopped"}), Some(false)),
+            (json!({"Status": "configured"}), Some(false)),
+            (json!({"Status": "odd"}), None),
+            (json!({"Running": 7}), None),
+            (json!(null), None),
+            (json!("running"), None),
+        ];
+        for (state, expected) in cases {
+            assert_eq!(runs(&json!({"State": state})), expected, "{state}");
+            assert_eq!(is_conclusive(&json!({"State": state})), expected.is_some(), "{state}");
+        }
     }
 }

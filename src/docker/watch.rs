@@ -1,308 +1,247 @@
 //! Keeps a store of containers in line with an engine.
 //!
-//! A session listens and lists at the same time. Both only mark containers; one worker looks at what is marked. A session
-//! ends when the stream does, and in any case at the next resync: so a stream that fell silent is just a session like
-//! every other, and there is one path for the start, for a lost event, and for a reconnection.
+//! ```text
+//!             connected            list received           resync is due
+//! Connecting ───────────► Listing ───────────────► Following ─────────► Listing
+//!     ▲                      │ failure                 │ the stream ended
+//!     └────── Waiting ◄──────┴─────────────────────────┘
+//! ```
+//!
+//! Lists and events only tell which containers have to be inspected. The inspections belong to none of these states: they
+//! go on when a stream ends, and one that hangs delays neither the others nor the next list. At each resync a new stream
+//! takes the place of the old one, which may have fallen silent.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, FutureExt},
 };
-
-use backon::{ExponentialBuilder, Retryable};
-use bollard::models::{ContainerInspectResponse, ContainerSummary, EventMessage, EventMessageTypeEnum};
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Client, Error, Sight,
     client::Connection,
-    dirty::{Dirty, Mark},
-    queue::Queue,
-    signal, translate,
+    events::{self, Event, Events},
+    inspections::Inspections,
+    queue::Mark,
+    retry::Retry,
 };
-use crate::{
-    condition::Condition,
-    reconcile::{self, Cause, Next, Pace, Reconcile},
-    store::Store,
-};
-
-/// How many containers are inspected at the same time.
-const LOOKS: usize = 16;
+use crate::{condition::Condition, store::Store};
 
 /// Replay from a little before: the engine keeps its last 256 events, and marking a container twice does no harm.
 const OVERLAP: Duration = Duration::from_secs(1);
 
-/// From how long ago a first session wants to know who was told to stop, and who started how often: a register that is
+/// From how long ago the first session wants to know who was told to stop, and who started how often: a register that is
 /// started again while a container drains must not bring it back into traffic.
 const RECALL: Duration = Duration::from_secs(600);
 
 /// How long the engine may take to tell its past. One that does not know `until` would never end.
 const RECALL_WITHIN: Duration = Duration::from_secs(5);
 
-/// What an inspection brought; `None` if there is no such container.
-type Look = Result<Option<ContainerInspectResponse>, Error>;
-
 /// Fills `containers` until `stop` is cancelled. Trouble with the engine is waited out; the store keeps the last state.
+///
+/// From a list on, every container that it shows is in the store: as [`Sight::Unreadable`] until its first inspection
+/// succeeds. The store is declared complete when the first list's containers have been inspected, apart from those whose
+/// inspection hangs.
 pub async fn watch(client: Client, containers: Store<String, Sight>, resync: Duration, stop: CancellationToken) {
     let condition = Condition::new(format!("Docker at {}", client.address()));
-    let mut sessions = Sessions {
-        client,
-        containers,
-        resync,
-        condition,
-        known: BTreeMap::new(),
-        heard: None,
-        past: BTreeMap::new(),
-        queue: Queue::default(),
-    };
-    let never = tokio::sync::watch::Sender::new(0);
+    let inspections = Inspections::new(containers);
+    let mut watcher =
+        Watcher { client, resync, condition, inspections, heard: None, retry: Retry::default(), is_absent: false };
     tokio::select! {
-        () = reconcile::run(&mut sessions, never.subscribe(), Pace::every(Duration::ZERO), stop.clone()) => {}
+        () = watcher.run() => {}
         () = stop.cancelled() => {}
     }
 }
 
-/// What outlives a session.
-struct Sessions {
+struct Watcher {
     client: Client,
-    containers: Store<String, Sight>,
     resync: Duration,
     condition: Condition,
-    /// How the list described each container when it was last looked at.
-    known: BTreeMap<String, ContainerSummary>,
+    inspections: Inspections,
     /// The time of the last event.
     heard: Option<Timestamp>,
-    /// What events told before the first session, of containers that are not listed yet.
+    retry: Retry,
+    /// Whether it was logged that nobody answers.
+    is_absent: bool,
+}
+
+type List = BoxFuture<'static, Result<Vec<Value>, Error>>;
+
+/// What is being waited for.
+enum State {
+    /// The time of the next attempt.
+    Waiting { until: Instant },
+    /// The version of the API; the first time also the past.
+    Connecting { opened: BoxFuture<'static, Result<Opened, Error>> },
+    /// A list, while events are heard already. A stream that ends so early does not cost the list.
+    Listing { connection: Connection, events: Events, ended: Option<Error>, list: List },
+    /// An event, or the time of the next list.
+    Following { connection: Connection, events: Events, since: Instant, list_at: Instant },
+}
+
+/// A connection, and from when on it has to tell events.
+struct Opened {
+    connection: Connection,
+    since: Timestamp,
+    /// What events told before the first session.
     past: BTreeMap<String, Mark>,
-    /// Containers that were marked, and not yet looked at.
-    queue: Queue,
 }
 
-impl Reconcile for Sessions {
-    async fn pass(&mut self, _: Cause) -> Next {
-        match self.session().await {
-            Ok(()) => Next::Idle,
-            Err(error) => {
-                self.condition.trouble(&error);
-                Next::Retry
+/// What has come.
+enum Input {
+    Due,
+    Opened(Opened),
+    Listed(Vec<Value>),
+    Event(Event),
+    /// The stream, with the reason.
+    Ended(Error),
+    /// What is asked for once.
+    Failed(Error),
+}
+
+impl State {
+    /// Waits for what comes next. Dropping this future loses nothing.
+    async fn input(&mut self) -> Input {
+        match self {
+            Self::Waiting { until } => {
+                sleep_until(*until).await;
+                Input::Due
             }
+            Self::Connecting { opened } => opened.await.map_or_else(Input::Failed, Input::Opened),
+            Self::Listing { events, ended, list, .. } => tokio::select! {
+                list = list => list.map_or_else(Input::Failed, Input::Listed),
+                event = event(events), if ended.is_none() => event,
+            },
+            Self::Following { events, list_at, .. } => tokio::select! {
+                () = sleep_until(*list_at) => Input::Due,
+                event = event(events) => event,
+            },
         }
     }
 }
 
-impl Sessions {
-    /// Runs until the next resync is due.
-    async fn session(&mut self) -> Result<(), Error> {
-        let docker = self.client.connect().await?;
-        let since = match self.heard {
-            Some(heard) => heard,
-            None => {
-                // The engine's clock counts, not ours.
-                let now = docker.engine().await?.clock.unwrap_or_else(Timestamp::now);
-                self.past = recall(&docker, now).await?;
-                now.checked_sub(OVERLAP).unwrap_or(now)
-            }
-        };
-        self.queue.cut();
-        let dirty = Dirty::default();
-        let heard = Mutex::new(since);
-        let end = tokio::time::sleep(self.resync);
-        let ended = tokio::select! {
-            error = listen(&docker, since, &dirty, &heard) => Err(error),
-            error = self.look_after(&docker, &dirty) => Err(error),
-            () = end => Ok(()),
-        };
-        self.heard = Some(*heard.lock().unwrap_or_else(PoisonError::into_inner));
-        self.queue.add(dirty.drain());
-        ended
+async fn event(events: &mut Events) -> Input {
+    match events.next().await {
+        Some(event) => event.map_or_else(Input::Ended, Input::Event),
+        // Its last item is an error, after which it is not asked again.
+        None => std::future::pending().await,
     }
+}
 
-    /// Lists once, then looks at what is marked.
-    async fn look_after(&mut self, docker: &Connection, dirty: &Dirty) -> Error {
-        let listing = docker.list();
-        tokio::pin!(listing);
-        let (mut listed, mut settled) = (false, false);
-        let mut owing = BTreeSet::new();
-        // What the list lacks goes into the store at once: who sees a part of it cannot tell that it is much.
-        let mut lost = BTreeMap::new();
-        let mut looks = FuturesUnordered::new();
+impl Watcher {
+    async fn run(&mut self) {
+        let mut state = State::Waiting { until: Instant::now() };
         loop {
-            while looks.len() < LOOKS
-                && let Some(id) = self.queue.start()
-            {
-                looks.push(look(docker, id));
+            state = tokio::select! {
+                input = state.input() => self.step(state, input, Instant::now()),
+                () = self.inspections.progress() => state,
+            };
+        }
+    }
+
+    /// What an input makes of a state.
+    fn step(&mut self, state: State, input: Input, now: Instant) -> State {
+        match (state, input) {
+            (State::Waiting { .. }, Input::Due) => {
+                State::Connecting { opened: open(self.client.clone(), self.heard).boxed() }
             }
-            tokio::select! {
-                list = &mut listing, if !listed => match list {
-                    Ok(list) => {
-                        listed = true;
-                        owing = self.changed(list);
-                        let mut past = std::mem::take(&mut self.past);
-                        let mut mark = |id: &String| (id.clone(), past.remove(id).unwrap_or_default());
-                        self.queue.add(owing.iter().map(&mut mark).collect());
-                        self.condition.well();
-                    }
-                    Err(error) => return error,
-                },
-                marks = dirty.take() => self.queue.add(marks),
-                Some((id, sight)) = looks.next() => {
-                    owing.remove(&id);
-                    let mark = self.queue.finish(&id);
-                    lost.remove(&id);
-                    lost.extend(self.settle(id, &mark, sight));
+            (_, Input::Opened(Opened { connection, since, past })) => {
+                self.heard = Some(since);
+                self.inspections.remember(past);
+                self.list(connection)
+            }
+            (State::Listing { connection, events, list, .. }, Input::Ended(error)) => {
+                State::Listing { connection, events, ended: Some(error), list }
+            }
+            (State::Listing { connection, events, ended, .. }, Input::Listed(list)) => {
+                self.inspections.listed(&list, now);
+                if !self.retry.is_unstable() {
+                    self.well();
+                }
+                let following = State::Following { connection, events, since: now, list_at: now + self.resync };
+                match ended {
+                    None => following,
+                    Some(error) => self.step(following, Input::Ended(error), now),
                 }
             }
-            if listed && owing.is_empty() {
-                let lost = std::mem::take(&mut lost);
-                if !std::mem::replace(&mut settled, true) {
-                    self.containers.complete_with(lost);
+            (State::Following { connection, .. }, Input::Due) => {
+                self.retry.succeeded();
+                self.well();
+                self.list(connection)
+            }
+            (state, Input::Event(event)) => {
+                self.heard = event.at.or(self.heard);
+                if let Some((id, mark)) = event.subject {
+                    self.inspections.add(id, mark);
+                }
+                state
+            }
+            (State::Following { since, .. }, Input::Ended(error)) => {
+                if self.retry.ended(now - since) {
+                    self.trouble(&error);
                 } else {
-                    lost.into_iter().for_each(|(id, sight)| self.containers.set(id, sight));
+                    tracing::debug!("{}", crate::condition::chain(&error));
                 }
+                State::Waiting { until: now + self.retry.wait() }
             }
+            (_, Input::Failed(error)) => {
+                self.retry.failed();
+                self.trouble(&error);
+                State::Waiting { until: now + self.retry.wait() }
+            }
+            // No other input belongs to the state.
+            (state, Input::Due | Input::Listed(_) | Input::Ended(_)) => state,
         }
     }
 
-    /// The containers that the list shows other than before, and those that it no longer shows.
-    fn changed(&mut self, list: Vec<ContainerSummary>) -> BTreeSet<String> {
-        let list = list.into_iter().filter_map(|summary| Some((summary.id.clone()?, steady(summary))));
-        let mut before = std::mem::replace(&mut self.known, list.collect());
-        let seen = self.containers.snapshot().entries;
-        let mut changed: BTreeSet<String> = seen.keys().filter(|id| !self.known.contains_key(*id)).cloned().collect();
-        let differs = self.known.iter().filter(|(id, now)| before.remove(*id).as_ref() != Some(now));
-        changed.extend(differs.map(|(id, _)| id.clone()));
-        changed
+    fn list(&mut self, connection: Connection) -> State {
+        self.inspections.connected(connection.clone());
+        let events = events::follow(&connection, self.heard.unwrap_or_else(Timestamp::now));
+        let listing = connection.clone();
+        State::Listing { connection, events, ended: None, list: async move { listing.list().await }.boxed() }
     }
 
-    /// Takes a look's result into the store; only returns what becomes of a container that is gone and nobody told why.
-    fn settle(&mut self, id: String, mark: &Mark, look: Look) -> Option<(String, Option<Sight>)> {
-        let before = self.containers.snapshot().entries.get(&id).cloned();
-        match look {
-            Ok(None) => {
-                self.known.remove(&id);
-                match before {
-                    _ if mark.announced => self.containers.remove(&id),
-                    Some(Sight::Seen(_) | Sight::Unreadable) => return Some((id, Some(Sight::Missing))),
-                    Some(Sight::Missing) => return Some((id, None)),
-                    None => {}
-                }
-            }
-            Ok(Some(inspect)) => {
-                let before = match &before {
-                    Some(Sight::Seen(container)) => Some(container.as_ref()),
-                    _ => None,
-                };
-                let container = translate::container(&id, inspect, before, mark);
-                self.containers.put(id, Sight::Seen(Arc::new(container)));
-            }
-            Err(error) => {
-                // The next list looks at it again, whatever it shows.
-                self.known.remove(&id);
-                tracing::warn!(container = %id, "{}", crate::condition::chain(&error));
-                if before.is_none() {
-                    self.containers.put(id, Sight::Unreadable);
-                }
-            }
-        }
-        None
-    }
-}
-
-/// Whether an image was asked for by its id: it says nothing about what it is.
-fn is_image_id(image: &str) -> bool {
-    let hex = image.strip_prefix("sha256:").unwrap_or(image);
-    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// A summary without what changes while nothing happens (`Up 5 minutes`).
-fn steady(summary: ContainerSummary) -> ContainerSummary {
-    ContainerSummary { status: None, size_rw: None, size_root_fs: None, ..summary }
-}
-
-/// Inspects one container, stubbornly: an engine under load fails now and then.
-async fn look(docker: &Connection, id: String) -> (String, Look) {
-    let delays = ExponentialBuilder::new().with_min_delay(Duration::from_millis(50)).with_max_times(4).with_jitter();
-    let mut look = (|| docker.inspect(&id)).retry(delays).await;
-    if let Ok(Some(inspect)) = &mut look {
-        name_image(docker, inspect).await;
-    }
-    (id, look)
-}
-
-/// A container that was started from an image's id: what the image is called says more.
-async fn name_image(docker: &Connection, inspect: &mut ContainerInspectResponse) {
-    let Some(image) = inspect.config.as_mut().and_then(|config| config.image.as_mut()) else { return };
-    if is_image_id(image) {
-        match docker.image_name(image).await {
-            Ok(Some(name)) => *image = name,
-            Ok(None) => {}
-            Err(error) => tracing::debug!("{}", crate::condition::chain(&error)),
+    /// An engine that restarts fails in several ways one after the other: that is one line.
+    fn trouble(&mut self, error: &Error) {
+        if std::mem::replace(&mut self.is_absent, error.is_absent()) && self.is_absent {
+            tracing::debug!("{}", crate::condition::chain(error));
+        } else {
+            self.condition.trouble(&error.failure);
         }
     }
+
+    fn well(&mut self) {
+        self.is_absent = false;
+        self.condition.well();
+    }
+}
+
+async fn open(client: Client, heard: Option<Timestamp>) -> Result<Opened, Error> {
+    let connection = client.connect().await?;
+    if let Some(since) = heard {
+        return Ok(Opened { connection, since, past: BTreeMap::new() });
+    }
+    // The engine's clock counts, not ours.
+    let now = connection.clock().await?;
+    let past = recall(&connection, now).await?;
+    Ok(Opened { connection, since: now.checked_sub(OVERLAP).unwrap_or(now), past })
 }
 
 /// What past events tell of each container.
-async fn recall(docker: &Connection, until: Timestamp) -> Result<BTreeMap<String, Mark>, Error> {
+async fn recall(connection: &Connection, until: Timestamp) -> Result<BTreeMap<String, Mark>, Error> {
     let since = until.checked_sub(RECALL).unwrap_or(until);
-    let Ok(events) = tokio::time::timeout(RECALL_WITHIN, docker.past_events(since, until)).await else {
+    let Ok(events) = timeout(RECALL_WITHIN, events::past(connection, since, until)).await else {
         tracing::debug!("the engine did not tell its past events within {RECALL_WITHIN:?}: starting without");
         return Ok(BTreeMap::new());
     };
     let mut past = BTreeMap::<_, Mark>::new();
-    for event in events? {
-        let at = time(&event);
-        if let Some((id, mark)) = subject(event, at) {
-            past.entry(id).or_default().merge(mark);
-        }
+    for (id, mark) in events?.into_iter().filter_map(|event| event.subject) {
+        past.entry(id).or_default().merge(mark);
     }
     Ok(past)
-}
-
-/// When an event happened, by the engine's clock.
-fn time(event: &EventMessage) -> Timestamp {
-    let at = event.time_nano.and_then(|nanos| Timestamp::from_nanosecond(nanos.into()).ok());
-    at.unwrap_or_else(Timestamp::now)
-}
-
-/// Marks what events tell of; ends with the stream.
-async fn listen(docker: &Connection, since: Timestamp, dirty: &Dirty, heard: &Mutex<Timestamp>) -> Error {
-    let mut events = std::pin::pin!(docker.events(since));
-    loop {
-        match events.next().await {
-            Some(Ok(event)) => {
-                let at = time(&event);
-                *heard.lock().unwrap_or_else(PoisonError::into_inner) = at;
-                if let Some((id, mark)) = subject(event, at) {
-                    dirty.mark(id, mark);
-                }
-            }
-            Some(Err(error)) => return error,
-            None => unreachable!("the stream ends with an error"),
-        }
-    }
-}
-
-/// Which container an event is about, and what it tells beyond "look again".
-fn subject(event: EventMessage, at: Timestamp) -> Option<(String, Mark)> {
-    let actor = event.actor?;
-    let mut attributes = actor.attributes.unwrap_or_default();
-    let mut mark = Mark { announced: true, ..Mark::default() };
-    match event.typ? {
-        EventMessageTypeEnum::NETWORK => Some((attributes.remove("container")?, Mark::default())),
-        EventMessageTypeEnum::CONTAINER => {
-            match event.action.as_deref() {
-                Some("kill") => {
-                    let signal = attributes.get("signal").and_then(|signal| signal::parse(signal));
-                    mark.signals.extend(signal.map(|signal| (signal, at)));
-                }
-                Some("start") => mark.starts.push(at),
-                _ => {}
-            }
-            Some((actor.id?, mark))
-        }
-        _ => None,
-    }
 }

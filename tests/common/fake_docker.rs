@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -53,8 +53,15 @@ struct Engine {
     id: String,
     past: VecDeque<(u64, Bytes)>,
     containers: BTreeMap<String, Value>,
+    summaries: BTreeMap<String, Value>,
     requests: Vec<String>,
     stalled: BTreeSet<String>,
+    failing: BTreeSet<String>,
+    slowness: Duration,
+    slowness_of_lists: Duration,
+    stream_life: Option<Duration>,
+    deaf_since: Option<Instant>,
+    deaf_longest: Duration,
     broken: bool,
 }
 
@@ -67,10 +74,18 @@ impl FakeDocker {
     /// The same with another id.
     pub fn start_as(id: &str) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let engine = Mutex::new(Engine { id: id.to_owned(), ..Engine::default() });
         let shared = Arc::new(Shared { engine, events: broadcast::Sender::new(200_000) });
+        let mut fake = Self { directory, shared, runtime: None };
+        fake.resume();
+        fake
+    }
+
+    /// Listens, after it was stopped.
+    pub fn resume(&mut self) {
+        let shared = &self.shared;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let routes = Router::new()
             .route("/version", get(version))
             .route("/info", get(info))
@@ -80,25 +95,47 @@ impl FakeDocker {
         let app = Router::new()
             .merge(routes.clone())
             .nest("/{version}", routes)
-            .layer(middleware::from_fn_with_state(Arc::clone(&shared), note))
-            .with_state(Arc::clone(&shared));
-        let socket = directory.path().join("docker.sock");
-        let listener = std::os::unix::net::UnixListener::bind(socket).expect("a socket");
+            .layer(middleware::from_fn_with_state(Arc::clone(shared), note))
+            .with_state(Arc::clone(shared));
+        let listener = std::os::unix::net::UnixListener::bind(self.socket()).expect("a socket");
         listener.set_nonblocking(true).expect("a socket");
         runtime.spawn(async move { axum::serve(UnixListener::from_std(listener).expect("a socket"), app).await });
-        Self { directory, shared, runtime: Some(runtime) }
+        self.runtime = Some(runtime);
+    }
+
+    /// Closes all connections and removes the socket, as an engine that stops does.
+    pub fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(10));
+        }
+        std::fs::remove_file(self.socket()).expect("the socket");
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("docker.sock")
     }
 
     /// What `DOCKER_HOST` has to be.
     pub fn host(&self) -> String {
-        let path: PathBuf = self.directory.path().join("docker.sock");
-        format!("unix://{}", path.display())
+        format!("unix://{}", self.socket().display())
     }
 
     /// Adds or changes a container without any event: `inspect` is what the engine answers to an inspection.
     pub fn set(&self, inspect: Value) {
         let id = inspect["Id"].as_str().expect("an id").to_owned();
         self.engine().containers.insert(id, inspect);
+    }
+
+    /// The same under an id that the inspection need not tell.
+    pub fn set_as(&self, id: &str, inspect: Value) {
+        self.summarise(id, json!({"Id": id, "Names": [inspect["Name"]]}));
+        self.engine().containers.insert(id.to_owned(), inspect);
+    }
+
+    /// From now on lists show this in the place of a container.
+    pub fn summarise(&self, id: &str, summary: Value) {
+        self.engine().summaries.insert(id.to_owned(), summary);
     }
 
     /// Removes a container without any event.
@@ -145,6 +182,26 @@ impl FakeDocker {
         drop(self.shared.events.send(Message::Event(line)));
     }
 
+    /// Sends this line in the place of an event.
+    pub fn send_line(&self, line: &str) {
+        drop(self.shared.events.send(Message::Event(Bytes::from(format!("{line}\n")))));
+    }
+
+    /// From now on each list takes so long.
+    pub fn slow_lists(&self, slowness: Duration) {
+        self.engine().slowness_of_lists = slowness;
+    }
+
+    /// From now on each event stream ends by itself after so long.
+    pub fn limit_streams(&self, life: Duration) {
+        self.engine().stream_life = Some(life);
+    }
+
+    /// The longest time between the end of a stream and the beginning of the next.
+    pub fn deaf_longest(&self) -> Duration {
+        self.engine().deaf_longest
+    }
+
     /// Ends every event stream.
     pub fn cut(&self) {
         drop(self.shared.events.send(Message::Cut));
@@ -155,9 +212,31 @@ impl FakeDocker {
         self.engine().stalled.insert(id.to_owned());
     }
 
+    /// Inspections of this container are answered, those that wait too.
+    pub fn unstall(&self, id: &str) {
+        self.engine().stalled.remove(id);
+    }
+
+    /// From now on inspections of this container are answered with 500, or no longer.
+    pub fn fail_inspections(&self, id: &str, failing: bool) {
+        let mut engine = self.engine();
+        engine.failing.remove(id);
+        engine.failing.extend(failing.then(|| id.to_owned()));
+    }
+
+    /// From now on each inspection takes so long.
+    pub fn slow_down(&self, slowness: Duration) {
+        self.engine().slowness = slowness;
+    }
+
     /// Answers everything with 500, or no longer.
     pub fn set_broken(&self, broken: bool) {
         self.engine().broken = broken;
+    }
+
+    /// How many requests contained this so far.
+    pub fn count(&self, part: &str) -> usize {
+        self.engine().requests.iter().filter(|request| request.contains(part)).count()
     }
 
     /// Every request so far: method and path with query.
@@ -215,9 +294,14 @@ async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
 }
 
 async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let slowness = shared.engine.lock().expect("no panic inside the fake").slowness_of_lists;
+    tokio::time::sleep(slowness).await;
     let engine = shared.engine.lock().expect("no panic inside the fake");
-    let all = engine.containers.values();
-    let summary = |container: &Value| {
+    let all = engine.containers.iter();
+    let summary = |(id, container): (&String, &Value)| {
+        if let Some(summary) = engine.summaries.get(id) {
+            return summary.clone();
+        }
         let networks = &container["NetworkSettings"]["Networks"];
         let (id, image, state) = (&container["Id"], &container["Config"]["Image"], &container["State"]["Status"]);
         let ports =
@@ -238,12 +322,16 @@ async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
 
 async fn inspect(State(shared): State<Arc<Shared>>, Path(path): Path<BTreeMap<String, String>>) -> Response {
     let id = &path["id"];
-    let (stalled, found) = {
-        let engine = shared.engine.lock().expect("no panic inside the fake");
-        (engine.stalled.contains(id), engine.containers.get(id).cloned())
-    };
-    if stalled {
-        std::future::pending::<()>().await;
+    let engine = || shared.engine.lock().expect("no panic inside the fake");
+    let slowness = engine().slowness;
+    tokio::time::sleep(slowness).await;
+    while engine().stalled.contains(id) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let failing = engine().failing.contains(id);
+    let found = engine().containers.get(id).cloned();
+    if failing {
+        return failure(StatusCode::INTERNAL_SERVER_ERROR, "no such luck");
     }
     match found {
         Some(container) => Json(container).into_response(),
@@ -257,11 +345,16 @@ async fn events(State(shared): State<Arc<Shared>>, Query(query): Query<BTreeMap<
         Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + rest.parse::<u64>().ok()?)
     };
     let (since, until) = (nanos("since").unwrap_or(u64::MAX), nanos("until"));
-    let (past, receiver) = {
-        let engine = shared.engine.lock().expect("no panic inside the fake");
+    let (past, receiver, life) = {
+        let mut engine = shared.engine.lock().expect("no panic inside the fake");
+        if until.is_none()
+            && let Some(since) = engine.deaf_since.take()
+        {
+            engine.deaf_longest = engine.deaf_longest.max(since.elapsed());
+        }
         let told = engine.past.iter().filter(|(at, _)| since <= *at && until.is_none_or(|until| *at <= until));
         let past: Vec<_> = told.map(|(_, line)| Ok::<_, std::convert::Infallible>(line.clone())).collect();
-        (past, shared.events.subscribe())
+        (past, shared.events.subscribe(), engine.stream_life)
     };
     if until.is_some() {
         return Body::from_stream(stream::iter(past)).into_response();
@@ -274,5 +367,12 @@ async fn events(State(shared): State<Arc<Shared>>, Query(query): Query<BTreeMap<
     });
     // The head of the answer goes out at once, as the real engine's does.
     let past = stream::iter([Ok(Bytes::new())].into_iter().chain(past));
-    Body::from_stream(past.chain(lines)).into_response()
+    let over = async move {
+        match life {
+            Some(life) => tokio::time::sleep(life).await,
+            None => std::future::pending().await,
+        }
+        shared.engine.lock().expect("no panic inside the fake").deaf_since = Some(Instant::now());
+    };
+    Body::from_stream(past.chain(lines).take_until(Box::pin(over))).into_response()
 }

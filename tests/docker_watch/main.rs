@@ -1,11 +1,14 @@
 //! The watcher of a Docker engine against an engine that misbehaves.
 
-#[path = "common/fake_docker.rs"]
-mod fake_docker;
+#[path = "../common/mod.rs"]
+mod common;
+mod inspections;
+mod messages;
+mod odd;
 
 use std::{sync::Arc, time::Duration};
 
-use fake_docker::{FakeDocker, container};
+use common::fake_docker::{FakeDocker, container};
 use portreeve::{
     docker::{self, Container, Sight},
     store::Store,
@@ -80,16 +83,15 @@ async fn an_empty_engine_is_a_full_picture() {
 }
 
 #[tokio::test]
-async fn requests_carry_no_version_until_the_client_library_sends_one() {
-    // bollard 0.21 drops the version from its paths; 0.22 will send the one that was negotiated. Either is right; a
-    // version newer than the engine's (1.41 here) is not.
+async fn requests_carry_the_engines_version() {
     let engine = FakeDocker::start();
-    watch(&engine, NEVER).until("nothing", <[_]>::is_empty).await;
+    engine.set(container("a", 1));
+    let watched = watch(&engine, NEVER);
+    watched.until("a", |seen| names(seen) == ["a"]).await;
     let requests = engine.requests();
     assert!(requests.iter().any(|request| request.contains("/events?")), "{requests:?}");
     for request in requests {
-        let version = request.strip_prefix("GET /v").and_then(|rest| rest.split_once('/')).map(|(version, _)| version);
-        assert!(version.is_none_or(|version| version == "1.41"), "{request}");
+        assert!(request == "GET /version" || request.starts_with("GET /v1.41/"), "{request}");
     }
 }
 
@@ -188,4 +190,59 @@ async fn only_the_stop_signal_means_a_stop() {
     let stopped: Vec<_> = seen.iter().filter(|container| container.stop_sent.is_some()).collect();
     assert_eq!(stopped.len(), 1);
     assert_eq!(stopped[0].name, "terminates");
+}
+
+#[tokio::test]
+async fn streams_that_end_are_reopened_at_once() {
+    let engine = FakeDocker::start();
+    engine.limit_streams(Duration::from_millis(1200));
+    let watched = watch(&engine, NEVER);
+    watched.until("nothing", <[_]>::is_empty).await;
+    for stream in 2..9 {
+        let name = format!("c{stream}");
+        engine.run(container(&name, stream));
+        watched.until("the new one", |seen| names(seen).contains(&name.as_str())).await;
+        while engine.count("/events?") < usize::from(stream) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    // With growing waits, the last would be several seconds.
+    assert!(engine.deaf_longest() < Duration::from_secs(2), "{:?}", engine.deaf_longest());
+}
+
+#[tokio::test]
+async fn an_odd_event_does_not_end_the_stream() {
+    let engine = FakeDocker::start();
+    let watched = watch(&engine, NEVER);
+    watched.until("nothing", <[_]>::is_empty).await;
+    let streams = engine.count("/events?");
+    let id = format!("{:0>64}", "a");
+    engine.set(container("a", 1));
+    for odd in [
+        "null".to_owned(),
+        "<html>".to_owned(),
+        "{".to_owned(),
+        String::new(),
+        json!({"Type": "unheard-of", "Action": "start", "Actor": {"ID": id}}).to_string(),
+        json!({"Type": "container", "Action": 7, "Actor": {"ID": null, "Attributes": []}}).to_string(),
+        json!({"Type": 7, "Actor": "odd", "time": "soon", "timeNano": {}}).to_string(),
+    ] {
+        engine.send_line(&odd);
+    }
+    let half = json!({"Type": "container", "Action": null, "Actor": {"ID": id, "Attributes": null}, "timeNano": null});
+    engine.send_line(&half.to_string());
+    watched.until("a", |seen| names(seen) == ["a"]).await;
+    assert_eq!(engine.count("/events?"), streams);
+}
+
+#[tokio::test]
+async fn streams_that_end_before_the_list_do_not_cost_it() {
+    let engine = FakeDocker::start();
+    engine.limit_streams(Duration::ZERO);
+    engine.slow_lists(Duration::from_millis(500));
+    engine.set(container("a", 1));
+    let watched = watch(&engine, NEVER);
+    watched.until("a", |seen| names(seen) == ["a"]).await;
+    engine.set(container("b", 2));
+    watched.until("a and b", |seen| names(seen) == ["a", "b"]).await;
 }

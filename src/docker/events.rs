@@ -1,0 +1,234 @@
+//! The engine's event stream.
+
+use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    client::Connection,
+    error::{Error, Failure},
+    fields,
+    http::{ANSWER_WITHIN, Http},
+    queue::Mark,
+    signal,
+};
+
+/// The events that can change what we know; everything else (`exec_*` of health checks above all) stays in the engine.
+const ACTIONS: [&str; 11] = [
+    "start",
+    "die",
+    "kill",
+    "pause",
+    "unpause",
+    "rename",
+    "update",
+    "destroy",
+    "health_status",
+    "connect",
+    "disconnect",
+];
+
+/// The longest line that can be an event.
+const LONGEST: usize = 1 << 20;
+
+/// Events in their order. The stream ends with an error.
+pub(super) type Events = BoxStream<'static, Result<Event, Error>>;
+
+/// What one event tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    /// When it happened, by the engine's clock.
+    pub(super) at: Option<Timestamp>,
+    /// Which container has to be inspected, and what the event tells beyond that.
+    pub(super) subject: Option<(String, Mark)>,
+}
+
+/// Events from `since` on, the ones of the past first.
+pub(super) fn follow(connection: &Connection, since: Timestamp) -> Events {
+    let filters = json!({"type": ["container", "network"], "event": ACTIONS});
+    open(connection, vec![("since", seconds(since)), ("filters", filters.to_string())], "send events")
+}
+
+/// The events between two times of the past that tell what no inspection shows, as far as the engine remembers them.
+pub(super) async fn past(connection: &Connection, since: Timestamp, until: Timestamp) -> Result<Vec<Event>, Error> {
+    let filters = json!({"type": ["container"], "event": ["kill", "start"]});
+    let query = vec![("since", seconds(since)), ("until", seconds(until)), ("filters", filters.to_string())];
+    let mut events = open(connection, query, "tell its past events");
+    let mut past = Vec::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => past.push(event),
+            Err(Error { failure: Failure::Closed, .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(past)
+}
+
+fn open(connection: &Connection, query: Vec<(&'static str, String)>, action: &'static str) -> Events {
+    let lines = lines(connection.http().clone(), query, action);
+    lines.filter_map(async |line| line.map(|line| read(&line)).transpose()).boxed()
+}
+
+/// An answer without end.
+enum Body {
+    Unopened,
+    Open(reqwest::Response, Lines),
+    Over,
+}
+
+/// The lines of the answer. The last item is an error.
+fn lines(
+    http: Http,
+    query: Vec<(&'static str, String)>,
+    action: &'static str,
+) -> impl Stream<Item = Result<Vec<u8>, Error>> + Send + 'static {
+    unfold((http, query, Body::Unopened), move |(http, query, body)| async move {
+        let (line, body) = match body {
+            Body::Unopened => {
+                let query: Vec<_> = query.iter().map(|(key, value)| (*key, value.as_str())).collect();
+                match http.stream("/events", &query, action).await {
+                    Ok(response) => next(&http, response, Lines::default(), action).await,
+                    Err(error) => (Err(error), Body::Over),
+                }
+            }
+            Body::Open(response, lines) => next(&http, response, lines, action).await,
+            Body::Over => return None,
+        };
+        Some((line, (http, query, body)))
+    })
+}
+
+async fn next(
+    http: &Http,
+    mut response: reqwest::Response,
+    mut lines: Lines,
+    action: &'static str,
+) -> (Result<Vec<u8>, Error>, Body) {
+    loop {
+        if let Some(line) = lines.next() {
+            return (Ok(line), Body::Open(response, lines));
+        }
+        let failure = match response.chunk().await {
+            Ok(Some(chunk)) => {
+                lines.add(&chunk);
+                continue;
+            }
+            Ok(None) => Failure::Closed,
+            Err(error) => Failure::of(&error, action, ANSWER_WITHIN),
+        };
+        return (Err(http.failed(failure)), Body::Over);
+    }
+}
+
+/// Splits a body into lines.
+#[derive(Debug, Default)]
+struct Lines {
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn add(&mut self, chunk: &[u8]) {
+        if self.rest.len() > LONGEST {
+            self.rest.clear();
+        }
+        self.rest.extend_from_slice(chunk);
+    }
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let end = self.rest.iter().position(|byte| *byte == b'\n')?;
+        Some(self.rest.drain(..=end).collect())
+    }
+}
+
+/// Reads one event. `None` if it tells nothing: the next list shows what it may have been about.
+fn read(line: &[u8]) -> Option<Event> {
+    let event = match serde_json::from_slice::<Value>(line) {
+        Ok(event) => event,
+        Err(error) => {
+            if !line.trim_ascii().is_empty() {
+                tracing::debug!("an event that cannot be read is passed over: {error}");
+            }
+            return None;
+        }
+    };
+    let nanos = fields::number::<i64>(&event["timeNano"]).map(i128::from);
+    let nanos = nanos.or_else(|| Some(i128::from(fields::number::<i64>(&event["time"])?) * 1_000_000_000));
+    let at = nanos.filter(|nanos| *nanos > 0).and_then(|nanos| Timestamp::from_nanosecond(nanos).ok());
+    Some(Event { at, subject: subject(&event, at) })
+}
+
+fn subject(event: &Value, at: Option<Timestamp>) -> Option<(String, Mark)> {
+    let (actor, action) = (&event["Actor"], event["Action"].as_str());
+    if event["Type"].as_str() == Some("network") {
+        return Some((actor["Attributes"]["container"].as_str()?.to_owned(), Mark::default()));
+    }
+    let id = actor["ID"].as_str().or_else(|| event["id"].as_str()).filter(|id| !id.is_empty())?;
+    let mut mark = Mark { announced: true, ..Mark::default() };
+    let at = at.unwrap_or_else(Timestamp::now);
+    match action {
+        Some("kill") => {
+            let signal = fields::text(&actor["Attributes"]["signal"]).and_then(|signal| signal::parse(&signal));
+            mark.signals.extend(signal.map(|signal| (signal, at)));
+        }
+        Some("start") => mark.starts.push(at),
+        _ => {}
+    }
+    matches!(event["Type"].as_str(), Some("container") | None).then(|| (id.to_owned(), mark))
+}
+
+/// A time as the engine takes it.
+fn seconds(time: Timestamp) -> String {
+    format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(change: impl FnOnce(&mut Value)) -> Option<Event> {
+        let mut event = json!({"Type": "container", "Action": "kill", "time": 5, "timeNano": 5_000_000_001_i64,
+            "Actor": {"ID": "c0ffee", "Attributes": {"signal": "15", "name": "web"}}});
+        change(&mut event);
+        read(format!("{event}\n").as_bytes())
+    }
+
+    #[test]
+    fn an_event_names_its_container_whatever_else_is_odd() {
+        let good = event(|_| {}).expect("an event");
+        assert_eq!(good.at, Some("1970-01-01T00:00:05.000000001Z".parse().expect("a time")));
+        let (id, mark) = good.subject.expect("a container");
+        assert_eq!((id.as_str(), mark.announced, mark.signals.contains_key(&15)), ("c0ffee", true, true));
+        for odd in [json!(null), json!([]), json!({}), json!("odd"), json!(-7), json!(true)] {
+            for field in ["/Action", "/time", "/timeNano", "/Actor/Attributes", "/Actor/Attributes/signal"] {
+                let event = event(|event| *event.pointer_mut(field).expect("it is there") = odd.clone());
+                let (id, mark) = event.expect(field).subject.expect(field);
+                assert_eq!((id.as_str(), mark.announced), ("c0ffee", true), "{field} {odd}");
+            }
+            for field in ["/Actor", "/Actor/ID"] {
+                let event = event(|event| *event.pointer_mut(field).expect("it is there") = odd.clone());
+                assert!(event.expect(field).subject.is_none_or(|(id, _)| id == "odd"), "{field} {odd}");
+            }
+            event(|event| *event = odd.clone());
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_passed_over() {
+        for line in ["\n", "{\n", "<html>\n", "null\n", "\u{0}\n"] {
+            assert!(read(line.as_bytes()).is_none_or(|event| event.subject.is_none()), "{line:?}");
+        }
+        let of_a_plugin = event(|event| event["Type"] = json!("plugin")).expect("an event");
+        assert_eq!(of_a_plugin.subject, None);
+    }
+
+    #[test]
+    fn chunks_need_not_end_where_lines_do() {
+        let mut lines = Lines::default();
+        for chunk in ["{\"a\"", ":1}\n{", "}\n\n", "x"] {
+            lines.add(chunk.as_bytes());
+        }
+        let whole: Vec<_> = std::iter::from_fn(|| lines.next()).collect();
+        assert_eq!(whole, [b"{\"a\":1}\n".to_vec(), b"{}\n".to_vec(), b"\n".to_vec()]);
+    }
+}

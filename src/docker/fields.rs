@@ -1,0 +1,67 @@
+//! Lenient reading of the engine's JSON. Pure.
+//!
+//! Engines of other versions and makers write fields in other ways. A value that cannot be read costs this one field,
+//! never the answer: each of these functions takes any value, and `null` or a missing field like one of a wrong type.
+
+use std::str::FromStr;
+
+use serde_json::Value;
+
+/// A text; numbers and booleans as they are written.
+pub(super) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// A number, or a text that holds one.
+pub(super) fn number<T: FromStr>(value: &Value) -> Option<T> {
+    text(value)?.parse().ok()
+}
+
+/// A boolean, or a text that holds one.
+pub(super) fn flag(value: &Value) -> Option<bool> {
+    number(value)
+}
+
+/// The items of a list.
+pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The members of an object.
+pub(super) fn map(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+/// The type that a field should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Flag,
+    Number,
+    List,
+    Map,
+}
+
+impl Kind {
+    fn takes(self, value: &Value) -> bool {
+        match self {
+            Self::Text => text(value).is_some(),
+            Self::Flag => flag(value).is_some(),
+            Self::Number => number::<i64>(value).is_some(),
+            Self::List => value.is_array(),
+            Self::Map => value.is_object(),
+        }
+    }
+}
+
+/// Which of `fields` (JSON pointers) have a value of another type.
+pub(super) fn unreadable(value: &Value, fields: &[(&'static str, Kind)]) -> Vec<&'static str> {
+    let unreadable = |(pointer, kind): &&(&'static str, Kind)| {
+        value.pointer(pointer).is_some_and(|value| !value.is_null() && !kind.takes(value))
+    };
+    fields.iter().filter(unreadable).map(|(pointer, _)| *pointer).collect()
+}

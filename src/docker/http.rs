@@ -1,0 +1,176 @@
+//! HTTP to one engine: a socket or an address, certificates, the version of the API.
+
+use std::{fs, io, os::unix::fs::FileTypeExt, path::Path, time::Duration};
+
+use reqwest::{Certificate, Identity, Method, RequestBuilder, Response};
+use serde_json::Value;
+
+use super::{
+    error::{Error, Failure, reason},
+    settings::Endpoint,
+};
+
+/// How long the engine may take to answer; for the event stream, to begin its answer.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long a connection may take to open.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The newest version of the API that we have seen the answers of.
+const NEWEST: (u32, u32) = (1, 53);
+
+/// A way to an engine, with the version settled. Clones share connections.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    address: String,
+    client: reqwest::Client,
+    base: String,
+    socket: Option<String>,
+}
+
+impl Http {
+    /// Reads the certificates, and asks for the version.
+    pub(super) async fn connect(endpoint: &Endpoint, address: &str) -> Result<Self, Error> {
+        let failed = |failure| Error { address: address.to_owned(), failure };
+        let mut http = Self::new(endpoint, address).map_err(failed)?;
+        match http.json(Method::GET, "/version", &[], "tell its version", ANSWER_WITHIN).await {
+            Ok(version) => http.base.extend(path(&version["ApiVersion"])),
+            // A proxy in front of the engine may not let it through. Without a version, the engine uses its own.
+            Err(Error { failure: Failure::Status { status, .. }, .. }) if status.is_client_error() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(http)
+    }
+
+    fn new(endpoint: &Endpoint, address: &str) -> Result<Self, Failure> {
+        // Fails only where somebody else was faster, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_WITHIN)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("portreeve/", env!("CARGO_PKG_VERSION")))
+            .http1_only()
+            .no_gzip()
+            .no_proxy();
+        let (builder, base, socket) = match endpoint {
+            Endpoint::Unix(path) => (
+                builder.tls_certs_only([]).unix_socket(path.clone()),
+                "http://localhost".to_owned(),
+                Some(path.clone()),
+            ),
+            Endpoint::Http(url) => (builder.tls_certs_only([]), url.clone(), None),
+            Endpoint::Tls { url, certs } => {
+                let (authorities, identity) = certificates(certs)?;
+                (builder.tls_certs_only(authorities).identity(identity), url.clone(), None)
+            }
+        };
+        let client = builder.build().map_err(|error| Failure::of(&error, "connect", CONNECT_WITHIN))?;
+        Ok(Self { address: address.to_owned(), client, base, socket })
+    }
+
+    /// Makes a call whose answer is JSON; `Null` if it is empty.
+    pub(super) async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        action: &'static str,
+        within: Duration,
+    ) -> Result<Value, Error> {
+        let request = self.request(method, path, query).timeout(within);
+        let response = self.send(request, action, within).await?;
+        let body = response.bytes().await.map_err(|error| self.failed(Failure::of(&error, action, within)))?;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body).map_err(|error| self.failed(Failure::Form { action, reason: error.to_string() }))
+    }
+
+    /// Begins a call whose answer has no end.
+    pub(super) async fn stream(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        action: &'static str,
+    ) -> Result<Response, Error> {
+        let request = self.request(Method::GET, path, query);
+        let answer = tokio::time::timeout(ANSWER_WITHIN, self.send(request, action, ANSWER_WITHIN)).await;
+        answer.unwrap_or_else(|_| Err(self.failed(Failure::Late { action, within: ANSWER_WITHIN })))
+    }
+
+    pub(super) fn failed(&self, failure: Failure) -> Error {
+        Error { address: self.address.clone(), failure }
+    }
+
+    fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).query(query)
+    }
+
+    async fn send(&self, request: RequestBuilder, action: &'static str, within: Duration) -> Result<Response, Error> {
+        let response = request.send().await.map_err(|error| {
+            let failure = match Failure::of(&error, action, within) {
+                Failure::Refused if self.socket.as_deref().is_some_and(is_no_socket) => Failure::NotASocket,
+                failure => failure,
+            };
+            self.failed(failure)
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.bytes().await.unwrap_or_default();
+        let told: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let message = told["message"].as_str().unwrap_or_default().to_owned();
+        Err(self.failed(Failure::Status { action, status, message }))
+    }
+}
+
+fn is_no_socket(path: &str) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket())
+}
+
+/// The first part of each path: the engine's version of the API, at most ours. `None` if it cannot be read.
+fn path(version: &Value) -> Option<String> {
+    let (major, minor) = version.as_str()?.split_once('.')?;
+    let (major, minor) = (major.parse().ok()?, minor.parse().ok()?);
+    let (major, minor) = NEWEST.min((major, minor));
+    Some(format!("/v{major}.{minor}"))
+}
+
+fn certificates(dir: &Path) -> Result<(Vec<Certificate>, Identity), Failure> {
+    let read = |name: &str| {
+        let file = dir.join(name);
+        fs::read(&file).map_err(|source| Failure::Certificate { file, source })
+    };
+    let unusable = |name: &str| {
+        let file = dir.join(name);
+        move |error: reqwest::Error| Failure::Certificate { file, source: io::Error::other(reason(&error)) }
+    };
+    let authorities = Certificate::from_pem_bundle(&read("ca.pem")?).map_err(unusable("ca.pem"))?;
+    let mut pem = read("cert.pem")?;
+    pem.push(b'\n');
+    pem.extend(read("key.pem")?);
+    Ok((authorities, Identity::from_pem(&pem).map_err(unusable("cert.pem"))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_older_of_both_versions_is_spoken() {
+        let cases = [
+            (json!("1.41"), Some("/v1.41")),
+            (json!("1.53"), Some("/v1.53")),
+            (json!("1.60"), Some("/v1.53")),
+            (json!("2.0"), Some("/v1.53")),
+            (json!("1"), None),
+            (json!(1.41), None),
+            (json!(null), None),
+        ];
+        for (version, expected) in cases {
+            assert_eq!(path(&version).as_deref(), expected, "{version}");
+        }
+    }
+}

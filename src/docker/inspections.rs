@@ -1,0 +1,242 @@
+//! Inspects the containers that lists and events name, and puts the results into the store.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, FutureExt},
+    stream::FuturesUnordered,
+};
+use serde_json::Value;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    Container, Error, Sight,
+    client::Connection,
+    queue::{Mark, Queue},
+    round::Round,
+    summary::{Summary, summaries},
+    translate,
+};
+use crate::{
+    condition::{self, Condition},
+    store::Store,
+};
+
+/// How many containers are inspected at the same time.
+const SLOTS: usize = 16;
+
+/// An inspection that takes longer leaves its slot to others: however many hang, the rest goes on.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// A container that failed so often in a row is logged.
+const TROUBLE_AFTER: u32 = 3;
+
+/// What an inspection brought; `None` if there is no such container.
+type Inspected = (String, Result<Option<Value>, Error>);
+
+/// The inspections under way and due. They outlive connections.
+pub(super) struct Inspections {
+    containers: Store<String, Sight>,
+    connection: Option<Connection>,
+    queue: Queue,
+    running: FuturesUnordered<BoxFuture<'static, Inspected>>,
+    slots: Arc<Semaphore>,
+    /// What the last list showed that has not been taken into the store as a whole.
+    round: Option<Round>,
+    /// How the list described each container when it was last inspected.
+    known: BTreeMap<String, Summary>,
+    /// What events told before the first list.
+    past: BTreeMap<String, Mark>,
+    /// The containers that cannot be inspected, as far as it was logged.
+    troubled: BTreeMap<String, Condition>,
+}
+
+impl Inspections {
+    pub(super) fn new(containers: Store<String, Sight>) -> Self {
+        Self {
+            containers,
+            connection: None,
+            queue: Queue::default(),
+            running: FuturesUnordered::new(),
+            slots: Arc::new(Semaphore::new(SLOTS)),
+            round: None,
+            known: BTreeMap::new(),
+            past: BTreeMap::new(),
+            troubled: BTreeMap::new(),
+        }
+    }
+
+    /// Inspections use this connection from now on.
+    pub(super) fn connected(&mut self, connection: Connection) {
+        self.connection = Some(connection);
+    }
+
+    /// Keeps what events told of containers that the first list has yet to show.
+    pub(super) fn remember(&mut self, past: BTreeMap<String, Mark>) {
+        self.past.extend(past);
+    }
+
+    /// An event told of a container.
+    pub(super) fn add(&mut self, id: String, mark: Mark) {
+        self.queue.add(id, mark);
+    }
+
+    /// Takes a list: what it shows other than before, and what it no longer shows, is inspected.
+    pub(super) fn listed(&mut self, list: &[Value], now: Instant) {
+        let mut before = std::mem::replace(&mut self.known, summaries(list).collect());
+        let stored = self.containers.snapshot().entries;
+        let lost = stored.keys().filter(|id| !self.known.contains_key(*id));
+        let differs = self.known.iter().filter(|(id, now)| before.remove(*id).as_ref() != Some(now));
+        let due: BTreeSet<_> = lost.chain(differs.map(|(id, _)| id)).cloned().collect();
+        let new = self.known.keys().filter(|id| matches!(stored.get(*id), None | Some(Sight::Missing)));
+        self.containers.put_all(new.map(|id| (id.clone(), Sight::Unreadable)));
+        let mut past = std::mem::take(&mut self.past);
+        for id in &due {
+            self.queue.add(id.clone(), past.remove(id).unwrap_or_default());
+        }
+        let now = now.into_std();
+        self.round.get_or_insert_with(|| Round::new(now)).expect(due, now);
+    }
+
+    /// Starts what is due and waits until something has changed. Dropping this future loses nothing.
+    pub(super) async fn progress(&mut self) {
+        let now = Instant::now().into_std();
+        if let Some(connection) = &self.connection {
+            while let Some(id) = self.queue.start(now) {
+                let (connection, slots) = (connection.clone(), Arc::clone(&self.slots));
+                let inspection = async move {
+                    let result = inspect(&connection, &id, &slots).await;
+                    (id, result)
+                };
+                self.running.push(inspection.boxed());
+            }
+        }
+        if let Some(round) = self.round.take_if(|round| round.is_over(now)) {
+            self.containers.complete_with(round.results());
+            return;
+        }
+        let wake = self.queue.retry_at().into_iter().chain(self.round.as_ref().map(Round::deadline)).min();
+        tokio::select! {
+            Some((id, result)) = self.running.next() => self.inspected(&id, result),
+            () = sleep_until(wake.unwrap_or(now).into()), if wake.is_some() => {}
+            else => std::future::pending().await,
+        }
+    }
+
+    fn inspected(&mut self, id: &str, result: Result<Option<Value>, Error>) {
+        let now = Instant::now().into_std();
+        let stored = self.containers.snapshot().entries.get(id).cloned();
+        let before = self.round.as_ref().and_then(|round| round.found(id)).cloned().unwrap_or(stored);
+        let sight = match result {
+            Ok(None) => {
+                let mark = self.queue.finish(id);
+                self.known.remove(id);
+                self.troubled.remove(id);
+                match before {
+                    // Nobody told why: the next list decides.
+                    Some(Sight::Seen(_) | Sight::Unreadable) if !mark.announced => Some(Sight::Missing),
+                    _ => None,
+                }
+            }
+            Ok(Some(inspect)) => {
+                let mark = self.queue.finish(id);
+                let before = match &before {
+                    Some(Sight::Seen(container)) => Some(container),
+                    _ => None,
+                };
+                Some(self.read(id, &inspect, before, &mark))
+            }
+            Err(error) => {
+                let tries = self.queue.fail(id, now);
+                if error.is_late() || tries >= TROUBLE_AFTER && !error.is_absent() {
+                    self.trouble(id, &error.failure);
+                } else {
+                    tracing::debug!(container = self.name(id), "{}", condition::chain(&error));
+                }
+                // What was seen before stays.
+                if before.is_some() {
+                    return;
+                }
+                Some(Sight::Unreadable)
+            }
+        };
+        let sight = match &mut self.round {
+            Some(round) => round.take(id, sight, now),
+            None => Some(sight),
+        };
+        if let Some(sight) = sight {
+            self.containers.set(id.to_owned(), sight);
+        }
+    }
+
+    fn read(&mut self, id: &str, inspect: &Value, before: Option<&Arc<Container>>, mark: &Mark) -> Sight {
+        let mut container = translate::container(id, inspect, before, mark);
+        if container.name.is_empty() {
+            container.name = self.name(id).to_owned();
+        }
+        if let Some(trouble) = self.troubled.remove(id) {
+            trouble.well();
+        }
+        let unreadable = translate::unreadable(inspect);
+        if !unreadable.is_empty() && before.is_none() {
+            let (name, fields) = (&container.name, unreadable.join(", "));
+            tracing::warn!(container = name, "what Docker answers has an unknown form, and is ignored: {fields}");
+        }
+        Sight::Seen(Arc::new(container))
+    }
+
+    fn trouble(&mut self, id: &str, error: &(dyn std::error::Error + 'static)) {
+        let what = format!("container {}: its entries stay as they are", self.name(id));
+        self.troubled.entry(id.to_owned()).or_insert_with(|| Condition::new(what)).trouble(error);
+    }
+
+    /// What a log line calls a container.
+    fn name<'a>(&'a self, id: &'a str) -> &'a str {
+        let name = self.known.get(id).map(|summary| summary.name.as_str()).filter(|name| !name.is_empty());
+        name.unwrap_or_else(|| id.get(..12).unwrap_or(id))
+    }
+}
+
+/// Inspects one container when there is a slot.
+async fn inspect(connection: &Connection, id: &str, slots: &Semaphore) -> Result<Option<Value>, Error> {
+    // It is never closed.
+    let slot = slots.acquire().await.ok();
+    let mut inspection = std::pin::pin!(named(connection, id));
+    match timeout(SLOW, inspection.as_mut()).await {
+        Ok(result) => result,
+        Err(_) => {
+            drop(slot);
+            inspection.await
+        }
+    }
+}
+
+/// The inspection of a container. If it was started from an image's id, what the image is called says more.
+async fn named(connection: &Connection, id: &str) -> Result<Option<Value>, Error> {
+    let mut inspect = connection.inspect(id).await?;
+    let image = inspect.as_mut().and_then(|inspect| inspect.pointer_mut("/Config/Image"));
+    if let Some(Value::String(image)) = image
+        && is_image_id(image)
+    {
+        match connection.image_name(image).await {
+            Ok(Some(name)) => *image = name,
+            Ok(None) => {}
+            Err(error) => tracing::debug!("{}", condition::chain(&error)),
+        }
+    }
+    Ok(inspect)
+}
+
+/// Whether an image was asked for by its id: it says nothing about what it is.
+fn is_image_id(image: &str) -> bool {
+    let hex = image.strip_prefix("sha256:").unwrap_or(image);
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

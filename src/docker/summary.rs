@@ -1,0 +1,73 @@
+//! What a list tells of one container. Pure.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::Value;
+
+use super::fields;
+
+/// One item of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// The name, without Docker's leading slash; empty if the engine did not tell it.
+    pub(super) name: String,
+    /// Differs when the item does, apart from what changes while nothing happens.
+    fingerprint: u64,
+}
+
+/// Id and summary of each item. An item without an id is left out: there is nothing that it could be asked for.
+pub(super) fn summaries(list: &[Value]) -> impl Iterator<Item = (String, Summary)> {
+    list.iter().filter_map(|item| Some((item["Id"].as_str().filter(|id| !id.is_empty())?.to_owned(), summary(item))))
+}
+
+fn summary(item: &Value) -> Summary {
+    let mut hasher = DefaultHasher::new();
+    for (key, value) in fields::map(item) {
+        match key.as_str() {
+            "SizeRw" | "SizeRootFs" => {}
+            "Status" => steady(value.as_str().unwrap_or_default()).hash(&mut hasher),
+            _ => (key, value).hash(&mut hasher),
+        }
+    }
+    let name = fields::list(&item["Names"]).find_map(Value::as_str).unwrap_or_default();
+    Summary { name: name.trim_start_matches('/').to_owned(), fingerprint: hasher.finish() }
+}
+
+/// `Up 5 minutes (healthy)` without what only the time changes: `healthy`.
+fn steady(status: &str) -> &str {
+    status.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(inside, _)| inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn time_alone_changes_nothing_and_everything_else_does() {
+        let item = |status: &str, state: &str| summary(&json!({"Id": "a", "Status": status, "State": state}));
+        let before = item("Up 5 minutes (healthy)", "running");
+        assert_eq!(before, item("Up 6 minutes (healthy)", "running"));
+        assert_ne!(before, item("Up 6 minutes (unhealthy)", "running"));
+        assert_ne!(before, item("Up 5 minutes (healthy)", "stopping"));
+    }
+
+    #[test]
+    fn an_odd_item_costs_at_most_itself() {
+        let odd = [
+            json!(null),
+            json!("text"),
+            json!([]),
+            json!({}),
+            json!({"Id": null}),
+            json!({"Id": 7}),
+            json!({"Id": ""}),
+            json!({"Id": "a", "Names": null, "Ports": null, "State": "stopped"}),
+            json!({"Id": "b", "Names": "text", "Labels": [], "State": {}}),
+            json!({"Id": "c", "Names": [null, "/web"], "Created": "soon", "Status": 7}),
+        ];
+        let named: Vec<_> = summaries(&odd).map(|(id, summary)| (id, summary.name)).collect();
+        assert_eq!(named, [("a".into(), "".into()), ("b".into(), "".into()), ("c".into(), "web".to_owned())]);
+    }
+}

@@ -1,0 +1,217 @@
+//! `portreeve register` beside an engine whose inspections hang, fail, are slow or cut off: no entry of a container that
+//! runs is removed at any moment, and all others move on.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::common::{
+    black_box::{Daemon, id, until},
+    fake_consul::FakeConsul,
+    fake_docker::{FakeDocker, container},
+};
+
+struct World {
+    docker: FakeDocker,
+    consul: FakeConsul,
+}
+
+impl World {
+    /// So many containers that were registered by a run before.
+    fn registered(count: u16) -> Self {
+        let world = Self { docker: FakeDocker::start(), consul: FakeConsul::start("10.0.0.7") };
+        for number in 0..count {
+            world.docker.set(container(&name(number), 8000 + number));
+        }
+        let daemon = Daemon::start(&world.docker, &world.consul, &[]);
+        until("the first registrations", || world.consul.count() == usize::from(count));
+        assert_eq!(daemon.stop(), Some(0));
+        world
+    }
+
+    fn start(&self, arguments: &[&str]) -> Daemon {
+        Daemon::start(&self.docker, &self.consul, arguments)
+    }
+
+    /// Waits for so many more lists.
+    fn lists(&self, more: usize) {
+        let lists = || self.docker.count("/containers/json");
+        let before = lists();
+        until("lists", || lists() >= before + more);
+    }
+
+    /// A container that starts now is registered.
+    fn others_move_on(&self) {
+        let before = self.consul.count();
+        self.docker.run(container("other", 7000));
+        until("the other container", || self.consul.ports().get("dockerhost:other:80") == Some(&7000));
+        self.docker.die(&id("other"));
+        until("its removal", || self.consul.count() == before);
+    }
+
+    /// Nothing but the container that `others_move_on` starts was removed or taken out of traffic.
+    fn nothing_was_lost(&self, daemon: &Daemon) {
+        let writes = self.consul.writes();
+        let lost = |write: &&String| {
+            (write.contains("/deregister/") || write.contains("/maintenance/")) && !write.contains("other")
+        };
+        assert_eq!(writes.iter().filter(lost).collect::<Vec<_>>(), Vec::<&String>::new(), "{}", daemon.log());
+    }
+}
+
+fn name(number: u16) -> String {
+    format!("web-{number}")
+}
+
+fn entry(number: u16) -> String {
+    format!("dockerhost:web-{number}:80")
+}
+
+#[test]
+fn one_that_hangs_from_the_start() {
+    let world = World::registered(4);
+    let hung = id("web-0");
+    world.docker.stall(&hung);
+    world.docker.set(container("web-0", 9000));
+    world.docker.set(container("web-1", 9001));
+    let daemon = world.start(&["--resync", "200ms"]);
+    until("the change beside it", || world.consul.ports()[&entry(1)] == 9001);
+    world.others_move_on();
+    world.lists(20);
+    daemon.until_logged("container web-0: its entries stay as they are: did not inspect a container within 10s");
+    world.docker.unstall(&hung);
+    until("the change of the one that hung", || world.consul.ports()[&entry(0)] == 9000);
+    world.nothing_was_lost(&daemon);
+}
+
+#[test]
+fn all_hang_from_the_start() {
+    let world = World::registered(20);
+    (0..20).for_each(|number| world.docker.stall(&id(&name(number))));
+    let daemon = world.start(&["--resync", "200ms"]);
+    world.others_move_on();
+    world.lists(20);
+    world.others_move_on();
+    assert_eq!(world.consul.count(), 20);
+    world.nothing_was_lost(&daemon);
+    // One that is gone meanwhile is not there when the engine answers.
+    world.docker.unset(&id("web-7"));
+    (0..20).for_each(|number| world.docker.unstall(&id(&name(number))));
+    until("the removal", || world.consul.count() == 19);
+    assert!(!world.consul.ids().contains(&entry(7)));
+}
+
+#[test]
+fn a_first_session_that_is_cut_again_and_again() {
+    let world = World::registered(40);
+    world.docker.slow_down(Duration::from_millis(300));
+    let daemon = world.start(&[]);
+    for lists in 1..=3 {
+        until("a session", || world.docker.count("/containers/json") > lists);
+        world.docker.cut();
+    }
+    world.others_move_on();
+    world.lists(0);
+    assert_eq!(world.consul.count(), 40);
+    world.nothing_was_lost(&daemon);
+}
+
+#[test]
+fn a_resync_that_comes_before_the_first_inspections_have_ended() {
+    let world = World::registered(40);
+    world.docker.slow_down(Duration::from_millis(500));
+    let daemon = world.start(&["--resync", "100ms"]);
+    world.lists(20);
+    world.others_move_on();
+    world.nothing_was_lost(&daemon);
+}
+
+#[test]
+fn one_whose_inspection_fails() {
+    let world = World::registered(4);
+    let failing = id("web-0");
+    world.docker.fail_inspections(&failing, true);
+    let daemon = world.start(&["--resync", "200ms"]);
+    world.others_move_on();
+    world.lists(20);
+    daemon.until_logged("container web-0: its entries stay as they are: failed to inspect a container: 500");
+    assert_eq!(daemon.log().matches("container web-0").count(), 1, "{}", daemon.log());
+    world.docker.set(container("web-0", 9000));
+    world.docker.fail_inspections(&failing, false);
+    until("the change", || world.consul.ports()[&entry(0)] == 9000);
+    daemon.until_logged("well again");
+    world.nothing_was_lost(&daemon);
+}
+
+#[test]
+fn one_that_hangs_while_another_is_recreated_unheard() {
+    let world = World::registered(4);
+    let daemon = world.start(&["--resync", "1h"]);
+    daemon.until_logged("in line");
+    // Seen before, and hung with the next list; new, and hung.
+    world.docker.stall(&id("web-3"));
+    world.docker.event("update", &id("web-3"), &[]);
+    world.docker.stall(&id("new"));
+    world.docker.set(container("new", 9100));
+    world.docker.unset(&id("web-0"));
+    let mut recreated = container("web-0", 9000);
+    recreated["Id"] = json!(id("aaaa"));
+    world.docker.set(recreated);
+    world.docker.cut();
+    until("the new container under the old name", || world.consul.ports()[&entry(0)] == 9000);
+    world.others_move_on();
+    world.nothing_was_lost(&daemon);
+    world.docker.unstall(&id("new"));
+    until("the new one", || world.consul.ports().get("dockerhost:new:80") == Some(&9100));
+    assert!(!daemon.log().contains("claim"), "{}", daemon.log());
+}
+
+#[test]
+fn those_that_hang_do_not_use_up_the_inspections() {
+    let world = World::registered(40);
+    // More than are inspected at the same time, and first in the order.
+    (0..20).for_each(|number| world.docker.stall(&id(&name(number))));
+    (20..40).for_each(|number| world.docker.set(container(&name(number), 9000 + number)));
+    let daemon = world.start(&["--resync", "1h"]);
+    until("all that answer", || (20..40).all(|number| world.consul.ports()[&entry(number)] == 9000 + number));
+    world.nothing_was_lost(&daemon);
+}
+
+#[test]
+fn a_container_in_the_network_of_one_that_hangs() {
+    let world = World::registered(1);
+    let mut user = container("user", 0);
+    user["HostConfig"]["NetworkMode"] = json!(format!("container:{}", id("web-0")));
+    user["NetworkSettings"] = json!({"Ports": {}, "Networks": {}});
+    user["Config"]["Env"] = json!(["SERVICE_NAME=user"]);
+    world.docker.set(user);
+    let daemon = world.start(&[]);
+    until("its registration", || world.consul.ids().contains(&"dockerhost:user:80".to_owned()));
+    assert_eq!(daemon.stop(), Some(0));
+    world.docker.stall(&id("web-0"));
+    let daemon = world.start(&["--resync", "200ms"]);
+    world.others_move_on();
+    world.lists(20);
+    world.nothing_was_lost(&daemon);
+}
+
+#[test]
+fn those_that_a_list_shows_again_are_not_gone_although_they_hang() {
+    let world = World::registered(4);
+    let daemon = world.start(&["--resync", "1h", "--max-removal", "0"]);
+    daemon.until_logged("in line");
+    (0..4).for_each(|number| world.docker.unset(&id(&name(number))));
+    world.docker.cut();
+    daemon.until_logged("gone from Docker without an event");
+    (0..4).for_each(|number| world.docker.stall(&id(&name(number))));
+    (0..4).for_each(|number| world.docker.set(container(&name(number), 9000 + number)));
+    for _ in 0..3 {
+        let lists = world.docker.count("/containers/json");
+        world.docker.cut();
+        until("another list", || world.docker.count("/containers/json") > lists);
+        world.others_move_on();
+    }
+    world.nothing_was_lost(&daemon);
+    (0..4).for_each(|number| world.docker.unstall(&id(&name(number))));
+    until("the changes", || (0..4).all(|number| world.consul.ports()[&entry(number)] == 9000 + number));
+}

@@ -1,0 +1,170 @@
+//! Answers in which a field is not as Docker writes it: each costs at most itself.
+
+use serde_json::{Value, json};
+
+use super::common::{
+    black_box::{Daemon, id, until},
+    fake_consul::FakeConsul,
+    fake_docker::{FakeDocker, container},
+};
+
+/// What is read of an inspection, apart from what decides alone where or whether the container is registered.
+const FIELDS: [&str; 21] = [
+    "/Id",
+    "/Image",
+    "/RestartCount",
+    "/State/Status",
+    "/State/Running",
+    "/State/Paused",
+    "/State/Restarting",
+    "/State/StartedAt",
+    "/State/ExitCode",
+    "/State/Health",
+    "/State/Health/Status",
+    "/State/Health/Log",
+    "/Config/Image",
+    "/Config/Labels",
+    "/Config/ExposedPorts",
+    "/Config/StopSignal",
+    "/HostConfig",
+    "/HostConfig/NetworkMode",
+    "/NetworkSettings/Networks",
+    "/NetworkSettings/Networks/bridge",
+    "/NetworkSettings/Networks/bridge/IPAddress",
+];
+
+/// What a list tells of each container.
+const SUMMARY_FIELDS: [&str; 12] = [
+    "Names",
+    "Image",
+    "ImageID",
+    "Command",
+    "Created",
+    "Ports",
+    "Labels",
+    "State",
+    "Status",
+    "HostConfig",
+    "NetworkSettings",
+    "Mounts",
+];
+
+fn odd_values() -> [Value; 8] {
+    [json!(null), json!("odd"), json!(7), json!(-1.5), json!(true), json!([]), json!([null]), json!({"odd": null})]
+}
+
+/// A container whose state is written in full.
+fn whole(name: &str, port: u16) -> Value {
+    let mut whole = container(name, port);
+    whole["State"]["ExitCode"] = json!(0);
+    whole["State"]["Health"] = json!({"Status": "healthy", "Log": [{"Output": "fine"}]});
+    whole["Config"]["StopSignal"] = json!("SIGTERM");
+    whole
+}
+
+#[test]
+fn a_field_of_an_inspection_costs_at_most_itself() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("good", 1));
+    let mut wanted = vec![("dockerhost:good:80".to_owned(), 1)];
+    for (number, field) in (0..).zip(FIELDS) {
+        for (kind, odd) in (0..).zip(odd_values()) {
+            let (name, port) = (format!("f{number}-{kind}"), 1000 + 10 * number + kind);
+            let mut inspect = whole(&name, port);
+            *inspect.pointer_mut(field).expect(field) = odd.clone();
+            // `true` says what it says.
+            if odd == json!(true) && field == "/State/Restarting" {
+                continue;
+            }
+            // The id of the inspection may be lost, the one of the list is known.
+            docker.set_as(&id(&name), inspect);
+            wanted.push((format!("dockerhost:{name}:80"), port));
+        }
+    }
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    wanted.sort();
+    until("all of them", || {
+        let ports = consul.ports();
+        let missing: Vec<_> = wanted.iter().filter(|(id, port)| ports.get(id) != Some(port)).collect();
+        missing.is_empty()
+    });
+    drop(daemon);
+}
+
+#[test]
+fn an_item_of_a_list_costs_at_most_itself() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("good", 1));
+    let mut count = 1;
+    for field in SUMMARY_FIELDS {
+        for (kind, odd) in odd_values().into_iter().enumerate() {
+            let name = format!("{}-{kind}", field.to_lowercase());
+            docker.set(container(&name, 2));
+            docker.summarise(&id(&name), json!({"Id": id(&name), "Names": [format!("/{name}")], field: odd}));
+            count += 1;
+        }
+    }
+    // As Podman says it.
+    for state in ["stopped", "configured", "stopping", "initialized", "removing", "unknown"] {
+        docker.set(container(state, 3));
+        docker.summarise(&id(state), json!({"Id": id(state), "Names": null, "Ports": null, "State": state}));
+        count += 1;
+    }
+    // Items that name no container.
+    for (kind, odd) in odd_values().into_iter().enumerate() {
+        let name = format!("item-{kind}");
+        docker.set(container(&name, 4));
+        docker.summarise(&id(&name), odd);
+    }
+    let daemon = Daemon::start(&docker, &consul, &["--resync", "200ms"]);
+    until("all of them", || consul.count() == count);
+    let lists = docker.count("/containers/json");
+    until("more lists", || docker.count("/containers/json") > lists + 5);
+    assert_eq!(consul.count(), count);
+    assert!(!consul.writes().iter().any(|write| write.contains("/deregister/")), "{}", daemon.log());
+}
+
+#[test]
+fn a_container_of_which_too_little_is_known_keeps_its_entry() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 1));
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    until("the registration", || consul.count() == 1);
+    assert_eq!(daemon.stop(), Some(0));
+    let odd = [
+        ("/State", json!(null)),
+        ("/State", json!("running")),
+        ("/State", json!({"Status": "unheard-of"})),
+        ("/State", json!({"Running": 7})),
+        ("/NetworkSettings", json!("odd")),
+        ("/NetworkSettings/Ports", json!([])),
+        ("/NetworkSettings/Ports", json!("80")),
+    ];
+    for (number, (field, value)) in odd.into_iter().enumerate() {
+        let mut odd = container("web", 1);
+        *odd.pointer_mut(field).expect(field) = value;
+        docker.set_as(&id("web"), odd);
+        let daemon = Daemon::start(&docker, &consul, &["--resync", "100ms"]);
+        daemon.until_logged("container web: its entries stay as they are: did not tell whether it runs");
+        let name = format!("other-{number}");
+        docker.run(container(&name, 2));
+        until("another one", || consul.ids().contains(&format!("dockerhost:{name}:80")));
+        assert!(consul.ids().contains(&"dockerhost:web:80".to_owned()), "{}", daemon.log());
+        assert_eq!(daemon.stop(), Some(0));
+    }
+    assert!(!consul.writes().iter().any(|write| write.contains("/deregister/")), "{:?}", consul.writes());
+}
+
+#[test]
+fn a_field_that_is_passed_over_is_named_once() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    let mut web = container("web", 1);
+    web["Config"]["Labels"] = json!("odd");
+    docker.set(web);
+    let daemon = Daemon::start(&docker, &consul, &["--resync", "100ms"]);
+    until("the registration", || consul.count() == 1);
+    docker.event("update", &id("web"), &[]);
+    let lists = docker.count("/containers/json");
+    until("more lists", || docker.count("/containers/json") > lists + 5);
+    assert_eq!(daemon.log().matches("/Config/Labels").count(), 1, "{}", daemon.log());
+}
