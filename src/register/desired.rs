@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     instances::{self, Host},
+    ports,
     ready::Gate,
     settings::Deregister,
 };
@@ -68,8 +69,8 @@ impl Looks {
         let mut claims = Vec::new();
         for (id, sight) in containers {
             let container = match sight {
-                Sight::Seen(container) => container,
-                Sight::Unreadable => {
+                Sight::Seen(container) if !ports::is_network_unreadable(container, containers) => container,
+                Sight::Seen(_) | Sight::Unreadable => {
                     desired.unreadable.insert(id.clone());
                     continue;
                 }
@@ -178,6 +179,13 @@ mod tests {
         assert_eq!(note, "not registered: they claim the same id \"same\"");
         assert_eq!(desired.contended["same"].len(), 2);
         assert_eq!(desired.unreadable, ["x".to_owned()].into());
+    }
+
+    #[test]
+    fn who_uses_the_network_of_an_unreadable_container_is_unreadable_too() {
+        let user = Container { network_mode: "container:x".into(), ..container("u") };
+        let id = user.id.clone();
+        assert!(of(vec![user]).unreadable.contains(&id));
     }
 
     #[test]

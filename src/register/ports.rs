@@ -16,6 +16,12 @@ pub(super) fn network_owner<'a>(container: &'a Container, others: &'a BTreeMap<S
     owner
 }
 
+/// Whether it uses the network of a container that could not be inspected: what is published there is not known.
+pub(super) fn is_network_unreadable(container: &Container, others: &BTreeMap<String, Sight>) -> bool {
+    let owner = network_owner(container, others).network_mode.strip_prefix("container:");
+    owner.is_some_and(|id| others.get(id) == Some(&Sight::Unreadable))
+}
+
 /// Every port that the container has, with its places on the host.
 ///
 /// With a network of its own that is what Docker published. On the host's network each exposed port is open on the host
