@@ -59,7 +59,11 @@ fn container(number: u16) -> Container {
         odd_ports: Vec::new(),
         bindings: [(port, vec![binding("0.0.0.0"), binding("::")])].into(),
         network_mode: "shop_default".into(),
-        networks: [("shop_default".into(), NetworkAddress { id: String::new(), v4: Some([172, 18, 0, 2].into()), v6: None })].into(),
+        networks: [(
+            "shop_default".into(),
+            NetworkAddress { id: String::new(), v4: Some([172, 18, 0, 2].into()), v6: None },
+        )]
+        .into(),
         stop_signal: 15,
         stop_sent: None,
     }

@@ -273,7 +273,8 @@ mod tests {
         let labels: Vec<_> = container.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(labels, [("a", "b"), ("seven", "7"), ("yes", "true")]);
         let bound: Vec<_> = container.bindings.iter().map(|(port, bound)| (port.number, bound.len())).collect();
-        assert_eq!(bound, [(80, 1), (81, 0), (82, 0)]);
+        // Without an address: on all of both families.
+        assert_eq!(bound, [(80, 2), (81, 0), (82, 0)]);
         assert_eq!(container.networks.len(), 3);
         assert!(container.networks["a"].v4.is_some() && container.networks["c"].v4.is_none());
     }
