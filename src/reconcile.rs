@@ -31,7 +31,7 @@ pub enum Next {
     Idle,
     /// After this time.
     After(Duration),
-    /// Something upstream is in trouble: with back-off; the bell is not heard until then.
+    /// Something upstream is in trouble: with back-off. A bell is heard before that, see [`Pace::retry_floor`].
     Retry,
 }
 
@@ -44,12 +44,20 @@ pub struct Pace {
     pub retry_min: Duration,
     /// The longest wait between two failed passes.
     pub retry_max: Duration,
+    /// The least time between a failed pass and one that the bell asks for: what is in trouble must not hold up news, and
+    /// many rings must not defeat the back-off.
+    pub retry_floor: Duration,
 }
 
 impl Pace {
     /// Retries from 100 ms up to 5 s: short, since the first pass after a recovery is what users wait for.
     pub fn every(resync: Duration) -> Self {
-        Self { resync, retry_min: Duration::from_millis(100), retry_max: Duration::from_secs(5) }
+        Self {
+            resync,
+            retry_min: Duration::from_millis(100),
+            retry_max: Duration::from_secs(5),
+            retry_floor: Duration::from_millis(500),
+        }
     }
 
     fn delays(&self) -> impl Iterator<Item = Duration> + use<> {
@@ -74,17 +82,23 @@ pub async fn run(worker: &mut impl Reconcile, mut bell: watch::Receiver<u64>, pa
         if cause == Cause::Resync {
             resync_at = now + pace.resync;
         }
-        let (deaf, wake_at, then) = match next {
-            Next::Retry => (true, now + delays.next().unwrap_or(pace.retry_max), Cause::Resync),
-            Next::After(wait) if now + wait < resync_at => (false, now + wait, Cause::Wake),
-            Next::Idle | Next::After(_) => (false, resync_at, Cause::Resync),
+        let (hear_at, wake_at, then) = match next {
+            Next::Retry => (now + pace.retry_floor, now + delays.next().unwrap_or(pace.retry_max), Cause::Resync),
+            Next::After(wait) if now + wait < resync_at => (now, now + wait, Cause::Wake),
+            Next::Idle | Next::After(_) => (now, resync_at, Cause::Resync),
         };
-        if !deaf {
+        if next != Next::Retry {
             delays = pace.delays();
         }
+        let rang = async {
+            tokio::time::sleep_until(hear_at).await;
+            bell.changed().await
+        };
         cause = tokio::select! {
             () = stop.cancelled() => return,
-            rang = bell.changed(), if !deaf => match rang {
+            rang = rang => match rang {
+                // After a failed pass, nothing that it observed may be relied on.
+                Ok(()) if next == Next::Retry => Cause::Resync,
                 Ok(()) => Cause::Wake,
                 Err(_) => return,
             },
@@ -123,8 +137,9 @@ mod tests {
         let mut script = Script { answers, passes: Vec::new(), begin: Instant::now(), stop: stop.clone() };
         let pace = Pace {
             resync: Duration::from_secs(30),
-            retry_min: Duration::from_secs(1),
-            retry_max: Duration::from_secs(2),
+            retry_min: Duration::from_secs(8),
+            retry_max: Duration::from_secs(16),
+            retry_floor: Duration::from_secs(1),
         };
         tokio::join!(run(&mut script, bell, pace, stop), ring);
         script.passes
@@ -159,16 +174,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failed_pass_backs_off_whatever_the_bell_does_and_looks_at_everything_again() {
+    async fn a_failed_pass_backs_off_and_looks_at_everything_again() {
+        let (_bell, heard) = watch::channel(0);
+        let passes = play(&[Next::Retry, Next::Retry], async {}, heard).await;
+        assert!(passes.len() == 3 && passes.iter().all(|(_, cause)| *cause == Cause::Resync), "{passes:?}");
+        assert!(passes[1].0 >= 8 && passes[2].0 >= 24, "{passes:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_is_heard_during_back_off_and_many_rings_do_not_defeat_it() {
         let (bell, heard) = watch::channel(0);
         let ring = async {
-            for _ in 0..100 {
+            for _ in 0..350 {
                 bell.send_modify(|rings| *rings += 1);
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
+            tokio::time::sleep(Duration::from_secs(60)).await;
         };
-        let passes = play(&[Next::Retry, Next::Retry], ring, heard).await;
-        assert!(passes.len() == 3 && passes.iter().all(|(_, cause)| *cause == Cause::Resync), "{passes:?}");
-        assert!(passes[1].0 >= 1 && passes[2].0 >= 3, "{passes:?}");
+        let passes = play(&[Next::Retry; 5], ring, heard).await;
+        let times: Vec<_> = passes.iter().map(|(at, _)| *at).collect();
+        // One ring for each second of the storm; the last of them is heard after it.
+        assert_eq!(times[..5], [0, 1, 2, 3, 4], "{passes:?}");
+        assert!(times[5] >= 20 && passes.iter().all(|(_, cause)| *cause == Cause::Resync), "{passes:?}");
     }
 }
