@@ -6,7 +6,6 @@ mod start;
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use portreeve::{
     cli::{Common, Register, Render, Single},
     colour::Colours,
@@ -16,14 +15,11 @@ use portreeve::{
     docker, exec, register, render,
     state::StateDir,
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::again::{Again, Cause};
-use super::{Failure, block_on, config_file, failed, load};
+use super::{Failure, block_on, config_file, failed, load, signals::end_on_signals};
 
 /// The modes that keep something in line.
 pub(super) enum Keeper<'a> {
@@ -90,10 +86,7 @@ async fn work(
         return child::beside(serve(order, single, config, job, &orders, stop.clone()), ordered, &stop).await;
     }
     let program = job.program().filter(|_| !single.dry_run);
-    tokio::select! {
-        done = job.once(single) => done?,
-        () = stop.cancelled() => return Err(Failure::Run(anyhow::anyhow!("stopped before it was done"))),
-    }
+    job.once(single, &stop).await?;
     match program {
         Some(program) => child::alone(program, stop).await,
         None => Ok(()),
@@ -236,41 +229,30 @@ impl Job {
         }
     }
 
-    /// Brings everything in line once, or prints what would be done.
-    async fn once(self, single: Single) -> Result<(), Failure> {
+    /// Brings everything in line once, or prints what would be done. After `stop` is cancelled, files are not left half
+    /// replaced.
+    async fn once(self, single: Single, stop: &CancellationToken) -> Result<(), Failure> {
         let Single { dry_run, deadline, .. } = single;
-        match self {
-            Self::Register { settings, docker, ledger } => {
-                register::once(*settings, docker, ledger, dry_run, deadline).await.map_err(failed)
+        let job = match self {
+            Self::Render { setup, source, .. } if !dry_run => {
+                return render::once(*setup, source, deadline, stop).await.map_err(failed);
             }
-            Self::Render { setup, source, .. } if dry_run => {
-                let colours = Colours::on(&std::io::stdout());
-                render::dry_run(*setup, source, deadline, colours, &mut std::io::stdout()).await.map_err(failed)
+            job => job,
+        };
+        let work = async {
+            match job {
+                Self::Register { settings, docker, ledger } => {
+                    register::once(*settings, docker, ledger, dry_run, deadline).await.map_err(failed)
+                }
+                Self::Render { setup, source, .. } => {
+                    let colours = Colours::on(&std::io::stdout());
+                    render::dry_run(*setup, source, deadline, colours, &mut std::io::stdout()).await.map_err(failed)
+                }
             }
-            Self::Render { setup, source, .. } => render::once(*setup, source, deadline).await.map_err(failed),
+        };
+        tokio::select! {
+            done = work => done,
+            () = stop.cancelled() => Err(Failure::Run(anyhow::anyhow!("stopped before it was done"))),
         }
     }
-}
-
-/// The first SIGTERM or SIGINT asks for a clean stop, the second for one at once.
-fn end_on_signals(stop: CancellationToken, at_once: CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    tokio::spawn(async move {
-        let mut asked = false;
-        loop {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            };
-            if std::mem::replace(&mut asked, true) {
-                tracing::warn!("{name} again: not waiting any longer");
-                at_once.cancel();
-            } else {
-                tracing::info!("{name}: stopping");
-                stop.cancel();
-            }
-        }
-    });
-    Ok(())
 }

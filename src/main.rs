@@ -7,8 +7,9 @@ mod commands;
 mod init;
 mod keep;
 mod log;
+mod signals;
 
-use std::{fmt, io::Write, path::PathBuf, process::ExitCode, sync::Once};
+use std::{fmt, io::Write, path::PathBuf, process::ExitCode, sync::Once, time::Duration};
 
 use anyhow::Context;
 use clap::{
@@ -35,6 +36,9 @@ enum Failure {
     /// What was supervised has ended with this code.
     Child(u8),
 }
+
+/// How long file work that has begun may take at the end: a swap of files is completed, a thread that hangs is left behind.
+const SHUTDOWN: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(cli::translate(std::env::args_os())) {
@@ -105,7 +109,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
 
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    Ok(runtime.context("cannot start the runtime").map_err(Failure::Run)?.block_on(work))
+    let runtime = runtime.context("cannot start the runtime").map_err(Failure::Run)?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(SHUTDOWN);
+    Ok(done)
 }
 
 fn load(common: &Common) -> anyhow::Result<Config> {

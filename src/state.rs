@@ -1,7 +1,8 @@
 //! The state directory: what must survive a restart.
 //!
-//! One process at a time writes it. Each file is replaced as a whole and carries a version and a checksum; one that
-//! cannot be read is set aside with a warning and counts as absent, so a broken disk never keeps a program from starting.
+//! One process at a time writes it. Each file is replaced as a whole and carries a version and a checksum. A file whose
+//! content is wrong is set aside with a warning and counts as absent. A file that the system does not let us read is an
+//! error: it may be as it should, and will be read at the next try.
 
 use std::{
     env, fs,
@@ -147,27 +148,25 @@ impl StateDir {
 }
 
 impl Folder {
-    /// A value, or nothing if there is none or it cannot be read.
-    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let bytes = self.read_bytes(name)?;
-        serde_json::from_slice(&bytes).map_err(|error| self.set_aside(name, &error.to_string())).ok()
+    /// A value; `None` if there is none, or its content is wrong.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        let Some(bytes) = self.read_bytes(name)? else { return Ok(None) };
+        Ok(serde_json::from_slice(&bytes).map_err(|error| self.set_aside(name, &error.to_string())).ok())
     }
 
-    /// Bytes, or nothing if there are none or they cannot be read.
-    pub fn read_bytes(&self, name: &str) -> Option<Vec<u8>> {
-        match fs::read(self.path.join(name)) {
-            Ok(file) => match unseal(&file) {
-                Some(payload) => Some(payload.to_vec()),
-                None => {
+    /// Bytes; `None` if there are none, or they are not those that were written.
+    pub fn read_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let path = self.path.join(name);
+        match fs::read(&path) {
+            Ok(file) => {
+                let payload = unseal(&file).map(<[u8]>::to_vec);
+                if payload.is_none() {
                     self.set_aside(name, "neither its version nor its checksum is right");
-                    None
                 }
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                self.set_aside(name, &error.to_string());
-                None
+                Ok(payload)
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StateError::Io { action: "read", path, source }),
         }
     }
 
@@ -214,10 +213,15 @@ impl Folder {
     }
 
     /// What there is, leaving out what was set aside or never completed.
-    pub fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        names.filter(|name| !name.starts_with('.') && !name.ends_with(".unreadable")).collect()
+    pub fn names(&self) -> Result<Vec<String>, StateError> {
+        let failed = |source| StateError::Io { action: "list", path: self.path.clone(), source };
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries.collect::<Result<Vec<_>, _>>().map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(failed(error)),
+        };
+        let names = entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok());
+        Ok(names.filter(|name| !name.starts_with('.') && !name.ends_with(".unreadable")).collect())
     }
 
     fn writable(&self, path: &Path) -> Result<(), StateError> {
@@ -310,19 +314,19 @@ mod tests {
     fn what_is_written_is_read_back_by_the_next_process() {
         let (directory, state) = open();
         let folder = state.folder("targets", "edge");
-        assert_eq!(folder.read::<Vec<u8>>("owed"), None);
+        assert_eq!(folder.read::<Vec<u8>>("owed").expect("nothing is wrong"), None);
         folder.write("owed", &vec![1, 2]).expect("it is ours");
         folder.write_bytes("former", b"\xff\n\0").expect("it is ours");
         drop((folder, state));
         let folder = StateDir::open(&directory.path().join("state")).expect("free again").folder("targets", "edge");
-        assert_eq!(folder.read("owed"), Some(vec![1, 2]));
-        assert_eq!(folder.read_bytes("former").as_deref(), Some(&b"\xff\n\0"[..]));
-        let mut names = folder.names();
+        assert_eq!(folder.read("owed").expect("it can be read"), Some(vec![1, 2]));
+        assert_eq!(folder.read_bytes("former").expect("it can be read").as_deref(), Some(&b"\xff\n\0"[..]));
+        let mut names = folder.names().expect("it can be listed");
         names.sort();
         assert_eq!(names, ["former", "owed"]);
         folder.remove("owed").expect("it is ours");
         folder.remove("owed").expect("nothing to do");
-        assert_eq!(folder.names(), ["former"]);
+        assert_eq!(folder.names().expect("it can be listed"), ["former"]);
     }
 
     #[test]
@@ -370,14 +374,15 @@ mod tests {
         let (directory, state) = open();
         state.folder("targets", "edge").write("owed", &7).expect("it is ours");
         let looking = StateDir::peek(&directory.path().join("state")).folder("targets", "edge");
-        assert_eq!(looking.read("owed"), Some(7));
+        assert_eq!(looking.read("owed").expect("it can be read"), Some(7));
         assert!(matches!(looking.write("owed", &8), Err(StateError::ReadOnly(_))));
         assert!(matches!(looking.remove("owed"), Err(StateError::ReadOnly(_))));
-        assert_eq!(StateDir::peek(Path::new("/nonexistent")).folder("a", "b").read::<u8>("owed"), None);
+        let nothing = StateDir::peek(Path::new("/nonexistent")).folder("a", "b");
+        assert_eq!(nothing.read::<u8>("owed").expect("nothing is wrong"), None);
     }
 
     #[test]
-    fn what_cannot_be_read_is_set_aside() {
+    fn what_has_a_wrong_content_is_set_aside() {
         let (directory, state) = open();
         let folder = state.folder("targets", "edge");
         let path = directory.path().join("state/targets/edge/owed");
@@ -392,8 +397,22 @@ mod tests {
         for bytes in broken {
             folder.write("owed", &7).expect("it is ours");
             fs::write(&path, bytes).expect("a file");
-            assert_eq!(folder.read::<u8>("owed"), None);
-            assert!(!path.exists() && path.with_extension("unreadable").exists() && folder.names().is_empty());
+            assert_eq!(folder.read::<u8>("owed").expect("it can be read"), None);
+            assert!(!path.exists() && path.with_extension("unreadable").exists());
+            assert_eq!(folder.names().expect("it can be listed"), [""; 0]);
         }
+    }
+
+    #[test]
+    fn what_the_system_does_not_let_us_read_is_an_error_and_stays() {
+        let (directory, state) = open();
+        let folder = state.folder("targets", "edge");
+        folder.write("owed", &7).expect("it is ours");
+        let path = directory.path().join("state/targets/edge/owed");
+        // Reading it fails with an error other than that there is none.
+        fs::remove_file(&path).expect("it is there");
+        fs::create_dir(&path).expect("a directory");
+        assert!(matches!(folder.read::<u8>("owed"), Err(StateError::Io { action: "read", .. })));
+        assert!(path.exists() && !path.with_extension("unreadable").exists());
     }
 }

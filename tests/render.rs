@@ -112,7 +112,9 @@ impl Bench {
 
     async fn once(&self, deadline: Duration) -> Result<(), String> {
         let setup = Setup::open(self.settings.clone()).unwrap_or_else(|error| panic!("{}", chain(&error)));
-        render::once(setup, Arc::clone(&self.registry), deadline).await.map_err(|error| error.to_string())
+        render::once(setup, Arc::clone(&self.registry), deadline, &CancellationToken::new())
+            .await
+            .map_err(|error| error.to_string())
     }
 
     async fn dry_run(&self, deadline: Duration) -> (String, Result<(), String>) {
@@ -182,7 +184,7 @@ async fn a_panic_ends_the_run_with_an_error() {
     let setup = || Setup::open(bench.settings.clone()).expect("it is sound");
     let ended = render::run(setup(), Arc::clone(&bench.registry), CancellationToken::new()).await;
     assert!(ended.expect_err("it panics").to_string().contains("deliberate"));
-    let ended = render::once(setup(), Arc::clone(&bench.registry), LONG).await;
+    let ended = render::once(setup(), Arc::clone(&bench.registry), LONG, &CancellationToken::new()).await;
     assert!(ended.expect_err("it panics").to_string().contains("deliberate"));
 }
 

@@ -364,7 +364,7 @@ fn a_state_directory_without_room_keeps_the_files_as_they_are() {
         fs::write(home.file(), "x".repeat(100 * 1024)).expect("there is room");
         let mut edge = home.edge(Command::default());
         edge.want(&[(&home.file(), "new\n")]);
-        edge.fails(&["cannot be written down", "state directory: cannot write", "No space left"]).await;
+        edge.fails(&["cannot be read or written down", "state directory: cannot write", "No space left"]).await;
         assert_eq!(text(home.file()).len(), 100 * 1024);
         assert_eq!(names(&home.path("etc")), ["app.conf"]);
         assert!(!edge.owes());
@@ -379,7 +379,8 @@ fn a_read_only_directory_changes_nothing() {
         run("mount", &["-o", "remount,bind,ro", name(&etc)]);
         let mut edge = home.edge(Command::default());
         edge.want(&[(&home.file(), "new\n")]);
-        edge.fails(&["the files are as they were", "app.conf: may not be written", "Read-only file system"]).await;
+        edge.fails(&["the files are as they were", "app.conf: cannot be staged; its file system is mounted read-only"])
+            .await;
         assert_eq!(text(home.file()), "old\n");
         run("mount", &["-o", "remount,bind,rw", name(&etc)]);
         assert!(matches!(edge.apply().await, Ok(Applied::Done { .. })), "it recovers by itself");
@@ -414,7 +415,11 @@ fn a_file_that_fails_at_the_swap_leaves_nothing_owed_and_nobody_is_told() {
         let mut edge = home.edge(Command { reload: home.reload("touch $H/reloaded"), ..Command::default() });
         edge.want(&[(&file, "new\n")]);
         for _ in 0..2 {
-            edge.fails(&["the files are as they were", "app.conf: may not be written", "Read-only"]).await;
+            edge.fails(&[
+                "the files are as they were",
+                "app.conf: cannot be replaced; its file system is mounted read-only",
+            ])
+            .await;
             assert!(text(&file) == "old\n" && !edge.owes() && !home.path("reloaded").exists());
         }
         run("umount", &[name(&file)]);

@@ -1,6 +1,6 @@
 //! `portreeve render rollback`.
 
-use std::{fmt::Write, future::Future};
+use std::fmt::Write;
 
 use portreeve::{
     cli::Rollback,
@@ -10,8 +10,9 @@ use portreeve::{
     render::{self, Account, Order, Setup},
     target::Generation,
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::{Failure, answer, usage};
+use crate::{Failure, answer, signals::end_on_signals, usage};
 
 /// Orders the portreeve that runs, or does it itself if none does.
 pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Failure> {
@@ -23,20 +24,36 @@ pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Fai
         (_, true) => Order::Release { target },
         _ => Order::Rollback { target, to: flags.to },
     };
-    let accounts = match in_time(flags, control::ask(&control::socket(&state_dir), &order)).await? {
+    let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
+    end_on_signals(stop.clone(), at_once).map_err(Failure::Run)?;
+    let socket = control::socket(&state_dir);
+    let asked = control::ask(&socket, &order);
+    let asked = tokio::select! {
+        answer = asked => answer,
+        () = tokio::time::sleep(flags.deadline) => return Err(late(flags)),
+        () = stop.cancelled() => return Err(refused("stopped before the answer came".to_owned())),
+    };
+    let accounts = match asked {
         Ok(accounts) => accounts,
         Err(ControlError::NobodyThere(_)) => {
             let setup = Setup::open(config.into()).map_err(usage)?;
-            in_time(flags, render::order(setup, order)).await?.map_err(refused)?
+            let mut work = std::pin::pin!(render::order(setup, order, &stop));
+            let done = tokio::select! {
+                done = &mut work => done,
+                () = tokio::time::sleep(flags.deadline) => {
+                    stop.cancel();
+                    work.await
+                }
+            };
+            done.map_err(refused)?
         }
         Err(error) => return Err(refused(chain(&error))),
     };
     answer(flags.format, &text(&accounts, flags), &accounts)
 }
 
-async fn in_time<T>(flags: &Rollback, work: impl Future<Output = T>) -> Result<T, Failure> {
-    let late = |_| refused(format!("not known to be in effect within {:?}: see the log of render", flags.deadline));
-    tokio::time::timeout(flags.deadline, work).await.map_err(late)
+fn late(flags: &Rollback) -> Failure {
+    refused(format!("not known to be in effect within {:?}: see the log of render", flags.deadline))
 }
 
 fn refused(reason: String) -> Failure {

@@ -11,7 +11,7 @@ use crate::{
     registry::Source,
     store::Store,
     supervise::{Panicked, Tasks},
-    target::{self, Applied, Desired, Effect, Target},
+    target::{self, Applied, ApplyError, Desired, Effect, Target},
 };
 
 /// How soon to try a target again whose trouble may pass by itself.
@@ -31,6 +31,9 @@ pub enum OnceError {
         /// What is left.
         reasons: Reasons,
     },
+    /// It was told to stop.
+    #[error("stopped before it was done:{0}")]
+    Stopped(Reasons),
     /// A task panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
@@ -46,35 +49,54 @@ impl fmt::Display for Reasons {
     }
 }
 
-/// Brings every target in line once.
+/// Brings every target in line once. When the deadline comes, or `stop` is cancelled, a swap of files that has begun is
+/// completed first.
 ///
 /// # Errors
-/// What was not in line when the deadline came, with the reasons.
-pub async fn once<S: Source>(setup: Setup, source: Arc<S>, deadline: Duration) -> Result<(), OnceError> {
+/// What was not in line by then, with the reasons.
+pub async fn once<S: Source>(
+    setup: Setup,
+    source: Arc<S>,
+    deadline: Duration,
+    stop: &CancellationToken,
+) -> Result<(), OnceError> {
     let source = setup.source(source);
-    let stop = CancellationToken::new();
-    let mut tasks = Tasks::new(stop.clone());
+    let end = CancellationToken::new();
+    let mut tasks = Tasks::new(end.clone());
     let failures = Store::default();
-    let mut applying = JoinSet::new();
+    let (mut applying, enough) = (JoinSet::new(), CancellationToken::new());
     for (set, target) in setup.sets.iter().zip(setup.targets) {
-        applying.spawn(bring_in_line(target, set.desired.clone(), failures.clone()));
+        let target = target.until(enough.clone());
+        applying.spawn(bring_in_line(target, set.desired.clone(), failures.clone(), enough.clone()));
     }
-    let open = start(&mut tasks, setup.books, setup.sets, source, &stop);
-    tokio::select! {
-        () = all(&mut applying) => Ok(()),
-        ended = tasks.join() => ended.map_err(OnceError::from),
-        () = tokio::time::sleep(deadline) => {
-            let unrendered = open.borrow().iter().map(ToString::to_string).collect::<Vec<_>>();
-            let unapplied = failures.snapshot().entries;
-            let unapplied = unapplied.iter().map(|(target, reason)| format!("target {target}: {reason}"));
-            let reasons = Reasons(unrendered.into_iter().chain(unapplied).collect());
-            Err(OnceError::Late { within: deadline, reasons })
-        }
+    let open = start(&mut tasks, setup.books, setup.sets, source, &end);
+    let stopped = tokio::select! {
+        _ = all(&mut applying) => return Ok(()),
+        ended = tasks.join() => return ended.map_err(OnceError::from),
+        () = tokio::time::sleep(deadline) => false,
+        () = stop.cancelled() => true,
+    };
+    enough.cancel();
+    if all(&mut applying).await {
+        return Ok(());
+    }
+    let unrendered = open.borrow().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let unapplied = failures.snapshot().entries;
+    let unapplied = unapplied.iter().map(|(target, reason)| format!("target {target}: {reason}"));
+    let reasons = Reasons(unrendered.into_iter().chain(unapplied).collect());
+    match stopped {
+        true => Err(OnceError::Stopped(reasons)),
+        false => Err(OnceError::Late { within: deadline, reasons }),
     }
 }
 
-/// Notes in `failures`, by the target's name, what keeps it.
-async fn bring_in_line(mut target: Target, desired: Desired, failures: Store<String, String>) {
+/// Returns whether the target is in line; `enough` ends it before. Notes in `failures`, by the target's name, what keeps it.
+async fn bring_in_line(
+    mut target: Target,
+    desired: Desired,
+    failures: Store<String, String>,
+    enough: CancellationToken,
+) -> bool {
     let name = target.name().to_owned();
     let condition = Condition::new(format!("target {name}"));
     let mut bell = desired.bell();
@@ -87,8 +109,11 @@ async fn bring_in_line(mut target: Target, desired: Desired, failures: Store<Str
             Ok(Applied::Waiting) => failures.remove(&name),
             Ok(applied) => {
                 failures.remove(&name);
-                return say(&name, &applied);
+                say(&name, &applied);
+                return true;
             }
+            // What was the trouble before says more.
+            Err(ApplyError::Stopped) => return false,
             Err(error) => {
                 // Whoever waits is told what for, once.
                 condition.trouble(&error);
@@ -96,7 +121,8 @@ async fn bring_in_line(mut target: Target, desired: Desired, failures: Store<Str
             }
         }
         tokio::select! {
-            changed = bell.changed() => if changed.is_err() { return },
+            () = enough.cancelled() => return false,
+            changed = bell.changed() => if changed.is_err() { return false },
             () = tokio::time::sleep(AGAIN) => {}
         }
     }
@@ -112,11 +138,14 @@ fn say(target: &str, applied: &Applied) {
     }
 }
 
-/// Waits for all; a panic of one comes out here.
-async fn all(applying: &mut JoinSet<()>) {
+/// Waits for all, and returns whether all are in line; a panic of one comes out here.
+async fn all(applying: &mut JoinSet<bool>) -> bool {
+    let mut is_done = true;
     while let Some(ended) = applying.join_next().await {
-        if let Err(error) = ended {
-            std::panic::resume_unwind(error.into_panic());
+        match ended {
+            Ok(done) => is_done &= done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
+    is_done
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::Setup;
 use crate::{
@@ -95,39 +96,44 @@ impl Handler for Orders {
     async fn handle(&self, order: Order) -> Result<Vec<Account>, String> {
         match order {
             Order::List { target: None } => {
-                Ok(self.histories.iter().map(|(name, history)| account(name, history)).collect())
+                self.histories.iter().map(|(name, history)| account(name, history)).collect()
             }
-            Order::List { target } => self.find(target.as_ref()).map(|(name, history)| vec![account(name, history)]),
+            Order::List { target } => {
+                let (name, history) = self.find(target.as_ref())?;
+                Ok(vec![account(name, history)?])
+            }
             Order::Rollback { target, to } => {
                 let (name, history) = self.find(target.as_ref())?;
                 let before = history.held();
                 let number = history.hold(to).map_err(|error| format!("target {name}: {}", chain(&error)))?;
                 match self.outcome(name, Some(number)).await.trouble {
-                    None => Ok(vec![account(name, history)]),
+                    None => Ok(vec![account(name, history)?]),
                     Some(trouble) => Err(taken_back(name, history, before, number, &trouble)),
                 }
             }
             Order::Release { target } => {
                 let (name, history) = self.find(target.as_ref())?;
                 history.release().map_err(|error| format!("target {name}: {}", chain(&error)))?;
-                Ok(vec![account(name, history)])
+                Ok(vec![account(name, history)?])
             }
         }
     }
 }
 
-/// Carries an order out on targets that nobody runs. What is held stays so when somebody does.
+/// Carries an order out on targets that nobody runs. What is held stays so when somebody does. After `stop` is cancelled,
+/// files are not left half replaced.
 ///
 /// # Errors
 /// What could not be done, for a person.
-pub async fn order(setup: Setup, order: Order) -> Result<Vec<Account>, String> {
+pub async fn order(setup: Setup, order: Order, stop: &CancellationToken) -> Result<Vec<Account>, String> {
     let Order::Rollback { target, to } = order else {
         return Arc::new(Orders::new(&setup)).handle(order).await;
     };
     let orders = Orders::new(&setup);
     let (name, history) = orders.find(target.as_ref())?;
     let mut targets = setup.targets.into_iter();
-    let mut target = targets.find(|target| target.name() == name).expect("each history is a target's");
+    let mut target =
+        targets.find(|target| target.name() == name).expect("each history is a target's").until(stop.clone());
     let before = history.held();
     let number = history.hold(to).map_err(|error| format!("target {name}: {}", chain(&error)))?;
     match target.apply().await {
@@ -135,13 +141,14 @@ pub async fn order(setup: Setup, order: Order) -> Result<Vec<Account>, String> {
             let waits = "a template of its has not rendered, and this generation has no file for it";
             Err(taken_back(name, history, before, number, waits))
         }
-        Ok(_) => Ok(vec![account(name, history)]),
+        Ok(_) => Ok(vec![account(name, history)?]),
         Err(error) => Err(taken_back(name, history, before, number, &chain(&error))),
     }
 }
 
-fn account(target: &str, history: &History) -> Account {
-    Account { target: target.to_owned(), held: history.held(), generations: history.generations() }
+fn account(target: &str, history: &History) -> Result<Account, String> {
+    let generations = history.generations().map_err(|error| format!("target {target}: {}", chain(&error)))?;
+    Ok(Account { target: target.to_owned(), held: history.held(), generations })
 }
 
 /// Nothing is held that cannot be in effect.

@@ -19,6 +19,9 @@ pub enum SetupError {
     /// The settings of `[docker]` make no sense.
     #[error(transparent)]
     Docker(#[from] docker::SettingsError),
+    /// What was in effect before cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// No client for the probe can be made; most often the system has no certificate authorities.
     #[error("`probe`: cannot be asked")]
     Probe(#[from] reqwest::Error),
@@ -80,8 +83,8 @@ pub enum ApplyError {
     /// The files are in their places, but that may not survive a power cut. A reload stays owed.
     #[error("the new files are in their places, but not safely on the disk")]
     Sync(#[source] FileError),
-    /// What is owed cannot be written down. Without that no file is replaced.
-    #[error("what a crash must not forget cannot be written down")]
+    /// What must survive a crash cannot be read or written down. Without that no file is replaced.
+    #[error("the files are as they were, since what must survive a crash cannot be read or written down")]
     State(#[from] StateError),
     /// Portreeve is asked to end, and what was under way takes too long.
     #[error("ended on the way; what has begun is brought to its end at the next start")]

@@ -52,20 +52,20 @@ impl Generations {
     }
 
     /// Oldest first.
-    pub(super) fn list(&self) -> Vec<Generation> {
-        self.folder.read(INDEX).unwrap_or_default()
+    pub(super) fn list(&self) -> Result<Vec<Generation>, StateError> {
+        Ok(self.folder.read(INDEX)?.unwrap_or_default())
     }
 
     /// Takes down what is in effect now, unless that is the newest generation already.
     pub(super) fn record(&self, now: &Wanted) -> Result<(), StateError> {
-        let mut list = self.list();
+        let mut list = self.list()?;
         let kept = |product: &Product| Kept { template: product.template, digest: product.text.digest() };
         let files: BTreeMap<_, _> =
             now.entries.iter().map(|(path, product)| (path.clone(), kept(product.as_ref()))).collect();
         if self.keep == 0 || files.is_empty() || list.last().is_some_and(|newest| newest.files == files) {
             return Ok(());
         }
-        let known: BTreeSet<_> = self.folder.names().into_iter().collect();
+        let known: BTreeSet<_> = self.folder.names()?.into_iter().collect();
         for text in now.entries.values().map(|product| &product.text) {
             if !known.contains(&content(text.digest())) {
                 self.folder.write_bytes(&content(text.digest()), text.bytes())?;
@@ -73,7 +73,7 @@ impl Generations {
         }
         let number = list.last().map_or(1, |newest| newest.number + 1);
         list.push(Generation { number, since: jiff::Timestamp::now().strftime("%FT%TZ").to_string(), files });
-        let held = self.held();
+        let held = self.held()?;
         let too_many = list.len().saturating_sub(self.keep);
         let mut place = 0..;
         list.retain(|generation| place.next() >= Some(too_many) || Some(generation.number) == held);
@@ -84,18 +84,20 @@ impl Generations {
         unused.try_for_each(|name| self.folder.remove(name))
     }
 
-    /// The files of a generation; nothing if one of them is lost.
-    pub(super) fn files(&self, generation: &Generation) -> Option<Wanted> {
-        let product = |(path, kept): (&PathBuf, &Kept)| {
-            let text = Arc::new(Rendered::new(self.folder.read_bytes(&content(kept.digest))?));
-            Some((path.clone(), Arc::new(Product { text, template: kept.template, members: BTreeSet::new() })))
-        };
-        let entries: Option<BTreeMap<_, _>> = generation.files.iter().map(product).collect();
-        Some(Wanted { entries: Arc::new(entries?), complete: true, rounds: 0 })
+    /// The files of a generation; `None` if one of them is lost.
+    pub(super) fn files(&self, generation: &Generation) -> Result<Option<Wanted>, StateError> {
+        let mut entries = BTreeMap::new();
+        for (path, kept) in &generation.files {
+            let Some(bytes) = self.folder.read_bytes(&content(kept.digest))? else { return Ok(None) };
+            let text = Arc::new(Rendered::new(bytes));
+            let product = Product { text, template: kept.template, members: BTreeSet::new() };
+            entries.insert(path.clone(), Arc::new(product));
+        }
+        Ok(Some(Wanted { entries: Arc::new(entries), complete: true, rounds: 0 }))
     }
 
     /// The number of the generation that is held on to, whatever the templates become.
-    pub(super) fn held(&self) -> Option<u64> {
+    pub(super) fn held(&self) -> Result<Option<u64>, StateError> {
         self.folder.read(HELD)
     }
 
@@ -131,20 +133,23 @@ mod tests {
         for text in ["1", "2", "2", "3"] {
             generations.record(&wanted(text)).expect("there is room");
         }
-        let numbers = || generations.list().iter().map(|generation| generation.number).collect::<Vec<_>>();
+        let numbers = || {
+            generations.list().expect("it can be read").iter().map(|generation| generation.number).collect::<Vec<_>>()
+        };
         assert_eq!(numbers(), [2, 3]);
         generations.hold(Some(2)).expect("there is room");
         for text in ["4", "5"] {
             generations.record(&wanted(text)).expect("there is room");
         }
-        assert_eq!((numbers(), generations.held()), (vec![2, 4, 5], Some(2)));
-        let files = generations.files(&generations.list()[0]).expect("nothing is lost");
+        assert_eq!((numbers(), generations.held().expect("it can be read")), (vec![2, 4, 5], Some(2)));
+        let files = generations.files(&generations.list().expect("it can be read")[0]).expect("it can be read");
+        let files = files.expect("nothing is lost");
         assert_eq!(files.entries[&PathBuf::from("/other")].text.bytes(), b"2");
         generations.hold(None).expect("it can be removed");
         generations.record(&wanted("6")).expect("there is room");
-        assert_eq!((numbers(), generations.held()), (vec![5, 6], None));
+        assert_eq!((numbers(), generations.held().expect("it can be read")), (vec![5, 6], None));
         // `same`, `5` and `6` are left.
-        let names = state.folder("generations", "edge").names();
+        let names = state.folder("generations", "edge").names().expect("it can be listed");
         assert_eq!(names.iter().filter(|name| name.starts_with(CONTENT)).count(), 3);
     }
 
@@ -154,6 +159,6 @@ mod tests {
         let state = StateDir::open(folder.path()).expect("it is ours");
         let generations = Generations::new(state.folder("generations", "edge"), 0);
         generations.record(&wanted("1")).expect("nothing to do");
-        assert!(generations.list().is_empty());
+        assert!(generations.list().expect("it can be read").is_empty());
     }
 }

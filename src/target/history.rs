@@ -47,15 +47,18 @@ fn list(numbers: &[u64]) -> String {
 }
 
 impl History {
-    pub(super) fn new(folder: Folder, keep: usize, desired: &Desired) -> Self {
+    pub(super) fn new(folder: Folder, keep: usize, desired: &Desired) -> Result<Self, StateError> {
         let generations = Generations::new(folder, keep);
         let held = Store::beside(desired);
-        held.set((), generations.held());
-        Self { generations, held }
+        held.set((), generations.held()?);
+        Ok(Self { generations, held })
     }
 
     /// What is kept, oldest first.
-    pub fn generations(&self) -> Vec<Generation> {
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn generations(&self) -> Result<Vec<Generation>, StateError> {
         self.generations.list()
     }
 
@@ -70,7 +73,7 @@ impl History {
     /// # Errors
     /// There is none such, or it cannot be written down.
     pub fn hold(&self, number: Option<u64>) -> Result<u64, HistoryError> {
-        let list = self.generations();
+        let list = self.generations()?;
         let in_effect = self.held().or_else(|| list.last().map(|newest| newest.number));
         let found = match number {
             Some(number) => list.iter().find(|generation| generation.number == number).ok_or_else(|| {
@@ -81,7 +84,7 @@ impl History {
                 before.ok_or(HistoryError::Nothing)?
             }
         };
-        self.generations.files(found).ok_or(HistoryError::Lost(found.number))?;
+        self.generations.files(found)?.ok_or(HistoryError::Lost(found.number))?;
         self.set(Some(found.number))?;
         Ok(found.number)
     }
@@ -102,14 +105,14 @@ impl History {
     }
 
     /// The generation that is held on to.
-    pub(super) fn held_files(&self) -> Option<(u64, Wanted)> {
-        let number = self.held()?;
-        let generation = self.generations().into_iter().find(|generation| generation.number == number);
-        let files = generation.and_then(|generation| self.generations.files(&generation));
+    pub(super) fn held_files(&self) -> Result<Option<(u64, Wanted)>, StateError> {
+        let Some(number) = self.held() else { return Ok(None) };
+        let generation = self.generations()?.into_iter().find(|generation| generation.number == number);
+        let files = generation.map(|generation| self.generations.files(&generation)).transpose()?.flatten();
         if files.is_none() {
-            tracing::warn!("generation {number} is held on to, but cannot be read: the templates go on");
+            tracing::warn!("generation {number} is held on to, but is lost: the templates go on");
         }
-        Some((number, files?))
+        Ok(files.map(|files| (number, files)))
     }
 
     /// Takes down what is in effect.
@@ -130,7 +133,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::open(folder.path()).expect("it is ours");
         let desired = Desired::default();
-        let history = History::new(state.folder("generations", "edge"), 5, &desired);
+        let history = History::new(state.folder("generations", "edge"), 5, &desired).expect("it can be read");
         assert!(matches!(history.hold(None), Err(HistoryError::Nothing)));
         for text in ["1", "2", "3"] {
             desired.replace([("/a".into(), Arc::new(Product::new(0, text)))].into());
@@ -145,10 +148,10 @@ mod tests {
         let unknown = history.hold(Some(9)).expect_err("there is none").to_string();
         assert_eq!(unknown, "there is no generation 9; there are 1, 2, 3");
         assert_eq!(history.held(), Some(1), "an error changes nothing");
-        let again = History::new(state.folder("generations", "edge"), 5, &desired);
-        let (number, files) = again.held_files().expect("it is held");
+        let again = History::new(state.folder("generations", "edge"), 5, &desired).expect("it can be read");
+        let (number, files) = again.held_files().expect("it can be read").expect("it is held");
         assert_eq!((number, files.entries.values().next().expect("a file").text.bytes()), (1, &b"1"[..]));
         again.release().expect("it can be removed");
-        assert!(again.held_files().is_none());
+        assert!(again.held_files().expect("it can be read").is_none());
     }
 }

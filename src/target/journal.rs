@@ -28,35 +28,34 @@ impl Journal {
 
     /// What is written down. A file that is owed and whose former content is lost is left out: it cannot be brought
     /// back.
-    pub(super) fn notes(&self) -> Notes {
-        let mut notes = self.read();
-        if let Some(owed) = &mut notes.owed {
-            owed.changes.retain(|path, change| {
-                let is_there = change.former.is_none_or(|former| self.former(former.digest).is_some());
-                if !is_there {
-                    tracing::warn!("{}: its former content is lost, so it could not be brought back", path.display());
+    pub(super) fn notes(&self) -> Result<Notes, StateError> {
+        let mut notes = self.read()?;
+        for (path, digest) in notes.former() {
+            if self.former(digest)?.is_none() {
+                tracing::warn!("{}: its former content is lost, so it could not be brought back", path.display());
+                if let Some(owed) = &mut notes.owed {
+                    owed.changes.remove(&path);
                 }
-                is_there
-            });
+            }
         }
-        notes
+        Ok(notes)
     }
 
     /// Files with these names are about to be made for the first time.
     pub(super) fn announce(&self, announced: BTreeSet<PathBuf>) -> Result<(), StateError> {
-        self.folder.write(NOTES, &Notes { announced, ..self.read() })
+        self.folder.write(NOTES, &Notes { announced, ..self.read()? })
     }
 
     pub(super) fn owe(&self, owed: Owed) -> Result<(), StateError> {
         // It names all that was announced.
-        self.folder.write(NOTES, &Notes { owed: Some(owed), announced: BTreeSet::new(), ..self.read() })
+        self.folder.write(NOTES, &Notes { owed: Some(owed), announced: BTreeSet::new(), ..self.read()? })
     }
 
     /// Nothing is owed any more. The note goes first: without it the former contents mean nothing.
     pub(super) fn settle(&self, settled: Settled) -> Result<(), StateError> {
         self.folder.write(NOTES, &Notes { settled, ..Notes::default() })?;
         let former = |name: &String| name.starts_with(FORMER);
-        self.folder.names().iter().filter(|name| former(name)).try_for_each(|name| self.folder.remove(name))
+        self.folder.names()?.iter().filter(|name| former(name)).try_for_each(|name| self.folder.remove(name))
     }
 
     /// Keeps a content for a way back.
@@ -64,7 +63,7 @@ impl Journal {
         self.folder.write_bytes(&former(digest), bytes)
     }
 
-    pub(super) fn former(&self, digest: Digest) -> Option<Vec<u8>> {
+    pub(super) fn former(&self, digest: Digest) -> Result<Option<Vec<u8>>, StateError> {
         self.folder.read_bytes(&former(digest))
     }
 
@@ -73,8 +72,8 @@ impl Journal {
         self.folder.scratch()
     }
 
-    fn read(&self) -> Notes {
-        self.folder.read(NOTES).unwrap_or_default()
+    fn read(&self) -> Result<Notes, StateError> {
+        Ok(self.folder.read(NOTES)?.unwrap_or_default())
     }
 }
 

@@ -42,7 +42,7 @@ impl Target {
             desired.entries.iter().filter_map(|(key, product)| self.sought(key, product)).collect();
         let complete = desired.complete && self.fixed.iter().all(|fixed| sought.contains_key(&fixed.path));
         let journal = self.journal.clone();
-        let mut seen = blocking(move || look(&sought, complete, &journal)).await.map_err(ApplyError::File)?;
+        let mut seen = blocking(move || look(&sought, complete, &journal)).await?;
         let observed = &mut seen.observed;
         if complete && observed.has_changes() && self.retry.rejected().is_some() {
             let inputs = self.program.inputs(&seen.wanted).await.map_err(ApplyError::Check)?;
@@ -62,16 +62,16 @@ impl Target {
     }
 }
 
-fn look(sought: &BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) -> Result<Seen, FileError> {
-    apart(sought)?;
-    let notes = journal.notes();
+fn look(sought: &BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) -> Result<Seen, ApplyError> {
+    apart(sought).map_err(ApplyError::File)?;
+    let notes = journal.notes()?;
     let (mut wanted, mut present, mut files) = (Candidate::default(), Contents::new(), BTreeMap::new());
     let paths: BTreeSet<_> = sought.keys().chain(notes.known()).cloned().collect();
     for path in paths {
         let template = sought.get(&path);
         let wish = template.map(|template| template.wish).unwrap_or_default();
         let mut file = File::default();
-        if let Some(found) = files::read(&path, wish.symlinks)? {
+        if let Some(found) = files::read(&path, wish.symlinks).map_err(ApplyError::File)? {
             let text = match template {
                 // Spares hashing what is most often equal.
                 Some(template) if template.text.bytes() == found.bytes => Arc::clone(&template.text),
@@ -92,7 +92,8 @@ fn look(sought: &BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) -
             (Wanted::Absent, _) => drop(wanted.gone.insert(path.clone())),
             (_, Some(template)) => drop(wanted.files.insert(path.clone(), Arc::clone(&template.text))),
             (Wanted::Content(draft), None) => {
-                let former = journal.former(draft.digest).ok_or_else(|| FileError::Lost(path.clone()))?;
+                let former = journal.former(draft.digest)?;
+                let former = former.ok_or_else(|| ApplyError::File(FileError::Lost(path.clone())))?;
                 wanted.files.insert(path.clone(), Arc::new(Rendered::new(former)));
             }
             (Wanted::Unknown, None) => {}

@@ -28,6 +28,7 @@ mod probe;
 mod process;
 mod program;
 mod rendered;
+mod replace;
 mod report;
 mod retry;
 mod run;
@@ -145,6 +146,7 @@ struct Proof {
 struct Said {
     warnings: Vec<String>,
     in_place: BTreeSet<PathBuf>,
+    unkept: BTreeSet<PathBuf>,
     failure: Option<Rejection>,
     /// Since when something has failed.
     since: Option<Instant>,
@@ -220,7 +222,7 @@ impl Target {
             pace: Pace::new(settings.pace),
             reports: Reports::default(),
             journal: Journal::new(state.folder("targets", &settings.name)),
-            history: History::new(state.folder("generations", &settings.name), settings.generations, &desired),
+            history: History::new(state.folder("generations", &settings.name), settings.generations, &desired)?,
             recorded: None,
             retry: Retry::new(),
             budgets: Budgets::default(),
@@ -336,7 +338,10 @@ impl Reconcile for Target {
             return next;
         }
         let Some(mut turn) = self.turn().await else { return Next::Idle };
-        let held = self.ordered();
+        let held = match self.ordered() {
+            Ok(held) => held,
+            Err(error) => return self.conclude(Err(error), &Membership::default()),
+        };
         let number = held.as_ref().map(|(number, _)| *number);
         self.pace.wait_until(turn.earliest(self.pace.interval()));
         // Whoever goes back by hand does not wait.

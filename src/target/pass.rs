@@ -14,16 +14,17 @@ use super::{
     Applied, ApplyError, Effect, Proof, Target,
     budget::Budget,
     error::Rejection,
-    files::{self, FileError, Staged, Swapped, Wish},
+    files::{self, Access, FileError, Staged, Swapped},
     listing::listing,
     look::Seen,
     nginx, now,
-    plan::{self, Origin, Settled, Step, Version, plan, recover},
+    plan::{self, Origin, Settled, Step, plan, recover},
     process::Absent,
     program::{ReloadError, Sent, Verdict},
     rendered::Wanted,
+    replace::{self, Replacement},
 };
-use crate::{blocking::blocking, condition::chain};
+use crate::{blocking::blocking, condition::chain, state::StateError};
 
 /// How long a step may go on after Portreeve is asked to end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -73,20 +74,23 @@ impl<E: Into<ApplyError>> From<E> for Stop {
 }
 
 impl Target {
-    /// Makes one pass: brings the files in line with the newest that is desired, and into effect. To drop the future is to crash:
-    /// what has begun is brought to its end by the first pass of the next process.
+    /// Makes one pass: brings the files in line with the newest that is desired, and into effect. As long as not all of
+    /// that is known, only what an earlier pass owes is made good, and the target is waiting.
+    ///
+    /// Dropping the future is equivalent to a crash: the first pass of the next process completes what has begun. Files
+    /// that are being swapped at that moment are swapped to the last one.
     pub async fn apply(&mut self) -> Result<Applied, ApplyError> {
         let Some(mut turn) = self.turn().await else { return Err(ApplyError::Stopped) };
-        let newest = self.ordered().map_or_else(|| self.desired.snapshot(), |(_, files)| files);
+        let newest = self.ordered()?.map_or_else(|| self.desired.snapshot(), |(_, files)| files);
         let applied = self.bring_in_line(&newest).await;
         self.spend(&mut turn, &applied);
-        applied
+        Ok(if newest.complete { applied? } else { applied.map(|_| Applied::Waiting)? })
     }
 
     /// The same with what was desired at one moment, by who has the turn.
     pub(super) async fn bring_in_line(&mut self, desired: &Wanted) -> Result<Applied, ApplyError> {
-        self.sweep().await;
-        self.take_down_what_was_there().await;
+        self.sweep().await?;
+        self.take_down_what_was_there().await?;
         let applied = self.pursue(desired).await;
         self.note_outcome(&applied).await;
         let is_in_effect = match &applied {
@@ -156,7 +160,17 @@ impl Target {
     }
 
     async fn carry_out(&mut self, seen: &Seen, steps: &[Step], hand: &mut Hand) -> Result<(), Stop> {
-        for step in steps {
+        let mut rest = steps;
+        while let Some(step) = rest.first() {
+            let replacing = rest.iter().take_while(|step| step.replaces_a_file()).count();
+            if replacing > 0 {
+                self.replace(seen, &rest[..replacing], hand).await?;
+                rest = &rest[replacing..];
+                continue;
+            }
+            if matches!(step, Step::Stage(_)) && self.stop.is_cancelled() {
+                return Err(ApplyError::Stopped.into());
+            }
             let stop = self.stop.clone();
             let enough = async {
                 stop.cancelled().await;
@@ -167,8 +181,37 @@ impl Target {
                 // A program that is under way is ended with its group.
                 () = enough, if step.may_take_long() => return Err(ApplyError::Stopped.into()),
             }
+            rest = &rest[1..];
         }
         Ok(())
+    }
+
+    async fn replace(&mut self, seen: &Seen, steps: &[Step], hand: &mut Hand) -> Result<(), Stop> {
+        let replacement = |step: &Step| match step {
+            Step::Swap(path) => {
+                let staged = hand.staged.remove(path).expect("each file is staged before the first swap");
+                (path.clone(), Replacement::Swap(staged))
+            }
+            Step::Remove(path) => (path.clone(), Replacement::Remove(seen.wish(path).symlinks)),
+            Step::Restore(path, former) => (path.clone(), Replacement::Restore(*former, seen.wish(path))),
+            _ => unreachable!("no other step replaces a file"),
+        };
+        let replacements = steps.iter().map(replacement).collect();
+        let (done, ended) = replace::replace(replacements, self.journal.clone()).await;
+        for (step, swapped) in steps.iter().zip(done) {
+            match step {
+                Step::Swap(path) => hand.written.push(path.clone()),
+                Step::Remove(path) => hand.removed.push(path.clone()),
+                _ => {}
+            }
+            if let (Step::Swap(path) | Step::Restore(path, _), Some(swapped)) = (step, swapped) {
+                self.note(path, swapped);
+            }
+        }
+        ended.map_err(|error| match steps.first() {
+            Some(Step::Restore(..)) => ApplyError::Restore(error).into(),
+            _ => Stop::Halfway(Halfway::Swap(error)),
+        })
     }
 
     async fn step(&mut self, seen: &Seen, step: &Step, hand: &mut Hand) -> Result<(), Stop> {
@@ -183,9 +226,9 @@ impl Target {
             }
             Step::Announce(names) => blocking(move || journal.announce(names)).await?,
             Step::Stage(path) => {
-                let (wish, destination) = (self.staging(seen, &path), path.clone());
+                let (wish, former, destination) = (seen.wish(&path), former_access(seen, &path), path.clone());
                 let text = Arc::clone(&seen.wanted.files[&path]);
-                let staged = blocking(move || files::stage(&destination, text.bytes(), wish)).await;
+                let staged = blocking(move || files::stage(&destination, text.bytes(), wish, former)).await;
                 hand.staged.insert(path, staged.map_err(ApplyError::File)?);
             }
             Step::Save(path) => {
@@ -193,28 +236,7 @@ impl Target {
                 blocking(move || journal.save(text.digest(), text.bytes())).await?;
             }
             Step::Owe(owed) => blocking(move || journal.owe(owed)).await?,
-            Step::Swap(path) => {
-                let staged = hand.staged.remove(&path).expect("each file is staged before the first swap");
-                let swapped = blocking(move || staged.swap()).await;
-                let swapped = swapped.map_err(|error| Stop::Halfway(Halfway::Swap(error)))?;
-                self.note(&path, swapped);
-                hand.written.push(path);
-            }
-            Step::Remove(path) => {
-                let (symlinks, destination) = (seen.wish(&path).symlinks, path.clone());
-                let removed = blocking(move || files::remove(&destination, symlinks)).await;
-                removed.map_err(|error| Stop::Halfway(Halfway::Swap(error)))?;
-                hand.removed.push(path);
-            }
-            Step::Restore(path, former) => {
-                let swapped = blocking({
-                    let (path, wish) = (path.clone(), seen.wish(&path));
-                    move || restore(&path, former, wish, |digest| journal.former(digest))
-                });
-                if let Some(swapped) = swapped.await.map_err(ApplyError::Restore)? {
-                    self.note(&path, swapped);
-                }
-            }
+            Step::Swap(_) | Step::Remove(_) | Step::Restore(..) => unreachable!("files are replaced together"),
             Step::Reload => {
                 (self.proof, hand.told) = (None, Some(now()));
                 let sent = self.program.reload().await;
@@ -338,17 +360,6 @@ impl Target {
         Ok(blocking(move || journal.scratch()).await?)
     }
 
-    /// How a file is to be staged. One that was there before us gets back the access that it had.
-    fn staging(&self, seen: &Seen, path: &Path) -> Wish {
-        let change = seen.observed.notes.owed.as_ref().and_then(|owed| owed.changes.get(path));
-        match (&seen.observed.files[path].wanted, change.and_then(|change| change.former)) {
-            (plan::Wanted::Content(plan::Draft { origin: None, .. }), Some(former)) => {
-                former.access.wish(seen.wish(path))
-            }
-            _ => seen.wish(path),
-        }
-    }
-
     /// A file that is no destination any more is not touched again, and that is said.
     fn tell_of_strays(&self, before: &Settled, after: &Settled) {
         for (path, _) in before.iter().filter(|(path, origin)| **origin == Origin::Fixed && !after.contains_key(*path))
@@ -362,7 +373,7 @@ impl Target {
     }
 
     fn note(&mut self, path: &Path, swapped: Swapped) {
-        if swapped == Swapped::InPlace && self.said.in_place.insert(path.to_owned()) {
+        if swapped.in_place && self.said.in_place.insert(path.to_owned()) {
             tracing::warn!(
                 "target {}: {} is a mount point, so it is overwritten in place: a reader may see half of it. Mount its \
                  directory instead",
@@ -370,33 +381,33 @@ impl Target {
                 path.display()
             );
         }
+        if let Some(unkept) = swapped.unkept.filter(|_| self.said.unkept.insert(path.to_owned())) {
+            tracing::warn!("target {}: {}: {unkept}", self.name, path.display());
+        }
     }
 
-    async fn sweep(&mut self) {
+    async fn sweep(&mut self) -> Result<(), ApplyError> {
         if !self.swept {
             let (fixed, journal) = (self.fixed.clone(), self.journal.clone());
-            blocking(move || {
-                let notes = journal.notes();
+            let sweep = move || {
+                let notes = journal.notes()?;
                 let fixed = fixed.iter().map(|destination| &destination.path);
                 let paths: BTreeSet<_> = fixed.chain(notes.known()).chain(&notes.announced).collect();
                 paths.into_iter().for_each(|path| files::sweep(path));
-            })
-            .await;
+                Ok::<_, StateError>(())
+            };
+            blocking(sweep).await?;
             self.swept = true;
         }
+        Ok(())
     }
 }
 
-/// Puts a former content back, or removes the file.
-fn restore(
-    path: &Path,
-    former: Option<Version>,
-    wish: Wish,
-    saved: impl Fn(super::Digest) -> Option<Vec<u8>>,
-) -> Result<Option<Swapped>, FileError> {
-    let Some(Version { digest, access }) = former else {
-        return files::remove(path, wish.symlinks).map(|()| None);
-    };
-    let bytes = saved(digest).ok_or_else(|| FileError::Lost(path.to_owned()))?;
-    files::stage(path, &bytes, access.wish(wish))?.swap().map(Some)
+/// The access that a file had which was there before us, and is to be so again.
+fn former_access(seen: &Seen, path: &Path) -> Option<Access> {
+    let change = seen.observed.notes.owed.as_ref().and_then(|owed| owed.changes.get(path));
+    match seen.observed.files[path].wanted {
+        plan::Wanted::Content(plan::Draft { origin: None, .. }) => Some(change?.former?.access),
+        _ => None,
+    }
 }

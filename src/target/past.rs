@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Destination, Target, files,
+    ApplyError, Destination, Target, files,
     rendered::{Product, Wanted},
     report,
 };
@@ -11,8 +11,8 @@ use crate::{blocking::blocking, condition::chain};
 
 impl Target {
     /// The generation that is held on to; what it does not know of the configured files is as the templates have it.
-    pub(super) fn held(&mut self) -> Option<(u64, Wanted)> {
-        let held = self.history.held_files();
+    pub(super) fn held(&mut self) -> Result<Option<(u64, Wanted)>, ApplyError> {
+        let held = self.history.held_files()?;
         let number = held.as_ref().map(|(number, _)| *number);
         if std::mem::replace(&mut self.said.held, number) != number {
             match number {
@@ -24,14 +24,14 @@ impl Target {
                 None => tracing::info!("target {}: follows its templates again", self.name),
             }
         }
-        let (number, mut files) = held?;
+        let Some((number, mut files)) = held else { return Ok(None) };
         let desired = self.desired.snapshot();
         for Destination { key, .. } in &self.fixed {
             if let (false, Some(product)) = (files.entries.contains_key(key), desired.entries.get(key)) {
                 Arc::make_mut(&mut files.entries).insert(key.clone(), Arc::clone(product));
             }
         }
-        Some((number, files))
+        Ok(Some((number, files)))
     }
 
     /// What is in effect becomes the newest generation.
@@ -48,9 +48,14 @@ impl Target {
     }
 
     /// The first generation of all is what lay there before us.
-    pub(super) async fn take_down_what_was_there(&mut self) {
-        if std::mem::replace(&mut self.begun, true) || !self.history.generations().is_empty() {
-            return;
+    pub(super) async fn take_down_what_was_there(&mut self) -> Result<(), ApplyError> {
+        if self.begun {
+            return Ok(());
+        }
+        let is_first = self.history.generations()?.is_empty();
+        self.begun = true;
+        if !is_first {
+            return Ok(());
         }
         let fixed = self.fixed.clone();
         let there = move |Destination { key, path, wish }: Destination| {
@@ -59,5 +64,6 @@ impl Target {
         };
         let entries = blocking(move || fixed.into_iter().filter_map(there).collect()).await;
         self.take_down(&Wanted { entries: Arc::new(entries), complete: true, rounds: 0 }).await;
+        Ok(())
     }
 }

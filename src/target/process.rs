@@ -9,6 +9,8 @@ use std::{
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
+use super::files;
+
 /// A process, held by a descriptor: a signal reaches this one or nobody, even if its pid is given to another.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -85,7 +87,7 @@ impl Process {
         wanted: &str,
         is: impl Fn(&str, &str) -> bool,
     ) -> Result<Result<Self, Absent>, ProcessError> {
-        let text = match fs::read_to_string(file) {
+        let text = match files::open(file).and_then(io::read_to_string) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(ProcessError::PidFile(file.to_owned(), error)),

@@ -5,6 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::{errno::Errno, unistd::geteuid};
+
+use crate::state::StateError;
+
 /// Why a file cannot be read or replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -28,9 +32,17 @@ pub enum FileError {
     /// It is a directory, a device or the like.
     #[error("{}: not a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// It was to be put back, but what was saved cannot be read.
+    /// It was to be put back, but what was saved is not there.
     #[error("{}: its former content is lost", .0.display())]
     Lost(PathBuf),
+    /// It was to be put back, but what was saved cannot be read now.
+    #[error("{}: its former content cannot be read", path.display())]
+    Saved {
+        /// The destination.
+        path: PathBuf,
+        /// Why not.
+        source: StateError,
+    },
     /// The file system is full, or a quota is used up.
     #[error("{}: no space left for it", path.display())]
     Full {
@@ -39,9 +51,41 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
-    /// We may not write there.
-    #[error("{}: may not be written", path.display())]
+    /// We may not do that there.
+    #[error(
+        "{}: may not be {action} by user {}; its directory has to be writable, since new content is written beside a file \
+         and renamed over it",
+        path.display(),
+        geteuid()
+    )]
     Denied {
+        /// What was tried.
+        action: &'static str,
+        /// The destination.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that nobody may replace, or not we.
+    #[error(
+        "{}: may not be {action} by user {}; it or its directory is immutable or append-only (`lsattr` shows that), or it \
+         belongs to another user in a directory with the sticky bit",
+        path.display(),
+        geteuid()
+    )]
+    Immutable {
+        /// What was tried.
+        action: &'static str,
+        /// The destination.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nobody can write there.
+    #[error("{}: cannot be {action}; its file system is mounted read-only", path.display())]
+    ReadOnly {
+        /// What was tried.
+        action: &'static str,
         /// The destination.
         path: PathBuf,
         /// What the system said.
@@ -59,12 +103,18 @@ pub enum FileError {
     },
 }
 
+/// The action that needs no permission to write.
+pub(super) const READ: &str = "read";
+
 impl FileError {
     pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, source },
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied { path, source },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { action, path, source },
+            _ if source.raw_os_error() == Some(Errno::EPERM as i32) => Self::Immutable { action, path, source },
+            // To read asks for nothing of the directory but to be let in.
+            io::ErrorKind::PermissionDenied if action != READ => Self::Denied { action, path, source },
             io::ErrorKind::NotFound => Self::NoDirectory(path),
             _ => Self::Io { action, path, source },
         }

@@ -5,7 +5,7 @@ mod follow;
 
 use std::{
     ffi::{OsStr, OsString},
-    fs,
+    fmt, fs,
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
@@ -23,6 +23,11 @@ use crate::temporary;
 /// Between the destination's name and the random end of a temporary file's name. With the leading dot no pattern of a
 /// config language matches it.
 const TEMPORARY: &str = ".portreeve-";
+
+/// The bits of a mode that mean more than access: run as the owner, or as the group; for a directory, the group goes on
+/// to what is made in it.
+const SET_USER: u32 = 0o4000;
+const SET_GROUP: u32 = 0o2000;
 
 /// Who may do what with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +64,31 @@ pub(crate) struct Present {
     pub(crate) access: Access,
 }
 
+/// Whose a file was to stay, and whose it is, since the kernel did not allow that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unkept {
+    was: Access,
+    is: Access,
+}
+
+impl fmt::Display for Unkept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { was, is } = self;
+        write!(
+            f,
+            "its owner and mode {}:{} {:04o} cannot be kept by user {}; they are {}:{} {:04o} now. Let portreeve run as \
+             that user, give it the capability CAP_CHOWN, or set `user`, `group` and `mode`",
+            was.uid,
+            was.gid,
+            was.mode,
+            nix::unistd::geteuid(),
+            is.uid,
+            is.gid,
+            is.mode
+        )
+    }
+}
+
 /// A new content, on the disk beside its destination, and ready to take its place.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -66,15 +96,19 @@ pub(crate) struct Staged {
     /// The destination with its symlinks followed.
     real: PathBuf,
     access: Access,
+    /// What of that has to be reached.
+    required: Wish,
+    unkept: Option<Unkept>,
 }
 
 /// How a file was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Swapped {
-    /// Readers see the old content or the new one, never a mixture.
-    Renamed,
-    /// The destination is a mount point and cannot be renamed over.
-    InPlace,
+pub(crate) struct Swapped {
+    /// The destination is a mount point and cannot be renamed over. Otherwise readers see the old content or the new one,
+    /// never a mixture.
+    pub(crate) in_place: bool,
+    /// What of its access was lost.
+    pub(crate) unkept: Option<Unkept>,
 }
 
 /// The file that a destination means.
@@ -85,9 +119,14 @@ fn locate(destination: &Path, symlinks: Symlinks) -> Result<PathBuf, FileError> 
     follow(destination).map_err(|source| FileError::new("found", destination, source))
 }
 
+/// Opens a file to read it, without waiting: a pipe that nobody writes to is at its end.
+pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
+    fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)
+}
+
 /// Reads what lies at `destination`, if anything does.
 pub(crate) fn read(destination: &Path, symlinks: Symlinks) -> Result<Option<Present>, FileError> {
-    let failed = |source| FileError::new("read", destination, source);
+    let failed = |source| FileError::new(error::READ, destination, source);
     let follow = if symlinks == Symlinks::Refuse { nix::libc::O_NOFOLLOW } else { 0 };
     let mut file = match fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | follow).open(destination) {
         Ok(file) => file,
@@ -107,18 +146,14 @@ pub(crate) fn read(destination: &Path, symlinks: Symlinks) -> Result<Option<Pres
 }
 
 impl Access {
-    /// The wish for exactly this, and otherwise for what `wish` has.
-    pub(crate) fn wish(self, wish: Wish) -> Wish {
-        Wish { mode: Some(self.mode), uid: Some(self.uid), gid: Some(self.gid), ..wish }
-    }
-
     fn of(metadata: &fs::Metadata) -> Self {
         Self { mode: metadata.mode() & 0o7777, uid: metadata.uid(), gid: metadata.gid() }
     }
 }
 
-/// Writes `bytes` beside `destination` and onto the disk, with the access that the file is to have.
-pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish) -> Result<Staged, FileError> {
+/// Writes `bytes` beside `destination` and onto the disk, with the access that the file is to have: what is wished for, or
+/// else what it has. A file that becomes again what it was gets the `former` access, as far as the kernel allows that.
+pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish, former: Option<Access>) -> Result<Staged, FileError> {
     let failed = |source| FileError::new("staged", destination, source);
     let real = locate(destination, wish.symlinks)?;
     let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else {
@@ -134,17 +169,18 @@ pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish) -> Result<Stag
     };
     let temporary = temporary::create(tempfile::Builder::new().prefix(&prefix(name)), directory).map_err(failed)?;
     temporary.as_file().write_all(bytes).map_err(failed)?;
+    let required = if former.is_some() { Wish::default() } else { wish };
     let fresh = Access::of(&temporary.as_file().metadata().map_err(failed)?);
+    let kept = former.or(present);
     let access = Access {
-        mode: wish.mode.or(present.map(|present| present.mode)).unwrap_or(0o644),
-        uid: wish.uid.or(present.map(|present| present.uid)).unwrap_or(fresh.uid),
-        gid: wish.gid.or(present.map(|present| present.gid)).unwrap_or(fresh.gid),
+        mode: required.mode.or(kept.map(|kept| kept.mode)).unwrap_or(0o644),
+        uid: required.uid.or(kept.map(|kept| kept.uid)).unwrap_or(fresh.uid),
+        gid: required.gid.or(kept.map(|kept| kept.gid)).unwrap_or(fresh.gid),
     };
-    set_owner(temporary.as_file(), fresh, access, wish).map_err(failed)?;
-    // After the owner, since a change of the owner takes bits away.
-    temporary.as_file().set_permissions(fs::Permissions::from_mode(access.mode)).map_err(failed)?;
+    let reached = access.give(temporary.as_file(), required).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
-    Ok(Staged { temporary, real, access })
+    let unkept = (reached != access).then_some(Unkept { was: access, is: reached });
+    Ok(Staged { temporary, real, access, required, unkept })
 }
 
 /// Makes the directories that are missing, each readable for everybody whatever our own mask, and brings them onto the
@@ -152,7 +188,9 @@ pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish) -> Result<Stag
 fn create(directory: &Path) -> io::Result<()> {
     match (fs::DirBuilder::new().mode(0o755).create(directory), directory.parent()) {
         (Ok(()), parent) => {
-            fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+            // What is made below a directory of a group is the group's.
+            let inherited = fs::metadata(directory)?.mode() & SET_GROUP;
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o755 | inherited))?;
             parent.map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
         }
         (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -183,32 +221,56 @@ pub(crate) fn adjust(destination: &Path, wish: Wish) -> Result<(), FileError> {
     if reached { Ok(()) } else { Err(failed(io::Error::other("the file system does not keep them"))) }
 }
 
-/// An owner that was asked for has to be set. One that would only be kept may be lost: who is not root cannot help it.
-fn set_owner(file: &fs::File, fresh: Access, access: Access, wish: Wish) -> io::Result<()> {
-    let uid = Some(access.uid).filter(|uid| *uid != fresh.uid);
-    let gid = Some(access.gid).filter(|gid| *gid != fresh.gid);
-    if uid.is_none() && gid.is_none() {
-        return Ok(());
-    }
-    match fchown(file, uid, gid) {
-        Err(error) if wish.uid.is_none() && wish.gid.is_none() && error.kind() == io::ErrorKind::PermissionDenied => {
-            tracing::debug!("the owner {}:{} cannot be kept: {error}", access.uid, access.gid);
-            Ok(())
+impl Access {
+    /// Gives it to a file and returns what was reached. What is `required` has to be; the rest would only be kept, and may
+    /// be lost: whoever is not root cannot help it.
+    fn give(self, file: &fs::File, required: Wish) -> io::Result<Self> {
+        let before = Self::of(&file.metadata()?);
+        let differs = |wanted: u32, is: u32| Some(wanted).filter(|wanted| *wanted != is);
+        let (uid, gid) = (differs(self.uid, before.uid), differs(self.gid, before.gid));
+        if (uid.is_some() || gid.is_some())
+            && let Err(error) = fchown(file, uid, gid)
+        {
+            let lost =
+                |asked: Option<u32>, error| if asked.is_none() && is_refused(&error) { Ok(()) } else { Err(error) };
+            // Whoever may not give a file to another user may give it to a group of its own.
+            if let (Some(_), Some(_)) = (uid, gid) {
+                fchown(file, None, gid).or_else(|error| lost(required.gid, error))?;
+            }
+            lost(if uid.is_some() { required.uid } else { required.gid }, error)?;
         }
-        set => set,
+        let owned = Self::of(&file.metadata()?);
+        let foreign = |bit, is_foreign: bool| if is_foreign && required.mode.is_none() { bit } else { 0 };
+        let mode = self.mode & !foreign(SET_USER, owned.uid != self.uid) & !foreign(SET_GROUP, owned.gid != self.gid);
+        if mode == owned.mode {
+            return Ok(owned);
+        }
+        // After the owner, since a change of the owner takes bits away.
+        match file.set_permissions(fs::Permissions::from_mode(mode)) {
+            Err(error) if required.mode.is_some() || !is_refused(&error) => Err(error),
+            _ => Ok(Self::of(&file.metadata()?)),
+        }
     }
+}
+
+/// Whether the kernel or the file system does not let us set an owner or a mode: not ours to give, not kept there at all,
+/// or unknown in our user namespace.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
 }
 
 impl Staged {
     /// Takes the destination's place. Call [`sync`] afterwards.
     pub(crate) fn swap(self) -> Result<Swapped, FileError> {
+        let unkept = self.unkept;
         match self.temporary.persist(&self.real) {
-            Ok(_) => Ok(Swapped::Renamed),
+            Ok(_) => Ok(Swapped { in_place: false, unkept }),
             Err(failed) if failed.error.raw_os_error() == Some(Errno::EBUSY as i32) => {
-                let Self { real, access, .. } = self;
-                let written = overwrite(&real, &failed.file, access);
+                let Self { real, access, required, .. } = self;
+                let written = overwrite(&real, &failed.file, access, required);
+                // It is the same file, and keeps its access.
                 written.map_err(|source| FileError::new("overwritten", &real, source))?;
-                Ok(Swapped::InPlace)
+                Ok(Swapped { in_place: true, unkept: None })
             }
             Err(failed) => Err(FileError::new("replaced", &self.real, failed.error)),
         }
@@ -216,18 +278,12 @@ impl Staged {
 }
 
 /// Over the old content rather than after truncating it: if it fails, as much as possible is left of a file.
-fn overwrite(real: &Path, from: &NamedTempFile, access: Access) -> io::Result<()> {
+fn overwrite(real: &Path, from: &NamedTempFile, access: Access, required: Wish) -> io::Result<()> {
     let bytes = fs::read(from.path())?;
     let mut file = fs::File::options().write(true).open(real)?;
-    let present = Access::of(&file.metadata()?);
     file.write_all(&bytes)?;
     file.set_len(bytes.len() as u64)?;
-    if (present.uid, present.gid) != (access.uid, access.gid) {
-        fchown(&file, Some(access.uid), Some(access.gid))?;
-    }
-    if present.mode != access.mode {
-        file.set_permissions(fs::Permissions::from_mode(access.mode))?;
-    }
+    access.give(&file, required)?;
     file.sync_all()
 }
 
@@ -286,7 +342,7 @@ mod tests {
     fn a_staged_file_cannot_be_matched_and_disappears_if_it_is_not_used() {
         let directory = tempfile::tempdir().expect("a directory");
         let destination = directory.path().join("a.conf");
-        let staged = stage(&destination, b"new", Wish::default()).expect("it can be written");
+        let staged = stage(&destination, b"new", Wish::default(), None).expect("it can be written");
         let name = names(directory.path()).remove(0);
         assert!(name.starts_with(".a.conf.portreeve-") && !name.ends_with(".conf"), "{name}");
         drop(staged);
@@ -298,8 +354,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let destination = directory.path().join("a.conf");
         let write = |wish| {
-            let swapped = stage(&destination, b"new", wish).expect("it can be staged").swap().expect("and swapped");
-            assert_eq!(swapped, Swapped::Renamed);
+            let swapped =
+                stage(&destination, b"new", wish, None).expect("it can be staged").swap().expect("and swapped");
+            assert_eq!(swapped, Swapped { in_place: false, unkept: None });
             read(&destination, Symlinks::Follow).expect("it can be read").expect("it is there").access
         };
         assert_eq!(write(Wish::default()).mode, 0o644);
@@ -317,7 +374,7 @@ mod tests {
         fs::create_dir(directory.path().join("real")).expect("a directory");
         symlink("real/a.conf", directory.path().join("further")).expect("a link");
         assert!(read(&link, Symlinks::Follow).expect("it can be read").is_none());
-        stage(&link, b"new", Wish::default()).expect("it can be staged").swap().expect("and swapped");
+        stage(&link, b"new", Wish::default(), None).expect("it can be staged").swap().expect("and swapped");
         sync(&link).expect("it can be synced");
         assert_eq!(fs::read(directory.path().join("real/a.conf")).expect("a file"), b"new");
         assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
@@ -339,18 +396,18 @@ mod tests {
     #[test]
     fn errors_say_what_to_do() {
         let directory = tempfile::tempdir().expect("a directory");
-        let error = stage(&directory.path().join("no/a.conf"), b"", Wish::default()).expect_err("no directory");
+        let error = stage(&directory.path().join("no/a.conf"), b"", Wish::default(), None).expect_err("no directory");
         assert!(error.to_string().contains("make it"), "{error}");
         let link = directory.path().join("link");
         symlink("nowhere", &link).expect("a link");
         let wish = Wish { symlinks: Symlinks::Refuse, ..Wish::default() };
-        for refused in [read(&link, wish.symlinks).map(|_| ()), stage(&link, b"", wish).map(|_| ())] {
+        for refused in [read(&link, wish.symlinks).map(|_| ()), stage(&link, b"", wish, None).map(|_| ())] {
             assert!(matches!(refused, Err(FileError::Symlink(_))), "{refused:?}");
         }
         assert!(remove(&link, wish.symlinks).is_err() && names(directory.path()) == ["link"]);
         for odd in [directory.path(), Path::new("/dev/null"), Path::new("/")] {
             assert!(matches!(read(odd, Symlinks::Follow), Err(FileError::NotAFile(_))), "{odd:?}");
-            assert!(matches!(stage(odd, b"", Wish::default()), Err(FileError::NotAFile(_))), "{odd:?}");
+            assert!(matches!(stage(odd, b"", Wish::default(), None), Err(FileError::NotAFile(_))), "{odd:?}");
         }
     }
 }

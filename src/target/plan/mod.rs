@@ -256,6 +256,11 @@ impl Step {
     pub(crate) fn may_take_long(&self) -> bool {
         matches!(self, Self::Check(_) | Self::Reload | Self::Verify)
     }
+
+    /// Whether a file is another one after it.
+    pub(crate) fn replaces_a_file(&self) -> bool {
+        matches!(self, Self::Swap(_) | Self::Remove(_) | Self::Restore(..))
+    }
 }
 
 impl Observed {

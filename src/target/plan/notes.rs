@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Draft, Version, Wanted};
+use crate::target::rendered::Digest;
 
 /// All that survives a crash, besides saved contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,12 @@ impl Notes {
     pub(crate) fn known(&self) -> impl Iterator<Item = &PathBuf> {
         let settled = self.settled.iter().filter(|(_, origin)| **origin == Origin::Each).map(|(path, _)| path);
         settled.chain(self.owed.iter().flat_map(|owed| owed.changes.keys()))
+    }
+
+    /// The contents that a way back needs.
+    pub(crate) fn former(&self) -> Vec<(PathBuf, Digest)> {
+        let changes = self.owed.iter().flat_map(|owed| &owed.changes);
+        changes.filter_map(|(path, change)| Some((path.clone(), change.former?.digest))).collect()
     }
 
     /// What is to become of a file that no template makes any more.

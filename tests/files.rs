@@ -1,0 +1,315 @@
+//! Files as they are found after `portreeve render` has ended, in trouble, and as somebody who is not root.
+
+mod common;
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use common::{
+    black_box::{Daemon, until},
+    fake_keys::FakeKeys,
+    lab::portreeve,
+};
+use nix::{
+    sys::{signal::Signal, stat::Mode},
+    unistd::mkfifo,
+};
+
+const NOBODY: u32 = 65534;
+
+/// Templates that print the key `value`, and a configuration for them.
+struct Bench {
+    folder: tempfile::TempDir,
+    keys: FakeKeys,
+}
+
+impl Bench {
+    /// `target`: what the target has besides its name and templates, where `$H` is the folder.
+    fn new(target: &str, files: &[&str]) -> Self {
+        let bench = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
+        let home = bench.folder.path().display().to_string();
+        let mut config =
+            format!("[render]\nstate_dir = \"$H/state\"\n[[target]]\nname = \"app\"\ninterval = \"0s\"\n{target}\n");
+        for file in files {
+            config += &format!("[[target.template]]\nsource = \"$H/a.hbs\"\ndestination = \"$H/{file}\"\n");
+        }
+        fs::write(bench.path("a.hbs"), "# {{key \"value\"}}\n").expect("it can be written");
+        fs::write(bench.path("portreeve.toml"), config.replace("$H", &home)).expect("it can be written");
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn holds(&self, name: &str, value: &str) -> bool {
+        self.read(name) == format!("# {value}\n")
+    }
+
+    fn render(&self, arguments: &[&str]) -> Command {
+        self.started_by(&[], arguments)
+    }
+
+    /// With a program before it that changes what the process may do.
+    fn started_by(&self, before: &[&str], arguments: &[&str]) -> Command {
+        let program = portreeve::program();
+        let mut words = before.iter().map(AsRef::as_ref).chain([program.as_ref()]);
+        let first: &std::ffi::OsStr = words.next().expect("the program at least");
+        let mut command = Command::new(first);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.args(words).env_clear().env("CONSUL_HTTP_ADDR", self.keys.address()).env("PATH", path);
+        command.arg("render").args(arguments).arg("--config").arg(self.path("portreeve.toml")).stdin(Stdio::null());
+        command
+    }
+
+    /// As a user who owns the folder and what is in it, and has these groups.
+    fn as_nobody(&self, groups: &str, arguments: &[&str]) -> Command {
+        for entry in fs::read_dir(self.folder.path()).expect("a folder").flatten() {
+            chown(entry.path(), Some(NOBODY), Some(NOBODY)).expect("we are root");
+        }
+        chown(self.folder.path(), Some(NOBODY), Some(NOBODY)).expect("we are root");
+        let groups = format!("--groups={groups}");
+        self.started_by(&["setpriv", "--reuid=65534", "--regid=65534", &groups, "--inh-caps=-all"], arguments)
+    }
+}
+
+/// A process that writes a line for each SIGHUP, and whose pid stands in `app.pid`.
+struct Told(Child);
+
+impl Told {
+    fn start(bench: &Bench) -> Self {
+        let script = "trap 'echo told >> told' HUP; echo $$ > app.pid; while :; do sleep 0.02; done";
+        let child =
+            Command::new("sh").args(["-c", script]).current_dir(bench.folder.path()).spawn().expect("it starts");
+        until("its pid", || !bench.read("app.pid").is_empty());
+        Self(child)
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn once_is_done_when_all_that_is_desired_is_applied() {
+    // Nobody to reload, so each run finds that the one before owes a reload.
+    let bench = Bench::new("kind = \"command\"\npid_file = \"$H/app.pid\"", &["app"]);
+    for value in ["1", "2", "3", "4"] {
+        bench.keys.set("value", value);
+        let ended = bench.render(&["--once"]).output().expect("it starts");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert!(bench.holds("app", value), "{value}: {}", bench.read("app"));
+    }
+}
+
+#[test]
+fn files_change_together_whoever_ends_it_meanwhile() {
+    let names: Vec<_> = (0..400).map(|number| format!("out/{number:03}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let bench = Bench::new("kind = \"command\"", &names);
+    bench.keys.set("value", "0");
+    assert!(bench.render(&["--once"]).status().expect("it starts").success());
+    let daemon: [&[&str]; 2] = [&["--once"], &[]];
+    for (value, arguments) in ["1", "2"].into_iter().zip(daemon) {
+        bench.keys.set("value", value);
+        let mut running = Daemon::spawn(bench.render(arguments));
+        until("the first file", || bench.holds(names[0], value));
+        running.signal(Signal::SIGTERM);
+        running.wait();
+        let new = names.iter().filter(|name| bench.holds(name, value)).count();
+        assert_eq!(new, names.len(), "{}", running.log());
+    }
+}
+
+#[test]
+fn the_second_signal_ends_it_although_a_thread_hangs() {
+    let bench = Bench::new("kind = \"command\"", &["app"]);
+    bench.keys.set("value", "1");
+    let mut daemon = Daemon::spawn(bench.render(&["--no-watch"]));
+    daemon.until_logged("wrote");
+    // The next read of the configuration waits for somebody who writes to the pipe.
+    fs::remove_file(bench.path("portreeve.toml")).expect("it is there");
+    mkfifo(&bench.path("portreeve.toml"), Mode::S_IRWXU).expect("a pipe");
+    daemon.signal(Signal::SIGHUP);
+    daemon.signal(Signal::SIGTERM);
+    daemon.until_logged("SIGTERM: stopping");
+    daemon.signal(Signal::SIGTERM);
+    // Without the hang it may have ended before the second signal.
+    assert!(matches!(daemon.wait(), Some(0 | 1)), "{}", daemon.log());
+}
+
+#[test]
+fn a_failed_reload_is_taken_back_by_a_user_who_may_not_set_the_former_owner() {
+    let reload = "reload = [\"sh\", \"-c\", \"! grep -q bad $H/out/app\"]";
+    let bench = Bench::new(&format!("kind = \"command\"\n{reload}"), &["out/app"]);
+    fs::create_dir(bench.path("out")).expect("a folder");
+    fs::write(bench.path("out/app"), "# old\n").expect("a file");
+    fs::set_permissions(bench.path("out/app"), fs::Permissions::from_mode(0o644)).expect("it is ours");
+    bench.keys.set("value", "bad");
+    let daemon = Daemon::spawn(bench.as_nobody("65534", &[]));
+    daemon.until_logged("taken back");
+    assert!(bench.holds("out/app", "old"), "{}", daemon.log());
+    bench.keys.set("value", "good");
+    until("the good content", || bench.holds("out/app", "good"));
+    let log = daemon.log();
+    assert_eq!(log.matches("cannot be kept by user 65534").count(), 1, "{log}");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_group_of_ours_and_a_mode_are_kept_by_a_user_who_is_not_the_owner() {
+    let bench = Bench::new("kind = \"command\"", &["out/app", "out/setgid/new"]);
+    let out = bench.path("out");
+    bench.keys.set("value", "1");
+    let mut command = bench.as_nobody("65534,33", &["--once"]);
+    fs::create_dir(&out).expect("a folder");
+    fs::write(bench.path("out/app"), "# old\n").expect("a file");
+    for (path, mode) in [(&out, 0o2775), (&bench.path("out/app"), 0o640)] {
+        chown(path, Some(0), Some(33)).expect("we are root");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+    let ended = command.output().expect("it starts");
+    assert!(ended.status.success() && bench.holds("out/app", "1"), "{}", String::from_utf8_lossy(&ended.stderr));
+    let access = |path: &Path| fs::metadata(path).map(|is| (is.uid(), is.gid(), is.mode() & 0o7777)).expect("a file");
+    assert_eq!(access(&bench.path("out/app")), (NOBODY, 33, 0o640));
+    // Below a directory of a group, everything is the group's.
+    assert_eq!(access(&bench.path("out/setgid")), (NOBODY, 33, 0o2755));
+    assert_eq!(access(&bench.path("out/setgid/new")), (NOBODY, 33, 0o644));
+}
+
+#[test]
+fn what_keeps_a_file_from_being_replaced_is_named() {
+    let bench = Bench::new("kind = \"command\"", &["out/app"]);
+    bench.keys.set("value", "1");
+    let refused = |mode: u32| {
+        let mut command = bench.as_nobody("65534", &["--once", "--deadline", "3s"]);
+        drop(fs::create_dir(bench.path("out")));
+        fs::write(bench.path("out/app"), "# old\n").expect("a file");
+        chown(bench.path("out"), Some(0), Some(0)).expect("we are root");
+        chown(bench.path("out/app"), Some(0), Some(0)).expect("we are root");
+        fs::set_permissions(bench.path("out"), fs::Permissions::from_mode(mode)).expect("it is ours");
+        let ended = command.output().expect("it starts");
+        assert!(ended.status.code() == Some(1) && bench.holds("out/app", "old"));
+        String::from_utf8(ended.stderr).expect("text")
+    };
+    let said = refused(0o1777);
+    assert!(said.contains("may not be replaced by user 65534") && said.contains("sticky bit"), "{said}");
+    let said = refused(0o755);
+    assert!(said.contains("may not be staged by user 65534; its directory has to be writable"), "{said}");
+}
+
+#[test]
+fn a_journal_that_cannot_be_opened_is_not_taken_for_one_that_is_broken() {
+    let bench = Bench::new("kind = \"command\"\npid_file = \"$H/app.pid\"", &["app"]);
+    bench.keys.set("value", "1");
+    let daemon = Daemon::spawn(bench.render(&[]));
+    daemon.until_logged("still owed");
+    let limit = |limit: &str| {
+        let pid = daemon.id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, limit]).status().expect("prlimit is there");
+        assert!(set.success());
+    };
+    limit("--nofile=3:4096");
+    daemon.until_logged("Too many open files");
+    limit("--nofile=1024:4096");
+    // The reload is still owed, and made good as soon as there is somebody to tell.
+    let _told = Told::start(&bench);
+    until("the reload", || bench.read("told").contains("told"));
+    assert!(!bench.path("state/targets/app/journal.unreadable").exists(), "{}", daemon.log());
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+/// An nginx configuration of its own, whose `conf.d` holds the file of the target.
+fn nginx(bench: &Bench) {
+    let home = bench.folder.path().display();
+    let config =
+        format!("error_log {home}/error.log;\npid {home}/app.pid;\nevents {{}}\nhttp {{ include conf.d/*.conf; }}\n");
+    fs::create_dir(bench.path("conf.d")).expect("a folder");
+    fs::write(bench.path("nginx.conf"), config).expect("it can be written");
+}
+
+/// Ends the nginx of a bench by its pid.
+struct Running<'a>(&'a Bench);
+
+impl Running<'_> {
+    /// The workers of the master.
+    fn workers(&self) -> String {
+        let pid = self.0.read("app.pid");
+        fs::read_to_string(format!("/proc/{0}/task/{0}/children", pid.trim())).unwrap_or_default()
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Ok(pid) = self.0.read("app.pid").trim().parse() {
+            // It may have ended by itself.
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+}
+
+#[test]
+fn beside_a_nginx_of_root_the_documented_capabilities_are_enough_and_needed() {
+    let bench = Bench::new("kind = \"nginx\"\nconf = \"$H/nginx.conf\"\nprefix = \"$H\"", &["conf.d/app.conf"]);
+    nginx(&bench);
+    // Only root may read it, as a private key; `nginx -t` opens the log of root as well.
+    fs::write(bench.path("secret.conf"), "map $host $secret { default 1; }\n").expect("it can be written");
+    let config = bench.read("nginx.conf").replace("http {", "http { include secret.conf;");
+    fs::write(bench.path("nginx.conf"), config).expect("it can be written");
+    bench.keys.set("value", "1");
+    let mut render = |capabilities: &str| {
+        drop(bench.as_nobody("65534", &[]));
+        for secret in ["secret.conf", "error.log"] {
+            chown(bench.path(secret), Some(0), Some(0)).expect("we are root");
+            fs::set_permissions(bench.path(secret), fs::Permissions::from_mode(0o600)).expect("it is ours");
+        }
+        let sets = ["--inh-caps", "--ambient-caps"].map(|set| format!("{set}={capabilities}"));
+        let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &sets[0], &sets[1]];
+        bench.started_by(&user, &["--once", "--deadline", "5s"]).output().expect("it starts")
+    };
+    fs::write(bench.path("error.log"), "").expect("it can be written");
+    let started = Command::new("nginx").arg("-c").arg(bench.path("nginx.conf")).arg("-p").arg(bench.folder.path());
+    assert!({ started }.status().expect("nginx is there").success());
+    let running = Running(&bench);
+    until("its workers", || !running.workers().is_empty());
+    let before = running.workers();
+    for (capabilities, missing) in [("-all", "secret.conf"), ("+dac_override", "cannot be signalled")] {
+        let ended = render(capabilities);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.code() == Some(1) && said.contains(missing), "{capabilities}: {said}");
+    }
+    assert_eq!(running.workers(), before);
+    let ended = render("+kill,+dac_override");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(bench.holds("conf.d/app.conf", "1"));
+    until("other workers", || running.workers() != before);
+}
+
+#[test]
+fn a_pipe_among_the_included_files_is_named_and_holds_up_nothing_else() {
+    let bench = Bench::new("kind = \"nginx\"\nconf = \"$H/nginx.conf\"\nprefix = \"$H\"", &["conf.d/app.conf"]);
+    nginx(&bench);
+    let pipe = bench.path("conf.d/x.conf");
+    mkfifo(&pipe, Mode::S_IRWXU).expect("a pipe");
+    bench.keys.set("value", "1");
+    let daemon = Daemon::spawn(bench.render(&[]));
+    daemon.until_logged("x.conf is a pipe (FIFO)");
+    assert!(!bench.path("conf.d/app.conf").exists());
+    fs::remove_file(&pipe).expect("it is there");
+    until("the file", || bench.holds("conf.d/app.conf", "1"));
+    mkfifo(&pipe, Mode::S_IRWXU).expect("a pipe");
+    bench.keys.set("value", "2");
+    daemon.until_logged_times("x.conf is a pipe (FIFO)", 2);
+    assert_eq!(daemon.stop(), Some(0));
+}
