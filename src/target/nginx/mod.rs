@@ -230,7 +230,7 @@ impl Log {
     /// What a process has complained about since then; empty if there is no such file, or it cannot be read.
     fn complaints(&self, pid: i32) -> String {
         let read = || -> io::Result<Vec<u8>> {
-            let mut file = fs::File::open(&self.path)?;
+            let mut file = files::open(&self.path)?;
             if !file.metadata()?.is_file() {
                 return Ok(Vec::new());
             }

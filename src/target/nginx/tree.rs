@@ -3,9 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
-    fs, io,
+    fs,
+    io::{self, Read},
     ops::Range,
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::FileTypeExt,
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -35,6 +39,8 @@ pub(super) struct Tree {
     pub(super) pid_file: Option<PathBuf>,
     /// The last `error_log` of the main level.
     pub(super) error_log: Option<PathBuf>,
+    /// A pipe that is included: nginx would wait for whoever writes to it, its master at the next reload as well.
+    pipe: Option<PathBuf>,
 }
 
 /// One file.
@@ -136,9 +142,16 @@ impl Tree {
             gone: BTreeSet::new(),
             pid_file: None,
             error_log: None,
+            pipe: None,
         };
-        tree.visit(place, &overlay, &place.conf, 0)?;
-        Ok(tree)
+        let visited = tree.visit(place, &overlay, &place.conf, 0);
+        match &tree.pipe {
+            Some(pipe) => Err(io::Error::other(format!(
+                "{} is a pipe (FIFO), and nginx would wait for ever for somebody to write to it; remove it",
+                pipe.display()
+            ))),
+            None => visited.map(|()| tree),
+        }
     }
 
     /// Names all that was read.
@@ -155,7 +168,7 @@ impl Tree {
                 (candidate.bytes().to_vec(), Some(destination.to_owned()))
             }
             Some(Laid::Gone) => return Err(io::ErrorKind::NotFound.into()),
-            None => (fs::read(path)?, None),
+            None => (self.read_file(path)?, None),
         };
         let directives = conf::scan(&text);
         // Before its includes are visited: a file that includes itself is nginx's to complain about.
@@ -165,6 +178,21 @@ impl Tree {
             node.edits = edits;
         }
         Ok(())
+    }
+
+    /// Never waits for what is not a file: a device or a socket is left for `nginx -t`, which has a time limit.
+    fn read_file(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut file = files::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.file_type().is_fifo() {
+            self.pipe.get_or_insert_with(|| path.to_owned());
+        }
+        if !metadata.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        Ok(text)
     }
 
     /// What one directive leads to, and how it has to read in a staged copy.
