@@ -268,7 +268,7 @@ fn beside_a_nginx_of_root_the_documented_capabilities_are_enough_and_needed() {
     let config = bench.read("nginx.conf").replace("http {", "http { include secret.conf;");
     fs::write(bench.path("nginx.conf"), config).expect("it can be written");
     bench.keys.set("value", "1");
-    let mut render = |capabilities: &str| {
+    let render = |capabilities: &str| {
         drop(bench.as_nobody("65534", &[]));
         for secret in ["secret.conf", "error.log"] {
             chown(bench.path(secret), Some(0), Some(0)).expect("we are root");
@@ -279,8 +279,9 @@ fn beside_a_nginx_of_root_the_documented_capabilities_are_enough_and_needed() {
         bench.started_by(&user, &["--once", "--deadline", "5s"]).output().expect("it starts")
     };
     fs::write(bench.path("error.log"), "").expect("it can be written");
-    let started = Command::new("nginx").arg("-c").arg(bench.path("nginx.conf")).arg("-p").arg(bench.folder.path());
-    assert!({ started }.status().expect("nginx is there").success());
+    let mut started = Command::new("nginx");
+    started.arg("-c").arg(bench.path("nginx.conf")).arg("-p").arg(bench.folder.path());
+    assert!(started.status().expect("nginx is there").success());
     let running = Running(&bench);
     until("its workers", || !running.workers().is_empty());
     let before = running.workers();

@@ -55,6 +55,12 @@ impl Bench {
         command
     }
 
+    fn check(&self) -> String {
+        let mut command = Command::new(portreeve::program());
+        command.arg("check").arg("--config").arg(self.path("portreeve.toml"));
+        String::from_utf8(command.output().expect("it starts").stdout).expect("text")
+    }
+
     fn rollback(&self, arguments: &[&str]) -> Output {
         self.render(&[&["rollback"], arguments].concat()).output().expect("it starts")
     }
@@ -92,18 +98,26 @@ fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
     until("three generations", || bench.rolls_back(&["--list"]).matches("1 file").count() == 3);
     let listed = bench.rolls_back(&["--list"]);
     assert!(
-        listed.starts_with("app:\n") && listed.lines().last().is_some_and(|line| line.ends_with("(in effect)")),
+        listed.starts_with(&format!("app (state directory {}", bench.path("state").display()))
+            && listed.lines().last().is_some_and(|line| line.ends_with("(in effect)")),
         "{listed}"
     );
 
-    assert_eq!(bench.rolls_back(&[]), "app: generation 2 is in effect and held on to\n");
+    assert!(listed.contains("before portreeve, 1 file") && listed.contains("data, 1 file"), "{listed}");
+    assert!(bench.rolls_back(&["--diff", "--data"]).contains("\n-two\n+one\n"));
+
+    assert_eq!(bench.rolls_back(&["--data"]), "app: generation 2 of its data is in effect and held on to\n");
     assert_eq!((bench.read("app"), bench.read("reloads")), ("one\n".into(), "one\ntwo\none\n".into()));
     bench.keys.set("value", "three");
-    assert_eq!(bench.rolls_back(&["app", "--to", "1"]), "app: generation 1 is in effect and held on to\n");
+    daemon.until_logged_times("what its templates became is withheld", 2);
+    let went = bench.rolls_back(&["app", "--data", "--to", "1"]);
+    assert_eq!(went, "app: generation 1 of its data is in effect and held on to\n");
     assert_eq!(bench.read("app"), "by hand\n");
     daemon.until_logged("holds on to generation 1");
-    assert!(bench.refuses(&[]).contains("there is no earlier generation"));
-    assert!(bench.refuses(&["--to", "9"]).contains("there is no generation 9; there are 1, 2, 3"));
+    assert!(bench.refuses(&["--data"]).contains("there is no earlier generation"));
+    assert!(bench.refuses(&["--data", "--to", "9"]).contains("there is no generation 9; there are 1, 2, 3"));
+    let said = bench.refuses(&[]);
+    assert!(said.contains("no earlier version of its templates") && said.contains("(state directory /"), "{said}");
     assert!(bench.refuses(&["other"]).contains("there is no target \"other\"; there are app"));
     assert_eq!(bench.read("app"), "by hand\n");
 
@@ -130,8 +144,8 @@ fn what_the_check_refuses_is_not_gone_back_to() {
     bench.configure("one");
     let daemon = Daemon::spawn(bench.render(&[]));
     daemon.until_logged("in line");
-    let said = bench.refuses(&["--to", "1"]);
-    assert!(said.contains("generation 1 did not come into effect") && said.contains("refused"), "{said}");
+    let said = bench.refuses(&["--data", "--to", "1"]);
+    assert!(said.contains("generation 1 of its data did not come into effect") && said.contains("refused"), "{said}");
     assert_eq!(bench.read("app"), "two\n");
     bench.becomes("three");
     assert!(!bench.rolls_back(&["--list"]).contains("held"));
@@ -145,11 +159,79 @@ fn it_works_while_nobody_runs() {
     assert!(bench.render(&["--once"]).status().expect("it starts").success());
     bench.keys.set("value", "two");
     assert!(bench.render(&["--once"]).status().expect("it starts").success());
-    let json: serde_json::Value = serde_json::from_str(&bench.rolls_back(&["--format", "json"])).expect("JSON");
+    let json: serde_json::Value =
+        serde_json::from_str(&bench.rolls_back(&["--data", "--format", "json"])).expect("JSON");
     assert_eq!((&json[0]["held"], bench.read("app").as_str()), (&serde_json::json!(1), "one\n"));
     assert!(bench.render(&["--once"]).status().expect("it starts").success());
     assert_eq!(bench.read("app"), "one\n");
     assert_eq!(bench.rolls_back(&["--release"]), "app: follows its templates\n");
     assert!(bench.render(&["--once"]).status().expect("it starts").success());
     assert_eq!((bench.read("app"), bench.read("reloads")), ("two\n".into(), "one\ntwo\none\ntwo\n".into()));
+}
+
+#[test]
+fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
+    let bench = Bench::new();
+    bench.keys.set("value", "one");
+    let daemon = Daemon::spawn(bench.render(&[]));
+    bench.becomes("one");
+    let save = |text: &str| fs::write(bench.path("app.hbs"), text).expect("it can be written");
+    save("oops {{key \"value\"}}\n");
+    until("the mistake", || bench.rolls_back(&["--list"]).contains("template edited: "));
+    let listed = bench.rolls_back(&["--list"]);
+    let edited = listed.lines().find(|line| line.contains("template edited: ")).expect("it is listed");
+    assert!(edited.trim_start().starts_with("2 ") && edited.ends_with("app.hbs  (in effect)"), "{listed}");
+    assert!(edited.contains(" s ago "), "{listed}");
+    let diff = bench.rolls_back(&["--diff"]);
+    assert!(diff.contains("-oops {{key \"value\"}}\n+{{key \"value\"}}\n"), "{diff}");
+    assert_eq!(bench.read("app"), "oops one\n");
+
+    let went = bench.rolls_back(&[]);
+    assert_eq!(went, "app: version 1 of its templates and configuration is in effect and held on to\n");
+    assert_eq!(bench.read("app"), "one\n");
+    // Instances come and go meanwhile.
+    bench.becomes("two");
+    assert_eq!(bench.read("app"), "two\n");
+    save("worse {{key \"value\"}}\n");
+    daemon.until_logged("its templates have changed; that is withheld");
+    assert_eq!(daemon.stop(), Some(0));
+    let daemon = Daemon::spawn(bench.render(&[]));
+    daemon.until_logged("in line");
+    bench.becomes("three");
+    assert_eq!(bench.read("app"), "three\n");
+    let dry = bench.render(&["--dry-run"]).output().expect("it starts");
+    let said = String::from_utf8_lossy(&dry.stdout).into_owned();
+    assert!(said.contains("holds on to version 1 of its templates") && said.contains("nothing would change"), "{said}");
+    let check = bench.check();
+    assert!(check.contains("holds on to version 1 of its templates"), "{check}");
+    assert!(bench.rolls_back(&["--list"]).contains("first  (in effect, held)"));
+    bench.rolls_back(&["--release"]);
+    until("what the template says", || bench.read("app") == "worse three\n");
+    assert!(!bench.check().contains("holds on to"));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_configuration_that_was_a_mistake_is_taken_back_while_nobody_runs() {
+    let bench = Bench::new();
+    bench.keys.set("value", "one");
+    let once = || assert!(bench.render(&["--once"]).status().expect("it starts").success());
+    once();
+    let config = bench.read("portreeve.toml");
+    fs::write(bench.path("portreeve.toml"), format!("{config}escape = \"json\"\n")).expect("it can be written");
+    once();
+    assert!(bench.rolls_back(&["--list"]).contains("configuration  (in effect)"));
+    bench.rolls_back(&[]);
+    // In JSON, this value would be refused.
+    bench.keys.set("value", "c\"d");
+    once();
+    assert_eq!(bench.read("app"), "c\"d\n");
+    bench.keys.set("value", "two");
+    // What wrote other files is not gone back to.
+    bench.rolls_back(&["--release"]);
+    let moved = format!("{config}escape = \"json\"\n").replace("/app\"\nescape", "/moved\"\nescape");
+    fs::write(bench.path("portreeve.toml"), moved).expect("it can be written");
+    once();
+    assert!(bench.refuses(&["--to", "1"]).contains("wrote other files than the configuration names now"));
+    assert_eq!(bench.read("moved"), "two\n");
 }

@@ -417,7 +417,7 @@ fn a_file_that_fails_at_the_swap_leaves_nothing_owed_and_nobody_is_told() {
         for _ in 0..2 {
             edge.fails(&[
                 "the files are as they were",
-                "app.conf: cannot be replaced; its file system is mounted read-only",
+                "app.conf: cannot be overwritten; its file system is mounted read-only",
             ])
             .await;
             assert!(text(&file) == "old\n" && !edge.owes() && !home.path("reloaded").exists());

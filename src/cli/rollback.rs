@@ -9,7 +9,7 @@ use super::{Format, Sources, duration};
 /// What can be done about what was rendered.
 #[derive(Clone, Debug, Subcommand)]
 pub enum RenderCommand {
-    /// Bring an earlier generation of a target's files back into effect, and hold on to it
+    /// Bring an earlier version of a target's templates and configuration back into effect, and hold on to it
     Rollback(Rollback),
 }
 
@@ -19,12 +19,18 @@ pub struct Rollback {
     /// The target; need not be named if there is only one
     #[arg(value_name = "TARGET")]
     pub target: Option<String>,
-    /// The generation (default: the one before the one that is in effect)
+    /// The version, or with --data the generation (default: the one before the one that is in effect)
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["list", "release"])]
     pub to: Option<u64>,
-    /// Only print which generations there are
-    #[arg(long, conflicts_with = "release")]
+    /// Go back to earlier files, byte for byte, instead of to earlier templates
+    #[arg(long, conflicts_with_all = ["list", "release"])]
+    pub data: bool,
+    /// Only print which versions and generations there are
+    #[arg(long, conflicts_with_all = ["release", "diff"])]
     pub list: bool,
+    /// Only print what would be different
+    #[arg(long, conflicts_with = "release")]
+    pub diff: bool,
     /// Let go: the files are again what the templates become
     #[arg(long)]
     pub release: bool,

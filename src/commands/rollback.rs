@@ -1,14 +1,16 @@
 //! `portreeve render rollback`.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path, sync::Arc};
 
+use jiff::Timestamp;
 use portreeve::{
     cli::Rollback,
     condition::chain,
     config::Config,
+    consul::{Client, ConsulSource},
     control::{self, ControlError},
     render::{self, Account, Order, Setup},
-    target::Generation,
+    target::Held,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,26 +20,33 @@ use crate::{Failure, answer, signals::end_on_signals, usage};
 pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Failure> {
     let config = config.with_sources(flags.sources.clone()).map_err(usage)?;
     let state_dir = config.render.state_dir().map_err(usage)?;
-    let target = flags.target.clone();
-    let order = match (flags.list, flags.release) {
-        (true, _) => Order::List { target },
-        (_, true) => Order::Release { target },
-        _ => Order::Rollback { target, to: flags.to },
+    let (target, to, data) = (flags.target.clone(), flags.to, flags.data);
+    let order = match () {
+        () if flags.list => Order::List { target },
+        () if flags.release => Order::Release { target },
+        () if flags.diff => Order::Diff { target, to, data },
+        () => Order::Rollback { target, to, data },
     };
     let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
     end_on_signals(stop.clone(), at_once).map_err(Failure::Run)?;
+    let refused = |reason: String| refused(reason, &state_dir);
     let socket = control::socket(&state_dir);
-    let asked = control::ask(&socket, &order);
     let asked = tokio::select! {
-        answer = asked => answer,
-        () = tokio::time::sleep(flags.deadline) => return Err(late(flags)),
+        answer = control::ask(&socket, &order) => answer,
+        () = tokio::time::sleep(flags.deadline) => {
+            return Err(refused(format!(
+                "not known to be in effect within {:?}: see the log of render; `--release` takes it back",
+                flags.deadline
+            )));
+        }
         () = stop.cancelled() => return Err(refused("stopped before the answer came".to_owned())),
     };
     let accounts = match asked {
         Ok(accounts) => accounts,
         Err(ControlError::NobodyThere(_)) => {
+            let source = Arc::new(ConsulSource::new(Client::new(&config.consul).map_err(usage)?));
             let setup = Setup::open(config.into()).map_err(usage)?;
-            let mut work = std::pin::pin!(render::order(setup, order, &stop));
+            let mut work = std::pin::pin!(render::order(setup, order, source, flags.deadline, &stop));
             let done = tokio::select! {
                 done = &mut work => done,
                 () = tokio::time::sleep(flags.deadline) => {
@@ -52,41 +61,73 @@ pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Fai
     answer(flags.format, &text(&accounts, flags), &accounts)
 }
 
-fn late(flags: &Rollback) -> Failure {
-    refused(format!("not known to be in effect within {:?}: see the log of render", flags.deadline))
-}
-
-fn refused(reason: String) -> Failure {
-    Failure::Run(anyhow::Error::msg(reason))
+fn refused(reason: String, state_dir: &Path) -> Failure {
+    Failure::Run(anyhow::anyhow!("{reason} (state directory {})", state_dir.display()))
 }
 
 fn text(accounts: &[Account], flags: &Rollback) -> String {
     let mut text = String::new();
-    for Account { target, held, generations } in accounts {
+    for account in accounts {
+        let target = &account.target;
         // Writing to a text cannot fail.
-        let _ = match held {
-            Some(number) if !flags.list => writeln!(text, "{target}: generation {number} is in effect and held on to"),
+        let _ = match account.held {
+            _ if flags.diff => write!(text, "{}", account.diff.as_deref().unwrap_or_default()),
+            Some(held) if !flags.list => writeln!(text, "{target}: {held} is in effect and held on to"),
             None if flags.release => writeln!(text, "{target}: follows its templates"),
-            _ => list(&mut text, target, *held, generations),
+            _ => list(&mut text, account),
         };
     }
     text
 }
 
-fn list(text: &mut String, target: &str, held: Option<u64>, generations: &[Generation]) -> std::fmt::Result {
-    if generations.is_empty() {
-        return writeln!(text, "{target}: no generations yet");
+fn list(text: &mut String, account: &Account) -> std::fmt::Result {
+    let Account { target, state_dir, held, versions, generations, .. } = account;
+    writeln!(text, "{target} (state directory {}):", state_dir.display())?;
+    if versions.is_empty() && generations.is_empty() {
+        return writeln!(text, "  nothing was in effect yet");
     }
-    writeln!(text, "{target}:")?;
-    let in_effect = held.or_else(|| generations.last().map(|newest| newest.number));
-    for Generation { number, since, files } in generations {
+    writeln!(text, "  templates and configuration, which are rendered with present data:")?;
+    for version in versions {
+        let mark = match version.in_effect {
+            true if *held == Some(Held::Templates { templates: version.number }) => "  (in effect, held)",
+            true => "  (in effect)",
+            false => "",
+        };
+        let (number, since, cause) = (version.number, &version.since, &version.cause);
+        writeln!(text, "  {number:>4}  {since}  {:<12}  {cause}{mark}", age(since))?;
+    }
+    writeln!(text, "  data, which comes back byte for byte (--data):")?;
+    let in_effect = match held {
+        Some(Held::Data(number)) => Some(*number),
+        _ => generations.last().map(|newest| newest.number),
+    };
+    for (at, generation) in generations.iter().enumerate() {
+        let before = at.checked_sub(1).map(|before| generations[before].version);
+        let cause = match (generation.version, before) {
+            (None, _) => "before portreeve",
+            (version, Some(before)) if version != before => "templates",
+            _ => "data",
+        };
         let mark = match () {
-            () if held == Some(*number) => "  (held)",
-            () if in_effect == Some(*number) => "  (in effect)",
+            () if *held == Some(Held::Data(generation.number)) => "  (in effect, held)",
+            () if in_effect == Some(generation.number) => "  (in effect)",
             () => "",
         };
-        let plural = if files.len() == 1 { "" } else { "s" };
-        writeln!(text, "  {number:>4}  {since}  {} file{plural}{mark}", files.len())?;
+        let (number, since, files) = (generation.number, &generation.since, generation.files.len());
+        let plural = if files == 1 { "" } else { "s" };
+        writeln!(text, "  {number:>4}  {since}  {:<12}  {cause}, {files} file{plural}{mark}", age(since))?;
     }
     Ok(())
+}
+
+/// How long ago that was, in one unit.
+fn age(since: &str) -> String {
+    let Ok(since) = since.parse::<Timestamp>() else { return String::new() };
+    let seconds = Timestamp::now().as_second().saturating_sub(since.as_second()).max(0);
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
 }

@@ -7,11 +7,24 @@ use std::{
     sync::Arc,
 };
 
-use super::{Partials, Settings, SetupError, Template, source};
+use super::{Partials, Settings, SetupError, Template, TemplateError, source, template_set};
 use crate::{store::Store, target};
 
 /// The book in force. Put another one there, and the next pass renders with it.
 pub type Books = Store<(), Arc<Book>>;
+
+/// The templates that stay in force whatever the book has, by the target's place among the targets.
+pub(super) type HeldSets = Store<usize, Arc<HeldSet>>;
+
+/// Templates that somebody went back to.
+#[derive(Debug, PartialEq)]
+pub(super) struct HeldSet {
+    /// The target's name.
+    pub(super) target: String,
+    /// Which version of its templates it is.
+    pub(super) number: u64,
+    pub(super) chapter: Chapter,
+}
 
 /// The compiled templates of all targets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,8 +86,30 @@ impl Book {
     }
 }
 
+impl Each {
+    /// `name`: what errors call the template.
+    pub(super) fn compile(name: &str, each: &str, destination: &Path) -> Result<Self, TemplateError> {
+        Ok(Self {
+            list: Template::expression(format!("{name}, `each`"), each)?,
+            path: Template::compile(
+                format!("{name}, `destination`"),
+                destination.to_string_lossy(),
+                target::Escape::Path,
+            )?,
+        })
+    }
+}
+
+/// Whether one can take the place of the other: their files go to the same places.
+pub(super) fn fits(one: &Chapter, other: &Chapter) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.place == other.place)
+}
+
 fn chapter(target: &target::Settings, partials: &Partials) -> Result<Chapter, SetupError> {
-    target.templates.iter().map(|template| page(target, template, partials)).collect()
+    let pages = target.templates.iter().map(|template| page(target, template, partials));
+    let mut chapter = pages.collect::<Result<_, _>>()?;
+    template_set::mark(&mut chapter);
+    Ok(chapter)
 }
 
 fn page(target: &target::Settings, template: &target::Template, partials: &Partials) -> Result<Page, SetupError> {
@@ -87,14 +122,7 @@ fn page(target: &target::Settings, template: &target::Template, partials: &Parti
     let compiled = || {
         let place = match &template.each {
             None => Place::File(template.destination.clone()),
-            Some(each) => Place::Each(Box::new(Each {
-                list: Template::expression(format!("{name}, `each`"), each)?,
-                path: Template::compile(
-                    format!("{name}, `destination`"),
-                    template.destination.to_string_lossy(),
-                    target::Escape::Path,
-                )?,
-            })),
+            Some(each) => Place::Each(Box::new(Each::compile(&name, each, &template.destination)?)),
         };
         Ok(Page { body: Template::with_partials(&name, text, target.escape(template), partials)?, place })
     };

@@ -46,7 +46,7 @@ pub async fn dry_run<S: Source>(
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let mut sets: Vec<_> = setup.sets.iter().map(|set| (set.desired.clone(), set.desired.bell())).collect();
-    let open = start(&mut tasks, setup.books, setup.sets, source, &stop);
+    let open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &stop);
     let rendered = async {
         for (desired, bell) in &mut sets {
             while !desired.snapshot().complete && bell.changed().await.is_ok() {}
@@ -64,6 +64,14 @@ pub async fn dry_run<S: Source>(
     for target in &mut setup.targets {
         match target.diff().await {
             Ok(diff) => {
+                if let Some(held) = target.history().held() {
+                    let note = format!(
+                        "# target {}: holds on to {held}; what its own files or templates became since is withheld until \
+                         `portreeve render rollback --release`",
+                        target.name()
+                    );
+                    writeln!(out, "{}", colours.paint(Meaning::Doubtful, note))?;
+                }
                 print(target.name(), &diff, colours, out)?;
                 if let Some(Opinion::Refused { certain, .. }) = diff.opinion {
                     trouble.push(format!("target {}: the check refuses it; {}", target.name(), held(certain)));

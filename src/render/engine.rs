@@ -15,7 +15,7 @@ use super::{
     recorder::{Inputs, Missing, Notes, Recorder},
     unit::Unit,
 };
-use crate::registry::Query;
+use crate::{registry::Query, target::Rendered};
 
 /// A template, compiled once. Equal ones render alike.
 #[derive(Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Template {
     /// The files that it includes, by name.
     partials: BTreeMap<String, Arc<Unit>>,
     escape: Escape,
+    /// See [`Product::version`](crate::target::Product::version).
+    version: Option<Arc<Rendered>>,
 }
 
 /// What one render came to.
@@ -70,18 +72,47 @@ impl Template {
     ) -> Result<Self, TemplateError> {
         let unit = Unit::compile(name.into(), source.into())?;
         let partials = inclusions::resolve(&unit, partials)?;
-        Ok(Self { unit, partials, escape })
+        Ok(Self { unit, partials, escape, version: None })
     }
 
     /// Compiles an expression such as `(services)`. Its text is its value, as JSON.
     pub(super) fn expression(name: impl Into<String>, expression: &str) -> Result<Self, TemplateError> {
         let unit = Unit::expression(name.into(), expression)?;
-        Ok(Self { unit, partials: BTreeMap::new(), escape: Escape::None })
+        Ok(Self { unit, partials: BTreeMap::new(), escape: Escape::None, version: None })
     }
 
     /// What errors call it.
     pub fn name(&self) -> &str {
         self.unit.name()
+    }
+
+    /// What was compiled.
+    pub(super) fn source(&self) -> &str {
+        self.unit.source()
+    }
+
+    /// The expression that was given to [`expression`](Self::expression).
+    pub(super) fn expression_text(&self) -> &str {
+        self.source().trim_start_matches("{{").trim_end_matches("}}")
+    }
+
+    /// The partials that it includes: name, file and text.
+    pub(super) fn partials(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.partials.iter().map(|(name, unit)| (name.as_str(), unit.name(), unit.source()))
+    }
+
+    /// The language of its output.
+    pub(super) fn escape(&self) -> Escape {
+        self.escape
+    }
+
+    /// The texts of all templates of its target.
+    pub(super) fn version(&self) -> Option<&Arc<Rendered>> {
+        self.version.as_ref()
+    }
+
+    pub(super) fn set_version(&mut self, version: Option<Arc<Rendered>>) {
+        self.version = version;
     }
 
     /// Renders with what is known now.

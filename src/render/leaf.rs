@@ -33,7 +33,12 @@ impl Leaf {
         let state = match outcome {
             Outcome::Text(text) => {
                 let text = Arc::new(Rendered::new(text));
-                Ok(Arc::new(Product { text, template: number, members: self.draft.members() }))
+                Ok(Arc::new(Product {
+                    text,
+                    template: number,
+                    members: self.draft.members(),
+                    version: template.version().cloned(),
+                }))
             }
             Outcome::Missing(missing) => Err(Why::Missing(missing)),
             Outcome::Failed(mut error) => {

@@ -43,6 +43,7 @@ mod sheet;
 mod source;
 mod syntax;
 pub mod template_argument;
+mod template_set;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -53,6 +54,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::book::HeldSets;
 use self::orders::Orders;
 use self::pass::{Renderer, Set};
 pub use self::{
@@ -64,7 +66,7 @@ pub use self::{
     offline::{Offline, offline},
     once::{OnceError, Reasons, once},
     open::{Open, Why},
-    orders::{Account, Order, order},
+    orders::{Account, Order, TemplateVersion, order},
     partials::{Partials, PartialsError},
     record::{Recorded, record},
     recorder::{Answers, Inputs, Missing},
@@ -104,7 +106,7 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
         target = target.until(stop.clone());
         tasks.spawn(async move { reconcile::run(&mut target, bell, Pace::every(RESYNC), stop).await });
     }
-    start(&mut tasks, setup.books, setup.sets, source, &stop);
+    start(&mut tasks, setup.books, setup.held, setup.sets, source, &stop);
     tasks.join().await
 }
 
@@ -112,12 +114,13 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
 fn start<S: Source>(
     tasks: &mut Tasks,
     books: Books,
+    held: HeldSets,
     sets: Vec<Set>,
     source: Arc<S>,
     stop: &CancellationToken,
 ) -> watch::Receiver<Vec<Open>> {
     let answers = Store::beside(&books);
-    let mut renderer = Renderer::new(answers.clone(), environment::variables().collect(), books, sets);
+    let mut renderer = Renderer::new(answers.clone(), environment::variables().collect(), books, held, sets);
     let (bell, unrendered) = (answers.bell(), renderer.open.subscribe());
     tasks.spawn(watches::run(source, answers, renderer.wanted.subscribe(), stop.clone()));
     let stop = stop.clone();

@@ -30,7 +30,8 @@ pub fn offline(
     env: BTreeMap<String, String>,
     mut answer: impl FnMut(&Query) -> Option<Answer>,
 ) -> Offline {
-    let mut renderer = Renderer::new(Store::default(), env, setup.books(), std::mem::take(&mut setup.sets));
+    let mut renderer =
+        Renderer::new(Store::default(), env, setup.books(), setup.held.clone(), std::mem::take(&mut setup.sets));
     let (mut answers, mut known) = (Answers::new(), BTreeSet::new());
     loop {
         renderer.render(&answers);

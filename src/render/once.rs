@@ -69,7 +69,7 @@ pub async fn once<S: Source>(
         let target = target.until(enough.clone());
         applying.spawn(bring_in_line(target, set.desired.clone(), failures.clone(), enough.clone()));
     }
-    let open = start(&mut tasks, setup.books, setup.sets, source, &end);
+    let open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &end);
     let stopped = tokio::select! {
         _ = all(&mut applying) => return Ok(()),
         ended = tasks.join() => return ended.map_err(OnceError::from),
@@ -105,7 +105,10 @@ async fn bring_in_line(
         if !failures.snapshot().entries.contains_key(&name) {
             failures.put(name.clone(), BUSY.to_owned());
         }
+        let is_all = target.knows_all();
         match target.apply().await {
+            // Not even if the reload that an earlier run owed was made good.
+            Ok(_) if !is_all => failures.remove(&name),
             Ok(Applied::Waiting) => failures.remove(&name),
             Ok(applied) => {
                 failures.remove(&name);

@@ -47,8 +47,13 @@ impl Partials {
 
     /// Compiles partials, each with its name, what errors call it, and its text.
     pub(super) fn of(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, PartialsError> {
+        Ok(Self::of_texts(files)?)
+    }
+
+    /// The same.
+    pub(super) fn of_texts(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, TemplateError> {
         let compile = |(name, file, text)| Ok((name, Arc::new(Unit::compile(file, text)?)));
-        let partials = files.into_iter().map(compile).collect::<Result<_, PartialsError>>().map(Self)?;
+        let partials = files.into_iter().map(compile).collect::<Result<_, TemplateError>>().map(Self)?;
         inclusions::check(&partials)?;
         Ok(partials)
     }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::{
     Answers, Book, Books, Inputs,
-    book::{Chapter, Page},
+    book::{Chapter, HeldSet, HeldSets, Page},
     open::Open,
     sheet::Sheet,
 };
@@ -34,6 +34,9 @@ pub(super) struct Renderer {
     books: Books,
     /// The book that `sets` are made from, or that they cannot be made from.
     book: Arc<Book>,
+    held: HeldSets,
+    /// The templates among those of `sets` that somebody went back to.
+    kept: Arc<BTreeMap<usize, Arc<HeldSet>>>,
     /// What all templates asked in their last pass.
     pub(super) wanted: watch::Sender<BTreeSet<Query>>,
     /// What is not rendered yet, and why.
@@ -59,36 +62,50 @@ impl Renderer {
         answers: Store<Query, Arc<Answer>>,
         env: BTreeMap<String, String>,
         books: Books,
+        held: HeldSets,
         sets: Vec<Set>,
     ) -> Self {
+        let kept = held.snapshot().entries;
         let book = books.snapshot().entries.get(&()).cloned().unwrap_or_default();
         let (wanted, open) = (watch::Sender::default(), watch::Sender::default());
-        Self { answers, env, sets, books, book, wanted, open }
+        Self { answers, env, sets, books, book, held, kept, wanted, open }
     }
 
     fn look(&mut self) {
+        let kept = self.held.snapshot().entries;
         if let Some(book) = self.books.snapshot().entries.get(&())
-            && !Arc::ptr_eq(book, &self.book)
+            && (!Arc::ptr_eq(book, &self.book) || !Arc::ptr_eq(&kept, &self.kept))
         {
-            self.take(Arc::clone(book));
+            self.take(Arc::clone(book), kept);
         }
         let answers = self.answers.snapshot().entries;
         self.render(&answers);
     }
 
     /// Goes on with other templates. The answers and the watches stay.
-    fn take(&mut self, book: Arc<Book>) {
+    fn take(&mut self, book: Arc<Book>, kept: Arc<BTreeMap<usize, Arc<HeldSet>>>) {
         let fits = self.sets.len() == book.chapters.len()
             && self.sets.iter().zip(&book.chapters).all(|(set, chapter)| set.fits(chapter));
         if fits {
-            for (set, chapter) in self.sets.iter_mut().zip(&book.chapters) {
-                set.turn(chapter);
+            for (at, (set, chapter)) in self.sets.iter_mut().zip(&book.chapters).enumerate() {
+                let held = kept.get(&at);
+                set.turn(held.map_or(chapter, |held| &held.chapter));
+                if let Some(HeldSet { target, number, .. }) = held.map(Arc::as_ref)
+                    && self.book.chapters.get(at) != Some(chapter)
+                {
+                    tracing::warn!(
+                        "target {target}: its templates have changed; that is withheld, since it holds on to version \
+                         {number} of them; `portreeve render rollback --release` lets them go on"
+                    );
+                }
             }
-            tracing::info!("the templates were read again");
+            if !Arc::ptr_eq(&book, &self.book) {
+                tracing::info!("the templates were read again");
+            }
         } else {
             tracing::error!("the templates were read again for other files than ours: the ones before stay in force");
         }
-        self.book = book;
+        (self.book, self.kept) = (book, kept);
     }
 
     pub(super) fn render(&mut self, answers: &Answers) {
@@ -126,7 +143,8 @@ impl Set {
         self.sheets.len() == chapter.len() && self.sheets.iter().zip(chapter).all(|(sheet, page)| sheet.fits(page))
     }
 
-    fn turn(&mut self, chapter: &Chapter) {
+    /// Takes the place of the templates before, which they [fit](Self::fits).
+    pub(super) fn turn(&mut self, chapter: &Chapter) {
         self.sheets.iter_mut().zip(chapter).for_each(|(sheet, page)| sheet.turn(page.clone()));
     }
 
@@ -168,7 +186,7 @@ mod tests {
         let book = Arc::new(Book::of(chapters));
         let sets = book.chapters.iter().map(Set::new).collect();
         books.put((), book);
-        Renderer::new(Store::beside(&books), BTreeMap::new(), books, sets)
+        Renderer::new(Store::beside(&books), BTreeMap::new(), books, HeldSets::default(), sets)
     }
 
     fn chapters(sets: &[&[&str]]) -> Vec<Chapter> {

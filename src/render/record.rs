@@ -34,7 +34,7 @@ pub async fn record<S: Source>(
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let answers = Store::default();
-    let mut renderer = Renderer::new(answers.clone(), env, setup.books, setup.sets);
+    let mut renderer = Renderer::new(answers.clone(), env, setup.books, setup.held, setup.sets);
     tasks.spawn(watches::run(source, answers.clone(), renderer.wanted.subscribe(), stop.clone()));
     let mut bell = answers.bell();
     let late = tokio::time::sleep(deadline);

@@ -9,12 +9,14 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Book, Books, PartialsError, TemplateError, allowed::Allowed, local::Local, pass::Set};
+use super::{
+    Book, Books, PartialsError, TemplateError, allowed::Allowed, book::HeldSets, local::Local, orders, pass::Set,
+};
 use crate::{
     docker,
     registry::Source,
     state::{StateDir, StateError},
-    target::{self, Budgets, Report, Reports, Target},
+    target::{self, Budgets, Held, Report, Reports, Target},
     watched::Ear,
 };
 
@@ -119,6 +121,7 @@ pub enum SetupError {
 #[derive(Debug)]
 pub struct Setup {
     pub(super) books: Books,
+    pub(super) held: HeldSets,
     pub(super) sets: Vec<Set>,
     pub(crate) targets: Vec<Target>,
     allowed: Allowed,
@@ -176,7 +179,8 @@ impl Setup {
         check(&settings.targets)?;
         let watched = settings.section.watch.then(|| settings.clone());
         let book = Book::read(&settings)?;
-        let sets: Vec<_> = book.chapters.iter().map(Set::new).collect();
+        let mut sets: Vec<_> = book.chapters.iter().map(Set::new).collect();
+        let chapters = book.chapters.clone();
         let books = Books::default();
         books.put((), Arc::new(book));
         let state = state(&settings.section.state_dir()?)?;
@@ -190,9 +194,20 @@ impl Setup {
             target.share(budgets.clone());
             Ok::<_, SetupError>(target)
         });
-        let targets = targets.collect::<Result<_, _>>()?;
+        let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
+        let held = HeldSets::beside(&books);
+        for (at, (target, now)) in targets.iter().zip(&chapters).enumerate() {
+            let Some(Held::Templates { templates }) = target.history().held() else { continue };
+            match orders::held_set(target.name(), &target.history(), Some(templates), now) {
+                Ok(set) => {
+                    sets[at].turn(&set.chapter);
+                    held.put(at, Arc::new(set));
+                }
+                Err(reason) => tracing::error!("{reason}; its templates go on"),
+            }
+        }
         let allowed = Allowed::new(settings.section.files);
-        Ok(Self { books, sets, targets, allowed, state, reports, watched })
+        Ok(Self { books, held, sets, targets, allowed, state, reports, watched })
     }
 
     /// What the targets come to; each of them has an entry from the beginning.

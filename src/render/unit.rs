@@ -41,6 +41,11 @@ impl Unit {
         &self.name
     }
 
+    /// Its text.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// What is rendered.
     pub(super) fn template(&self) -> &Template {
         &self.template

@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 impl Target {
     /// The generation that is held on to. Whoever orders that, or its end, does not wait for what has failed before.
-    pub(super) fn ordered(&mut self) -> Result<Option<(u64, Wanted)>, ApplyError> {
+    pub(super) fn ordered(&mut self) -> Result<Option<Wanted>, ApplyError> {
         let before = self.said.held;
         let held = self.held();
         if self.said.held != before {

@@ -13,8 +13,6 @@ use crate::state::{Folder, StateError};
 
 /// The list of generations, newest last.
 const INDEX: &str = "index";
-/// The generation that is held on to.
-const HELD: &str = "held";
 /// How the name of a content begins.
 const CONTENT: &str = "content-";
 
@@ -27,6 +25,9 @@ pub struct Generation {
     pub since: String,
     /// Its files, by destination.
     pub files: BTreeMap<PathBuf, Kept>,
+    /// Names the version of the templates that made them. `None`: no template did, or it is not known.
+    #[serde(default)]
+    pub version: Option<Digest>,
 }
 
 /// One file of a generation.
@@ -56,8 +57,8 @@ impl Generations {
         Ok(self.folder.read(INDEX)?.unwrap_or_default())
     }
 
-    /// Takes down what is in effect now, unless that is the newest generation already.
-    pub(super) fn record(&self, now: &Wanted) -> Result<(), StateError> {
+    /// Takes down what is in effect now, unless that is the newest generation already. What is `held` is kept.
+    pub(super) fn record(&self, now: &Wanted, held: Option<u64>) -> Result<(), StateError> {
         let mut list = self.list()?;
         let kept = |product: &Product| Kept { template: product.template, digest: product.text.digest() };
         let files: BTreeMap<_, _> =
@@ -72,8 +73,8 @@ impl Generations {
             }
         }
         let number = list.last().map_or(1, |newest| newest.number + 1);
-        list.push(Generation { number, since: jiff::Timestamp::now().strftime("%FT%TZ").to_string(), files });
-        let held = self.held()?;
+        let since = jiff::Timestamp::now().strftime("%FT%TZ").to_string();
+        list.push(Generation { number, since, files, version: version(now) });
         let too_many = list.len().saturating_sub(self.keep);
         let mut place = 0..;
         list.retain(|generation| place.next() >= Some(too_many) || Some(generation.number) == held);
@@ -90,24 +91,16 @@ impl Generations {
         for (path, kept) in &generation.files {
             let Some(bytes) = self.folder.read_bytes(&content(kept.digest))? else { return Ok(None) };
             let text = Arc::new(Rendered::new(bytes));
-            let product = Product { text, template: kept.template, members: BTreeSet::new() };
+            let product = Product { text, template: kept.template, members: BTreeSet::new(), version: None };
             entries.insert(path.clone(), Arc::new(product));
         }
         Ok(Some(Wanted { entries: Arc::new(entries), complete: true, rounds: 0 }))
     }
+}
 
-    /// The number of the generation that is held on to, whatever the templates become.
-    pub(super) fn held(&self) -> Result<Option<u64>, StateError> {
-        self.folder.read(HELD)
-    }
-
-    /// Holds on to a generation, or lets go.
-    pub(super) fn hold(&self, number: Option<u64>) -> Result<(), StateError> {
-        match number {
-            Some(number) => self.folder.write(HELD, &number),
-            None => self.folder.remove(HELD),
-        }
-    }
+/// Names the version of the templates that made these files.
+pub(super) fn version(files: &Wanted) -> Option<Digest> {
+    files.entries.values().find_map(|product| product.version.as_ref()).map(|version| version.digest())
 }
 
 fn content(digest: Digest) -> String {
@@ -131,23 +124,21 @@ mod tests {
         let state = StateDir::open(folder.path()).expect("it is ours");
         let generations = Generations::new(state.folder("generations", "edge"), 2);
         for text in ["1", "2", "2", "3"] {
-            generations.record(&wanted(text)).expect("there is room");
+            generations.record(&wanted(text), None).expect("there is room");
         }
         let numbers = || {
             generations.list().expect("it can be read").iter().map(|generation| generation.number).collect::<Vec<_>>()
         };
         assert_eq!(numbers(), [2, 3]);
-        generations.hold(Some(2)).expect("there is room");
         for text in ["4", "5"] {
-            generations.record(&wanted(text)).expect("there is room");
+            generations.record(&wanted(text), Some(2)).expect("there is room");
         }
-        assert_eq!((numbers(), generations.held().expect("it can be read")), (vec![2, 4, 5], Some(2)));
+        assert_eq!(numbers(), [2, 4, 5]);
         let files = generations.files(&generations.list().expect("it can be read")[0]).expect("it can be read");
         let files = files.expect("nothing is lost");
         assert_eq!(files.entries[&PathBuf::from("/other")].text.bytes(), b"2");
-        generations.hold(None).expect("it can be removed");
-        generations.record(&wanted("6")).expect("there is room");
-        assert_eq!((numbers(), generations.held().expect("it can be read")), (vec![5, 6], None));
+        generations.record(&wanted("6"), None).expect("there is room");
+        assert_eq!(numbers(), [5, 6]);
         // `same`, `5` and `6` are left.
         let names = state.folder("generations", "edge").names().expect("it can be listed");
         assert_eq!(names.iter().filter(|name| name.starts_with(CONTENT)).count(), 3);
@@ -158,7 +149,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::open(folder.path()).expect("it is ours");
         let generations = Generations::new(state.folder("generations", "edge"), 0);
-        generations.record(&wanted("1")).expect("nothing to do");
+        generations.record(&wanted("1"), None).expect("nothing to do");
         assert!(generations.list().expect("it can be read").is_empty());
     }
 }

@@ -62,7 +62,7 @@ pub use self::{
     error::{ApplyError, Rejection, SetupError},
     files::FileError,
     generations::{Generation, Kept},
-    history::{History, HistoryError},
+    history::{Held, History, HistoryError, Version},
     nginx::ReloadFailure,
     process::{Absent, ProcessError},
     program::{CheckError, ReloadError},
@@ -103,8 +103,10 @@ pub struct Target {
     pace: Pace,
     journal: Journal,
     history: History,
-    /// Names what is the newest generation already.
-    recorded: Option<Digest>,
+    /// What was ordered by hand and is worked on: a new order does not wait.
+    followed: Option<Held>,
+    /// Names what is the newest generation already, and the version of its templates.
+    recorded: Option<(Digest, Option<Digest>)>,
     /// Where others learn what has become of it.
     reports: Reports,
     /// What has failed, and when it is tried again.
@@ -152,7 +154,9 @@ struct Said {
     since: Option<Instant>,
     absent: bool,
     in_line: bool,
-    held: Option<u64>,
+    held: Option<Held>,
+    /// Names what the templates became and is not taken.
+    withheld: Option<Digest>,
 }
 
 /// What a pass has come to.
@@ -213,6 +217,7 @@ impl Target {
                 return Err(SettingsError::Twice { name, destination }.into());
             }
         }
+        let history = History::new(state, &settings.name, settings.generations, &desired)?;
         let alone = fixed.len() == 1 && each.is_empty();
         Ok(Self {
             program: Program::new(settings.kind, alone, docker)?,
@@ -222,7 +227,8 @@ impl Target {
             pace: Pace::new(settings.pace),
             reports: Reports::default(),
             journal: Journal::new(state.folder("targets", &settings.name)),
-            history: History::new(state.folder("generations", &settings.name), settings.generations, &desired)?,
+            followed: history.held(),
+            history,
             recorded: None,
             retry: Retry::new(),
             budgets: Budgets::default(),
@@ -342,16 +348,15 @@ impl Reconcile for Target {
             Ok(held) => held,
             Err(error) => return self.conclude(Err(error), &Membership::default()),
         };
-        let number = held.as_ref().map(|(number, _)| *number);
         self.pace.wait_until(turn.earliest(self.pace.interval()));
-        // Whoever goes back by hand does not wait.
-        let desired = held.map_or_else(|| self.pace.choose(self.desired.snapshot(), now()), |(_, files)| files);
+        let desired = held.unwrap_or_else(|| self.choose());
+        let followed = self.followed.filter(|_| self.history.held() == self.followed);
         let applied = self.bring_in_line(&desired).await;
         self.spend(&mut turn, &applied);
         self.pace.wait_until(turn.earliest(self.pace.interval()));
         drop(turn);
         let change = self.pace.note(&applied, now());
-        report::put(&self.reports, &self.name, &desired, number, self.proof.as_ref(), &applied);
+        report::put(&self.reports, &self.name, &desired, followed, self.proof.as_ref(), &applied);
         let next = self.conclude(applied, &change);
         self.pace.next(next, now())
     }

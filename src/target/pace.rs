@@ -54,6 +54,14 @@ impl Pace {
         }
     }
 
+    /// Takes what is newest, whatever it would have to wait for.
+    pub(super) fn take_now(&mut self, newest: Wanted, now: Instant) {
+        self.debounce.cancel(now);
+        self.is_new = true;
+        self.seen = Some(newest.clone());
+        self.taken = Some(newest);
+    }
+
     fn notice(&mut self, newest: &Wanted, now: Instant) {
         match &self.taken {
             _ if !newest.complete || self.seen.as_ref().is_some_and(|seen| is_same(seen, newest)) => {}

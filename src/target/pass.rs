@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::time;
 
 use super::{
-    Applied, ApplyError, Effect, Proof, Target,
+    Applied, ApplyError, Effect, Held, Proof, Target,
     budget::Budget,
     error::Rejection,
     files::{self, Access, FileError, Staged, Swapped},
@@ -75,16 +75,21 @@ impl<E: Into<ApplyError>> From<E> for Stop {
 
 impl Target {
     /// Makes one pass: brings the files in line with the newest that is desired, and into effect. As long as not all of
-    /// that is known, only what an earlier pass owes is made good, and the target is waiting.
+    /// that is [known](Self::knows_all), only what an earlier pass owes is made good.
     ///
     /// Dropping the future is equivalent to a crash: the first pass of the next process completes what has begun. Files
     /// that are being swapped at that moment are swapped to the last one.
     pub async fn apply(&mut self) -> Result<Applied, ApplyError> {
         let Some(mut turn) = self.turn().await else { return Err(ApplyError::Stopped) };
-        let newest = self.ordered()?.map_or_else(|| self.desired.snapshot(), |(_, files)| files);
+        let newest = self.ordered()?.unwrap_or_else(|| self.desired.snapshot());
         let applied = self.bring_in_line(&newest).await;
         self.spend(&mut turn, &applied);
-        Ok(if newest.complete { applied? } else { applied.map(|_| Applied::Waiting)? })
+        applied
+    }
+
+    /// Whether a pass that is made now brings all files in line.
+    pub fn knows_all(&self) -> bool {
+        matches!(self.history.held(), Some(Held::Data(_))) || self.desired.snapshot().complete
     }
 
     /// The same with what was desired at one moment, by who has the turn.
@@ -98,7 +103,7 @@ impl Target {
             Ok(Applied::Done { effect, .. }) => !matches!(effect, Effect::NotRunning(_)),
             _ => false,
         };
-        if is_in_effect && self.history.held().is_none() {
+        if is_in_effect && !matches!(self.history.held(), Some(Held::Data(_))) {
             self.take_down(desired).await;
         }
         applied

@@ -3,46 +3,72 @@
 use std::sync::Arc;
 
 use super::{
-    ApplyError, Destination, Target, files,
+    ApplyError, Destination, Target, files, generations,
     rendered::{Product, Wanted},
     report,
 };
 use crate::{blocking::blocking, condition::chain};
 
 impl Target {
-    /// The generation that is held on to; what it does not know of the configured files is as the templates have it.
-    pub(super) fn held(&mut self) -> Result<Option<(u64, Wanted)>, ApplyError> {
-        let held = self.history.held_files()?;
-        let number = held.as_ref().map(|(number, _)| *number);
-        if std::mem::replace(&mut self.said.held, number) != number {
-            match number {
-                Some(number) => tracing::warn!(
-                    "target {}: holds on to generation {number}, whatever its templates become, until `portreeve render \
-                     rollback --release`",
+    /// The files of the generation that is held on to; what it does not know of the configured files is as the templates
+    /// have it.
+    pub(super) fn held(&mut self) -> Result<Option<Wanted>, ApplyError> {
+        let held = self.history.held();
+        if std::mem::replace(&mut self.said.held, held) != held {
+            match held {
+                Some(held) => tracing::warn!(
+                    "target {}: holds on to {held}, until `portreeve render rollback --release`",
                     self.name
                 ),
                 None => tracing::info!("target {}: follows its templates again", self.name),
             }
         }
-        let Some((number, mut files)) = held else { return Ok(None) };
+        let Some(mut files) = self.history.held_files()? else { return Ok(None) };
+        self.followed = held;
         let desired = self.desired.snapshot();
+        self.withhold(&desired);
         for Destination { key, .. } in &self.fixed {
             if let (false, Some(product)) = (files.entries.contains_key(key), desired.entries.get(key)) {
                 Arc::make_mut(&mut files.entries).insert(key.clone(), Arc::clone(product));
             }
         }
-        Ok(Some((number, files)))
+        Ok(Some(files))
+    }
+
+    /// Says of each change that it is not taken.
+    fn withhold(&mut self, desired: &Wanted) {
+        let digest = Some(report::digest(desired)).filter(|_| desired.complete);
+        let is_new = digest.is_some() && self.said.withheld != digest;
+        if let (true, Some(held)) = (is_new, self.said.held) {
+            self.said.withheld = digest;
+            tracing::warn!(
+                "target {}: what its templates became is withheld, since it holds on to {held}; `portreeve render rollback \
+                 --release` lets it go on",
+                self.name
+            );
+        }
+    }
+
+    /// What the templates became, at the target's pace. What somebody has ordered by hand does not wait.
+    pub(super) fn choose(&mut self) -> Wanted {
+        let (newest, held) = (self.desired.snapshot(), self.history.held());
+        if self.followed != held && newest.complete && self.history.is_followed_by(&newest) {
+            self.followed = held;
+            self.pace.take_now(newest.clone(), super::now());
+            return newest;
+        }
+        self.pace.choose(newest, super::now())
     }
 
     /// What is in effect becomes the newest generation.
     pub(super) async fn take_down(&mut self, now: &Wanted) {
-        let digest = report::digest(now);
-        if self.recorded == Some(digest) {
+        let names = (report::digest(now), generations::version(now));
+        if self.recorded == Some(names) {
             return;
         }
         let (history, now) = (self.history.clone(), now.clone());
         match blocking(move || history.record(&now)).await {
-            Ok(()) => self.recorded = Some(digest),
+            Ok(()) => self.recorded = Some(names),
             Err(error) => tracing::warn!("target {}: this generation cannot be kept: {}", self.name, chain(&error)),
         }
     }

@@ -23,12 +23,15 @@ pub struct Product {
     /// The healthy instances among the answers that it was made from, each as one word. One that is missing next time
     /// was removed, and that is urgent.
     pub members: BTreeSet<String>,
+    /// The texts of the target's templates, as one that renders writes them down. Whoever goes back to that version
+    /// renders them anew. `None`: no template made it.
+    pub version: Option<Arc<Rendered>>,
 }
 
 impl Product {
     /// A file without members.
     pub fn new(template: usize, text: impl Into<Vec<u8>>) -> Self {
-        Self { text: Arc::new(Rendered::new(text)), template, members: BTreeSet::new() }
+        Self { text: Arc::new(Rendered::new(text)), template, members: BTreeSet::new(), version: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What others may know of a target.
 
 use super::{
-    Applied, ApplyError, Proof, Rejection,
+    Applied, ApplyError, Held, Proof, Rejection,
     rendered::{Digest, Wanted},
 };
 use crate::{condition::chain, store::Store};
@@ -16,8 +16,8 @@ pub struct Report {
     pub in_line: Option<Digest>,
     /// How many passes have replaced files, since the target was made.
     pub writes: u64,
-    /// The generation that it holds on to.
-    pub held: Option<u64>,
+    /// What it is held on to.
+    pub held: Option<Held>,
     /// What keeps it from being in line.
     pub trouble: Option<String>,
     /// Why the newest files were not taken, if that is what keeps it.
@@ -30,7 +30,7 @@ pub(super) fn put(
     reports: &Reports,
     target: &str,
     wanted: &Wanted,
-    held: Option<u64>,
+    held: Option<Held>,
     proof: Option<&Proof>,
     applied: &Result<Applied, ApplyError>,
 ) {
