@@ -41,7 +41,7 @@ fn every_file_gives_what_is_written_beside_it() {
 #[test]
 fn what_is_no_yaml_is_told_with_its_place_and_exit_code_2() {
     let cases = [
-        ("broken.yml", "portreeve: broken.yml:4:5: "),
+        ("broken.yml", "portreeve: broken.yml:4:10: "),
         ("doubled.yml", "portreeve: doubled.yml:4:5: the key \"image\" is there already, at line 3\n"),
         ("keys.txt", "portreeve: keys.txt:"),
         ("other.yml", "portreeve: other.yml:1:1: there are no services: is that a Compose file?\n"),

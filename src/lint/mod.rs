@@ -51,7 +51,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_written_is_survived(
-            entries in prop::collection::vec(("(SERVICE_|portreeve.|)[A-Za-z0-9_.$İ/-]{0,12}", "[a-z0-9${}:'\"İ -]{0,8}"), 0..6),
+            entries in prop::collection::vec(("(SERVICE_|portreeve[.]|)[A-Za-z0-9_.$İ/-]{0,12}", "[a-z0-9${}:'\"İ -]{0,8}"), 0..6),
             ports in prop::collection::vec("[0-9${}:/\\[\\]a-d.-]{0,12}", 0..3),
             image in "[a-z0-9${}:/@_]{0,12}",
         ) {

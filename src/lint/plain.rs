@@ -65,6 +65,9 @@ fn float(text: &str) -> Option<(&'static str, String)> {
     if let Some(named) = named {
         return Some(("a number", named.to_owned()));
     }
+    if text.starts_with('_') {
+        return None;
+    }
     let plain = text.replace('_', "");
     let number: f64 = FLOAT.is_match(&plain).then(|| plain.parse().ok())??;
     let exponent = if number == 0.0 { 0.0 } else { number.abs().log10().floor() };
@@ -116,7 +119,7 @@ mod tests {
             ("1.5", None),
             ("80", None),
             ("-7", None),
-            ("089", None),
+            ("089", Some("89")),
             ("true", None),
             ("yes", None),
             ("on", None),

@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn what_is_invalid_is_told_with_its_line() {
         let at = |text: &str| read(text).expect_err("invalid").place.line;
-        assert_eq!(at("a: 1\nb: [\n"), 3);
+        assert_eq!(at("a: 1\nb: [\n"), 2);
         assert_eq!(at("a: 1\nb: 2\na: 3\n"), 3);
         assert_eq!(at("a: *b\n"), 1);
         assert_eq!(at("a: &a [*a]\n"), 1);
