@@ -24,19 +24,19 @@ pub(super) fn escape(path: &[u8]) -> Vec<u8> {
 /// without a pattern leads to something is told by `exists`.
 pub(super) fn expand(
     pattern: &[u8],
-    names: impl Fn(&[u8]) -> Vec<Vec<u8>>,
+    mut names: impl FnMut(&[u8]) -> Vec<Vec<u8>>,
     exists: impl Fn(&[u8]) -> bool,
 ) -> Vec<Vec<u8>> {
     let mut paths = vec![Vec::new()];
     for part in pattern.split(|byte| *byte == b'/').skip(1) {
         let below = |path: &Vec<u8>, name: &[u8]| [path, b"/".as_slice(), name].concat();
         paths = if is_pattern(part) {
-            let matching = |path| {
+            let mut matching = |path| {
                 let mut names = names(if Vec::is_empty(path) { b"/" } else { path });
                 names.retain(|name| matches(part, name));
                 names.into_iter().map(|name| below(path, &name)).collect::<Vec<_>>()
             };
-            paths.iter().flat_map(matching).collect()
+            paths.iter().flat_map(&mut matching).collect()
         } else {
             paths.iter().map(|path| below(path, &unescape(part))).filter(|path| exists(path)).collect()
         };

@@ -39,8 +39,8 @@ pub(super) struct Tree {
     pub(super) pid_file: Option<PathBuf>,
     /// The last `error_log` of the main level.
     pub(super) error_log: Option<PathBuf>,
-    /// A pipe that is included: nginx would wait for whoever writes to it, its master at the next reload as well.
-    pipe: Option<PathBuf>,
+    /// Why nothing can be said about the configuration, although its main file can be read.
+    obstacle: Option<io::Error>,
 }
 
 /// One file.
@@ -102,10 +102,18 @@ impl<'a> Overlay<'a> {
     }
 
     /// The names in a directory, those of directories that a candidate would make among them.
-    fn names(&self, directory: &Path) -> Vec<Vec<u8>> {
+    /// For nginx a directory that is not there, or that it may not read, has none.
+    fn names(&self, directory: &Path) -> io::Result<Vec<Vec<u8>>> {
+        let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", directory.display()));
         let real = files::follow(directory).ok();
         let mut names = BTreeSet::new();
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => Some(entries),
+            Err(error) if has_no_names(&error) => None,
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries.into_iter().flatten() {
+            let entry = entry.map_err(failed)?;
             let is_gone = |real: PathBuf| self.gone.contains(&real);
             if self.gone.is_empty() || !files::follow(&directory.join(entry.file_name())).is_ok_and(is_gone) {
                 names.insert(entry.file_name().into_vec());
@@ -113,7 +121,7 @@ impl<'a> Overlay<'a> {
         }
         let below = |path: &PathBuf| path.strip_prefix(real.as_deref()?).ok()?.iter().next().map(OsStr::to_owned);
         names.extend(self.candidates.keys().filter_map(below).map(OsString::into_vec));
-        names.into_iter().collect()
+        Ok(names.into_iter().collect())
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -142,14 +150,11 @@ impl Tree {
             gone: BTreeSet::new(),
             pid_file: None,
             error_log: None,
-            pipe: None,
+            obstacle: None,
         };
         let visited = tree.visit(place, &overlay, &place.conf, 0);
-        match &tree.pipe {
-            Some(pipe) => Err(io::Error::other(format!(
-                "{} is a pipe (FIFO), and nginx would wait for ever for somebody to write to it; remove it",
-                pipe.display()
-            ))),
+        match tree.obstacle.take() {
+            Some(obstacle) => Err(obstacle),
             None => visited.map(|()| tree),
         }
     }
@@ -185,7 +190,11 @@ impl Tree {
         let mut file = files::open(path)?;
         let metadata = file.metadata()?;
         if metadata.file_type().is_fifo() {
-            self.pipe.get_or_insert_with(|| path.to_owned());
+            // Its master would wait as well, at the next reload.
+            let pipe = path.display();
+            self.obstacle.get_or_insert(io::Error::other(format!(
+                "{pipe} is a pipe (FIFO), and nginx would wait for ever for somebody to write to it; remove it"
+            )));
         }
         if !metadata.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -241,7 +250,12 @@ impl Tree {
         let pattern = place.directory().join(OsStr::from_bytes(argument)).into_os_string().into_vec();
         let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
         let paths = if glob::is_pattern(&pattern) {
-            let names = |directory: &[u8]| overlay.names(&path(directory));
+            let names = |directory: &[u8]| {
+                overlay.names(&path(directory)).unwrap_or_else(|error| {
+                    self.obstacle.get_or_insert(error);
+                    Vec::new()
+                })
+            };
             glob::expand(&pattern, names, |bytes| overlay.exists(&path(bytes)))
         } else {
             vec![pattern]
@@ -255,6 +269,11 @@ impl Tree {
         });
         paths
     }
+}
+
+fn has_no_names(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
 }
 
 /// What an argument names, and by which path, if that differs from the disk: certificates are relative to the
