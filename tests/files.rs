@@ -4,7 +4,7 @@ mod common;
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -138,15 +138,22 @@ fn the_second_signal_ends_it_although_a_thread_hangs() {
     bench.keys.set("value", "1");
     let mut daemon = Daemon::spawn(bench.render(&["--no-watch"]));
     daemon.until_logged("wrote");
-    // The next read of the configuration waits for somebody who writes to the pipe.
-    fs::remove_file(bench.path("portreeve.toml")).expect("it is there");
-    mkfifo(&bench.path("portreeve.toml"), Mode::S_IRWXU).expect("a pipe");
+    let config = bench.path("portreeve.toml");
+    fs::remove_file(&config).expect("it is there");
+    mkfifo(&config, Mode::S_IRWXU).expect("a pipe");
     daemon.signal(Signal::SIGHUP);
+    // This succeeds as soon as somebody reads from the pipe, who then waits as long as it is open.
+    let write = || fs::File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&config);
+    let mut writer = None;
+    until("the configuration is read again", || {
+        writer = write().ok();
+        writer.is_some()
+    });
     daemon.signal(Signal::SIGTERM);
     daemon.until_logged("SIGTERM: stopping");
     daemon.signal(Signal::SIGTERM);
-    // Without the hang it may have ended before the second signal.
-    assert!(matches!(daemon.wait(), Some(0 | 1)), "{}", daemon.log());
+    assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());
+    drop(writer);
 }
 
 #[test]

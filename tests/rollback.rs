@@ -227,11 +227,14 @@ fn a_configuration_that_was_a_mistake_is_taken_back_while_nobody_runs() {
     once();
     assert_eq!(bench.read("app"), "c\"d\n");
     bench.keys.set("value", "two");
-    // What wrote other files is not gone back to.
-    bench.rolls_back(&["--release"]);
+    // What wrote other files is not gone back to, nor held on to.
     let moved = format!("{config}escape = \"json\"\n").replace("/app\"\nescape", "/moved\"\nescape");
     fs::write(bench.path("portreeve.toml"), moved).expect("it can be written");
     once();
-    assert!(bench.refuses(&["--to", "1"]).contains("wrote other files than the configuration names now"));
     assert_eq!(bench.read("moved"), "two\n");
+    let listed = bench.rolls_back(&["--list"]);
+    assert!(!listed.contains("held"), "{listed}");
+    assert!(bench.refuses(&["--to", "1"]).contains("wrote other files than the configuration names now"));
+    fs::write(bench.path("portreeve.toml"), config).expect("it can be written");
+    assert!(bench.rolls_back(&["--list"]).contains("held"));
 }

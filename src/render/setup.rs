@@ -203,7 +203,10 @@ impl Setup {
                     sets[at].turn(&set.chapter);
                     held.put(at, Arc::new(set));
                 }
-                Err(reason) => tracing::error!("{reason}; its templates go on"),
+                Err(reason) => {
+                    target.history().suspend();
+                    tracing::error!("{reason}; its templates go on");
+                }
             }
         }
         let allowed = Allowed::new(settings.section.files);

@@ -161,6 +161,12 @@ impl History {
         self.held.snapshot().entries.get(&()).map(|hold| hold.held)
     }
 
+    /// Goes on with the templates although something is held on to, since that does not fit the configuration. A later
+    /// configuration may fit again.
+    pub(crate) fn suspend(&self) {
+        self.held.set((), None);
+    }
+
     /// Holds on to a generation of files until [`release`](Self::release), whatever the templates become. Without a
     /// number: to the one before the one that is in effect. Says which one it is.
     ///

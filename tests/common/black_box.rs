@@ -104,7 +104,7 @@ impl Drop for Daemon {
 
 /// Waits until `seen` holds.
 #[track_caller]
-pub fn until(what: &str, seen: impl Fn() -> bool) {
+pub fn until(what: &str, mut seen: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !seen() {
         assert!(begun.elapsed() < PATIENCE, "waited for {what}");
