@@ -125,7 +125,7 @@ fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
     assert_eq!(daemon.stop(), Some(0));
     let daemon = Daemon::spawn(bench.render(&[]));
     daemon.until_logged("holds on to generation 1");
-    daemon.until_logged("in line");
+    daemon.until_logged("what its templates became is withheld");
     assert_eq!(bench.read("app"), "by hand\n");
     assert_eq!(bench.rolls_back(&["--release"]), "app: follows its templates\n");
     until("what the template says", || bench.read("reloads").ends_with("three\n"));

@@ -136,6 +136,34 @@ fn a_bad_template_is_refused_with_its_place_and_the_one_before_stays() {
 }
 
 #[test]
+fn a_saved_template_that_waits_for_an_answer_freezes_nothing_and_says_what_it_waits_for() {
+    let bench = Bench::new();
+    bench.keys.silence("silent", true);
+    let daemon = bench.start(&[]);
+    bench.until("a", "x=1\n");
+    bench.save("a.hbs", "new x={{key \"x\"}} {{key \"silent\"}}\n");
+    let template = bench.path("a.hbs").display().to_string();
+    daemon.until_logged(&format!("target a: {template}: no answer for 5 s to key \"silent\""));
+    bench.keys.set("x", "2");
+    bench.until("a", "x=2\n");
+    assert!(!daemon.log().contains("in line"), "{}", daemon.log());
+    bench.keys.set("silent", "s");
+    bench.keys.silence("silent", false);
+    bench.until("a", "new x=2 s\n");
+    assert_eq!(daemon.log().matches("no answer for 5 s").count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_query_without_an_answer_is_told_at_the_start_too() {
+    let bench = Bench::new();
+    bench.keys.silence("x", true);
+    let daemon = bench.start(&[]);
+    daemon.until_logged("a.hbs: no answer for 5 s to key \"x\"; what is in effect stays until then");
+    assert!(!daemon.log().contains("in line"), "{}", daemon.log());
+}
+
+#[test]
 fn partials_are_followed_as_templates_are() {
     let bench = Bench::new();
     bench.save("partials/deep/x.hbs", "deep {{key \"x\"}}");

@@ -11,11 +11,15 @@ use super::{Inputs, Outcome, Template};
 use crate::registry::{Answer, Query, ServiceRecord};
 
 /// What a render looked at.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     /// The queries that it asked, each with the answer that it got, if it got one.
     seen: BTreeMap<Query, Option<Arc<Answer>>>,
     item: Value,
+    /// Whether it came to a text.
+    complete: bool,
+    /// While it does not: the queries of the last render that did. Their watches stay, so that it can go on at once.
+    former: BTreeSet<Query>,
     /// Whether it was made at all, and with the template as it is now.
     current: bool,
 }
@@ -28,14 +32,15 @@ impl Draft {
             return None;
         }
         let pass = template.render(inputs);
-        // After an error the queries behind it are unknown: those of the pass before keep their watches.
-        let mut asked = pass.used;
-        if !pass.whole {
-            asked.extend(std::mem::take(&mut self.seen).into_keys());
-        }
+        let complete = matches!(pass.outcome, Outcome::Text(_));
+        let former = match std::mem::take(self) {
+            _ if complete => BTreeSet::new(),
+            Self { complete: true, seen, .. } => seen.into_keys().collect(),
+            Self { former, .. } => former,
+        };
         let answer = |query: Query| (query.clone(), inputs.answers.get(&query).cloned());
-        let seen = asked.into_iter().map(answer).collect();
-        *self = Self { seen, item: inputs.item.clone(), current: true };
+        let seen = pass.used.into_iter().map(answer).collect();
+        *self = Self { seen, item: inputs.item.clone(), complete, former, current: true };
         Some(pass.outcome)
     }
 
@@ -44,9 +49,9 @@ impl Draft {
         self.current = false;
     }
 
-    /// The queries of the last render.
+    /// The queries of the last render, and of the last one that came to a text.
     pub(super) fn asked(&self) -> impl Iterator<Item = &Query> {
-        self.seen.keys()
+        self.seen.keys().chain(&self.former)
     }
 
     /// The healthy instances that it was rendered with.

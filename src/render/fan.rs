@@ -21,7 +21,7 @@ use super::{
 use crate::{registry::Query, target::Product};
 
 /// The files of one template, between its renders.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fan {
     list: Draft,
     members: Result<Vec<Value>, Why>,
@@ -118,10 +118,11 @@ impl Fan {
     }
 
     /// What keeps them.
-    pub(super) fn open(&self, body: &Template) -> Vec<Open> {
+    pub(super) fn open(&self, target: &str, body: &Template) -> Vec<Open> {
         let own = [&self.trouble, &self.conflict].into_iter().flatten();
-        let own = own.map(|why| Open { template: body.name().to_owned(), why: why.clone() });
-        own.chain(self.leaves.iter().filter_map(|(path, leaf)| leaf.open(body, Some(path)))).collect()
+        let open = |why: &Why| Open { target: target.to_owned(), template: body.name().to_owned(), why: why.clone() };
+        let leaves = self.leaves.iter().filter_map(|(path, leaf)| leaf.open(target, body, Some(path)));
+        own.map(open).chain(leaves).collect()
     }
 
     /// The queries of all renders.

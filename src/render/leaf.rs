@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// One file, and what became of its template with the answers that it has seen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leaf {
     draft: Draft,
     state: Result<Arc<Product>, Why>,
@@ -63,9 +63,9 @@ impl Leaf {
     }
 
     /// What keeps it.
-    pub(super) fn open(&self, template: &Template, of: Option<&Path>) -> Option<Open> {
+    pub(super) fn open(&self, target: &str, template: &Template, of: Option<&Path>) -> Option<Open> {
         let why = self.state.as_ref().err()?.clone();
-        Some(Open { template: name(template, of), why })
+        Some(Open { target: target.to_owned(), template: name(template, of), why })
     }
 
     /// The queries of its last render.

@@ -46,6 +46,7 @@ pub mod template_argument;
 mod template_set;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 mod unit;
 mod watches;
 

@@ -8,6 +8,8 @@ use crate::registry::Query;
 /// A template that is not rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
+    /// The target.
+    pub target: String,
     /// The template's file, and the file that it should become if there are several.
     pub template: String,
     /// What keeps it.
@@ -58,6 +60,7 @@ pub(super) fn say(template: &str, before: Option<&Why>, now: Option<&Why>) {
 
 impl fmt::Display for Open {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "target {}: ", self.target)?;
         match &self.why {
             Why::Failed(error) => write!(f, "{error}"),
             Why::Missing(missing) => {

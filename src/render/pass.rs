@@ -11,19 +11,20 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Answers, Book, Books, Inputs,
     book::{Chapter, HeldSet, HeldSets, Page},
     open::Open,
     sheet::Sheet,
+    unanswered::Unanswered,
 };
 use crate::{
     reconcile::{Cause, Next, Reconcile},
     registry::{Answer, Query},
     store::Store,
-    target::Desired,
+    target::{Desired, Product},
 };
 
 /// Renders all templates that an answer concerns, whenever answers change.
@@ -41,19 +42,23 @@ pub(super) struct Renderer {
     pub(super) wanted: watch::Sender<BTreeSet<Query>>,
     /// What is not rendered yet, and why.
     pub(super) open: watch::Sender<Vec<Open>>,
+    unanswered: Unanswered,
 }
 
 /// The templates of one target: they reach it together or not at all.
 #[derive(Debug)]
 pub(super) struct Set {
+    target: String,
     sheets: Vec<Sheet>,
+    /// What was complete before templates were read again: it stays in force until `sheets` are complete.
+    former: Option<Vec<Sheet>>,
     pub(super) desired: Desired,
 }
 
 impl Reconcile for Renderer {
     async fn pass(&mut self, _: Cause) -> Next {
         self.look();
-        Next::Idle
+        self.tell_unanswered()
     }
 }
 
@@ -68,7 +73,7 @@ impl Renderer {
         let kept = held.snapshot().entries;
         let book = books.snapshot().entries.get(&()).cloned().unwrap_or_default();
         let (wanted, open) = (watch::Sender::default(), watch::Sender::default());
-        Self { answers, env, sets, books, book, held, kept, wanted, open }
+        Self { answers, env, sets, books, book, held, kept, wanted, open, unanswered: Unanswered::default() }
     }
 
     fn look(&mut self) {
@@ -80,6 +85,15 @@ impl Renderer {
         }
         let answers = self.answers.snapshot().entries;
         self.render(&answers);
+    }
+
+    /// Says which queries get no answer, and when to look again.
+    fn tell_unanswered(&mut self) -> Next {
+        let (overdue, next) = self.unanswered.note(&self.open.borrow(), Instant::now().into_std());
+        for overdue in overdue {
+            tracing::warn!("{overdue}; what is in effect stays until then");
+        }
+        next.map_or(Next::Idle, Next::After)
     }
 
     /// Goes on with other templates. The answers and the watches stay.
@@ -110,16 +124,15 @@ impl Renderer {
 
     pub(super) fn render(&mut self, answers: &Answers) {
         let inputs = Inputs { answers, env: &self.env, item: &Value::Null };
-        self.sets.iter_mut().flat_map(|set| &mut set.sheets).for_each(|sheet| sheet.render(inputs));
+        self.sets.iter_mut().flat_map(Set::all_mut).for_each(|sheet| sheet.render(inputs));
         self.refuse_conflicts();
-        self.sets.iter().for_each(Set::publish);
-        let sheets = || self.sets.iter().flat_map(|set| &set.sheets);
-        let wanted: BTreeSet<_> = sheets().flat_map(Sheet::asked).collect();
+        self.sets.iter_mut().for_each(Set::publish);
+        let wanted: BTreeSet<_> = self.sets.iter().flat_map(Set::all).flat_map(Sheet::asked).collect();
         // Most often they are the same, and then not one of them is copied.
         if !self.wanted.borrow().iter().eq(wanted.iter().copied()) {
             self.wanted.send_replace(wanted.into_iter().cloned().collect());
         }
-        let open: Vec<_> = sheets().flat_map(Sheet::open).collect();
+        let open: Vec<_> = self.sets.iter().flat_map(Set::open).collect();
         if *self.open.borrow() != open {
             self.open.send_replace(open);
         }
@@ -129,14 +142,27 @@ impl Renderer {
     fn refuse_conflicts(&mut self) {
         let mut taken: BTreeMap<PathBuf, String> =
             self.sets.iter().flat_map(|set| &set.sheets).filter_map(Sheet::fixed).collect();
-        self.sets.iter_mut().flat_map(|set| &mut set.sheets).for_each(|sheet| sheet.claim(&mut taken));
+        self.sets.iter_mut().for_each(|set| set.claim(&mut taken));
     }
 }
 
 impl Set {
-    pub(super) fn new(chapter: &Chapter) -> Self {
+    pub(super) fn new(target: impl Into<String>, chapter: &Chapter) -> Self {
         let sheet = |(number, page): (usize, &Page)| Sheet::new(number, page.clone());
-        Self { sheets: chapter.iter().enumerate().map(sheet).collect(), desired: Store::default() }
+        let sheets = chapter.iter().enumerate().map(sheet).collect();
+        Self { target: target.into(), sheets, former: None, desired: Store::default() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Sheet> {
+        self.sheets.iter().chain(self.former.iter().flatten())
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Sheet> {
+        self.sheets.iter_mut().chain(self.former.iter_mut().flatten())
+    }
+
+    fn open(&self) -> impl Iterator<Item = Open> {
+        self.sheets.iter().flat_map(|sheet| sheet.open(&self.target))
     }
 
     fn fits(&self, chapter: &Chapter) -> bool {
@@ -145,16 +171,44 @@ impl Set {
 
     /// Takes the place of the templates before, which they [fit](Self::fits).
     pub(super) fn turn(&mut self, chapter: &Chapter) {
+        if self.sheets.iter().zip(chapter).all(|(sheet, page)| sheet.is(page)) {
+            return;
+        }
+        if products(&self.sheets).is_some() {
+            self.former = Some(self.sheets.clone());
+        }
         self.sheets.iter_mut().zip(chapter).for_each(|(sheet, page)| sheet.turn(page.clone()));
     }
 
-    /// What the target has stays in force until all of it can be replaced.
-    fn publish(&self) {
-        let files: Option<Vec<_>> = self.sheets.iter().map(Sheet::products).collect();
-        if let Some(files) = files {
-            self.desired.replace(files.into_iter().flatten().collect());
+    /// The former templates write the same files: theirs count only while the new ones are not complete.
+    fn claim(&mut self, taken: &mut BTreeMap<PathBuf, String>) {
+        let before = self.former.is_some().then(|| taken.clone());
+        self.sheets.iter_mut().for_each(|sheet| sheet.claim(taken));
+        if let Some(before) = before.filter(|_| products(&self.sheets).is_none()) {
+            *taken = before;
+            self.former.iter_mut().flatten().for_each(|sheet| sheet.claim(taken));
         }
     }
+
+    /// What the target has stays in force until all of it can be replaced.
+    fn publish(&mut self) {
+        let files = match products(&self.sheets) {
+            Some(files) => {
+                self.former = None;
+                Some(files)
+            }
+            None => self.former.as_deref().and_then(products),
+        };
+        if let Some(files) = files {
+            self.desired.replace(files);
+        }
+    }
+}
+
+/// The files of all templates, unless something keeps one of them.
+fn products(sheets: &[Sheet]) -> Option<BTreeMap<PathBuf, Arc<Product>>> {
+    let files: Option<Vec<_>> = sheets.iter().map(Sheet::products).collect();
+    Some(files?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -184,7 +238,8 @@ mod tests {
     fn renderer_of(chapters: Vec<Chapter>) -> Renderer {
         let books = Books::default();
         let book = Arc::new(Book::of(chapters));
-        let sets = book.chapters.iter().map(Set::new).collect();
+        let sets =
+            book.chapters.iter().enumerate().map(|(number, chapter)| Set::new(format!("t{number}"), chapter)).collect();
         books.put((), book);
         Renderer::new(Store::beside(&books), BTreeMap::new(), books, HeldSets::default(), sets)
     }
@@ -247,7 +302,10 @@ mod tests {
         let mut renderer = renderer(&[&["{{key \"a\"}}", "{{keyOr \"b\" \"-\"}}"], &["{{keyOr \"b\" \"-\"}}"]]);
         renderer.settle();
         assert_eq!((renderer.text(0, "/1"), renderer.text(1, "/0")), (None, Some("-".to_owned())));
-        assert_eq!(renderer.open.borrow()[0].to_string(), "0.hbs: waits for key \"a\" (there is no such key)");
+        assert_eq!(
+            renderer.open.borrow()[0].to_string(),
+            "target t0: 0.hbs: waits for key \"a\" (there is no such key)"
+        );
         renderer.set_key("a", Some("1"));
         renderer.look();
         assert_eq!(renderer.text(0, "/1").as_deref(), Some("-"));
@@ -292,6 +350,60 @@ mod tests {
     }
 
     #[test]
+    fn a_template_that_keeps_failing_watches_no_more_than_it_asks() {
+        let text = "{{#each (services)}}{{#each (service name)}}{{id}} {{/each}}{{/each}}{{key \"a\"}}";
+        let mut renderer = renderer(&[&[text]]);
+        let services = |names: &[String]| Answer::Services(names.iter().map(|name| (name.clone(), vec![])).collect());
+        let set = |renderer: &Renderer, names: &[String]| {
+            renderer.answers.put(Query::services(), Arc::new(services(names)));
+        };
+        let named = |kind: &str| (0..60).map(|number| format!("{kind}-{number}")).collect::<Vec<_>>();
+        set(&renderer, &named("good"));
+        renderer.set_key("a", Some("1"));
+        renderer.settle();
+        assert_eq!(renderer.wanted.borrow().len(), 62);
+        renderer.set_key("a", Some("1;"));
+        for round in 0..5 {
+            set(&renderer, &named(&format!("r{round}")));
+            renderer.settle();
+            assert!(matches!(renderer.open.borrow()[0].why, Why::Failed(_)));
+            assert_eq!(renderer.wanted.borrow().len(), 122, "the last good render's and the present one's");
+        }
+        set(&renderer, &[]);
+        renderer.settle();
+        assert_eq!(renderer.wanted.borrow().len(), 62);
+        renderer.set_key("a", Some("1"));
+        renderer.settle();
+        assert_eq!(renderer.wanted.borrow().len(), 2);
+    }
+
+    #[test]
+    fn a_former_template_goes_on_until_the_new_one_is_complete() {
+        let set = |text: &str| chapters(&[&[text, "{{keyOr \"b\" \"-\"}}"]]);
+        let mut renderer = renderer_of(set("{{#each (service \"web\")}}{{id}} {{/each}}"));
+        renderer.settle();
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some("web-1b web-2 "));
+        renderer.books.put((), Arc::new(Book::of(set("{{key \"silent\"}}"))));
+        renderer.look();
+        renderer.answers.put(Query::service("web"), Arc::new(Answer::Service(Vec::new())));
+        renderer.set_key("b", Some("2"));
+        renderer.look();
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some(""), "a removal takes effect");
+        assert_eq!(renderer.text(0, "/1").as_deref(), Some("2"));
+        assert_eq!(renderer.trouble(), "target t0: 0.hbs: waits for key \"silent\" (not answered yet)\n");
+        // What is saved meanwhile replaces the template that waits, not the one in force.
+        renderer.books.put((), Arc::new(Book::of(set("{{key \"nope\"}}"))));
+        renderer.settle();
+        renderer.set_key("b", Some("3"));
+        renderer.look();
+        assert_eq!([renderer.text(0, "/0"), renderer.text(0, "/1")].map(Option::unwrap_or_default), ["", "3"]);
+        renderer.set_key("nope", Some("new"));
+        renderer.look();
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some("new"));
+        assert_eq!(*renderer.wanted.borrow(), BTreeSet::from([Query::key("b"), Query::key("nope")]));
+    }
+
+    #[test]
     fn a_new_book_renders_with_the_answers_that_are_known() {
         let set = |first: &str| chapters(&[&[first, "{{keyOr \"b\" \"-\"}}"]]);
         let mut renderer = renderer_of(set("{{keyOr \"a\" \"1\"}}"));
@@ -306,7 +418,7 @@ mod tests {
         assert!(same, "what is as it was is not rendered again");
         renderer.books.put((), Arc::new(Book::of(set("{{key \"which\"}}"))));
         renderer.settle();
-        assert_eq!(*renderer.wanted.borrow(), BTreeSet::from([Query::key("b"), Query::key("which")]));
+        assert_eq!(*renderer.wanted.borrow(), ["a", "b", "which"].map(Query::key).into());
         assert_eq!(renderer.text(0, "/0").as_deref(), Some("new 1"), "until it can be replaced");
     }
 
@@ -397,7 +509,7 @@ mod tests {
         renderer.set_services(&[("a", "x"), ("b", "x")]);
         renderer.settle();
         assert_eq!(renderer.files(), ["/a"], "all or nothing");
-        assert_eq!(renderer.trouble(), "many.hbs for /b: waits for key \"nope\" (there is no such key)\n");
+        assert_eq!(renderer.trouble(), "target t0: many.hbs for /b: waits for key \"nope\" (there is no such key)\n");
         renderer.set_key("nope", Some("a;b"));
         renderer.look();
         assert!(

@@ -179,7 +179,8 @@ impl Setup {
         check(&settings.targets)?;
         let watched = settings.section.watch.then(|| settings.clone());
         let book = Book::read(&settings)?;
-        let mut sets: Vec<_> = book.chapters.iter().map(Set::new).collect();
+        let named = settings.targets.iter().zip(&book.chapters);
+        let mut sets: Vec<_> = named.map(|(target, chapter)| Set::new(&target.name, chapter)).collect();
         let chapters = book.chapters.clone();
         let books = Books::default();
         books.put((), Arc::new(book));

@@ -12,7 +12,7 @@ use super::{
 use crate::{registry::Query, target::Product};
 
 /// One template, and what became of it with the answers that it has seen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sheet {
     /// Its place among the templates of its target.
     number: usize,
@@ -20,7 +20,7 @@ pub(super) struct Sheet {
     files: Files,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Files {
     One(PathBuf, Leaf),
     Many(Box<Each>, Box<Fan>),
@@ -44,9 +44,14 @@ impl Sheet {
         }
     }
 
+    /// Whether `page` has the template that this one renders.
+    pub(super) fn is(&self, page: &Page) -> bool {
+        self.body == page.body
+    }
+
     /// Takes a page that [`fits`](Self::fits). What it has rendered stays until the next render.
     pub(super) fn turn(&mut self, page: Page) {
-        if self.body == page.body {
+        if self.is(&page) {
             return;
         }
         self.body = page.body;
@@ -88,11 +93,11 @@ impl Sheet {
         }
     }
 
-    /// What keeps them.
-    pub(super) fn open(&self) -> Vec<Open> {
+    /// What keeps them. `target`: whose they are.
+    pub(super) fn open(&self, target: &str) -> Vec<Open> {
         match &self.files {
-            Files::One(_, leaf) => leaf.open(&self.body, None).into_iter().collect(),
-            Files::Many(_, fan) => fan.open(&self.body),
+            Files::One(_, leaf) => leaf.open(target, &self.body, None).into_iter().collect(),
+            Files::Many(_, fan) => fan.open(target, &self.body),
         }
     }
 

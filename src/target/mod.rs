@@ -274,7 +274,9 @@ impl Target {
 
     fn say(&mut self, applied: &Applied, change: &Membership) {
         let Applied::Done { written, effect } = applied else {
-            if *applied == Applied::Current && !std::mem::replace(&mut self.said.in_line, true) {
+            let is_new = *applied == Applied::Current && !std::mem::replace(&mut self.said.in_line, true);
+            // Files that are held to their bytes say nothing of what the templates wait for.
+            if is_new && !matches!(self.history.held(), Some(Held::Data(_))) {
                 tracing::info!("target {}: in line", self.name);
             }
             return;
@@ -314,6 +316,8 @@ impl Target {
             Effect::NotRunning(_) => {}
         }
         self.said.absent = matches!(effect, Effect::NotRunning(_));
+        // Later looks say nothing new about it, and a template may be in trouble by then.
+        self.said.in_line = true;
     }
 }
 

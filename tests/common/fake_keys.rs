@@ -2,7 +2,12 @@
 
 #![allow(dead_code, unreachable_pub)]
 
-use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::TcpListener,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -25,6 +30,8 @@ struct Keys {
     index: u64,
     /// What was asked without a wait for news.
     asked: Vec<String>,
+    /// Keys that get no answer.
+    silent: BTreeSet<String>,
     values: BTreeMap<String, String>,
 }
 
@@ -53,6 +60,14 @@ impl FakeKeys {
     /// The keys that were asked for the first time, or again from the start; one entry for each time.
     pub fn asked(&self) -> Vec<String> {
         self.keys.borrow().asked.clone()
+    }
+
+    /// From now on this key gets no answer, or one again.
+    pub fn silence(&self, key: &str, silent: bool) {
+        self.keys.send_modify(|keys| {
+            keys.silent.remove(key);
+            keys.silent.extend(silent.then(|| key.to_owned()));
+        });
     }
 
     /// Sets a key.
@@ -86,6 +101,8 @@ async fn read(
     }
     let wait = query.get("wait").and_then(|wait| wait.strip_suffix("ms")?.parse().ok()).unwrap_or(0);
     let mut keys = keys.subscribe();
+    // Only with the fake itself the sender ends.
+    let _ = keys.wait_for(|keys| !keys.silent.contains(&path)).await;
     // Nothing new within that time is an answer as well.
     let _ = tokio::time::timeout(Duration::from_millis(wait), keys.wait_for(|keys| keys.index > seen)).await;
     let keys = keys.borrow();

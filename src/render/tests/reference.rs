@@ -78,7 +78,7 @@ impl Example {
                 .answers
                 .extend(sheet.asked().map(|query| (query.clone(), Arc::new(answer(query)))).collect::<Vec<_>>());
         }
-        let files = sheet.products().unwrap_or_else(|| panic!("{:?}", sheet.open()));
+        let files = sheet.products().unwrap_or_else(|| panic!("{:?}", sheet.open("docs")));
         let file = |(path, product): (PathBuf, Arc<target::Product>)| {
             format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(product.text.bytes()))
         };

@@ -1,0 +1,119 @@
+//! Queries that get no answer: each is told once, with its template and its target. Pure.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Missing,
+    open::{Open, Why},
+};
+use crate::registry::Query;
+
+/// An answer that takes longer than this is told of.
+const LIMIT: Duration = Duration::from_secs(5);
+/// How many queries of a template are named in one line.
+const NAMED: usize = 8;
+
+/// Since when which queries have had no answer.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered(BTreeMap<Subject, Since>);
+
+/// Target, template, query.
+type Subject = (String, String, Query);
+
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    first: Instant,
+    told: bool,
+}
+
+/// The queries of one template that became overdue at one time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Overdue {
+    pub(super) target: String,
+    pub(super) template: String,
+    pub(super) queries: Vec<Query>,
+}
+
+impl Unanswered {
+    /// Takes what is unanswered now. Gives what is to be told, and how long it takes until there may be more.
+    pub(super) fn note(&mut self, open: &[Open], now: Instant) -> (Vec<Overdue>, Option<Duration>) {
+        let before = std::mem::take(&mut self.0);
+        let new = Since { first: now, told: false };
+        let since = |subject: Subject| {
+            let since = before.get(&subject).copied().unwrap_or(new);
+            (subject, since)
+        };
+        self.0 = unanswered(open).map(since).collect();
+        let mut overdue: Vec<Overdue> = Vec::new();
+        let late = |since: &Since| !since.told && now.duration_since(since.first) >= LIMIT;
+        for ((target, template, query), since) in self.0.iter_mut().filter(|(_, since)| late(since)) {
+            since.told = true;
+            match overdue.last_mut().filter(|last| (&last.target, &last.template) == (target, template)) {
+                Some(last) => last.queries.push(query.clone()),
+                None => overdue.push(Overdue {
+                    target: target.clone(),
+                    template: template.clone(),
+                    queries: vec![query.clone()],
+                }),
+            }
+        }
+        let first = self.0.values().filter(|since| !since.told).map(|since| since.first).min();
+        (overdue, first.map(|first| (first + LIMIT).saturating_duration_since(now)))
+    }
+}
+
+fn unanswered(open: &[Open]) -> impl Iterator<Item = Subject> {
+    open.iter().flat_map(|open| {
+        let missing = match &open.why {
+            Why::Missing(missing) => Some(missing),
+            Why::Failed(_) => None,
+        };
+        let queries = missing.into_iter().flatten().filter(|(_, why)| **why == Missing::Answer);
+        queries.map(|(query, _)| (open.target.clone(), open.template.clone(), query.clone()))
+    })
+}
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, template, queries } = self;
+        let named: Vec<_> = queries.iter().take(NAMED).map(ToString::to_string).collect();
+        write!(f, "target {target}: {template}: no answer for {} s to {}", LIMIT.as_secs(), named.join(", "))?;
+        match queries.len() - named.len() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more queries"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(template: &str, keys: &[(&str, Missing)]) -> Open {
+        let missing = keys.iter().map(|(key, why)| (Query::key(*key), *why)).collect();
+        Open { target: "web".into(), template: template.into(), why: Why::Missing(missing) }
+    }
+
+    #[test]
+    fn each_query_is_told_once_when_it_is_overdue() {
+        let (mut unanswered, begin) = (Unanswered::default(), Instant::now());
+        let mut note = |open: &[Open], seconds| {
+            let (overdue, next) = unanswered.note(open, begin + Duration::from_secs(seconds));
+            (overdue.iter().map(ToString::to_string).collect::<Vec<_>>(), next.map(|next| next.as_secs()))
+        };
+        let a = waits("a.hbs", &[("x", Missing::Answer), ("absent", Missing::Key)]);
+        let both = [a.clone(), waits("b.hbs", &[("x", Missing::Answer), ("y", Missing::Answer)])];
+        assert_eq!(note(&[a.clone()], 0), (vec![], Some(5)));
+        assert_eq!(note(&both, 4), (vec![], Some(1)));
+        assert_eq!(note(&both, 5), (vec!["target web: a.hbs: no answer for 5 s to key \"x\"".to_owned()], Some(4)));
+        let later = "target web: b.hbs: no answer for 5 s to key \"x\", key \"y\"".to_owned();
+        assert_eq!(note(&both, 9), (vec![later], None));
+        assert_eq!(note(&both, 60), (vec![], None));
+        assert_eq!(note(&[], 61), (vec![], None));
+        assert_eq!(note(&[a], 62), (vec![], Some(5)), "it was answered in between");
+    }
+}
