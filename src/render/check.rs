@@ -11,7 +11,7 @@ use std::{
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 
-use super::{Open, Settings, Setup, Why, offline};
+use super::{Open, Partials, Settings, Setup, TemplateError, Why, offline, source, whitespace};
 use crate::{
     colour::{Colours, Meaning},
     condition::chain,
@@ -60,6 +60,10 @@ pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
             let alone = target::Settings { templates: vec![template.clone()], ..target.clone() };
             let asks = checked.template(Settings { targets: vec![alone], ..settings.clone() }, env);
             let asks = asks.iter().map(ToString::to_string).collect();
+            // What cannot be read is an error by now.
+            if let Ok(text) = source::read(&template.source) {
+                checked.lines(&template.source.display().to_string(), &text);
+            }
             TemplateOutline { source: template.source.clone(), destination: template.destination.clone(), asks }
         });
         let templates = templates.collect();
@@ -70,6 +74,9 @@ pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
         for template in target.templates.iter().filter(|template| template.each.is_none()) {
             checked.destination(&target.name, template);
         }
+    }
+    if let Some(Ok(partials)) = settings.section.partials.as_deref().map(Partials::read) {
+        partials.iter().for_each(|(_, partial)| checked.lines(partial.name(), partial.source()));
     }
     if let Err(error) = Setup::peek(settings.clone()) {
         checked.error(chain(&error));
@@ -108,6 +115,13 @@ impl Checked {
             }
         }
         rendered.asked
+    }
+
+    /// Lines that are hardly meant as they are.
+    fn lines(&mut self, name: &str, text: &str) {
+        for uneven in whitespace::uneven(text) {
+            self.warn(TemplateError::at(name, text, uneven.at, uneven.reason).to_string());
+        }
     }
 
     fn destination(&mut self, target: &str, template: &target::Template) {

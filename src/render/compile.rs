@@ -1,14 +1,16 @@
 //! From a template's text to what is rendered: parse, check what can be checked, and lead every output through the one
 //! way out.
 
-use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Subexpression, Template, TemplateElement};
+use handlebars::template::{
+    DecoratorTemplate, HelperTemplate, Parameter, Subexpression, Template, TemplateElement, TemplateMapping,
+};
 use serde_json::Value;
 
 use super::{
     TemplateError, calls,
     depth::too_deep,
     foreign,
-    helpers::{self, Definition, Form, PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE},
+    helpers::{self, Definition, Form, PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE, REFUSE_EMPTY},
 };
 use crate::spelling;
 
@@ -165,13 +167,15 @@ pub(super) fn mark(file: &str) -> String {
 /// name: a body may be rendered from another file, and an error has to say where it stands.
 fn route_output(template: &mut Template, file: &str) {
     template.name = Some(mark(file));
-    for element in &mut template.elements {
+    let mappings = template.mapping.iter().map(Some).chain(std::iter::repeat(None));
+    for (element, at) in template.elements.iter_mut().zip(mappings) {
         match element {
             TemplateElement::Expression(call) => lead(call, PRINT),
             TemplateElement::HtmlExpression(call) => lead(call, PRINT_RAW),
             TemplateElement::HelperBlock(call) => {
                 let branches = [&mut call.template, &mut call.inverse];
                 branches.into_iter().flatten().for_each(|branch| route_output(branch, file));
+                refuse_empty(call, at);
             }
             TemplateElement::DecoratorExpression(decorator)
             | TemplateElement::DecoratorBlock(decorator)
@@ -182,6 +186,20 @@ fn route_output(template: &mut Template, file: &str) {
             _ => {}
         }
     }
+}
+
+/// A `with` of something empty that has no `else` is an error, which the engine gives as if there were no such value.
+fn refuse_empty(call: &mut HelperTemplate, at: Option<&TemplateMapping>) {
+    let ([value], Some("with"), None) = (&call.params[..], call.name.as_name(), &call.inverse) else { return };
+    let mut branch = Template::compile("{{value}}").expect("it is sound");
+    if let Some(TemplateElement::Expression(refusal)) = branch.elements.first_mut() {
+        let written = Parameter::Literal(Value::String(calls::printed(value)));
+        refusal.name = Parameter::Name(REFUSE_EMPTY.to_owned());
+        refusal.params = vec![value.clone(), written];
+    }
+    branch.mapping = at.cloned().into_iter().collect();
+    branch.name = call.template.as_ref().and_then(|body| body.name.clone());
+    call.inverse = Some(branch);
 }
 
 /// The printing helper gets the value, and how it was written.

@@ -20,6 +20,8 @@ pub(super) struct Draft {
     complete: bool,
     /// While it does not: the queries of the last render that did. Their watches stay, so that it can go on at once.
     former: BTreeSet<Query>,
+    /// What has been said about it.
+    remarks: BTreeSet<String>,
     /// Whether it was made at all, and with the template as it is now.
     current: bool,
 }
@@ -32,6 +34,9 @@ impl Draft {
             return None;
         }
         let pass = template.render(inputs);
+        for remark in pass.remarks.difference(&self.remarks) {
+            tracing::warn!("{}: {remark}", template.name());
+        }
         let complete = matches!(pass.outcome, Outcome::Text(_));
         let former = match std::mem::take(self) {
             _ if complete => BTreeSet::new(),
@@ -40,7 +45,7 @@ impl Draft {
         };
         let answer = |query: Query| (query.clone(), inputs.answers.get(&query).cloned());
         let seen = pass.used.into_iter().map(answer).collect();
-        *self = Self { seen, item: inputs.item.clone(), complete, former, current: true };
+        *self = Self { seen, item: inputs.item.clone(), complete, former, remarks: pass.remarks, current: true };
         Some(pass.outcome)
     }
 

@@ -49,6 +49,7 @@ mod tests;
 mod unanswered;
 mod unit;
 mod watches;
+mod whitespace;
 
 use std::{sync::Arc, time::Duration};
 

@@ -63,11 +63,12 @@ pub(super) struct Recorder<'a> {
     notes: Mutex<Notes>,
 }
 
-/// What a pass asked, and what of it cannot be had.
+/// What a pass asked, what of it cannot be had, and what the author may have meant otherwise.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) used: BTreeSet<Query>,
     pub(super) missing: BTreeMap<Query, Missing>,
+    pub(super) remarks: BTreeSet<String>,
 }
 
 impl<'a> Recorder<'a> {
@@ -89,6 +90,11 @@ impl<'a> Recorder<'a> {
     /// The template must not be written before `query` is answered otherwise.
     pub(super) fn hold(&self, query: Query, why: Missing) {
         self.notes().missing.entry(query).or_insert(why);
+    }
+
+    /// Notes something that the author of the template may have meant otherwise.
+    pub(super) fn remark(&self, text: String) {
+        self.notes().remarks.insert(text);
     }
 
     /// What `this` is at the top of the template.

@@ -55,7 +55,8 @@ fn offset(source: &str, (line, column): (usize, usize)) -> usize {
     source[start..].char_indices().nth(column - 1).map_or(source.len(), |(at, _)| start + at)
 }
 
-fn position(source: &str, offset: usize) -> (usize, usize) {
+/// Line and column, counting from 1.
+pub(super) fn position(source: &str, offset: usize) -> (usize, usize) {
     let before = &source[..offset];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

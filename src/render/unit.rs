@@ -59,7 +59,11 @@ impl Unit {
     /// What went wrong while it was rendered.
     pub(super) fn render_error(&self, error: &handlebars::RenderError) -> TemplateError {
         let at = error.line_no.zip(error.column_no);
-        let calls = |helper: &str| at.map_or_else(Vec::new, |at| calls::at(&self.template, at, helper));
+        let calls = |helper: &str| {
+            let mut calls = at.map_or_else(Vec::new, |at| calls::at(&self.template, at, helper));
+            calls.dedup();
+            calls
+        };
         let reason = TemplateError::reason(error.reason(), calls);
         match at {
             Some(at) => self.error(at, reason),

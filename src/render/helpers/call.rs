@@ -87,6 +87,15 @@ impl<'rc> Call<'_, 'rc> {
         self.0.param(index)?.try_get_constant_value()?.as_str()
     }
 
+    /// Where the argument at `index` comes from.
+    pub(super) fn origin(&self, index: usize) -> Origin {
+        match self.0.param(index) {
+            Some(given) if given.try_get_constant_value().is_some() => Origin::Literal,
+            Some(given) if given.relative_path().is_none() => Origin::Computed,
+            _ => Origin::Field,
+        }
+    }
+
     /// The argument `name=…` as a text; nothing if it is not given.
     pub(super) fn option(&self, name: &str) -> Result<Option<String>, String> {
         self.0
@@ -118,6 +127,17 @@ impl<'rc> Call<'_, 'rc> {
             Some(other) => Err(format!("{name} must be true or false, not {other}")),
         }
     }
+}
+
+/// Where an argument comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It stands in the template.
+    Literal,
+    /// A helper in parentheses gives it.
+    Computed,
+    /// A field, or a name that a block gives it.
+    Field,
 }
 
 fn present<'a>(given: &'a PathAndJson<'_>) -> Result<&'a Value, String> {

@@ -14,6 +14,7 @@ mod fixture;
 mod format;
 mod group;
 mod list;
+mod logic;
 mod math;
 mod membership;
 mod number;
@@ -32,7 +33,7 @@ use std::ops::RangeInclusive;
 
 pub(super) use call::Call;
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
-pub(super) use print::{PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE};
+pub(super) use print::{PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE, REFUSE_EMPTY};
 use serde_json::Value;
 
 use super::recorder::Recorder;
@@ -176,6 +177,8 @@ pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Rec
             run => registry.register_helper(definition.name, Box::new(Function { run, pass })),
         }
     }
+    // In the place of the engine's, which give true and false.
+    logic::register(registry);
     print::register(registry, pass);
 }
 

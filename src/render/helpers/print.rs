@@ -4,7 +4,7 @@
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
 
-use super::{Call, Definition, call::digits, value};
+use super::{Call, Definition, call::digits, no_value, value};
 use crate::render::{Escape, recorder::Recorder};
 
 pub(super) const ALL: &[Definition] = &[value("quote", 1..=1, &[], quote), value("printable", 1..=1, &[], printable)];
@@ -21,6 +21,9 @@ pub(in crate::render) const PRINT_JSON: &str = " print json";
 /// Prints server lines, whose words are checked already, and refuses to print none.
 pub(in crate::render) const PRINT_LINES: &str = " print lines";
 
+/// Prints nothing, but says that the value of a `with` without `else` is empty.
+pub(in crate::render) const REFUSE_EMPTY: &str = " refuse empty";
+
 /// Prints a value as JSON, whatever it is.
 pub(in crate::render) const PRINT_VALUE: &str = " print value";
 
@@ -34,6 +37,7 @@ pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Rec
         (PRINT_JSON, Form::Json),
         (PRINT_LINES, Form::Lines),
         (PRINT_VALUE, Form::Value),
+        (REFUSE_EMPTY, Form::Empty),
     ];
     for (name, form) in forms {
         registry.register_helper(name, Box::new(Print { pass, form }));
@@ -63,6 +67,7 @@ enum Form {
     Json,
     Lines,
     Value,
+    Empty,
 }
 
 struct Print<'pass> {
@@ -79,9 +84,14 @@ impl HelperDef for Print<'_> {
         render: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         let call = Call(helper);
+        let missing = helper.param(0).filter(|given| given.is_value_missing() && given.relative_path().is_none());
+        if let (Some(_), Some(written)) = (missing, call.literal(1)) {
+            return Err(RenderErrorReason::Other(no_value(written)).into());
+        }
         let value = call.value(0).map_err(RenderErrorReason::Other)?;
         let escape = self.pass.escape;
         let checked = match self.form {
+            Form::Empty => return Err(RenderErrorReason::Other(empty(value, call.literal(1))).into()),
             Form::Value => return Ok(ScopedJson::Derived(Value::String(value.to_string()))),
             Form::Lines if value == "" => return Err(RenderErrorReason::Other(NO_MEMBER.to_owned()).into()),
             Form::Lines => return Ok(ScopedJson::Derived(value.clone())),
@@ -112,6 +122,20 @@ impl HelperDef for Print<'_> {
             })),
         }
     }
+}
+
+/// Why a `with` has nothing to go into. `written`: its value as it was written.
+fn empty(value: &Value, written: Option<&str>) -> String {
+    let empty = match value {
+        Value::String(_) => "an empty text",
+        Value::Array(_) => "an empty list",
+        Value::Object(_) => "an empty record",
+        Value::Null => "nothing",
+        Value::Bool(_) => "false",
+        Value::Number(_) => "0",
+    };
+    let written = written.unwrap_or_default();
+    format!("`{written}` is {empty} here: {{{{else}}}} says what is printed then, and {{{{#if}}}} does without")
 }
 
 /// The value as an error shows it: visible, and not a whole file.

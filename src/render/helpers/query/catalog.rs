@@ -43,7 +43,7 @@ pub(super) fn nodes(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, S
 pub(super) fn node(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let Spelled { subject, scope, .. } = match call.len() {
         0 => Spelled::default(),
-        _ => place::spelled(call, grammar::PLACE)?,
+        _ => place::spelled(call, pass, grammar::PLACE)?,
     };
     let query = Query::Node { name: Some(subject).filter(|name| !name.is_empty()), scope: place::scope(call, scope)? };
     match pass.ask(query.clone()) {

@@ -19,7 +19,7 @@ pub(super) fn tree(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, St
 }
 
 fn keys(call: &Call<'_, '_>, pass: &Recorder<'_>, belongs: fn(&str) -> bool) -> Result<Value, String> {
-    let Spelled { subject, scope, .. } = key::path(call)?;
+    let Spelled { subject, scope, .. } = key::path(call, pass)?;
     // As in consul-template: no path, no question. All keys are below `/`.
     if subject.is_empty() {
         return json([(); 0]);

@@ -16,7 +16,7 @@ use crate::{
 
 /// A key that does not exist holds the template.
 pub(super) fn key(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    let Some(query) = query(call)? else { return Ok(Value::String(String::new())) };
+    let Some(query) = query(call, pass)? else { return Ok(Value::String(String::new())) };
     let value = match look_up(&query, pass)? {
         Some(None) => {
             pass.hold(query, Missing::Key);
@@ -30,31 +30,31 @@ pub(super) fn key(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, Str
 /// A key that does not exist, or is empty, gives the second argument.
 pub(super) fn key_or(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let default = call.text(1)?;
-    let Some(query) = query(call)? else { return Ok(Value::String(default)) };
+    let Some(query) = query(call, pass)? else { return Ok(Value::String(default)) };
     let value = look_up(&query, pass)?.flatten().filter(|value| !value.is_empty());
     Ok(Value::String(value.map_or(default, str::to_owned)))
 }
 
 /// Also for a key whose value is empty.
 pub(super) fn key_exists(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    let Some(query) = query(call)? else { return Ok(Value::Bool(false)) };
+    let Some(query) = query(call, pass)? else { return Ok(Value::Bool(false)) };
     Ok(Value::Bool(look_up(&query, pass)?.flatten().is_some()))
 }
 
 /// As in consul-template: no path, no question.
-fn query(call: &Call<'_, '_>) -> Result<Option<Query>, String> {
-    let Spelled { subject, scope, .. } = path(call)?;
+fn query(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Option<Query>, String> {
+    let Spelled { subject, scope, .. } = path(call, pass)?;
     let path = subject.strip_prefix('/').unwrap_or(&subject).to_owned();
     let scope = place::scope(call, scope)?;
     Ok((!path.is_empty()).then_some(Query::Key { path, scope }))
 }
 
 /// The path by position, or as path=, where no mark has a meaning.
-pub(super) fn path(call: &Call<'_, '_>) -> Result<Spelled, String> {
+pub(super) fn path(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Spelled, String> {
     match call.option("path")? {
         Some(_) if call.len() > 0 => Err("the path is given twice".to_owned()),
         Some(subject) => Ok(Spelled { subject, ..Spelled::default() }),
-        None => place::spelled(call, grammar::PLACE),
+        None => place::spelled(call, pass, grammar::PLACE),
     }
 }
 

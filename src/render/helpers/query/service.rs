@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     registry::{Answer, Query, ServiceQuery, ServiceRecord, Status},
-    render::{helpers::Call, recorder::Recorder},
+    render::{
+        helpers::{Call, call::Origin},
+        recorder::Recorder,
+    },
 };
 
 /// The options that choose among instances.
@@ -75,6 +78,7 @@ pub(in crate::render::helpers) fn members<'a>(
     let answers: Vec<_> =
         [Some(&query), other.as_ref()].into_iter().flatten().map(|query| pass.ask(query.clone())).collect();
     let mut kept = Vec::new();
+    remark(call, pass, &query, &answers);
     for answer in answers {
         match answer {
             None => return Ok(None),
@@ -88,22 +92,34 @@ pub(in crate::render::helpers) fn members<'a>(
     Ok(Some(kept))
 }
 
+/// A name from a field is never read as grammar. If it looks like that and nobody has it, the author may have meant more.
+fn remark(call: &Call<'_, '_>, pass: &Recorder<'_>, query: &Query, answers: &[Option<&Answer>]) {
+    let name = call.known(0).and_then(Value::as_str).filter(|_| call.origin(0) == Origin::Field).unwrap_or_default();
+    let is_odd = grammar::SERVICE.occur_in(name) || matches!(grammar::tag_and_name(name), Some((Some(_), _)));
+    let is_empty = matches!(answers, [Some(Answer::Service(records))] if records.is_empty());
+    if is_odd && is_empty {
+        pass.remark(format!(
+            "{query} has no instance; a name from a field or a variable is taken as it is: tag=, dc=, near= and status= \
+             say the rest"
+        ));
+    }
+}
+
 /// A text with dots and without marks may be a name, or consul-template's `tag.name`. Either way it has to work, and
 /// hardly ever both exist: the members of both are taken.
 fn other_reading(call: &Call<'_, '_>, query: &ServiceQuery) -> Option<ServiceQuery> {
-    let text = call.literal(0).filter(|text| *text == query.name && query.tag.is_none())?;
+    let is_text = call.len() > 0 && call.origin(0) != Origin::Field && query.tag.is_none();
+    let text = call.known(0)?.as_str().filter(|text| is_text && *text == query.name)?;
     let (tag, name) = grammar::tag_and_name(text)?;
     Some(ServiceQuery { name: name.to_owned(), tag: Some(tag?.to_owned()), ..query.clone() })
 }
 
 /// What is asked for: a query, and the statuses that are kept of its answer.
 fn wanted(call: &Call<'_, '_>) -> Result<(ServiceQuery, Vec<Status>), String> {
-    let (spelled, kept) = match (call.option("name")?, call.literal(0)) {
-        (Some(_), _) if call.len() > 0 => return Err("the name is given twice".to_owned()),
-        (Some(name), _) => (ServiceQuery { name, ..ServiceQuery::default() }, None),
-        // Only what the author wrote is grammar; what comes from a registry is a name, whatever it holds.
-        (None, Some(text)) if grammar::SERVICE.occur_in(text) => read(text)?,
-        (None, _) => (ServiceQuery { name: call.text(0)?, ..ServiceQuery::default() }, None),
+    let (spelled, kept) = match call.option("name")? {
+        Some(_) if call.len() > 0 => return Err("the name is given twice".to_owned()),
+        Some(name) => (ServiceQuery { name, ..ServiceQuery::default() }, None),
+        None => spelled(call)?,
     };
     let query = ServiceQuery {
         tag: call.option("tag")?.or(spelled.tag),
@@ -123,6 +139,20 @@ fn wanted(call: &Call<'_, '_>) -> Result<(ServiceQuery, Vec<Status>), String> {
         None => kept.unwrap_or_else(|| vec![Status::Passing]),
     };
     Ok((query, kept))
+}
+
+/// The first argument: grammar or a name.
+fn spelled(call: &Call<'_, '_>) -> Result<(ServiceQuery, Option<Vec<Status>>), String> {
+    let text = call.text(0)?;
+    let read = match call.origin(0) {
+        _ if !grammar::SERVICE.occur_in(&text) => None,
+        Origin::Literal => Some(read(&text)?),
+        // A part of it may come from a registry, and must not be able to stop the template.
+        Origin::Computed => read(&text).ok(),
+        // What comes from a registry is a name, whatever it holds.
+        Origin::Field => None,
+    };
+    Ok(read.unwrap_or_else(|| (ServiceQuery { name: text, ..ServiceQuery::default() }, None)))
 }
 
 /// Reads `tag.name?query@dc~near|statuses`.

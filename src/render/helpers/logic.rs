@@ -1,0 +1,94 @@
+//! `and` and `or`: the argument that decides. What counts as no for `if` counts as no here.
+
+use handlebars::{
+    Context, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, PathAndJson, RenderContext, RenderError,
+    Renderable, ScopedJson,
+};
+
+/// Both have a form as a block, which renders its content if the argument that decides counts.
+pub(super) fn register(registry: &mut Handlebars<'_>) {
+    registry.register_helper("and", Box::new(Logic { decides: false }));
+    registry.register_helper("or", Box::new(Logic { decides: true }));
+}
+
+/// The first argument that counts (or the first that does not) is the value, else the last one.
+#[derive(Clone, Copy)]
+struct Logic {
+    decides: bool,
+}
+
+impl Logic {
+    fn choose<'h, 'rc>(self, helper: &'h Helper<'rc>) -> Option<&'h PathAndJson<'rc>> {
+        let decides = |given: &&PathAndJson<'_>| given.value().is_truthy(false) == self.decides;
+        helper.params().iter().find(decides).or(helper.params().last())
+    }
+}
+
+impl HelperDef for Logic {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        Ok(match self.choose(helper) {
+            Some(given) if !given.is_value_missing() => ScopedJson::Derived(given.value().clone()),
+            _ => ScopedJson::Missing,
+        })
+    }
+
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        registry: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        render: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let counts = self.choose(helper).is_some_and(|given| given.value().is_truthy(false));
+        let branch = if counts { helper.template() } else { helper.inverse() };
+        branch.map_or(Ok(()), |branch| branch.render(registry, context, render, out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::render::helpers::fixture::{fails, gives, rendered};
+
+    #[test]
+    fn the_argument_that_decides_is_the_value() {
+        let data = json!({"empty": "", "a": "x", "b": "y", "zero": 0, "list": [1], "meta": {}});
+        gives(
+            &data,
+            &[
+                ("(or empty a b)", "\"x\""),
+                ("(or empty zero)", "0"),
+                ("(or meta.a a)", "\"x\""),
+                ("(or empty list)", "[1]"),
+                ("(or (or empty meta.a) \"z\")", "\"z\""),
+                ("(and a b)", "\"y\""),
+                ("(and a empty b)", "\"\""),
+                ("(and a (eq a \"x\"))", "true"),
+                ("(not (and a b))", "false"),
+            ],
+        );
+        fails(&data, &[("(or meta.a meta.b)", "there is no value")]);
+        let cases = [
+            ("{{or empty \"http\"}}", "http"),
+            ("{{#if (or empty a)}}1{{else}}0{{/if}}", "1"),
+            ("{{#if (and a empty)}}1{{else}}0{{/if}}", "0"),
+            ("{{#if (and a meta.b)}}1{{else}}0{{/if}}", "0"),
+            ("{{#unless (or meta.a meta.b)}}1{{/unless}}", "1"),
+            ("{{#or empty a}}1{{else}}0{{/or}}{{#and empty a}}1{{else}}0{{/and}}", "10"),
+            ("{{#each (or empty list)}}{{this}}{{/each}}", "1"),
+        ];
+        for (template, expected) in cases {
+            assert_eq!(rendered(&data, template), Ok(expected.to_owned()), "{template}");
+        }
+        let reason = rendered(&data, "{{or meta.a meta.b}}").expect_err("neither is there");
+        assert_eq!(reason, "there is no value `or meta.a meta.b` here");
+    }
+}

@@ -1,0 +1,137 @@
+//! Blocks whose tags treat the lines that they stand on differently. Pure.
+//!
+//! A line that holds only a block tag leaves nothing. When that goes for one of the tags of a block and not for the
+//! other, each turn prints a line break too few or too many, which is hardly ever meant.
+
+use super::syntax::position;
+
+/// A block of that kind: where it begins, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Uneven {
+    pub(super) at: (usize, usize),
+    pub(super) reason: String,
+}
+
+/// A tag as it stands in the text, from its first brace to behind its last.
+struct Tag<'a> {
+    start: usize,
+    end: usize,
+    /// Without braces and `~`.
+    inner: &'a str,
+    /// Whether it takes white space with it by a `~`: its author has thought of that.
+    trims: bool,
+}
+
+/// All blocks of that kind, in the order of their ends.
+pub(super) fn uneven(source: &str) -> Vec<Uneven> {
+    let (mut open, mut found) = (Vec::new(), Vec::new());
+    for tag in tags(source) {
+        if tag.inner.starts_with('#') {
+            open.push(tag);
+        } else if tag.inner.starts_with('/')
+            && let Some(begin) = open.pop()
+        {
+            found.extend(compare(source, &begin, &tag));
+        }
+    }
+    found
+}
+
+fn compare(source: &str, begin: &Tag<'_>, end: &Tag<'_>) -> Option<Uneven> {
+    let one_line = !source[begin.start..end.start].contains('\n');
+    let (first, last) = (is_alone(source, begin), is_alone(source, end));
+    if one_line || first == last || begin.trims || end.trims {
+        return None;
+    }
+    let (line, column) = position(source, begin.start);
+    let name = begin.inner[1..].split_whitespace().next().unwrap_or_default();
+    let end_line = position(source, end.start).0;
+    let reason = if first {
+        format!(
+            "{{{{#{name}}}}} stands alone on its line, which leaves no line break, but its {{{{/{name}}}}} in line \
+             {end_line} does not: what is printed does not end with a line break. Put {{{{/{name}}}}} on a line of its own"
+        )
+    } else {
+        format!(
+            "{{{{/{name}}}}} in line {end_line} stands alone on its line, which leaves no line break, but its \
+             {{{{#{name}}}}} does not: what is printed begins with a line break. Put {{{{#{name}}}}} on a line of its own, \
+             or write {{{{#{name} …~}}}}"
+        )
+    };
+    Some(Uneven { at: (line, column), reason })
+}
+
+/// Whether there is nothing but white space around it on its line.
+fn is_alone(source: &str, tag: &Tag<'_>) -> bool {
+    let before = source[..tag.start].rsplit('\n').next().unwrap_or_default();
+    let after = source[tag.end..].split('\n').next().unwrap_or_default();
+    before.trim().is_empty() && after.trim().is_empty()
+}
+
+/// The tags of a text, without comments and what is written to be printed as it is.
+fn tags(source: &str) -> impl Iterator<Item = Tag<'_>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = from + source[from..].find("{{")?;
+            let rest = &source[start..];
+            if source[..start].ends_with('\\') {
+                from = start + 2;
+                continue;
+            }
+            if rest.starts_with("{{{{") {
+                // A raw passage: up to the end of its closing tag.
+                let close = rest.find("{{{{/").unwrap_or(rest.len());
+                from = start + rest[close..].find("}}}}").map_or(rest.len(), |end| close + end + 4);
+                continue;
+            }
+            if let Some(comment) = rest[2..].trim_start_matches('~').strip_prefix("!--") {
+                let dashes = source.len() - comment.len() + comment.find("--")?;
+                from = dashes + source[dashes..].find("}}")? + 2;
+                continue;
+            }
+            let end = start + rest.find("}}")? + 2;
+            from = end;
+            let inner = source[start + 2..end - 2].trim();
+            let trims = inner.starts_with('~') || inner.ends_with('~');
+            return Some(Tag { start, end, inner: inner.trim_matches('~').trim(), trims });
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(source: &str) -> Vec<(usize, usize)> {
+        uneven(source).into_iter().map(|uneven| uneven.at).collect()
+    }
+
+    #[test]
+    fn tags_that_differ_are_found() {
+        assert_eq!(places("a\n  {{#each x}}\n{{y}}{{/each}}\n"), [(2, 3)]);
+        assert_eq!(places("a {{#if x}}\nb\n{{/if}}\n"), [(1, 3)]);
+        assert_eq!(places("{{#if a}}\n{{#each b}}\nx{{/each}}\n{{/if}} y"), [(2, 1), (1, 1)]);
+        assert_eq!(places("{{#if a}}\n{{else}}\nx{{/if}}"), [(1, 1)]);
+    }
+
+    #[test]
+    fn what_is_even_or_meant_is_left_alone() {
+        for source in [
+            "{{#each x}}\ny\n{{/each}}\n",
+            "{{#each x}}y{{/each}}\n",
+            "a {{#each x}}y{{/each}} b\n",
+            "{{#each x}}\r\ny\r\n{{/each}}\r\n",
+            "a {{#each x}}\ny\n{{/each}} b",
+            "{{#each x~}}\ny{{/each}}\n",
+            "{{!-- {{#each x}}\n --}}{{! {{#a }}",
+            "\\{{#each x}}\ny{{/each}}",
+            "{{{{raw}}}}\n{{#each x}}\ny{{/each}} {{{{/raw}}}}",
+            "{{#each x}}\n",
+            "{{",
+            "}} {{/each}}",
+        ] {
+            assert_eq!(places(source), [], "{source}");
+        }
+    }
+}
