@@ -48,6 +48,20 @@ targets 1, templates 1: errors 0, warnings 0
 }
 
 #[test]
+fn lines_that_run_together_are_a_warning() {
+    let folder = folder(&[("web.hbs", "a\n{{#each (service \"web\")}}\nserver {{address}};{{/each}}\nb\n")]);
+    let output = check(&folder, &["--template", "web.hbs:web.conf:true"]);
+    let said = said(&output);
+    assert!(said.contains("warning: web.hbs:2:1: {{#each}} stands alone on its line"), "{said}");
+    assert!(said.contains("its {{/each}} in line 3 does not") && said.contains("errors 0, warnings 1"), "{said}");
+    assert_eq!(output.status.code(), Some(0));
+    fs::write(folder.path().join("web.hbs"), "{{#each (service \"web\")}}\nserver {{address}};\n{{/each}}\n")
+        .expect("it is ours");
+    let output = check(&folder, &["--template", "web.hbs:web.conf:true"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("warnings 0"));
+}
+
+#[test]
 fn all_faults_are_told_in_one_run() {
     let config = "
         [[target]]

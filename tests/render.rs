@@ -148,6 +148,7 @@ async fn once_says_at_the_deadline_what_is_left_and_why() {
     let bench = Bench::new(&templates).check(2, "grep -q x {{candidate}}");
     let error = bench.once(SHORT).await.expect_err("three of four cannot be");
     let reasons = [
+        "target a: ",
         "a.hbs: waits for key \"nope\" (there is no such key)",
         "b.hbs:2:26: there is no value `z` here",
         "target c: the candidate was refused",
@@ -156,6 +157,19 @@ async fn once_says_at_the_deadline_what_is_left_and_why() {
         assert!(error.contains(reason), "{error}");
     }
     assert_eq!(["a", "b", "c", "d"].map(|name| bench.text(name)), [None, None, None, Some("d".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_error_that_waiting_cannot_mend_ends_it_at_once() {
+    let bench = Bench::new(&["{{#with (keyOr \"x\" \"y\")}}{{nope}}{{/with}}", "b"]);
+    // Nobody would wait that long.
+    let forever = Duration::from_secs(24 * 60 * 60);
+    let error = tokio::time::timeout(LONG, bench.once(forever)).await.expect("it ends").expect_err("one fails");
+    assert!(error.contains("target a: ") && error.contains("a.hbs:1:26: there is no value `nope` here"), "{error}");
+    assert_eq!(["a", "b"].map(|name| bench.text(name)), [None, Some("b".to_owned())], "the others are brought in line");
+    let (printed, done) = tokio::time::timeout(LONG, bench.dry_run(forever)).await.expect("it ends");
+    assert!(printed.contains("# target b: nothing would change"), "{printed}");
+    assert!(done.expect_err("one fails").contains("there is no value `nope` here"));
 }
 
 #[tokio::test]

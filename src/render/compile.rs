@@ -98,7 +98,10 @@ fn check_call(call: &HelperTemplate, form: Form, at: Position) -> Result<(), Fau
     let Some(helper) = helpers::find(name) else { return fault(unknown(name, call)) };
     match (helper.form, form) {
         (Form::Block, Form::Value) => {
-            return fault(format!("`{name}` is a block: {{{{#{name} …}}}} … {{{{/{name}}}}}"));
+            let inner = call.params.first().and_then(Parameter::as_name);
+            let here = inner.and_then(|inner| Some(format!("; `{inner}` is here {}", foreign::meaning(inner)?)));
+            let here = here.unwrap_or_default();
+            return fault(format!("`{name}` is a block: {{{{#{name} …}}}} … {{{{/{name}}}}}{here}"));
         }
         (Form::Value, Form::Block) => {
             return fault(format!("`{name}` is no block: {{{{#each ({name} …)}}}} or {{{{{name} …}}}}"));
@@ -106,7 +109,13 @@ fn check_call(call: &HelperTemplate, form: Form, at: Position) -> Result<(), Fau
         _ => {}
     }
     if !helper.arguments.contains(&call.params.len()) {
-        return fault(format!("`{name}` takes {}, not {}", count(helper), call.params.len()));
+        let here = match name {
+            "service" | "connect" => {
+                "; consul-template's second argument is here any=true, or status=\"passing,warning\""
+            }
+            _ => "",
+        };
+        return fault(format!("`{name}` takes {}, not {}{here}", count(helper), call.params.len()));
     }
     let mut options: Vec<_> = call.hash.keys().collect();
     options.sort();

@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Setup, once::Reasons, start};
+use super::{Setup, once::Reasons, open, start};
 use crate::{
     colour::{Colours, Meaning},
     condition::chain,
@@ -45,11 +45,20 @@ pub async fn dry_run<S: Source>(
     let source = setup.source(source);
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
-    let mut sets: Vec<_> = setup.sets.iter().map(|set| (set.desired.clone(), set.desired.bell())).collect();
-    let open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &stop);
+    let sets: Vec<_> = setup.sets.iter().map(|set| set.desired.clone()).collect();
+    let mut open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &stop);
     let rendered = async {
-        for (desired, bell) in &mut sets {
-            while !desired.snapshot().complete && bell.changed().await.is_ok() {}
+        for (desired, target) in sets.iter().zip(&setup.targets) {
+            let mut bell = desired.bell();
+            while !desired.snapshot().complete && !open::fails(&open.borrow_and_update(), target.name()) {
+                let changed = tokio::select! {
+                    changed = bell.changed() => changed,
+                    changed = open.changed() => changed,
+                };
+                if changed.is_err() {
+                    break;
+                }
+            }
         }
     };
     tokio::select! {
@@ -58,7 +67,7 @@ pub async fn dry_run<S: Source>(
         () = tokio::time::sleep(deadline) => {}
     }
     // What is rendered by now may still stand among what was open a moment ago.
-    let whole = sets.iter().all(|(desired, _)| desired.snapshot().complete);
+    let whole = sets.iter().all(|desired| desired.snapshot().complete);
     let open = if whole { Vec::new() } else { open.borrow().clone() };
     let mut trouble: Vec<_> = open.iter().map(ToString::to_string).collect();
     for target in &mut setup.targets {

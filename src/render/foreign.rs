@@ -1,4 +1,4 @@
-//! Names of consul-template and of Go's templates that are no helpers here: what to write in their place. Pure.
+//! What consul-template and Go's templates write, and what to write in its place. Pure.
 
 /// Name, and what stands for it here.
 const WORDS: &[(&str, &str)] = &[
@@ -22,12 +22,91 @@ const WORDS: &[(&str, &str)] = &[
     ("timestamp", "nothing: the same data give the same bytes"),
     ("writeToFile", "`each` of a [[target.template]]"),
     ("scratch", "{{#with … as |name|}}, or `dict`"),
+    ("end", "the end of the block by its name, such as {{/each}} or {{/if}}"),
+    ("break", "{{#if …}} around the rest of the turn"),
+    ("continue", "{{#if …}} around the rest of the turn"),
+    ("println", "`concat`"),
+    ("secret", "nothing: Vault is not asked; `file` reads what another program has fetched"),
+    ("secrets", "nothing: Vault is not asked"),
+    ("pkiCert", "nothing: Vault is not asked; `file` reads what another program has fetched"),
+    ("nomadService", "nothing: Nomad is not asked; `service` finds what it has registered in Consul"),
+    ("nomadServices", "nothing: Nomad is not asked; `services` finds what it has registered in Consul"),
+    ("nomadVar", "nothing: Nomad is not asked"),
+    ("plugin", "nothing: a render runs no program"),
+    ("sockaddr", "nothing: a render looks at nothing but its data; `env` gives what the service manager knows"),
     ("-", "{{~ … ~}}"),
 ];
+
+/// What to write in the place of a tag of Go's templates. `tag`: what stands between the braces.
+pub(super) fn tag(tag: &str) -> Option<String> {
+    let trimmed = tag.trim();
+    let inner = trimmed.trim_matches('-').trim();
+    let first = inner.split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
+    let there_and_here = |there: &str, here: &str| Some(format!("{there} of Go's templates is here {here}"));
+    if trimmed.starts_with('-') || trimmed.ends_with('-') {
+        there_and_here("{{- … -}}", "{{~ … ~}}")
+    } else if trimmed.starts_with("/*") {
+        there_and_here("{{/* … */}}", "{{!-- … --}}")
+    } else if let Some(here) = meaning(first) {
+        there_and_here(&format!("`{first}`"), here)
+    } else if inner.contains(":=") || inner.starts_with('$') && inner.contains(" = ") {
+        there_and_here("`$x := …`", "{{#with … as |x|}} … {{/with}}")
+    } else if let Some((value, helper)) = pipe(inner) {
+        let value = if value.contains(' ') { format!("({value})") } else { value.to_owned() };
+        there_and_here(
+            "a pipe",
+            &format!("a helper with its arguments in their natural order: {{{{{helper} {value}}}}}"),
+        )
+    } else if [" == ", " != ", " && ", " || "].iter().any(|operator| inner.contains(operator)) {
+        Some("there are no operators: write (eq a b), (ne a b), (and a b), (or a b)".to_owned())
+    } else {
+        let is_field =
+            |word: &str| word.strip_prefix('.').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
+        let field = inner.split(|c: char| c.is_whitespace() || "()".contains(c)).find(|word| is_field(word))?;
+        there_and_here(
+            &format!("`{field}`"),
+            &format!("`{}`: no dot before it, and a small letter", small(&field[1..])),
+        )
+    }
+}
+
+/// The two sides of a pipe, which neither stands in a text nor names what a block gives.
+fn pipe(inner: &str) -> Option<(&str, &str)> {
+    let (value, helper) = inner.split_once('|')?;
+    let is_pipe = value.matches('"').count().is_multiple_of(2) && !value.trim_end().ends_with(" as");
+    is_pipe.then_some((value.trim(), helper.trim()))
+}
+
+/// A name of Go's with a small first letter, or the other name that it has here.
+fn small(name: &str) -> String {
+    let (first, rest) = name.split_once('.').unwrap_or((name, ""));
+    let first = match first {
+        "ServiceMeta" => "meta".to_owned(),
+        "ServiceAddress" => "address".to_owned(),
+        "ID" => "id".to_owned(),
+        _ => first.chars().take(1).flat_map(char::to_lowercase).chain(first.chars().skip(1)).collect(),
+    };
+    if rest.is_empty() { first } else { format!("{first}.{rest}") }
+}
+
+/// The same for a name alone that has no value: it may be a word of Go's templates, a variable or a field.
+pub(super) fn value(name: &str) -> Option<String> {
+    let first = name.split(['.', '/']).next().unwrap_or(name);
+    if let Some(here) = meaning(first) {
+        Some(format!("what Go's templates write so is here {here}"))
+    } else if first.starts_with(|c: char| c.is_ascii_uppercase()) {
+        Some(format!("fields begin with a small letter: `{}`", small(name)))
+    } else {
+        None
+    }
+}
 
 /// What stands here for a name that a template brings along from consul-template. `scratch.Get` is a `scratch`.
 pub(super) fn meaning(name: &str) -> Option<&'static str> {
     let word = name.split('.').next().unwrap_or(name);
+    if word.starts_with('$') {
+        return Some("a name without $ that a block gives: {{#with … as |x|}} … {{/with}}");
+    }
     WORDS.iter().find(|(there, _)| *there == word).map(|(_, here)| *here)
 }
 
@@ -45,6 +124,30 @@ mod tests {
                 assert!(helpers::find(name).is_some(), "{there}: {number} {name}");
             }
         }
+    }
+
+    #[test]
+    fn tags_of_go_are_known() {
+        for (written, here) in [
+            (" .Name ", "`name`: no dot"),
+            (".ServiceMeta.host", "`meta.host`"),
+            ("if .Tags", "`tags`"),
+            (" $x := service \"web\" ", "{{#with … as |x|}}"),
+            ("- range services -", "{{~ … ~}}"),
+            ("range $i, $s := service \"web\"", "{{#each …}} … {{/each}}"),
+            ("service \"web\" | toJSON", "{{toJSON (service \"web\")}}"),
+            ("key \"a\" | toUpper", "{{toUpper (key \"a\")}}"),
+            ("scratch.Set \"a\" 1", "{{#with … as |name|}}"),
+            ("if eq a b && c", "(and a b)"),
+            ("/* a */", "{{!-- … --}}"),
+        ] {
+            let said = tag(written).unwrap_or_default();
+            assert!(said.contains(here), "{written}: {said}");
+        }
+        assert_eq!((tag("#each ("), tag("a.b \""), tag("../x \"")), (None, None, None));
+        assert!(value("end").is_some_and(|said| said.contains("{{/each}}")));
+        assert!(value("$x").is_some() && value("Name").is_some_and(|said| said.contains("`name`")));
+        assert_eq!(value("name"), None);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Setup, start};
+use super::{Open, Setup, open, start};
 use crate::{
     condition::{Condition, chain},
     registry::Source,
@@ -34,6 +34,9 @@ pub enum OnceError {
     /// It was told to stop.
     #[error("stopped before it was done:{0}")]
     Stopped(Reasons),
+    /// A template does not fit the answers: waiting cannot mend that.
+    #[error("this cannot be rendered:{0}")]
+    Failed(Reasons),
     /// A task panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
@@ -53,7 +56,8 @@ impl fmt::Display for Reasons {
 /// completed first.
 ///
 /// # Errors
-/// What was not in line by then, with the reasons.
+/// What was not in line by then, with the reasons; a template that fails with all answers at hand ends it as soon as the
+/// other targets are in line.
 pub async fn once<S: Source>(
     setup: Setup,
     source: Arc<S>,
@@ -64,37 +68,43 @@ pub async fn once<S: Source>(
     let end = CancellationToken::new();
     let mut tasks = Tasks::new(end.clone());
     let failures = Store::default();
-    let (mut applying, enough) = (JoinSet::new(), CancellationToken::new());
-    for (set, target) in setup.sets.iter().zip(setup.targets) {
-        let target = target.until(enough.clone());
-        applying.spawn(bring_in_line(target, set.desired.clone(), failures.clone(), enough.clone()));
-    }
+    let desired: Vec<_> = setup.sets.iter().map(|set| set.desired.clone()).collect();
     let open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &end);
+    let (mut applying, enough) = (JoinSet::new(), CancellationToken::new());
+    for (desired, target) in desired.into_iter().zip(setup.targets) {
+        let target = target.until(enough.clone());
+        applying.spawn(bring_in_line(target, desired, failures.clone(), open.clone(), enough.clone()));
+    }
+    let reasons = || {
+        let unrendered = open.borrow().iter().map(ToString::to_string).collect::<Vec<_>>();
+        let unapplied = failures.snapshot().entries;
+        let unapplied = unapplied.iter().map(|(target, reason)| format!("target {target}: {reason}"));
+        Reasons(unrendered.into_iter().chain(unapplied).collect())
+    };
+    let mut all = std::pin::pin!(all(applying));
     let stopped = tokio::select! {
-        _ = all(&mut applying) => return Ok(()),
+        done = &mut all => return if done { Ok(()) } else { Err(OnceError::Failed(reasons())) },
         ended = tasks.join() => return ended.map_err(OnceError::from),
         () = tokio::time::sleep(deadline) => false,
         () = stop.cancelled() => true,
     };
     enough.cancel();
-    if all(&mut applying).await {
+    if all.await {
         return Ok(());
     }
-    let unrendered = open.borrow().iter().map(ToString::to_string).collect::<Vec<_>>();
-    let unapplied = failures.snapshot().entries;
-    let unapplied = unapplied.iter().map(|(target, reason)| format!("target {target}: {reason}"));
-    let reasons = Reasons(unrendered.into_iter().chain(unapplied).collect());
     match stopped {
-        true => Err(OnceError::Stopped(reasons)),
-        false => Err(OnceError::Late { within: deadline, reasons }),
+        true => Err(OnceError::Stopped(reasons())),
+        false => Err(OnceError::Late { within: deadline, reasons: reasons() }),
     }
 }
 
-/// Returns whether the target is in line; `enough` ends it before. Notes in `failures`, by the target's name, what keeps it.
+/// Returns whether the target is in line; it is not if a template of it fails, and `enough` ends it before. Notes in
+/// `failures`, by the target's name, what keeps it.
 async fn bring_in_line(
     mut target: Target,
     desired: Desired,
     failures: Store<String, String>,
+    mut open: watch::Receiver<Vec<Open>>,
     enough: CancellationToken,
 ) -> bool {
     let name = target.name().to_owned();
@@ -108,8 +118,12 @@ async fn bring_in_line(
         let is_all = target.knows_all();
         match target.apply().await {
             // Not even if the reload that an earlier run owed was made good.
-            Ok(_) if !is_all => failures.remove(&name),
-            Ok(Applied::Waiting) => failures.remove(&name),
+            Ok(applied) if !is_all || applied == Applied::Waiting => {
+                failures.remove(&name);
+                if open::fails(&open.borrow_and_update(), &name) {
+                    return false;
+                }
+            }
             Ok(applied) => {
                 failures.remove(&name);
                 say(&name, &applied);
@@ -126,6 +140,7 @@ async fn bring_in_line(
         tokio::select! {
             () = enough.cancelled() => return false,
             changed = bell.changed() => if changed.is_err() { return false },
+            changed = open.changed() => if changed.is_err() { return false },
             () = tokio::time::sleep(AGAIN) => {}
         }
     }
@@ -142,7 +157,7 @@ fn say(target: &str, applied: &Applied) {
 }
 
 /// Waits for all, and returns whether all are in line; a panic of one comes out here.
-async fn all(applying: &mut JoinSet<bool>) -> bool {
+async fn all(mut applying: JoinSet<bool>) -> bool {
     let mut is_done = true;
     while let Some(ended) = applying.join_next().await {
         match ended {

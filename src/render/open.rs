@@ -38,6 +38,11 @@ impl Why {
     }
 }
 
+/// Whether a template of the target does not fit the answers, all of which it has: waiting cannot mend that.
+pub(super) fn fails(open: &[Open], target: &str) -> bool {
+    open.iter().any(|open| open.target == target && matches!(open.why, Why::Failed(_)))
+}
+
 /// Says each trouble of a template once, and that it is over.
 pub(super) fn say(template: &str, before: Option<&Why>, now: Option<&Why>) {
     match (before, now) {

@@ -1,10 +1,18 @@
 //! Says in plain words why a text is no Handlebars: the parser itself names the rules of its grammar.
 
+use super::foreign;
+
 /// The place to point at and the reason, from where the parser stopped and what it would have liked to see there.
 pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> ((usize, usize), String) {
     let offset = offset(source, stopped);
     let (before, after) = source.split_at(offset);
     let opens = before.trim_end_matches('~').ends_with("{{");
+    // Go's templates are what people come from.
+    let start = if after.starts_with("{{") { Some(offset) } else { before.rfind("{{") };
+    let tag = start.map(|start| source[start + 2..].split("}}").next().unwrap_or_default());
+    if let Some(reason) = tag.and_then(foreign::tag) {
+        return (stopped, reason);
+    }
     let three = before.ends_with("{{{") || (before.ends_with("{{") && after.starts_with('{'));
     if three && !after.is_empty() {
         let reason = "`{{{` prints a value as it is: put a space or a line break between a brace that belongs to the \

@@ -17,6 +17,7 @@ pub(super) const ALL: &[Definition] = &[
     pure("slice", 2..=3, &[], slice),
     pure("reverse", 1..=1, &[], |call| Ok(call.list(0)?.iter().rev().cloned().collect())),
     pure("concat", 1..=MANY, &[], concat),
+    pure("flatten", 1..=1, &[], flatten),
 ];
 
 /// A list longer than this is a mistake, and would take all memory.
@@ -80,6 +81,15 @@ fn concat(call: &Call<'_, '_>) -> Result<Value, String> {
     Ok((0..values.len()).map(|index| call.text(index)).collect::<Result<String, _>>()?.into())
 }
 
+/// A list of lists becomes one list; a member that is none stays as it is.
+fn flatten(call: &Call<'_, '_>) -> Result<Value, String> {
+    let members = |member: &Value| match member {
+        Value::Array(members) => members.clone(),
+        other => vec![other.clone()],
+    };
+    Ok(call.list(0)?.iter().flat_map(members).collect())
+}
+
 /// The members of the list at `index`, as texts.
 pub(super) fn texts(call: &Call<'_, '_>, index: usize) -> Result<Vec<String>, String> {
     let read = |(index, member)| {
@@ -122,6 +132,8 @@ mod tests {
                 ("(reverse l)", r#"["c","b","a"]"#),
                 ("(concat l none l)", r#"["a","b","c","a","b","c"]"#),
                 ("(concat \"a\" 1 true)", "\"a1true\""),
+                (r#"(flatten (list l none 1 (list "x" (list 2))))"#, r#"["a","b","c",1,"x",[2]]"#),
+                ("(flatten none)", "[]"),
             ],
         );
         fails(
@@ -136,6 +148,7 @@ mod tests {
                 ("(concat l \"a\")", "concat: argument 2 must be a list, not \"a\""),
                 ("(concat \"a\" l)", "concat: argument 2 must be a text, not a list"),
                 ("(len 5)", "len: argument 1 must be a list, a record or a text, not 5"),
+                ("(flatten \"a\")", "flatten: argument 1 must be a list, not \"a\""),
                 ("(reverse nothing)", "reverse: there is no value `nothing` here"),
             ],
         );

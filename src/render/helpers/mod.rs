@@ -36,7 +36,7 @@ use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderEr
 pub(super) use print::{PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE, REFUSE_EMPTY};
 use serde_json::Value;
 
-use super::recorder::Recorder;
+use super::{foreign, recorder::Recorder};
 
 /// A helper's name, what it takes, and what it does.
 pub(super) struct Definition {
@@ -165,7 +165,10 @@ pub(super) fn no_value(name: &str) -> String {
         Some(helper) if helper.form == Form::Value && *helper.arguments.start() == 0 => {
             format!("there is no value `{name}` here; the helper stands in parentheses: ({name})")
         }
-        _ => format!("there is no value `{name}` here"),
+        _ => match foreign::value(name) {
+            Some(here) => format!("there is no value `{name}` here; {here}"),
+            None => format!("there is no value `{name}` here"),
+        },
     }
 }
 

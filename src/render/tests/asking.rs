@@ -79,7 +79,48 @@ fn what_is_asked_is_what_is_written() {
 }
 
 #[test]
-fn what_has_been_computed_is_no_grammar() {
+fn what_a_helper_gives_means_what_it_means_as_a_text() {
+    for (literal, computed) in [
+        (r#"service "v1.web""#, r#"service (concat "v1" ".web")"#),
+        (r#"service "v1.web@dc2|any""#, r#"service (concat "v1.web@" "dc2" "|any")"#),
+        (r#"connect "web@dc2""#, r#"connect (join ["web", "dc2"] "@")"#),
+        (r#"upstream "v1.web|warning""#, r#"upstream (replaceAll "v1-web|warning" "-" ".")"#),
+        (r#"services "@dc2""#, r#"services (concat "@" "dc2")"#),
+        (r#"nodes "@dc2~n1""#, r#"nodes (concat "@dc2" "~n1")"#),
+        (r#"node "n1@dc2""#, r#"node (concat "n1" "@dc2")"#),
+        (r#"key "a@dc2""#, r#"key (concat "a" "@dc2")"#),
+        (r#"keyOr "a@dc2" "x""#, r#"keyOr (envOr "NONE" "a@dc2") "x""#),
+        (r#"keyExists "a@dc2""#, r#"keyExists (toLower "A@DC2")"#),
+        (r#"ls "app@dc2""#, r#"ls (concat "app" "@dc2")"#),
+        (r#"tree "app@dc2""#, r#"tree (concat "app" "@dc2")"#),
+    ] {
+        let used = |call: &str| {
+            let text = format!("{{{{#if ({call})}}}}{{{{/if}}}}");
+            let template = Template::compile("t.hbs", text, Escape::Nginx).unwrap_or_else(|error| panic!("{error}"));
+            Trial::new().pass(&template).used
+        };
+        assert_eq!(used(computed), used(literal), "{computed}");
+    }
+    // A part of it that comes from a registry cannot stop the template.
+    assert_eq!(asked("{{#if (service (concat \"web@\" \"\"))}}{{/if}}"), Query::service("web@"));
+}
+
+#[test]
+fn a_name_from_a_field_that_looks_like_more_is_told() {
+    let remarks = |text: &str| {
+        let template = Template::compile("t.hbs", text, Escape::Nginx).unwrap_or_else(|error| panic!("{error}"));
+        Trial::new().settle(&template).0.remarks.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    let told = remarks("{{#each [\"v1.nobody\"]}}{{#if (service this)}}{{/if}}{{/each}}");
+    assert!(told.starts_with("service \"v1.nobody\" has no instance; a name from a field"), "{told}");
+    let told = remarks("{{#each [\"a@dc2\"]}}{{keyOr this \"\"}}{{/each}}");
+    assert!(told.contains("\"a@dc2\" comes from a field or a variable"), "{told}");
+    assert_eq!(remarks("{{#each [\"web\", \"nobody\"]}}{{#if (service this)}}{{/if}}{{/each}}"), "");
+    assert_eq!(remarks("{{#if (service \"v1.nobody\")}}{{/if}}"), "");
+}
+
+#[test]
+fn a_name_from_a_field_is_no_grammar() {
     let odd = "{{#with \"v1.web@dc2|any\" as |name|}}{{#if (service name)}}{{/if}}{{/with}}";
     assert_eq!(asked(odd), Query::service("v1.web@dc2|any"));
     let odd = "{{#with \"a@dc2\" as |path|}}{{key path}}{{/with}}";

@@ -316,6 +316,52 @@ fn a_template_that_can_never_work_is_refused_at_once() {
 
 /// The fenced blocks of a page, each with its language.
 #[test]
+fn a_with_of_something_empty_says_so() {
+    for (template, said) in [
+        (
+            "a\n {{#with (key \"app/empty\")}}{{this}}{{/with}}",
+            "t.hbs:2:2: `key \"app/empty\"` is an empty text here: {{else}}",
+        ),
+        ("{{#with (service \"nobody\") as |all|}}{{/with}}", "`service \"nobody\"` is an empty list here"),
+        ("{{#with (dict)}}{{/with}}", "`dict` is an empty record here"),
+        ("{{#with nothing}}{{/with}}", "there is no value `nothing` here"),
+        ("{{#with (lookup (dict) \"x\")}}{{/with}}", "there is no such value here"),
+    ] {
+        let failure = failure(template);
+        assert!(failure.contains(said), "{template}: {failure}");
+    }
+    assert_eq!(text("{{#with (key \"app/empty\")}}a{{else}}b{{/with}}"), "b");
+    assert_eq!(text("{{or (env \"EMPTY\") \"http\"}} {{or (env \"ZONE\") \"http\"}}"), "http eu");
+}
+
+#[test]
+fn go_templates_are_told_what_to_write_and_where() {
+    for (template, said) in [
+        ("a\n  {{ .Name }}", "t.hbs:2:"),
+        ("{{ .Name }}", "`name`: no dot before it"),
+        ("{{range services}}x{{end}}", "{{#each …}} … {{/each}}"),
+        ("{{ $x := service \"web\" }}", "{{#with … as |x|}} … {{/with}}"),
+        ("{{ service \"web\" | toJSON }}", "{{toJSON (service \"web\")}}"),
+        ("{{ scratch.Set \"a\" 1 }}", "{{#with … as |name|}}"),
+        ("{{ secret \"kv/a\" }}", "Vault is not asked"),
+        ("{{ with secret \"kv/a\" }}{{ end }}", "`secret` is here nothing: Vault"),
+        ("{{ service \"web\" \"any\" }}", "any=true"),
+        ("{{- service \"web\" -}}", "{{~ … ~}}"),
+        ("{{ if .Tags }}x{{ end }}", "no dot before it"),
+        ("{{ else if x }}", "outside of a block"),
+        ("{{/* note */}}", "{{!-- … --}}"),
+    ] {
+        let refusal = refusal(template);
+        assert!(refusal.contains(said), "{template}: {refusal}");
+        assert!(refusal.contains(" | "), "{template}: no place: {refusal}");
+    }
+    for (template, said) in [("a {{end}}", "{{/each}}"), ("{{Name}}", "`name`"), ("{{$x}}", "as |x|")] {
+        let failure = failure(template);
+        assert!(failure.contains(said), "{template}: {failure}");
+    }
+}
+
+#[test]
 fn nested_queries_take_one_pass_for_each_depth_and_give_one_text() {
     let nested = "{{#each (services)}}{{name}}{{#each (service name any=true)}} {{id}}{{/each}}\n{{/each}}";
     let template = Template::compile("t.hbs", nested, Escape::Nginx).expect("it is sound");

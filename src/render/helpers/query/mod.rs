@@ -5,6 +5,7 @@ mod env;
 mod file;
 mod folder;
 mod grammar;
+mod instances;
 mod key;
 mod mesh;
 mod place;
@@ -27,6 +28,7 @@ pub(super) const ALL: &[Definition] = &[
     value("connect", 0..=1, service::MEMBERS, service::connect),
     value("prepared", 1..=1, &["dc", "min", "namespace", "near", "ns", "partition"], prepared::prepared),
     value("services", 0..=1, &["dc", "filter", "namespace", "ns", "partition"], catalog::services),
+    value("instances", 0..=0, instances::OPTIONS, instances::instances),
     value("nodes", 0..=1, &["dc", "filter", "namespace", "near", "ns", "partition"], catalog::nodes),
     value("node", 0..=1, PLACE, catalog::node),
     value("datacenters", 0..=0, &["reachable"], catalog::datacenters),

@@ -133,12 +133,16 @@ fn wanted(call: &Call<'_, '_>) -> Result<(ServiceQuery, Vec<Status>), String> {
     if query.peer.is_some() && query.sameness_group.is_some() {
         return Err("a peer and a sameness group exclude each other".to_owned());
     }
-    let kept = match call.option("status")? {
-        _ if call.flag("any")? => ANY.to_vec(),
-        Some(list) => statuses(&list)?,
-        None => kept.unwrap_or_else(|| vec![Status::Passing]),
-    };
+    let kept = chosen(call)?.or(kept).unwrap_or_else(|| vec![Status::Passing]);
     Ok((query, kept))
+}
+
+/// The statuses that any= and status= choose.
+pub(super) fn chosen(call: &Call<'_, '_>) -> Result<Option<Vec<Status>>, String> {
+    match call.option("status")? {
+        _ if call.flag("any")? => Ok(Some(ANY.to_vec())),
+        list => list.map(|list| statuses(&list)).transpose(),
+    }
 }
 
 /// The first argument: grammar or a name.

@@ -1,0 +1,39 @@
+//! `instances`: those of all services, in one list.
+
+use serde_json::Value;
+
+use super::{json, place, service, unfit};
+use crate::{
+    registry::{Answer, Query, Scope, ServiceQuery, Status},
+    render::{helpers::Call, recorder::Recorder},
+};
+
+pub(super) const OPTIONS: &[&str] = &["any", "dc", "namespace", "ns", "partition", "status", "tag"];
+
+/// The services by name, their instances as `service` sorts them. Each service is a question of its own.
+pub(super) fn instances(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+    let scope = place::scope(call, Scope::default())?;
+    let statuses = service::chosen(call)?.unwrap_or_else(|| vec![Status::Passing]);
+    let tag = call.option("tag")?;
+    let query = Query::Services { filter: None, scope: scope.clone() };
+    let services = match pass.ask(query.clone()) {
+        None => return json([(); 0]),
+        Some(Answer::Services(services)) => services,
+        Some(_) => return Err(unfit(&query)),
+    };
+    let passing = statuses == [Status::Passing];
+    let mut instances = Vec::new();
+    for (name, _) in services.iter().filter(|(_, tags)| tag.as_ref().is_none_or(|tag| tags.contains(tag))) {
+        let (name, tag, scope) = (name.clone(), tag.clone(), scope.clone());
+        let query = Query::Service(ServiceQuery { name, tag, passing, scope, ..ServiceQuery::default() });
+        match pass.ask(query.clone()) {
+            // The others are asked in the same pass.
+            None => {}
+            Some(Answer::Service(records)) => {
+                instances.extend(records.iter().filter(|record| statuses.contains(&record.status)));
+            }
+            Some(_) => return Err(unfit(&query)),
+        }
+    }
+    json(instances)
+}
