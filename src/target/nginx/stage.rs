@@ -1,8 +1,8 @@
 //! A private copy of a configuration, for `nginx -t` to read in the place of the live one.
 //!
 //! The main file's directory is mirrored with symlinks, so that relative names of certificates and the like lead where
-//! they always lead. Each file is copied with its `include` spelled out: it names the other copies. Lines keep their
-//! numbers.
+//! they always lead. Each file that would differ from the disk is copied, and so is each that leads to one, with its
+//! `include` spelled out: it names the other copies. Lines keep their numbers.
 
 use std::{
     collections::BTreeMap,
@@ -49,17 +49,26 @@ impl Staged {
             fs::remove_file(&main)?;
         }
         let mut names = BTreeMap::from([(place.conf.as_path(), main.clone())]);
+        // Most files of a large configuration are as they were: they stand for themselves.
+        let differs = |path: &Path, text: &[u8]| fs::read(path).map_or(true, |present| present != text);
+        let nodes = tree.nodes.iter().filter(|(path, node)| !node.edits.is_empty() || differs(path, &node.text));
+        let named = tree.named.iter().filter(|(path, candidate)| differs(path, candidate.bytes()));
+        let copied = nodes.map(|(path, _)| path).chain(named.map(|(path, _)| path));
         // What is to be gone gets a name too, and no copy.
-        for (number, path) in tree.nodes.keys().chain(tree.named.keys()).chain(&tree.gone).enumerate() {
+        for (number, path) in copied.chain(&tree.gone).enumerate() {
             names.entry(path).or_insert_with(|| directory.path().join(format!("{number:06}")));
         }
         let pid_file = directory.path().join("pid");
         let nothing = directory.path().join("none");
         for (path, node) in &tree.nodes {
-            fs::write(&names[path.as_path()], render(node, &names, &pid_file, &nothing))?;
+            if let Some(copy) = names.get(path.as_path()) {
+                fs::write(copy, render(node, &names, &pid_file, &nothing))?;
+            }
         }
         for (path, candidate) in &tree.named {
-            fs::write(&names[path.as_path()], candidate.bytes())?;
+            if let Some(copy) = names.get(path.as_path()) {
+                fs::write(copy, candidate.bytes())?;
+            }
         }
         let copies = names.into_iter().map(|(real, copy)| (copy, real.to_owned()));
         let copies = copies.chain([(mirrored, place.directory().to_owned()), (root, PathBuf::new())]).collect();

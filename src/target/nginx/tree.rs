@@ -75,6 +75,8 @@ pub(super) enum To {
 struct Overlay<'a> {
     candidates: BTreeMap<PathBuf, (&'a Path, &'a Arc<Rendered>)>,
     gone: BTreeSet<PathBuf>,
+    /// The names of all of these files.
+    names: BTreeSet<OsString>,
 }
 
 /// What lies at a path, as far as it differs from the disk.
@@ -87,10 +89,15 @@ impl<'a> Overlay<'a> {
     fn new(candidate: &'a Candidate) -> io::Result<Self> {
         let real =
             |(path, rendered): (&'a PathBuf, &'a Arc<Rendered>)| Ok((files::follow(path)?, (path.as_path(), rendered)));
-        Ok(Self {
-            candidates: candidate.files.iter().map(real).collect::<io::Result<_>>()?,
-            gone: candidate.gone.iter().map(|path| files::follow(path)).collect::<io::Result<_>>()?,
-        })
+        let candidates: BTreeMap<_, _> = candidate.files.iter().map(real).collect::<io::Result<_>>()?;
+        let gone: BTreeSet<_> = candidate.gone.iter().map(|path| files::follow(path)).collect::<io::Result<_>>()?;
+        let names = candidates.keys().chain(&gone).filter_map(|path| path.file_name().map(OsStr::to_owned)).collect();
+        Ok(Self { candidates, gone, names })
+    }
+
+    /// Whether the disk is read as it is. Then nothing is to be checked, and only the main level is of interest.
+    fn is_empty(&self) -> bool {
+        self.candidates.is_empty() && self.gone.is_empty()
     }
 
     fn at(&self, path: &Path) -> Option<Laid<'a>> {
@@ -140,7 +147,7 @@ impl<'a> Overlay<'a> {
 }
 
 impl Tree {
-    /// Reads the configuration. What cannot be read below the main file is left for `nginx -t` to find.
+    /// Reads the configuration; without candidates, no further than the main level goes. What cannot be read below the main file is left for `nginx -t` to find.
     pub(super) fn read(place: &Place, candidate: &Candidate) -> io::Result<Self> {
         let overlay = Overlay::new(candidate)?;
         let mut tree = Self {
@@ -208,6 +215,7 @@ impl Tree {
     fn follow(&mut self, place: &Place, overlay: &Overlay<'_>, directive: &Directive, depth: usize) -> Vec<Edit> {
         let depth = depth + directive.depth;
         match directive.argument() {
+            Some(_) if directive.is("include") && depth > 0 && overlay.is_empty() => return Vec::new(),
             Some(word) if directive.is("include") => {
                 let includes = self.include(place, overlay, &word.value, depth);
                 if includes.is_empty() && overlay.gone.is_empty() {
@@ -264,7 +272,9 @@ impl Tree {
         paths.retain(|path| {
             let visited = self.nodes.contains_key(path) || self.visit(place, overlay, path, depth).is_ok();
             // Only by its very name can a file be found that is to be gone.
-            let is_gone = matches!(overlay.at(path), Some(Laid::Gone)) && self.gone.insert(path.clone());
+            let is_gone = !overlay.gone.is_empty()
+                && matches!(overlay.at(path), Some(Laid::Gone))
+                && self.gone.insert(path.clone());
             visited || is_gone || overlay.exists(path)
         });
         paths
@@ -280,9 +290,7 @@ fn has_no_names(error: &io::Error) -> bool {
 /// configuration's directory, others to the prefix.
 fn named<'a>(place: &Place, overlay: &Overlay<'a>, path: &Path) -> Option<(PathBuf, Laid<'a>)> {
     // Most arguments are no paths at all: a look at the name spares looking at the disk.
-    let name = path.file_name()?;
-    let mut known = overlay.candidates.keys().chain(&overlay.gone);
-    known.any(|known| known.file_name() == Some(name)).then_some(())?;
+    overlay.names.contains(path.file_name()?).then_some(())?;
     let places = [place.directory().join(path), place.prefix.join(path)];
     places.into_iter().find_map(|path| overlay.at(&path).map(|laid| (path, laid)))
 }
