@@ -13,6 +13,8 @@ pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> 
     if let Some(reason) = tag.and_then(foreign::tag) {
         return (stopped, reason);
     }
+    // `{{ else if x }}` is read as a call up to its end.
+    let is_else = after.starts_with("}}") && tag.is_some_and(|tag| tag.split_whitespace().next() == Some("else"));
     let three = before.ends_with("{{{") || (before.ends_with("{{") && after.starts_with('{'));
     if three && !after.is_empty() {
         let reason = "`{{{` prints a value as it is: put a space or a line break between a brace that belongs to the \
@@ -20,7 +22,7 @@ pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> 
         (stopped, reason.to_owned())
     } else if opens && after.starts_with('/') {
         (stopped, "this closes a block that is not open".to_owned())
-    } else if opens && (after.starts_with("else") || after.starts_with('^')) {
+    } else if (opens && (after.starts_with("else") || after.starts_with('^'))) || is_else {
         (stopped, "`else` stands outside of a block, or is there twice".to_owned())
     } else if let Some((name, start)) = unclosed(source).filter(|_| after.trim().is_empty()) {
         (position(source, start), format!("the block `{{{{#{name}}}}}` is not closed: `{{{{/{name}}}}}` is missing"))
