@@ -71,6 +71,9 @@ pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
         for program in programs(&target.kind).into_iter().filter(|program| !is_program(program)) {
             checked.warn(format!("target {}: there is no program {} here", target.name, program.display()));
         }
+        if let Some(remark) = target.remark() {
+            checked.warn(format!("target {}: {remark}", target.name));
+        }
         for template in target.templates.iter().filter(|template| template.each.is_none()) {
             checked.destination(&target.name, template);
         }

@@ -42,6 +42,7 @@ pub async fn dry_run<S: Source>(
     colours: Colours,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DryRunError> {
+    setup.tell();
     let source = setup.source(source);
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
@@ -81,7 +82,8 @@ pub async fn dry_run<S: Source>(
                     );
                     writeln!(out, "{}", colours.paint(Meaning::Doubtful, note))?;
                 }
-                print(target.name(), &diff, colours, out)?;
+                let is_checked = !setup.unchecked.contains(target.name());
+                print(target.name(), &diff, is_checked, colours, out)?;
                 if let Some(Opinion::Refused { certain, .. }) = diff.opinion {
                     trouble.push(format!("target {}: the check refuses it; {}", target.name(), held(certain)));
                 }
@@ -92,7 +94,13 @@ pub async fn dry_run<S: Source>(
     if trouble.is_empty() { Ok(()) } else { Err(DryRunError::Trouble(Reasons(trouble))) }
 }
 
-fn print(target: &str, diff: &Diff, colours: Colours, out: &mut (dyn Write + Send)) -> io::Result<()> {
+fn print(
+    target: &str,
+    diff: &Diff,
+    is_checked: bool,
+    colours: Colours,
+    out: &mut (dyn Write + Send),
+) -> io::Result<()> {
     diff.files.iter().try_for_each(|file| out.write_all(colours.diff(&file.unified).as_bytes()))?;
     let meaning = match diff.opinion {
         Some(Opinion::Refused { .. }) => Meaning::Bad,
@@ -106,7 +114,8 @@ fn print(target: &str, diff: &Diff, colours: Colours, out: &mut (dyn Write + Sen
         None if diff.complete => comment(&format!("target {target}: nothing would change")),
         None => comment(&format!("target {target}: not rendered")),
         Some(Opinion::Good { warnings }) => {
-            comment(&format!("target {target}: this would be taken"))?;
+            let taken = if is_checked { "this would be taken" } else { "this would be written; nothing checks it" };
+            comment(&format!("target {target}: {taken}"))?;
             warnings.iter().try_for_each(|warning| comment(warning))
         }
         Some(Opinion::Refused { output, certain }) => {

@@ -93,6 +93,7 @@ const RESYNC: Duration = Duration::from_secs(30);
 /// # Errors
 /// A task panicked.
 pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToken) -> Result<(), Panicked> {
+    setup.tell();
     let source = setup.source(source);
     let mut tasks = Tasks::new(stop.clone());
     match Server::bind(&control::socket(setup.state().path())) {

@@ -64,6 +64,7 @@ pub async fn once<S: Source>(
     deadline: Duration,
     stop: &CancellationToken,
 ) -> Result<(), OnceError> {
+    setup.tell();
     let source = setup.source(source);
     let end = CancellationToken::new();
     let mut tasks = Tasks::new(end.clone());

@@ -127,6 +127,10 @@ pub struct Setup {
     allowed: Allowed,
     state: StateDir,
     reports: Reports,
+    /// What the authors of targets may have taken for granted.
+    remarks: Vec<String>,
+    /// The targets whose files nothing checks.
+    pub(super) unchecked: BTreeSet<String>,
     /// Where templates are read again when they are saved: what from.
     pub(super) watched: Option<Settings>,
 }
@@ -185,6 +189,10 @@ impl Setup {
         let books = Books::default();
         books.put((), Arc::new(book));
         let state = state(&settings.section.state_dir()?)?;
+        let remark = |target: &target::Settings| Some(format!("target {}: {}", target.name, target.remark()?));
+        let remarks = settings.targets.iter().filter_map(remark).collect();
+        let unchecked = settings.targets.iter().filter(|target| !target.is_checked());
+        let unchecked = unchecked.map(|target| target.name.clone()).collect();
         let (reports, budgets, docker) = (Reports::default(), Budgets::default(), settings.docker);
         let targets = settings.targets.into_iter().zip(&sets).map(|(settings, set)| {
             let name = settings.name.clone();
@@ -211,7 +219,12 @@ impl Setup {
             }
         }
         let allowed = Allowed::new(settings.section.files);
-        Ok(Self { books, held, sets, targets, allowed, state, reports, watched })
+        Ok(Self { books, held, sets, targets, allowed, state, reports, remarks, unchecked, watched })
+    }
+
+    /// Says what the authors of targets may have taken for granted.
+    pub(super) fn tell(&self) {
+        self.remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
     }
 
     /// What the targets come to; each of them has an entry from the beginning.

@@ -102,13 +102,16 @@ fn kind(command: Vec<String>) -> Kind {
 
 /// Understands nginx's reload; anything more than that is a command like any other.
 fn nginx(command: &[String]) -> Option<Nginx> {
-    let words: Vec<_> = command.iter().map(String::as_str).collect();
-    if let ["systemctl", "reload", "nginx" | "nginx.service"] | ["service", "nginx", "reload"] = words[..] {
-        return Some(Nginx::default());
-    }
     let (binary, mut arguments) = command.split_first()?;
-    if Path::new(binary).file_name()? != "nginx" {
-        return None;
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match (Path::new(binary).file_name()?.to_str()?, &words[..]) {
+        ("systemctl", ["reload", "nginx" | "nginx.service"]) | ("service", ["nginx", "reload"]) => {
+            return Some(Nginx::default());
+        }
+        ("nginx", ["reload"]) if binary == "/etc/init.d/nginx" => return Some(Nginx::default()),
+        ("sh" | "bash", ["-c", script]) => return of_script(script),
+        ("nginx", _) => {}
+        _ => return None,
     }
     let mut nginx = Nginx { binary: binary.into(), ..Nginx::default() };
     let mut reload = false;
@@ -131,6 +134,19 @@ fn nginx(command: &[String]) -> Option<Nginx> {
         arguments = rest;
     }
     reload.then_some(nginx)
+}
+
+/// `nginx -t && nginx -s reload`: the test is made anyway.
+fn of_script(script: &str) -> Option<Nginx> {
+    let mut commands = script.rsplit("&&").map(|command| argv::split(command).ok());
+    let reload = commands.next()??;
+    let is_test = |command: Option<Vec<String>>| {
+        let Some([binary, options @ ..]) = command.as_deref() else { return false };
+        let known = options.iter().all(|option| ["-t", "-q", "-tq", "-qt"].contains(&option.as_str()));
+        Path::new(binary).file_name().is_some_and(|name| name == "nginx") && !options.is_empty() && known
+    };
+    let is_plain = !script.contains(['|', ';', '$', '`', '<', '>']);
+    if is_plain && commands.all(is_test) { nginx(&reload) } else { None }
 }
 
 /// The pid file that `-g` names. `None` if it says more than a running master's signal and check have to know.
@@ -192,6 +208,10 @@ mod tests {
             ("nginx -sreload -q", plain()),
             ("systemctl reload nginx", plain()),
             ("service nginx reload", plain()),
+            ("/usr/bin/systemctl reload nginx.service", plain()),
+            ("/etc/init.d/nginx reload", plain()),
+            ("sh -c 'nginx -t && nginx -s reload'", plain()),
+            ("/bin/sh -c 'nginx -tq && service nginx reload'", plain()),
             ("/opt/sbin/nginx -s reload", Nginx { binary: "/opt/sbin/nginx".into(), ..plain() }),
             (
                 "nginx -p /srv -c /srv/n.conf -s reload",
@@ -205,6 +225,26 @@ mod tests {
         ];
         for (command, expected) in cases {
             assert_eq!(one(command), Kind::Nginx(expected), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_names_nginx_and_is_not_understood_is_told() {
+        for command in [
+            "docker exec nginx nginx -s reload",
+            "sudo systemctl reload nginx",
+            "openresty -s reload",
+            "sh -c 'nginx -t; nginx -s reload'",
+            "sh -c 'kill -HUP $(cat /run/nginx.pid)'",
+        ] {
+            let target = |destination| targets(&[&format!("a:{destination}:{command}")]).remove(0);
+            let remark = target("/x/a.conf").remark().unwrap_or_default();
+            assert!(remark.starts_with(&format!("no check, no escaping: `{}", &command[..2])), "{command}: {remark}");
+            let remark = target("/etc/nginx/conf.d/a.conf").remark().unwrap_or_default();
+            assert!(remark.starts_with("no check: `"), "{command}: {remark}");
+        }
+        for command in ["nginx -s reload", "systemctl reload haproxy"] {
+            assert_eq!(targets(&[&format!("a:/b:{command}")])[0].remark(), None, "{command}");
         }
     }
 

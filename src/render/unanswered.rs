@@ -107,7 +107,7 @@ mod tests {
         };
         let a = waits("a.hbs", &[("x", Missing::Answer), ("absent", Missing::Key)]);
         let both = [a.clone(), waits("b.hbs", &[("x", Missing::Answer), ("y", Missing::Answer)])];
-        assert_eq!(note(&[a.clone()], 0), (vec![], Some(5)));
+        assert_eq!(note(std::slice::from_ref(&a), 0), (vec![], Some(5)));
         assert_eq!(note(&both, 4), (vec![], Some(1)));
         assert_eq!(note(&both, 5), (vec!["target web: a.hbs: no answer for 5 s to key \"x\"".to_owned()], Some(4)));
         let later = "target web: b.hbs: no answer for 5 s to key \"x\", key \"y\"".to_owned();

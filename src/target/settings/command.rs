@@ -27,6 +27,18 @@ impl Default for Command {
     }
 }
 
+impl Command {
+    /// What its files become effective by, if that names nginx and nothing checks them.
+    pub(super) fn unchecked_nginx(&self) -> Option<String> {
+        let told = match self.reload.as_ref().filter(|_| self.check.is_none())? {
+            Reload::Command(words) => words.join(" "),
+            Reload::Signal { pid_file, .. } => pid_file.display().to_string(),
+            Reload::Container { name, .. } => name.clone(),
+        };
+        ["nginx", "openresty"].iter().any(|name| told.contains(name)).then_some(told)
+    }
+}
+
 /// How a [`Command`] target's files become effective.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reload {

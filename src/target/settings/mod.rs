@@ -98,6 +98,27 @@ impl Settings {
         Self { name, kind, templates, pace: debounce::Settings::default(), probe: None, generations: GENERATIONS }
     }
 
+    /// Whether anything checks its files before they are replaced.
+    pub fn is_checked(&self) -> bool {
+        match &self.kind {
+            Kind::Nginx(_) => true,
+            Kind::Command(command) => command.check.is_some(),
+        }
+    }
+
+    /// What its author may have taken for granted: that an nginx is recognised behind any command.
+    pub fn remark(&self) -> Option<String> {
+        let Kind::Command(command) = &self.kind else { return None };
+        let told = command.unchecked_nginx()?;
+        let is_escaped = |template| self.escape(template) == Escape::Nginx;
+        let what = if self.templates.iter().all(is_escaped) { "no check" } else { "no check, no escaping" };
+        Some(format!(
+            "{what}: `{told}` names nginx but is no form that is known; write `nginx -s reload` or `systemctl reload \
+             nginx`, or a [[target]] with kind = \"nginx\"; for an nginx in a container one with `check` and `container`, \
+             and escape = \"nginx\" for its templates"
+        ))
+    }
+
     /// What the types cannot say. Settings that come from a file have passed it.
     pub fn validate(&self) -> Result<(), SettingsError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

@@ -64,7 +64,7 @@ pub enum Escape {
 }
 
 impl Escape {
-    /// What a file's name says of its language.
+    /// What a file's name, or a directory above it that is nginx's, says of its language.
     pub(super) fn of_file(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         if name.ends_with(".json") {
@@ -72,7 +72,8 @@ impl Escape {
         } else if name.starts_with("haproxy") && name.ends_with(".cfg") {
             Some(Self::Haproxy)
         } else {
-            None
+            let mut above = path.parent()?.components();
+            above.any(|directory| directory.as_os_str() == "nginx").then_some(Self::Nginx)
         }
     }
 }
