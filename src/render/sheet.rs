@@ -22,14 +22,14 @@ pub(super) struct Sheet {
 
 #[derive(Clone, Debug)]
 enum Files {
-    One(PathBuf, Leaf),
+    One(PathBuf, Box<Leaf>),
     Many(Box<Each>, Box<Fan>),
 }
 
 impl Sheet {
     pub(super) fn new(number: usize, page: Page) -> Self {
         let files = match page.place {
-            Place::File(path) => Files::One(path, Leaf::default()),
+            Place::File(path) => Files::One(path, Box::default()),
             Place::Each(each) => Files::Many(each, Box::default()),
         };
         Self { number, body: page.body, files }
