@@ -1,0 +1,129 @@
+//! `each` over thousands of keys into an nginx target: one change beside `nginx -t` alone, and the ratio.
+//!
+//! Prints figures, and asserts nothing on time. What they mean stands in `docs/benchmarks.md`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use portreeve::{
+    registry::{Answer, KeyPair, Query, Source},
+    render::{self, Section, Settings, Setup},
+    store::Store,
+    target::{self, Kind, Nginx},
+};
+use tokio_util::sync::CancellationToken;
+
+const SIZES: [usize; 3] = [1_000, 2_000, 4_000];
+/// How many changes are made, one after the other; the median counts.
+const CHANGES: u16 = 5;
+
+/// A registry of one folder.
+#[derive(Clone, Default)]
+struct Sites(Store<String, String>);
+
+impl Source for Sites {
+    async fn watch(&self, query: Query, answers: Store<Query, Arc<Answer>>, stop: CancellationToken) {
+        let mut bell = self.0.bell();
+        loop {
+            bell.mark_unchanged();
+            let sites = self.0.snapshot().entries;
+            let pair = |(name, port): (&String, &String)| KeyPair {
+                path: format!("sites/{name}"),
+                key: name.clone(),
+                value: Some(port.clone()),
+                create_index: 1,
+                modify_index: 1,
+                lock_index: 0,
+                flags: 0,
+                session: String::new(),
+            };
+            answers.put(query.clone(), Arc::new(Answer::Keys(sites.iter().map(pair).collect())));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = bell.changed() => changed.expect("the store lives"),
+            }
+        }
+    }
+}
+
+fn main() {
+    println!("| files | first in place | one change | `nginx -t` alone | ratio |");
+    println!("|---|---|---|---|---|");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    SIZES.into_iter().for_each(|size| runtime.block_on(measure(size)));
+}
+
+async fn measure(size: usize) {
+    let folder = tempfile::tempdir().expect("a directory");
+    let settings = settings(folder.path());
+    let sites = Sites::default();
+    (0..size).for_each(|number| sites.0.put(format!("s{number:04}"), "1".to_owned()));
+    let (stop, begin) = (CancellationToken::new(), Instant::now());
+    let setup = Setup::open(settings).expect("it is sound");
+    let run = tokio::spawn(render::run(setup, Arc::new(sites.clone()), stop.clone()));
+    let last = folder.path().join(format!("conf.d/s{:04}.conf", size - 1));
+    until(&last, ":1;").await;
+    let first = begin.elapsed();
+    // What follows the first swap is not part of a change.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut changes = Vec::new();
+    for port in 2..2 + CHANGES {
+        let begin = Instant::now();
+        sites.0.put(format!("s{:04}", size - 1), port.to_string());
+        until(&last, &format!(":{port};")).await;
+        changes.push(begin.elapsed());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    stop.cancel();
+    run.await.expect("no panic").expect("no panic inside");
+    let alone = median((0..CHANGES).map(|_| test(folder.path())).collect());
+    let change = median(changes);
+    let ratio = change.as_secs_f64() / alone.as_secs_f64();
+    println!("| {size} | {first:.1?} | {change:.0?} | {alone:.0?} | {ratio:.1} |");
+}
+
+/// An nginx that does not run: a change is checked and swapped, and nobody is told.
+fn settings(folder: &Path) -> Settings {
+    let at = |name: &str| folder.join(name);
+    fs::create_dir(at("conf.d")).expect("a directory");
+    let (pid, includes) = (at("nginx.pid").display().to_string(), at("conf.d/*.conf").display().to_string());
+    let conf =
+        format!("pid {pid};\nerror_log /dev/null;\nevents {{}}\nhttp {{ access_log off; include {includes}; }}\n");
+    fs::write(at("nginx.conf"), conf).expect("a file");
+    fs::write(at("site.hbs"), "upstream {{key}} {\n    server 127.0.0.1:{{value}};\n}\n").expect("a file");
+    let template = target::Template {
+        source: at("site.hbs"),
+        destination: at("conf.d/{{key}}.conf"),
+        each: Some("(ls \"sites\")".to_owned()),
+        ..target::Template::default()
+    };
+    let nginx = Nginx { conf: Some(at("nginx.conf")), ..Nginx::default() };
+    let mut target = target::Settings::new("sites".to_owned(), Kind::Nginx(nginx), vec![template]);
+    target.pace.interval = Duration::ZERO;
+    let section = Section { state_dir: Some(at("state")), ..Section::default() };
+    Settings { targets: vec![target], section, ..Settings::default() }
+}
+
+async fn until(file: &PathBuf, part: &str) {
+    while !fs::read_to_string(file).is_ok_and(|text| text.contains(part)) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn test(folder: &Path) -> Duration {
+    let begin = Instant::now();
+    let mut nginx = Command::new("nginx");
+    nginx.args(["-t", "-q", "-c"]).arg(folder.join("nginx.conf")).stderr(Stdio::null());
+    assert!(nginx.status().expect("nginx is on the PATH").success(), "the configuration is sound");
+    begin.elapsed()
+}
+
+fn median(mut durations: Vec<Duration>) -> Duration {
+    durations.sort();
+    durations[durations.len() / 2]
+}
