@@ -59,6 +59,11 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         Self { shared: Arc::new(Shared { state: Mutex::new(state), bell: other.shared.bell.clone() }) }
     }
 
+    /// What rings the bell, for what is not kept in a store.
+    pub fn ringer(&self) -> watch::Sender<u64> {
+        self.shared.bell.clone()
+    }
+
     /// Rings after every change. The first ring is heard even if it came before this call.
     pub fn bell(&self) -> watch::Receiver<u64> {
         let mut bell = self.shared.bell.subscribe();

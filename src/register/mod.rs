@@ -13,6 +13,7 @@ mod brake;
 mod checks;
 mod crash;
 pub mod desired;
+mod difference;
 pub mod explain;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -36,6 +37,8 @@ mod tagged;
 mod tags;
 mod traffic;
 pub mod values;
+mod writes;
+mod written;
 
 use std::{io::Write, sync::Arc, time::Duration};
 
@@ -80,18 +83,21 @@ pub async fn run<L: Ledger>(
             () = passes => {}
             () = end.cancelled() => {}
         }
-        if stop.is_cancelled() {
-            leave(&mut registrar).await;
-        }
+        leave(&mut registrar, stop.is_cancelled()).await;
     });
     tasks.join().await
 }
 
-async fn leave<L: Ledger>(registrar: &mut Registrar<L>) {
-    match tokio::time::timeout(LEAVE_WITHIN, registrar.leave()).await {
+/// Whoever writes next must not meet a write of ours: those that are open are waited for, even if another run takes over.
+async fn leave<L: Ledger>(registrar: &mut Registrar<L>, is_stop: bool) {
+    let leaving = async {
+        registrar.finish().await;
+        if is_stop { registrar.leave().await } else { Ok(()) }
+    };
+    match tokio::time::timeout(LEAVE_WITHIN, leaving).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!("entries stay in the registry: {}", condition::chain(&error)),
-        Err(_) => tracing::error!("entries stay in the registry: it did not answer within {LEAVE_WITHIN:?}"),
+        Err(_) => tracing::error!("the registry did not answer within {LEAVE_WITHIN:?}: entries stay as they are"),
     }
 }
 

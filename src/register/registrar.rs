@@ -1,8 +1,11 @@
 //! The reconciler of `register`: containers on one side, the registry on the other.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
 use super::{
@@ -13,17 +16,26 @@ use super::{
     ready::{self, Prober},
     setbacks::Setbacks,
     settings::{OnExit, Settings},
+    writes::{Outcome, Write, Writes},
+    written::{self, Names},
 };
 use crate::{
-    condition::{self, Condition},
+    condition::Condition,
     docker::{self, Sight},
     reconcile::{Cause, Next, Reconcile},
     registry::{Entries, Ledger, LedgerError, OUT_PREFIX},
     store::Store,
 };
 
-/// How many entries are written at the same time. An agent serialises them anyway; more only hides the round trips.
-const WRITES: usize = 8;
+/// So many entries in a row whose writes fail, with no success in between, are trouble of the registry.
+const IN_A_ROW: usize = 8;
+/// How long Docker may take to tell who it is, once that is known.
+const ENGINE_WITHIN: Duration = Duration::from_secs(3);
+/// How long a clean stop waits for writes that were sent before it.
+const FINISH_WITHIN: Duration = Duration::from_secs(2);
+/// A write that got no answer may still be carried out when a registry that hung goes on: the entries are read once
+/// more after this time.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Keeps the registry's record of this host's containers right.
 pub struct Registrar<L> {
@@ -44,8 +56,14 @@ pub struct Registrar<L> {
     memory: Memory,
     /// What has to be ready before it is registered.
     prober: Prober,
+    /// Writes beside the loop.
+    writes: Writes<L>,
     /// Writes that did not succeed.
     setbacks: Setbacks,
+    /// When the entries are to be read again, because it is not known what became of a write.
+    read_again: Option<Instant>,
+    /// What containers are called.
+    names: Names,
     /// What cannot be registered because somebody else has, or wants, the same id.
     contended: Vec<String>,
     /// How many entries the brake holds.
@@ -67,6 +85,9 @@ pub enum PassError {
     /// The registry is in trouble.
     #[error(transparent)]
     Registry(#[from] LedgerError),
+    /// The registry can be read, but carries out no write.
+    #[error("no write succeeds: {0}")]
+    Writes(String),
 }
 
 impl<L: Ledger> Registrar<L> {
@@ -74,6 +95,7 @@ impl<L: Ledger> Registrar<L> {
     pub fn new(settings: Settings, docker: docker::Client, containers: Store<String, Sight>, ledger: Arc<L>) -> Self {
         Self {
             prober: Prober::beside(&containers),
+            writes: Writes::new(Arc::clone(&ledger), containers.ringer()),
             settings,
             docker,
             containers,
@@ -85,6 +107,8 @@ impl<L: Ledger> Registrar<L> {
             looks: Looks::default(),
             memory: Memory::default(),
             setbacks: Setbacks::default(),
+            read_again: None,
+            names: Names::default(),
             contended: Vec::new(),
             held: 0,
             waiting: 0,
@@ -103,12 +127,7 @@ impl<L: Ledger> Registrar<L> {
             return Ok(None);
         }
         if !self.host_is_fresh {
-            match self.host().await {
-                Ok(host) => self.host = Some(host),
-                // While Docker is away, it is the one that it was.
-                Err(PassError::Docker(_)) if self.host.is_some() => {}
-                Err(error) => return Err(error),
-            }
+            self.host = Some(self.host().await?);
             self.host_is_fresh = true;
         }
         let Some(host) = &self.host else { return Ok(None) };
@@ -139,15 +158,25 @@ impl<L: Ledger> Registrar<L> {
 
     /// What the last pass left undone, although nothing more will come of waiting.
     pub fn undone(&self) -> Vec<String> {
-        self.setbacks.reasons().chain(self.contended.iter().map(String::as_str)).map(str::to_owned).collect()
+        self.setbacks.reasons().chain(self.contended.iter().cloned()).collect()
     }
 
-    /// Whether waiting may bring more: something is not ready yet, or will be tried again.
+    /// Whether waiting may bring more: something is open, is not ready yet, or will be tried again.
     pub fn is_pending(&self) -> bool {
-        self.waiting > 0 || self.setbacks.due(Instant::now()).is_some()
+        !self.writes.is_idle() || self.waiting > 0 || self.setbacks.due(Instant::now()).is_some()
     }
 
-    /// At a clean stop.
+    /// Waits for the writes that are open, and sends no more.
+    pub async fn finish(&mut self) {
+        self.writes.clear();
+        if tokio::time::timeout(FINISH_WITHIN, self.writes.settle()).await.is_err() {
+            self.take_note();
+            self.writes = Writes::new(Arc::clone(&self.ledger), self.containers.ringer());
+        }
+        self.take_note();
+    }
+
+    /// At a clean stop, after [`finish`](Self::finish).
     ///
     /// # Errors
     /// The registry did not carry it out.
@@ -162,61 +191,95 @@ impl<L: Ledger> Registrar<L> {
             None => self.host().await?,
         };
         // A pass that was cut short may have written more than it knew.
-        let owned = self.ledger.entries(&host.engine).await?.owned;
-        let plan = owned.into_keys().map(|id| (id.clone(), vec![step(id)])).collect();
-        self.carry_out(plan::by_urgency(plan)).await?;
+        let mut left = self.ledger.entries(&host.engine).await?.owned;
+        // Each is tried once. What fails empties the queue.
+        while !left.is_empty() {
+            let steps = left.keys().map(|id| Write { id: id.clone(), step: step(id.clone()), more: false });
+            self.writes.replace(steps.collect::<Vec<_>>());
+            self.writes.settle().await;
+            self.take_note().iter().for_each(|id| drop(left.remove(id)));
+            if let Some(error) = self.no_write_succeeds() {
+                return Err(error);
+            }
+        }
         self.setbacks.reasons().for_each(|reason| tracing::error!("{reason}"));
         Ok(())
     }
 
+    /// Who this host is, as far as Docker answers: while it is away, it is the one that it was.
     async fn host(&self) -> Result<Host, PassError> {
-        let engine = self.docker.engine().await?;
         let advertised = self.ledger.advertised_address().await?;
-        Ok(Host::new(engine, advertised, self.settings.clone()))
+        let Some(known) = &self.host else {
+            return Ok(Host::new(self.docker.engine().await?, advertised, self.settings.clone()));
+        };
+        Ok(match tokio::time::timeout(ENGINE_WITHIN, self.docker.engine()).await {
+            Ok(Ok(engine)) => Host::new(engine, advertised, self.settings.clone()),
+            Ok(Err(_)) | Err(_) => Host { advertised, ..known.clone() },
+        })
     }
 
-    /// Carries out chains of steps side by side; what succeeded counts even if something else failed. An error means that
-    /// the registry as a whole is in trouble.
-    async fn carry_out(&mut self, chains: Vec<(String, Vec<Step>)>) -> Result<(), LedgerError> {
-        let ledger = &self.ledger;
-        let mut results = stream::iter(chains).map(|chain| carry_out(ledger.as_ref(), chain)).buffer_unordered(WRITES);
-        let (mut reached, mut failures, mut news) = (false, 0, Vec::new());
-        while let Some((id, done, failed)) = results.next().await {
-            reached |= !done.is_empty();
-            for step in &done {
-                self.memory.note(step, Instant::now());
-                if let Some(actual) = &mut self.actual {
-                    plan::fold(step, actual);
+    /// Takes note of the writes that have ended: of which entries they were.
+    fn take_note(&mut self) -> Vec<String> {
+        let (now, containers) = (Instant::now(), self.containers.snapshot());
+        let mut ended = Vec::new();
+        for Outcome { id, step, result } in self.writes.collect() {
+            match result {
+                Ok(()) => {
+                    written::log(&step, self.actual.as_ref(), &self.names, &containers);
+                    self.memory.note(&step, now);
+                    if let Some(actual) = &mut self.actual {
+                        plan::fold(&step, actual);
+                    }
+                    self.setbacks.over(&id);
+                }
+                Err(error @ LedgerError::Refused { .. }) if matches!(step, Step::Put(_) | Step::PutAside(_)) => {
+                    self.setbacks.refused(&id, step, error.cause());
+                }
+                Err(error) => {
+                    self.setbacks.failed(&id, step, error.cause(), now);
+                    // Whether it was carried out is not known.
+                    self.actual = None;
+                    self.read_again = Some(now + READ_AGAIN_AFTER);
                 }
             }
-            match failed {
-                Some((step @ (Step::Put(_) | Step::PutAside(_)), error @ LedgerError::Refused { .. })) => {
-                    let reason = condition::chain(&error);
-                    tracing::error!("{reason}; not tried again before the next resync");
-                    self.setbacks.refused(&id, step, reason);
+            ended.push(id);
+        }
+        ended
+    }
+
+    fn no_write_succeeds(&self) -> Option<PassError> {
+        let (count, first) = self.setbacks.in_a_row();
+        first.filter(|_| count >= IN_A_ROW).map(|first| PassError::Writes(first.to_owned()))
+    }
+
+    /// Brings the registry nearer to what is wanted. The time after which to look again, or `None` while the first full
+    /// list is missing.
+    async fn reconcile(&mut self) -> Result<Option<Option<Duration>>, PassError> {
+        let Some((desired, mut plan)) = self.look().await? else { return Ok(None) };
+        let containers = self.containers.snapshot();
+        self.names.learn(&containers, self.actual.as_ref());
+        self.tell(&desired);
+        self.prober.probe(&desired.gates, &containers);
+        self.waiting = desired.gates.len();
+        self.setbacks.keep(|id| plan.contains_key(id));
+        let now = Instant::now();
+        plan.retain(|id, steps| !steps.first().is_some_and(|first| self.setbacks.block(id, first, now)));
+        let first = |(id, steps): (String, Vec<Step>)| {
+            let more = steps.len() > 1;
+            steps.into_iter().next().map(|step| Write { id, step, more })
+        };
+        self.writes.replace(plan::by_urgency(plan).into_iter().filter_map(first));
+        match self.no_write_succeeds() {
+            Some(error) => self.condition.trouble(&error),
+            None => {
+                self.condition.well();
+                for (instance, step, reason) in self.setbacks.news() {
+                    tracing::warn!(instance, "cannot {step}: {reason}; will try again");
                 }
-                Some((step, error)) => {
-                    let reason = condition::chain(&error);
-                    if self.setbacks.failed(&id, step, reason.clone(), Instant::now()) {
-                        news.push(reason);
-                    }
-                    failures += 1;
-                    if failures == WRITES && !reached {
-                        // Nobody is there: the rest would fail as well, each in its own time.
-                        drop(results);
-                        self.actual = None;
-                        return Err(error);
-                    }
-                }
-                None => self.setbacks.over(&id),
             }
         }
-        if failures > 0 {
-            // Whether it was carried out is not known.
-            self.actual = None;
-        }
-        news.iter().for_each(|reason| tracing::warn!("{reason}; will try again"));
-        Ok(())
+        let read_again = self.read_again.map(|at| at.saturating_duration_since(now));
+        Ok(Some(desired.due.into_iter().chain(self.setbacks.due(now)).chain(read_again).min()))
     }
 
     /// Tells users, once each, of what could not be done as they asked.
@@ -242,80 +305,35 @@ impl<L: Ledger> Registrar<L> {
 
 impl<L: Ledger> Reconcile for Registrar<L> {
     async fn pass(&mut self, cause: Cause) -> Next {
-        if cause == Cause::Resync {
+        self.take_note();
+        let now = Instant::now();
+        if self.read_again.take_if(|at| *at <= now).is_some() {
             self.actual = None;
-            self.looks = Looks::default();
-            self.setbacks.resync();
         }
-        let done = match self.look().await {
-            Ok(None) => return Next::Idle,
-            Ok(Some((desired, mut plan))) => {
-                self.tell(&desired);
-                self.prober.probe(&desired.gates, &self.containers.snapshot());
-                self.waiting = desired.gates.len();
-                self.setbacks.keep(|id| plan.contains_key(id));
-                let now = Instant::now();
-                plan.retain(|id, steps| !steps.first().is_some_and(|first| self.setbacks.block(id, first, now)));
-                self.carry_out(plan::by_urgency(plan)).await.map(|()| desired.due).map_err(PassError::from)
-            }
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(due) => {
-                self.condition.well();
-                if let Some(actual) = self.actual.as_ref().filter(|_| self.setbacks.is_empty()) {
+        if cause == Cause::Resync {
+            (self.host_is_fresh, self.actual) = (false, None);
+            self.looks = Looks::default();
+            self.setbacks.resync(now);
+        }
+        match self.reconcile().await {
+            Ok(None) => Next::Idle,
+            Ok(Some(due)) => {
+                if let Some(actual) = self.actual.as_ref().filter(|_| self.setbacks.is_empty() && self.writes.is_idle())
+                {
                     let entries = actual.owned.len();
                     if self.in_line.replace(entries) != Some(entries) {
                         tracing::info!(entries, "in line");
                     }
                 }
-                due.into_iter().chain(self.setbacks.due(Instant::now())).min().map_or(Next::Idle, Next::After)
+                due.map_or(Next::Idle, Next::After)
             }
             Err(error) => {
+                // What was planned for a registry that answered may be wrong for the one that comes back.
+                self.writes.clear();
                 self.condition.trouble(&error);
                 (self.host_is_fresh, self.actual, self.in_line) = (false, None, None);
                 Next::Retry
             }
         }
     }
-}
-
-/// One line for a write that has succeeded.
-fn log(step: &Step) {
-    match step {
-        Step::Put(instance) | Step::PutAside(instance) => {
-            let (id, service, container) = (&instance.id, &instance.name, &instance.owner.container);
-            tracing::info!(id, service, container, "registered at {}:{}", instance.address, instance.port);
-        }
-        Step::Report { id, key, report } => tracing::info!(id, check = key, status = ?report.status, "reported"),
-        Step::TakeOut { id, reason } => tracing::info!(id, reason, "taken out of traffic"),
-        Step::BringBack { id } => tracing::info!(id, "brought back into traffic"),
-        Step::Remove { id } => tracing::info!(id, "deregistered"),
-    }
-}
-
-/// Carries out the steps for one entry in their order, up to the first that fails.
-async fn carry_out(
-    ledger: &impl Ledger,
-    (id, chain): (String, Vec<Step>),
-) -> (String, Vec<Step>, Option<(Step, LedgerError)>) {
-    let mut done = Vec::new();
-    for step in chain {
-        let result = match &step {
-            Step::Put(instance) => ledger.put(instance).await,
-            Step::PutAside(instance) => ledger.put_aside(instance).await,
-            Step::Report { id, key, report } => ledger.report(id, key, report).await,
-            Step::TakeOut { id, reason } => ledger.take_out(id, reason).await,
-            Step::BringBack { id } => ledger.bring_back(id).await,
-            Step::Remove { id } => ledger.remove(id).await,
-        };
-        match result {
-            Ok(()) => {
-                log(&step);
-                done.push(step);
-            }
-            Err(error) => return (id, done, Some((step, error))),
-        }
-    }
-    (id, done, None)
 }

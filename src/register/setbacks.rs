@@ -24,35 +24,51 @@ struct Setback {
     step: Step,
     reason: String,
     tries: u32,
-    /// Nothing: not before the next resync.
-    again: Option<Instant>,
+    again: Again,
+    told: bool,
+    /// No write of any entry has succeeded since.
+    in_a_row: bool,
+}
+
+/// When a write is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    At(Instant),
+    AfterResync,
 }
 
 impl Setbacks {
     /// Whether it makes no sense yet to begin with `step`. What has changed meanwhile is another step.
     pub(super) fn block(&self, id: &str, step: &Step, now: Instant) -> bool {
-        let failed = self.by_id.get(id).filter(|setback| setback.step == *step);
-        failed.is_some_and(|setback| setback.again.is_none_or(|again| again > now))
+        self.by_id.get(id).filter(|setback| setback.step == *step).is_some_and(|setback| match setback.again {
+            Again::At(again) => again > now,
+            Again::AfterResync => true,
+        })
     }
 
     /// The registry refused a write: the same again makes no sense before the next resync.
     pub(super) fn refused(&mut self, id: &str, step: Step, reason: String) {
-        self.by_id.insert(id.to_owned(), Setback { step, reason, tries: 0, again: None });
+        self.insert(id, step, reason, false, |_| Again::AfterResync);
     }
 
-    /// A write did not succeed. Returns whether that is news.
-    pub(super) fn failed(&mut self, id: &str, step: Step, reason: String, now: Instant) -> bool {
+    /// A write did not succeed.
+    pub(super) fn failed(&mut self, id: &str, step: Step, reason: String, now: Instant) {
+        self.insert(id, step, reason, true, |tries| {
+            Again::At(now + WAIT_MIN.saturating_mul(1 << tries.min(16)).min(WAIT_MAX))
+        });
+    }
+
+    fn insert(&mut self, id: &str, step: Step, reason: String, in_a_row: bool, again: impl Fn(u32) -> Again) {
         let before = self.by_id.remove(id).filter(|setback| setback.step == step);
-        let news = before.as_ref().is_none_or(|before| before.reason != reason);
+        let told = before.as_ref().is_some_and(|before| before.told && before.reason == reason);
         let tries = before.map_or(0, |before| before.tries + 1);
-        let wait = WAIT_MIN.saturating_mul(1 << tries.min(16)).min(WAIT_MAX);
-        self.by_id.insert(id.to_owned(), Setback { step, reason, tries, again: Some(now + wait) });
-        news
+        self.by_id.insert(id.to_owned(), Setback { step, reason, tries, again: again(tries), told, in_a_row });
     }
 
-    /// Everything that was wanted for this entry was done.
+    /// A write to this entry has succeeded.
     pub(super) fn over(&mut self, id: &str) {
         self.by_id.remove(id);
+        self.by_id.values_mut().for_each(|setback| setback.in_a_row = false);
     }
 
     /// Forgets what is no longer planned.
@@ -61,19 +77,37 @@ impl Setbacks {
     }
 
     /// What was refused gets another chance.
-    pub(super) fn resync(&mut self) {
-        self.by_id.retain(|_, setback| setback.again.is_some());
+    pub(super) fn resync(&mut self, now: Instant) {
+        let refused = self.by_id.values_mut().filter(|setback| setback.again == Again::AfterResync);
+        refused.for_each(|setback| setback.again = Again::At(now));
     }
 
     /// When the next write may be tried again.
     pub(super) fn due(&self, now: Instant) -> Option<Duration> {
-        let again = self.by_id.values().filter_map(|setback| setback.again).min()?;
-        Some(again.saturating_duration_since(now))
+        let due = |setback: &Setback| match setback.again {
+            Again::At(again) => Some(again.saturating_duration_since(now)),
+            Again::AfterResync => None,
+        };
+        self.by_id.values().filter_map(due).min()
     }
 
-    /// Why each write failed.
-    pub(super) fn reasons(&self) -> impl Iterator<Item = &str> {
-        self.by_id.values().map(|setback| setback.reason.as_str())
+    /// The steps that failed and were not told of yet, each with the entry's id and the reason.
+    pub(super) fn news(&mut self) -> impl Iterator<Item = (&str, &Step, &str)> {
+        self.by_id.iter_mut().filter_map(|(id, setback)| {
+            let told = std::mem::replace(&mut setback.told, true);
+            (!told).then_some((id.as_str(), &setback.step, setback.reason.as_str()))
+        })
+    }
+
+    /// How many entries have failed since the last write that succeeded, and why the first of them.
+    pub(super) fn in_a_row(&self) -> (usize, Option<&str>) {
+        let failed = || self.by_id.values().filter(|setback| setback.in_a_row);
+        (failed().count(), failed().map(|setback| setback.reason.as_str()).next())
+    }
+
+    /// What failed and why.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = String> {
+        self.by_id.values().map(|Setback { step, reason, .. }| format!("cannot {step}: {reason}"))
     }
 
     /// Whether everything that was tried has succeeded.
@@ -93,13 +127,16 @@ mod tests {
     #[test]
     fn a_failed_write_waits_longer_each_time_and_is_news_once() {
         let (mut setbacks, begin) = (Setbacks::default(), Instant::now());
-        let mut fail = |now| setbacks.failed("a", remove("a"), "500".into(), now);
-        assert_eq!([fail(begin), fail(begin), fail(begin)], [true, false, false]);
-        assert_eq!(setbacks.due(begin), Some(Duration::from_millis(400)));
-        assert!(setbacks.block("a", &remove("a"), begin + Duration::from_millis(399)));
-        assert!(!setbacks.block("a", &remove("a"), begin + Duration::from_millis(400)));
+        let mut fail = |reason: &str| {
+            setbacks.failed("a", remove("a"), reason.into(), begin);
+            setbacks.news().count()
+        };
+        assert_eq!([fail("500"), fail("500"), fail("500")], [1, 0, 0]);
+        assert_eq!(fail("403"), 1, "another reason");
+        assert_eq!(setbacks.due(begin), Some(Duration::from_millis(800)));
+        assert!(setbacks.block("a", &remove("a"), begin + Duration::from_millis(799)));
+        assert!(!setbacks.block("a", &remove("a"), begin + Duration::from_millis(800)));
         assert!(!setbacks.block("a", &remove("b"), begin), "something else is wanted now");
-        assert!(setbacks.failed("a", remove("a"), "403".into(), begin), "another reason");
         for _ in 0..40 {
             setbacks.failed("a", remove("a"), "403".into(), begin);
         }
@@ -109,13 +146,28 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_waits_for_the_resync() {
+    fn what_was_refused_waits_for_the_resync_and_is_told_once() {
         let (mut setbacks, now) = (Setbacks::default(), Instant::now());
-        setbacks.refused("a", remove("a"), "400".into());
-        assert!(setbacks.block("a", &remove("a"), now + Duration::from_secs(3600)));
-        assert_eq!(setbacks.due(now), None);
-        assert_eq!(setbacks.reasons().collect::<Vec<_>>(), ["400"]);
-        setbacks.resync();
-        assert!(setbacks.is_empty());
+        for told in [1, 0] {
+            setbacks.refused("a", remove("a"), "400".into());
+            assert!(setbacks.block("a", &remove("a"), now + Duration::from_secs(3600)));
+            assert_eq!(setbacks.due(now), None);
+            assert_eq!(setbacks.reasons().collect::<Vec<_>>(), ["cannot deregister a: 400"]);
+            assert_eq!(setbacks.news().count(), told);
+            setbacks.resync(now);
+            assert!(!setbacks.block("a", &remove("a"), now));
+        }
+    }
+
+    #[test]
+    fn failures_in_a_row_are_those_of_entries_since_the_last_success() {
+        let (mut setbacks, now) = (Setbacks::default(), Instant::now());
+        let fail = |setbacks: &mut Setbacks, id| setbacks.failed(id, remove(id), format!("{id}: 500"), now);
+        ["a", "a", "b", "c"].iter().for_each(|id| fail(&mut setbacks, id));
+        assert_eq!(setbacks.in_a_row(), (3, Some("a: 500")));
+        setbacks.over("c");
+        fail(&mut setbacks, "b");
+        setbacks.refused("d", remove("d"), "400".into());
+        assert_eq!(setbacks.in_a_row(), (1, Some("b: 500")));
     }
 }

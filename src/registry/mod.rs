@@ -27,7 +27,7 @@ pub use query::{Query, Scope, ServiceQuery};
 use tokio_util::sync::CancellationToken;
 pub use wanted::Wanted;
 
-use crate::store::Store;
+use crate::{condition::chain, store::Store};
 
 /// Why a call to a [`Ledger`] failed, as far as the caller has to know.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +51,19 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// What went wrong, without what was asked.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Refused { answer, .. } => answer.clone(),
+            Self::Unavailable { source, .. } => chain(source.as_ref()),
+        }
+    }
+}
+
 /// The side of a registry that `register` writes.
 ///
-/// Every call may be repeated: the outcome is the same.
+/// Every call may be repeated: the outcome is the same. Every call has a time limit of its own.
 pub trait Ledger: Send + Sync + 'static {
     /// Which registry it is and where, for log lines: `Consul at http://127.0.0.1:8500`.
     fn name(&self) -> String;

@@ -5,7 +5,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::TcpListener,
     sync::{Arc, Mutex, MutexGuard},
     time::Instant,
@@ -41,6 +41,8 @@ struct Agent {
     tokens: Vec<String>,
     failing: Option<StatusCode>,
     refusing: BTreeMap<String, StatusCode>,
+    hanging: BTreeSet<String>,
+    hang_after: Option<usize>,
 }
 
 type Shared = State<Arc<Mutex<Agent>>>;
@@ -98,6 +100,18 @@ impl FakeConsul {
         let mut agent = self.agent();
         agent.refusing.remove(id);
         agent.refusing.extend(status.map(|status| (id.to_owned(), status)));
+    }
+
+    /// From now on registrations of this id are not answered, or as they should be.
+    pub fn hang(&self, id: &str, hangs: bool) {
+        let mut agent = self.agent();
+        agent.hanging.remove(id);
+        agent.hanging.extend(hangs.then(|| id.to_owned()));
+    }
+
+    /// After so many writes in all nothing is answered, and no write carried out.
+    pub fn hang_after(&self, writes: Option<usize>) {
+        self.agent().hang_after = writes;
     }
 
     /// The bodies of all registrations so far.
@@ -164,7 +178,7 @@ fn lock(shared: &Mutex<Agent>) -> MutexGuard<'_, Agent> {
 }
 
 async fn note(State(shared): Shared, request: Request, next: Next) -> Response {
-    let failing = {
+    let (failing, hangs) = {
         let mut agent = lock(&shared);
         let line = format!("{} {}", request.method(), request.uri());
         if request.method() == "PUT" {
@@ -174,8 +188,11 @@ async fn note(State(shared): Shared, request: Request, next: Next) -> Response {
         }
         let token = request.headers().get("x-consul-token").map(|token| token.to_str().expect("text").to_owned());
         agent.tokens.push(token.unwrap_or_default());
-        agent.failing
+        (agent.failing, agent.hang_after.is_some_and(|writes| agent.writes.len() > writes))
     };
+    if hangs {
+        std::future::pending::<()>().await;
+    }
     match failing {
         Some(status) => (status, "failing on purpose").into_response(),
         None => next.run(request).await,
@@ -210,6 +227,10 @@ async fn register(State(shared): Shared, Query(query): Query<BTreeMap<String, St
     let service = json!({"ID": id, "Service": body["Name"], "Tags": body.get("Tags").unwrap_or(&json!([])),
         "Meta": body.get("Meta").unwrap_or(&json!({})), "Port": body["Port"], "Address": body["Address"],
         "Weights": body.get("Weights").unwrap_or(&json!({"Passing": 1, "Warning": 1})), "EnableTagOverride": false});
+    if lock(&shared).hanging.contains(&id) {
+        lock(&shared).registrations.push(body);
+        return std::future::pending().await;
+    }
     let mut agent = lock(&shared);
     if let Some(status) = agent.refusing.get(&id) {
         return (*status, "not this one").into_response();
