@@ -36,6 +36,11 @@ pub struct AgentCheck {
     /// Unique on the agent.
     #[serde(rename = "CheckID")]
     pub check_id: String,
+    /// For people.
+    pub name: String,
+    /// `http`, `ttl` and so on; empty from agents before 1.7.
+    #[serde(rename = "Type")]
+    pub kind: String,
     /// `passing`, `warning` or `critical`.
     pub status: String,
     /// Free text; on the check of maintenance mode, the reason.
@@ -100,7 +105,10 @@ impl Client {
     /// # Errors
     /// As for any call. A token that may not read a service does not see it, without an error.
     pub async fn agent_services(&self) -> Result<BTreeMap<String, AgentService>, Error> {
-        self.send(Call::get("/v1/agent/services")).await?.json()
+        let are_consuls = |services: &BTreeMap<String, AgentService>| {
+            services.iter().all(|(id, service)| *id == service.id && !service.service.is_empty())
+        };
+        self.send(Call::get("/v1/agent/services")).await?.json_that(are_consuls)
     }
 
     /// The checks of this agent, by id.
@@ -108,7 +116,9 @@ impl Client {
     /// # Errors
     /// As for any call. A token that may not read a check does not see it, without an error.
     pub async fn agent_checks(&self) -> Result<BTreeMap<String, AgentCheck>, Error> {
-        self.send(Call::get("/v1/agent/checks")).await?.json()
+        let are_consuls =
+            |checks: &BTreeMap<String, AgentCheck>| checks.iter().all(|(id, check)| *id == check.check_id);
+        self.send(Call::get("/v1/agent/checks")).await?.json_that(are_consuls)
     }
 
     /// Creates or replaces a service. With `only_these_checks` any other check of it goes, and with it maintenance mode.
@@ -125,7 +135,7 @@ impl Client {
             call = call.with("replace-existing-checks", "true");
         }
         call.body = Some(serde_json::to_vec(definition).expect("strings, numbers and maps with string keys"));
-        self.send(call).await.map(drop)
+        self.exchange(call).await?.written()
     }
 
     /// Removes a service. It is no error if there is none: some versions answer 200 then, others 404.
@@ -134,9 +144,10 @@ impl Client {
     /// As for any call.
     pub async fn deregister_service(&self, id: &str) -> Result<(), Error> {
         let call = Call::put(path::with_name(&format!("{SERVICE}/deregister"), id)?);
-        match self.send(call).await {
-            Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
-            Err(error) => Err(error),
+        match self.exchange(call).await?.written() {
+            // A 404 of somebody else knows of no services.
+            Err(Error::Refused { status: 404, answer, .. }) if answer.to_lowercase().contains("service") => Ok(()),
+            result => result,
         }
     }
 
@@ -148,7 +159,7 @@ impl Client {
         let mut call = Call::put(path::with_name("/v1/agent/check/update", check)?);
         let body = serde_json::json!({"Status": status, "Output": output});
         call.body = Some(body.to_string().into_bytes());
-        self.send(call).await.map(drop)
+        self.exchange(call).await?.written()
     }
 
     /// Switches maintenance mode on, with a reason, or off. A service that is in it already keeps its first reason.
@@ -161,6 +172,6 @@ impl Client {
             Some(reason) => call.with("enable", "true").with("reason", reason),
             None => call.with("enable", "false"),
         };
-        self.send(call).await.map(drop)
+        self.exchange(call).await?.written()
     }
 }

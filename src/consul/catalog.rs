@@ -46,7 +46,8 @@ impl Client {
     ) -> Result<Reply<Vec<Node>>, Error> {
         let call = Call::get("/v1/catalog/nodes").with_any("near", near).with_any("filter", filter);
         let response = self.read(call, read).await?;
-        Ok(Reply { value: response.json()?, stamp: response.stamp })
+        let are_consuls = |nodes: &Vec<Node>| nodes.iter().all(|node| !node.node.is_empty());
+        Ok(Reply { value: response.json_that(are_consuls)?, stamp: response.stamp })
     }
 
     /// One node and its services.
@@ -56,6 +57,10 @@ impl Client {
     pub async fn catalog_node(&self, name: &str, read: &Read<'_>) -> Result<Reply<CatalogNode>, Error> {
         let call = Call::get(path::with_name("/v1/catalog/node-services", name)?);
         let response = self.read(call, read).await?;
-        Ok(Reply { value: response.json()?, stamp: response.stamp })
+        let is_consuls = |found: &CatalogNode| {
+            found.node.as_ref().is_none_or(|node| !node.node.is_empty())
+                && found.services.iter().all(|service| !service.id.is_empty())
+        };
+        Ok(Reply { value: response.json_that(is_consuls)?, stamp: response.stamp })
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Method, RequestBuilder, Url, redirect};
+use reqwest::{Method, RequestBuilder, StatusCode, Url, redirect};
 
 use super::{
     Address, Error, Secret, Settings, SetupError, permits::Permits, response::Response, response::Stamp, tls,
@@ -19,8 +19,12 @@ use super::{
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that breaks so soon, while others are open, was probably refused for their number.
+/// A connection that breaks so soon, while others stay open, was probably refused for their number.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long it takes at most until all connections to an agent that has ended are broken.
+const ALL_BREAK_WITHIN: Duration = Duration::from_millis(100);
+/// The words of agents that say so when they have too many connections of one client.
+const TOO_MANY: &[u8] = b"too many concurrent connections";
 
 /// A client of one agent. Clones share connections, permits and token.
 #[derive(Clone, Debug)]
@@ -136,23 +140,39 @@ impl Client {
         let request = self.request(call)?;
         let open = Open::enter(&self.shared.open);
         let begin = Instant::now();
-        let unreachable = |error: reqwest::Error, call: &str| {
-            let others = open.count() - 1;
-            let is_crowded = others > 0 && broke_at_once(&error, begin.elapsed());
-            if is_crowded {
-                self.shared.permits.narrow(others);
-            }
-            Error::Unreachable {
-                call: call.to_owned(),
-                hint: if is_crowded { CROWDED } else { "" },
-                // The URL holds an index: with it, no two errors would be the same.
-                source: error.without_url(),
-            }
+        let answered = async {
+            let answer = request.send().await?;
+            let (status, stamp) = (answer.status(), Stamp::from(answer.headers()));
+            Ok((status, stamp, answer.bytes().await?))
         };
-        let answer = request.send().await.map_err(|error| unreachable(error, &name))?;
-        let (status, stamp) = (answer.status(), Stamp::from(answer.headers()));
-        let body = answer.bytes().await.map_err(|error| unreachable(error, &name))?.into();
-        Ok(Response { call: name, status, stamp, body })
+        match answered.await {
+            Ok((status, stamp, body)) => {
+                if status == StatusCode::TOO_MANY_REQUESTS && contains(&body, TOO_MANY) {
+                    self.shared.permits.narrow(open.others());
+                }
+                Ok(Response { call: name, status, stamp, body: body.into() })
+            }
+            Err(error) => {
+                drop(open);
+                let hint = if self.is_crowded(&error, begin.elapsed()).await { CROWDED } else { "" };
+                // The URL holds an index: with it, no two errors would be the same.
+                Err(Error::Unreachable { call: name, hint, source: error.without_url() })
+            }
+        }
+    }
+
+    /// Whether a call failed because the agent has too many connections: it was taken and closed, and others stay.
+    async fn is_crowded(&self, error: &reqwest::Error, after: Duration) -> bool {
+        let Shared { permits, open, .. } = &*self.shared;
+        let refused = io_kind(error) == Some(std::io::ErrorKind::ConnectionRefused);
+        if refused || (after >= AT_ONCE && !error.is_timeout()) {
+            permits.agent_is_away();
+        }
+        if refused || after >= AT_ONCE || error.is_timeout() || error.is_connect() {
+            return false;
+        }
+        tokio::time::sleep(ALL_BREAK_WITHIN).await;
+        permits.suspect(open.load(Ordering::Relaxed))
     }
 
     /// Sends a call that has to succeed.
@@ -201,8 +221,8 @@ impl<'a> Open<'a> {
         Self(open)
     }
 
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+    fn others(&self) -> usize {
+        self.0.load(Ordering::Relaxed) - 1
     }
 }
 
@@ -216,7 +236,13 @@ impl Drop for Open<'_> {
 const CROWDED: &str = "; the agent closed the connection, maybe because it has too many from this host (its \
                        limits.http_max_conns_per_client, or consul.connections here)";
 
-/// Whether a connection was taken, and closed before it was of use.
-fn broke_at_once(error: &reqwest::Error, after: Duration) -> bool {
-    !error.is_timeout() && !error.is_connect() && after < AT_ONCE
+/// What the operating system said, if it was that.
+fn io_kind(error: &reqwest::Error) -> Option<std::io::ErrorKind> {
+    let error: &(dyn std::error::Error + 'static) = error;
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind).last()
+}
+
+fn contains(body: &[u8], words: &[u8]) -> bool {
+    body.windows(words.len()).any(|window| window == words)
 }

@@ -58,7 +58,17 @@ pub enum Error {
         /// Method and path.
         call: String,
     },
-    /// An answer came that is not Consul's.
+    /// Something else than an agent answered: a login page, a proxy's page of maintenance, another program.
+    #[error(
+        "{call}: this is not Consul's answer: {what}; the address is wrong, or a proxy answers in the agent's place"
+    )]
+    NotConsul {
+        /// Method and path.
+        call: String,
+        /// What came instead.
+        what: String,
+    },
+    /// An answer came that is not of the documented form.
     #[error("{call}: the answer cannot be understood")]
     Malformed {
         /// Method and path.

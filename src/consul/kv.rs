@@ -70,7 +70,10 @@ fn found(response: Response) -> Result<Result<Response, Stamp>, Error> {
     if response.status == reqwest::StatusCode::NOT_FOUND && response.stamp.index.is_some() {
         return Ok(Err(response.stamp));
     }
-    response.success().map(Ok)
+    match response.status {
+        reqwest::StatusCode::NOT_FOUND => Err(response.not_consul()),
+        _ => response.indexed().map(Ok),
+    }
 }
 
 fn base64_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {

@@ -5,8 +5,9 @@
 //! is still without a permit after that time (others hold long waits from before it came) looks without waiting: for
 //! such looks, and for the first of each watch, there is a small lane of its own.
 //!
-//! An agent that has no room for so many connections breaks them off. There are fewer permits then, and more again when
-//! it has not happened for a while.
+//! An agent that has no room for so many connections refuses the newest and keeps the others; some versions say so (429),
+//! others close them without a word. There are fewer permits then, and more again when it has not happened for a while.
+//! An agent that restarts breaks all connections, or listens no more: that says nothing of its room.
 
 use std::{
     num::NonZeroUsize,
@@ -29,10 +30,16 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Looks that do not wait are over in no time; so few at once do not hold each other up.
 const LOOKS: usize = 8;
 
-/// Connections that break off within this time are one sign, not several.
+/// Connections that were closed without a word are a sign of a limit if it happens again after this time, and the agent
+/// was there all the time; more of them within this time are one sign.
 const ONE_SIGN: Duration = Duration::from_secs(1);
-/// After this time without such a sign there is a quarter more room.
-const WIDEN_AFTER: Duration = Duration::from_secs(10 * 60);
+/// Signs further apart than this have nothing to do with each other; and so long after the agent was away, nothing that
+/// breaks off is a sign.
+const RELATED: Duration = Duration::from_secs(10);
+/// After this time without a sign there is twice as much room. Doubles each time that this was too much.
+const WIDEN_AFTER: Duration = Duration::from_secs(15);
+/// The longest such time.
+const WIDEN_AFTER_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Permits that all watches of a client share.
 #[derive(Debug)]
@@ -52,6 +59,11 @@ struct Room {
     /// Permits that are lent, and are not to come back.
     too_many: usize,
     changed: Option<Instant>,
+    widen_after: Duration,
+    /// The first sign that is not confirmed yet.
+    suspected: Option<Instant>,
+    /// When the agent was away for the last time.
+    away: Option<Instant>,
 }
 
 /// A watch that counts. Dropped, it counts no more.
@@ -72,17 +84,51 @@ pub(super) struct Turn<'a> {
 impl Permits {
     pub(super) fn new(size: NonZeroUsize, wait: Duration) -> Self {
         let waits = Semaphore::new(size.get().min(Semaphore::MAX_PERMITS));
-        let room = Mutex::new(Room { permits: size.get(), too_many: 0, changed: None });
+        let room = Room {
+            permits: size.get(),
+            too_many: 0,
+            changed: None,
+            widen_after: WIDEN_AFTER,
+            suspected: None,
+            away: None,
+        };
+        let room = Mutex::new(room);
         Self { waits, looks: Semaphore::new(LOOKS), size, room, wait, watches: AtomicUsize::new(0) }
     }
 
-    /// The agent has broken off a connection while `open` calls were open: there is no room for so many.
-    pub(super) fn narrow(&self, open: usize) {
+    /// The agent does not listen, or broke off a connection that it had kept for a while.
+    pub(super) fn agent_is_away(&self) {
         let mut room = self.room();
-        if room.changed.is_some_and(|changed| changed.elapsed() < ONE_SIGN) {
+        (room.away, room.suspected) = (Some(Instant::now()), None);
+    }
+
+    /// A new connection was closed without a word while `open` others stayed. Whether that can be for their number.
+    pub(super) fn suspect(&self, open: usize) -> bool {
+        let (mut room, now) = (self.room(), Instant::now());
+        if open == 0 || room.away.is_some_and(|away| now - away < RELATED) {
+            return false;
+        }
+        match room.suspected.map(|first| now - first) {
+            Some(since) if since < ONE_SIGN => {}
+            Some(since) if since < RELATED => {
+                drop(room);
+                self.narrow(open);
+            }
+            _ => room.suspected = Some(now),
+        }
+        true
+    }
+
+    /// The agent has no room for more than the `open` calls.
+    pub(super) fn narrow(&self, open: usize) {
+        let (mut room, now) = (self.room(), Instant::now());
+        if room.changed.is_some_and(|changed| now - changed < ONE_SIGN) {
             return;
         }
-        room.changed = Some(Instant::now());
+        if room.changed.is_some() {
+            room.widen_after = (room.widen_after * 2).min(WIDEN_AFTER_MAX);
+        }
+        (room.changed, room.suspected) = (Some(now), Some(now));
         let permits = (room.permits.min(open) * 3 / 4).max(1);
         let fewer = room.permits.saturating_sub(permits);
         room.too_many += fewer - self.waits.forget_permits(fewer);
@@ -93,17 +139,21 @@ impl Permits {
     /// More room, if it has been enough for a while.
     fn widen(&self) {
         let mut room = self.room();
-        if room.changed.is_none_or(|changed| changed.elapsed() < WIDEN_AFTER) {
+        if room.changed.is_none_or(|changed| changed.elapsed() < room.widen_after) {
             return;
         }
-        let permits = (room.permits + room.permits.div_ceil(4)).min(self.size.get());
+        let permits = (room.permits * 2).min(self.size.get());
         let more = permits - room.permits;
         // Those that are lent and were not to come back may come back.
         let lent = more.min(room.too_many);
         room.too_many -= lent;
         self.waits.add_permits(more - lent);
         room.permits = permits;
-        room.changed = (permits < self.size.get()).then(Instant::now);
+        // Once all of it has held for as long, it counts as never narrowed.
+        room.changed = (more > 0).then(Instant::now);
+        if more == 0 {
+            room.widen_after = WIDEN_AFTER;
+        }
     }
 
     /// A task that panicked inside a method leaves at worst a permit too few.
@@ -238,7 +288,7 @@ mod tests {
         assert_eq!(ninth.wait, Some(share(Duration::from_secs(30), 40, 9)));
         assert!(watches[14].turn_to_wait().await.wait.is_none());
         drop((held, ninth));
-        for room in [12, 15, 16, 16] {
+        for room in [16, 16] {
             sleep(WIDEN_AFTER).await;
             drop(watches[0].turn_to_wait().await);
             assert_eq!((permits.room().permits, permits.waits.available_permits()), (room, room));
@@ -246,6 +296,37 @@ mod tests {
         sleep(ONE_SIGN).await;
         permits.narrow(0);
         assert_eq!(permits.room().permits, 1, "never none");
+        sleep(ONE_SIGN).await;
+        permits.narrow(1);
+        sleep(WIDEN_AFTER).await;
+        drop(watches[0].turn_to_wait().await);
+        assert_eq!(permits.room().permits, 1, "what was too much is tried less often");
+        sleep(WIDEN_AFTER).await;
+        drop(watches[0].turn_to_wait().await);
+        assert_eq!(permits.room().permits, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_happens_again_while_the_agent_is_there_is_its_limit() {
+        let again = async |between: &dyn Fn(&Permits), after: Duration| {
+            let permits = permits(16);
+            assert!(permits.suspect(12), "it may be that");
+            assert_eq!(permits.room().permits, 16, "but it is not sure");
+            between(&permits);
+            sleep(after).await;
+            permits.suspect(12);
+            permits.room().permits
+        };
+        let nothing = |_: &Permits| {};
+        assert_eq!(again(&nothing, ONE_SIGN / 2).await, 16, "one sign");
+        assert_eq!(again(&nothing, ONE_SIGN).await, 9);
+        assert_eq!(again(&nothing, RELATED).await, 16, "two that have nothing to do with each other");
+        assert_eq!(again(&Permits::agent_is_away, ONE_SIGN).await, 16, "a restart");
+        let permits = permits(16);
+        permits.agent_is_away();
+        assert!(!permits.suspect(12) && !permits.suspect(0));
+        sleep(RELATED).await;
+        assert!(permits.suspect(12) && !permits.suspect(0));
     }
 
     #[tokio::test(start_paused = true)]

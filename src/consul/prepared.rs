@@ -2,7 +2,12 @@
 
 use serde::Deserialize;
 
-use super::{Client, Error, HealthEntry, Read, Reply, client::Call, health::null_is_default, path};
+use super::{
+    Client, Error, HealthEntry, Read, Reply,
+    client::Call,
+    health::{are_consuls, null_is_default},
+    path,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -28,6 +33,6 @@ impl Client {
         let mut stamp = response.stamp;
         // Always 1, and nothing can be newer than it.
         stamp.index = None;
-        Ok(Reply { value: response.json::<Found>()?.nodes, stamp })
+        Ok(Reply { value: response.json_that(|found: &Found| are_consuls(&found.nodes))?.nodes, stamp })
     }
 }

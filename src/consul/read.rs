@@ -40,7 +40,7 @@ impl<T> Reply<T> {
 impl Client {
     /// Sends a read that has to succeed and to come from a server with a leader.
     pub(super) async fn read(&self, call: Call, read: &Read<'_>) -> Result<Response, Error> {
-        self.read_any(call, read).await?.success()
+        self.read_any(call, read).await?.indexed()
     }
 
     /// The same with any status: for calls where 404 is an answer.
@@ -60,7 +60,7 @@ impl Client {
     /// Sends a read that the agent answers from what it keeps itself: without a choice of place, and without a word on
     /// the leader.
     pub(super) async fn read_own(&self, call: Call, read: &Read<'_>) -> Result<Response, Error> {
-        self.send(waiting(call, read)).await
+        self.exchange(waiting(call, read)).await?.indexed()
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{AgentCheck, AgentService};
-use crate::registry::{Check, CheckRecord, Entries, Entry, Instance, META_PREFIX, Owner, Probe, Status, Weights};
+use crate::registry::{
+    Check, CheckRecord, Entries, Entry, Instance, META_PREFIX, Owner, Probe, SeenCheck, Status, Weights,
+};
 
 /// The Meta key of [`Instance::digest`].
 const DIGEST: &str = "portreeve-digest";
@@ -237,6 +239,7 @@ pub(super) fn entries(
 fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry {
     let out =
         checks.get(&format!("{}{}", CheckRecord::SERVICE_MAINTENANCE, service.id)).map(|check| check.notes.clone());
+    let seen = seen(&service, checks);
     let (service_id, mut meta) = (service.id.clone(), service.meta);
     let mut take = |key| meta.remove(key).unwrap_or_default();
     let owner = Owner { engine: take(Owner::ENGINE), container: take(Owner::CONTAINER), started: take(Owner::STARTED) };
@@ -252,9 +255,25 @@ fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry 
         meta,
         owner,
         digest,
+        checks: seen,
         reports: reports(&service_id, checks),
         out,
     }
+}
+
+/// The checks of a service with ids of ours, by key.
+fn seen(service: &AgentService, checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<String, SeenCheck> {
+    let first = check_id(&service.id, Check::FIRST);
+    let further = check_id(&service.id, "");
+    let named_by_agent = format!("Service '{}' check", service.service);
+    let ours = checks.range(first.clone()..).take_while(|(id, _)| id.starts_with(&first));
+    let key = |id: &str| if id == first { Some(Check::FIRST) } else { id.strip_prefix(&further) }.map(str::to_owned);
+    ours.filter(|(_, check)| check.service_id == service.id)
+        .filter_map(|(id, AgentCheck { kind, name, .. })| {
+            let kind = Some(kind.clone()).filter(|kind| !kind.is_empty());
+            Some((key(id)?, SeenCheck { kind, name: Some(name.clone()).filter(|name| *name != named_by_agent) }))
+        })
+        .collect()
 }
 
 /// The status of every check of a service, by key. Those that the agent probes by itself are among them, and do no harm.

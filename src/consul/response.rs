@@ -52,6 +52,10 @@ impl Response {
         if self.status.is_success() {
             return Ok(self);
         }
+        // An agent redirects its web pages only, and never answers with one.
+        if self.status.is_redirection() || (self.is_page() && !matches!(status, 401 | 403)) {
+            return Err(self.not_consul());
+        }
         let (answer, call) = (words(self.status, &self.body), self.call);
         Err(match status {
             401 | 403 => Error::Denied { call, status, answer },
@@ -60,8 +64,44 @@ impl Response {
         })
     }
 
+    /// Itself if the call was carried out and the agent says where its data stands, as it does for all that can wait.
+    pub(super) fn indexed(self) -> Result<Self, Error> {
+        let response = self.success()?;
+        if response.stamp.index.is_some() { Ok(response) } else { Err(response.not_consul()) }
+    }
+
+    /// Nothing if the call was carried out: an agent has nothing to say of a write.
+    pub(super) fn written(self) -> Result<(), Error> {
+        let response = self.success()?;
+        if response.body.trim_ascii().is_empty() { Ok(()) } else { Err(response.not_consul()) }
+    }
+
+    pub(super) fn not_consul(&self) -> Error {
+        let what = match (self.status.is_redirection(), self.is_page(), self.body.is_empty()) {
+            (true, ..) => "a redirection",
+            (_, true, _) => "an HTML page",
+            (.., true) => "nothing",
+            _ => "a text without X-Consul-Index, or where there should be none",
+        };
+        Error::NotConsul { call: self.call.clone(), what: format!("{what} ({})", self.status) }
+    }
+
+    /// Whether it is meant for a browser. A value of a key may be a page as well, but comes with an index.
+    fn is_page(&self) -> bool {
+        self.stamp.index.is_none() && self.body.trim_ascii_start().starts_with(b"<")
+    }
+
+    /// The body, read as JSON of which `is_consuls` holds.
+    pub(super) fn json_that<T: DeserializeOwned>(&self, is_consuls: impl Fn(&T) -> bool) -> Result<T, Error> {
+        let value = self.json()?;
+        if is_consuls(&value) { Ok(value) } else { Err(self.malformed("it lacks names or ids")) }
+    }
+
     /// The body, read as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if self.is_page() {
+            return Err(self.not_consul());
+        }
         serde_json::from_slice(&self.body).map_err(|error| self.malformed(error))
     }
 
@@ -94,7 +134,7 @@ mod tests {
     #[test]
     fn only_what_cannot_succeed_later_is_final() {
         assert!(answered(200, "").is_ok());
-        for status in [301, 400, 404, 405, 413] {
+        for status in [400, 404, 405, 413] {
             assert!(matches!(answered(status, ""), Err(Error::Refused { .. })), "{status}");
         }
         for status in [401, 403] {
@@ -103,6 +143,24 @@ mod tests {
         for status in [408, 429, 500, 502, 503, 504] {
             assert!(matches!(answered(status, ""), Err(Error::Trouble { .. })), "{status}");
         }
+    }
+
+    #[test]
+    fn what_no_agent_answers_is_trouble() {
+        let is_not_consuls = |status, body| matches!(answered(status, body), Err(Error::NotConsul { .. }));
+        for (status, body) in [(301, ""), (302, "moved"), (404, "<html>"), (503, " <!DOCTYPE html>"), (400, "\n<p>")] {
+            assert!(is_not_consuls(status, body), "{status} {body:?}");
+        }
+        assert!(!is_not_consuls(403, "<html>"), "perhaps it asks for user and password");
+        let good = |body| answered(200, body).expect("200");
+        assert!(matches!(good("<html>").indexed(), Err(Error::NotConsul { .. })));
+        assert!(matches!(good("{}").indexed(), Err(Error::NotConsul { .. })));
+        assert!(matches!(good("<html>").written(), Err(Error::NotConsul { .. })));
+        assert!(matches!(good("{\"ok\":true}").written(), Err(Error::NotConsul { .. })));
+        assert!(good("\n").written().is_ok());
+        assert!(matches!(good("<html>").json::<String>(), Err(Error::NotConsul { .. })));
+        assert!(matches!(good("7").json::<String>(), Err(Error::Malformed { .. })));
+        assert!(good("\"\"").json_that(|text: &String| !text.is_empty()).is_err());
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub(super) fn difference(entry: &Entry, instance: &Instance) -> Vec<String> {
     }
     let new = instance.meta.keys().filter(|key| !entry.meta.contains_key(*key));
     differs.extend(new.map(|key| format!("meta {key} added")));
+    if !entry.has_checks(instance) {
+        differs.push("a check is missing or another".to_owned());
+    }
     if differs.is_empty() {
         let same_run = entry.owner == instance.owner;
         differs.push(if same_run { "its checks, weights or further addresses" } else { "the container's run" }.into());

@@ -51,6 +51,27 @@ impl Check {
     }
 }
 
+/// A [`Check`] as a registry shows it: not all of its definition, but enough to see that it was replaced by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenCheck {
+    /// See [`Probe::kind`]; `None` where the registry does not tell.
+    pub kind: Option<String>,
+    /// See [`Check::name`].
+    pub name: Option<String>,
+}
+
+impl SeenCheck {
+    /// What a registry shows of a check that was registered like this.
+    pub fn registered(check: &Check) -> Self {
+        Self { kind: Some(check.probe.kind().to_owned()), name: check.name.clone() }
+    }
+
+    /// Whether it may be that check.
+    pub fn matches(&self, check: &Check) -> bool {
+        self.name == check.name && self.kind.as_deref().is_none_or(|kind| kind == check.probe.kind())
+    }
+}
+
 /// What a [`Check`] probes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Probe {
@@ -109,6 +130,21 @@ pub enum Probe {
         /// How long a report counts.
         ttl: String,
     },
+}
+
+impl Probe {
+    /// The kind in one word, as Consul shows it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http { .. } => "http",
+            Self::Tcp { .. } => "tcp",
+            Self::Grpc { .. } => "grpc",
+            Self::H2ping { .. } => "h2ping",
+            Self::Script { .. } => "script",
+            Self::Docker { .. } => "docker",
+            Self::Report { .. } => "ttl",
+        }
+    }
 }
 
 /// A status that we report, for a check with [`Probe::Report`].

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Instance, Owner, Status};
+use super::{Instance, Owner, Probe, SeenCheck, Status};
 
 /// The actual state of a registry, as one reader of it sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Entry {
     pub owner: Owner,
     /// What [`Instance::digest`] was when it was sent; empty when the mark is missing.
     pub digest: String,
+    /// Its checks, by [`Check::key`](super::Check::key).
+    pub checks: BTreeMap<String, SeenCheck>,
     /// The status of each of its checks that waits for reports, by [`Check::key`](super::Check::key).
     pub reports: BTreeMap<String, Status>,
     /// Set while it is out of traffic: the reason that the registry shows, ours or an operator's.
@@ -59,6 +61,7 @@ impl Entry {
             meta: instance.meta.clone(),
             owner: instance.owner.clone(),
             digest: instance.digest(),
+            checks: instance.checks.iter().map(|check| (check.key.clone(), SeenCheck::registered(check))).collect(),
             reports: BTreeMap::new(),
             out: None,
         }
@@ -73,10 +76,20 @@ impl Entry {
 
     /// The same where the instance's digest is known.
     pub fn matches_digest(&self, instance: &Instance, wanted: &str) -> bool {
-        let Self { id, name, address, port, tags, meta, owner, digest, reports: _, out: _ } = self;
+        let Self { id, name, address, port, tags, meta, owner, digest, checks: _, reports: _, out: _ } = self;
         digest == wanted
             && (id, name, address, port) == (&instance.id, &instance.name, &instance.address, &instance.port)
             && (tags == &instance.tags || instance.tag_override)
             && (meta, owner) == (&instance.meta, &instance.owner)
+            && self.has_checks(instance)
+    }
+
+    /// Whether none of its checks was removed or replaced by hand. Further ones are somebody else's business, and one for
+    /// HTTP/2 is left out for agents that do not know it.
+    pub fn has_checks(&self, instance: &Instance) -> bool {
+        instance.checks.iter().all(|check| match self.checks.get(&check.key) {
+            Some(seen) => seen.matches(check),
+            None => matches!(check.probe, Probe::H2ping { .. }),
+        })
     }
 }

@@ -20,7 +20,7 @@ pub use answer::{
     Answer, CaLeaf, CaRoot, CaRoots, CheckRecord, FileContent, KeyPair, NodeRecord, NodeService, NodeServices,
     RecordWeights, ServiceRecord, Status, TaggedAddress,
 };
-pub use check::{Check, Probe, Report};
+pub use check::{Check, Probe, Report, SeenCheck};
 pub use entry::{Entries, Entry};
 pub use instance::{Instance, META_PREFIX, OUT_PREFIX, OutReason, Owner, Weights};
 pub use query::{Query, Scope, ServiceQuery};

@@ -107,6 +107,15 @@ impl DevAgent {
         }
     }
 
+    /// Ends it with SIGTERM.
+    pub fn terminate(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("small"));
+            nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).expect("a process of ours");
+            child.wait().expect("a process of ours");
+        }
+    }
+
     /// Starts it again at the same ports; with its data only if it is durable.
     pub async fn start_again(&mut self) {
         assert!(self.child.is_none(), "it is still running");

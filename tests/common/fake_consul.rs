@@ -34,6 +34,7 @@ struct Agent {
     advertised: String,
     services: BTreeMap<String, Value>,
     maintenance: BTreeMap<String, String>,
+    checks: BTreeMap<String, Value>,
     registrations: Vec<Value>,
     registered_at: BTreeMap<String, Instant>,
     writes: Vec<String>,
@@ -60,6 +61,7 @@ impl FakeConsul {
             .route("/v1/agent/service/register", put(register))
             .route("/v1/agent/service/deregister/{id}", put(deregister))
             .route("/v1/agent/service/maintenance/{id}", put(maintain))
+            .route("/v1/agent/check/update/{id}", put(update_check))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), note))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -88,6 +90,12 @@ impl FakeConsul {
         let mut agent = self.agent();
         agent.services.clear();
         agent.maintenance.clear();
+        agent.checks.clear();
+    }
+
+    /// From now on it advertises another address.
+    pub fn advertise(&self, address: &str) {
+        address.clone_into(&mut self.agent().advertised);
     }
 
     /// From now on every request is answered with this status, or as it should be.
@@ -216,7 +224,44 @@ async fn checks(State(shared): Shared) -> Json<Value> {
         let body = json!({"CheckID": check, "Name": "Service Maintenance Mode", "Status": "critical", "Notes": reason, "ServiceID": id});
         (check, body)
     };
-    Json(agent.maintenance.iter().map(check).collect::<Map<_, _>>().into())
+    let registered = agent.checks.iter().map(|(id, check)| (id.clone(), check.clone()));
+    Json(agent.maintenance.iter().map(check).chain(registered).collect::<Map<_, _>>().into())
+}
+
+/// The checks of a registration, as the agent shows them.
+fn checks_of(body: &Value) -> Vec<(String, Value)> {
+    let kinds = [
+        ("HTTP", "http"),
+        ("TCP", "tcp"),
+        ("GRPC", "grpc"),
+        ("H2PING", "h2ping"),
+        ("TTL", "ttl"),
+        ("DockerContainerID", "docker"),
+        ("Args", "script"),
+    ];
+    let usual = format!("Service '{}' check", body["Name"].as_str().expect("we always send a name"));
+    let check = |check: &Value| {
+        let id = check["CheckID"].as_str().expect("we always send an id").to_owned();
+        let kind = kinds.iter().find(|(field, _)| check.get(field).is_some()).map(|(_, kind)| *kind);
+        let (name, status) = (check.get("Name").cloned(), check.get("Status").cloned());
+        let shown = json!({"CheckID": id, "Name": name.unwrap_or_else(|| usual.clone().into()), "Type": kind,
+            "Status": status.unwrap_or_else(|| "critical".into()), "Notes": "", "ServiceID": body["ID"]});
+        (id, shown)
+    };
+    body["Checks"].as_array().into_iter().flatten().map(check).collect()
+}
+
+async fn update_check(State(shared): Shared, Path(id): Path<String>, Json(body): Json<Value>) -> Response {
+    match lock(&shared).checks.get_mut(&id) {
+        Some(check) => {
+            check["Status"] = body["Status"].clone();
+            StatusCode::OK.into_response()
+        }
+        None => {
+            let said = format!("CheckID \"{id}\" does not have associated TTL");
+            (StatusCode::INTERNAL_SERVER_ERROR, said).into_response()
+        }
+    }
 }
 
 async fn register(State(shared): Shared, Query(query): Query<BTreeMap<String, String>>, body: Bytes) -> Response {
@@ -237,7 +282,9 @@ async fn register(State(shared): Shared, Query(query): Query<BTreeMap<String, St
     }
     if query.contains_key("replace-existing-checks") {
         agent.maintenance.remove(&id);
+        agent.checks.retain(|_, check| check["ServiceID"] != *id);
     }
+    agent.checks.extend(checks_of(&body));
     agent.registrations.push(body);
     agent.registered_at.insert(id.clone(), Instant::now());
     agent.services.insert(id, service);
@@ -248,6 +295,7 @@ async fn deregister(State(shared): Shared, Path(id): Path<String>) -> StatusCode
     let mut agent = lock(&shared);
     agent.services.remove(&id);
     agent.maintenance.remove(&id);
+    agent.checks.retain(|_, check| check["ServiceID"] != *id);
     StatusCode::OK
 }
 

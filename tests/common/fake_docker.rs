@@ -51,6 +51,7 @@ enum Message {
 #[derive(Default)]
 struct Engine {
     id: String,
+    name: String,
     past: VecDeque<(u64, Bytes)>,
     containers: BTreeMap<String, Value>,
     summaries: BTreeMap<String, Value>,
@@ -74,7 +75,7 @@ impl FakeDocker {
     /// The same with another id.
     pub fn start_as(id: &str) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let engine = Mutex::new(Engine { id: id.to_owned(), ..Engine::default() });
+        let engine = Mutex::new(Engine { id: id.to_owned(), name: "dockerhost".to_owned(), ..Engine::default() });
         let shared = Arc::new(Shared { engine, events: broadcast::Sender::new(200_000) });
         let mut fake = Self { directory, shared, runtime: None };
         fake.resume();
@@ -119,6 +120,11 @@ impl FakeDocker {
     /// What `DOCKER_HOST` has to be.
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket().display())
+    }
+
+    /// Gives its host another name, without any event.
+    pub fn rename_host(&self, name: &str) {
+        name.clone_into(&mut self.engine().name);
     }
 
     /// Adds or changes a container without any event: `inspect` is what the engine answers to an inspection.
@@ -290,7 +296,7 @@ async fn version() -> Json<Value> {
 
 async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let engine = shared.engine.lock().expect("no panic inside the fake");
-    Json(json!({"ID": engine.id, "Name": "dockerhost"}))
+    Json(json!({"ID": engine.id, "Name": engine.name}))
 }
 
 async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {

@@ -78,11 +78,9 @@ async fn without_an_index_there_is_a_pause_instead_of_waiting() {
     let mut fake = Fake::start().await;
     let poll = Duration::from_secs(1);
     let mut watched = Watched::new(Client::new(&Settings { poll, ..settings(&fake.address()) }).expect("a client"));
-    let query = key("k");
+    // The only question whose answer has none.
+    let query = Query::Datacenters { reachable: false };
     let _running = watched.watch(&query);
-    fake.next().await.index_and_body(7, "indexed");
-    watched.until_key(&query, Some("indexed")).await;
-    fake.next().await.answer(200, &[], "not believed at once");
     let mut answered: Option<Instant> = None;
     for value in ["one", "two", "three"] {
         let asked = fake.next().await;
@@ -90,9 +88,52 @@ async fn without_an_index_there_is_a_pause_instead_of_waiting() {
         // A pause may be longer than it should be, but never shorter.
         assert!(answered.is_none_or(|answered| answered.elapsed() >= poll), "a busy loop");
         answered = Some(Instant::now());
-        asked.answer(200, &[], value);
-        watched.until_key(&query, Some(value)).await;
+        asked.answer(200, &[], &format!("[{value:?}]"));
+        watched.until(&query, |answer| *answer == Answer::Datacenters(vec![value.to_owned()])).await;
     }
+}
+
+/// A login page, a page of maintenance, another program: none of them is a value of anything.
+#[tokio::test]
+async fn an_answer_without_an_index_is_no_value_of_anything() {
+    let mut fake = Fake::start().await;
+    let watched = Watched::new(client(&fake.address()));
+    let scope = Scope::default();
+    let queries = [
+        (key("k"), "s3cret"),
+        (service("web"), "[]"),
+        (Query::Keys { prefix: "a/".into(), scope: scope.clone() }, "[]"),
+        (Query::Services { filter: None, scope: scope.clone() }, "{}"),
+        (Query::Nodes { near: None, filter: None, scope: scope.clone() }, "[]"),
+        (Query::Node { name: Some("n".into()), scope: scope.clone() }, "{\"Node\": null, \"Services\": null}"),
+        (Query::Prepared { name: "q".into(), near: None, scope }, "{\"Nodes\": []}"),
+        (Query::CaRoots, "{\"ActiveRootID\": \"a\", \"TrustDomain\": \"t\", \"Roots\": null}"),
+        (Query::Datacenters { reachable: false }, "[]"),
+    ];
+    for (query, plausible) in queries {
+        let running = watched.watch(&query);
+        for page in [plausible, "<html><form action=/login>"] {
+            fake.next().await.answer(200, &[], page);
+        }
+        // The next question shows that the last page has been looked at.
+        assert_eq!(fake.next().await.index(), None, "{query}");
+        assert_eq!(watched.known(&query), None, "{query}");
+        running.stop().await;
+    }
+}
+
+/// With an index, as from another program that has a header of that name, the form still counts.
+#[tokio::test]
+async fn json_of_another_form_is_no_value() {
+    let mut fake = Fake::start().await;
+    let watched = Watched::new(client(&fake.address()));
+    let query = service("web");
+    let _running = watched.watch(&query);
+    for body in ["[{}]", "[{\"id\": 1}]", "[{\"Node\": {}, \"Service\": {}}]", "null", "7"] {
+        fake.next().await.index_and_body(10, body);
+    }
+    drop(fake.next().await);
+    assert_eq!(watched.known(&query), None);
 }
 
 #[tokio::test]

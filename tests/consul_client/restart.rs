@@ -7,8 +7,9 @@ use portreeve::{
 
 use crate::{
     client,
-    dev_agent::{DevAgent, Setup},
+    dev_agent::{DevAgent, PATIENCE, Setup},
     ledger::instance,
+    permits::connections_to,
     watched::{Watched, key, service},
 };
 
@@ -62,4 +63,27 @@ async fn a_watch_that_begins_without_an_agent_waits_for_one() {
     let _running = watched.watch(&one);
     agent.start_again().await;
     watched.until_key(&one, None).await;
+}
+
+#[tokio::test]
+async fn a_restart_is_not_taken_for_too_many_connections() {
+    let mut agent = DevAgent::start_with(Setup { durable: true, ..Setup::default() }).await;
+    let mut watched = Watched::new(client(&agent.address()));
+    let queries: Vec<_> = (0..60).map(|number| key(&format!("k{number}"))).collect();
+    let _running: Vec<_> = queries.iter().map(|query| watched.watch(query)).collect();
+    for round in 0..6 {
+        agent.put("/v1/kv/k0", round.to_string()).await;
+        watched.until_key(&queries[0], Some(&round.to_string())).await;
+        let begun = std::time::Instant::now();
+        while connections_to(agent.http_port()) < queries.len() {
+            let open = connections_to(agent.http_port());
+            assert!(begun.elapsed() < PATIENCE, "round {round}: {open} connections for {} watches", queries.len());
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        match round % 2 {
+            0 => agent.stop(),
+            _ => agent.terminate(),
+        }
+        agent.start_again().await;
+    }
 }

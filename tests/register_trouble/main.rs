@@ -2,5 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/dev_agent.rs"]
+mod dev_agent;
 
+mod resync;
 mod writes;
