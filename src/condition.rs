@@ -1,12 +1,23 @@
 //! Says once that something is in trouble, and once that it is well again.
 
-use std::sync::Mutex;
+use std::{
+    error::Error,
+    io,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 /// The condition of one thing that we depend on. Clones are not needed: share it by reference.
 #[derive(Debug)]
 pub struct Condition {
     what: String,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    reason: String,
+    since: Instant,
 }
 
 impl Condition {
@@ -19,27 +30,54 @@ impl Condition {
     pub fn trouble(&self, error: &(dyn std::error::Error + 'static)) {
         let reason = chain(error);
         let mut trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if trouble.as_ref() == Some(&reason) {
+        let since = trouble.as_ref().map_or_else(Instant::now, |trouble| trouble.since);
+        if trouble.as_ref().is_some_and(|trouble| trouble.reason == reason) {
             tracing::debug!("{}: still {reason}", self.what);
         } else {
             tracing::warn!("{}: {reason}; will try again", self.what);
-            *trouble = Some(reason);
+            *trouble = Some(Trouble { reason, since });
         }
     }
 
     /// Notes that all is well; says so if it was not.
     pub fn well(&self) {
         let mut trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if trouble.take().is_some() {
-            tracing::info!("{}: well again", self.what);
+        if let Some(Trouble { since, .. }) = trouble.take() {
+            tracing::info!("{}: well again after {}", self.what, in_seconds(since.elapsed()));
         }
+    }
+
+    /// The trouble that lasts, if there is some.
+    pub fn reason(&self) -> Option<String> {
+        let trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        trouble.as_ref().map(|trouble| trouble.reason.clone())
     }
 }
 
+/// As people say it: `0.4 s`, `57 s`.
+fn in_seconds(time: Duration) -> String {
+    let digits = usize::from(time < Duration::from_secs(10));
+    format!("{:.digits$} s", time.as_secs_f64())
+}
+
 /// An error with all its causes on one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The last cause alone, without the number of the operating system: what is between is about libraries.
+pub fn root(error: &(dyn Error + 'static)) -> String {
+    let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    text.rsplit_once(" (os error ").map_or(text.as_str(), |(text, _)| text).to_owned()
+}
+
+/// What the operating system said, if it was that.
+pub fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last()
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
 #[cfg(test)]
@@ -53,5 +91,14 @@ mod tests {
     #[test]
     fn an_error_is_told_with_its_causes() {
         assert!(chain(&Outer(std::fmt::Error)).starts_with("outer: an error occurred"));
+        assert!(root(&Outer(std::fmt::Error)).starts_with("an error occurred"));
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!((root(&refused), io_kind(&refused)), ("Connection refused".into(), Some(refused.kind())));
+    }
+
+    #[test]
+    fn a_duration_is_told_in_seconds() {
+        assert_eq!(in_seconds(Duration::from_millis(449)), "0.4 s");
+        assert_eq!(in_seconds(Duration::from_millis(56_900)), "57 s");
     }
 }

@@ -36,16 +36,17 @@ fn a_dry_run_prints_the_plan_and_does_nothing() {
 }
 
 #[test]
-fn a_steady_state_costs_two_reads_a_resync_and_no_write() {
+fn a_steady_state_costs_three_reads_a_resync_and_no_write() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     let daemon = Daemon::start(&docker, &consul, &["--resync", "100ms"]);
     until("the registration", || consul.ids() == ["dockerhost:web:80"]);
     let (writes, reads) = (consul.writes(), consul.reads().len());
-    until("ten resyncs", || consul.reads().len() >= reads + 20);
+    until("ten resyncs", || consul.reads().len() >= reads + 30);
     assert_eq!(consul.writes(), writes);
     let later = consul.reads().split_off(reads + 1);
-    assert!(later.iter().all(|read| read == "GET /v1/agent/services" || read == "GET /v1/agent/checks"), "{later:?}");
+    let known = ["GET /v1/agent/self", "GET /v1/agent/services", "GET /v1/agent/checks"];
+    assert!(later.iter().all(|read| known.contains(&read.as_str())), "{later:?}");
     assert_eq!(daemon.stop(), Some(0));
     assert_eq!(consul.ids(), ["dockerhost:web:80"], "entries stay at a clean stop");
 }

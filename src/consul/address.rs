@@ -99,7 +99,12 @@ fn parse(address: &str) -> Result<Address, String> {
             Err("the path of a unix socket starts with a slash".into())
         };
     }
-    let (scheme, port) = meaning(scheme).ok_or_else(|| format!("the scheme {scheme:?} is unknown"))?;
+    let (scheme, port) = meaning(scheme).ok_or_else(|| match scheme {
+        "etcd" | "etcd-tls" | "skydns2" | "zookeeper" | "zookeeper-path" => {
+            format!("the scheme {scheme:?} is that of another registry, and Portreeve writes to Consul only")
+        }
+        _ => format!("the scheme {scheme:?} is unknown"),
+    })?;
     let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
     // Before all else: no other message may quote a part of the password, which may have a slash in it.
     if rest.contains('@') {

@@ -14,6 +14,7 @@ use super::{
     Address, Error, Secret, Settings, SetupError, permits::Permits, response::Response, response::Stamp, tls,
     token::Token,
 };
+use crate::condition::io_kind;
 
 /// How long an agent may take to answer, not counting the time that a blocking query was asked to wait.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -156,7 +157,7 @@ impl Client {
                 drop(open);
                 let hint = if self.is_crowded(&error, begin.elapsed()).await { CROWDED } else { "" };
                 // The URL holds an index: with it, no two errors would be the same.
-                Err(Error::Unreachable { call: name, hint, source: error.without_url() })
+                Err(Error::Unreachable { call: name, hint, error: error.without_url() })
             }
         }
     }
@@ -235,13 +236,6 @@ impl Drop for Open<'_> {
 /// What may help where an agent takes no more connections.
 const CROWDED: &str = "; the agent closed the connection, maybe because it has too many from this host (its \
                        limits.http_max_conns_per_client, or consul.connections here)";
-
-/// What the operating system said, if it was that.
-fn io_kind(error: &reqwest::Error) -> Option<std::io::ErrorKind> {
-    let error: &(dyn std::error::Error + 'static) = error;
-    let causes = std::iter::successors(Some(error), |cause| cause.source());
-    causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind).last()
-}
 
 fn contains(body: &[u8], words: &[u8]) -> bool {
     body.windows(words.len()).any(|window| window == words)

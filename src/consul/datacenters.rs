@@ -52,7 +52,7 @@ fn is_away(error: &Error) -> bool {
     match error {
         Error::Trouble { status, .. } => *status != 429,
         Error::Leaderless { .. } => true,
-        Error::Unreachable { source, .. } => source.is_timeout(),
+        Error::Unreachable { error, .. } => error.is_timeout(),
         _ => false,
     }
 }

@@ -1,6 +1,8 @@
 //! What can go wrong between us and an agent.
 
-use std::{error::Error as StdError, path::PathBuf};
+use std::{error::Error as StdError, io, path::PathBuf};
+
+use crate::condition;
 
 /// Why a call failed. `call` is the method and the path: `PUT /v1/agent/service/register`.
 #[derive(Debug, thiserror::Error)]
@@ -42,15 +44,14 @@ pub enum Error {
         answer: String,
     },
     /// No answer came: nobody listens, the connection broke, or it took too long.
-    #[error("{call}: no answer{hint}")]
+    #[error("{call}: {}{hint}", unreachable(.error))]
     Unreachable {
         /// Method and path.
         call: String,
         /// What may help, or nothing.
         hint: &'static str,
-        /// What went wrong.
-        #[source]
-        source: reqwest::Error,
+        /// What went wrong; in its own words it is about libraries.
+        error: reqwest::Error,
     },
     /// A server answered that knows of no leader: what it says may be long out of date.
     #[error("{call}: the server that answered knows of no leader")]
@@ -98,6 +99,24 @@ pub enum Error {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+}
+
+/// Why no answer came, and what to do.
+fn unreachable(error: &reqwest::Error) -> String {
+    let cause = condition::root(error);
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    match condition::io_kind(error) {
+        Some(io::ErrorKind::ConnectionRefused) => {
+            "connection refused: no agent listens there (is it running, and is the address right?)".to_owned()
+        }
+        Some(io::ErrorKind::NotFound) => "there is no such socket: is the agent running?".to_owned(),
+        Some(io::ErrorKind::PermissionDenied) => format!("{cause}: whoever runs Portreeve may not use the socket"),
+        _ if error.is_connect() => format!("cannot connect: {cause}"),
+        _ if error.is_builder() => format!("cannot be sent: {cause}"),
+        _ => format!("the connection broke: {cause}"),
+    }
 }
 
 /// Why a client could not be made. Names the setting that has to change.

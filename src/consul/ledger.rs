@@ -91,6 +91,7 @@ fn failed(what: impl Into<String>, error: Error) -> LedgerError {
     let what = what.into();
     match error {
         Error::Refused { .. } | Error::Unnameable { .. } => LedgerError::Refused { what, answer: error.to_string() },
+        Error::Denied { .. } => LedgerError::Denied { what, answer: error.to_string() },
         _ => LedgerError::Unavailable { what, source: error.into() },
     }
 }

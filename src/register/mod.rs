@@ -40,7 +40,7 @@ pub mod values;
 mod writes;
 mod written;
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io::Write, sync::Arc, time::Duration};
 
 pub use address::Origin;
 use registrar::Registrar;
@@ -58,6 +58,11 @@ use crate::{
 
 /// How long the entries may take to be taken back at a clean stop.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The time between two passes of `--once`.
+const ONCE_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// After so much time `--once` and `--dry-run` tell what they wait for.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs until `end` is cancelled. If that is because `stop` is, which `end` has to be a child of, the entries are left as
 /// [`OnExit`] says; if not, another run takes over, and they stay as they are.
@@ -132,9 +137,12 @@ pub async fn reach<L: Ledger>(settings: &Settings, ledger: &L) -> Result<(), Unr
 /// Why `--once` or `--dry-run` gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum OnceError {
-    /// Trouble did not pass in time.
-    #[error("not in line within {0:?}: see the warnings above")]
-    Late(Duration),
+    /// Trouble did not pass in time, or something that is waited for did not come.
+    #[error("not in line within {} s: {}", .0.as_secs_f64(), .1.join("; "))]
+    Late(Duration, Vec<String>),
+    /// Waiting cannot help.
+    #[error("{0}")]
+    Hopeless(String),
     /// Something could not be registered, and waiting cannot help.
     #[error("not everything could be registered: {}", .0.join("; "))]
     Undone(Vec<String>),
@@ -155,37 +163,53 @@ pub async fn once<L: Ledger>(
     let containers = Store::default();
     let stop = CancellationToken::new();
     let watching = docker::watch(docker.clone(), containers.clone(), settings.resync, stop.clone());
-    let mut registrar = Registrar::new(settings, docker, containers.clone(), ledger);
-    let mut bell = containers.bell();
-    let until = Instant::now() + deadline;
+    let mut registrar = Registrar::new(settings, docker.clone(), containers.clone(), ledger);
+    let begun = Instant::now();
+    let until = begun + deadline;
     let work = async {
-        while !containers.snapshot().complete {
-            if bell.changed().await.is_err() {
-                return;
-            }
-        }
+        let mut told = BTreeSet::new();
         let mut cause = Cause::Resync;
+        // One that we may not ask lists nothing either.
+        if let Err(error) = docker.engine().await
+            && condition::io_kind(&error) == Some(std::io::ErrorKind::PermissionDenied)
+        {
+            return Err(OnceError::Hopeless(condition::chain(&error)));
+        }
         loop {
             let done = if dry_run { print_plan(&mut registrar).await } else { registrar.pass(cause).await };
-            if done != Next::Retry && !registrar.is_pending() {
-                return;
+            if let Some(reason) = registrar.hopeless() {
+                return Err(OnceError::Hopeless(reason));
+            }
+            let is_listed = containers.snapshot().complete;
+            if is_listed && done != Next::Retry && (dry_run || !registrar.is_pending()) {
+                return Ok(());
+            }
+            // What fails for a moment only is not worth a line; what fails for longer is told once.
+            if begun.elapsed() >= TELL_AFTER {
+                for reason in registrar.awaited() {
+                    if told.insert(reason.clone()) {
+                        tracing::info!("waiting, at most until the deadline of {deadline:?}: {reason}");
+                    }
+                }
             }
             cause = if done == Next::Retry { Cause::Resync } else { Cause::Wake };
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(ONCE_AGAIN_AFTER).await;
         }
     };
     tokio::select! {
-        () = work => {}
+        done = work => done?,
         () = watching => {}
-        () = tokio::time::sleep_until(until) => return Err(OnceError::Late(deadline)),
+        () = tokio::time::sleep_until(until) => return Err(OnceError::Late(deadline, registrar.awaited())),
     }
     let undone = registrar.undone();
     if undone.is_empty() { Ok(()) } else { Err(OnceError::Undone(undone)) }
 }
 
+/// Prints the plan, unless a container is still to be inspected: its entries would be missing.
 async fn print_plan<L: Ledger>(registrar: &mut Registrar<L>) -> Next {
     match registrar.look().await {
         Ok(None) => Next::Retry,
+        Ok(Some((desired, _))) if !desired.unreadable.is_empty() => Next::Retry,
         Ok(Some((desired, plan))) => {
             registrar.tell(&desired);
             let steps = plan::in_order(plan).into_iter().map(|step| format!("{step}\n"));
@@ -197,7 +221,7 @@ async fn print_plan<L: Ledger>(registrar: &mut Registrar<L>) -> Next {
             Next::Idle
         }
         Err(error) => {
-            tracing::warn!("{}", condition::chain(&error));
+            registrar.failed(&error);
             Next::Retry
         }
     }

@@ -20,7 +20,7 @@ use super::{
     written::{self, Names},
 };
 use crate::{
-    condition::Condition,
+    condition::{self, Condition},
     docker::{self, Sight},
     reconcile::{Cause, Next, Reconcile},
     registry::{Entries, Ledger, LedgerError, OUT_PREFIX},
@@ -68,8 +68,10 @@ pub struct Registrar<L> {
     contended: Vec<String>,
     /// How many entries the brake holds.
     held: usize,
-    /// How many instances wait until they are ready.
-    waiting: usize,
+    /// What has to come before all that is wanted can be registered.
+    awaited: Vec<String>,
+    /// Why the last pass failed, if waiting cannot help.
+    hopeless: Option<String>,
     /// How many entries there were when everything was in line for the last time.
     in_line: Option<usize>,
     /// What users have been told already.
@@ -83,11 +85,28 @@ pub enum PassError {
     #[error(transparent)]
     Docker(#[from] docker::Error),
     /// The registry is in trouble.
-    #[error(transparent)]
-    Registry(#[from] LedgerError),
+    #[error("{}", .0.cause())]
+    Registry(LedgerError),
     /// The registry can be read, but carries out no write.
     #[error("no write succeeds: {0}")]
     Writes(String),
+}
+
+impl From<LedgerError> for PassError {
+    fn from(error: LedgerError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl PassError {
+    /// Whether waiting may help. A right that is missing has to be given by somebody.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Docker(error) => condition::io_kind(error) != Some(std::io::ErrorKind::PermissionDenied),
+            Self::Registry(error) => !matches!(error, LedgerError::Denied { .. }),
+            Self::Writes(_) => true,
+        }
+    }
 }
 
 impl<L: Ledger> Registrar<L> {
@@ -111,7 +130,8 @@ impl<L: Ledger> Registrar<L> {
             names: Names::default(),
             contended: Vec::new(),
             held: 0,
-            waiting: 0,
+            awaited: Vec::new(),
+            hopeless: None,
             in_line: None,
             told: BTreeSet::new(),
         }
@@ -133,8 +153,15 @@ impl<L: Ledger> Registrar<L> {
         let Some(host) = &self.host else { return Ok(None) };
         let mut desired = self.looks.desired(&containers.entries, host, Timestamp::now());
         if host.is_on_loopback() && !desired.instances.is_empty() {
-            let note = format!("advertises {}, where nobody else reaches this host: give --ip", host.advertised);
-            desired.notes.insert(("the registry's agent".to_owned(), note));
+            let note = match &host.settings.ip {
+                Some(ip) if !ip.is_empty() => format!("--ip {ip}: other hosts cannot reach the instances there"),
+                _ => format!(
+                    "the registry's agent advertises {}: other hosts cannot reach the instances there; set the agent's \
+                     advertise_addr, or give --ip",
+                    host.advertised
+                ),
+            };
+            desired.notes.insert((String::new(), note));
         }
         let actual = match &self.actual {
             Some(actual) => actual,
@@ -153,17 +180,42 @@ impl<L: Ledger> Registrar<L> {
             tracing::warn!("{held} entries: {note}");
         }
         let plan = plan::plan(&desired, actual, &conditions);
+        let unreadable = desired.unreadable.iter();
+        let unreadable = unreadable.map(|id| format!("Docker does not describe the container {}", self.names.of(id)));
+        let gates = desired.gates.iter().map(|(id, gate)| format!("{id} is not ready ({})", gate.probe));
+        let held = (held > 0).then(|| format!("{held} entries stay until a second list agrees that they can go"));
+        self.awaited = unreadable.chain(gates).chain(held).collect();
         Ok(Some((desired, plan)))
     }
 
     /// What the last pass left undone, although nothing more will come of waiting.
     pub fn undone(&self) -> Vec<String> {
-        self.setbacks.reasons().chain(self.contended.iter().cloned()).collect()
+        self.setbacks.reasons(false).chain(self.contended.iter().cloned()).collect()
     }
 
-    /// Whether waiting may bring more: something is open, is not ready yet, or will be tried again.
+    /// What has to come, or to pass, before everything is as it is wanted.
+    pub fn awaited(&self) -> Vec<String> {
+        let trouble = self.condition.reason().map(|reason| format!("{}: {reason}", self.ledger.name()));
+        let list = (!self.containers.snapshot().complete).then(|| "Docker has not listed its containers".to_owned());
+        let awaited = self.awaited.iter().cloned();
+        trouble.into_iter().chain(list).chain(awaited).chain(self.setbacks.reasons(true)).collect()
+    }
+
+    /// Whether waiting may bring more.
     pub fn is_pending(&self) -> bool {
-        !self.writes.is_idle() || self.waiting > 0 || self.setbacks.due(Instant::now()).is_some()
+        !self.writes.is_idle() || !self.awaited.is_empty() || self.setbacks.reasons(true).next().is_some()
+    }
+
+    /// Why the last pass failed, if waiting cannot help.
+    pub fn hopeless(&self) -> Option<String> {
+        self.hopeless.clone()
+    }
+
+    /// Takes note of a pass that failed.
+    pub fn failed(&mut self, error: &PassError) {
+        self.condition.trouble(error);
+        self.hopeless = (!error.may_pass()).then(|| format!("{}: {error}", self.ledger.name()));
+        (self.host_is_fresh, self.actual, self.in_line) = (false, None, None);
     }
 
     /// Waits for the writes that are open, and sends no more.
@@ -202,7 +254,8 @@ impl<L: Ledger> Registrar<L> {
                 return Err(error);
             }
         }
-        self.setbacks.reasons().for_each(|reason| tracing::error!("{reason}"));
+        let left = self.setbacks.reasons(true).chain(self.setbacks.reasons(false));
+        left.for_each(|reason| tracing::error!("{reason}"));
         Ok(())
     }
 
@@ -235,6 +288,7 @@ impl<L: Ledger> Registrar<L> {
                 Err(error @ LedgerError::Refused { .. }) if matches!(step, Step::Put(_) | Step::PutAside(_)) => {
                     self.setbacks.refused(&id, step, error.cause());
                 }
+                Err(error @ LedgerError::Denied { .. }) => self.setbacks.denied(&id, step, error.cause(), now),
                 Err(error) => {
                     self.setbacks.failed(&id, step, error.cause(), now);
                     // Whether it was carried out is not known.
@@ -260,7 +314,6 @@ impl<L: Ledger> Registrar<L> {
         self.names.learn(&containers, self.actual.as_ref());
         self.tell(&desired);
         self.prober.probe(&desired.gates, &containers);
-        self.waiting = desired.gates.len();
         self.setbacks.keep(|id| plan.contains_key(id));
         let now = Instant::now();
         plan.retain(|id, steps| !steps.first().is_some_and(|first| self.setbacks.block(id, first, now)));
@@ -273,8 +326,8 @@ impl<L: Ledger> Registrar<L> {
             Some(error) => self.condition.trouble(&error),
             None => {
                 self.condition.well();
-                for (instance, step, reason) in self.setbacks.news() {
-                    tracing::warn!(instance, "cannot {step}: {reason}; will try again");
+                for (instance, failure) in self.setbacks.news() {
+                    tracing::warn!(instance, "{failure}; will try again");
                 }
             }
         }
@@ -290,14 +343,17 @@ impl<L: Ledger> Registrar<L> {
         let held = foreign.filter_map(|id| desired.instances.get_key_value(id)).map(|(id, instance)| {
             let note =
                 format!("not registered: the registry has an entry {id:?} that is not ours, which is left alone");
-            (format!("container {}", instance.owner.container), note)
+            (self.names.of(&instance.owner.container).to_owned(), note)
         });
         let held: Vec<_> = held.collect();
         let claimed = desired.contended.keys().map(|id| format!("several containers claim the id {id:?}"));
         self.contended = held.iter().map(|(who, note)| format!("{who}: {note}")).chain(claimed).collect();
         let notes: BTreeSet<_> = desired.notes.iter().cloned().chain(held).collect();
         for (who, note) in notes.difference(&self.told) {
-            tracing::warn!(container = %who, "{note}");
+            match who.as_str() {
+                "" => tracing::warn!("{note}"),
+                container => tracing::warn!(container, "{note}"),
+            }
         }
         self.told = notes;
     }
@@ -330,8 +386,7 @@ impl<L: Ledger> Reconcile for Registrar<L> {
             Err(error) => {
                 // What was planned for a registry that answered may be wrong for the one that comes back.
                 self.writes.clear();
-                self.condition.trouble(&error);
-                (self.host_is_fresh, self.actual, self.in_line) = (false, None, None);
+                self.failed(&error);
                 Next::Retry
             }
         }

@@ -20,7 +20,7 @@ pub(super) struct Setbacks {
 }
 
 #[derive(Debug)]
-struct Setback {
+pub(super) struct Setback {
     step: Step,
     reason: String,
     tries: u32,
@@ -28,6 +28,8 @@ struct Setback {
     told: bool,
     /// No write of any entry has succeeded since.
     in_a_row: bool,
+    /// It may succeed if nothing but time passes.
+    may_pass: bool,
 }
 
 /// When a write is tried again.
@@ -35,6 +37,12 @@ struct Setback {
 enum Again {
     At(Instant),
     AfterResync,
+}
+
+impl Setback {
+    fn text(&self) -> String {
+        format!("cannot {}: {}", self.step, self.reason)
+    }
 }
 
 impl Setbacks {
@@ -48,21 +56,30 @@ impl Setbacks {
 
     /// The registry refused a write: the same again makes no sense before the next resync.
     pub(super) fn refused(&mut self, id: &str, step: Step, reason: String) {
-        self.insert(id, step, reason, false, |_| Again::AfterResync);
+        let setback = self.insert(id, step, reason);
+        setback.again = Again::AfterResync;
+        (setback.in_a_row, setback.may_pass) = (false, false);
+    }
+
+    /// We may not write this, as long as nobody changes our rights.
+    pub(super) fn denied(&mut self, id: &str, step: Step, reason: String, now: Instant) {
+        self.failed(id, step, reason, now).may_pass = false;
     }
 
     /// A write did not succeed.
-    pub(super) fn failed(&mut self, id: &str, step: Step, reason: String, now: Instant) {
-        self.insert(id, step, reason, true, |tries| {
-            Again::At(now + WAIT_MIN.saturating_mul(1 << tries.min(16)).min(WAIT_MAX))
-        });
+    pub(super) fn failed(&mut self, id: &str, step: Step, reason: String, now: Instant) -> &mut Setback {
+        let setback = self.insert(id, step, reason);
+        setback.again = Again::At(now + WAIT_MIN.saturating_mul(1 << setback.tries.min(16)).min(WAIT_MAX));
+        setback
     }
 
-    fn insert(&mut self, id: &str, step: Step, reason: String, in_a_row: bool, again: impl Fn(u32) -> Again) {
+    fn insert(&mut self, id: &str, step: Step, reason: String) -> &mut Setback {
         let before = self.by_id.remove(id).filter(|setback| setback.step == step);
         let told = before.as_ref().is_some_and(|before| before.told && before.reason == reason);
         let tries = before.map_or(0, |before| before.tries + 1);
-        self.by_id.insert(id.to_owned(), Setback { step, reason, tries, again: again(tries), told, in_a_row });
+        let again = Again::AfterResync;
+        let setback = Setback { step, reason, tries, again, told, in_a_row: true, may_pass: true };
+        self.by_id.entry(id.to_owned()).or_insert(setback)
     }
 
     /// A write to this entry has succeeded.
@@ -91,11 +108,11 @@ impl Setbacks {
         self.by_id.values().filter_map(due).min()
     }
 
-    /// The steps that failed and were not told of yet, each with the entry's id and the reason.
-    pub(super) fn news(&mut self) -> impl Iterator<Item = (&str, &Step, &str)> {
+    /// What failed and was not told of yet, each with the entry's id.
+    pub(super) fn news(&mut self) -> impl Iterator<Item = (&str, String)> {
         self.by_id.iter_mut().filter_map(|(id, setback)| {
             let told = std::mem::replace(&mut setback.told, true);
-            (!told).then_some((id.as_str(), &setback.step, setback.reason.as_str()))
+            (!told).then(|| (id.as_str(), setback.text()))
         })
     }
 
@@ -105,9 +122,9 @@ impl Setbacks {
         (failed().count(), failed().map(|setback| setback.reason.as_str()).next())
     }
 
-    /// What failed and why.
-    pub(super) fn reasons(&self) -> impl Iterator<Item = String> {
-        self.by_id.values().map(|Setback { step, reason, .. }| format!("cannot {step}: {reason}"))
+    /// What failed and why: what time may cure, or the rest.
+    pub(super) fn reasons(&self, may_pass: bool) -> impl Iterator<Item = String> {
+        self.by_id.values().filter(move |setback| setback.may_pass == may_pass).map(Setback::text)
     }
 
     /// Whether everything that was tried has succeeded.
@@ -152,7 +169,7 @@ mod tests {
             setbacks.refused("a", remove("a"), "400".into());
             assert!(setbacks.block("a", &remove("a"), now + Duration::from_secs(3600)));
             assert_eq!(setbacks.due(now), None);
-            assert_eq!(setbacks.reasons().collect::<Vec<_>>(), ["cannot deregister a: 400"]);
+            assert_eq!(setbacks.reasons(false).collect::<Vec<_>>(), ["cannot deregister a: 400"]);
             assert_eq!(setbacks.news().count(), told);
             setbacks.resync(now);
             assert!(!setbacks.block("a", &remove("a"), now));
@@ -160,9 +177,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_allowed_is_tried_again_but_nothing_to_wait_for() {
+        let (mut setbacks, now) = (Setbacks::default(), Instant::now());
+        setbacks.denied("a", remove("a"), "403".into(), now);
+        assert_eq!(setbacks.due(now), Some(WAIT_MIN));
+        assert_eq!((setbacks.reasons(true).count(), setbacks.reasons(false).count()), (0, 1));
+    }
+
+    #[test]
     fn failures_in_a_row_are_those_of_entries_since_the_last_success() {
         let (mut setbacks, now) = (Setbacks::default(), Instant::now());
-        let fail = |setbacks: &mut Setbacks, id| setbacks.failed(id, remove(id), format!("{id}: 500"), now);
+        let fail =
+            |setbacks: &mut Setbacks, id| drop(setbacks.failed(id, remove(id), format!("{id}: 500"), now).step.clone());
         ["a", "a", "b", "c"].iter().for_each(|id| fail(&mut setbacks, id));
         assert_eq!(setbacks.in_a_row(), (3, Some("a: 500")));
         setbacks.over("c");

@@ -40,6 +40,14 @@ pub enum LedgerError {
         /// The registry's own words.
         answer: String,
     },
+    /// We may not: only another token, or other rights of it, help.
+    #[error("the registry does not allow {what}: {answer}")]
+    Denied {
+        /// What was asked, for a person.
+        what: String,
+        /// The registry's own words.
+        answer: String,
+    },
     /// The registry cannot be reached, did not answer in time, or has trouble of its own: try again later.
     #[error("the registry did not carry out {what}")]
     Unavailable {
@@ -52,10 +60,11 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// What went wrong, without what was asked.
+    /// What went wrong, without what was asked, unless the registry has understood that.
     pub fn cause(&self) -> String {
         match self {
-            Self::Refused { answer, .. } => answer.clone(),
+            Self::Refused { .. } => self.to_string(),
+            Self::Denied { answer, .. } => answer.clone(),
             Self::Unavailable { source, .. } => chain(source.as_ref()),
         }
     }

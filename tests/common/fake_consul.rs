@@ -44,6 +44,7 @@ struct Agent {
     refusing: BTreeMap<String, StatusCode>,
     hanging: BTreeSet<String>,
     hang_after: Option<usize>,
+    page_for_writes: bool,
 }
 
 type Shared = State<Arc<Mutex<Agent>>>;
@@ -122,6 +123,11 @@ impl FakeConsul {
         self.agent().hang_after = writes;
     }
 
+    /// From now on writes are answered with a page, as by a proxy that asks for a login, and carried out by nobody.
+    pub fn answer_writes_with_a_page(&self) {
+        self.agent().page_for_writes = true;
+    }
+
     /// The bodies of all registrations so far.
     pub fn registrations(&self) -> Vec<Value> {
         self.agent().registrations.clone()
@@ -186,7 +192,8 @@ fn lock(shared: &Mutex<Agent>) -> MutexGuard<'_, Agent> {
 }
 
 async fn note(State(shared): Shared, request: Request, next: Next) -> Response {
-    let (failing, hangs) = {
+    let is_write = request.method() == "PUT";
+    let (failing, hangs, page) = {
         let mut agent = lock(&shared);
         let line = format!("{} {}", request.method(), request.uri());
         if request.method() == "PUT" {
@@ -196,8 +203,12 @@ async fn note(State(shared): Shared, request: Request, next: Next) -> Response {
         }
         let token = request.headers().get("x-consul-token").map(|token| token.to_str().expect("text").to_owned());
         agent.tokens.push(token.unwrap_or_default());
-        (agent.failing, agent.hang_after.is_some_and(|writes| agent.writes.len() > writes))
+        let hangs = agent.hang_after.is_some_and(|writes| agent.writes.len() > writes);
+        (agent.failing, hangs, agent.page_for_writes && is_write)
     };
+    if page {
+        return axum::response::Html("<html><form action=/login></form></html>").into_response();
+    }
     if hangs {
         std::future::pending::<()>().await;
     }

@@ -5,5 +5,7 @@ mod common;
 #[path = "../common/dev_agent.rs"]
 mod dev_agent;
 
+mod answers;
+mod once;
 mod resync;
 mod writes;
