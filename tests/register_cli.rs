@@ -36,6 +36,27 @@ fn a_dry_run_prints_the_plan_and_does_nothing() {
 }
 
 #[test]
+fn a_dry_run_of_a_migration_tells_what_is_taken_over_what_is_new_and_what_is_left_alone() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    for (name, port) in [("web", 8000), ("new", 8001)] {
+        docker.set(container(name, port));
+    }
+    for id in ["dockerhost:web:80", "dockerhost:gone:80"] {
+        consul
+            .add(json!({"ID": id, "Service": "web", "Port": 7000, "Address": "10.0.0.7", "Tags": ["old"], "Meta": {}}));
+    }
+    let output = run(&docker, &consul, &["--dry-run", "--adopt", "registrator"]);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = [
+        "new: dockerhost:new:80 as web at 10.0.0.7:8001",
+        "take over: dockerhost:web:80: address 10.0.0.7:7000 -> 10.0.0.7:8000, tags old -> (none)",
+        "leave alone: dockerhost:gone:80, web at 10.0.0.7:7000: it has nobody's mark, and no container asks for this id",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(consul.writes(), [""; 0]);
+}
+
+#[test]
 fn a_steady_state_costs_three_reads_a_resync_and_no_write() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));

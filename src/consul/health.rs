@@ -125,12 +125,12 @@ impl Client {
             .with_any("peer", peer.as_deref())
             .with_any("sg", sameness_group.as_deref());
         let response = self.read(call, &Read { scope: Some(scope), ..*read }).await?;
-        Ok(Reply { value: response.json_that(are_consuls)?, stamp: response.stamp })
+        Ok(Reply { value: response.json_that(|entries: &Vec<_>| are_consuls(entries))?, stamp: response.stamp })
     }
 }
 
 /// Whether what the agent never leaves out is there.
-pub(super) fn are_consuls(entries: &Vec<HealthEntry>) -> bool {
+pub(super) fn are_consuls(entries: &[HealthEntry]) -> bool {
     entries.iter().all(|entry| !(entry.node.node.is_empty() || entry.service.id.is_empty()))
 }
 

@@ -229,6 +229,7 @@ pub(super) fn entries(
         } else {
             if !service.meta.keys().any(|key| key.starts_with(META_PREFIX)) {
                 entries.unmarked.insert(id.clone());
+                entries.contents.insert(id.clone(), entry(service, checks));
             }
             entries.foreign.insert(id);
         }

@@ -2,8 +2,8 @@
 
 use crate::registry::{Entry, Instance};
 
-/// Each visible field that differs, `FIELD OLD -> NEW`. Checks, weights and further addresses are not visible in an
-/// entry; where only they differ, or only the container's run, that is said as such.
+/// Each visible field that differs, `FIELD OLD -> NEW`. Weights, further addresses and most of a check are not visible in
+/// an entry.
 pub(super) fn difference(entry: &Entry, instance: &Instance) -> Vec<String> {
     let mut differs = Vec::new();
     let mut note = |what: &str, old: String, new: String| {
@@ -14,7 +14,8 @@ pub(super) fn difference(entry: &Entry, instance: &Instance) -> Vec<String> {
     note("name", entry.name.clone(), instance.name.clone());
     note("address", format!("{}:{}", entry.address, entry.port), format!("{}:{}", instance.address, instance.port));
     if !instance.tag_override {
-        note("tags", entry.tags.join(","), instance.tags.join(","));
+        let list = |tags: &[String]| if tags.is_empty() { "(none)".to_owned() } else { tags.join(",") };
+        note("tags", list(&entry.tags), list(&instance.tags));
     }
     // Without the values: what came from a container's environment does not belong into a log.
     for key in entry.meta.keys().filter(|key| instance.meta.get(*key) != entry.meta.get(*key)) {
@@ -26,11 +27,17 @@ pub(super) fn difference(entry: &Entry, instance: &Instance) -> Vec<String> {
     if !entry.has_checks(instance) {
         differs.push("a check is missing or another".to_owned());
     }
-    if differs.is_empty() {
-        let same_run = entry.owner == instance.owner;
-        differs.push(if same_run { "its checks, weights or further addresses" } else { "the container's run" }.into());
-    }
     differs
+}
+
+/// The same on one line, where something else than these fields may be all that differs.
+pub(super) fn change(entry: &Entry, instance: &Instance) -> String {
+    let differs = difference(entry, instance);
+    match (differs.is_empty(), entry.owner == instance.owner) {
+        (false, _) => differs.join(", "),
+        (true, false) => "another run of the container".to_owned(),
+        (true, true) => "its checks, weights or further addresses".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -42,7 +49,7 @@ mod tests {
     fn what_differs_is_named() {
         let old = Entry::registered(&Instance { tags: vec!["a".into()], ..instance("web", "1") });
         let mut new = instance("web", "1");
-        assert_eq!(difference(&old, &new), ["tags a -> "]);
+        assert_eq!(difference(&old, &new), ["tags a -> (none)"]);
         new.port = 81;
         new.tags = vec!["a".into()];
         new.meta.insert("host".into(), "a.example".into());
@@ -51,6 +58,7 @@ mod tests {
         assert_eq!(difference(&old, &new), [moved, "meta host added".to_owned()]);
         let mut again = instance("web", "2");
         again.tags = vec!["a".into()];
-        assert_eq!(difference(&old, &again), ["the container's run"]);
+        assert_eq!(difference(&old, &again), [""; 0]);
+        assert_eq!(change(&old, &again), "another run of the container");
     }
 }

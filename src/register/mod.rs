@@ -14,6 +14,7 @@ mod checks;
 mod crash;
 pub mod desired;
 mod difference;
+mod dry_run;
 pub mod explain;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -212,10 +213,8 @@ async fn print_plan<L: Ledger>(registrar: &mut Registrar<L>) -> Next {
         Ok(Some((desired, _))) if !desired.unreadable.is_empty() => Next::Retry,
         Ok(Some((desired, plan))) => {
             registrar.tell(&desired);
-            let steps = plan::in_order(plan).into_iter().map(|step| format!("{step}\n"));
-            let gates = desired.gates.iter();
-            let gates = gates.map(|(id, gate)| format!("wait for {} before {id} is registered\n", gate.probe));
-            if let Err(error) = std::io::stdout().write_all(steps.chain(gates).collect::<String>().as_bytes()) {
+            let lines = registrar.describe(&desired, plan).into_iter().map(|line| line + "\n");
+            if let Err(error) = std::io::stdout().write_all(lines.collect::<String>().as_bytes()) {
                 tracing::error!("cannot write to standard output: {error}");
             }
             Next::Idle

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     desired::{Desired, Looks},
+    dry_run,
     instances::Host,
     memory::Memory,
     plan::{self, Plan, Step},
@@ -186,6 +187,14 @@ impl<L: Ledger> Registrar<L> {
         let held = (held > 0).then(|| format!("{held} entries stay until a second list agrees that they can go"));
         self.awaited = unreadable.chain(gates).chain(held).collect();
         Ok(Some((desired, plan)))
+    }
+
+    /// What a plan does, a line for each step and for each instance that waits for a gate.
+    pub fn describe(&self, desired: &Desired, plan: Plan) -> Vec<String> {
+        match &self.actual {
+            Some(actual) if self.settings.adopt.is_some() => dry_run::compared(desired, plan, actual),
+            _ => dry_run::plain(desired, plan),
+        }
     }
 
     /// What the last pass left undone, although nothing more will come of waiting.

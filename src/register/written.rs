@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{difference::difference, plan::Step};
+use super::{difference::change, plan::Step};
 use crate::{
     docker::Sight,
     registry::{Entries, Entry, OutReason, Status},
@@ -49,8 +49,8 @@ pub(super) fn log(step: &Step, actual: Option<&Entries>, names: &Names, containe
             let place = format!("{}:{}", new.address, new.port);
             match entry(instance) {
                 Some(old) => {
-                    let differs = difference(old, new).join(", ");
-                    tracing::info!(service, instance, container, "updated {service} {place}: {differs}");
+                    let change = change(old, new);
+                    tracing::info!(service, instance, container, "updated {service} {place}: {change}");
                 }
                 None => tracing::info!(service, instance, container, "registered +{service} {place}"),
             }

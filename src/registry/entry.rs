@@ -13,6 +13,8 @@ pub struct Entries {
     pub foreign: BTreeSet<String>,
     /// Those of `foreign` that carry nobody's mark, as registrator writes them.
     pub unmarked: BTreeSet<String>,
+    /// What those hold, for people to compare.
+    pub contents: BTreeMap<String, Entry>,
 }
 
 impl Entries {

@@ -1,0 +1,82 @@
+//! What `--dry-run` prints. Pure.
+
+use super::{
+    desired::Desired,
+    difference::{change, difference},
+    plan::{self, Plan, Step},
+};
+use crate::registry::{Entries, Entry, Instance};
+
+/// The steps in their order, and what is waited for.
+pub(super) fn plain(desired: &Desired, plan: Plan) -> Vec<String> {
+    let steps = plan::in_order(plan).into_iter().map(|step| step.to_string());
+    steps.chain(gates(desired)).collect()
+}
+
+/// The same beside entries that may be taken over: each is taken over or left alone, and what differs is told.
+pub(super) fn compared(desired: &Desired, plan: Plan, actual: &Entries) -> Vec<String> {
+    let left = actual.foreign.iter().filter(|id| !plan.contains_key(*id)).filter_map(|id| {
+        let claimed = desired.instances.contains_key(id);
+        match actual.contents.get(id) {
+            Some(Entry { name, address, port, .. }) => Some(format!(
+                "leave alone: {id}, {name} at {address}:{port}: it has nobody's mark, and no container asks for this id"
+            )),
+            None => claimed.then(|| format!("leave alone: {id}: it is not ours, though a container asks for this id")),
+        }
+    });
+    let left: Vec<_> = left.collect();
+    let steps = plan::in_order(plan).into_iter().map(|step| match &step {
+        Step::Put(instance) | Step::PutAside(instance) => compare(instance, actual),
+        _ => step.to_string(),
+    });
+    steps.chain(left).chain(gates(desired)).collect()
+}
+
+fn compare(new: &Instance, actual: &Entries) -> String {
+    let Instance { id, name, address, port, .. } = new;
+    if let Some(old) = actual.contents.get(id) {
+        let differs = difference(old, new);
+        let differs = if differs.is_empty() { "only our marks are new".to_owned() } else { differs.join(", ") };
+        format!("take over: {id}: {differs}")
+    } else if let Some(old) = actual.owned.get(id) {
+        format!("update: {id}: {}", change(old, new))
+    } else {
+        format!("new: {id} as {name} at {address}:{port}")
+    }
+}
+
+fn gates(desired: &Desired) -> impl Iterator<Item = String> {
+    desired.gates.iter().map(|(id, gate)| format!("wait for {} before {id} is registered", gate.probe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::register::{fixture::instance, plan::Conditions};
+
+    #[test]
+    fn what_is_taken_over_is_told_apart_from_what_is_new_and_what_stays() {
+        let wanted = [instance("same", "1"), Instance { port: 81, ..instance("moved", "2") }, instance("new", "3")];
+        let theirs = [instance("same", ""), instance("moved", ""), instance("stays", "")].map(|mut theirs| {
+            theirs.owner.started.clear();
+            (theirs.id.clone(), Entry::registered(&theirs))
+        });
+        let actual = Entries {
+            foreign: ["same", "moved", "stays"].map(str::to_owned).into(),
+            unmarked: ["same", "moved", "stays"].map(str::to_owned).into(),
+            contents: theirs.into(),
+            ..Entries::default()
+        };
+        let instances = wanted.into_iter().map(|instance| (instance.id.clone(), instance.into())).collect();
+        let desired = Desired { instances, ..Desired::default() };
+        let plan = plan::plan(&desired, &actual, &Conditions { adopt: true, ..Conditions::default() });
+        let lines = compared(&desired, plan, &actual);
+        let expected = [
+            "take over: moved: address 10.0.0.1:80 -> 10.0.0.1:81",
+            "new: new as web at 10.0.0.1:80",
+            "take over: same: only our marks are new",
+            "leave alone: stays, web at 10.0.0.1:80: it has nobody's mark, and no container asks for this id",
+        ];
+        assert_eq!(lines, expected);
+    }
+}
