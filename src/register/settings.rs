@@ -113,8 +113,8 @@ pub enum OnExit {
 }
 
 /// How many entries may be removed at once although no event said why: `10`, or `50%` (and at least 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
 pub enum MaxRemoval {
     /// So many.
     Count(usize),
@@ -163,12 +163,6 @@ impl TryFrom<Written> for MaxRemoval {
             Written::Number(count) => Ok(Self::Count(count)),
             Written::Text(text) => text.parse(),
         }
-    }
-}
-
-impl From<MaxRemoval> for String {
-    fn from(max: MaxRemoval) -> Self {
-        max.to_string()
     }
 }
 
@@ -313,20 +307,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_as_by_default_can_be_told() {
-        assert_eq!(Settings::default().differing(), [""; 0]);
-        let resync = Duration::from_secs(5);
-        let max_removal = MaxRemoval::Percent(10);
-        let settings =
-            Settings { resync, max_removal, internal: true, adopt: Some(Adopt::Registrator), ..Settings::default() };
-        assert_eq!(settings.differing(), ["adopt=registrator", "internal=true", "max_removal=10%", "resync=5s"]);
-    }
-
-    #[test]
     fn how_many_may_go() {
         let of = |text: &str, all| text.parse::<MaxRemoval>().map(|max| max.of(all));
         assert_eq!([of("50%", 100), of("50%", 4), of("0", 100), of("7", 3)], [Ok(50), Ok(3), Ok(0), Ok(7)]);
         assert!(of("101%", 1).is_err() && of("many", 1).is_err());
+    }
+
+    #[test]
+    fn what_differs_from_the_defaults() {
+        assert_eq!(Settings::default().differing(), [""; 0]);
+        let resync = Duration::from_secs(5);
+        let settings = Settings { internal: true, resync, hostname: Some("box".into()), ..Settings::default() };
+        assert_eq!(settings.differing(), ["hostname=box", "internal=true", "resync=5s"]);
     }
 
     #[test]

@@ -161,7 +161,7 @@ async fn a_refusal_says_what_was_refused_and_why() {
     wanted.meta.insert("a.b".into(), "dots are not allowed".into());
     let refused = |error: LedgerError| match error {
         LedgerError::Refused { .. } => error.to_string(),
-        LedgerError::Unavailable { .. } => panic!("not final: {error}"),
+        LedgerError::Unavailable { .. } | LedgerError::Denied { .. } => panic!("not a refusal: {error}"),
     };
     let error = refused(ledger.put(&wanted).await.expect_err("refused"));
     let begin = "the registry refused the registration of host-1:web-1:80: PUT /v1/agent/service/register: 400: ";
