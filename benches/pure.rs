@@ -23,6 +23,7 @@ fn host() -> Host {
     Host {
         engine: "ENGINE".into(),
         hostname: "host-1".into(),
+        root: "/var/lib/docker".into(),
         advertised: "10.0.0.1".into(),
         settings: Settings::default(),
     }
@@ -79,20 +80,21 @@ fn bench(criterion: &mut Criterion) {
 
     let containers: BTreeMap<_, _> =
         (0..MANY).map(container).map(|container| (container.id.clone(), Sight::Seen(Arc::new(container)))).collect();
-    let wanted = desired::desired(&containers, &host, now);
+    let (empty, ready) = (Entries::default(), BTreeMap::new());
+    let wanted = desired::desired(&containers, &host, &empty, now);
     let owned = wanted.instances.iter().map(|(id, instance)| (id.clone(), Entry::registered(instance))).collect();
-    let (actual, empty) = (Entries { owned, ..Entries::default() }, Entries::default());
+    let actual = Entries { owned, ..Entries::default() };
     let conditions = Conditions::default();
     let mut large = criterion.benchmark_group("10,000 containers");
     large.sample_size(20);
-    large.bench_function("all instances", |b| b.iter(|| desired::desired(black_box(&containers), &host, now)));
+    large.bench_function("all instances", |b| b.iter(|| desired::desired(black_box(&containers), &host, &actual, now)));
     let (mut looks, mut now_and_then) = (Looks::default(), containers.clone());
-    looks.desired(&containers, &host, now);
+    looks.desired(&containers, &host, &actual, &ready, now);
     large.bench_function("all instances, one has changed", |b| {
         b.iter(|| {
             let (id, changed) = (format!("{:0>64}", "shop-web-7"), Arc::new(container(7)));
             now_and_then.insert(id, Sight::Seen(changed));
-            looks.desired(black_box(&now_and_then), &host, now)
+            looks.desired(black_box(&now_and_then), &host, &actual, &ready, now)
         });
     });
     large.bench_function("plan, in line", |b| b.iter(|| plan::plan(&wanted, black_box(&actual), &conditions)));

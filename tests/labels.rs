@@ -136,14 +136,18 @@ fn names_ids_and_groups() {
 }
 
 #[test]
-fn two_that_claim_one_id_are_both_refused_and_named() {
+fn of_two_that_claim_one_id_one_is_refused_and_both_are_named() {
     let [a, b] = ["a1", "b1"].map(|name| web().named(name).env("SERVICE_ID=same"));
     let outcome = run(&[a, b, web().named("c1")], &[]);
     assert_eq!(
         (outcome.code, &outcome.lines[..]),
-        (Some(1), &["dockerhost:c1:80 nginx 192.168.1.102:8000".to_owned()][..])
+        (
+            Some(1),
+            &["dockerhost:c1:80 nginx 192.168.1.102:8000", "same nginx 192.168.1.102:8000"].map(str::to_owned)[..]
+        )
     );
-    assert!(outcome.log.contains("80/tcp of container \"a1\" and 80/tcp of container \"b1\""), "{}", outcome.log);
+    let told = "80/tcp is not registered: container \"a1\" has the id \"same\"";
+    assert!(outcome.log.contains(told) && outcome.log.contains("container=b1"), "{}", outcome.log);
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! The life of a container as `portreeve register` sees it: what a real engine cannot be made to do at a given moment.
 
 mod common;
+#[path = "life/conflicts.rs"]
+mod conflicts;
+#[path = "life/ownership.rs"]
+mod ownership;
+#[path = "life/traffic.rs"]
+mod traffic;
 
 use std::{
     io::{Read, Write},
@@ -165,6 +171,8 @@ fn an_event_that_is_told_twice_is_one_event() {
 fn two_sidecars_with_different_engines_on_one_agent_leave_each_other_alone() {
     let consul = FakeConsul::start("10.0.0.7");
     let (one, two) = (FakeDocker::start_as("ONE"), FakeDocker::start_as("TWO"));
+    // As a rootless engine has it beside that of root.
+    two.says("DockerRootDir", "/home/u/.local/share/docker");
     one.set(container("a", 8000));
     one.set(container("same", 8001));
     two.set(container("b", 9000));
@@ -173,7 +181,7 @@ fn two_sidecars_with_different_engines_on_one_agent_leave_each_other_alone() {
     let second = Daemon::start(&two, &consul, &["--resync", "50ms"]);
     until("both", || consul.ids() == ["dockerhost:a:80", "dockerhost:b:80", "dockerhost:same:80"]);
     // The same name on both hosts, and host names that are not told apart: whoever came first keeps the id.
-    two.run(container("same", 9001));
+    two.run(changed("same", 9001, |same| same["Id"] = json!("f".repeat(64))));
     second.until_logged("an entry \"dockerhost:same:80\" that is not ours");
     let writes = consul.writes();
     let reads = consul.reads().len();

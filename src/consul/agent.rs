@@ -121,19 +121,12 @@ impl Client {
         self.send(Call::get("/v1/agent/checks")).await?.json_that(are_consuls)
     }
 
-    /// Creates or replaces a service. With `only_these_checks` any other check of it goes, and with it maintenance mode.
+    /// Creates or replaces a service. Any other check of it goes, and with it maintenance mode.
     ///
     /// # Errors
     /// [`Error::Refused`] tells what the agent does not accept.
-    pub async fn register_service(
-        &self,
-        definition: &ServiceDefinition<'_>,
-        only_these_checks: bool,
-    ) -> Result<(), Error> {
-        let mut call = Call::put(format!("{SERVICE}/register"));
-        if only_these_checks {
-            call = call.with("replace-existing-checks", "true");
-        }
+    pub async fn register_service(&self, definition: &ServiceDefinition<'_>) -> Result<(), Error> {
+        let mut call = Call::put(format!("{SERVICE}/register")).with("replace-existing-checks", "true");
         call.body = Some(serde_json::to_vec(definition).expect("strings, numbers and maps with string keys"));
         self.exchange(call).await?.written()
     }

@@ -5,7 +5,7 @@ use crate::registry::{Entries, Instance, Ledger, LedgerError, Report};
 
 /// One agent as a [`Ledger`]. Clones share the client.
 ///
-/// Out of traffic is Consul's maintenance mode. An entry that is out already keeps the reason that it has.
+/// Out of traffic is Consul's maintenance mode: a critical check of an id of its own, which a registration may bring along.
 #[derive(Clone, Debug)]
 pub struct ConsulLedger {
     client: Client,
@@ -19,25 +19,8 @@ impl ConsulLedger {
 
     /// The body that [`Ledger::put`] sends for an instance, for people to see.
     pub fn body(instance: &Instance) -> serde_json::Value {
-        serde_json::to_value(registration::definition(instance, &instance.digest()))
+        serde_json::to_value(registration::definition(instance, &instance.digest(), None))
             .expect("strings, numbers and maps with string keys")
-    }
-}
-
-impl ConsulLedger {
-    async fn register(&self, instance: &Instance, only_these_checks: bool) -> Result<(), LedgerError> {
-        let digest = instance.digest();
-        let mut definition = registration::definition(instance, &digest);
-        let mut sent = self.client.register_service(&definition, only_these_checks).await;
-        if matches!(&sent, Err(Error::Refused { answer, .. }) if answer.contains(registration::H2PING)) {
-            tracing::warn!(
-                id = instance.id,
-                "registered without its H2PING check: this agent has none, Consul 1.10 has"
-            );
-            definition.checks.retain(|check| check.h2ping.is_none());
-            sent = self.client.register_service(&definition, only_these_checks).await;
-        }
-        sent.map_err(|error| failed(format!("the registration of {}", instance.id), error))
     }
 }
 
@@ -46,18 +29,25 @@ impl Ledger for ConsulLedger {
         format!("Consul at {}", self.client.address())
     }
 
-    async fn entries(&self, engine: &str) -> Result<Entries, LedgerError> {
+    async fn entries(&self) -> Result<Entries, LedgerError> {
         let (services, checks) = tokio::try_join!(self.client.agent_services(), self.client.agent_checks())
             .map_err(|error| failed("the listing of its entries", error))?;
-        Ok(registration::entries(services, &checks, engine))
+        Ok(registration::entries(services, &checks))
     }
 
-    async fn put(&self, instance: &Instance) -> Result<(), LedgerError> {
-        self.register(instance, true).await
-    }
-
-    async fn put_aside(&self, instance: &Instance) -> Result<(), LedgerError> {
-        self.register(instance, false).await
+    async fn put(&self, instance: &Instance, out: Option<&str>) -> Result<(), LedgerError> {
+        let digest = instance.digest();
+        let mut definition = registration::definition(instance, &digest, out);
+        let mut sent = self.client.register_service(&definition).await;
+        if matches!(&sent, Err(Error::Refused { answer, .. }) if answer.contains(registration::H2PING)) {
+            tracing::warn!(
+                id = instance.id,
+                "registered without its H2PING check: this agent has none, Consul 1.10 has"
+            );
+            definition.checks.retain(|check| check.h2ping.is_none());
+            sent = self.client.register_service(&definition).await;
+        }
+        sent.map_err(|error| failed(format!("the registration of {}", instance.id), error))
     }
 
     async fn report(&self, id: &str, key: &str, report: &Report) -> Result<(), LedgerError> {

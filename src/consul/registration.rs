@@ -12,6 +12,11 @@ use crate::registry::{
 /// The Meta key of [`Instance::digest`].
 const DIGEST: &str = "portreeve-digest";
 
+/// The name that Consul gives to the check of maintenance mode.
+const MAINTENANCE: &str = "Service Maintenance Mode";
+/// No agent takes a check from a registration that nobody reports for and that never ends: ten years.
+const MAINTENANCE_TTL: &str = "87600h";
+
 /// The field of an HTTP/2 ping, which agents before 1.10 do not know and refuse by this name.
 pub(super) const H2PING: &str = "H2PING";
 
@@ -107,6 +112,9 @@ pub struct CheckDefinition<'a> {
     /// How long a report counts.
     #[serde(rename = "TTL", skip_serializing_if = "Option::is_none")]
     pub ttl: Option<&'a str>,
+    /// For people; on the check of maintenance mode, the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<&'a str>,
     /// Time between two probes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<&'a str>,
@@ -127,11 +135,16 @@ pub struct CheckDefinition<'a> {
     pub failures_before_critical: Option<u32>,
 }
 
-/// What is sent for `instance`; `digest` is its own.
-pub(super) fn definition<'a>(instance: &'a Instance, digest: &'a str) -> ServiceDefinition<'a> {
-    let Owner { engine, container, started } = &instance.owner;
-    let marks =
-        [(Owner::ENGINE, engine.as_str()), (Owner::CONTAINER, container), (Owner::STARTED, started), (DIGEST, digest)];
+/// What is sent for `instance`; `digest` is its own, `out` why it gets no traffic.
+pub(super) fn definition<'a>(instance: &'a Instance, digest: &'a str, out: Option<&'a str>) -> ServiceDefinition<'a> {
+    let Owner { engine, host, container, started } = &instance.owner;
+    let marks = [
+        (Owner::ENGINE, engine.as_str()),
+        (Owner::HOST, host),
+        (Owner::CONTAINER, container),
+        (Owner::STARTED, started),
+        (DIGEST, digest),
+    ];
     let own = instance.meta.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let tagged = instance.tagged_addresses.iter();
     ServiceDefinition {
@@ -147,7 +160,22 @@ pub(super) fn definition<'a>(instance: &'a Instance, digest: &'a str) -> Service
             .collect(),
         weights: instance.weights,
         enable_tag_override: instance.tag_override,
-        checks: instance.checks.iter().map(|check| check_definition(instance, check)).collect(),
+        checks: {
+            let checks = instance.checks.iter().map(|check| check_definition(instance, check));
+            checks.chain(out.map(|reason| maintenance(&instance.id, reason))).collect()
+        },
+    }
+}
+
+/// What maintenance mode is on an agent: a check of this id. The switch of the API only makes and removes it.
+fn maintenance<'a>(id: &str, reason: &'a str) -> CheckDefinition<'a> {
+    CheckDefinition {
+        check_id: format!("{}{id}", CheckRecord::SERVICE_MAINTENANCE),
+        name: Some(MAINTENANCE),
+        notes: Some(reason),
+        ttl: Some(MAINTENANCE_TTL),
+        status: Some(status(Status::Critical)),
+        ..CheckDefinition::default()
     }
 }
 
@@ -216,22 +244,15 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// All services of an agent, told apart by the mark of `engine`.
-pub(super) fn entries(
-    services: BTreeMap<String, AgentService>,
-    checks: &BTreeMap<String, AgentCheck>,
-    engine: &str,
-) -> Entries {
+/// All services of an agent: those with our marks, and the others.
+pub(super) fn entries(services: BTreeMap<String, AgentService>, checks: &BTreeMap<String, AgentCheck>) -> Entries {
     let mut entries = Entries::default();
     for (id, service) in services {
-        if service.meta.get(Owner::ENGINE).is_some_and(|owner| owner == engine) {
+        if service.meta.keys().any(|key| key.starts_with(META_PREFIX)) {
             entries.owned.insert(id, entry(service, checks));
         } else {
-            if !service.meta.keys().any(|key| key.starts_with(META_PREFIX)) {
-                entries.unmarked.insert(id.clone());
-                entries.contents.insert(id.clone(), entry(service, checks));
-            }
-            entries.foreign.insert(id);
+            entries.contents.insert(id.clone(), entry(service, checks));
+            entries.foreign.insert(id, None);
         }
     }
     entries
@@ -243,7 +264,12 @@ fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry 
     let seen = seen(&service, checks);
     let (service_id, mut meta) = (service.id.clone(), service.meta);
     let mut take = |key| meta.remove(key).unwrap_or_default();
-    let owner = Owner { engine: take(Owner::ENGINE), container: take(Owner::CONTAINER), started: take(Owner::STARTED) };
+    let owner = Owner {
+        engine: take(Owner::ENGINE),
+        host: take(Owner::HOST),
+        container: take(Owner::CONTAINER),
+        started: take(Owner::STARTED),
+    };
     let digest = take(DIGEST);
     meta.retain(|key, _| !key.starts_with(META_PREFIX));
     Entry {
@@ -291,8 +317,6 @@ fn reports(id: &str, checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<String, 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -311,18 +335,18 @@ mod tests {
             tag_override: false,
             checks: Vec::new(),
             reports: BTreeMap::new(),
-            owner: Owner { engine: "E".into(), container: "C".into(), started: "T".into() },
+            owner: Owner { engine: "E".into(), host: "H".into(), container: "C".into(), started: "T".into() },
             out: None,
         }
     }
 
     fn body(instance: &Instance) -> Value {
-        serde_json::to_value(definition(instance, "D")).expect("a body")
+        serde_json::to_value(definition(instance, "D", None)).expect("a body")
     }
 
     #[test]
     fn the_body_says_everything_and_nothing_else() {
-        let marks = json!({"portreeve-engine": "E", "portreeve-container": "C", "portreeve-started": "T",
+        let marks = json!({"portreeve-engine": "E", "portreeve-host": "H", "portreeve-container": "C", "portreeve-started": "T",
             "portreeve-digest": "D", "host": "a.example"});
         let expected = json!({"ID": "host-1:web-1:80", "Name": "web", "Address": "10.0.0.1", "Port": 32768,
             "Tags": ["b", "a"], "Meta": marks, "Checks": []});
@@ -438,19 +462,23 @@ mod tests {
     }
 
     #[test]
-    fn only_what_carries_the_engines_mark_is_ours() {
-        let mut foreign = listed(&instance());
-        foreign.meta.insert(Owner::ENGINE.into(), "another".into());
+    fn out_of_traffic_is_a_check_of_the_registration() {
+        let instance = instance();
+        let body = serde_json::to_value(definition(&instance, "D", Some("portreeve: draining"))).expect("a body");
+        let check = json!({"CheckID": "_service_maintenance:host-1:web-1:80", "Name": "Service Maintenance Mode",
+            "Notes": "portreeve: draining", "TTL": "87600h", "Status": "critical"});
+        assert_eq!(body["Checks"], json!([check]));
+    }
+
+    #[test]
+    fn only_what_carries_our_marks_is_read_as_ours() {
+        let mut other = listed(&instance());
+        other.meta.insert(Owner::ENGINE.into(), "another".into());
         let unmarked = AgentService { meta: BTreeMap::new(), ..listed(&instance()) };
-        let services = BTreeMap::from([
-            ("ours".to_owned(), listed(&instance())),
-            ("foreign".to_owned(), foreign),
-            ("unmarked".to_owned(), unmarked),
-        ]);
-        let found = entries(services, &BTreeMap::new(), "E");
-        assert_eq!(found.owned, BTreeMap::from([("ours".to_owned(), Entry::registered(&instance()))]));
-        assert_eq!(found.foreign, BTreeSet::from(["foreign".to_owned(), "unmarked".to_owned()]));
-        assert_eq!(found.unmarked, BTreeSet::from(["unmarked".to_owned()]));
+        let services = BTreeMap::from([("other".to_owned(), other), ("unmarked".to_owned(), unmarked)]);
+        let found = entries(services, &BTreeMap::new());
+        assert_eq!(found.owned["other"].owner.engine, "another");
+        assert_eq!(found.foreign, BTreeMap::from([("unmarked".to_owned(), None)]));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Engine {
     pub id: String,
     /// The name of its host.
     pub name: String,
+    /// Its data directory, which two engines on one host do not share.
+    pub root: String,
 }
 
 /// Whether a container runs.
@@ -118,7 +120,8 @@ impl Connection {
         let info = self.info().await?;
         let id = fields::text(&info["ID"]).filter(|id| !id.is_empty());
         let id = id.ok_or_else(|| self.http.failed(Failure::NoId))?;
-        Ok(Engine { id, name: fields::text(&info["Name"]).unwrap_or_default() })
+        let text = |key: &str| fields::text(&info[key]).unwrap_or_default();
+        Ok(Engine { id, name: text("Name"), root: text("DockerRootDir") })
     }
 
     /// What the engine's clock shows. Ours if it does not tell.

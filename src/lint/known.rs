@@ -122,6 +122,7 @@ mod tests {
         let host = Host {
             engine: "E".into(),
             hostname: "h".into(),
+            root: String::new(),
             advertised: "10.0.0.1".into(),
             settings: Settings { allow_script_checks: true, ..Settings::default() },
         };

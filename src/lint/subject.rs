@@ -44,6 +44,7 @@ impl<'a> Subject<'a> {
         let host = Host {
             engine: String::new(),
             hostname: "host".to_owned(),
+            root: String::new(),
             advertised: "192.0.2.1".to_owned(),
             // A template over containers says nothing about a file.
             settings: Settings { tags: None, ..settings.clone() },

@@ -9,14 +9,15 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    claims::{self, Claim},
     instances::{self, Host},
     ports,
-    ready::Gate,
+    ready::{self, Gate, Run},
     settings::Deregister,
 };
 use crate::{
     docker::{Container, Port, Sight},
-    registry::Wanted,
+    registry::{Entries, Wanted},
 };
 
 /// What the registry should hold of this host.
@@ -28,19 +29,20 @@ pub struct Desired {
     pub unreadable: BTreeSet<String>,
     /// Containers that have failed, and whose entries are kept out of traffic.
     pub failed: BTreeSet<String>,
-    /// Ids that several ports want, so that none gets them, each with those ports.
+    /// Ids that several ports want, each with those ports: at most one of them is among `instances`.
     pub contended: BTreeMap<String, Vec<String>>,
-    /// What has to succeed once before an instance is registered for the first time, by its id.
-    pub gates: BTreeMap<String, Gate>,
+    /// What has to succeed once before an instance is registered for the first time, with its id.
+    pub gates: Vec<(String, Gate)>,
     /// What a user should know: of the container that is named first, in the second.
     pub notes: BTreeSet<(String, String)>,
     /// When to look again, although nothing happens.
     pub due: Option<Duration>,
 }
 
-/// Collects the instances of all containers. Two that want one id are both refused: either choice would be wrong.
-pub fn desired(containers: &BTreeMap<String, Sight>, host: &Host, now: Timestamp) -> Desired {
-    Looks::default().desired(containers, host, now)
+/// Collects the instances of all containers; `entries` tells who has an id that several want. Nothing that has to be ready
+/// first counts as ready, unless it has its entry.
+pub fn desired(containers: &BTreeMap<String, Sight>, host: &Host, entries: &Entries, now: Timestamp) -> Desired {
+    Looks::default().desired(containers, host, entries, &BTreeMap::new(), now)
 }
 
 /// What each container gave when it was last looked at: on a large host an event is about one of many.
@@ -62,8 +64,15 @@ struct Look {
 }
 
 impl Looks {
-    /// The same as [`desired`], without a new look at containers that have not changed.
-    pub fn desired(&mut self, containers: &BTreeMap<String, Sight>, host: &Host, now: Timestamp) -> Desired {
+    /// The same as [`desired`], without a new look at containers that have not changed. `passed` is what was ready.
+    pub fn desired(
+        &mut self,
+        containers: &BTreeMap<String, Sight>,
+        host: &Host,
+        entries: &Entries,
+        passed: &BTreeMap<Run, ()>,
+        now: Timestamp,
+    ) -> Desired {
         let mut desired = Desired::default();
         self.look(containers, host, now);
         let mut claims = Vec::new();
@@ -79,23 +88,18 @@ impl Looks {
             if has_failed(container, host) {
                 desired.failed.insert(id.clone());
             }
-            let (look, name) = (&self.looks[id], &container.name);
-            desired.notes.extend(look.notes.iter().map(|note| (name.clone(), note.clone())));
+            let look = &self.looks[id];
+            desired.notes.extend(look.notes.iter().map(|note| (container.name.clone(), note.clone())));
             desired.due = desired.due.into_iter().chain(look.due).min();
-            claims.extend(look.ports.iter().map(|(port, wanted, gate)| (name, port, wanted, gate)));
+            claims.extend(look.ports.iter().map(|(port, wanted, gate)| {
+                let entry = entries.owned.get(&wanted.id);
+                let gate = gate.as_ref().filter(|gate| ready::is_closed(gate, &wanted.owner, entry, passed));
+                Claim { container, port: *port, wanted, gate }
+            }));
         }
-        claims.sort_by_key(|(_, _, wanted, _)| &wanted.id);
-        for claims in claims.chunk_by(|(_, _, one, _), (_, _, other, _)| one.id == other.id) {
-            let id = &claims[0].2.id;
-            if let [(_, _, wanted, gate)] = claims {
-                desired.instances.insert(id.clone(), (*wanted).clone());
-                desired.gates.extend(gate.as_ref().map(|gate| (id.clone(), gate.clone())));
-            } else {
-                let who: Vec<_> =
-                    claims.iter().map(|(name, port, ..)| format!("{port} of container {name:?}")).collect();
-                desired.notes.insert((who.join(" and "), format!("not registered: they claim the same id {id:?}")));
-                desired.contended.insert(id.clone(), who);
-            }
+        claims.sort_by_key(|claim| &claim.wanted.id);
+        for claims in claims.chunk_by(|one, other| one.wanted.id == other.wanted.id) {
+            desired.assign(claims, entries);
         }
         desired
     }
@@ -115,6 +119,39 @@ impl Looks {
         // With as many as there are containers, there is nothing to forget.
         if self.looks.len() > containers.len() {
             self.looks.retain(|id, _| containers.contains_key(id));
+        }
+    }
+}
+
+impl Desired {
+    /// Gives an id to one of the ports that claim it.
+    fn assign(&mut self, claims: &[Claim<'_>], entries: &Entries) {
+        let id = &claims[0].wanted.id;
+        let entry = entries.owned.get(id);
+        let claims = claims::current(claims);
+        // What the container of an entry wants is not known while it cannot be inspected: the entry stays its own.
+        let unreadable = entry.map(|entry| &entry.owner.container).filter(|owner| self.unreadable.contains(*owner));
+        let winner = claims::winner(&claims, entry).filter(|_| unreadable.is_none());
+        if winner.is_none_or(|winner| winner.gate.is_some() || winner.wanted.out.is_some()) && unreadable.is_none() {
+            // The first that is ready takes over.
+            self.gates.extend(claims.iter().filter_map(|claim| Some((id.clone(), claim.gate?.clone()))));
+        }
+        if let Some(winner) = winner.filter(|winner| winner.gate.is_none()) {
+            self.instances.insert(id.clone(), winner.wanted.clone());
+        }
+        let is_winner = |claim: &Claim<'_>| winner.is_some_and(|winner| std::ptr::eq(winner.wanted, claim.wanted));
+        for claim in claims.iter().filter(|claim| !is_winner(claim)) {
+            let rival = winner.or_else(|| claims.iter().find(|rival| !std::ptr::eq(rival.wanted, claim.wanted)));
+            let note = match (unreadable, rival) {
+                (Some(owner), _) => {
+                    let (port, owner) = (claim.port, owner.get(..12).unwrap_or(owner));
+                    format!("{port} is not registered: container {owner} has the id {id:?}, and cannot be inspected")
+                }
+                (None, Some(rival)) => claim.refusal(rival),
+                (None, None) => continue,
+            };
+            self.notes.insert((claim.container.name.clone(), note));
+            self.contended.insert(id.clone(), claims.iter().map(Claim::name).collect());
         }
     }
 }
@@ -152,10 +189,19 @@ fn has_failed(container: &Container, host: &Host) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::register::{Settings, fixture::container};
+    use crate::{
+        register::{Settings, fixture::container},
+        registry::Entry,
+    };
 
     fn host() -> Host {
-        Host { engine: "E".into(), hostname: "h".into(), advertised: "10.0.0.1".into(), settings: Settings::default() }
+        Host {
+            engine: "E".into(),
+            hostname: "h".into(),
+            root: String::new(),
+            advertised: "10.0.0.1".into(),
+            settings: Settings::default(),
+        }
     }
 
     fn seen(container: Container) -> (String, Sight) {
@@ -163,22 +209,109 @@ mod tests {
     }
 
     fn of(containers: Vec<Container>) -> Desired {
+        among(containers, &Entries::default())
+    }
+
+    fn among(containers: Vec<Container>, entries: &Entries) -> Desired {
         let seen = containers.into_iter().map(seen);
         let seen = seen.chain([("x".into(), Sight::Unreadable)]).collect();
-        desired(&seen, &host(), "2026-11-20T12:00:05Z".parse().expect("a time"))
+        desired(&seen, &host(), entries, "2026-11-20T12:00:05Z".parse().expect("a time"))
+    }
+
+    /// Web containers that claim the id `same`, each started at its second.
+    fn claimant(name: &str, started: &str) -> Container {
+        let started_at = format!("2026-11-20T10:00:{started}Z");
+        Container { started_at, ..container(name).publish("80/tcp", &["0.0.0.0:1"]).env("SERVICE_ID", "same") }
+    }
+
+    /// An entry `same` of this container.
+    fn held_by(container: &Container) -> Entries {
+        let seen = [seen(container.clone())].into();
+        let now = "2026-11-20T12:00:05Z".parse().expect("a time");
+        let instance = desired(&seen, &host(), &Entries::default(), now).instances.remove("same");
+        let entry = Entry::registered(&instance.expect("an instance"));
+        Entries { owned: [("same".to_owned(), entry)].into(), ..Entries::default() }
     }
 
     #[test]
-    fn two_claims_on_one_id_are_both_refused_and_named() {
-        let web = |name| container(name).publish("80/tcp", &["0.0.0.0:1"]).env("SERVICE_ID", "same");
-        let free = container("c").publish("80/tcp", &["0.0.0.0:1"]);
-        let desired = of(vec![web("a"), web("b"), free]);
-        assert_eq!(desired.instances.keys().collect::<Vec<_>>(), ["h:c:80"]);
+    fn of_two_that_claim_one_id_one_gets_it() {
+        let (a, b) = (claimant("a", "01"), claimant("b", "02"));
+        let paused = |of: &Container| Container { paused: true, ..of.clone() };
+        let unready = |of: &Container| of.clone().env("SERVICE_READY", "tcp");
+        let stopping = |of: &Container| Container { stop_sent: "2026-11-20T12:00:00Z".parse().ok(), ..of.clone() };
+        let ended = |of: &Container| Container { running: false, ..of.clone() };
+        let cases = [
+            ("nobody has it: the first", vec![a.clone(), b.clone()], None, Some(&a)),
+            ("the incumbent", vec![a.clone(), b.clone()], Some(&b), Some(&b)),
+            ("a third had it, and is gone", vec![a.clone(), b.clone()], Some(&claimant("c", "00")), Some(&a)),
+            ("the newcomer is paused", vec![a.clone(), paused(&b)], Some(&a), Some(&a)),
+            ("the newcomer is not ready", vec![a.clone(), unready(&b)], Some(&a), Some(&a)),
+            ("the newcomer drains", vec![a.clone(), stopping(&b)], Some(&a), Some(&a)),
+            ("the incumbent drains", vec![stopping(&a), b.clone()], Some(&a), Some(&b)),
+            ("the incumbent is paused", vec![paused(&a), b.clone()], Some(&a), Some(&b)),
+            ("both drain", vec![stopping(&a), stopping(&b)], Some(&b), Some(&b)),
+            ("the incumbent has ended", vec![ended(&a), b.clone()], Some(&a), Some(&b)),
+            ("the first is not ready", vec![unready(&a), b.clone()], None, Some(&b)),
+        ];
+        for (case, containers, incumbent, expected) in cases {
+            let entries = incumbent.map(held_by).unwrap_or_default();
+            let desired = among(containers, &entries);
+            let owner = desired.instances.get("same").map(|instance| &instance.owner.container);
+            assert_eq!(owner, expected.map(|container| &container.id), "{case}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_refused_is_told_by_name_who_has_the_id() {
+        let desired = among(vec![claimant("a", "01"), claimant("b", "02")], &Entries::default());
+        let told =
+            "80/tcp is not registered: container \"a\" has the id \"same\"; give one of the two another SERVICE_ID";
+        assert_eq!(desired.notes, [("b".to_owned(), told.to_owned())].into());
+        assert_eq!(desired.contended["same"], ["80/tcp of container \"a\"", "80/tcp of container \"b\""]);
+    }
+
+    #[test]
+    fn two_ports_of_one_container_that_claim_one_id_are_refused_unless_one_has_the_entry() {
+        let a = claimant("a", "01");
+        let two = a.clone().publish("81/tcp", &["0.0.0.0:2"]);
+        let desired = among(vec![two.clone()], &Entries::default());
+        assert_eq!((desired.instances.len(), desired.notes.len(), desired.contended["same"].len()), (0, 2, 2));
+        assert_eq!(among(vec![two.clone()], &held_by(&a)).instances["same"].port, 1);
+        let b = claimant("b", "02");
+        assert_eq!(among(vec![two, b.clone()], &Entries::default()).instances["same"].owner.container, b.id);
+    }
+
+    #[test]
+    fn an_entry_whose_container_cannot_be_inspected_is_nobody_elses() {
+        let mut x = claimant("x", "00");
+        x.id = "x".into();
+        let desired = among(vec![claimant("a", "01")], &held_by(&x));
+        assert_eq!(desired.instances.len(), 0);
         let (who, note) = desired.notes.first().expect("a note");
-        assert_eq!(who, "80/tcp of container \"a\" and 80/tcp of container \"b\"");
-        assert_eq!(note, "not registered: they claim the same id \"same\"");
-        assert_eq!(desired.contended["same"].len(), 2);
-        assert_eq!(desired.unreadable, ["x".to_owned()].into());
+        assert_eq!(
+            (who.as_str(), note.ends_with("has the id \"same\", and cannot be inspected")),
+            ("a", true),
+            "{note}"
+        );
+    }
+
+    #[test]
+    fn a_container_that_was_recreated_under_its_name_is_no_conflict() {
+        let (old, new) = (claimant("a", "01"), Container { id: "new".into(), ..claimant("a", "02") });
+        let desired = among(vec![old.clone(), new], &held_by(&old));
+        assert_eq!(desired.instances["same"].owner.container, "new");
+        assert_eq!((desired.notes.len(), desired.contended.len()), (0, 0));
+    }
+
+    #[test]
+    fn all_that_are_not_ready_are_probed_while_nobody_serves() {
+        let unready = |name, started| claimant(name, started).env("SERVICE_READY", "tcp");
+        let (a, b) = (unready("a", "01"), unready("b", "02"));
+        assert_eq!(among(vec![a.clone(), b.clone()], &Entries::default()).gates.len(), 2);
+        assert_eq!(among(vec![a.clone(), b.clone()], &held_by(&claimant("a", "01"))).gates.len(), 0);
+        let stopping = Container { stop_sent: "2026-11-20T12:00:00Z".parse().ok(), ..a };
+        let desired = among(vec![stopping, b], &held_by(&claimant("a", "01")));
+        assert_eq!((desired.gates.len(), desired.instances.len()), (1, 1));
     }
 
     #[test]
@@ -195,7 +328,7 @@ mod tests {
         let user = Container { network_mode: format!("container:{}", owner.id), ..web("u", "4") };
         let stopping = Container { stop_sent: "2026-11-20T12:00:00Z".parse().ok(), ..web("s", "5") };
         let mut containers: BTreeMap<_, _> = [web("a", "1"), web("b", "2"), owner, user, stopping].map(seen).into();
-        let (mut looks, mut host) = (Looks::default(), host());
+        let (mut looks, mut host, entries) = (Looks::default(), host(), Entries::default());
         let mut now: Timestamp = "2026-11-20T12:00:05Z".parse().expect("a time");
         type Change<'a> = &'a dyn Fn(&mut BTreeMap<String, Sight>, &mut Host);
         let changes: [Change<'_>; 5] = [
@@ -207,7 +340,8 @@ mod tests {
         ];
         for change in changes {
             change(&mut containers, &mut host);
-            assert_eq!(looks.desired(&containers, &host, now), desired(&containers, &host, now));
+            let again = looks.desired(&containers, &host, &entries, &BTreeMap::new(), now);
+            assert_eq!(again, desired(&containers, &host, &entries, now));
             // The drain is over before the last change.
             now += host.settings.drain_return / 4;
         }

@@ -15,18 +15,20 @@ pub(super) fn plain(desired: &Desired, plan: Plan) -> Vec<String> {
 
 /// The same beside entries that may be taken over: each is taken over or left alone, and what differs is told.
 pub(super) fn compared(desired: &Desired, plan: Plan, actual: &Entries) -> Vec<String> {
-    let left = actual.foreign.iter().filter(|id| !plan.contains_key(*id)).filter_map(|id| {
-        let claimed = desired.instances.contains_key(id);
-        match actual.contents.get(id) {
-            Some(Entry { name, address, port, .. }) => Some(format!(
-                "leave alone: {id}, {name} at {address}:{port}: it has nobody's mark, and no container asks for this id"
-            )),
-            None => claimed.then(|| format!("leave alone: {id}: it is not ours, though a container asks for this id")),
-        }
+    let left = actual.foreign.iter().filter(|(id, _)| !plan.contains_key(*id)).filter_map(|(id, owner)| {
+        let why = match (desired.instances.contains_key(id), owner) {
+            (true, _) => "it is not ours, though a container asks for this id",
+            (false, None) => "it has nobody's mark, and no container asks for this id",
+            // Another Portreeve's, and of no interest here.
+            (false, Some(_)) => return None,
+        };
+        let place =
+            actual.contents.get(id).map(|Entry { name, address, port, .. }| format!(", {name} at {address}:{port}"));
+        Some(format!("leave alone: {id}{}: {why}", place.unwrap_or_default()))
     });
     let left: Vec<_> = left.collect();
     let steps = plan::in_order(plan).into_iter().map(|step| match &step {
-        Step::Put(instance) | Step::PutAside(instance) => compare(instance, actual),
+        Step::Put(instance, _) => compare(instance, actual),
         _ => step.to_string(),
     });
     steps.chain(left).chain(gates(desired)).collect()
@@ -62,14 +64,14 @@ mod tests {
             (theirs.id.clone(), Entry::registered(&theirs))
         });
         let actual = Entries {
-            foreign: ["same", "moved", "stays"].map(str::to_owned).into(),
-            unmarked: ["same", "moved", "stays"].map(str::to_owned).into(),
+            foreign: ["same", "moved", "stays"].map(|id| (id.to_owned(), None)).into(),
+            adoptable: ["same", "moved", "stays"].map(str::to_owned).into(),
             contents: theirs.into(),
             ..Entries::default()
         };
         let instances = wanted.into_iter().map(|instance| (instance.id.clone(), instance.into())).collect();
         let desired = Desired { instances, ..Desired::default() };
-        let plan = plan::plan(&desired, &actual, &Conditions { adopt: true, ..Conditions::default() });
+        let plan = plan::plan(&desired, &actual, &Conditions::default());
         let lines = compared(&desired, plan, &actual);
         let expected = [
             "take over: moved: address 10.0.0.1:80 -> 10.0.0.1:81",

@@ -45,7 +45,7 @@ pub(crate) fn instance(id: &str, container: &str) -> Instance {
         tag_override: false,
         checks: Vec::new(),
         reports: BTreeMap::new(),
-        owner: Owner { engine: "E".into(), container: container.into(), started: "now".into() },
+        owner: Owner { engine: "E".into(), host: "h".into(), container: container.into(), started: "now".into() },
         out: None,
     }
 }

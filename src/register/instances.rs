@@ -29,6 +29,8 @@ pub struct Host {
     pub engine: String,
     /// The first part of each id.
     pub hostname: String,
+    /// The engine's data directory; empty if the engine does not tell.
+    pub root: String,
     /// The address that the registry's agent advertises.
     pub advertised: String,
     /// What the user has set.
@@ -39,7 +41,12 @@ impl Host {
     /// The host of an engine, in the name that the user has set or the engine's own.
     pub fn new(engine: Engine, advertised: String, settings: Settings) -> Self {
         let hostname = settings.hostname.clone().unwrap_or(engine.name);
-        Self { engine: engine.id, hostname, advertised, settings }
+        Self { engine: engine.id, root: engine.root, hostname, advertised, settings }
+    }
+
+    /// What tells this host's engine apart from all others on its agent, as far as it can be told: see [`Owner::host`].
+    pub fn mark(&self) -> String {
+        if self.root.is_empty() { self.hostname.clone() } else { format!("{}:{}", self.hostname, self.root) }
     }
 
     /// Where others reach ports that are published on all addresses.
@@ -152,6 +159,7 @@ impl Asked<'_> {
             reports,
             owner: Owner {
                 engine: host.engine.clone(),
+                host: host.mark(),
                 container: container.id.clone(),
                 started: container.started_at.clone(),
             },

@@ -1,7 +1,7 @@
 //! What only this run of `register` knows: which containers it has seen, and when it repeated its reports. Pure.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -9,17 +9,33 @@ use super::{
     brake::Brake,
     desired::Desired,
     health,
+    instances::Host,
     plan::{Conditions, Step},
-    settings::{Adopt, Settings},
+    removal,
+    settings::Settings,
 };
-use crate::{docker::Sight, registry::Entries, store::Snapshot};
+use crate::{
+    docker::Sight,
+    registry::{Entries, Entry, OUT_PREFIX, Owner},
+    store::Snapshot,
+};
 
 /// Feeds the planner with what neither Docker nor the registry can show.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     brake: Brake,
-    /// Containers that have been in the store: if such a one is there no longer, an event or a second list said why.
-    seen: HashSet<String>,
+    /// Containers that have been in the store, with their names as far as they were inspected: if such a one is there no
+    /// longer, an event or a second list said why.
+    seen: HashMap<String, Option<String>>,
+    /// Entries of ours that are not wanted any more, by id.
+    unwanted: BTreeMap<String, Entry>,
+    /// Entries of ours, by id, that this run did not write: another engine's or host's marks, or a container that was never
+    /// seen here.
+    strange: BTreeMap<String, Owner>,
+    /// Those of them that were removed or replaced: if one comes back, somebody else writes it.
+    rivals: BTreeMap<String, Owner>,
+    /// See [`Conditions::maintained`].
+    maintained: BTreeMap<String, String>,
     /// When each report (entry and check) was made for the last time.
     reported: BTreeMap<(String, String), Instant>,
 }
@@ -31,15 +47,12 @@ impl Memory {
         desired: &Desired,
         actual: &Entries,
         containers: &Snapshot<String, Sight>,
-        settings: &Settings,
+        host: &Host,
         now: Instant,
     ) -> (Conditions, Option<Duration>) {
-        for container in containers.entries.keys() {
-            if !self.seen.contains(container) {
-                self.seen.insert(container.clone());
-            }
-        }
-        let kept = |entry: &&crate::registry::Entry| {
+        let settings = &host.settings;
+        self.see(containers);
+        let kept = |entry: &&Entry| {
             let container = &entry.owner.container;
             desired.instances.contains_key(&entry.id)
                 || desired.failed.contains(container)
@@ -47,24 +60,67 @@ impl Memory {
         };
         let unannounced = |container: &String| match containers.entries.get(container) {
             Some(sight) => *sight == Sight::Missing,
-            None => !self.seen.contains(container),
+            None => !self.seen.contains_key(container),
         };
-        let gone = actual.owned.values().filter(|entry| !kept(entry) && unannounced(&entry.owner.container));
+        let unwanted = actual.owned.values().filter(|entry| !kept(entry));
+        self.unwanted = unwanted.map(|entry| (entry.id.clone(), entry.clone())).collect();
+        let is_strange = |Owner { engine, host: mark, container, .. }: &Owner| {
+            *engine != host.engine || *mark != host.mark() || !self.seen.contains_key(container)
+        };
+        let strange = actual.owned.values().filter(|entry| is_strange(&entry.owner));
+        self.strange = strange.map(|entry| (entry.id.clone(), entry.owner.clone())).collect();
+        let reasons = self.unwanted.iter().map(|(id, entry)| {
+            let container = &entry.owner.container;
+            let name = self.seen.get(container).and_then(Option::as_ref);
+            (id.clone(), removal::reason(entry, containers.entries.get(container), name, desired, host))
+        });
+        let reasons = reasons.collect();
+        let gone = self.unwanted.values().filter(|entry| unannounced(&entry.owner.container));
         let gone = gone.map(|entry| entry.id.clone()).collect();
         let held = self.brake.hold(&gone, actual.owned.len(), settings.max_removal, containers.rounds);
         // With as many as there are containers, there is nothing to forget.
         if self.seen.len() > containers.entries.len() {
             let owners: BTreeSet<_> = actual.owned.values().map(|entry| &entry.owner.container).collect();
-            self.seen.retain(|container| containers.entries.contains_key(container) || owners.contains(container));
+            self.seen.retain(|container, _| containers.entries.contains_key(container) || owners.contains(container));
         }
         let (stale, due) = self.stale(desired, settings, now);
-        (Conditions { held, stale, adopt: settings.adopt == Some(Adopt::Registrator) }, due)
+        (Conditions { held, stale, reasons, maintained: self.maintained.clone() }, due)
+    }
+
+    /// Takes note of the containers and their names.
+    fn see(&mut self, containers: &Snapshot<String, Sight>) {
+        for (id, sight) in containers.entries.iter() {
+            let name = match sight {
+                Sight::Seen(container) => Some(&container.name),
+                Sight::Unreadable | Sight::Missing => None,
+            };
+            let known = self.seen.get(id);
+            if known.is_none_or(|known| name.is_some() && known.as_ref() != name) {
+                self.seen.insert(id.clone(), name.cloned());
+            }
+        }
+    }
+
+    /// Entries that somebody else writes, although they carry marks like ours.
+    pub(super) fn rivals(&self) -> &BTreeMap<String, Owner> {
+        &self.rivals
     }
 
     /// Notes that a step was carried out.
     pub(super) fn note(&mut self, step: &Step, now: Instant) {
-        if let Step::Report { id, key, .. } = step {
-            self.reported.insert((id.clone(), key.clone()), now);
+        match step {
+            Step::Report { id, key, .. } => drop(self.reported.insert((id.clone(), key.clone()), now)),
+            Step::Put(instance, _) => {
+                self.maintained.remove(&instance.id);
+                self.rivals.extend(self.strange.remove_entry(&instance.id));
+            }
+            Step::Remove { id, .. } => {
+                let theirs = self.unwanted.remove(id).and_then(|entry| entry.out);
+                let theirs = theirs.filter(|reason| !reason.starts_with(OUT_PREFIX));
+                self.maintained.extend(theirs.map(|reason| (id.clone(), reason)));
+                self.rivals.extend(self.strange.remove_entry(id));
+            }
+            Step::TakeOut { .. } | Step::BringBack { .. } => {}
         }
     }
 
@@ -115,9 +171,53 @@ mod tests {
     }
 
     fn held(memory: &mut Memory, containers: &Store<String, Sight>) -> usize {
-        let settings = Settings::default();
-        let snapshot = containers.snapshot();
-        memory.conditions(&Desired::default(), &entries(), &snapshot, &settings, Instant::now()).0.held.len()
+        conditions(memory, containers).held.len()
+    }
+
+    fn conditions(memory: &mut Memory, containers: &Store<String, Sight>) -> Conditions {
+        memory.conditions(&Desired::default(), &entries(), &containers.snapshot(), &host(), Instant::now()).0
+    }
+
+    fn host() -> Host {
+        Host {
+            engine: "E".into(),
+            hostname: "h".into(),
+            root: String::new(),
+            advertised: "10.0.0.1".into(),
+            settings: Settings::default(),
+        }
+    }
+
+    #[test]
+    fn an_operators_maintenance_is_remembered_until_the_next_entry() {
+        let (mut memory, containers) = (Memory::default(), Store::default());
+        containers.put("1".to_owned(), Sight::Seen(Arc::new(container("x"))));
+        containers.complete();
+        let mut actual = entries();
+        actual.owned.retain(|id, _| id == "1");
+        actual.owned.entry("1".into()).and_modify(|entry| entry.out = Some("disk swap".into()));
+        memory.conditions(&Desired::default(), &actual, &containers.snapshot(), &host(), Instant::now());
+        memory.note(&Step::Remove { id: "1".into(), why: String::new() }, Instant::now());
+        assert_eq!(conditions(&mut memory, &containers).maintained["1"], "disk swap");
+        memory.note(&Step::Put(Box::new(instance("1", "2")), Some("disk swap".into())), Instant::now());
+        assert!(conditions(&mut memory, &containers).maintained.is_empty());
+    }
+
+    #[test]
+    fn who_writes_an_entry_again_that_was_not_ours_beyond_doubt_is_a_rival() {
+        let (mut memory, containers) = (Memory::default(), Store::default());
+        for id in ["1", "2"] {
+            containers.put(id.to_owned(), Sight::Seen(Arc::new(container("x"))));
+        }
+        containers.complete();
+        let mut actual = entries();
+        actual.owned.entry("2".into()).and_modify(|entry| entry.owner.host = "other".into());
+        memory.conditions(&Desired::default(), &actual, &containers.snapshot(), &host(), Instant::now());
+        memory.note(&Step::Put(Box::new(instance("2", "2")), None), Instant::now());
+        for id in ["1", "3"] {
+            memory.note(&Step::Remove { id: id.into(), why: String::new() }, Instant::now());
+        }
+        assert_eq!(memory.rivals().keys().collect::<Vec<_>>(), ["2", "3"]);
     }
 
     #[test]

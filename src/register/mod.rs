@@ -11,6 +11,7 @@
 mod address;
 mod brake;
 mod checks;
+mod claims;
 mod crash;
 pub mod desired;
 mod difference;
@@ -26,11 +27,14 @@ mod memory;
 pub(crate) mod meta;
 pub mod metadata;
 mod names;
+mod ownership;
 pub mod plan;
 mod ports;
 mod reach;
 pub mod ready;
+mod recall;
 pub mod registrar;
+mod removal;
 mod setbacks;
 mod settings;
 mod skip;
@@ -56,6 +60,9 @@ use crate::{
     store::Store,
     supervise::{Panicked, Tasks},
 };
+
+/// When `--once` lists again what one list may have lacked by mistake.
+const ANOTHER_LIST: Duration = Duration::from_secs(2);
 
 /// How long the entries may take to be taken back at a clean stop.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -163,7 +170,7 @@ pub async fn once<L: Ledger>(
 ) -> Result<(), OnceError> {
     let containers = Store::default();
     let stop = CancellationToken::new();
-    let watching = docker::watch(docker.clone(), containers.clone(), settings.resync, stop.clone());
+    let watching = docker::watch(docker.clone(), containers.clone(), settings.resync.min(ANOTHER_LIST), stop.clone());
     let mut registrar = Registrar::new(settings, docker.clone(), containers.clone(), ledger);
     let begun = Instant::now();
     let until = begun + deadline;

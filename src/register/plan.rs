@@ -11,10 +11,8 @@ use crate::registry::{Entries, Entry, Instance, OUT_PREFIX, OutReason, Report, W
 /// One write. Plain data: printed by `--dry-run`, compared by tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Create or replace an entry; it is in traffic afterwards.
-    Put(Instance),
-    /// Replace an entry that is out of traffic; it stays out.
-    PutAside(Instance),
+    /// Create or replace an entry. It is in traffic afterwards, or out of traffic for this reason.
+    Put(Box<Instance>, Option<String>),
     /// Tell the status of a check that waits for reports.
     Report {
         /// The entry's id.
@@ -40,19 +38,22 @@ pub enum Step {
     Remove {
         /// The entry's id.
         id: String,
+        /// Why it is not wanted any more.
+        why: String,
     },
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Put(i) | Self::PutAside(i) => {
-                write!(f, "register {} as {} at {}:{}", i.id, i.name, i.address, i.port)
+            Self::Put(i, out) => {
+                write!(f, "register {} as {} at {}:{}", i.id, i.name, i.address, i.port)?;
+                out.iter().try_for_each(|reason| write!(f, ", out of traffic: {reason}"))
             }
             Self::Report { id, key, report } => write!(f, "report {id} {key}: {:?}", report.status),
             Self::TakeOut { id, reason } => write!(f, "take {id} out of traffic: {reason}"),
             Self::BringBack { id } => write!(f, "bring {id} back into traffic"),
-            Self::Remove { id } => write!(f, "deregister {id}"),
+            Self::Remove { id, why } => write!(f, "deregister {id}: {why}"),
         }
     }
 }
@@ -64,8 +65,10 @@ pub struct Conditions {
     pub held: BTreeSet<String>,
     /// Reports (entry and check) that have to be repeated although nothing has changed.
     pub stale: BTreeSet<(String, String)>,
-    /// Take over entries that carry nobody's mark.
-    pub adopt: bool,
+    /// Why entries are not wanted any more, by id.
+    pub reasons: BTreeMap<String, String>,
+    /// What an operator had taken out of traffic when it was removed, by id, each with the reason: so is what comes next.
+    pub maintained: BTreeMap<String, String>,
 }
 
 /// Steps that belong to one entry, in their order. Entries do not depend on each other.
@@ -73,14 +76,24 @@ pub type Plan = BTreeMap<String, Vec<Step>>;
 
 /// Compares. Nothing that is not ours is touched: an id that somebody else holds is left to them.
 pub fn plan(desired: &Desired, actual: &Entries, conditions: &Conditions) -> Plan {
-    let wanted = desired.instances.values().filter(|instance| actual.is_free(&instance.id, conditions.adopt));
+    let unwanted = actual.owned.values().filter(|entry| !desired.instances.contains_key(&entry.id));
+    let unwanted: Vec<_> = unwanted.filter(|entry| !desired.unreadable.contains(&entry.owner.container)).collect();
+    let renamed: Vec<_> = unwanted.iter().filter(|entry| operators(entry).is_some()).collect();
+    let wanted = desired.instances.values().filter(|instance| actual.is_free(&instance.id));
     let kept = wanted.filter_map(|instance| {
-        let steps = keep(instance, actual.owned.get(&instance.id), &conditions.stale);
+        let entry = actual.owned.get(&instance.id);
+        // What an operator set stays, whatever becomes of the container.
+        let theirs = match entry {
+            Some(entry) => operators(entry),
+            None => {
+                let former = renamed.iter().find(|entry| entry.is_at_the_place_of(instance));
+                former.and_then(|former| operators(former)).or_else(|| conditions.maintained.get(&instance.id))
+            }
+        };
+        let steps = keep(instance, entry, theirs, &conditions.stale);
         (!steps.is_empty()).then(|| (instance.id.clone(), steps))
     });
-    let unwanted = actual.owned.values().filter(|entry| !desired.instances.contains_key(&entry.id));
-    let unwanted = unwanted.filter(|entry| !desired.unreadable.contains(&entry.owner.container));
-    let gone = unwanted.map(|entry| {
+    let gone = unwanted.iter().map(|entry| {
         let id = entry.id.clone();
         let steps = if desired.failed.contains(&entry.owner.container) {
             let reason = OutReason::Failed.to_string();
@@ -88,7 +101,8 @@ pub fn plan(desired: &Desired, actual: &Entries, conditions: &Conditions) -> Pla
         } else if conditions.held.contains(&id) {
             Vec::new()
         } else {
-            vec![Step::Remove { id: id.clone() }]
+            let why = conditions.reasons.get(&id).cloned().unwrap_or_default();
+            vec![Step::Remove { id: id.clone(), why }]
         };
         (id, steps)
     });
@@ -97,11 +111,16 @@ pub fn plan(desired: &Desired, actual: &Entries, conditions: &Conditions) -> Pla
     plan
 }
 
+/// The reason with which an operator took it out of traffic.
+fn operators(entry: &Entry) -> Option<&String> {
+    entry.out.as_ref().filter(|reason| !reason.starts_with(OUT_PREFIX))
+}
+
 /// An entry that only gets another id (a renamed container) goes after the new one has come: the service is never without.
 fn after_their_successors(plan: &mut Plan, actual: &Entries) {
     let place = |container: &str, address: &str, port: u16| (container.to_owned(), address.to_owned(), port);
     let successor = |(id, steps): (&String, &Vec<Step>)| match &steps[..] {
-        [Step::Put(new), ..] => Some((place(&new.owner.container, &new.address, new.port), id.clone())),
+        [Step::Put(new, _), ..] => Some((place(&new.owner.container, &new.address, new.port), id.clone())),
         _ => None,
     };
     let successors: BTreeMap<_, _> = plan.iter().filter_map(successor).collect();
@@ -120,7 +139,7 @@ fn after_their_successors(plan: &mut Plan, actual: &Entries) {
 /// Removals first: a dead address is worse than a missing one.
 pub fn by_urgency(plan: Plan) -> Vec<(String, Vec<Step>)> {
     let mut chains: Vec<_> = plan.into_iter().collect();
-    chains.sort_by_key(|(_, steps)| matches!(steps[..], [Step::Put(_), ..] | [Step::BringBack { .. }, ..]));
+    chains.sort_by_key(|(_, steps)| matches!(steps[..], [Step::Put(_, None), ..] | [Step::BringBack { .. }, ..]));
     chains
 }
 
@@ -129,30 +148,26 @@ pub fn in_order(plan: Plan) -> Vec<Step> {
     by_urgency(plan).into_iter().flat_map(|(_, steps)| steps).collect()
 }
 
-fn keep(wanted: &Wanted, entry: Option<&Entry>, stale: &BTreeSet<(String, String)>) -> Vec<Step> {
+/// `theirs` is an operator's reason to keep it out of traffic.
+fn keep(
+    wanted: &Wanted,
+    entry: Option<&Entry>,
+    theirs: Option<&String>,
+    stale: &BTreeSet<(String, String)>,
+) -> Vec<Step> {
     let instance: &Instance = wanted;
-    let mut steps = Vec::new();
-    let out = entry.and_then(|entry| entry.out.clone());
-    // What an operator set stays, and is set again where a registration would wipe it.
-    let theirs = out.clone().filter(|reason| !reason.starts_with(OUT_PREFIX));
-    let reason = theirs.or_else(|| instance.out.map(|reason| reason.to_string()));
     let id = || instance.id.clone();
-    let matches = entry.is_some_and(|entry| entry.matches_digest(instance, wanted.digest()));
-    match (entry, reason) {
-        // Never in traffic in between.
-        (Some(_), Some(reason)) => {
-            // Whatever the reason was: Consul does not replace one by another.
-            steps.extend(out.is_none().then(|| Step::TakeOut { id: id(), reason }));
-            steps.extend((!matches).then(|| Step::PutAside(instance.clone())));
-        }
-        (Some(_), None) if matches => steps.extend(out.map(|_| Step::BringBack { id: id() })),
-        (Some(_), None) => steps.push(Step::Put(instance.clone())),
-        (None, reason) => {
-            steps.push(Step::Put(instance.clone()));
-            steps.extend(reason.map(|reason| Step::TakeOut { id: id(), reason }));
-        }
-    }
-    let known = |key: &String| entry.filter(|_| matches).and_then(|entry| entry.reports.get(key));
+    let reason = theirs.cloned().or_else(|| instance.out.map(|reason| reason.to_string()));
+    let entry = entry.filter(|entry| entry.matches_digest(instance, wanted.digest()));
+    let mut steps = match (entry.map(|entry| &entry.out), reason) {
+        (Some(out), reason) if *out == reason => Vec::new(),
+        (Some(None), Some(reason)) => vec![Step::TakeOut { id: id(), reason }],
+        (Some(_), None) => vec![Step::BringBack { id: id() }],
+        // In or out of traffic from the first moment on. An entry that is out already only gets another reason this way.
+        (_, reason) => vec![Step::Put(Box::new(instance.clone()), reason)],
+    };
+    let registered = matches!(steps[..], [Step::Put(..)]);
+    let known = |key: &String| entry.filter(|_| !registered).and_then(|entry| entry.reports.get(key));
     for (key, report) in &instance.reports {
         if known(key) != Some(&report.status) || stale.contains(&(id(), key.clone())) {
             steps.push(Step::Report { id: id(), key: key.clone(), report: report.clone() });
@@ -164,13 +179,9 @@ fn keep(wanted: &Wanted, entry: Option<&Entry>, stale: &BTreeSet<(String, String
 /// What the registry holds after a step has succeeded.
 pub fn fold(step: &Step, actual: &mut Entries) {
     match step {
-        Step::Put(instance) => {
+        Step::Put(instance, out) => {
             actual.foreign.remove(&instance.id);
-            actual.owned.insert(instance.id.clone(), Entry::registered(instance));
-        }
-        Step::PutAside(instance) => {
-            let out = actual.owned.get(&instance.id).and_then(|entry| entry.out.clone());
-            actual.owned.insert(instance.id.clone(), Entry { out, ..Entry::registered(instance) });
+            actual.owned.insert(instance.id.clone(), Entry { out: out.clone(), ..Entry::registered(instance) });
         }
         Step::Report { id, key, report } => {
             if let Some(entry) = actual.owned.get_mut(id) {
@@ -179,7 +190,7 @@ pub fn fold(step: &Step, actual: &mut Entries) {
         }
         Step::TakeOut { id, reason } => set_out(actual, id, Some(reason.clone())),
         Step::BringBack { id } => set_out(actual, id, None),
-        Step::Remove { id } => drop(actual.owned.remove(id)),
+        Step::Remove { id, .. } => drop(actual.owned.remove(id)),
     }
 }
 
@@ -217,38 +228,55 @@ mod tests {
         in_order(plan(desired, actual, &Conditions::default()))
     }
 
+    fn remove(id: &str) -> Step {
+        Step::Remove { id: id.into(), why: String::new() }
+    }
+
+    fn put(instance: &Instance) -> Step {
+        Step::Put(Box::new(instance.clone()), None)
+    }
+
+    fn draining() -> OutReason {
+        OutReason::Draining { since: jiff::Timestamp::UNIX_EPOCH }
+    }
+
     #[test]
     fn what_is_missing_is_put_and_what_is_too_much_is_removed_first() {
         let (new, old) = (instance(1, 80, 1, None), instance(2, 80, 2, None));
         let actual = held([old]);
-        assert_eq!(steps(&wanted([new.clone()]), &actual), [Step::Remove { id: "2".into() }, Step::Put(new)]);
+        assert_eq!(steps(&wanted([new.clone()]), &actual), [remove("2"), put(&new)]);
     }
 
     #[test]
     fn a_moved_port_is_one_put() {
         let moved = instance(1, 81, 1, None);
-        assert_eq!(steps(&wanted([moved.clone()]), &held([instance(1, 80, 1, None)])), [Step::Put(moved)]);
+        assert_eq!(steps(&wanted([moved.clone()]), &held([instance(1, 80, 1, None)])), [put(&moved)]);
     }
 
     #[test]
     fn an_entry_that_only_gets_another_id_goes_after_the_new_one_has_come() {
         let (old, new) = (instance(1, 80, 1, None), instance(2, 80, 1, None));
         let elsewhere = instance(3, 80, 2, None);
-        let remove = |id: &str| Step::Remove { id: id.into() };
         let steps = steps(&wanted([new.clone()]), &held([old, elsewhere]));
-        assert_eq!(steps, [remove("3"), Step::Put(new), remove("1")]);
+        assert_eq!(steps, [remove("3"), put(&new), remove("1")]);
     }
 
     #[test]
     fn traffic_is_a_step_of_its_own() {
         let calm = instance(1, 80, 1, None);
-        let draining = instance(1, 80, 1, Some(OutReason::Draining));
-        let take_out = Step::TakeOut { id: "1".into(), reason: OutReason::Draining.to_string() };
-        assert_eq!(steps(&wanted([draining.clone()]), &held([calm.clone()])), std::slice::from_ref(&take_out));
-        assert_eq!(steps(&wanted([calm]), &held([draining.clone()])), [Step::BringBack { id: "1".into() }]);
-        let moved = instance(1, 81, 1, Some(OutReason::Draining));
-        assert_eq!(steps(&wanted([moved.clone()]), &held([draining])), [Step::PutAside(moved.clone())]);
-        assert_eq!(steps(&wanted([moved.clone()]), &held([])), [Step::Put(moved), take_out]);
+        let draining_one = instance(1, 80, 1, Some(draining()));
+        let take_out = Step::TakeOut { id: "1".into(), reason: draining().to_string() };
+        assert_eq!(steps(&wanted([draining_one.clone()]), &held([calm.clone()])), std::slice::from_ref(&take_out));
+        assert_eq!(steps(&wanted([calm]), &held([draining_one.clone()])), [Step::BringBack { id: "1".into() }]);
+        let moved = instance(1, 81, 1, Some(draining()));
+        // Whatever else changes, it is out of traffic at once and stays so.
+        let aside = Step::Put(Box::new(moved.clone()), Some(draining().to_string()));
+        for actual in [held([]), held([instance(1, 80, 1, None)]), held([draining_one])] {
+            assert_eq!(steps(&wanted([moved.clone()]), &actual), std::slice::from_ref(&aside));
+        }
+        let paused = instance(1, 81, 1, Some(OutReason::Paused));
+        let another_reason = Step::Put(Box::new(paused.clone()), Some(OutReason::Paused.to_string()));
+        assert_eq!(steps(&wanted([paused]), &held([moved])), [another_reason]);
     }
 
     #[test]
@@ -257,15 +285,25 @@ mod tests {
         let mut actual = held([calm.clone()]);
         set_out(&mut actual, "1", Some("disk swap".into()));
         assert_eq!(steps(&wanted([calm]), &actual), []);
+        let aside = |instance: &Instance| Step::Put(Box::new(instance.clone()), Some("disk swap".into()));
         let moved = instance(1, 81, 1, None);
-        assert_eq!(steps(&wanted([moved.clone()]), &actual), [Step::PutAside(moved)]);
+        assert_eq!(steps(&wanted([moved.clone()]), &actual), [aside(&moved)]);
+        let recreated = instance(1, 81, 2, None);
+        assert_eq!(steps(&wanted([recreated.clone()]), &actual), [aside(&recreated)]);
+        let renamed = instance(2, 80, 1, None);
+        assert_eq!(steps(&wanted([renamed.clone()]), &actual), [aside(&renamed), remove("1")]);
+        let maintained = [("1".to_owned(), "disk swap".to_owned())].into();
+        let conditions = Conditions { maintained, ..Conditions::default() };
+        let again = plan(&wanted([moved.clone()]), &held([]), &conditions);
+        assert_eq!(in_order(again), [aside(&moved)], "removed in between");
+        assert_eq!(in_order(plan(&wanted([moved.clone()]), &held([moved]), &conditions)), [], "ended since then");
     }
 
     #[test]
     fn entries_of_a_container_that_cannot_be_looked_at_stay() {
         let desired = Desired { unreadable: ["7".to_owned()].into(), ..Desired::default() };
         let actual = held([instance(1, 80, 7, None), instance(2, 80, 8, None)]);
-        assert_eq!(steps(&desired, &actual), [Step::Remove { id: "2".into() }]);
+        assert_eq!(steps(&desired, &actual), [remove("2")]);
     }
 
     #[test]
@@ -284,20 +322,17 @@ mod tests {
         let conditions = Conditions { held: ["1".to_owned()].into(), ..Conditions::default() };
         let actual = held([instance(1, 80, 1, None), instance(2, 80, 2, None)]);
         let plan = plan(&Desired::default(), &actual, &conditions);
-        assert_eq!(in_order(plan), [Step::Remove { id: "2".into() }]);
+        assert_eq!(in_order(plan), [remove("2")]);
     }
 
     #[test]
-    fn an_entry_without_a_mark_is_taken_over_only_if_that_is_asked_for() {
+    fn somebody_elses_entry_is_taken_over_only_if_that_is_asked_for() {
         let web = instance(1, 80, 1, None);
-        let mut actual =
-            Entries { foreign: ["1".to_owned()].into(), unmarked: ["1".to_owned()].into(), ..Entries::default() };
+        let mut actual = Entries { foreign: [("1".to_owned(), None)].into(), ..Entries::default() };
         assert_eq!(steps(&wanted([web.clone()]), &actual), []);
-        let adopting = Conditions { adopt: true, ..Conditions::default() };
-        let take_over = in_order(plan(&wanted([web.clone()]), &actual, &adopting));
-        assert_eq!(take_over, [Step::Put(web.clone())]);
-        actual.unmarked.clear();
-        assert_eq!(plan(&wanted([web]), &actual, &adopting), Plan::new(), "another engine's");
+        actual.adoptable.insert("1".into());
+        assert_eq!(steps(&wanted([web.clone()]), &actual), [put(&web)]);
+        assert_eq!(steps(&wanted([]), &actual), [], "not wanted");
     }
 
     #[test]
@@ -307,15 +342,15 @@ mod tests {
         web.reports.insert("docker".into(), report.clone());
         let step = Step::Report { id: "1".into(), key: "docker".into(), report };
         let mut actual = held([]);
-        assert_eq!(steps(&wanted([web.clone()]), &actual), [Step::Put(web.clone()), step.clone()]);
-        [Step::Put(web.clone()), step.clone()].iter().for_each(|step| fold(step, &mut actual));
+        assert_eq!(steps(&wanted([web.clone()]), &actual), [put(&web), step.clone()]);
+        [put(&web), step.clone()].iter().for_each(|step| fold(step, &mut actual));
         assert_eq!(steps(&wanted([web.clone()]), &actual), []);
         let stale = Conditions { stale: [("1".to_owned(), "docker".to_owned())].into(), ..Conditions::default() };
         assert_eq!(in_order(plan(&wanted([web]), &actual, &stale)), [step]);
     }
 
     fn any_instances() -> impl Strategy<Value = BTreeMap<u8, Instance>> {
-        let out = prop_oneof![Just(None), Just(Some(OutReason::Draining)), Just(Some(OutReason::Paused))];
+        let out = prop_oneof![Just(None), Just(Some(draining())), Just(Some(OutReason::Paused))];
         let one = (0..6_u8, 1..3_u16, 0..3_u8, out);
         let many = prop::collection::vec(one, 0..6);
         many.prop_map(|all| {
@@ -330,21 +365,21 @@ mod tests {
         ) {
             let desired = wanted(wants.into_values());
             let mut actual = held(has.into_values().filter(|instance| !foreign.contains(&instance.id.parse().expect("a number"))));
-            actual.foreign = foreign.iter().map(u8::to_string).collect();
+            actual.foreign = foreign.iter().map(|id| (id.to_string(), None)).collect();
             let before = actual.foreign.clone();
             for step in steps(&desired, &actual) {
                 let id = match &step {
-                    Step::Put(instance) | Step::PutAside(instance) => &instance.id,
+                    Step::Put(instance, _) => &instance.id,
                     Step::Report { id, .. }
                     | Step::TakeOut { id, .. }
                     | Step::BringBack { id }
-                    | Step::Remove { id } => id,
+                    | Step::Remove { id, .. } => id,
                 };
-                prop_assert!(!before.contains(id), "{step:?} touches what is not ours");
+                prop_assert!(!before.contains_key(id), "{step:?} touches what is not ours");
                 fold(&step, &mut actual);
             }
             prop_assert_eq!(steps(&desired, &actual), []);
-            let wanted = desired.instances.into_values().map(|wanted| Instance::clone(&wanted)).filter(|instance| !before.contains(&instance.id));
+            let wanted = desired.instances.into_values().map(|wanted| Instance::clone(&wanted)).filter(|instance| !before.contains_key(&instance.id));
             let in_traffic = |entry: &Entry| (entry.port, entry.out.is_none());
             let (actual, expected) = (actual.owned, held(wanted).owned);
             prop_assert_eq!(actual.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());

@@ -17,11 +17,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{address::Place, checks::host_and_port, desired::Desired, metadata::PortMetadata, values};
+use super::{address::Place, checks::host_and_port, metadata::PortMetadata, values};
 use crate::{
     condition,
     docker::{Port, Protocol, Sight},
-    registry::{Entries, Instance},
+    registry::{Entry, Instance, Owner},
     store::{Snapshot, Store},
 };
 
@@ -123,19 +123,10 @@ pub(super) fn gate(
     Some(Gate { run: Run { container: instance.owner.container.clone(), started, port }, probe })
 }
 
-/// Leaves out what is not ready yet; the gates that stay are those that are waited for. An entry that the registry holds
-/// already for the same run of the container speaks for itself.
-pub(super) fn hold_back(desired: &mut Desired, actual: &Entries, passed: &Snapshot<Run, ()>) {
-    let instances = &mut desired.instances;
-    desired.gates.retain(|id, gate| {
-        let owner = instances.get(id).map(|instance| &instance.owner);
-        let held = actual.owned.get(id).is_some_and(|entry| Some(&entry.owner) == owner);
-        let closed = owner.is_some() && !held && !passed.entries.contains_key(&gate.run);
-        if closed {
-            instances.remove(id);
-        }
-        closed
-    });
+/// Whether an instance still has to wait. An entry that the registry holds already for the same run of the container speaks
+/// for itself.
+pub(super) fn is_closed(gate: &Gate, owner: &Owner, entry: Option<&Entry>, passed: &BTreeMap<Run, ()>) -> bool {
+    !passed.contains_key(&gate.run) && !entry.is_some_and(|entry| entry.owner.is_same_run(owner))
 }
 
 /// Makes the probes that are waited for, each until it succeeds.
@@ -158,7 +149,7 @@ impl Prober {
     }
 
     /// Starts the probes that are new, ends those that nobody waits for any more, forgets runs that have ended.
-    pub(super) fn probe(&mut self, gates: &BTreeMap<String, Gate>, containers: &Snapshot<String, Sight>) {
+    pub(super) fn probe(&mut self, gates: &[(String, Gate)], containers: &Snapshot<String, Sight>) {
         while let Some(ended) = self.probes.try_join_next() {
             if let Err(error) = ended
                 && error.is_panic()
@@ -166,7 +157,7 @@ impl Prober {
                 std::panic::resume_unwind(error.into_panic());
             }
         }
-        let wanted: BTreeSet<_> = gates.values().map(|gate| &gate.run).collect();
+        let wanted: BTreeSet<_> = gates.iter().map(|(_, gate)| &gate.run).collect();
         self.open.retain(|run, probe| {
             let keep = wanted.contains(run);
             if !keep {
@@ -267,25 +258,19 @@ mod tests {
         let web = instance("web", "1");
         let run = Run { container: "1".into(), started: "now".into(), port: "80/tcp".parse().expect("a port") };
         let gate = Gate { run: run.clone(), probe: Probe::Http { url: "http://x/".into() } };
-        let left = |actual: &Entries, passed: &Store<Run, ()>| {
-            let mut desired = Desired {
-                instances: [("web".to_owned(), web.clone().into())].into(),
-                gates: [("web".to_owned(), gate.clone())].into(),
-                ..Desired::default()
-            };
-            hold_back(&mut desired, actual, &passed.snapshot());
-            (desired.instances.len(), desired.gates.len())
+        let closed = |entry: Option<&Entry>, passed: &Store<Run, ()>| {
+            is_closed(&gate, &web.owner, entry, &passed.snapshot().entries)
         };
-        let (none, passed) = (Entries::default(), Store::default());
-        assert_eq!(left(&none, &passed), (0, 1));
+        let passed = Store::default();
+        assert!(closed(None, &passed));
         let holds = |started: &str| {
             let mut entry = Entry::registered(&web);
             started.clone_into(&mut entry.owner.started);
-            Entries { owned: [("web".to_owned(), entry)].into(), ..Entries::default() }
+            entry
         };
-        assert_eq!(left(&holds("now"), &passed), (1, 0));
-        assert_eq!(left(&holds("before"), &passed), (0, 1), "another run of the container");
+        assert!(!closed(Some(&holds("now")), &passed));
+        assert!(closed(Some(&holds("before")), &passed), "another run of the container");
         passed.put(run, ());
-        assert_eq!(left(&none, &passed), (1, 0));
+        assert!(!closed(None, &passed));
     }
 }

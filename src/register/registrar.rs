@@ -13,8 +13,10 @@ use super::{
     dry_run,
     instances::Host,
     memory::Memory,
+    ownership,
     plan::{self, Plan, Step},
-    ready::{self, Prober},
+    ready::Prober,
+    recall::recall,
     setbacks::Setbacks,
     settings::{OnExit, Settings},
     writes::{Outcome, Write, Writes},
@@ -152,7 +154,17 @@ impl<L: Ledger> Registrar<L> {
             self.host_is_fresh = true;
         }
         let Some(host) = &self.host else { return Ok(None) };
-        let mut desired = self.looks.desired(&containers.entries, host, Timestamp::now());
+        let actual = match &self.actual {
+            Some(actual) => actual,
+            None => {
+                let read = self.ledger.entries().await?;
+                self.actual.insert(ownership::settle(read, host, &containers.entries, self.memory.rivals()))
+            }
+        };
+        let (passed, now) = (self.prober.passed().entries, Timestamp::now());
+        let seen = recall(&containers.entries, actual, &self.settings, now);
+        let mut desired = self.looks.desired(&seen, host, actual, &passed, now);
+        desired.notes.extend(ownership::notes(actual, host));
         if host.is_on_loopback() && !desired.instances.is_empty() {
             let note = match &host.settings.ip {
                 Some(ip) if !ip.is_empty() => format!("--ip {ip}: other hosts cannot reach the instances there"),
@@ -164,15 +176,7 @@ impl<L: Ledger> Registrar<L> {
             };
             desired.notes.insert((String::new(), note));
         }
-        let actual = match &self.actual {
-            Some(actual) => actual,
-            None => {
-                let entries = self.ledger.entries(&host.engine).await?;
-                self.actual.insert(entries)
-            }
-        };
-        ready::hold_back(&mut desired, actual, &self.prober.passed());
-        let (conditions, due) = self.memory.conditions(&desired, actual, &containers, &self.settings, Instant::now());
+        let (conditions, due) = self.memory.conditions(&desired, actual, &containers, host, Instant::now());
         desired.due = desired.due.into_iter().chain(due).min();
         let held = conditions.held.len();
         // While they come back one by one, that is no news.
@@ -245,14 +249,16 @@ impl<L: Ledger> Registrar<L> {
         let step: fn(String) -> Step = match self.settings.on_exit {
             OnExit::Keep => return Ok(()),
             OnExit::Maintenance => |id| Step::TakeOut { id, reason: format!("{OUT_PREFIX}register was stopped") },
-            OnExit::Deregister => |id| Step::Remove { id },
+            OnExit::Deregister => |id| Step::Remove { id, why: "register was stopped (--on-exit)".to_owned() },
         };
         let host = match self.host.take() {
             Some(host) => host,
             None => self.host().await?,
         };
         // A pass that was cut short may have written more than it knew.
-        let mut left = self.ledger.entries(&host.engine).await?.owned;
+        let read = self.ledger.entries().await?;
+        let containers = self.containers.snapshot().entries;
+        let mut left = ownership::settle(read, &host, &containers, self.memory.rivals()).owned;
         // Each is tried once. What fails empties the queue.
         while !left.is_empty() {
             let steps = left.keys().map(|id| Write { id: id.clone(), step: step(id.clone()), more: false });
@@ -282,19 +288,19 @@ impl<L: Ledger> Registrar<L> {
 
     /// Takes note of the writes that have ended: of which entries they were.
     fn take_note(&mut self) -> Vec<String> {
-        let (now, containers) = (Instant::now(), self.containers.snapshot());
+        let now = Instant::now();
         let mut ended = Vec::new();
         for Outcome { id, step, result } in self.writes.collect() {
             match result {
                 Ok(()) => {
-                    written::log(&step, self.actual.as_ref(), &self.names, &containers);
+                    written::log(&step, self.actual.as_ref(), &self.names);
                     self.memory.note(&step, now);
                     if let Some(actual) = &mut self.actual {
                         plan::fold(&step, actual);
                     }
                     self.setbacks.over(&id);
                 }
-                Err(error @ LedgerError::Refused { .. }) if matches!(step, Step::Put(_) | Step::PutAside(_)) => {
+                Err(error @ LedgerError::Refused { .. }) if matches!(step, Step::Put(..)) => {
                     self.setbacks.refused(&id, step, error.cause());
                 }
                 Err(error @ LedgerError::Denied { .. }) => self.setbacks.denied(&id, step, error.cause(), now),
@@ -346,13 +352,13 @@ impl<L: Ledger> Registrar<L> {
 
     /// Tells users, once each, of what could not be done as they asked.
     pub fn tell(&mut self, desired: &Desired) {
-        let adopt = self.settings.adopt.is_some();
-        let foreign =
-            self.actual.iter().flat_map(|actual| actual.foreign.iter().filter(move |id| !actual.is_free(id, adopt)));
-        let held = foreign.filter_map(|id| desired.instances.get_key_value(id)).map(|(id, instance)| {
-            let note =
-                format!("not registered: the registry has an entry {id:?} that is not ours, which is left alone");
-            (self.names.of(&instance.owner.container).to_owned(), note)
+        let foreign = self.actual.iter().flat_map(|actual| {
+            let foreign = actual.foreign.iter().filter(move |(id, _)| !actual.is_free(id));
+            foreign.filter_map(|(id, owner)| Some((desired.instances.get(id)?, owner)))
+        });
+        let held = foreign.zip(std::iter::repeat(self.host.as_ref())).filter_map(|((instance, owner), host)| {
+            let why = ownership::left_alone(&instance.id, owner.as_ref(), host?);
+            Some((self.names.of(&instance.owner.container).to_owned(), format!("not registered: {why}")))
         });
         let held: Vec<_> = held.collect();
         let claimed = desired.contended.keys().map(|id| format!("several containers claim the id {id:?}"));

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn remove(id: &str) -> Step {
-        Step::Remove { id: id.into() }
+        Step::Remove { id: id.into(), why: String::new() }
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub enum Starting {
 pub enum Adopt {
     /// Those that carry nobody's mark, as registrator writes them.
     Registrator,
+    /// Those that another Portreeve wrote, or this one when its host had another name.
+    Portreeve,
 }
 
 /// What happens to our entries at a clean stop.

@@ -29,13 +29,10 @@ pub(super) fn starting(container: &Container, host: &Host) -> bool {
 
 /// Why the container must get no traffic; `None` if it may.
 pub(super) fn out(container: &Container, host: &Host, now: Timestamp) -> Option<OutReason> {
-    if drain_rest(container, host, now).is_some() {
-        Some(OutReason::Draining)
-    } else if container.paused {
-        Some(OutReason::Paused)
-    } else if crash::rest(container, &host.settings, now).is_some() {
-        Some(OutReason::CrashLoop)
-    } else {
-        None
-    }
+    let draining = drain_rest(container, host, now).and(container.stop_sent);
+    let draining = draining.map(|since| OutReason::Draining { since });
+    draining.or_else(|| container.paused.then_some(OutReason::Paused)).or_else(|| {
+        let rest = crash::rest(container, &host.settings, now);
+        rest.map(|_| OutReason::CrashLoop)
+    })
 }

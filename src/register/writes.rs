@@ -162,12 +162,11 @@ async fn work<L: Ledger>(ledger: Arc<L>, shared: Arc<Shared>) {
 /// Every call of a ledger has a time limit of its own.
 async fn send(ledger: &impl Ledger, step: &Step) -> Result<(), LedgerError> {
     match step {
-        Step::Put(instance) => ledger.put(instance).await,
-        Step::PutAside(instance) => ledger.put_aside(instance).await,
+        Step::Put(instance, out) => ledger.put(instance, out.as_deref()).await,
         Step::Report { id, key, report } => ledger.report(id, key, report).await,
         Step::TakeOut { id, reason } => ledger.take_out(id, reason).await,
         Step::BringBack { id } => ledger.bring_back(id).await,
-        Step::Remove { id } => ledger.remove(id).await,
+        Step::Remove { id, .. } => ledger.remove(id).await,
     }
 }
 
@@ -206,15 +205,11 @@ mod tests {
             "slow".into()
         }
 
-        async fn entries(&self, _: &str) -> Result<Entries, LedgerError> {
+        async fn entries(&self) -> Result<Entries, LedgerError> {
             Ok(Entries::default())
         }
 
-        async fn put(&self, _: &Instance) -> Result<(), LedgerError> {
-            Ok(())
-        }
-
-        async fn put_aside(&self, _: &Instance) -> Result<(), LedgerError> {
+        async fn put(&self, _: &Instance, _: Option<&str>) -> Result<(), LedgerError> {
             Ok(())
         }
 
@@ -257,7 +252,7 @@ mod tests {
 
     fn removals(ids: std::ops::Range<usize>) -> Vec<Write> {
         ids.map(|id| id.to_string())
-            .map(|id| Write { step: Step::Remove { id: id.clone() }, id, more: false })
+            .map(|id| Write { step: Step::Remove { id: id.clone(), why: "gone".into() }, id, more: false })
             .collect()
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::{difference::change, plan::Step};
 use crate::{
     docker::Sight,
-    registry::{Entries, Entry, OutReason, Status},
+    registry::{Entries, Entry, Instance, OutReason, Status},
     store::Snapshot,
 };
 
@@ -41,23 +41,13 @@ impl Names {
 }
 
 /// Logs a step that was carried out. `actual` is the state before it.
-pub(super) fn log(step: &Step, actual: Option<&Entries>, names: &Names, containers: &Snapshot<String, Sight>) {
+pub(super) fn log(step: &Step, actual: Option<&Entries>, names: &Names) {
     let entry = |id: &str| actual.and_then(|actual| actual.owned.get(id));
     match step {
-        Step::Put(new) | Step::PutAside(new) => {
-            let (instance, service, container) = (&new.id, &new.name, names.of(&new.owner.container));
-            let place = format!("{}:{}", new.address, new.port);
-            match entry(instance) {
-                Some(old) => {
-                    let change = change(old, new);
-                    tracing::info!(service, instance, container, "updated {service} {place}: {change}");
-                }
-                None => tracing::info!(service, instance, container, "registered +{service} {place}"),
-            }
-        }
-        Step::Report { id, .. } | Step::TakeOut { id, .. } | Step::BringBack { id } | Step::Remove { id } => {
+        Step::Put(new, out) => log_put(new, out.as_deref(), entry(&new.id), names.of(&new.owner.container)),
+        Step::Report { id, .. } | Step::TakeOut { id, .. } | Step::BringBack { id } | Step::Remove { id, .. } => {
             match entry(id) {
-                Some(entry) => log_change(step, entry, names.of(&entry.owner.container), containers),
+                Some(entry) => log_change(step, entry, names.of(&entry.owner.container)),
                 // The entries are being read anew.
                 None => tracing::info!(instance = id, "done: {step}"),
             }
@@ -65,11 +55,32 @@ pub(super) fn log(step: &Step, actual: Option<&Entries>, names: &Names, containe
     }
 }
 
+/// A registration, of a new entry or in the place of `old`.
+fn log_put(new: &Instance, out: Option<&str>, old: Option<&Entry>, container: &str) {
+    let (instance, service) = (&new.id, &new.name);
+    let mut line = match old {
+        Some(old) => format!("updated {service} {}:{}: {}", new.address, new.port, change(old, new)),
+        None => format!("registered +{service} {}:{}", new.address, new.port),
+    };
+    match out {
+        None => tracing::info!(service, instance, container, "{line}"),
+        Some(reason) => {
+            line.push_str(", out of traffic: ");
+            line.push_str(reason);
+            if new.out == Some(OutReason::CrashLoop) {
+                tracing::warn!(service, instance, container, reason, "{line}");
+            } else {
+                tracing::info!(service, instance, container, reason, "{line}");
+            }
+        }
+    }
+}
+
 /// The same for a step that changes an entry.
-fn log_change(step: &Step, entry: &Entry, container: &str, containers: &Snapshot<String, Sight>) {
+fn log_change(step: &Step, entry: &Entry, container: &str) {
     let Entry { id: instance, name: service, .. } = entry;
     match step {
-        Step::Put(_) | Step::PutAside(_) => {}
+        Step::Put(..) => {}
         Step::Report { key: check, report, .. } => {
             let status = format!("{:?}", report.status).to_lowercase();
             let line = format!("reported {service} {status} (check {check})");
@@ -77,33 +88,21 @@ fn log_change(step: &Step, entry: &Entry, container: &str, containers: &Snapshot
                 tracing::debug!(service, instance, container, check, status, "{line}, once more");
             } else if report.status == Status::Critical {
                 let reason = report.output.trim();
-                tracing::warn!(service, instance, container, check, status, reason, "{line}");
+                tracing::warn!(service, instance, container, check, status, reason, "{line}: {reason}");
             } else {
                 tracing::info!(service, instance, container, check, status, "{line}");
             }
         }
         Step::TakeOut { reason, .. } if *reason == OutReason::CrashLoop.to_string() => {
-            tracing::warn!(service, instance, container, reason, "took {service} out of traffic");
+            tracing::warn!(service, instance, container, reason, "took {service} out of traffic: {reason}");
         }
         Step::TakeOut { reason, .. } => {
-            tracing::info!(service, instance, container, reason, "took {service} out of traffic");
+            tracing::info!(service, instance, container, reason, "took {service} out of traffic: {reason}");
         }
         Step::BringBack { .. } => tracing::info!(service, instance, container, "brought {service} back into traffic"),
-        Step::Remove { .. } => {
-            let (place, reason) = (format!("{}:{}", entry.address, entry.port), gone(entry, containers));
-            tracing::info!(service, instance, container, reason, "deregistered -{service} {place}");
+        Step::Remove { why: reason, .. } => {
+            let place = format!("{}:{}", entry.address, entry.port);
+            tracing::info!(service, instance, container, reason, "deregistered -{service} {place}: {reason}");
         }
-    }
-}
-
-/// Why an entry is no longer wanted.
-fn gone(entry: &Entry, containers: &Snapshot<String, Sight>) -> String {
-    match containers.entries.get(&entry.owner.container) {
-        Some(Sight::Seen(container)) if container.running => "its container does not ask for it any more".to_owned(),
-        Some(Sight::Seen(container)) => match container.exit_code {
-            Some(code) => format!("its container has ended with exit code {code}"),
-            None => "its container does not run".to_owned(),
-        },
-        _ => "its container is gone".to_owned(),
     }
 }

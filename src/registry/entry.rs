@@ -4,23 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Instance, Owner, Probe, SeenCheck, Status};
 
-/// The actual state of a registry, as one reader of it sees it.
+/// The actual state of a registry. As a [`Ledger`](super::Ledger) returns it, every entry with our marks is in `owned`,
+/// whichever engine it was written for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
     /// Ours, by id.
     pub owned: BTreeMap<String, Entry>,
-    /// The ids of everybody else's: never to be touched.
-    pub foreign: BTreeSet<String>,
-    /// Those of `foreign` that carry nobody's mark, as registrator writes them.
-    pub unmarked: BTreeSet<String>,
-    /// What those hold, for people to compare.
+    /// Everybody else's, by id: never to be touched, unless they are in `adoptable`. `None` if an entry carries nobody's
+    /// mark, as registrator writes them; otherwise who wrote it.
+    pub foreign: BTreeMap<String, Option<Owner>>,
+    /// Those of `foreign` that are taken over if we want their id.
+    pub adoptable: BTreeSet<String>,
+    /// What those of `foreign` hold, for people to compare.
     pub contents: BTreeMap<String, Entry>,
 }
 
 impl Entries {
-    /// Whether an id is ours to write. `adopt`: those without a mark are, too.
-    pub fn is_free(&self, id: &str, adopt: bool) -> bool {
-        !self.foreign.contains(id) || (adopt && self.unmarked.contains(id))
+    /// Whether an id is ours to write.
+    pub fn is_free(&self, id: &str) -> bool {
+        !self.foreign.contains_key(id) || self.adoptable.contains(id)
     }
 }
 
@@ -69,6 +71,12 @@ impl Entry {
         }
     }
 
+    /// Whether it is of the same container, address and port as `instance`, whatever the ids are.
+    pub fn is_at_the_place_of(&self, instance: &Instance) -> bool {
+        let place = (&self.owner.container, &self.address, self.port);
+        place == (&instance.owner.container, &instance.address, instance.port)
+    }
+
     /// Whether the registry holds what `instance` asks for, traffic aside.
     ///
     /// The visible fields are compared as well as the digest, so that a change by somebody else's hand is seen.
@@ -82,7 +90,9 @@ impl Entry {
         digest == wanted
             && (id, name, address, port) == (&instance.id, &instance.name, &instance.address, &instance.port)
             && (tags == &instance.tags || instance.tag_override)
-            && (meta, owner) == (&instance.meta, &instance.owner)
+            // The engine may have another id by now: that alone is no reason to write.
+            && (meta, &owner.host) == (&instance.meta, &instance.owner.host)
+            && owner.is_same_run(&instance.owner)
             && self.has_checks(instance)
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -72,8 +73,11 @@ pub struct Weights {
 /// Whose entry it is, written into the entry's Meta: never guessed from an id or a host name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Owner {
-    /// The Docker engine's own id.
+    /// The Docker engine's own id. Not part of the digest: some engines have another one at each start.
+    #[serde(skip)]
     pub engine: String,
+    /// Where the engine runs: its host's name, and its data directory. Empty in entries of earlier versions.
+    pub host: String,
     /// The container's full id.
     pub container: String,
     /// When the container started, as the engine reports it.
@@ -83,17 +87,27 @@ pub struct Owner {
 impl Owner {
     /// The Meta key of [`Owner::engine`].
     pub const ENGINE: &'static str = "portreeve-engine";
+    /// The Meta key of [`Owner::host`].
+    pub const HOST: &'static str = "portreeve-host";
     /// The Meta key of [`Owner::container`].
     pub const CONTAINER: &'static str = "portreeve-container";
     /// The Meta key of [`Owner::started`].
     pub const STARTED: &'static str = "portreeve-started";
+
+    /// Whether both are the same container since the same start.
+    pub fn is_same_run(&self, other: &Self) -> bool {
+        (&self.container, &self.started) == (&other.container, &other.started)
+    }
 }
 
 /// Why an instance must get no traffic although its container exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutReason {
     /// The engine sent the container its stop signal; the process still serves what it has.
-    Draining,
+    Draining {
+        /// When that was.
+        since: Timestamp,
+    },
     /// The container is paused: its port accepts, nothing answers.
     Paused,
     /// The container starts again and again.
@@ -102,10 +116,27 @@ pub enum OutReason {
     Failed,
 }
 
+/// How the reason of [`OutReason::Draining`] begins.
+const DRAINING: &str = "draining, the container was told to stop";
+
+impl OutReason {
+    /// Reads a reason as the registry shows it; `None` if it is none of ours. `now` stands for a time that is missing, as
+    /// earlier versions wrote none.
+    pub fn read(reason: &str, now: Timestamp) -> Option<Self> {
+        let said = reason.strip_prefix(OUT_PREFIX)?;
+        if let Some(rest) = said.strip_prefix(DRAINING) {
+            let since = rest.strip_prefix(" at ").and_then(|time| time.parse().ok());
+            return Some(Self::Draining { since: since.unwrap_or(now) });
+        }
+        [Self::Paused, Self::CrashLoop, Self::Failed].into_iter().find(|known| known.to_string() == reason)
+    }
+}
+
+/// A time is told in whole seconds.
 impl fmt::Display for OutReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self {
-            Self::Draining => "draining, the container was told to stop",
+            Self::Draining { since } => return write!(f, "{OUT_PREFIX}{DRAINING} at {since:.0}"),
             Self::Paused => "the container is paused",
             Self::CrashLoop => "the container starts again and again",
             Self::Failed => "the container has failed",

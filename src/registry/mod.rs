@@ -77,15 +77,13 @@ pub trait Ledger: Send + Sync + 'static {
     /// Which registry it is and where, for log lines: `Consul at http://127.0.0.1:8500`.
     fn name(&self) -> String;
 
-    /// What the registry holds now: the entries that carry ownership marks of `engine` (see [`Owner`]), with everything
-    /// that a plan compares, and the ids of all others.
-    fn entries(&self, engine: &str) -> impl Future<Output = Result<Entries, LedgerError>> + Send;
+    /// What the registry holds now: the entries that carry ownership marks (see [`Owner`]) of whatever engine, with
+    /// everything that a plan compares, and the ids of all others.
+    fn entries(&self) -> impl Future<Output = Result<Entries, LedgerError>> + Send;
 
-    /// Creates or replaces the entry `instance.id`, with its checks. Leaves the entry in traffic.
-    fn put(&self, instance: &Instance) -> impl Future<Output = Result<(), LedgerError>> + Send;
-
-    /// Replaces an entry that is out of traffic, and leaves it out. Checks that are no longer asked for stay.
-    fn put_aside(&self, instance: &Instance) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// Creates or replaces the entry `instance.id`, with its checks and no others. It is in traffic afterwards, or out of
+    /// traffic for the reason `out`, and at no moment otherwise.
+    fn put(&self, instance: &Instance, out: Option<&str>) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// Reports the status of the check `key` of the entry `id`, which waits for reports.
     fn report(&self, id: &str, key: &str, report: &Report) -> impl Future<Output = Result<(), LedgerError>> + Send;

@@ -133,6 +133,11 @@ impl FakeConsul {
         self.agent().registrations.clone()
     }
 
+    /// How many registrations of this id there were so far.
+    pub fn registrations_of(&self, id: &str) -> usize {
+        self.agent().registrations.iter().filter(|body| body["ID"] == id).count()
+    }
+
     /// The ids of the services that it holds now.
     pub fn ids(&self) -> Vec<String> {
         self.agent().services.keys().cloned().collect()
@@ -157,6 +162,16 @@ impl FakeConsul {
     /// The ids in maintenance, each with the reason.
     pub fn in_maintenance(&self) -> BTreeMap<String, String> {
         self.agent().maintenance.clone()
+    }
+
+    /// Switches maintenance mode on by another hand.
+    pub fn take_out(&self, id: &str, reason: &str) {
+        self.agent().maintenance.insert(id.to_owned(), reason.to_owned());
+    }
+
+    /// Switches it off by another hand.
+    pub fn bring_back(&self, id: &str) {
+        self.agent().maintenance.remove(id);
     }
 
     /// Every write so far: method and path with query.
@@ -296,6 +311,10 @@ async fn register(State(shared): Shared, Query(query): Query<BTreeMap<String, St
         agent.checks.retain(|_, check| check["ServiceID"] != *id);
     }
     agent.checks.extend(checks_of(&body));
+    let maintenance = format!("_service_maintenance:{id}");
+    let reasons = body["Checks"].as_array().into_iter().flatten().filter(|check| check["CheckID"] == *maintenance);
+    let reasons = reasons.map(|check| (id.clone(), check["Notes"].as_str().unwrap_or_default().to_owned()));
+    agent.maintenance.extend(reasons.collect::<Vec<_>>());
     agent.registrations.push(body);
     agent.registered_at.insert(id.clone(), Instant::now());
     agent.services.insert(id, service);

@@ -63,6 +63,7 @@ struct Engine {
     stream_life: Option<Duration>,
     deaf_since: Option<Instant>,
     deaf_longest: Duration,
+    info: serde_json::Map<String, Value>,
     broken: bool,
 }
 
@@ -235,6 +236,16 @@ impl FakeDocker {
         self.engine().slowness = slowness;
     }
 
+    /// From now on the engine says this of itself: `ID`, `Name`, `DockerRootDir`.
+    pub fn says(&self, key: &str, value: &str) {
+        self.engine().info.insert(key.to_owned(), value.into());
+    }
+
+    /// Forgets its past events, as an engine does that was busy with others.
+    pub fn forget_events(&self) {
+        self.engine().past.clear();
+    }
+
     /// Answers everything with 500, or no longer.
     pub fn set_broken(&self, broken: bool) {
         self.engine().broken = broken;
@@ -296,7 +307,9 @@ async fn version() -> Json<Value> {
 
 async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let engine = shared.engine.lock().expect("no panic inside the fake");
-    Json(json!({"ID": engine.id, "Name": engine.name}))
+    let mut info = json!({"ID": engine.id, "Name": engine.name});
+    engine.info.iter().for_each(|(key, value)| info[key] = value.clone());
+    Json(info)
 }
 
 async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {

@@ -1,13 +1,17 @@
 //! The way of an entry through the agent, and what is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use portreeve::{
     consul::ConsulLedger,
     registry::{Check, Entry, Instance, Ledger, LedgerError, OutReason, Owner, Probe, Report, Status, Weights},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{client, dev_agent::DevAgent};
 
@@ -26,7 +30,12 @@ pub(crate) fn instance(id: &str, port: u16) -> Instance {
         tag_override: false,
         checks: Vec::new(),
         reports: BTreeMap::new(),
-        owner: Owner { engine: ENGINE.into(), container: "c0ffee".into(), started: "2026-01-02T03:04:05Z".into() },
+        owner: Owner {
+            engine: ENGINE.into(),
+            host: "host-1".into(),
+            container: "c0ffee".into(),
+            started: "2026-01-02T03:04:05Z".into(),
+        },
         out: None,
     }
 }
@@ -54,7 +63,7 @@ fn checked(id: &str, port: u16) -> Instance {
 }
 
 async fn owned(ledger: &ConsulLedger) -> BTreeMap<String, Entry> {
-    ledger.entries(ENGINE).await.expect("the entries").owned
+    ledger.entries().await.expect("the entries").owned
 }
 
 async fn check_ids(agent: &DevAgent) -> BTreeSet<String> {
@@ -74,11 +83,11 @@ async fn an_entry_is_registered_replaced_taken_out_brought_back_and_removed() {
     assert!(owned(&ledger).await.is_empty());
 
     let mut wanted = checked("host-1:web-1:80", 32768);
-    ledger.put(&wanted).await.expect("registered");
+    ledger.put(&wanted, None).await.expect("registered");
     assert!(owned(&ledger).await[&wanted.id].matches(&wanted));
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1", "service:host-1:web-1:80:2"]));
 
-    let reason = OutReason::Draining.to_string();
+    let reason = OutReason::Paused.to_string();
     ledger.take_out(&wanted.id, &reason).await.expect("taken out");
     ledger.take_out(&wanted.id, "another reason").await.expect("taken out once more");
     let out = owned(&ledger).await.remove(&wanted.id).expect("the entry");
@@ -93,7 +102,7 @@ async fn an_entry_is_registered_replaced_taken_out_brought_back_and_removed() {
     wanted.tags.pop();
     wanted.checks.pop();
     assert!(!owned(&ledger).await[&wanted.id].matches(&wanted));
-    ledger.put(&wanted).await.expect("replaced");
+    ledger.put(&wanted, None).await.expect("replaced");
     let replaced = owned(&ledger).await;
     assert!(replaced[&wanted.id].matches(&wanted) && replaced[&wanted.id].out.is_none(), "and in traffic");
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1"]), "a check that is gone is removed");
@@ -108,9 +117,9 @@ async fn a_repeated_registration_changes_nothing_in_the_catalog() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let wanted = checked("host-1:web-1:80", 32768);
-    ledger.put(&wanted).await.expect("registered");
+    ledger.put(&wanted, None).await.expect("registered");
     let before = agent.get("/v1/health/service/web").await;
-    ledger.put(&wanted).await.expect("registered again");
+    ledger.put(&wanted, None).await.expect("registered again");
     assert_eq!(agent.get("/v1/health/service/web").await, before, "not even an index");
 }
 
@@ -119,12 +128,13 @@ async fn what_somebody_else_did_is_seen() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let wanted = instance("host-1:web-1:80", 32768);
-    ledger.put(&wanted).await.expect("registered");
+    ledger.put(&wanted, None).await.expect("registered");
     agent.put("/v1/agent/service/register", r#"{"ID": "foreign", "Name": "web", "Port": 1}"#).await;
     let other = Instance { owner: Owner { engine: "ENGINE:2".into(), ..wanted.owner.clone() }, ..instance("other", 2) };
-    ledger.put(&other).await.expect("registered");
-    let entries = ledger.entries(ENGINE).await.expect("the entries");
-    assert_eq!(entries.foreign, set(&["foreign", "other"]));
+    ledger.put(&other, None).await.expect("registered");
+    let entries = ledger.entries().await.expect("the entries");
+    assert_eq!(entries.foreign, BTreeMap::from([("foreign".to_owned(), None)]));
+    assert_eq!(entries.owned["other"].owner.engine, "ENGINE:2");
     assert!(entries.owned[&wanted.id].matches(&wanted));
 
     // The same body by another hand, with one thing changed.
@@ -146,7 +156,7 @@ async fn odd_ids_and_reasons_arrive_as_they_are() {
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut wanted = instance("host/1:we b?#%&+:80:ü", 1);
     wanted.name = "we/b ü".into();
-    ledger.put(&wanted).await.expect("registered");
+    ledger.put(&wanted, None).await.expect("registered");
     ledger.take_out(&wanted.id, "a&b=c; 100% ü").await.expect("taken out");
     assert_eq!(owned(&ledger).await[&wanted.id].out.as_deref(), Some("a&b=c; 100% ü"));
     ledger.remove(&wanted.id).await.expect("removed");
@@ -163,7 +173,7 @@ async fn a_refusal_says_what_was_refused_and_why() {
         LedgerError::Refused { .. } => error.to_string(),
         LedgerError::Unavailable { .. } | LedgerError::Denied { .. } => panic!("not a refusal: {error}"),
     };
-    let error = refused(ledger.put(&wanted).await.expect_err("refused"));
+    let error = refused(ledger.put(&wanted, None).await.expect_err("refused"));
     let begin = "the registry refused the registration of host-1:web-1:80: PUT /v1/agent/service/register: 400: ";
     assert!(error.starts_with(begin) && error.contains("invalid characters"), "{error}");
     for call in [ledger.take_out("nobody", "why").await, ledger.bring_back("nobody").await] {
@@ -180,7 +190,7 @@ async fn a_check_that_waits_for_reports_shows_the_last_one() {
     let mut wanted = instance("host-1:web-1:80", 32768);
     let probe = Probe::Report { ttl: "168h".into() };
     wanted.checks.push(Check { name: Some("Docker HEALTHCHECK".into()), ..Check::new("docker", probe) });
-    ledger.put(&wanted).await.expect("registered");
+    ledger.put(&wanted, None).await.expect("registered");
     let status = async || owned(&ledger).await[&wanted.id].reports.get("docker").copied();
     assert_eq!(status().await, Some(Status::Critical), "until the first report");
     let passing = Report { status: Status::Passing, output: "all is well".into() };
@@ -191,18 +201,56 @@ async fn a_check_that_waits_for_reports_shows_the_last_one() {
     assert!(ledger.report("unknown", "docker", &passing).await.is_err());
 }
 
+/// Everything that a health watch at `?passing` sees from now on, until the task is ended.
+async fn watch_passing(agent: &DevAgent) -> (tokio::task::JoinHandle<()>, Arc<Mutex<Vec<Value>>>) {
+    let (seen, client) = (Arc::new(Mutex::new(Vec::new())), reqwest::Client::new());
+    let (address, noted) = (agent.address(), Arc::clone(&seen));
+    let watch = tokio::spawn(async move {
+        let mut index = "0".to_owned();
+        loop {
+            let url = format!("{address}/v1/health/service/web?passing&wait=60s&index={index}");
+            let answer = client.get(url).send().await.expect("the agent answers");
+            index = answer.headers()["x-consul-index"].to_str().expect("a number").to_owned();
+            let instances: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+            noted.lock().expect("no panic").extend(instances.as_array().expect("a list").iter().cloned());
+        }
+    });
+    (watch, seen)
+}
+
 #[tokio::test]
-async fn an_entry_that_is_out_can_be_replaced_and_stays_out() {
+async fn what_is_registered_out_of_traffic_is_at_no_moment_in_traffic() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
-    let wanted = instance("host-1:web-1:80", 32768);
-    ledger.put(&wanted).await.expect("registered");
-    ledger.take_out(&wanted.id, "portreeve: draining").await.expect("taken out");
-    let moved = instance("host-1:web-1:80", 32769);
-    ledger.put_aside(&moved).await.expect("replaced");
-    let found = owned(&ledger).await.remove(&wanted.id).expect("the entry");
-    assert!(found.matches(&moved));
-    assert_eq!(found.out.as_deref(), Some("portreeve: draining"));
+    let reason = OutReason::CrashLoop.to_string();
+    let (watch, seen) = watch_passing(&agent).await;
+    for port in 1..=30 {
+        // With a check that passes, and one that goes: out of traffic is not for want of checks.
+        let mut wanted = checked("host-1:web-1:80", port);
+        ledger.put(&wanted, Some(&reason)).await.expect("registered");
+        wanted.checks.pop();
+        ledger.put(&wanted, Some("disk swap")).await.expect("replaced, with another reason");
+        let found = owned(&ledger).await.remove(&wanted.id).expect("the entry");
+        assert_eq!((found.out.as_deref(), found.matches(&wanted)), (Some("disk swap"), true));
+        let checks = set(&["_service_maintenance:host-1:web-1:80", "service:host-1:web-1:80:1"]);
+        assert_eq!(check_ids(&agent).await, checks, "a check that is gone is removed");
+        ledger.remove(&wanted.id).await.expect("removed");
+    }
+    assert_eq!(*seen.lock().expect("no panic"), [Value::Null; 0]);
+    // The watch does see what is in traffic, and the switch of the API ends what a registration began.
+    let wanted = instance("host-1:web-1:80", 99);
+    ledger.put(&wanted, Some(&reason)).await.expect("registered");
+    ledger.bring_back(&wanted.id).await.expect("brought back");
+    let begun = Instant::now();
+    while seen.lock().expect("no panic").is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the entry passes");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(seen.lock().expect("no panic").iter().all(|instance| instance["Service"]["Port"] == 99));
+    ledger.put(&wanted, Some(&reason)).await.expect("taken out by a registration");
+    ledger.put(&wanted, None).await.expect("brought back by a registration");
+    assert_eq!(owned(&ledger).await[&wanted.id].out, None);
+    watch.abort();
 }
 
 #[tokio::test]
@@ -215,7 +263,7 @@ async fn an_only_check_has_the_id_that_consul_gives_it_and_an_adopted_one_keeps_
     let mut wanted = instance("host-1:web-1:80", 32768);
     let probe = Probe::Tcp { address: "10.9.8.7:32768".into() };
     wanted.checks.push(Check { interval: Some("1h".into()), ..Check::new(Check::FIRST, probe) });
-    ledger.put(&wanted).await.expect("taken over");
+    ledger.put(&wanted, None).await.expect("taken over");
     let checks = agent.get("/v1/agent/checks").await;
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80"]));
     assert_eq!(checks["service:host-1:web-1:80"]["Status"], "passing");
@@ -230,7 +278,7 @@ async fn a_check_that_the_agent_does_not_have_does_not_cost_the_service() {
     let every = |key, probe| Check { interval: Some("1h".into()), ..Check::new(key, probe) };
     wanted.checks.push(every("1", Probe::H2ping { address: place(), tls: false, tls_skip_verify: false }));
     wanted.checks.push(every("2", Probe::Tcp { address: place() }));
-    ledger.put(&wanted).await.expect("registered");
+    ledger.put(&wanted, None).await.expect("registered");
     // Consul 1.10 and later have the first one too.
     assert!(check_ids(&agent).await.contains("service:host-1:web-1:80:2"));
     assert!(owned(&ledger).await[&wanted.id].matches(&wanted), "and nothing is left to do");

@@ -52,16 +52,16 @@ async fn a_token_file_is_followed_without_a_restart() {
     let (web, one) = (service("web"), key("app/one"));
     let _running = [watched.watch(&web), watched.watch(&one)];
 
-    let error = ledger.put(&instance("web-1", 1)).await.expect_err("there is no file");
+    let error = ledger.put(&instance("web-1", 1), None).await.expect_err("there is no file");
     assert!(portreeve::condition::chain(&error).contains("consul.token_file"), "{error:?}");
     fs::write(&path, "00000000-0000-0000-0000-00000000beef").expect("written");
-    let error = ledger.put(&instance("web-1", 1)).await.expect_err("an unknown token");
+    let error = ledger.put(&instance("web-1", 1), None).await.expect_err("an unknown token");
     let told = portreeve::condition::chain(&error);
     assert!(matches!(error, LedgerError::Unavailable { .. }), "a new token cures it: {told}");
     assert!(told.contains("403") && told.contains("the ACL token"), "{told}");
 
     fs::write(&path, format!("{good}\n")).expect("written");
-    ledger.put(&instance("web-1", 1)).await.expect("registered");
+    ledger.put(&instance("web-1", 1), None).await.expect("registered");
     watched.until_ids(&web, &["web-1"]).await;
     watched.until_key(&one, Some("1")).await;
     assert_eq!(ledger.advertised_address().await.expect("an address"), "127.0.0.1");

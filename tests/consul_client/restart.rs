@@ -24,18 +24,18 @@ async fn an_agent_that_lost_everything_is_followed_backwards() {
     }
     let (web, counter) = (service("web"), key("counter"));
     let _running = [watched.watch(&web), watched.watch(&counter)];
-    ledger.put(&instance("web-1", 1)).await.expect("registered");
+    ledger.put(&instance("web-1", 1), None).await.expect("registered");
     watched.until_ids(&web, &["web-1"]).await;
     watched.until_key(&counter, Some("199")).await;
 
     agent.stop();
-    let error = ledger.put(&instance("web-1", 1)).await.expect_err("nobody is there");
+    let error = ledger.put(&instance("web-1", 1), None).await.expect_err("nobody is there");
     assert!(matches!(error, LedgerError::Unavailable { .. }), "{error:?}");
     assert!(watched.known(&web).is_some(), "the last good answer stays");
     agent.start_again().await;
     watched.until_ids(&web, &[]).await;
     watched.until_key(&counter, None).await;
-    ledger.put(&instance("web-2", 2)).await.expect("registered");
+    ledger.put(&instance("web-2", 2), None).await.expect("registered");
     watched.until_ids(&web, &["web-2"]).await;
 }
 

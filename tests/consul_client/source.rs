@@ -26,8 +26,8 @@ async fn instances_come_and_go() {
     let running = watched.watch(&web);
     watched.until_ids(&web, &[]).await;
 
-    ledger.put(&instance("web-2", 2)).await.expect("registered");
-    ledger.put(&instance("web-1", 1)).await.expect("registered");
+    ledger.put(&instance("web-2", 2), None).await.expect("registered");
+    ledger.put(&instance("web-1", 1), None).await.expect("registered");
     let records = watched.until_ids(&web, &["web-1", "web-2"]).await;
     let first = &records[0];
     assert_eq!((first.address.as_str(), first.port, first.node_address.as_str()), ("10.9.8.7", 1, "127.0.0.1"));
@@ -56,7 +56,7 @@ async fn tags_and_any_choose_among_instances() {
     let blue = Instance { tags: vec!["blue".into()], ..instance("web-1", 1) };
     let green = Instance { tags: vec!["green".into()], address: String::new(), ..instance("web-2", 2) };
     for instance in [&blue, &green] {
-        ledger.put(instance).await.expect("registered");
+        ledger.put(instance, None).await.expect("registered");
     }
     let mut watched = Watched::new(client(&agent.address()));
     let green = Query::Service(ServiceQuery { tag: Some("green".into()), passing: true, ..web() });
@@ -99,7 +99,7 @@ async fn names_of_services_come_with_sorted_tags() {
     let mut watched = Watched::new(client(&agent.address()));
     let services = Query::services();
     let _running = watched.watch(&services);
-    ledger.put(&instance("web-1", 1)).await.expect("registered");
+    ledger.put(&instance("web-1", 1), None).await.expect("registered");
     let known = |answer: &Answer| matches!(answer, Answer::Services(all) if all.contains_key("web"));
     let answer = watched.until(&services, known).await;
     let Answer::Services(all) = &*answer else { panic!("{answer:?}") };

@@ -1,5 +1,4 @@
-//! Ids that several containers or ports claim: `register` gives them to one container, and to none of its ports if it
-//! claims the id for several.
+//! Ids that several containers or ports claim: `register` refuses all of them but one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,10 +49,8 @@ fn conflict(subject: &Subject<'_>, entry: &Entry, claims: &[Claim<'_>]) -> Optio
         (0 | 1, Some(replicas)) => format!("{replicas} containers"),
         _ => names(rivals.iter().map(|(.., claim)| claim.as_str()).collect()),
     };
-    let is_one_container = replicas.is_none() && rivals.iter().all(|(other, ..)| std::ptr::eq(other.service, own));
-    let outcome =
-        if is_one_container { "none of them is registered" } else { "only that of one container is registered" };
-    let found = Found::error(subject, entry.place, format!("{}: {who} claim one id: {outcome}", entry.name));
+    let message = format!("{}: {who} claim one id: at most one of them is registered", entry.name);
+    let found = Found::error(subject, entry.place, message);
     Some(found.help("leave it out: every container has an id of its own then"))
 }
 

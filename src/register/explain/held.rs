@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     docker::Container,
     register::{desired::Desired, limits},
-    registry::{Entries, Entry, Instance, OUT_PREFIX, OutReason},
+    registry::{Entries, Entry, Instance, OUT_PREFIX},
 };
 
 /// What the registry has of an instance.
@@ -38,7 +38,7 @@ pub enum Held {
         /// `--adopt` is given, and it will be taken over.
         adopted: bool,
     },
-    /// Several ports claim the id, so none gets it.
+    /// Several ports claim the id, and another one has it, or none.
     Refused {
         /// Those ports.
         claims: Vec<String>,
@@ -61,17 +61,22 @@ impl Held {
     }
 }
 
-/// Looks an instance up. `adopt`: entries that carry nobody's mark are taken over.
-pub(super) fn held(instance: &Instance, desired: &Desired, entries: &Entries, adopt: bool) -> Held {
-    if let Some(claims) = desired.contended.get(&instance.id) {
+/// Looks an instance up.
+pub(super) fn held(instance: &Instance, desired: &Desired, entries: &Entries) -> Held {
+    let given = desired.instances.get(&instance.id);
+    if let Some(claims) = desired.contended.get(&instance.id).filter(|_| given.is_none_or(|given| **given != *instance))
+    {
         return Held::Refused { claims: claims.clone() };
     }
-    if entries.foreign.contains(&instance.id) {
-        let unmarked = entries.unmarked.contains(&instance.id);
-        return Held::Foreign { unmarked, adopted: entries.is_free(&instance.id, adopt) };
+    if let Some(owner) = entries.foreign.get(&instance.id) {
+        return Held::Foreign { unmarked: owner.is_none(), adopted: entries.is_free(&instance.id) };
     }
     let Some(entry) = entries.owned.get(&instance.id) else {
-        let waits_for = desired.gates.get(&instance.id).map(|gate| gate.probe.to_string());
+        let waits_for = desired
+            .gates
+            .iter()
+            .find(|(id, gate)| *id == instance.id && gate.run.container == instance.owner.container);
+        let waits_for = waits_for.map(|(_, gate)| gate.probe.to_string());
         return Held::Missing { waits_for };
     };
     let differences = differences(instance, entry);
@@ -120,15 +125,17 @@ fn differences(instance: &Instance, entry: &Entry) -> Vec<String> {
     all
 }
 
-/// In or out of traffic. What an operator took out stays out; and what only events tell of cannot be wrong here.
+/// In or out of traffic. What an operator took out stays out.
 fn traffic(instance: &Instance, entry: &Entry) -> Option<String> {
     match (&entry.out, instance.out) {
         (None, Some(reason)) => {
             Some(format!("traffic: in traffic there, but {}", reason.to_string().trim_start_matches(OUT_PREFIX)))
         }
         (Some(there), None) if there.starts_with(OUT_PREFIX) => {
-            let unseen = [OutReason::Draining, OutReason::CrashLoop].iter().any(|reason| reason.to_string() == *there);
-            (!unseen).then(|| format!("traffic: out of traffic there ({there}), and there is no reason any more"))
+            Some(format!("traffic: out of traffic there ({there}), and there is no reason any more"))
+        }
+        (Some(there), Some(reason)) if there.starts_with(OUT_PREFIX) && *there != reason.to_string() => {
+            Some(format!("traffic: the reason there is {there:?}, {:?} is wanted", reason.to_string()))
         }
         _ => None,
     }
@@ -156,7 +163,7 @@ mod tests {
             fixture,
             plan::{Conditions, plan},
         },
-        registry::{Report as Status, Status::Critical, Weights},
+        registry::{OutReason, Report as Status, Status::Critical, Weights},
     };
 
     type Change<T> = fn(&mut T);
@@ -170,12 +177,12 @@ mod tests {
         let entries = Entries { owned: [("1".to_owned(), entry)].into(), ..Entries::default() };
         let desired = Desired { instances: [("1".to_owned(), instance.clone().into())].into(), ..Desired::default() };
         let writes = !plan(&desired, &entries, &Conditions::default()).is_empty();
-        (held(&instance, &desired, &entries, false), writes)
+        (held(&instance, &desired, &entries), writes)
     }
 
     #[test]
     fn it_says_in_line_when_register_would_write_nothing() {
-        let changes: [(Change<Instance>, Change<Entry>); 14] = [
+        let changes: [(Change<Instance>, Change<Entry>); 15] = [
             (|_| {}, |_| {}),
             (|instance| instance.port = 81, |_| {}),
             (|instance| instance.name = "other".into(), |_| {}),
@@ -187,6 +194,10 @@ mod tests {
             (|instance| instance.owner.started = "later".into(), |_| {}),
             (|_| {}, |entry| entry.digest.clear()),
             (|instance| instance.out = Some(OutReason::Paused), |_| {}),
+            (
+                |instance| instance.out = Some(OutReason::Paused),
+                |entry| entry.out = Some(OutReason::CrashLoop.to_string()),
+            ),
             (|_| {}, |entry| entry.out = Some("disk swap".into())),
             (|_| {}, |entry| entry.out = Some(OutReason::Paused.to_string())),
             (
@@ -201,11 +212,5 @@ mod tests {
             let (held, writes) = said(instance, entry);
             assert_eq!(held.in_line(), !writes, "change {number}: {held:?}");
         }
-    }
-
-    #[test]
-    fn what_only_events_tell_of_is_believed() {
-        let (held, writes) = said(|_| {}, |entry| entry.out = Some(OutReason::Draining.to_string()));
-        assert_eq!((held, writes), (Held::OutOfTraffic { reason: OutReason::Draining.to_string() }, true));
     }
 }

@@ -8,7 +8,7 @@ mod held;
 mod report;
 mod text;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 pub use find::FindError;
 pub use held::{Held, Left};
@@ -17,7 +17,7 @@ pub use report::{Key, PortReport, Registered, Report, Setting, Subject};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{desired::desired, instances::Host, settings::Settings};
+use super::{desired::desired, instances::Host, ownership, recall::recall, settings::Settings};
 use crate::{
     docker::{self, Sight},
     registry::{Instance, Ledger, LedgerError},
@@ -63,11 +63,14 @@ pub async fn explain<L: Ledger>(
 ) -> Result<Report, Error> {
     let engine = docker.engine().await?;
     let containers = look(docker, &settings, deadline).await?.entries;
-    let container = find::find(wanted, &containers)?;
+    // A name that nobody has is told without a registry.
+    find::find(wanted, &containers)?;
     let host = Host::new(engine, ledger.advertised_address().await?, settings);
-    let entries = ledger.entries(&host.engine).await?;
     let now = Timestamp::now();
-    let desired = desired(&containers, &host, now);
+    let entries = ownership::settle(ledger.entries().await?, &host, &containers, &BTreeMap::new());
+    let containers = recall(&containers, &entries, &host.settings, now);
+    let container = find::find(wanted, &containers)?;
+    let desired = desired(&containers, &host, &entries, now);
     Ok(report::report(container, &containers, &host, &desired, &entries, body, now))
 }
 

@@ -14,7 +14,6 @@ use crate::{
         instances::{self, Host, Verdict},
         limits,
         metadata::{self, Metadata, Source},
-        settings::Adopt,
     },
     registry::{Entries, Instance},
 };
@@ -135,7 +134,7 @@ pub(super) fn report(
             id_from: won(&keys, "id").map_or_else(|| "host, container and port".to_owned(), from),
             name_from: name_from(&instance, verdict.port, &keys),
             limits: limits::instance(&instance),
-            registry: held::held(&instance, desired, entries, host.settings.adopt == Some(Adopt::Registrator)),
+            registry: held::held(&instance, desired, entries),
             body: body(&instance),
             id: instance.id,
             name: instance.name,

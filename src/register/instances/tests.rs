@@ -9,6 +9,7 @@ fn host() -> Host {
     Host {
         engine: "ENGINE".into(),
         hostname: "dockerhost".into(),
+        root: "/var/lib/docker".into(),
         advertised: "192.168.1.102".into(),
         settings: Settings::default(),
     }
@@ -214,7 +215,7 @@ fn out_of_traffic_while_it_stops_or_is_paused() {
     let now = "2026-11-20T12:00:05Z";
     assert_eq!(out(&web, now), None);
     let stopping = Container { stop_sent: "2026-11-20T12:00:00Z".parse().ok(), ..web.clone() };
-    assert_eq!(out(&stopping, now), Some(OutReason::Draining));
+    assert_eq!(out(&stopping, now), stopping.stop_sent.map(|since| OutReason::Draining { since }));
     assert_eq!(due(&stopping, &host(), now.parse().expect("a time")), Some(Duration::from_secs(595)));
     assert_eq!(out(&stopping, "2026-11-20T12:10:00Z"), None, "it did not stop after all");
     assert_eq!(out(&Container { paused: true, ..web.clone() }, now), Some(OutReason::Paused));

@@ -1,0 +1,85 @@
+//! Which of several ports gets an id that all of them claim. Pure.
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+
+use super::ready::Gate;
+use crate::{
+    docker::{Container, Port},
+    registry::{Entry, Wanted},
+};
+
+/// A port that is to be registered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim<'a> {
+    pub(super) container: &'a Container,
+    pub(super) port: Port,
+    pub(super) wanted: &'a Wanted,
+    /// Set while the instance is not ready.
+    pub(super) gate: Option<&'a Gate>,
+}
+
+impl Claim<'_> {
+    /// For people.
+    pub(super) fn name(&self) -> String {
+        format!("{} of container {:?}", self.port, self.container.name)
+    }
+
+    /// Why it is refused, for the log: `rival` is the claim that counts.
+    pub(super) fn refusal(&self, rival: &Self) -> String {
+        let (port, id) = (self.port, &self.wanted.id);
+        if rival.container.id == self.container.id {
+            let (one, other) = (port.number, rival.port.number);
+            format!(
+                "{port} is not registered: {} claims the id {id:?} as well; set SERVICE_{one}_ID and SERVICE_{other}_ID",
+                rival.port
+            )
+        } else {
+            format!(
+                "{port} is not registered: container {:?} has the id {id:?}; give one of the two another SERVICE_ID",
+                rival.container.name
+            )
+        }
+    }
+
+    /// Docker gives a name to one container at a time, so of two with one name the earlier was removed or renamed, and
+    /// what is known of it is out of date.
+    fn is_outdated_by(&self, other: &Self) -> bool {
+        other.container.name == self.container.name
+            && other.container.id != self.container.id
+            && other.started() > self.started()
+    }
+
+    fn started(&self) -> Option<Timestamp> {
+        self.container.started_at.parse().ok()
+    }
+
+    fn is_incumbent(&self, entry: Option<&Entry>) -> bool {
+        entry.is_some_and(|entry| entry.owner.container == self.container.id)
+    }
+
+    /// Whether the container makes no other claim, or has the entry and this claim is what the entry was made of.
+    fn is_unambiguous(&self, claims: &[Self], entry: Option<&Entry>) -> bool {
+        let place = |claim: &Self| (claim.wanted.address.clone(), claim.wanted.port);
+        let kept = |claim: &Self| entry.is_some_and(|entry| (entry.address.clone(), entry.port) == place(claim));
+        let rank = |claim: &Self| (Reverse(kept(claim)), claim.port);
+        let mut others =
+            claims.iter().filter(|other| other.container.id == self.container.id && other.port != self.port);
+        others.all(|other| self.is_incumbent(entry) && rank(self) < rank(other))
+    }
+}
+
+/// The claims without those that are out of date.
+pub(super) fn current<'a>(claims: &[Claim<'a>]) -> Vec<Claim<'a>> {
+    claims.iter().filter(|claim| !claims.iter().any(|other| claim.is_outdated_by(other))).copied().collect()
+}
+
+/// The claim that counts. What can serve goes before what cannot, then whoever has the entry, then whoever started first:
+/// an entry that serves is never lost by a conflict. Two ports of one container are refused: either choice would be wrong.
+pub(super) fn winner<'a, 'b>(claims: &'b [Claim<'a>], entry: Option<&Entry>) -> Option<&'b Claim<'a>> {
+    claims.iter().filter(|claim| claim.is_unambiguous(claims, entry)).min_by_key(|claim| {
+        let idle = (claim.gate.is_some(), claim.wanted.out.is_some());
+        (idle, !claim.is_incumbent(entry), claim.started(), claim.container.id.clone())
+    })
+}

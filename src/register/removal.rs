@@ -1,0 +1,74 @@
+//! Why an entry is not wanted any more, in words. Pure.
+
+use super::{desired::Desired, instances::Host};
+use crate::{docker::Sight, registry::Entry};
+
+/// `name` is what the container was called when it was last seen.
+pub(super) fn reason(
+    entry: &Entry,
+    sight: Option<&Sight>,
+    name: Option<&String>,
+    desired: &Desired,
+    host: &Host,
+) -> String {
+    let id = &entry.owner.container;
+    let container = name.map_or_else(|| id.get(..12).unwrap_or(id), String::as_str);
+    let successor = || {
+        let at = (id, &entry.address, entry.port);
+        let mut instances = desired.instances.values();
+        instances.find(|new| (&new.owner.container, &new.address, new.port) == at).map(|new| &new.id)
+    };
+    let why = match sight {
+        Some(Sight::Seen(container)) if container.running => match successor() {
+            Some(id) => format!("is registered as {id}"),
+            None => "does not ask for it any more".to_owned(),
+        },
+        Some(Sight::Seen(container)) => match container.exit_code {
+            Some(code) => format!("has ended with exit code {code}"),
+            None => "does not run".to_owned(),
+        },
+        Some(Sight::Missing | Sight::Unreadable) | None => "is gone".to_owned(),
+    };
+    if entry.owner.engine == host.engine {
+        format!("container {container} {why}")
+    } else {
+        format!("container {container} {why}, it was of the former engine {}", entry.owner.engine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        docker::Container,
+        register::{
+            Settings,
+            fixture::{container, instance},
+        },
+    };
+
+    #[test]
+    fn the_container_and_what_became_of_it() {
+        let host = |engine: &str| Host {
+            engine: engine.into(),
+            hostname: "h".into(),
+            root: String::new(),
+            advertised: "10.0.0.1".into(),
+            settings: Settings::default(),
+        };
+        let entry = Entry::registered(&instance("old", "0123456789abcdef"));
+        let (none, mut renamed) = (Desired::default(), Desired::default());
+        renamed.instances.insert("new".into(), instance("new", "0123456789abcdef").into());
+        let seen = |running, exit_code| Sight::Seen(Arc::new(Container { running, exit_code, ..container("web") }));
+        let name = "web".to_owned();
+        let said = |sight: Option<&Sight>, desired| reason(&entry, sight, Some(&name), desired, &host("E"));
+        assert_eq!(said(Some(&seen(true, None)), &none), "container web does not ask for it any more");
+        assert_eq!(said(Some(&seen(true, None)), &renamed), "container web is registered as new");
+        assert_eq!(said(Some(&seen(false, Some(0))), &none), "container web has ended with exit code 0");
+        assert_eq!(said(Some(&Sight::Missing), &none), "container web is gone");
+        let former = "container 0123456789ab is gone, it was of the former engine E";
+        assert_eq!(reason(&entry, None, None, &none, &host("NEW")), former);
+    }
+}

@@ -1,0 +1,107 @@
+//! Whose entry an entry is: over a change of the engine's id, and beside another engine on one agent.
+
+use serde_json::{Value, json};
+
+use crate::{
+    changed,
+    common::{
+        black_box::{Daemon, run, until},
+        fake_consul::FakeConsul,
+        fake_docker::{FakeDocker, container},
+    },
+};
+
+/// Waits for so many more reads of the agent's services.
+fn reads(consul: &FakeConsul, more: usize) {
+    let before = consul.reads().len();
+    until("many resyncs", || consul.reads().len() >= before + more);
+}
+
+fn deregistered(consul: &FakeConsul) -> Vec<String> {
+    let deregister = "PUT /v1/agent/service/deregister/";
+    consul.writes().iter().filter_map(|write| Some(write.strip_prefix(deregister)?.to_owned())).collect()
+}
+
+#[test]
+fn an_engine_with_a_new_id_goes_on_with_its_entries() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    for (name, port) in [("stays", 8000), ("moves", 8001), ("goes", 8002)] {
+        docker.set(container(name, port));
+    }
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    until("three", || consul.count() == 3);
+    drop(daemon);
+    docker.says("ID", "NEW:ENGINE");
+    docker.unset(&crate::id("goes"));
+    docker.unset(&crate::id("moves"));
+    docker.set(changed("moves", 9001, |moves| moves["Id"] = json!("f".repeat(64))));
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    until("the one that moved", || consul.ports().get("dockerhost:moves:80") == Some(&9001));
+    until("the end of the one that has gone", || consul.count() == 2);
+    assert_eq!(deregistered(&consul), ["dockerhost:goes:80"]);
+    assert_eq!(consul.registrations_of("dockerhost:stays:80"), 1, "the engine's id alone is no reason to write");
+    daemon.until_logged("is gone, it was of the former engine FAKE:ENGINE");
+
+    // An engine that makes up an id whenever it is asked is the same one all the time.
+    drop(daemon);
+    let writes = consul.writes();
+    for number in 0..4 {
+        docker.says("ID", &format!("ID:{number}"));
+        assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
+    }
+    assert_eq!(consul.writes(), writes);
+}
+
+#[test]
+fn machines_with_one_engine_id_leave_each_other_alone() {
+    let consul = FakeConsul::start("10.0.0.7");
+    let (one, two) = (FakeDocker::start(), FakeDocker::start());
+    two.says("Name", "clone");
+    one.set(container("a", 8000));
+    two.set(container("b", 9000));
+    let first = Daemon::start(&one, &consul, &["--resync", "50ms"]);
+    let second = Daemon::start(&two, &consul, &["--resync", "50ms"]);
+    until("both", || consul.ids() == ["clone:b:80", "dockerhost:a:80"]);
+    let writes = consul.writes();
+    reads(&consul, 40);
+    assert_eq!(consul.writes(), writes);
+    assert_eq!(deregistered(&consul), [""; 0]);
+    second.until_logged("such as \"dockerhost:a:80\", which carry this engine's id");
+    first.until_logged("such as \"clone:b:80\", which carry this engine's id");
+}
+
+#[test]
+fn machines_that_nothing_tells_apart_end_their_quarrel() {
+    let consul = FakeConsul::start("10.0.0.7");
+    let (one, two) = (FakeDocker::start(), FakeDocker::start());
+    one.set(container("a", 8000));
+    two.set(container("b", 9000));
+    let first = Daemon::start(&one, &consul, &["--resync", "50ms"]);
+    let _second = Daemon::start(&two, &consul, &["--resync", "50ms"]);
+    first.until_logged("another Portreeve writes it");
+    until("both, without a write for many resyncs", || {
+        let writes = consul.writes().len();
+        reads(&consul, 40);
+        consul.writes().len() == writes && consul.count() == 2
+    });
+    assert!(deregistered(&consul).len() <= 4, "{:?}", consul.writes());
+}
+
+#[test]
+fn an_entry_of_another_portreeve_is_taken_over_if_that_is_asked_for() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    let entry = |id: &str| {
+        let marks: Value = json!({"portreeve-engine": "ABKO", "portreeve-host": "host-7", "portreeve-container": "c"});
+        consul.add(json!({"ID": id, "Service": "web", "Address": "10.0.0.9", "Port": 1, "Tags": [], "Meta": marks}));
+    };
+    entry("dockerhost:web:80");
+    entry("host-7:other:80");
+    docker.set(container("web", 8000));
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    daemon.until_logged("Portreeve wrote it for engine ABKO on host-7, this engine is FAKE:ENGINE on dockerhost");
+    assert_eq!(consul.writes(), [""; 0]);
+    drop(daemon);
+    let _daemon = Daemon::start(&docker, &consul, &["--adopt", "portreeve"]);
+    until("the entry", || consul.ports()["dockerhost:web:80"] == 8000);
+    assert_eq!(consul.ports()["host-7:other:80"], 1, "nobody here wants that id");
+}

@@ -1,0 +1,147 @@
+//! Out of traffic is not forgotten, and never left for a moment.
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::{
+    WEB, changed,
+    common::{
+        black_box::{Daemon, id, run, until},
+        fake_consul::FakeConsul,
+        fake_docker::{FakeDocker, container},
+    },
+    settle,
+};
+
+/// Whether a registration brings maintenance mode along, and why.
+fn reason(registration: &Value) -> Option<String> {
+    let mut checks = registration["Checks"].as_array().into_iter().flatten();
+    let maintenance = checks.find(|check| check["CheckID"] == format!("_service_maintenance:{WEB}"))?;
+    Some(maintenance["Notes"].as_str().expect("a reason").to_owned())
+}
+
+#[test]
+fn a_drain_that_the_engine_has_forgotten_goes_on() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    until("the registration", || consul.count() == 1);
+    docker.event("kill", &id("web"), &[("signal", "15")]);
+    until("maintenance", || consul.in_maintenance().contains_key(WEB));
+    let reason = consul.in_maintenance()[WEB].clone();
+    assert!(reason.starts_with("portreeve: draining, the container was told to stop at 20"), "{reason}");
+
+    docker.forget_events();
+    daemon.signal(Signal::SIGHUP);
+    settle(&docker, &consul);
+    drop(daemon);
+    docker.forget_events();
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    daemon.until_logged("in line");
+    settle(&docker, &consul);
+    let touched = consul.writes().iter().filter(|write| write.contains(&format!("/{WEB}"))).count();
+    assert_eq!((consul.registrations_of(WEB), touched), (1, 1), "{:?}", consul.writes());
+    assert_eq!(consul.in_maintenance()[WEB], reason);
+
+    // The rule still counts from the signal.
+    drop(daemon);
+    let daemon = Daemon::start(&docker, &consul, &["--drain-return", "1s"]);
+    until("traffic again", || consul.in_maintenance().is_empty());
+    drop(daemon);
+    // What an earlier version wrote counts from now on.
+    consul.take_out(WEB, "portreeve: draining, the container was told to stop");
+    let _daemon = Daemon::start(&docker, &consul, &[]);
+    until("a time", || consul.in_maintenance().get(WEB).is_some_and(|reason| reason.contains(" at 20")));
+}
+
+#[test]
+fn a_drain_that_began_while_it_was_paused_is_remembered_too() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    let paused = || changed("web", 8000, |web| web["State"]["Paused"] = json!(true));
+    docker.set(paused());
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    until("paused", || consul.in_maintenance().get(WEB).is_some_and(|reason| reason.contains("paused")));
+    docker.event("kill", &id("web"), &[("signal", "15")]);
+    until("draining", || consul.in_maintenance().get(WEB).is_some_and(|reason| reason.contains("draining")));
+    drop(daemon);
+    docker.forget_events();
+    docker.set(container("web", 8000));
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    daemon.until_logged("in line");
+    settle(&docker, &consul);
+    assert!(consul.in_maintenance()[WEB].contains("draining"));
+    let bodies: Vec<_> = consul.registrations().into_iter().filter(|body| body["ID"] == WEB).collect();
+    assert!(bodies.iter().all(|body| reason(body).is_some()), "it was in traffic at no moment: {bodies:#?}");
+}
+
+#[test]
+fn each_start_of_a_crash_loop_is_out_of_traffic_to_begin_with() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    let daemon = Daemon::start(&docker, &consul, &["--crash-starts", "3"]);
+    for number in 1..=6 {
+        let started = format!("2026-01-01T00:00:0{number}.1Z");
+        docker.run(changed("web", 8000, |web| web["State"]["StartedAt"] = json!(started)));
+        until("the registration", || consul.ids() == [WEB]);
+        docker.set(changed("web", 8000, |web| {
+            web["State"] = json!({"Status": "exited", "Running": false, "ExitCode": 1, "StartedAt": started});
+        }));
+        docker.event("die", &id("web"), &[("exitCode", "1")]);
+        until("the removal", || consul.ids().is_empty());
+    }
+    let looping: Vec<_> = consul.registrations().iter().map(|body| reason(body).is_some()).collect();
+    assert_eq!(looping, [false, false, true, true, true, true]);
+    assert!(!consul.writes().iter().any(|write| write.contains("/maintenance/")), "{:?}", consul.writes());
+    assert!(daemon.log().lines().any(|line| line.contains(" WARN ") && line.contains("again and again")));
+
+    // It is remembered as the drain is.
+    docker.run(changed("web", 8000, |web| web["State"]["StartedAt"] = json!(jiff::Timestamp::now().to_string())));
+    until("the registration", || consul.ids() == [WEB]);
+    drop(daemon);
+    docker.forget_events();
+    let writes = consul.writes();
+    let daemon = Daemon::start(&docker, &consul, &["--crash-starts", "3"]);
+    daemon.until_logged("in line");
+    assert_eq!(consul.writes(), writes);
+}
+
+#[test]
+fn an_operators_maintenance_outlives_the_container() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    let daemon = Daemon::start(&docker, &consul, &["--resync", "50ms"]);
+    until("the registration", || consul.count() == 1);
+    consul.take_out(WEB, "disk swap");
+    let reads = consul.reads().len();
+    until("a resync", || consul.reads().len() >= reads + 4);
+    docker.die(&id("web"));
+    until("the removal", || consul.count() == 0);
+    docker.run(changed("web", 8001, |web| web["Id"] = json!("f".repeat(64))));
+    until("the successor", || consul.count() == 1);
+    let last = consul.registrations().pop().expect("a registration");
+    assert_eq!(reason(&last).as_deref(), Some("disk swap"));
+    // Once ended, it is over.
+    consul.bring_back(WEB);
+    let reads = consul.reads().len();
+    until("a resync", || consul.reads().len() >= reads + 4);
+    docker.die(&"f".repeat(64));
+    until("the removal", || consul.count() == 0);
+    docker.run(container("web", 8002));
+    until("the next", || consul.count() == 1);
+    assert!(consul.in_maintenance().is_empty());
+    drop(daemon);
+}
+
+#[test]
+fn once_lists_again_what_one_list_lacks() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    let names: Vec<_> = (0..8).map(|number| format!("web-{number}")).collect();
+    names.iter().zip(8000..).for_each(|(name, port)| docker.set(container(name, port)));
+    assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
+    names.iter().for_each(|name| docker.unset(&id(name)));
+    let impatient = run(&docker, &consul, &["--once", "--deadline", "300ms"]);
+    assert_eq!((impatient.status.code(), consul.count()), (Some(1), 8));
+    let plan = run(&docker, &consul, &["--dry-run"]);
+    assert_eq!((plan.status.code(), plan.stdout.len()), (Some(0), 0));
+    assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
+    assert_eq!(consul.count(), 0);
+}
