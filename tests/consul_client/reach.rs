@@ -57,7 +57,7 @@ async fn a_token_file_is_followed_without_a_restart() {
     fs::write(&path, "00000000-0000-0000-0000-00000000beef").expect("written");
     let error = ledger.put(&instance("web-1", 1), None).await.expect_err("an unknown token");
     let told = portreeve::condition::chain(&error);
-    assert!(matches!(error, LedgerError::Unavailable { .. }), "a new token cures it: {told}");
+    assert!(matches!(error, LedgerError::Denied { .. }), "a new token cures it: {told}");
     assert!(told.contains("403") && told.contains("the ACL token"), "{told}");
 
     fs::write(&path, format!("{good}\n")).expect("written");
