@@ -117,7 +117,7 @@ async fn register_with_the_least_rules() {
     docker.set(other);
     let daemon = spawn(&[]);
     until("the registration", &daemon, holds).await;
-    daemon.until_logged("the registration of dockerhost:other:80");
+    daemon.until_logged("cannot register dockerhost:other:80");
     assert!(daemon.log().contains("403"), "{}", daemon.log());
     assert!(services().await.get("dockerhost:other:80").is_none());
 }

@@ -53,7 +53,7 @@ impl fmt::Display for Step {
             Self::Report { id, key, report } => write!(f, "report {id} {key}: {:?}", report.status),
             Self::TakeOut { id, reason } => write!(f, "take {id} out of traffic: {reason}"),
             Self::BringBack { id } => write!(f, "bring {id} back into traffic"),
-            Self::Remove { id, why } => write!(f, "deregister {id}: {why}"),
+            Self::Remove { id, why } => write!(f, "deregister {id} ({why})"),
         }
     }
 }

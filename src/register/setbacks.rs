@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn remove(id: &str) -> Step {
-        Step::Remove { id: id.into(), why: String::new() }
+        Step::Remove { id: id.into(), why: "gone".into() }
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
             setbacks.refused("a", remove("a"), "400".into());
             assert!(setbacks.block("a", &remove("a"), now + Duration::from_secs(3600)));
             assert_eq!(setbacks.due(now), None);
-            assert_eq!(setbacks.reasons(false).collect::<Vec<_>>(), ["cannot deregister a: 400"]);
+            assert_eq!(setbacks.reasons(false).collect::<Vec<_>>(), ["cannot deregister a (gone): 400"]);
             assert_eq!(setbacks.news().count(), told);
             setbacks.resync(now);
             assert!(!setbacks.block("a", &remove("a"), now));
