@@ -274,7 +274,11 @@ fn checks_of(body: &Value) -> Vec<(String, Value)> {
             "Status": status.unwrap_or_else(|| "critical".into()), "Notes": "", "ServiceID": body["ID"]});
         (id, shown)
     };
-    body["Checks"].as_array().into_iter().flatten().map(check).collect()
+    let checks = body["Checks"].as_array().into_iter().flatten();
+    // The one of maintenance mode is kept as such.
+    let checks =
+        checks.filter(|check| !check["CheckID"].as_str().is_some_and(|id| id.starts_with("_service_maintenance")));
+    checks.map(check).collect()
 }
 
 async fn update_check(State(shared): Shared, Path(id): Path<String>, Json(body): Json<Value>) -> Response {
