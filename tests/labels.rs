@@ -147,7 +147,7 @@ fn of_two_that_claim_one_id_one_is_refused_and_both_are_named() {
         )
     );
     let told = "80/tcp is not registered: container \"a1\" has the id \"same\"";
-    assert!(outcome.log.contains(told) && outcome.log.contains("container=b1"), "{}", outcome.log);
+    assert!(outcome.log.contains(told) && outcome.log.contains("container=\"b1\""), "{}", outcome.log);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn a_second_container_with_the_id_of_one_that_serves_changes_nothing() {
     let told =
         r#"80/tcp is not registered: container "web-1" has the id "shop"; give one of the two another SERVICE_ID"#;
     daemon.until_logged(told);
-    daemon.until_logged("container=web-2");
+    daemon.until_logged("container=\"web-2\"");
     docker.run(changed("web-3", 8003, |web| web["Config"]["Env"] = json!([SHOP, "SERVICE_READY=tcp"])));
     docker.run(changed("web-4", 8004, |web| {
         web["Config"]["Env"] = json!([SHOP]);

@@ -112,7 +112,7 @@ fn an_operators_maintenance_outlives_the_container() {
     until("the registration", || consul.count() == 1);
     consul.take_out(WEB, "disk swap");
     let reads = consul.reads().len();
-    until("a resync", || consul.reads().len() >= reads + 4);
+    until("a resync", || consul.reads().len() >= reads + 7);
     docker.die(&id("web"));
     until("the removal", || consul.count() == 0);
     docker.run(changed("web", 8001, |web| web["Id"] = json!("f".repeat(64))));
@@ -122,7 +122,7 @@ fn an_operators_maintenance_outlives_the_container() {
     // Once ended, it is over.
     consul.bring_back(WEB);
     let reads = consul.reads().len();
-    until("a resync", || consul.reads().len() >= reads + 4);
+    until("a resync", || consul.reads().len() >= reads + 7);
     docker.die(&"f".repeat(64));
     until("the removal", || consul.count() == 0);
     docker.run(container("web", 8002));
