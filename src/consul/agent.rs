@@ -116,9 +116,24 @@ impl Client {
     /// # Errors
     /// As for any call. A token that may not read a check does not see it, without an error.
     pub async fn agent_checks(&self) -> Result<BTreeMap<String, AgentCheck>, Error> {
+        self.checks(Call::get("/v1/agent/checks")).await
+    }
+
+    /// The checks of one service.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub(super) async fn agent_checks_of(&self, service: &str) -> Result<BTreeMap<String, AgentCheck>, Error> {
+        let call = Call::get("/v1/agent/checks");
+        // Between backticks a filter takes everything else as it is. Without a filter there is only more to read.
+        let quotable = !service.contains('`');
+        self.checks(if quotable { call.with("filter", format!("ServiceID == `{service}`")) } else { call }).await
+    }
+
+    async fn checks(&self, call: Call) -> Result<BTreeMap<String, AgentCheck>, Error> {
         let are_consuls =
             |checks: &BTreeMap<String, AgentCheck>| checks.iter().all(|(id, check)| *id == check.check_id);
-        self.send(Call::get("/v1/agent/checks")).await?.json_that(are_consuls)
+        self.send(call).await?.json_that(are_consuls)
     }
 
     /// Creates or replaces a service. Any other check of it goes, and with it maintenance mode.

@@ -1,7 +1,7 @@
 //! The side of Consul that `register` writes: the services of one agent.
 
 use super::{Client, Error, registration};
-use crate::registry::{Entries, Instance, Ledger, LedgerError, Report};
+use crate::registry::{CheckRecord, Entries, Instance, Ledger, LedgerError, Report};
 
 /// One agent as a [`Ledger`]. Clones share the client.
 ///
@@ -33,6 +33,13 @@ impl Ledger for ConsulLedger {
         let (services, checks) = tokio::try_join!(self.client.agent_services(), self.client.agent_checks())
             .map_err(|error| failed("the listing of its entries", error))?;
         Ok(registration::entries(services, &checks))
+    }
+
+    async fn maintenance(&self, id: &str) -> Result<Option<String>, LedgerError> {
+        let check = format!("{}{id}", CheckRecord::SERVICE_MAINTENANCE);
+        let checks = self.client.agent_checks_of(id).await;
+        let mut checks = checks.map_err(|error| failed(format!("the question for the checks of {id}"), error))?;
+        Ok(checks.remove(&check).map(|check| check.notes))
     }
 
     async fn put(&self, instance: &Instance, out: Option<&str>) -> Result<(), LedgerError> {

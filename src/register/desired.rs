@@ -14,6 +14,7 @@ use super::{
     ports,
     ready::{self, Gate, Run},
     settings::Deregister,
+    skip::Skip,
 };
 use crate::{
     docker::{Container, Port, Sight},
@@ -165,6 +166,9 @@ impl Look {
             look.notes.extend(verdict.notes);
             match verdict.outcome {
                 Ok(instance) => look.ports.push((verdict.port, instance.into(), verdict.gate)),
+                Err(skip @ (Skip::LinkLocal | Skip::OtherFamily | Skip::Unreachable)) => {
+                    look.notes.push(format!("{} is not registered: {skip}", verdict.port));
+                }
                 Err(skip) => {
                     tracing::debug!(container = %container.name, "port {} is not registered: {skip}", verdict.port)
                 }

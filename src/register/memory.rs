@@ -124,6 +124,11 @@ impl Memory {
         }
     }
 
+    /// Notes what an operator had set on an entry that was removed.
+    pub(super) fn maintain(&mut self, id: &str, reason: Option<String>) {
+        self.maintained.extend(reason.map(|reason| (id.to_owned(), reason)));
+    }
+
     /// The reports that have to be repeated now, and when the next one has to.
     fn stale(
         &mut self,

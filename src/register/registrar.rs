@@ -211,6 +211,10 @@ impl<L: Ledger> Registrar<L> {
         let trouble = self.condition.reason().map(|reason| format!("{}: {reason}", self.ledger.name()));
         let list = (!self.containers.snapshot().complete).then(|| "Docker has not listed its containers".to_owned());
         let awaited = self.awaited.iter().cloned();
+        let silent = (self.actual.is_none() || !self.writes.is_idle())
+            .then(|| format!("{} has not answered yet", self.ledger.name()));
+        let silent = silent.filter(|_| trouble.is_none());
+        let awaited = silent.into_iter().chain(awaited);
         trouble.into_iter().chain(list).chain(awaited).chain(self.setbacks.reasons(true)).collect()
     }
 
@@ -261,7 +265,8 @@ impl<L: Ledger> Registrar<L> {
         let mut left = ownership::settle(read, &host, &containers, self.memory.rivals()).owned;
         // Each is tried once. What fails empties the queue.
         while !left.is_empty() {
-            let steps = left.keys().map(|id| Write { id: id.clone(), step: step(id.clone()), more: false });
+            let steps =
+                left.keys().map(|id| Write { id: id.clone(), step: step(id.clone()), more: false, replaces: false });
             self.writes.replace(steps.collect::<Vec<_>>());
             self.writes.settle().await;
             self.take_note().iter().for_each(|id| drop(left.remove(id)));
@@ -290,11 +295,12 @@ impl<L: Ledger> Registrar<L> {
     fn take_note(&mut self) -> Vec<String> {
         let now = Instant::now();
         let mut ended = Vec::new();
-        for Outcome { id, step, result } in self.writes.collect() {
+        for Outcome { id, step, maintained, result } in self.writes.collect() {
             match result {
                 Ok(()) => {
                     written::log(&step, self.actual.as_ref(), &self.names);
                     self.memory.note(&step, now);
+                    self.memory.maintain(&id, maintained);
                     if let Some(actual) = &mut self.actual {
                         plan::fold(&step, actual);
                     }
@@ -332,9 +338,10 @@ impl<L: Ledger> Registrar<L> {
         self.setbacks.keep(|id| plan.contains_key(id));
         let now = Instant::now();
         plan.retain(|id, steps| !steps.first().is_some_and(|first| self.setbacks.block(id, first, now)));
+        let owned = self.actual.as_ref().map(|actual| &actual.owned);
         let first = |(id, steps): (String, Vec<Step>)| {
-            let more = steps.len() > 1;
-            steps.into_iter().next().map(|step| Write { id, step, more })
+            let (more, replaces) = (steps.len() > 1, owned.is_some_and(|owned| owned.contains_key(&id)));
+            steps.into_iter().next().map(|step| Write { id, step, more, replaces })
         };
         self.writes.replace(plan::by_urgency(plan).into_iter().filter_map(first));
         match self.no_write_succeeds() {
@@ -361,7 +368,8 @@ impl<L: Ledger> Registrar<L> {
             Some((self.names.of(&instance.owner.container).to_owned(), format!("not registered: {why}")))
         });
         let held: Vec<_> = held.collect();
-        let claimed = desired.contended.keys().map(|id| format!("several containers claim the id {id:?}"));
+        let claimed =
+            desired.contended.iter().map(|(id, claims)| format!("{} claim the id {id:?}", claims.join(" and ")));
         self.contended = held.iter().map(|(who, note)| format!("{who}: {note}")).chain(claimed).collect();
         let notes: BTreeSet<_> = desired.notes.iter().cloned().chain(held).collect();
         for (who, note) in notes.difference(&self.told) {

@@ -180,6 +180,11 @@ pub enum SettingsError {
     /// Nobody would reach it.
     #[error("--ip {0:?} is no IP address or full host name under which others reach this host")]
     Ip(String),
+    /// Every id begins with it.
+    #[error(
+        "--hostname {0:?} cannot be the first part of an id: it needs visible characters, without spaces around them"
+    )]
+    Hostname(String),
     /// It would have no effect.
     #[error("--network {0:?} chooses among a container's own addresses, so it needs --internal")]
     NetworkAlone(String),
@@ -240,6 +245,10 @@ impl Settings {
         let unusable = |ip: &&String| !(ip.is_empty() || host(ip) || loopback(ip));
         if let Some(ip) = self.ip.as_ref().filter(unusable) {
             return Err(SettingsError::Ip(ip.clone()));
+        }
+        let unfit = |name: &&String| name.trim() != name.as_str() || name.is_empty() || !limits::is_id(name);
+        if let Some(name) = self.hostname.as_ref().filter(unfit) {
+            return Err(SettingsError::Hostname(name.clone()));
         }
         if let Some(network) = self.network.as_ref().filter(|network| !(network.is_empty() || self.internal)) {
             return Err(SettingsError::NetworkAlone(network.clone()));
@@ -337,6 +346,10 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_or_no_meaning_is_refused() {
+        for (name, fits) in [("box", true), ("h\r", false), (" box", false), ("", false), ("../..", false)] {
+            let settings = Settings { hostname: Some(name.into()), ..Settings::default() };
+            assert_eq!(settings.validate().is_ok(), fits, "{name:?}");
+        }
         let network = Settings { network: Some("a".into()), ..Settings::default() };
         assert_eq!(network.validate(), Err(SettingsError::NetworkAlone("a".into())));
         assert_eq!(Settings { internal: true, ..network }.validate(), Ok(()));

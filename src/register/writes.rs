@@ -11,7 +11,7 @@ use std::{
 use tokio::{sync::watch, task::JoinSet};
 
 use super::plan::Step;
-use crate::registry::{Ledger, LedgerError};
+use crate::registry::{Ledger, LedgerError, OUT_PREFIX};
 
 /// How many writes are open at once. Many can hang before the others have to wait, and an agent's limit of 200
 /// connections for each client has room for a `render` beside it.
@@ -26,13 +26,18 @@ pub(super) struct Write {
     pub(super) step: Step,
     /// Whether the plan has further steps for it.
     pub(super) more: bool,
+    /// Whether an operator may have taken the entry out of traffic since it was read: it is there already.
+    pub(super) replaces: bool,
 }
 
 /// What came of a [`Write`].
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) id: String,
+    /// What was sent.
     pub(super) step: Step,
+    /// Why an operator had taken the entry out of traffic, if it was removed.
+    pub(super) maintained: Option<String>,
     pub(super) result: Result<(), LedgerError>,
 }
 
@@ -153,10 +158,26 @@ impl Shared {
 }
 
 async fn work<L: Ledger>(ledger: Arc<L>, shared: Arc<Shared>) {
-    while let Some(Write { id, step, .. }) = shared.next() {
-        let result = send(ledger.as_ref(), &step).await;
-        shared.ended(Outcome { id, step, result });
+    while let Some(write) = shared.next() {
+        shared.ended(carry_out(ledger.as_ref(), write).await);
     }
+}
+
+/// An operator's maintenance mode may be younger than our last look: a registration would end it, and a removal lose it.
+async fn carry_out(ledger: &impl Ledger, Write { id, mut step, replaces, .. }: Write) -> Outcome {
+    let asks = replaces && matches!(step, Step::Put(..) | Step::Remove { .. });
+    let found = if asks { ledger.maintenance(&id).await } else { Ok(None) };
+    let operators = |reason: &String| !reason.starts_with(OUT_PREFIX);
+    let mut maintained = None;
+    match (found, &mut step) {
+        (Ok(reason), Step::Put(_, out)) => *out = reason.filter(operators).or_else(|| out.take()),
+        (Ok(reason), _) => maintained = reason.filter(operators),
+        (Err(error), Step::Put(..)) => return Outcome { id, step, maintained, result: Err(error) },
+        // A dead address is worse than a lost maintenance mode.
+        (Err(error), _) => tracing::debug!(instance = id, "removed all the same: {}", error.cause()),
+    }
+    let result = send(ledger, &step).await;
+    Outcome { id, step, maintained, result }
 }
 
 /// Every call of a ledger has a time limit of its own.
@@ -209,6 +230,10 @@ mod tests {
             Ok(Entries::default())
         }
 
+        async fn maintenance(&self, _: &str) -> Result<Option<String>, LedgerError> {
+            Ok(None)
+        }
+
         async fn put(&self, _: &Instance, _: Option<&str>) -> Result<(), LedgerError> {
             Ok(())
         }
@@ -252,7 +277,12 @@ mod tests {
 
     fn removals(ids: std::ops::Range<usize>) -> Vec<Write> {
         ids.map(|id| id.to_string())
-            .map(|id| Write { step: Step::Remove { id: id.clone(), why: "gone".into() }, id, more: false })
+            .map(|id| Write {
+                step: Step::Remove { id: id.clone(), why: "gone".into() },
+                id,
+                more: false,
+                replaces: false,
+            })
             .collect()
     }
 

@@ -81,6 +81,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// everything that a plan compares, and the ids of all others.
     fn entries(&self) -> impl Future<Output = Result<Entries, LedgerError>> + Send;
 
+    /// Why the entry is out of traffic at this moment; `None` if it is not, or is not there.
+    fn maintenance(&self, id: &str) -> impl Future<Output = Result<Option<String>, LedgerError>> + Send;
+
     /// Creates or replaces the entry `instance.id`, with its checks and no others. It is in traffic afterwards, or out of
     /// traffic for the reason `out`, and at no moment otherwise.
     fn put(&self, instance: &Instance, out: Option<&str>) -> impl Future<Output = Result<(), LedgerError>> + Send;

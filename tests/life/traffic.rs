@@ -132,6 +132,30 @@ fn an_operators_maintenance_outlives_the_container() {
 }
 
 #[test]
+fn an_operators_maintenance_is_kept_although_it_is_younger_than_the_last_look() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    until("the registration", || consul.count() == 1);
+    daemon.until_logged("in line");
+    let registered = |count: usize| until("a registration", || consul.registrations().len() == count);
+    let last = || reason(&consul.registrations().pop().expect("a registration"));
+    consul.take_out(WEB, "disk swap");
+    docker.die(&id("web"));
+    until("the removal", || consul.count() == 0);
+    docker.run(changed("web", 8001, |web| web["Id"] = json!("f".repeat(64))));
+    registered(2);
+    assert_eq!(last().as_deref(), Some("disk swap"), "it was removed in between");
+    consul.bring_back(WEB);
+    consul.take_out(WEB, "disk swap 2");
+    docker.set(changed("web", 8002, |web| web["Id"] = json!("f".repeat(64))));
+    docker.event("update", &"f".repeat(64), &[]);
+    registered(3);
+    assert_eq!(last().as_deref(), Some("disk swap 2"), "it was replaced");
+    drop(daemon);
+}
+
+#[test]
 fn once_lists_again_what_one_list_lacks() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let names: Vec<_> = (0..8).map(|number| format!("web-{number}")).collect();
