@@ -1,6 +1,8 @@
 //! A reload that is a signal to a container, through a real Docker; and what is said when there is none.
 
 mod common;
+#[path = "target/container_nginx.rs"]
+mod container_nginx;
 mod targets;
 
 use std::{path::Path, time::SystemTime};

@@ -71,22 +71,28 @@ impl Docker {
 
     /// Makes the image of one version of the app.
     pub fn import(&self, version: &str) {
+        let app = app::build().to_str().expect("the path is text");
+        let version_variable = format!("ENV VERSION={version}");
+        let changes = ["ENTRYPOINT [\"/app\"]", "EXPOSE 8080", &version_variable];
+        self.import_image(&format!("{IMAGE}:{version}"), &["--directory", app, "app"], &changes);
+    }
+
+    /// `tar FILES | docker import CHANGES - NAME`: makes an image of files of the machine.
+    pub fn import_image(&self, name: &str, files: &[&str], changes: &[&str]) {
         let mut tar = Command::new("tar")
-            .args(["--create", "--owner=0", "--group=0", "--directory"])
-            .arg(app::build())
-            .arg("app")
+            .args(["--create", "--dereference", "--owner=0", "--group=0"])
+            .args(files)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("cannot start tar: {e}"));
         let mut import = clean("docker");
-        import.args(["import", "--change", "ENTRYPOINT [\"/app\"]", "--change", "EXPOSE 8080"]);
-        import.args(["--change", &format!("ENV VERSION={version}"), "-", &format!("{IMAGE}:{version}")]);
+        import.arg("import").args(changes.iter().flat_map(|change| ["--change", change])).args(["-", name]);
         import.stdin(tar.stdout.take().expect("stdout is a pipe"));
         let output = self.host.enter(|| import.output()).unwrap_or_else(|e| panic!("cannot start docker: {e}"));
         let packed = tar.wait().expect("a child of ours");
         assert!(
             packed.success() && output.status.success(),
-            "the image of {version} cannot be imported on {}: {}",
+            "the image {name} cannot be imported on {}: {}",
             self.host.name(),
             String::from_utf8_lossy(&output.stderr)
         );
