@@ -157,8 +157,8 @@ fn what_ships_for_nginx_is_short() {
     let catalog =
         Catalog::default().with("web", "10.0.0.1", 32768, Passing, &[]).with("web", "fd00::2", 80, Passing, &[]);
     let expected = "upstream web {
-    server 10.0.0.1:32768;
-    server [fd00::2]:80;
+    server 10.0.0.1:32768 weight=1;
+    server [fd00::2]:80 weight=1;
 }
 
 server {

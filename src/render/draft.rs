@@ -16,12 +16,12 @@ pub(super) struct Draft {
     /// The queries that it asked, each with the answer that it got, if it got one.
     seen: BTreeMap<Query, Option<Arc<Answer>>>,
     item: Value,
+    /// What the log is to tell of it; empty unless it came to a text.
+    remarks: BTreeSet<String>,
     /// Whether it came to a text.
     complete: bool,
     /// While it does not: the queries of the last render that did. Their watches stay, so that it can go on at once.
     former: BTreeSet<Query>,
-    /// What has been said about it.
-    remarks: BTreeSet<String>,
     /// Whether it was made at all, and with the template as it is now.
     current: bool,
 }
@@ -34,9 +34,6 @@ impl Draft {
             return None;
         }
         let pass = template.render(inputs);
-        for remark in pass.remarks.difference(&self.remarks) {
-            tracing::warn!("{}: {remark}", template.name());
-        }
         let complete = matches!(pass.outcome, Outcome::Text(_));
         let former = match std::mem::take(self) {
             _ if complete => BTreeSet::new(),
@@ -45,7 +42,8 @@ impl Draft {
         };
         let answer = |query: Query| (query.clone(), inputs.answers.get(&query).cloned());
         let seen = pass.used.into_iter().map(answer).collect();
-        *self = Self { seen, item: inputs.item.clone(), complete, former, remarks: pass.remarks, current: true };
+        let remarks = if complete { pass.remarks } else { BTreeSet::new() };
+        *self = Self { seen, item: inputs.item.clone(), remarks, complete, former, current: true };
         Some(pass.outcome)
     }
 
@@ -57,6 +55,11 @@ impl Draft {
     /// The queries of the last render, and of the last one that came to a text.
     pub(super) fn asked(&self) -> impl Iterator<Item = &Query> {
         self.seen.keys().chain(&self.former)
+    }
+
+    /// What the last render has left out, and why.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = &String> {
+        self.remarks.iter()
     }
 
     /// The healthy instances that it was rendered with.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Setup, once::Reasons, open, start};
+use super::{Setup, narrowing::Narrowing, once::Reasons, open, start};
 use crate::{
     colour::{Colours, Meaning},
     condition::chain,
@@ -47,6 +47,7 @@ pub async fn dry_run<S: Source>(
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let sets: Vec<_> = setup.sets.iter().map(|set| set.desired.clone()).collect();
+    let narrowings: Vec<_> = setup.sets.iter().map(|set| set.narrowing.clone()).collect();
     let mut open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &stop);
     let rendered = async {
         for (desired, target) in sets.iter().zip(&setup.targets) {
@@ -91,6 +92,12 @@ pub async fn dry_run<S: Source>(
             Err(error) => trouble.push(format!("target {}: {}", target.name(), chain(&error))),
         }
     }
+    // What cannot be printed is left out of what was shown.
+    let left_out: Vec<_> = narrowings.iter().flat_map(Narrowing::reasons).collect();
+    for reason in left_out.iter().flat_map(|reason| reason.lines()) {
+        writeln!(out, "{}", colours.paint(Meaning::Doubtful, format_args!("# {reason}")))?;
+    }
+    trouble.extend(left_out);
     if trouble.is_empty() { Ok(()) } else { Err(DryRunError::Trouble(Reasons(trouble))) }
 }
 

@@ -35,7 +35,7 @@ pub struct Pass {
     pub used: BTreeSet<Query>,
     /// Whether the template was read to its end.
     pub whole: bool,
-    /// What its author may have meant otherwise.
+    /// What it has left out, and what its author may have meant otherwise.
     pub remarks: BTreeSet<String>,
     /// The text, or why there is none.
     pub outcome: Outcome,
@@ -123,7 +123,7 @@ impl Template {
     pub fn render(&self, inputs: Inputs<'_>) -> Pass {
         let pass = Recorder::new(inputs, self.escape);
         let text = self.text(&pass);
-        let Notes { used, missing, remarks } = pass.into_notes();
+        let Notes { used, missing, remarks, .. } = pass.into_notes();
         let whole = text.is_ok();
         let outcome = match text {
             _ if !missing.is_empty() => Outcome::Missing(missing),

@@ -30,8 +30,8 @@ pub(super) struct Fan {
     leaves: BTreeMap<PathBuf, Leaf>,
     /// Why it is not known which files there are.
     trouble: Option<Why>,
-    /// A file of it is another template's too.
-    conflict: Option<Why>,
+    /// The files that are another template's too, and whose; they are left out.
+    taken: BTreeMap<PathBuf, String>,
 }
 
 impl Default for Fan {
@@ -42,7 +42,7 @@ impl Default for Fan {
             paths: Vec::new(),
             leaves: BTreeMap::new(),
             trouble: Some(Why::UNTRIED),
-            conflict: None,
+            taken: BTreeMap::new(),
         }
     }
 }
@@ -88,20 +88,16 @@ impl Fan {
         Ok(files)
     }
 
-    /// Notes its files in `taken`, each with the template's name; one that is there already is refused.
-    pub(super) fn claim(&mut self, each: &Each, body: &Template, taken: &mut BTreeMap<PathBuf, String>) {
-        let mut conflict = None;
+    /// Notes its files in `taken`, each with the template's name; one that is there already is left out: a name in the
+    /// registry must not hold up all other files.
+    pub(super) fn claim(&mut self, body: &Template, taken: &mut BTreeMap<PathBuf, String>) {
+        self.taken.clear();
         for path in self.leaves.keys() {
             match taken.get(path) {
-                Some(other) => {
-                    let reason = format!("{} is also the file of {other}", path.display());
-                    conflict = Some(failed(&each.path, reason));
-                }
+                Some(other) => drop(self.taken.insert(path.clone(), other.clone())),
                 None => drop(taken.insert(path.clone(), body.name().to_owned())),
             }
         }
-        open::say(body.name(), self.conflict.as_ref(), conflict.as_ref());
-        self.conflict = conflict;
     }
 
     /// The template is another one now.
@@ -111,18 +107,29 @@ impl Fan {
 
     /// All files, unless something keeps one of them.
     pub(super) fn products(&self) -> Option<Vec<(PathBuf, Arc<Product>)>> {
-        if self.trouble.is_some() || self.conflict.is_some() {
+        if self.trouble.is_some() {
             return None;
         }
-        self.leaves.iter().map(|(path, leaf)| Some((path.clone(), leaf.product()?))).collect()
+        let free = self.leaves.iter().filter(|(path, _)| !self.taken.contains_key(*path));
+        free.map(|(path, leaf)| Some((path.clone(), leaf.product()?))).collect()
     }
 
     /// What keeps them.
     pub(super) fn open(&self, target: &str, body: &Template) -> Vec<Open> {
-        let own = [&self.trouble, &self.conflict].into_iter().flatten();
+        let own = self.trouble.iter();
         let open = |why: &Why| Open { target: target.to_owned(), template: body.name().to_owned(), why: why.clone() };
         let leaves = self.leaves.iter().filter_map(|(path, leaf)| leaf.open(target, body, Some(path)));
         own.map(open).chain(leaves).collect()
+    }
+
+    /// What the last renders have left out, and why.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
+        let paths = self.paths.iter().flat_map(|(draft, _)| draft.remarks());
+        let renders = self.list.remarks().chain(paths).chain(self.leaves.values().flat_map(Leaf::remarks));
+        let taken = self.taken.iter();
+        let taken =
+            taken.map(|(path, other)| format!("{} is left out: it is also the file of {other}", path.display()));
+        renders.cloned().chain(taken)
     }
 
     /// The queries of all renders.

@@ -68,6 +68,11 @@ impl Leaf {
         Some(Open { target: target.to_owned(), template: name(template, of), why })
     }
 
+    /// What its last render has left out, and why.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = &String> {
+        self.draft.remarks()
+    }
+
     /// The queries of its last render.
     pub(super) fn asked(&self) -> impl Iterator<Item = &Query> {
         self.draft.asked()

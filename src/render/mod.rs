@@ -30,6 +30,7 @@ mod helpers;
 mod inclusions;
 mod leaf;
 mod local;
+mod narrowing;
 mod offline;
 mod once;
 mod open;
@@ -50,6 +51,7 @@ mod unanswered;
 mod unit;
 mod watches;
 mod whitespace;
+mod worker;
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,6 +61,7 @@ use tokio_util::sync::CancellationToken;
 use self::book::HeldSets;
 use self::orders::Orders;
 use self::pass::{Renderer, Set};
+use self::worker::Worker;
 pub use self::{
     book::{Book, Books},
     check::{Checked, TargetOutline, TemplateOutline, check},
@@ -104,10 +107,10 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
     if let Some(settings) = setup.watched {
         tasks.spawn(editions::run(settings, setup.books.clone(), stop.clone()));
     }
-    for (set, mut target) in setup.sets.iter().zip(setup.targets) {
+    for (set, target) in setup.sets.iter().zip(setup.targets) {
         let (bell, stop) = (set.desired.bell(), stop.clone());
-        target = target.until(stop.clone());
-        tasks.spawn(async move { reconcile::run(&mut target, bell, Pace::every(RESYNC), stop).await });
+        let mut worker = Worker::new(target.until(stop.clone()), set);
+        tasks.spawn(async move { reconcile::run(&mut worker, bell, Pace::every(RESYNC), stop).await });
     }
     start(&mut tasks, setup.books, setup.held, setup.sets, source, &stop);
     tasks.join().await

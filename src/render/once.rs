@@ -5,13 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Open, Setup, open, start};
+use super::{Open, Setup, narrowing::Narrowing, open, start, worker::Worker};
 use crate::{
     condition::{Condition, chain},
     registry::Source,
     store::Store,
     supervise::{Panicked, Tasks},
-    target::{self, Applied, ApplyError, Desired, Effect, Target},
+    target::{self, Applied, ApplyError, Desired, Effect},
 };
 
 /// How soon to try a target again whose trouble may pass by itself.
@@ -37,6 +37,9 @@ pub enum OnceError {
     /// A template does not fit the answers: waiting cannot mend that.
     #[error("this cannot be rendered:{0}")]
     Failed(Reasons),
+    /// The files are in line, but for what is kept out of them.
+    #[error("in line, but for what is held:{0}")]
+    Held(Reasons),
     /// A task panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
@@ -56,8 +59,8 @@ impl fmt::Display for Reasons {
 /// completed first.
 ///
 /// # Errors
-/// What was not in line by then, with the reasons; a template that fails with all answers at hand ends it as soon as the
-/// other targets are in line.
+/// What was not in line by then, or is kept out of the files, with the reasons; a template that fails with all answers at
+/// hand ends it as soon as the other targets are in line.
 pub async fn once<S: Source>(
     setup: Setup,
     source: Arc<S>,
@@ -70,11 +73,13 @@ pub async fn once<S: Source>(
     let mut tasks = Tasks::new(end.clone());
     let failures = Store::default();
     let desired: Vec<_> = setup.sets.iter().map(|set| set.desired.clone()).collect();
-    let open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &end);
     let (mut applying, enough) = (JoinSet::new(), CancellationToken::new());
-    for (desired, target) in desired.into_iter().zip(setup.targets) {
-        let target = target.until(enough.clone());
-        applying.spawn(bring_in_line(target, desired, failures.clone(), open.clone(), enough.clone()));
+    let workers = setup.sets.iter().zip(setup.targets);
+    let workers: Vec<_> = workers.map(|(set, target)| Worker::new(target.until(enough.clone()), set)).collect();
+    let narrowings: Vec<_> = workers.iter().map(|worker| worker.narrowing.clone()).collect();
+    let open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &end);
+    for (desired, worker) in desired.into_iter().zip(workers) {
+        applying.spawn(bring_in_line(worker, desired, failures.clone(), open.clone(), enough.clone()));
     }
     let reasons = || {
         let unrendered = open.borrow().iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -82,16 +87,20 @@ pub async fn once<S: Source>(
         let unapplied = unapplied.iter().map(|(target, reason)| format!("target {target}: {reason}"));
         Reasons(unrendered.into_iter().chain(unapplied).collect())
     };
+    let in_line = || {
+        let held: Vec<_> = narrowings.iter().flat_map(Narrowing::reasons).collect();
+        if held.is_empty() { Ok(()) } else { Err(OnceError::Held(Reasons(held))) }
+    };
     let mut all = std::pin::pin!(all(applying));
     let stopped = tokio::select! {
-        done = &mut all => return if done { Ok(()) } else { Err(OnceError::Failed(reasons())) },
+        done = &mut all => return if done { in_line() } else { Err(OnceError::Failed(reasons())) },
         ended = tasks.join() => return ended.map_err(OnceError::from),
         () = tokio::time::sleep(deadline) => false,
         () = stop.cancelled() => true,
     };
     enough.cancel();
     if all.await {
-        return Ok(());
+        return in_line();
     }
     match stopped {
         true => Err(OnceError::Stopped(reasons())),
@@ -102,13 +111,13 @@ pub async fn once<S: Source>(
 /// Returns whether the target is in line; it is not if a template of it fails, and `enough` ends it before. Notes in
 /// `failures`, by the target's name, what keeps it.
 async fn bring_in_line(
-    mut target: Target,
+    mut worker: Worker,
     desired: Desired,
     failures: Store<String, String>,
     mut open: watch::Receiver<Vec<Open>>,
     enough: CancellationToken,
 ) -> bool {
-    let name = target.name().to_owned();
+    let name = worker.target.name().to_owned();
     let condition = Condition::new(format!("target {name}"));
     let mut bell = desired.bell();
     loop {
@@ -116,8 +125,8 @@ async fn bring_in_line(
         if !failures.snapshot().entries.contains_key(&name) {
             failures.put(name.clone(), BUSY.to_owned());
         }
-        let is_all = target.knows_all();
-        match target.apply().await {
+        let is_all = worker.target.knows_all();
+        match worker.apply().await {
             // Not even if the reload that an earlier run owed was made good.
             Ok(applied) if !is_all || applied == Applied::Waiting => {
                 failures.remove(&name);
@@ -140,8 +149,9 @@ async fn bring_in_line(
         }
         tokio::select! {
             () = enough.cancelled() => return false,
-            changed = bell.changed() => if changed.is_err() { return false },
-            changed = open.changed() => if changed.is_err() { return false },
+            // An error: the renderer has ended, and its task says why.
+            Ok(()) = bell.changed() => {}
+            Ok(()) = open.changed() => {}
             () = tokio::time::sleep(AGAIN) => {}
         }
     }

@@ -25,6 +25,13 @@ pub enum Why {
     Failed(TemplateError),
 }
 
+impl Open {
+    /// Whether it does not fit the answers.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self.why, Why::Failed(_))
+    }
+}
+
 impl Why {
     /// It has not been tried yet.
     pub(super) const UNTRIED: Self = Self::Missing(BTreeMap::new());
@@ -40,7 +47,7 @@ impl Why {
 
 /// Whether a template of the target does not fit the answers, all of which it has: waiting cannot mend that.
 pub(super) fn fails(open: &[Open], target: &str) -> bool {
-    open.iter().any(|open| open.target == target && matches!(open.why, Why::Failed(_)))
+    open.iter().any(|open| open.target == target && open.is_failure())
 }
 
 /// Says each trouble of a template once, and that it is over.

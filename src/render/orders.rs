@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Books, Setup,
     book::{Chapter, HeldSet, HeldSets, fits},
-    once,
+    once::{OnceError, once},
     template_set::TemplateSet,
 };
 use crate::{
@@ -287,7 +287,11 @@ pub async fn order<S: Source>(
         }
         // The one set is as it is to be, and nobody else's counts.
         setup.held = HeldSets::beside(&setup.books);
-        once(setup, source, deadline, stop).await.err().map(|error| chain(&error))
+        match once(setup, source, deadline, stop).await {
+            // What is held does not keep the rest from being in effect.
+            Ok(()) | Err(OnceError::Held(_)) => None,
+            Err(error) => Some(chain(&error)),
+        }
     };
     match trouble {
         None => Ok(vec![orders.account(known)?]),

@@ -14,17 +14,18 @@ use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Answers, Book, Books, Inputs,
-    book::{Chapter, HeldSet, HeldSets, Page},
-    open::Open,
-    sheet::Sheet,
+    Answers, Book, Books, Inputs, Missing,
+    book::{Chapter, HeldSet, HeldSets},
+    narrowing::{Found, Narrowing, Trials},
+    open::{Open, Why},
+    sheet::{Sheet, products},
     unanswered::Unanswered,
 };
 use crate::{
     reconcile::{Cause, Next, Reconcile},
     registry::{Answer, Query},
     store::Store,
-    target::{Desired, Product},
+    target::{Desired, Digest},
 };
 
 /// Renders all templates that an answer concerns, whenever answers change.
@@ -43,22 +44,49 @@ pub(super) struct Renderer {
     /// What is not rendered yet, and why.
     pub(super) open: watch::Sender<Vec<Open>>,
     unanswered: Unanswered,
+    /// When something that is held is tried again.
+    retry_at: Option<Instant>,
 }
 
 /// The templates of one target: they reach it together or not at all.
 #[derive(Debug)]
 pub(super) struct Set {
     target: String,
-    sheets: Vec<Sheet>,
+    /// What `sheets` are made from.
+    chapter: Arc<Chapter>,
+    pub(super) sheets: Vec<Sheet>,
     /// What was complete before templates were read again: it stays in force until `sheets` are complete.
-    former: Option<Vec<Sheet>>,
+    former: Option<Former>,
     pub(super) desired: Desired,
+    /// What its templates have left out, as the log has it.
+    told: BTreeSet<String>,
+    /// What is kept out of its files, shared with its worker.
+    pub(super) narrowing: Narrowing,
+    /// The answers of the last render, in which what is held was put back.
+    used: Answers,
+    /// What fails for another reason than a change of the answers.
+    hopeless: Vec<Open>,
+    /// Queries behind an error, whose answers the search for its cause needs.
+    awaited: BTreeSet<Query>,
+}
+
+/// Templates that others are to take the place of.
+#[derive(Debug)]
+struct Former {
+    chapter: Arc<Chapter>,
+    sheets: Vec<Sheet>,
 }
 
 impl Reconcile for Renderer {
     async fn pass(&mut self, _: Cause) -> Next {
         self.look();
-        self.tell_unanswered()
+        let next = self.tell_unanswered();
+        let retry = self.retry_at.map(|at| at.saturating_duration_since(Instant::now()));
+        match (next, retry) {
+            (Next::After(next), Some(retry)) => Next::After(next.min(retry)),
+            (_, Some(retry)) => Next::After(retry),
+            (next, None) => next,
+        }
     }
 }
 
@@ -73,7 +101,8 @@ impl Renderer {
         let kept = held.snapshot().entries;
         let book = books.snapshot().entries.get(&()).cloned().unwrap_or_default();
         let (wanted, open) = (watch::Sender::default(), watch::Sender::default());
-        Self { answers, env, sets, books, book, held, kept, wanted, open, unanswered: Unanswered::default() }
+        let unanswered = Unanswered::default();
+        Self { answers, env, sets, books, book, held, kept, wanted, open, unanswered, retry_at: None }
     }
 
     fn look(&mut self) {
@@ -123,11 +152,14 @@ impl Renderer {
     }
 
     pub(super) fn render(&mut self, answers: &Answers) {
-        let inputs = Inputs { answers, env: &self.env, item: &Value::Null };
-        self.sets.iter_mut().flat_map(Set::all_mut).for_each(|sheet| sheet.render(inputs));
+        let (env, now) = (&self.env, Instant::now());
+        self.retry_at = self.sets.iter_mut().filter_map(|set| set.render(answers, env, now)).min();
         self.refuse_conflicts();
         self.sets.iter_mut().for_each(Set::publish);
-        let wanted: BTreeSet<_> = self.sets.iter().flat_map(Set::all).flat_map(Sheet::asked).collect();
+        let awaited = self.sets.iter().flat_map(|set| set.awaited.iter().cloned());
+        let held: BTreeSet<_> = self.sets.iter().flat_map(|set| set.narrowing.queries()).chain(awaited).collect();
+        let mut wanted: BTreeSet<_> = self.sets.iter().flat_map(Set::all).flat_map(Sheet::asked).collect();
+        wanted.extend(&held);
         // Most often they are the same, and then not one of them is copied.
         if !self.wanted.borrow().iter().eq(wanted.iter().copied()) {
             self.wanted.send_replace(wanted.into_iter().cloned().collect());
@@ -148,21 +180,73 @@ impl Renderer {
 
 impl Set {
     pub(super) fn new(target: impl Into<String>, chapter: &Chapter) -> Self {
-        let sheet = |(number, page): (usize, &Page)| Sheet::new(number, page.clone());
-        let sheets = chapter.iter().enumerate().map(sheet).collect();
-        Self { target: target.into(), sheets, former: None, desired: Store::default() }
+        let target = target.into();
+        Self {
+            narrowing: Narrowing::new(target.clone()),
+            target,
+            chapter: Arc::new(chapter.clone()),
+            sheets: sheets(chapter),
+            former: None,
+            desired: Store::default(),
+            told: BTreeSet::new(),
+            used: Answers::new(),
+            hopeless: Vec::new(),
+            awaited: BTreeSet::new(),
+        }
+    }
+
+    /// Renders what an answer concerns that has changed, without what is held. Returns when that is tried again.
+    fn render(&mut self, answers: &Answers, env: &BTreeMap<String, String>, now: Instant) -> Option<Instant> {
+        let (held, retry_at) = self.narrowing.held(answers, now.into_std());
+        let merged = (!held.is_empty()).then(|| self.narrowing.put_back(answers, &held));
+        let seen = merged.as_ref().unwrap_or(answers);
+        let inputs = Inputs { answers: seen, env, item: &Value::Null };
+        self.all_mut().for_each(|sheet| sheet.render(inputs));
+        let asked = self.all().flat_map(Sheet::asked).filter_map(|query| seen.get_key_value(query));
+        self.used = asked.map(|(query, answer)| (query.clone(), Arc::clone(answer))).collect();
+        if self.narrow(seen, env, now) { self.render(answers, env, now) } else { retry_at.map(Instant::from_std) }
+    }
+
+    /// Holds the values because of which a template fails. Returns whether there is something new to hold.
+    fn narrow(&mut self, seen: &Answers, env: &BTreeMap<String, String>, now: Instant) -> bool {
+        let failed: Vec<_> = self.all().flat_map(|sheet| sheet.open(&self.target)).filter(Open::is_failure).collect();
+        self.awaited.clear();
+        if failed.is_empty() || failed == self.hopeless {
+            return false;
+        }
+        for sheets in [Some(&self.sheets), self.former.as_ref().map(|former| &former.sheets)].into_iter().flatten() {
+            if !sheets.iter().flat_map(|sheet| sheet.open(&self.target)).any(|open| open.is_failure()) {
+                continue;
+            }
+            // All that is known, since an error hides what is asked behind it.
+            let mut trials = Trials::new(sheets.clone(), env, self.narrowing.good(), seen.clone());
+            match trials.run() {
+                Found::Culprits(culprits) => {
+                    self.narrowing.hold(culprits, seen, now.into_std());
+                    return true;
+                }
+                Found::Nothing | Found::NotTheAnswers => self.awaited.extend(trials.into_unanswered()),
+            }
+        }
+        self.hopeless = if self.awaited.is_empty() { failed } else { Vec::new() };
+        false
     }
 
     fn all(&self) -> impl Iterator<Item = &Sheet> {
-        self.sheets.iter().chain(self.former.iter().flatten())
+        self.sheets.iter().chain(self.former.iter().flat_map(|former| &former.sheets))
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Sheet> {
-        self.sheets.iter_mut().chain(self.former.iter_mut().flatten())
+        self.sheets.iter_mut().chain(self.former.iter_mut().flat_map(|former| &mut former.sheets))
     }
 
+    /// A template whose failure is searched for in answers that are still to come is not known to fail.
     fn open(&self) -> impl Iterator<Item = Open> {
-        self.sheets.iter().flat_map(|sheet| sheet.open(&self.target))
+        let awaited: BTreeMap<_, _> = self.awaited.iter().map(|query| (query.clone(), Missing::Answer)).collect();
+        self.sheets.iter().flat_map(|sheet| sheet.open(&self.target)).map(move |open| {
+            let waits = open.is_failure() && !awaited.is_empty();
+            if waits { Open { why: Why::Missing(awaited.clone()), ..open } } else { open }
+        })
     }
 
     fn fits(&self, chapter: &Chapter) -> bool {
@@ -175,8 +259,9 @@ impl Set {
             return;
         }
         if products(&self.sheets).is_some() {
-            self.former = Some(self.sheets.clone());
+            self.former = Some(Former { chapter: Arc::clone(&self.chapter), sheets: self.sheets.clone() });
         }
+        self.chapter = Arc::new(chapter.clone());
         self.sheets.iter_mut().zip(chapter).for_each(|(sheet, page)| sheet.turn(page.clone()));
     }
 
@@ -186,37 +271,48 @@ impl Set {
         self.sheets.iter_mut().for_each(|sheet| sheet.claim(taken));
         if let Some(before) = before.filter(|_| products(&self.sheets).is_none()) {
             *taken = before;
-            self.former.iter_mut().flatten().for_each(|sheet| sheet.claim(taken));
+            self.former.iter_mut().flat_map(|former| &mut former.sheets).for_each(|sheet| sheet.claim(taken));
         }
     }
 
     /// What the target has stays in force until all of it can be replaced.
     fn publish(&mut self) {
-        let files = match products(&self.sheets) {
+        let made = match products(&self.sheets) {
             Some(files) => {
                 self.former = None;
-                Some(files)
+                Some((files, &self.chapter))
             }
-            None => self.former.as_deref().and_then(products),
+            None => self.former.as_ref().and_then(|former| Some((products(&former.sheets)?, &former.chapter))),
         };
-        if let Some(files) = files {
+        if let Some((files, chapter)) = made {
+            self.narrowing.made(Digest::of_files(&files), Arc::clone(chapter), self.used.clone());
             self.desired.replace(files);
+            self.tell_remarks();
         }
+    }
+
+    /// Says what is left out, once per change.
+    fn tell_remarks(&mut self) {
+        let remarks: BTreeSet<_> = self.all().flat_map(Sheet::remarks).collect();
+        for remark in remarks.difference(&self.told) {
+            tracing::warn!("target {}: {remark}", self.target);
+        }
+        self.told = remarks;
     }
 }
 
-/// The files of all templates, unless something keeps one of them.
-fn products(sheets: &[Sheet]) -> Option<BTreeMap<PathBuf, Arc<Product>>> {
-    let files: Option<Vec<_>> = sheets.iter().map(Sheet::products).collect();
-    Some(files?.into_iter().flatten().collect())
+/// Templates that nothing is rendered from yet.
+pub(super) fn sheets(chapter: &Chapter) -> Vec<Sheet> {
+    chapter.iter().enumerate().map(|(number, page)| Sheet::new(number, page.clone())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::ServiceRecord;
     use crate::render::{
         Escape, Template, Why,
-        book::{Each, Place},
+        book::{Each, Page, Place},
         tests::answer,
     };
 
@@ -350,6 +446,48 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_does_not_fit_costs_its_own_entry_only() {
+        let text = "{{#each (service \"a\")}}{{address}}={{meta.x}} {{/each}}{{key \"max\"}}";
+        let mut renderer = renderer(&[&[text]]);
+        let set = |renderer: &Renderer, members: &[(&str, &str)]| {
+            let record = |(id, x): &(&str, &str)| ServiceRecord {
+                id: (*id).into(),
+                address: (*id).into(),
+                meta: [("x".to_owned(), (*x).to_owned())].into(),
+                ..ServiceRecord::default()
+            };
+            renderer.answers.put(Query::service("a"), Arc::new(Answer::Service(members.iter().map(record).collect())));
+        };
+        set(&renderer, &[("1", "x"), ("2", "x"), ("3", "a;")]);
+        renderer.set_key("max", Some("10"));
+        renderer.settle();
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some("1=x 2=x 10"), "there is no earlier value");
+        renderer.accept();
+        set(&renderer, &[("1", "b;"), ("2", "y"), ("3", "a;"), ("4", "x")]);
+        renderer.set_key("max", Some("1 1"));
+        renderer.look();
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some("1=x 2=y 4=x 10"));
+        assert_eq!(renderer.held().matches("target t0: ").count(), 3, "{}", renderer.held());
+        renderer.accept();
+        // A removal takes effect, and what is good again too.
+        set(&renderer, &[("1", "z"), ("3", "a;"), ("4", "x")]);
+        renderer.look();
+        assert_eq!(renderer.text(0, "/0").as_deref(), Some("1=z 4=x 10"));
+        set(&renderer, &[("4", "x")]);
+        renderer.set_key("max", Some("11"));
+        renderer.look();
+        assert_eq!((renderer.text(0, "/0").as_deref(), renderer.held().as_str()), (Some("4=x 11"), ""));
+    }
+
+    #[test]
+    fn a_mistake_in_a_template_does_not_empty_its_files() {
+        let mut renderer = renderer(&[&["{{#each (services)}}{{#if (ne name \"consul\")}}{{nmae}}{{/if}}{{/each}}"]]);
+        renderer.settle();
+        assert!(renderer.files().is_empty() && renderer.held().is_empty(), "{}", renderer.held());
+        assert!(renderer.trouble().contains("there is no value `nmae`"), "{}", renderer.trouble());
+    }
+
+    #[test]
     fn a_template_that_keeps_failing_watches_no_more_than_it_asks() {
         let text = "{{#each (services)}}{{#each (service name)}}{{id}} {{/each}}{{/each}}{{key \"a\"}}";
         let mut renderer = renderer(&[&[text]]);
@@ -450,6 +588,16 @@ mod tests {
             self.answers.put(Query::services(), Arc::new(Answer::Services(services)));
         }
 
+        fn held(&self) -> String {
+            self.sets[0].narrowing.reasons().iter().map(|reason| format!("{reason}\n")).collect()
+        }
+
+        /// The target takes what it is given.
+        fn accept(&self) {
+            let set = &self.sets[0];
+            set.narrowing.accepted(Digest::of_files(&set.desired.snapshot().entries));
+        }
+
         fn trouble(&self) -> String {
             self.open.borrow().iter().map(|open| format!("{open}\n")).collect()
         }
@@ -512,12 +660,12 @@ mod tests {
         assert_eq!(renderer.trouble(), "target t0: many.hbs for /b: waits for key \"nope\" (there is no such key)\n");
         renderer.set_key("nope", Some("a;b"));
         renderer.look();
+        let held = renderer.held();
         assert!(
-            renderer.trouble().contains("many.hbs:1:22: the value \"a;b\" of `key \"nope\"`"),
-            "{}",
-            renderer.trouble()
+            held.starts_with("target t0: service \"b\" is left out: many.hbs:1:22: the value \"a;b\" of"),
+            "{held}"
         );
-        assert!(renderer.trouble().contains("(for /b)"), "{}", renderer.trouble());
+        assert!(held.contains("(for /b)") && renderer.trouble().is_empty(), "{held}");
         renderer.set_services(&[("a", "x")]);
         renderer.look();
         assert!(renderer.trouble().is_empty());
@@ -532,15 +680,17 @@ mod tests {
             ("/s/{{name}}", &[".."], "begins with a dot"),
             ("/s/{{name}}", &[""], "the value \"\" of `name` (service \"\") is empty"),
             ("/s/x{{#if tags}}{{/if}}", &["a", "b"], "/s/x would be the file of two members, \"a\" and \"b\""),
-            ("/{{name}}", &["0"], "destination: /0 is also the file of 0.hbs"),
+            ("/{{name}}", &["0"], "/0 is left out: it is also the file of 0.hbs"),
             ("/s/{{nothing}}", &["a"], "destination:1:4: there is no value `nothing` here"),
         ];
         for (destination, names, expected) in cases {
             let mut renderer = renderer_of(vec![vec![page(0, "fixed"), pages("(services)", destination, "x")]]);
             renderer.set_services(&names.iter().map(|name| (*name, "x")).collect::<Vec<_>>());
             renderer.settle();
-            assert!(renderer.trouble().contains(expected), "{destination}: {}", renderer.trouble());
-            assert!(renderer.files().is_empty());
+            let told: String = renderer.sets[0].told.iter().cloned().collect();
+            let said = format!("{}{}{told}", renderer.trouble(), renderer.held());
+            assert!(said.contains(expected), "{destination}: {said}");
+            assert!(renderer.files().iter().all(|file| file == "/0" || names.len() == 2), "{:?}", renderer.files());
         }
         let mut renderer = renderer_of(vec![vec![pages("(len \"a\")", "/{{this}}", "x")]]);
         renderer.settle();

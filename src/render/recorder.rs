@@ -1,7 +1,7 @@
 //! What one pass may look at, and the note of what it looked at.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -68,7 +68,10 @@ pub(super) struct Recorder<'a> {
 pub(super) struct Notes {
     pub(super) used: BTreeSet<Query>,
     pub(super) missing: BTreeMap<Query, Missing>,
+    /// What the render has left out, and what its author may have meant otherwise.
     pub(super) remarks: BTreeSet<String>,
+    /// Who has claimed a name first, by kind and name.
+    claims: BTreeMap<(String, String), String>,
 }
 
 impl<'a> Recorder<'a> {
@@ -92,9 +95,20 @@ impl<'a> Recorder<'a> {
         self.notes().missing.entry(query).or_insert(why);
     }
 
-    /// Notes something that the author of the template may have meant otherwise.
+    /// Notes what the log is to tell: something that is left out, or that the author may have meant otherwise.
     pub(super) fn remark(&self, text: String) {
         self.notes().remarks.insert(text);
+    }
+
+    /// Claims a name for `owner`; the error is who has claimed it before.
+    pub(super) fn claim(&self, kind: String, name: String, owner: String) -> Result<(), String> {
+        match self.notes().claims.entry((kind, name)) {
+            Entry::Vacant(free) => {
+                free.insert(owner);
+                Ok(())
+            }
+            Entry::Occupied(taken) => Err(taken.get().clone()),
+        }
     }
 
     /// What `this` is at the top of the template.

@@ -188,6 +188,8 @@ impl Setup {
         let chapters = book.chapters.clone();
         let books = Books::default();
         books.put((), Arc::new(book));
+        // The renderer listens to the books, and to the answers beside them.
+        sets.iter_mut().for_each(|set| set.narrowing.ring_with(&books));
         let state = state(&settings.section.state_dir()?)?;
         let remark = |target: &target::Settings| Some(format!("target {}: {}", target.name, target.remark()?));
         let remarks = settings.targets.iter().filter_map(remark).collect();

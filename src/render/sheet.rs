@@ -9,7 +9,10 @@ use super::{
     leaf::Leaf,
     open::Open,
 };
-use crate::{registry::Query, target::Product};
+use crate::{
+    registry::Query,
+    target::{self, Product},
+};
 
 /// One template, and what became of it with the answers that it has seen.
 #[derive(Clone, Debug)]
@@ -78,10 +81,10 @@ impl Sheet {
     }
 
     /// Notes the files that the settings do not name in `taken`, each with the template's name; one that is there
-    /// already is refused.
+    /// already is left out.
     pub(super) fn claim(&mut self, taken: &mut BTreeMap<PathBuf, String>) {
-        if let Files::Many(each, fan) = &mut self.files {
-            fan.claim(each, &self.body, taken);
+        if let Files::Many(_, fan) = &mut self.files {
+            fan.claim(&self.body, taken);
         }
     }
 
@@ -101,6 +104,15 @@ impl Sheet {
         }
     }
 
+    /// What the last renders have left out and why, with the template's name.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
+        let remarks: Box<dyn Iterator<Item = String>> = match &self.files {
+            Files::One(_, leaf) => Box::new(leaf.remarks().cloned()),
+            Files::Many(_, fan) => Box::new(fan.remarks()),
+        };
+        remarks.map(|remark| format!("{}: {remark}", self.body.name()))
+    }
+
     /// The queries of the last renders.
     pub(super) fn asked(&self) -> Box<dyn Iterator<Item = &Query> + '_> {
         match &self.files {
@@ -108,4 +120,10 @@ impl Sheet {
             Files::Many(_, fan) => Box::new(fan.asked()),
         }
     }
+}
+
+/// The files of all templates, unless something keeps one of them.
+pub(super) fn products(sheets: &[Sheet]) -> Option<target::Files> {
+    let files: Option<Vec<_>> = sheets.iter().map(Sheet::products).collect();
+    Some(files?.into_iter().flatten().collect())
 }

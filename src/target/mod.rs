@@ -35,6 +35,7 @@ mod run;
 mod settings;
 mod stamps;
 mod turn;
+mod verdict;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,12 +67,13 @@ pub use self::{
     nginx::ReloadFailure,
     process::{Absent, ProcessError},
     program::{CheckError, ReloadError},
-    rendered::{Desired, Digest, Product, Rendered},
+    rendered::{Desired, Digest, Files, Product, Rendered},
     report::{Report, Reports},
     run::RunError,
     settings::{
         Command, Escape, Kind, Nginx, Probe as ProbeSettings, Reload, Settings, SettingsError, Symlinks, Template,
     },
+    verdict::Verdict,
 };
 pub(crate) use self::{diff::unified, listing::listing};
 
@@ -103,6 +105,8 @@ pub struct Target {
     pace: Pace,
     journal: Journal,
     history: History,
+    /// What has become of the last candidate.
+    verdict: Option<Verdict>,
     /// What was ordered by hand and is worked on: a new order does not wait.
     followed: Option<Held>,
     /// Names what is the newest generation already, and the version of its templates.
@@ -229,6 +233,7 @@ impl Target {
             journal: Journal::new(state.folder("targets", &settings.name)),
             followed: history.held(),
             history,
+            verdict: None,
             recorded: None,
             retry: Retry::new(),
             budgets: Budgets::default(),

@@ -23,6 +23,7 @@ use super::{
     program::{ReloadError, Sent, Verdict},
     rendered::Wanted,
     replace::{self, Replacement},
+    verdict,
 };
 use crate::{blocking::blocking, condition::chain, state::StateError};
 
@@ -98,6 +99,7 @@ impl Target {
         self.take_down_what_was_there().await?;
         let applied = self.pursue(desired).await;
         self.note_outcome(&applied).await;
+        self.verdict = verdict::of(desired, &applied);
         let is_in_effect = match &applied {
             Ok(Applied::Current) => true,
             Ok(Applied::Done { effect, .. }) => !matches!(effect, Effect::NotRunning(_)),

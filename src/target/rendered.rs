@@ -1,6 +1,11 @@
 //! What a template became.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -9,6 +14,9 @@ use crate::store::{Snapshot, Store};
 
 /// The files that a target shall have, by destination; complete as soon as all of them are known.
 pub type Desired = Store<PathBuf, Arc<Product>>;
+
+/// The files of a target, by destination.
+pub type Files = BTreeMap<PathBuf, Arc<Product>>;
 
 /// What was desired at one moment.
 pub(super) type Wanted = Snapshot<PathBuf, Arc<Product>>;
@@ -80,6 +88,14 @@ impl Digest {
             hash.update(part);
         }
         Self(hash.finalize().into())
+    }
+
+    /// Of all files and their contents.
+    pub fn of_files(files: &Files) -> Self {
+        let parts: Vec<_> =
+            files.iter().map(|(path, product)| (path.as_os_str(), product.text.digest().to_string())).collect();
+        let parts = parts.iter().flat_map(|(path, digest)| [path.as_encoded_bytes(), digest.as_bytes()]);
+        Self::of(&parts.collect::<Vec<_>>())
     }
 }
 

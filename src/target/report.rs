@@ -52,8 +52,5 @@ pub(super) fn put(
 
 /// Names all files and their contents.
 pub(super) fn digest(wanted: &Wanted) -> Digest {
-    let parts = wanted.entries.iter().map(|(path, product)| (path.as_os_str(), product.text.digest().to_string()));
-    let parts: Vec<_> = parts.collect();
-    let parts = parts.iter().flat_map(|(path, digest)| [path.as_encoded_bytes(), digest.as_bytes()]);
-    Digest::of(&parts.collect::<Vec<_>>())
+    Digest::of_files(&wanted.entries)
 }

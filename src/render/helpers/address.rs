@@ -1,16 +1,20 @@
-//! `hostPort`: an address as others write it; `hostName` and `ipAddress`: whether it is one.
+//! `hostPort` and `serverName`: an address or a host as others write it; `hostName` and `ipAddress`: whether it is one.
 
 use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::{Call, Definition, pure};
+use super::{Call, Definition, print::shown, pure};
 
 pub(super) const ALL: &[Definition] = &[
     pure("hostPort", 2..=2, &[], host_port),
     pure("hostName", 1..=1, &["wildcard"], host_name),
     pure("ipAddress", 1..=1, &[], ip_address),
+    pure("serverName", 1..=1, &[], server_name),
 ];
+
+/// The longest name that nginx's table of server names takes as it comes: a place there has 64 bytes.
+const LONGEST_SERVER_NAME: usize = 46;
 
 /// `address:port`; an IPv6 address gets its brackets.
 fn host_port(call: &Call<'_, '_>) -> Result<Value, String> {
@@ -42,9 +46,39 @@ fn is_host_name(text: &str, wildcard: bool) -> bool {
     text.len() <= 253 && name.split('.').all(label)
 }
 
+/// Whether it is a name that could be looked up. One whose last label is a number is an address that is wrong.
+pub(super) fn is_dialled_name(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    is_host_name(text, false) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Whether it is an IPv4 or IPv6 address. What is not there is none.
 fn ip_address(call: &Call<'_, '_>) -> Result<Value, String> {
-    Ok(Value::Bool(call.text(0).is_ok_and(|text| text.parse::<IpAddr>().is_ok())))
+    Ok(Value::Bool(call.text(0).is_ok_and(|text| is_ip_address(&text))))
+}
+
+pub(super) fn is_ip_address(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+}
+
+/// A host or pattern for nginx's `server_name`. A longer name than its table takes becomes a regular expression: one such
+/// name would cost the whole file, and the table's size can be set in one place of a configuration only.
+fn server_name(call: &Call<'_, '_>) -> Result<Value, String> {
+    let host = call.text(0)?;
+    if !is_host_name(&host, true) {
+        return Err(format!("{} is neither a host's name nor a pattern such as *.example.com", shown(&host)));
+    }
+    if host.len() <= LONGEST_SERVER_NAME {
+        return Ok(Value::String(host));
+    }
+    // nginx compares with the host in lower case.
+    let quoted = host.to_ascii_lowercase().replace('.', "\\.");
+    let quoted = match quoted.strip_prefix("*\\.").or_else(|| quoted.strip_suffix("\\.*")) {
+        Some(rest) if quoted.starts_with('*') => format!(".+\\.{rest}"),
+        Some(rest) => format!("{rest}\\..+"),
+        None => quoted.strip_prefix("\\.").map_or_else(|| quoted.clone(), |rest| format!("(.+\\.)?{rest}")),
+    };
+    Ok(Value::String(format!("~^{quoted}$")))
 }
 
 #[cfg(test)]
@@ -63,5 +97,33 @@ mod tests {
             assert!(is_host_name(pattern, true) && !is_host_name(pattern, false), "{pattern}");
         }
         assert!(!is_host_name("*.example.*", true));
+    }
+
+    #[test]
+    fn a_name_that_can_be_looked_up_is_no_wrong_address() {
+        for name in ["web", "web.v2", "1.example.com", "x-1"] {
+            assert!(is_dialled_name(name), "{name}");
+        }
+        for wrong in ["999.1.1.1", "10.0.0.7", "1", "10.1", "a.b.1", "", "::1", "[::1]", "a b"] {
+            assert!(!is_dialled_name(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_long_server_name_is_a_regular_expression() {
+        let long = "x".repeat(46);
+        let data = serde_json::json!({ "at": long, "over": format!("{long}.De"), "wild": format!("*.{long}.de"),
+            "dot": format!(".{long}.de"), "end": format!("{long}.www.*") });
+        crate::render::helpers::fixture::gives(
+            &data,
+            &[
+                ("(serverName at)", &format!("\"{long}\"")),
+                ("(serverName over)", &format!("\"~^{long}\\\\.de$\"")),
+                ("(serverName wild)", &format!("\"~^.+\\\\.{long}\\\\.de$\"")),
+                ("(serverName dot)", &format!("\"~^(.+\\\\.)?{long}\\\\.de$\"")),
+                ("(serverName end)", &format!("\"~^{long}\\\\.www\\\\..+$\"")),
+            ],
+        );
+        crate::render::helpers::fixture::fails(&data, &[(r#"(serverName "a;b")"#, "is neither a host's name")]);
     }
 }

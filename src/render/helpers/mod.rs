@@ -23,6 +23,7 @@ mod pattern;
 mod print;
 mod query;
 mod record;
+mod remark;
 mod select;
 mod text;
 mod tree;
@@ -114,6 +115,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Definition> {
         choice::ALL,
         select::ALL,
         membership::ALL,
+        remark::ALL,
         group::ALL,
         list::ALL,
         record::ALL,

@@ -1,12 +1,13 @@
 //! `upstream`: the members of a service as the server lines of the file's language.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     Call, Definition,
-    address::with_port,
+    address::{is_dialled_name, is_ip_address, with_port},
     print::shown,
     query::{UPSTREAM, members},
     value,
@@ -21,7 +22,10 @@ pub(super) const ALL: &[Definition] = &[value("upstream", 0..=1, UPSTREAM, upstr
 /// HAProxy's heaviest server.
 const HEAVIEST: u32 = 256;
 
-/// One line for each member that has a place. Nothing at all until the answer is known.
+/// nginx's heaviest server where its numbers have 32 bits.
+const HEAVIEST_NGINX: u32 = i32::MAX.unsigned_abs();
+
+/// One line for each member that can have one. Nothing at all until the answer is known.
 fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let lines = match pass.escape {
         Escape::Nginx => nginx,
@@ -35,47 +39,79 @@ fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let extra = call.option("extra")?.unwrap_or_default();
     let extra: Vec<_> = extra.split_whitespace().collect();
     for word in &extra {
-        check(pass.escape, word, || "extra".to_owned())?;
+        check(pass.escape, word)?;
     }
     let tail: String = extra.iter().map(|word| format!(" {word}")).collect();
-    let Some(members) = members(call, pass, false)? else { return Ok(Value::Null) };
-    let members: Vec<_> = members.into_iter().filter(|member| member.port != 0 && !member.address.is_empty()).collect();
-    for member in &members {
-        check(pass.escape, &member.address, || format!("the address of {}", described(member)))?;
-    }
-    match lines(&members, &tail)? {
+    let names = call.flag("names")?;
+    let Some(mut members) = chosen(call, pass)? else { return Ok(Value::Null) };
+    members.retain(|member| match unusable(member, names) {
+        None => true,
+        Some(why) => {
+            pass.remark(format!("{} is left out: {why}", described(member)));
+            false
+        }
+    });
+    match lines(&members, &tail, pass) {
         // A backend without servers is a good one there: it answers 503.
         none if none.is_empty() && pass.escape == Escape::Haproxy => Ok(Value::Null),
         lines => Ok(Value::String(lines.join("\n"))),
     }
 }
 
-fn nginx(members: &[&ServiceRecord], tail: &str) -> Result<Vec<String>, String> {
+/// The members of a service that is named, or those that are given as a list.
+fn chosen<'a>(call: &Call<'_, '_>, pass: &Recorder<'a>) -> Result<Option<Vec<Cow<'a, ServiceRecord>>>, String> {
+    if !matches!(call.known(0), Some(Value::Array(_))) {
+        return Ok(members(call, pass, false)?.map(|members| members.into_iter().map(Cow::Borrowed).collect()));
+    }
+    let record = |value| {
+        ServiceRecord::deserialize(value)
+            .map(Cow::Owned)
+            .map_err(|_| "the list must be one of instances, as `service` gives it".to_owned())
+    };
+    call.list(0)?.iter().map(record).collect::<Result<_, _>>().map(Some)
+}
+
+/// Why no program can send requests to the member. One line that is refused would cost the whole file.
+fn unusable(member: &ServiceRecord, names: bool) -> Option<String> {
+    let ServiceRecord { address, port, .. } = member;
+    if *port == 0 {
+        return Some("it has no port between 1 and 65535".to_owned());
+    }
+    if is_ip_address(address) || names && is_dialled_name(address) {
+        return None;
+    }
+    let hint = if is_dialled_name(address) { "; names=true takes names, which must resolve" } else { "" };
+    Some(format!("{} is no IP address{hint}", shown(address)))
+}
+
+fn nginx(members: &[Cow<'_, ServiceRecord>], tail: &str, _: &Recorder<'_>) -> Vec<String> {
     // nginx knows no weight 0.
-    let line =
-        |member: &&ServiceRecord| format!("    server {} weight={}{tail};", place(member), weight(member).max(1));
-    Ok(members.iter().map(line).collect())
+    let weight = |member| weight(member).clamp(1, HEAVIEST_NGINX);
+    members.iter().map(|member| format!("    server {} weight={}{tail};", place(member), weight(member))).collect()
 }
 
 /// A server has a name there, of certain characters only.
-fn haproxy(members: &[&ServiceRecord], tail: &str) -> Result<Vec<String>, String> {
+fn haproxy(members: &[Cow<'_, ServiceRecord>], tail: &str, pass: &Recorder<'_>) -> Vec<String> {
     let mut ids = BTreeMap::<_, usize>::new();
     members.iter().for_each(|member| *ids.entry(&member.id).or_default() += 1);
-    let line = |member: &&ServiceRecord| {
+    let line = |member: &Cow<'_, ServiceRecord>| {
         // An id is unique on its node only.
         let name = if ids[&member.id] == 1 { member.id.clone() } else { format!("{}:{}", member.node, member.id) };
-        if let Some(offence) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c)) {
-            return Err(format!("{}: {name:?} holds {offence:?}, so it cannot name a server", described(member)));
+        let offence = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c));
+        if offence.is_some() || name.is_empty() {
+            let why = offence.map_or_else(|| "is empty".to_owned(), |offence| format!("holds {offence:?}"));
+            pass.remark(format!("{} is left out: {name:?} {why}, so it cannot name a server", described(member)));
+            return None;
         }
-        Ok(format!("    server {name} {} weight {}{tail}", place(member), weight(member).min(HEAVIEST)))
+        Some(format!("    server {name} {} weight {}{tail}", place(member), weight(member).min(HEAVIEST)))
     };
-    members.iter().map(line).collect()
+    members.iter().filter_map(line).collect()
 }
 
-/// Which instance it is, for an error.
+/// Which instance it is, for the log.
 fn described(member: &ServiceRecord) -> String {
     let ServiceRecord { name, id, node, .. } = member;
-    format!("{name:?}, instance {id:?} on node {node:?}")
+    format!("service {name:?}, instance {id:?} on node {node:?},")
 }
 
 fn place(member: &ServiceRecord) -> String {
@@ -87,11 +123,11 @@ fn weight(member: &ServiceRecord) -> u32 {
 }
 
 /// What goes into a line must be one word of the language.
-fn check(escape: Escape, word: &str, what: impl Fn() -> String) -> Result<(), String> {
+fn check(escape: Escape, word: &str) -> Result<(), String> {
     match escape.offence(word) {
         None => Ok(()),
         Some(offence) => {
-            Err(format!("{}: {} holds {offence:?}, which has a meaning of its own in this file", what(), shown(word)))
+            Err(format!("extra: {} holds {offence:?}, which has a meaning of its own in this file", shown(word)))
         }
     }
 }

@@ -188,13 +188,25 @@ fn a_server_line_has_no_room_for_more_than_a_place() {
         Trial { answers, ..Trial::new() }.pass(&template).outcome
     };
     let member = |address: &str, port| member("a-1", address, port);
-    for evil in ["1;", "1 backup", "a\nb", "$host"] {
-        let Outcome::Failed(error) = outcome(vec![member(evil, 1)]) else { panic!("{evil:?} is printed") };
-        assert!(error.reason.contains("the address of \"a\", instance \"a-1\" on node \"n1\""), "{error}");
-    }
     let heavy = ServiceRecord { weight: 7, ..member("fd00::1", 1) };
-    let records = vec![heavy, member("1", 0), ServiceRecord { address: String::new(), ..member("1", 1) }];
-    assert_eq!(outcome(records), Outcome::Text("    server [fd00::1]:1 weight=7;".to_owned()));
+    let wrong = ["1;", "1 backup", "a\nb", "$host", "999.1.1.1", "[::zz]", "web.example.com", ""];
+    for evil in wrong.into_iter().map(|address| member(address, 1)).chain([member("10.0.0.1", 0)]) {
+        let answers = [(Query::service("a"), Arc::new(Answer::Service(vec![evil, heavy.clone()])))].into();
+        let pass = Trial { answers, ..Trial::new() }.pass(&template);
+        assert_eq!(pass.outcome, Outcome::Text("    server [fd00::1]:1 weight=7;".to_owned()));
+        let told = "service \"a\", instance \"a-1\" on node \"n1\", is left out: ";
+        assert!(pass.remarks.len() == 1 && pass.remarks.iter().all(|remark| remark.starts_with(told)), "{pass:?}");
+    }
+    assert_eq!(
+        outcome(vec![ServiceRecord { weight: 0, ..member("10.0.0.1", 65535) }]),
+        Outcome::Text("    server 10.0.0.1:65535 weight=1;".to_owned())
+    );
+    let named =
+        Template::compile("t.hbs", "{{upstream (service \"a\") names=true}}", Escape::Nginx).expect("it is sound");
+    let records = vec![member("web.example.com", 1), member("999.1.1.1", 1)];
+    let answers = [(Query::service("a"), Arc::new(Answer::Service(records)))].into();
+    let pass = Trial { answers, ..Trial::new() }.pass(&named);
+    assert_eq!(pass.outcome, Outcome::Text("    server web.example.com:1 weight=1;".to_owned()));
     // Without an answer nothing is printed, and that is no error.
     let template = Template::compile("t.hbs", "{{upstream \"a\"}}{{key \"b\"}}", Escape::Nginx).expect("it is sound");
     let pass = Trial::new().pass(&template);

@@ -40,6 +40,7 @@ pub(in crate::render::helpers) const UPSTREAM: &[&str] = &[
     "filter",
     "min",
     "name",
+    "names",
     "namespace",
     "near",
     "ns",

@@ -1,0 +1,260 @@
+//! The parts of answers that can be put back one by one: instances, names of services, nodes, keys. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use crate::{
+    registry::{Answer, KeyPair, NodeRecord, NodeService, NodeServices, Query, ServiceRecord},
+    render::Answers,
+};
+
+/// A part of answers. The same instance in the answers to two queries is one item.
+///
+/// The order is the one in which they are let through: what a template asks for first comes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::render) enum Item {
+    /// A name in the list of services.
+    Service(String),
+    /// A node, by name.
+    Node(String),
+    /// A key, by its whole path.
+    Key(String),
+    /// An instance of a service.
+    Instance { service: String, node: String, id: String },
+}
+
+/// What an answer says of an item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Part<'a> {
+    Instance(&'a ServiceRecord),
+    OnNode(&'a NodeService),
+    Tags(&'a [String]),
+    Node(&'a NodeRecord),
+    Pair(&'a KeyPair),
+    Value(&'a str),
+}
+
+/// All items of an answer.
+fn parts<'a>(query: &Query, answer: &'a Answer) -> BTreeMap<Item, Part<'a>> {
+    match (query, answer) {
+        (_, Answer::Service(records)) => {
+            records.iter().map(|record| (instance(record), Part::Instance(record))).collect()
+        }
+        (_, Answer::Services(services)) => {
+            services.iter().map(|(name, tags)| (Item::Service(name.clone()), Part::Tags(tags))).collect()
+        }
+        (_, Answer::Nodes(nodes)) => nodes.iter().map(|node| (named(node), Part::Node(node))).collect(),
+        (_, Answer::Node(Some(node))) => {
+            node.services.iter().map(|service| (on(node, service), Part::OnNode(service))).collect()
+        }
+        (_, Answer::Keys(pairs)) => pairs.iter().map(|pair| (pair_key(pair), Part::Pair(pair))).collect(),
+        (Query::Key { path, .. }, Answer::Key(Some(value))) => [(Item::Key(path.clone()), Part::Value(value))].into(),
+        _ => BTreeMap::new(),
+    }
+}
+
+/// The items that are not the same in `newest` as in `good`.
+pub(super) fn changed(good: &Answers, newest: &Answers) -> BTreeSet<Item> {
+    let mut changed = BTreeSet::new();
+    for (query, answer) in newest {
+        let before = good.get(query);
+        if before.is_some_and(|before| Arc::ptr_eq(before, answer)) {
+            continue;
+        }
+        let now = parts(query, answer);
+        let before = before.map(|before| parts(query, before)).unwrap_or_default();
+        changed.extend(now.iter().filter(|(item, part)| before.get(item) != Some(part)).map(|(item, _)| item.clone()));
+        changed.extend(before.into_keys().filter(|item| !now.contains_key(item)));
+    }
+    changed
+}
+
+/// The answers in which the item occurs.
+pub(super) fn occurrences(item: &Item, answers: &Answers) -> Answers {
+    let is_named = |query: &Query| match (query, item) {
+        (Query::Key { path, .. }, Item::Key(key)) => path == key,
+        (Query::Service(query), Item::Instance { service, .. }) => query.name == *service,
+        _ => false,
+    };
+    let occurs = |(query, answer): &(&Query, &Arc<Answer>)| is_named(query) || parts(query, answer).contains_key(item);
+    answers.iter().filter(occurs).map(|(query, answer)| (query.clone(), Arc::clone(answer))).collect()
+}
+
+/// Whether no answer holds the item.
+pub(super) fn absent(item: &Item, answers: &Answers) -> bool {
+    !answers.iter().any(|(query, answer)| parts(query, answer).contains_key(item))
+}
+
+/// Whether the answer to `query` says the same of the item as another one.
+pub(super) fn is_same(item: &Item, query: &Query, one: &Answer, other: &Answer) -> bool {
+    parts(query, one).get(item) == parts(query, other).get(item)
+}
+
+/// What the answers say of the item, in words that may stand in a file.
+pub(super) fn words(item: &Item, answers: &Answers) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for (query, answer) in answers {
+        match parts(query, answer).get(item) {
+            Some(Part::Instance(ServiceRecord { address, port, meta, .. })) => {
+                words.insert(format!("{address}:{port}"));
+                words.insert(format!("[{address}]:{port}"));
+                words.extend(meta.values().cloned());
+            }
+            Some(Part::OnNode(NodeService { address, port, meta, .. })) => {
+                words.insert(format!("{address}:{port}"));
+                words.extend(meta.values().cloned());
+            }
+            Some(Part::Pair(KeyPair { value: Some(value), .. })) => drop(words.insert(value.clone())),
+            Some(Part::Value(value)) => drop(words.insert((*value).to_owned())),
+            _ => {}
+        }
+    }
+    words.retain(|word| word.len() > 2);
+    words
+}
+
+/// `newest`, in which the items of `back` are what they are in `good`: of other content, absent, or still there.
+pub(super) fn put_back(good: &Answers, newest: &Answers, back: &BTreeSet<Item>) -> Answers {
+    let mut merged = newest.clone();
+    if back.is_empty() {
+        return merged;
+    }
+    for (query, answer) in &mut merged {
+        let before = good.get(query).map(Arc::as_ref);
+        if let Some(put) = merge(query, answer, before, back) {
+            *answer = Arc::new(put);
+        }
+    }
+    // What only the items that are put back make a template ask.
+    for (query, answer) in good {
+        merged.entry(query.clone()).or_insert_with(|| Arc::clone(answer));
+    }
+    merged
+}
+
+/// `None`: as it is.
+fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<Item>) -> Option<Answer> {
+    Some(match (newest, good) {
+        (Answer::Service(now), good) => {
+            let good = if let Some(Answer::Service(good)) = good { &good[..] } else { &[] };
+            Answer::Service(list(now, good, back, instance, |record| (record.node.clone(), record.id.clone()))?)
+        }
+        (Answer::Services(now), good) => {
+            let none = BTreeMap::new();
+            let good = if let Some(Answer::Services(good)) = good { good } else { &none };
+            let is_back = |name: &String| back.contains(&Item::Service(name.clone()));
+            let mut merged = now.clone();
+            merged.retain(|name, _| !is_back(name));
+            merged
+                .extend(good.iter().filter(|(name, _)| is_back(name)).map(|(name, tags)| (name.clone(), tags.clone())));
+            Answer::Services(merged)
+        }
+        (Answer::Nodes(now), good) => {
+            let good = if let Some(Answer::Nodes(good)) = good { &good[..] } else { &[] };
+            Answer::Nodes(list(now, good, back, named, |node| (node.node.clone(), node.address.clone()))?)
+        }
+        (Answer::Node(Some(now)), good) => {
+            let good = if let Some(Answer::Node(Some(good))) = good { &good.services[..] } else { &[] };
+            let sorted = |service: &NodeService| (service.name.clone(), service.id.clone());
+            let services = list(&now.services, good, back, |service| on(now, service), sorted)?;
+            Answer::Node(Some(NodeServices { node: now.node.clone(), services }))
+        }
+        (Answer::Keys(now), good) => {
+            let good = if let Some(Answer::Keys(good)) = good { &good[..] } else { &[] };
+            Answer::Keys(list(now, good, back, pair_key, |pair| (pair.path.clone(), String::new()))?)
+        }
+        (Answer::Key(_), good) => match query {
+            Query::Key { path, .. } if back.contains(&Item::Key(path.clone())) => {
+                good.cloned().unwrap_or(Answer::Key(None))
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// A list keeps its order; what comes back into one that is sorted goes to its place.
+fn list<T: Clone>(
+    now: &[T],
+    good: &[T],
+    back: &BTreeSet<Item>,
+    item: impl Fn(&T) -> Item,
+    rank: impl Fn(&T) -> (String, String),
+) -> Option<Vec<T>> {
+    let is_back = |member: &T| back.contains(&item(member));
+    let returning: Vec<_> = good.iter().filter(|member| is_back(member)).cloned().collect();
+    if returning.is_empty() && !now.iter().any(is_back) {
+        return None;
+    }
+    let mut merged: Vec<_> = now.iter().filter(|member| !is_back(member)).cloned().collect();
+    merged.extend(returning);
+    if now.is_sorted_by_key(&rank) {
+        merged.sort_by_key(rank);
+    }
+    Some(merged)
+}
+
+fn instance(record: &ServiceRecord) -> Item {
+    let ServiceRecord { name, node, id, .. } = record;
+    Item::Instance { service: name.clone(), node: node.clone(), id: id.clone() }
+}
+
+fn on(node: &NodeServices, service: &NodeService) -> Item {
+    Item::Instance { service: service.name.clone(), node: node.node.node.clone(), id: service.id.clone() }
+}
+
+fn named(node: &NodeRecord) -> Item {
+    Item::Node(node.node.clone())
+}
+
+fn pair_key(pair: &KeyPair) -> Item {
+    Item::Key(pair.path.clone())
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(name) => write!(f, "service {name:?}"),
+            Self::Node(name) => write!(f, "node {name:?}"),
+            Self::Key(path) => write!(f, "key {path:?}"),
+            Self::Instance { service, node, id } => write!(f, "service {service:?}, instance {id:?} on node {node:?},"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str, port: u16) -> ServiceRecord {
+        ServiceRecord { name: "web".into(), node: "n".into(), id: id.into(), port, ..ServiceRecord::default() }
+    }
+
+    fn answers(records: &[(&str, u16)], names: &[&str], key: Option<&str>) -> Answers {
+        let records = records.iter().map(|(id, port)| record(id, *port)).collect();
+        let names = names.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
+        let key = Answer::Key(key.map(str::to_owned));
+        let answers = [Answer::Service(records), Answer::Services(names), key];
+        [Query::service("web"), Query::services(), Query::key("k")].into_iter().zip(answers.map(Arc::new)).collect()
+    }
+
+    #[test]
+    fn every_change_can_be_put_back() {
+        let good = answers(&[("a", 1), ("b", 2), ("c", 3)], &["api", "web"], Some("1"));
+        let newest = answers(&[("b", 9), ("c", 3), ("d", 4)], &["new", "web"], None);
+        let id = |id: &str| Item::Instance { service: "web".into(), node: "n".into(), id: id.into() };
+        let all = changed(&good, &newest);
+        let names = ["api", "new"].map(|name| Item::Service(name.into()));
+        let expected = names.into_iter().chain([Item::Key("k".into()), id("a"), id("b"), id("d")]);
+        assert_eq!(all, expected.collect());
+        assert_eq!(put_back(&good, &newest, &BTreeSet::new()), newest);
+        assert_eq!(put_back(&good, &newest, &all), good);
+        let some = put_back(&good, &newest, &[id("a"), id("d")].into());
+        assert_eq!(some, answers(&[("a", 1), ("b", 9), ("c", 3)], &["new", "web"], None));
+        // Without an earlier answer it is left out.
+        assert_eq!(put_back(&Answers::new(), &newest, &changed(&Answers::new(), &newest)), answers(&[], &[], None));
+    }
+}

@@ -1,0 +1,197 @@
+//! Narrowing: a candidate that is refused because of a few answers is made without them, so that one entry cannot hold up
+//! a whole file.
+//!
+//! ```text
+//! answers --[what is held is put back to its last good value, or left out]--> templates --> candidate --> target
+//!                ^                                                                                          |
+//!                +--------- hold <-- search: which changes since the last accepted candidate? <-- refused --+
+//! ```
+//!
+//! A candidate is refused by the target's check, or not made at all because a value does not fit its template. What is
+//! held is tried again when its answer changes, and after a while in any case: a name may resolve by then.
+
+mod guess;
+mod item;
+mod search;
+mod trial;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+pub(super) use self::{item::Item, search::Found, trial::Trials};
+use super::{Answers, book::Chapter};
+use crate::{
+    registry::{Answer, Query},
+    store::Store,
+    target::Digest,
+};
+
+/// How soon what is held is tried again; doubles with each failure.
+const FIRST_RETRY: Duration = Duration::from_secs(30);
+/// The longest time between two.
+const LAST_RETRY: Duration = Duration::from_secs(600);
+/// How many candidates are known by their answers. The target may be some behind the renderer.
+const KNOWN: usize = 32;
+
+/// What the renderer and the worker of one target share. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Narrowing {
+    target: String,
+    holds: Store<Item, Held>,
+    state: Arc<Mutex<State>>,
+}
+
+/// An item that is kept out of the candidates.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Held {
+    /// Why it was refused.
+    reason: String,
+    /// The answers with which it was refused.
+    refused: Answers,
+    /// Whether an earlier value stands in for it.
+    is_replaced: bool,
+    retry_at: Instant,
+    retry_after: Duration,
+    /// It is let through to see whether it is taken by now.
+    is_tried: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The newest last.
+    candidates: VecDeque<Origin>,
+    accepted: Option<Digest>,
+    /// The answers of the last accepted candidate.
+    good: Answers,
+}
+
+/// What a candidate was made from.
+#[derive(Clone, Debug)]
+struct Origin {
+    files: Digest,
+    templates: Arc<Chapter>,
+    answers: Answers,
+}
+
+impl Narrowing {
+    pub(super) fn new(target: String) -> Self {
+        Self { target, holds: Store::default(), state: Arc::default() }
+    }
+
+    /// Whoever listens to `other` hears when something new is held. Before it is cloned.
+    pub(super) fn ring_with<K: Ord + Clone, V: PartialEq + Clone>(&mut self, other: &Store<K, V>) {
+        self.holds = Store::beside(other);
+    }
+
+    /// What is to be put back in `newest`, and when that may change without a change of answers.
+    pub(super) fn held(&self, newest: &Answers, now: Instant) -> (BTreeSet<Item>, Option<Instant>) {
+        let (mut held, mut next) = (BTreeSet::new(), None);
+        for (item, hold) in self.holds.snapshot().entries.iter() {
+            let is_same = |(query, refused): (&Query, &Arc<Answer>)| {
+                newest.get(query).is_none_or(|answer| item::is_same(item, query, answer, refused))
+            };
+            if !hold.refused.iter().all(is_same) {
+                tracing::info!("target {}: {item} has changed, and is tried again", self.target);
+                self.holds.remove(item);
+            } else if !hold.is_tried && now < hold.retry_at {
+                held.insert(item.clone());
+                next = Some(next.map_or(hold.retry_at, |next: Instant| next.min(hold.retry_at)));
+            } else if !hold.is_tried {
+                self.holds.put(item.clone(), Held { is_tried: true, ..hold.clone() });
+            }
+        }
+        (held, next)
+    }
+
+    /// `newest` with `held` put back.
+    pub(super) fn put_back(&self, newest: &Answers, held: &BTreeSet<Item>) -> Answers {
+        item::put_back(&self.state().good, newest, held)
+    }
+
+    /// The queries whose answers decide how long something is held.
+    pub(super) fn queries(&self) -> BTreeSet<Query> {
+        self.holds.snapshot().entries.values().flat_map(|hold| hold.refused.keys()).cloned().collect()
+    }
+
+    /// What is held, and why, in the words of the log.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        self.holds.snapshot().entries.iter().map(|(item, hold)| self.described(item, hold)).collect()
+    }
+
+    /// A candidate was made from these templates and answers, in which what is held was put back.
+    pub(super) fn made(&self, files: Digest, templates: Arc<Chapter>, answers: Answers) {
+        let mut state = self.state();
+        if state.accepted == Some(files) {
+            state.good.clone_from(&answers);
+        }
+        state.candidates.retain(|known| known.files != files);
+        if state.candidates.len() == KNOWN {
+            state.candidates.pop_front();
+        }
+        state.candidates.push_back(Origin { files, templates, answers });
+    }
+
+    /// The target has taken a candidate.
+    pub(super) fn accepted(&self, files: Digest) {
+        let mut state = self.state();
+        if state.accepted == Some(files) {
+            return;
+        }
+        let Some(origin) = state.candidates.iter().find(|known| known.files == files).cloned() else { return };
+        (state.accepted, state.good) = (Some(files), origin.answers.clone());
+        drop(state);
+        for (item, hold) in self.holds.snapshot().entries.iter().filter(|(_, hold)| hold.is_tried) {
+            let is_taken = |(query, refused): (&Query, &Arc<Answer>)| {
+                origin.answers.get(query).is_some_and(|answer| item::is_same(item, query, answer, refused))
+            };
+            if hold.refused.iter().any(is_taken) {
+                tracing::info!("target {}: {item} is taken by now", self.target);
+                self.holds.remove(item);
+            }
+        }
+    }
+
+    /// What a search for the causes of a refusal is made with: the templates, the last good answers and the refused ones.
+    /// `None`: nobody knows what that candidate was made from.
+    pub(super) fn search(&self, files: Digest) -> Option<(Arc<Chapter>, Answers, Answers)> {
+        let state = self.state();
+        let origin = state.candidates.iter().find(|known| known.files == files)?;
+        Some((Arc::clone(&origin.templates), state.good.clone(), origin.answers.clone()))
+    }
+
+    /// The answers of the last accepted candidate.
+    pub(super) fn good(&self) -> Answers {
+        self.state().good.clone()
+    }
+
+    /// Keeps the culprits out from now on.
+    pub(super) fn hold(&self, culprits: BTreeMap<Item, String>, refused: &Answers, now: Instant) {
+        let before = self.holds.snapshot().entries;
+        let good = self.good();
+        for (item, reason) in culprits {
+            let known = before.get(&item);
+            let retry_after = known.map_or(FIRST_RETRY, |known| (known.retry_after * 2).min(LAST_RETRY));
+            let is_replaced = !item::absent(&item, &good);
+            let refused = item::occurrences(&item, refused);
+            let retry_at = now + retry_after;
+            let hold = Held { reason, refused, is_replaced, retry_at, retry_after, is_tried: false };
+            if known.is_none() {
+                tracing::warn!("{}", self.described(&item, &hold));
+            }
+            self.holds.put(item, hold);
+        }
+    }
+
+    fn described(&self, item: &Item, hold: &Held) -> String {
+        let how = if hold.is_replaced { "is held on its last good values" } else { "is left out" };
+        format!("target {}: {item} {how}: {}", self.target, hold.reason.trim())
+    }
+
+    /// Each change of the state is one assignment, so a panic leaves none half done.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

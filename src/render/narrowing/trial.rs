@@ -1,0 +1,149 @@
+//! Candidates with some items put back, and the search that asks for them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
+};
+
+use serde_json::Value;
+use tracing::subscriber::{NoSubscriber, with_default};
+
+use super::{
+    Item, guess,
+    item::{changed, put_back},
+    search::{Found, Search, Trial},
+};
+use crate::{
+    registry::Query,
+    render::{
+        Answers, Inputs, Missing, Why,
+        sheet::{Sheet, products},
+    },
+    target::Files,
+};
+
+/// The trials of one search.
+#[derive(Debug)]
+pub(in crate::render) struct Trials<'a> {
+    sheets: Vec<Sheet>,
+    env: &'a BTreeMap<String, String>,
+    good: Answers,
+    newest: Answers,
+    suspects: BTreeSet<Item>,
+    search: Search,
+    /// What the last trial was made to.
+    files: Files,
+    /// What trials asked and nobody has answered yet.
+    unanswered: BTreeSet<Query>,
+}
+
+impl<'a> Trials<'a> {
+    /// Which of the changes from `good` to `newest` make the files of these templates fail?
+    pub(in crate::render) fn new(
+        sheets: Vec<Sheet>,
+        env: &'a BTreeMap<String, String>,
+        good: Answers,
+        newest: Answers,
+    ) -> Self {
+        let suspects = changed(&good, &newest);
+        Self {
+            sheets,
+            env,
+            good,
+            newest,
+            search: Search::new(suspects.clone()),
+            suspects,
+            files: Files::new(),
+            unanswered: BTreeSet::new(),
+        }
+    }
+
+    /// Makes the next candidate. `Err`: it cannot be made, which has been noted.
+    pub(in crate::render) fn next(&mut self) -> Result<&Files, Option<Found>> {
+        let left_out = self.search.left_out();
+        let answers = put_back(&self.good, &self.newest, &left_out);
+        let inputs = Inputs { answers: &answers, env: self.env, item: &Value::Null };
+        // What a trial fails of is told when the search has ended.
+        with_default(NoSubscriber::default(), || self.sheets.iter_mut().for_each(|sheet| sheet.render(inputs)));
+        match products(&self.sheets) {
+            Some(files) => {
+                self.files = files;
+                Ok(&self.files)
+            }
+            None => {
+                let trial = self.failure(&left_out);
+                Err(self.note(trial))
+            }
+        }
+    }
+
+    /// Takes the verdict on the last candidate: `None`, or why it is refused. What is returned ends the search.
+    pub(in crate::render) fn judge(&mut self, refusal: Option<String>) -> Option<Found> {
+        self.note(refusal.map_or(Trial::Passed, Trial::Refused))
+    }
+
+    /// Searches where the making of the files is all that can fail.
+    pub(in crate::render) fn run(&mut self) -> Found {
+        loop {
+            let found = match self.next() {
+                Ok(_) => self.judge(None),
+                Err(found) => found,
+            };
+            if let Some(found) = found {
+                return found;
+            }
+        }
+    }
+
+    /// The answers that are searched.
+    pub(in crate::render) fn newest(&self) -> &Answers {
+        &self.newest
+    }
+
+    /// What has to be answered before a search can find more.
+    pub(in crate::render) fn into_unanswered(self) -> BTreeSet<Query> {
+        self.unanswered
+    }
+
+    fn note(&mut self, trial: Trial) -> Option<Found> {
+        let Self { files, suspects, newest, .. } = self;
+        match self.search.note(trial, |reason| guess::guess(reason, files, suspects, newest))? {
+            Found::Culprits(culprits) if self.is_most(culprits.keys()) => Some(Found::NotTheAnswers),
+            found => Some(found),
+        }
+    }
+
+    /// Whether most of what there is would be left out. Then it is the template that is wrong, and what is in effect must
+    /// not be emptied for it.
+    fn is_most<'i>(&self, culprits: impl Iterator<Item = &'i Item>) -> bool {
+        let (known, all) = (changed(&Answers::new(), &self.good), changed(&Answers::new(), &self.newest));
+        let left_out: Vec<_> = culprits.filter(|item| !known.contains(*item)).collect();
+        let of_kind = |item: &Item| all.iter().filter(|other| discriminant(*other) == discriminant(item)).count();
+        let like = |item: &&Item| left_out.iter().filter(|other| discriminant(**other) == discriminant(*item)).count();
+        left_out.iter().any(|item| like(item) * 2 > of_kind(item))
+    }
+
+    /// Why the files cannot be made.
+    fn failure(&mut self, left_out: &BTreeSet<Item>) -> Trial {
+        let open: Vec<_> = self.sheets.iter().flat_map(|sheet| sheet.open("")).collect();
+        let needed = |(query, why): (&Query, &Missing)| match (query, why) {
+            (Query::Key { path, .. }, Missing::Key) => {
+                Some(Item::Key(path.clone())).filter(|key| left_out.contains(key))
+            }
+            _ => None,
+        };
+        let mut keys = BTreeSet::new();
+        let mut reason = String::new();
+        for open in &open {
+            match &open.why {
+                Why::Missing(missing) => {
+                    keys.extend(missing.iter().filter_map(needed));
+                    let unanswered = missing.iter().filter(|(_, why)| **why == Missing::Answer);
+                    self.unanswered.extend(unanswered.map(|(query, _)| query.clone()));
+                }
+                Why::Failed(error) => reason = error.to_string(),
+            }
+        }
+        if keys.is_empty() { Trial::Refused(reason) } else { Trial::Needs(keys) }
+    }
+}

@@ -1,0 +1,50 @@
+//! What has become of a candidate, for whoever can make another one.
+
+use std::sync::Arc;
+
+use super::{
+    Applied, ApplyError, Files, Rejection, Target, program,
+    rendered::{Digest, Wanted},
+};
+use crate::store::Snapshot;
+
+/// What has become of a candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Names its files.
+    pub files: Digest,
+    /// What the check said against it. `None`: they are in place.
+    pub refusal: Option<String>,
+}
+
+/// `None`: there was no candidate, or what went wrong is not in it.
+pub(super) fn of(wanted: &Wanted, applied: &Result<Applied, ApplyError>) -> Option<Verdict> {
+    let refusal = match applied {
+        Ok(Applied::Current | Applied::Done { .. }) => None,
+        Err(ApplyError::Rejected(Rejection::Refused { output, .. })) => Some(output.clone()),
+        Ok(Applied::Waiting) | Err(_) => return None,
+    };
+    wanted.complete.then(|| Verdict { files: Digest::of_files(&wanted.entries), refusal })
+}
+
+impl Target {
+    /// What has become of the candidate of the last pass, if nobody has asked yet.
+    pub fn take_verdict(&mut self) -> Option<Verdict> {
+        self.verdict.take()
+    }
+
+    /// Has the check look at other files; touches nothing else. `None`: they would be taken, otherwise why not.
+    ///
+    /// # Errors
+    /// They cannot be checked.
+    pub async fn try_out(&mut self, files: Files) -> Result<Option<String>, ApplyError> {
+        // Otherwise it would see files of another target that are not proven.
+        let Some(_turn) = self.turn().await else { return Err(ApplyError::Stopped) };
+        let seen = self.observe(&Snapshot { entries: Arc::new(files), complete: true, rounds: 0 }).await?;
+        let scratch = self.scratch().await?;
+        Ok(match self.program.check(&seen.wanted, scratch).await.map_err(ApplyError::Check)? {
+            program::Verdict::Good { .. } => None,
+            program::Verdict::Refused { output, .. } => Some(output),
+        })
+    }
+}

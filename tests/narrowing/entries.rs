@@ -1,0 +1,121 @@
+//! One bad entry, in what ships and in a template of one's own.
+
+use serde_json::json;
+
+use crate::bench::{Bench, naive, shipped};
+
+#[tokio::test]
+async fn what_ships_leaves_out_what_nginx_would_refuse_and_names_it() {
+    let bench = Bench::new(shipped).await;
+    let daemon = bench.daemon();
+    let host = |host: &str| json!({ "Meta": { "host": host } });
+    bench.register("n1", "a", "numbers", "999.1.1.1", json!({})).await;
+    bench.register("n1", "b", "named", "nope.invalid", json!({})).await;
+    bench.register("n1", "c", "brackets", "[::zz]", json!({})).await;
+    bench.register("n1", "d", "portless", "10.0.0.4", json!({ "Port": 0 })).await;
+    bench
+        .register("n1", "e", "heavy", "10.0.0.5", json!({ "Weights": { "Passing": 4_000_000_000_u64, "Warning": 1 } }))
+        .await;
+    bench.register("n1", "f", "STEADY", "10.0.0.6", json!({})).await;
+    bench.register("n1", "g", "first", "10.0.0.7", host("shop.example.com")).await;
+    bench.register("n1", "h", "second", "10.0.0.8", host("Shop.Example.com")).await;
+    let long = format!("{}.example.com", "x".repeat(60));
+    bench.register("n1", "i", "long", "10.0.0.9", host(&long)).await;
+    for (said, named) in [
+        ("service \"numbers\", instance \"a\" on node \"n1\", is left out: \"999.1.1.1\" is no IP address", "999"),
+        (
+            "service \"named\", instance \"b\" on node \"n1\", is left out: \"nope.invalid\" is no IP address; names=true",
+            "nope",
+        ),
+        ("service \"brackets\", instance \"c\" on node \"n1\", is left out: \"[::zz]\"", "zz"),
+        ("service \"portless\", instance \"d\" on node \"n1\", is left out: it has no port", "10.0.0.4"),
+        ("the host \"Shop.Example.com\" of \"second\" is left out: \"first\" has it already", "Shop.Example"),
+    ] {
+        daemon.until_logged(said);
+        assert!(!bench.file().contains(named), "{}", bench.file());
+    }
+    daemon.until_logged("is left out: \"STEADY\" has it already");
+    bench.until_listed(&daemon, "10.0.0.5:80", true);
+    bench.register("n1", "f", "fine", "10.0.0.6", json!({})).await;
+    bench.moves(&daemon, 20_000).await;
+    assert!(bench.file().contains(&format!("~^{}\\.example\\.com$;", "x".repeat(60))), "{}", bench.file());
+    bench.is_sound();
+    let log = daemon.log();
+    assert_eq!(log.matches("999.1.1.1").count(), 1, "once: {log}");
+    assert!(!log.contains("refused"), "{log}");
+}
+
+#[tokio::test]
+async fn what_nginx_refuses_is_narrowed_down_to_the_instance() {
+    let bench = Bench::new(naive).await;
+    bench.register("n1", "web-1", "web", "10.0.0.1", json!({})).await;
+    bench.put("kv/name", &json!("one")).await;
+    let daemon = bench.daemon();
+    bench.until_listed(&daemon, "10.0.0.1:80", true);
+
+    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    let held = "target balancer: service \"web\", instance \"web-1\" on node \"n1\", is held on its last good values";
+    daemon.until_logged(held);
+    bench.moves(&daemon, 20_000).await;
+    bench.until_listed(&daemon, "10.0.0.1:80", true);
+    bench.register("n1", "web-2", "web", "10.0.0.2", json!({ "Meta": { "host": "a b" } })).await;
+    daemon.until_logged("service \"web\", instance \"web-2\" on node \"n1\", is left out");
+    bench.register("n1", "web-3", "web", "10.0.0.3", json!({})).await;
+    bench.until_listed(&daemon, "10.0.0.3:80", true);
+    bench.put("kv/name", &json!("x; y")).await;
+    daemon.until_logged("target balancer: key \"name\" is held on its last good values");
+    bench.moves(&daemon, 20_001).await;
+    assert!(bench.file().contains("server_name one;"), "{}", bench.file());
+    bench.is_sound();
+
+    // As soon as they are good they are in effect.
+    bench.register("n1", "web-1", "web", "10.0.0.4", json!({})).await;
+    bench.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
+    bench.put("kv/name", &json!("two")).await;
+    for place in ["10.0.0.4:80", "10.0.0.2:80"] {
+        bench.until_listed(&daemon, place, true);
+    }
+    bench.until_listed(&daemon, "10.0.0.1:80", false);
+    crate::common::black_box::until("the name", || bench.file().contains("server_name two;"));
+    assert_eq!(daemon.log().matches(held).count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test]
+async fn a_start_among_bad_entries_leaves_them_out_and_once_says_so() {
+    let bench = Bench::new(naive).await;
+    for number in 0..40 {
+        let name = format!("s{number}");
+        bench.register("n1", &name, &name, &format!("10.0.1.{number}"), json!({})).await;
+    }
+    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    bench.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
+    // The table of names says nothing of where the name stands.
+    let long = format!("{}.example.com", "x".repeat(60));
+    bench.register("n1", "long", "s7", "10.0.0.7", json!({ "Meta": { "host": long } })).await;
+    let output = bench.run(&["--once"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for instance in ["service \"web\", instance \"web-1\"", "service \"s7\", instance \"long\""] {
+        assert!(said.contains(&format!("{instance} on node \"n1\", is left out")), "{said}");
+    }
+    assert!(bench.file().contains("server 10.0.0.2:80 ") && bench.file().contains("server 10.9.0.1:1 "));
+    assert_eq!(bench.file().matches("server 10.0.1.").count(), 40);
+    bench.is_sound();
+}
+
+#[tokio::test]
+async fn a_fault_of_the_template_is_laid_on_nobody() {
+    let bench = Bench::new(naive).await;
+    let daemon = bench.daemon();
+    let before = bench.file();
+    let template = crate::targets::text(bench.nginx.path("up.hbs"));
+    bench.nginx.write("up.hbs", &format!("no_such_directive;\n{template}"));
+    daemon.until_logged("no_such_directive");
+    bench.register("n1", "web-1", "web", "10.0.0.1", json!({})).await;
+    daemon.until_logged_times("unknown directive", 1);
+    assert!(!daemon.log().contains("is held") && !daemon.log().contains("left out"), "{}", daemon.log());
+    assert_eq!(bench.file(), before);
+    bench.nginx.write("up.hbs", &template);
+    bench.until_listed(&daemon, "10.0.0.1:80", true);
+}
