@@ -18,8 +18,12 @@ struct Explained {
 }
 
 fn explain(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> Explained {
+    explain_between(&docker.host(), consul.address(), arguments)
+}
+
+fn explain_between(docker: &str, consul: &str, arguments: &[&str]) -> Explained {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    command.env_clear().env("DOCKER_HOST", docker.host()).env("CONSUL_HTTP_ADDR", consul.address());
+    command.env_clear().env("DOCKER_HOST", docker).env("CONSUL_HTTP_ADDR", consul);
     let Output { stdout, stderr, status } =
         command.arg("explain").args(arguments).output().expect("the program starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
@@ -113,6 +117,7 @@ rich (000000000000), image nginx:1
   not seen     a stop signal that was sent, and how often it was started lately
 
 80/tcp
+  traffic      no: not registered: register has not been there yet, or was refused (see its log)
   registry     missing: register has not been there yet, or was refused (see its log)
   id           mine (from SERVICE_80_ID)
   name         shop (from SERVICE_NAME)
@@ -162,7 +167,7 @@ fn out_of_traffic_with_its_reason() {
         explained.text
     );
     assert!(explained.text.contains("state        paused, started 2026-01-01"), "{}", explained.text);
-    assert_eq!(explained.code, Some(0));
+    assert_eq!(explained.code, Some(1), "it is as it should be, and gets no traffic");
 
     docker.set(container("web", 8000));
     let explained = explain(&docker, &consul, &["web"]);
@@ -233,15 +238,306 @@ fn a_container_is_found_by_name_and_by_the_beginning_of_its_id() {
     assert_eq!(explain(&docker, &consul, &[]).code, Some(2));
 }
 
+type Change = fn(&FakeDocker, &FakeConsul);
+
+/// Where the fake shows the check of `web`.
+const CHECK: &str = "service:dockerhost:web:80";
+
+fn set(docker: &FakeDocker, change: impl Fn(&mut Value)) {
+    let mut web = container("web", 8000);
+    change(&mut web);
+    docker.set(web);
+}
+
+fn with_health(docker: &FakeDocker, status: &str) {
+    set(docker, |web| {
+        web["State"]["Health"] = json!({"Status": status, "Log": [{"ExitCode": 1, "Output": "no\nroute"}]})
+    });
+}
+
+fn with_env(docker: &FakeDocker, variable: &str) {
+    set(docker, |web| web["Config"]["Env"] = json!(["SERVICE_NAME=web", variable]));
+}
+
+/// Whether `web` gets traffic: before `register` has made its pass, what is changed, and afterwards.
 #[test]
-fn a_side_that_does_not_answer_is_named() {
+fn why_it_gets_no_traffic() {
+    let none: Change = |_, _| {};
+    let cases: [(&str, Change, Change, &str); 15] = [
+        ("all is well", none, none, "yes"),
+        (
+            "a check is critical",
+            |docker, _| with_env(docker, "SERVICE_CHECK_HTTP=/up"),
+            |_, consul| {
+                consul.judge(CHECK, "critical", "HTTP GET http://10.0.0.7:8000/up: 500\nOutput: no database");
+            },
+            "no: check \"Service 'web' check\" is critical: HTTP GET http://10.0.0.7:8000/up: 500 Output: no database",
+        ),
+        (
+            "a check has not answered",
+            |docker, _| with_env(docker, "SERVICE_CHECK_TCP=true"),
+            none,
+            "no: check \"Service 'web' check\" is critical: it has said nothing yet",
+        ),
+        (
+            "a check warns",
+            |docker, _| with_env(docker, "SERVICE_CHECK_TTL=30s"),
+            |_, consul| consul.judge(CHECK, "warning", "slow"),
+            "no: check \"Service 'web' check\" is warning, which DNS takes and templates do not: slow",
+        ),
+        (
+            "somebody else's check",
+            none,
+            |_, consul| {
+                consul.add_check(json!({"CheckID": "other", "Name": "disk",
+            "Status": "critical", "Output": "full", "ServiceID": "dockerhost:web:80"}))
+            },
+            "no: check \"disk\" is critical: full",
+        ),
+        (
+            "the host is lost",
+            none,
+            |_, consul| {
+                consul.add_check(json!({"CheckID": "serfHealth", "Name": "Serf Health Status",
+            "Status": "critical", "Output": "Agent not live or unreachable", "ServiceID": ""}))
+            },
+            "no: check \"Serf Health Status\" of the whole host is critical: Agent not live or unreachable",
+        ),
+        (
+            "the host is in maintenance",
+            none,
+            |_, consul| {
+                consul.add_check(json!({"CheckID": "_node_maintenance",
+            "Name": "Node Maintenance Mode", "Status": "critical", "Notes": "new disk", "ServiceID": ""}))
+            },
+            "no: maintenance mode of the whole host, by an operator: \"new disk\"",
+        ),
+        (
+            "an operator took it out",
+            none,
+            |_, consul| consul.take_out("dockerhost:web:80", "disk swap"),
+            "no: maintenance mode, by an operator: \"disk swap\"",
+        ),
+        (
+            "unhealthy",
+            |docker, _| with_health(docker, "unhealthy"),
+            none,
+            "no: Docker's HEALTHCHECK is unhealthy: no route",
+        ),
+        (
+            "starting",
+            |docker, _| with_health(docker, "starting"),
+            none,
+            "no: Docker's HEALTHCHECK is starting: it has no verdict yet since 2026-01-01T00:00:00.1Z",
+        ),
+        (
+            "paused",
+            |docker, _| set(docker, |web| web["State"]["Paused"] = json!(true)),
+            none,
+            "no: portreeve: the container is paused",
+        ),
+        (
+            "refused by Consul",
+            |_, consul| consul.refuse("dockerhost:web:80", Some(axum::http::StatusCode::BAD_REQUEST)),
+            none,
+            "no: not registered: register has not been there yet, or was refused (see its log)",
+        ),
+        (
+            "somebody else's",
+            |_, consul| {
+                consul.add(json!({"ID": "dockerhost:web:80", "Service": "theirs", "Port": 1,
+            "Address": "", "Tags": [], "Meta": {}}))
+            },
+            none,
+            "no: held by an entry that carries nobody's mark, so it is left \
+            alone: --adopt registrator takes it over",
+        ),
+        (
+            "it moved",
+            none,
+            |docker, _| docker.set(container("web", 8001)),
+            "no: the registry sends it to 10.0.0.7:8000, where the container is not; is register running?",
+        ),
+        (
+            "published for this host only",
+            |docker, _| {
+                set(docker, |web| {
+                    web["NetworkSettings"]["Ports"]["80/tcp"] = json!([{"HostIp": "127.0.0.1", "HostPort": "8000"}]);
+                })
+            },
+            none,
+            "no: not registered: it is published on a loopback address only",
+        ),
+    ];
+    for (case, before, after, expected) in cases {
+        let (docker, consul) = fakes();
+        before(&docker, &consul);
+        run(&docker, &consul, &["--once", "--deadline", "2s"]);
+        after(&docker, &consul);
+        let explained = explain(&docker, &consul, &["web"]);
+        let line = explained.text.lines().find_map(|line| line.strip_prefix("  traffic      "));
+        assert_eq!(line, Some(expected), "{case}: {}{}", explained.text, explained.error);
+        assert_eq!(explained.code, Some(i32::from(expected != "yes")), "{case}");
+        let (report, _) = report(&docker, &consul, &["web"]);
+        assert_eq!(report["ports"][0]["traffic"]["ok"], json!(expected == "yes"), "{case}: {report:#}");
+        assert_eq!(report["ok"], json!(expected == "yes"), "{case}");
+    }
+}
+
+#[test]
+fn it_is_held_until_it_is_ready() {
     let (docker, consul) = fakes();
+    with_env(&docker, "SERVICE_READY=tcp");
+    let (report, code) = report(&docker, &consul, &["web"]);
+    let reason = "not registered: held until it is ready (SERVICE_READY): tcp 10.0.0.7:8000 has to answer once";
+    let traffic = json!({"ok": false, "reason": reason, "since": "2026-01-01T00:00:00.1Z"});
+    assert_eq!((&report["ports"][0]["traffic"], code), (&traffic, Some(1)), "{report:#}");
+}
+
+#[test]
+fn what_events_told_is_known_with_its_time() {
+    let (docker, consul) = fakes();
+    docker.event("kill", &id("web"), &[("signal", "15")]);
+    run(&docker, &consul, &["--once"]);
+    let (draining, code) = report(&docker, &consul, &["web"]);
+    let traffic = &draining["ports"][0]["traffic"];
+    assert_eq!(traffic["reason"], "portreeve: draining, the container was told to stop", "{draining:#}");
+    assert!(traffic["since"].as_str().is_some_and(|since| since.starts_with("20")), "{draining:#}");
+    assert_eq!(code, Some(1));
+
+    let (docker, consul) = fakes();
+    (0..10).for_each(|_| docker.event("start", &id("web"), &[]));
+    let mut ended = container("web", 8000);
+    ended["State"] = json!({"Status": "restarting", "Running": true, "Restarting": true, "ExitCode": 3,
+        "StartedAt": "2026-01-01T00:00:00.1Z"});
+    docker.set(ended);
+    let (crashing, code) = report(&docker, &consul, &["web"]);
+    let reason = "not registered: crash loop, 10 starts of late: the container has ended with exit code 3";
+    assert_eq!((&crashing["traffic"]["reason"], code), (&json!(reason), Some(1)), "{crashing:#}");
+}
+
+#[test]
+fn what_nobody_asked_for_is_as_it_should_be() {
+    let (docker, consul) = fakes();
+    with_env(&docker, "SERVICE_IGNORE=true");
+    let explained = explain(&docker, &consul, &["web"]);
+    assert!(explained.text.contains("traffic      no: not registered: SERVICE_IGNORE is set"), "{}", explained.text);
+    assert_eq!(explained.code, Some(0));
+}
+
+#[test]
+fn keys_that_do_nothing_are_told() {
+    let (docker, consul) = fakes();
+    set(&docker, |web| {
+        web["Config"]["Env"] = json!([
+            "SERVICE_NAEM=web",
+            "SERVICE_CHECK_HTP=/up",
+            "SERVICE_9999_NAME=x",
+            "SERVICE_080_NAME=x",
+            "SERVICE_REGION=eu",
+            "service_name=x"
+        ]);
+        web["Config"]["Labels"] = json!({"portreeve.81.tags": "a"});
+    });
+    let (report, _) = report(&docker, &consul, &["web"]);
+    let notes = json!([
+        "SERVICE_080_NAME is not read: there is no such port, or no key; ports go from 1 to 65535, without leading zeros",
+        "SERVICE_9999_NAME fits no port of the container, which has 80/tcp; it names the port inside",
+        "SERVICE_CHECK_HTP means nothing: checks have no such setting; did you mean SERVICE_CHECK_HTTP?",
+        "SERVICE_NAEM only becomes the Meta key \"naem\"; did you mean SERVICE_NAME?",
+        "portreeve.81.tags fits no port of the container, which has 80/tcp; it names the port inside",
+        "service_name is not read: the case of its beginning counts; write SERVICE_NAME",
+    ]);
+    assert_eq!(report["notes"], notes);
+}
+
+#[test]
+fn while_consul_is_away_it_tells_what_would_be_registered() {
+    let (docker, consul) = fakes();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = format!("http://{}", silent.local_addr().expect("a bound socket"));
+    consul.fail(Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
+    for address in [consul.address(), "http://127.0.0.1:1", &silent] {
+        let explained = explain_between(&docker.host(), address, &["web"]);
+        let text = &explained.text;
+        let unknown = format!("traffic      unknown: Consul at {address} cannot be reached: ");
+        assert!(
+            text.contains(&unknown) && text.contains("trouble      Consul at http://"),
+            "{text}{}",
+            explained.error
+        );
+        assert!(text.contains("address      address-of-the-agent:8000"), "{text}");
+        assert_eq!(explained.code, Some(1));
+    }
+    let (report, _) = report(&docker, &consul, &["web", "--ip", "10.9.9.9"]);
+    assert_eq!(report["ports"][0]["instance"]["address"], "10.9.9.9");
+    assert_eq!(report["ports"][0]["traffic"]["ok"], Value::Null);
+    assert_eq!(report["ports"][0]["instance"]["registry"]["state"], "unknown");
+}
+
+#[test]
+fn while_docker_is_away_it_tells_what_consul_has() {
+    let (docker, consul) = fakes();
+    assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
+    docker.set_broken(true);
+    let silent = tempfile::TempDir::new().expect("a directory");
+    let socket = silent.path().join("docker.sock");
+    let _listening = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let silent = format!("unix://{}", socket.display());
+    for host in [docker.host(), "unix:///nowhere/docker.sock".to_owned(), silent] {
+        for wanted in ["web", &id("web")] {
+            let explained = explain_between(&host, consul.address(), &[wanted]);
+            let text = &explained.text;
+            assert!(text.contains(&format!("trouble      Docker at {host}")), "{text}{}", explained.error);
+            assert!(text.contains("\ndockerhost:web:80\n  traffic      yes\n"), "{text}");
+            assert!(text.contains("address      10.0.0.7:8000"), "{text}");
+            assert_eq!(explained.code, Some(1));
+        }
+    }
     consul.fail(Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
     let explained = explain(&docker, &consul, &["web"]);
+    assert!(explained.error.contains("Docker at unix://"), "{}", explained.error);
     assert!(explained.error.contains("failing on purpose"), "{}", explained.error);
     assert_eq!((explained.text.as_str(), explained.code), ("", Some(1)));
-    docker.set_broken(true);
+}
+
+#[test]
+fn a_container_that_cannot_be_inspected_is_there() {
+    for hangs in [false, true] {
+        let (docker, consul) = fakes();
+        docker.set(container("other", 8001));
+        assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
+        if hangs {
+            docker.stall(&id("web"));
+        } else {
+            docker.fail_inspections(&id("web"), true);
+        }
+        for wanted in ["web", &id("web")] {
+            let explained = explain(&docker, &consul, &[wanted]);
+            let text = &explained.text;
+            let why = if hangs { "did not answer to an inspection within 3s" } else { "no such luck" };
+            assert!(
+                text.contains("Docker lists the container web (") && text.contains(why),
+                "{text}{}",
+                explained.error
+            );
+            assert!(text.contains("\ndockerhost:web:80\n  traffic      yes\n"), "{text}");
+            assert!(!text.contains("other"), "{text}");
+            assert_eq!(explained.code, Some(1));
+        }
+        let (others, code) = report(&docker, &consul, &["other"]);
+        assert_eq!((&others["ok"], code), (&json!(true), Some(0)), "the others are explained: {others:#}");
+    }
+}
+
+#[test]
+fn what_the_registry_has_of_a_container_that_is_gone() {
+    let (docker, consul) = fakes();
+    assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
+    docker.unset(&id("web"));
     let explained = explain(&docker, &consul, &["web"]);
-    assert!(explained.error.contains("Docker at unix://"), "{}", explained.error);
+    assert!(explained.text.contains("trouble      there is no container \"web\""), "{}", explained.text);
+    let then = "register removes it, unless --max-removal holds that back";
+    assert!(explained.text.contains("dockerhost:web:80") && explained.text.contains(then), "{}", explained.text);
     assert_eq!(explained.code, Some(1));
 }

@@ -20,5 +20,5 @@ pub(crate) async fn explain(flags: &Explain, config: Config) -> Result<(), Failu
     let report = register::explain::explain(config.register, docker, &ledger, body, &flags.container, deadline).await;
     let report = report.map_err(|error| if error.is_usage() { usage(error) } else { failed(error) })?;
     answer(flags.format, &report, &report)?;
-    if report.in_line { Ok(()) } else { Err(Failure::Told) }
+    if report.is_ok() { Ok(()) } else { Err(Failure::Told) }
 }

@@ -45,6 +45,9 @@ pub struct AgentCheck {
     pub status: String,
     /// Free text; on the check of maintenance mode, the reason.
     pub notes: String,
+    /// What the last probe or report said.
+    #[serde(deserialize_with = "null_is_default")]
+    pub output: String,
     /// The service that it belongs to; empty for a check of the whole host.
     #[serde(rename = "ServiceID")]
     pub service_id: String,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{AgentCheck, AgentService};
 use crate::registry::{
-    Check, CheckRecord, Entries, Entry, Instance, META_PREFIX, Owner, Probe, SeenCheck, Status, Weights,
+    Check, CheckRecord, Entries, Entry, FailingCheck, Instance, META_PREFIX, Owner, Probe, SeenCheck, Status, Weights,
 };
 
 /// The Meta key of [`Instance::digest`].
@@ -247,15 +247,38 @@ fn is_false(value: &bool) -> bool {
 /// All services of an agent: those with our marks, and the others.
 pub(super) fn entries(services: BTreeMap<String, AgentService>, checks: &BTreeMap<String, AgentCheck>) -> Entries {
     let mut entries = Entries::default();
+    let mut failing = failing(checks);
     for (id, service) in services {
-        if service.meta.keys().any(|key| key.starts_with(META_PREFIX)) {
-            entries.owned.insert(id, entry(service, checks));
+        let failing = failing.remove(id.as_str()).unwrap_or_default();
+        let is_ours = service.meta.keys().any(|key| key.starts_with(META_PREFIX));
+        let entry = Entry { failing, ..entry(service, checks) };
+        if is_ours {
+            entries.owned.insert(id, entry);
         } else {
-            entries.contents.insert(id.clone(), entry(service, checks));
+            entries.contents.insert(id.clone(), entry);
             entries.foreign.insert(id, None);
         }
     }
+    entries.host_failing = failing.remove("").unwrap_or_default();
     entries
+}
+
+/// The checks that do not pass, by the service that they belong to. Maintenance mode of a service is not among them: see
+/// [`Entry::out`].
+fn failing(checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<&str, Vec<FailingCheck>> {
+    let mut failing = BTreeMap::<_, Vec<_>>::new();
+    for (id, check) in checks {
+        let (status, output) = match check.status.as_str() {
+            "passing" => continue,
+            _ if id.starts_with(CheckRecord::SERVICE_MAINTENANCE) => continue,
+            _ if id == CheckRecord::NODE_MAINTENANCE => (Status::Maintenance, &check.notes),
+            "warning" => (Status::Warning, &check.output),
+            _ => (Status::Critical, &check.output),
+        };
+        let check_of = FailingCheck { name: check.name.clone(), status, output: output.clone() };
+        failing.entry(check.service_id.as_str()).or_default().push(check_of);
+    }
+    failing
 }
 
 fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry {
@@ -285,6 +308,7 @@ fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry 
         checks: seen,
         reports: reports(&service_id, checks),
         out,
+        failing: Vec::new(),
     }
 }
 

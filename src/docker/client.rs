@@ -1,6 +1,6 @@
 //! The few calls to the engine that we need.
 
-use std::{str::FromStr, time::Duration};
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -12,6 +12,7 @@ use super::{
     fields,
     http::{ANSWER_WITHIN, Http},
     settings::{Endpoint, Settings, SettingsError},
+    summary::summaries,
     translate,
 };
 
@@ -68,6 +69,15 @@ impl Client {
     /// The engine cannot be reached, or does not answer as one.
     pub async fn engine(&self) -> Result<Engine, Error> {
         self.connect().await?.engine().await
+    }
+
+    /// Id and name of every container, as a list shows them.
+    ///
+    /// # Errors
+    /// The engine cannot be reached, or does not answer as one.
+    pub async fn names(&self) -> Result<BTreeMap<String, String>, Error> {
+        let list = self.connect().await?.list().await?;
+        Ok(summaries(&list).map(|(id, summary)| (id, summary.name)).collect())
     }
 
     /// The version of the engine.

@@ -9,7 +9,6 @@
 mod compose;
 mod files;
 mod finding;
-mod known;
 mod plain;
 mod publication;
 mod rules;

@@ -22,6 +22,8 @@ pub(crate) mod fixture;
 mod health;
 mod image;
 pub mod instances;
+pub(crate) mod key_problems;
+pub(crate) mod known;
 pub mod limits;
 mod memory;
 pub(crate) mod meta;

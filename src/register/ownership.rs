@@ -39,7 +39,7 @@ pub(super) fn settle(
         None => false,
     };
     let adoptable = foreign.iter().filter(|(_, owner)| is_adoptable(owner)).map(|(id, _)| id.clone()).collect();
-    Entries { owned, foreign, adoptable, contents }
+    Entries { owned, foreign, adoptable, contents, host_failing: read.host_failing }
 }
 
 /// Why an entry is left alone, and how it is taken over.

@@ -17,6 +17,8 @@ pub struct Entries {
     pub adoptable: BTreeSet<String>,
     /// What those of `foreign` hold, for people to compare.
     pub contents: BTreeMap<String, Entry>,
+    /// The checks of the host itself that do not pass: they keep every entry out of traffic.
+    pub host_failing: Vec<FailingCheck>,
 }
 
 impl Entries {
@@ -51,6 +53,19 @@ pub struct Entry {
     pub reports: BTreeMap<String, Status>,
     /// Set while it is out of traffic: the reason that the registry shows, ours or an operator's.
     pub out: Option<String>,
+    /// Its checks that do not pass, whoever made them.
+    pub failing: Vec<FailingCheck>,
+}
+
+/// A check that does not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailingCheck {
+    /// For people.
+    pub name: String,
+    /// Never [`Status::Passing`].
+    pub status: Status,
+    /// What the last probe or report said; the reason of maintenance mode.
+    pub output: String,
 }
 
 impl Entry {
@@ -68,6 +83,7 @@ impl Entry {
             checks: instance.checks.iter().map(|check| (check.key.clone(), SeenCheck::registered(check))).collect(),
             reports: BTreeMap::new(),
             out: None,
+            failing: Vec::new(),
         }
     }
 
@@ -86,7 +102,8 @@ impl Entry {
 
     /// The same where the instance's digest is known.
     pub fn matches_digest(&self, instance: &Instance, wanted: &str) -> bool {
-        let Self { id, name, address, port, tags, meta, owner, digest, checks: _, reports: _, out: _ } = self;
+        let Self { id, name, address, port, tags, meta, owner, digest, checks: _, reports: _, out: _, failing: _ } =
+            self;
         digest == wanted
             && (id, name, address, port) == (&instance.id, &instance.name, &instance.address, &instance.port)
             && (tags == &instance.tags || instance.tag_override)

@@ -21,7 +21,7 @@ pub use answer::{
     RecordWeights, ServiceRecord, Status, TaggedAddress,
 };
 pub use check::{Check, Probe, Report, SeenCheck};
-pub use entry::{Entries, Entry};
+pub use entry::{Entries, Entry, FailingCheck};
 pub use instance::{Instance, META_PREFIX, OUT_PREFIX, OutReason, Owner, Weights};
 pub use query::{Query, Scope, ServiceQuery};
 use tokio_util::sync::CancellationToken;

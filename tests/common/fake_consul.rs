@@ -86,6 +86,20 @@ impl FakeConsul {
         self.agent().services.insert(id, service);
     }
 
+    /// Adds a check by another hand, or one of the host itself.
+    pub fn add_check(&self, check: Value) {
+        let id = check["CheckID"].as_str().expect("an id").to_owned();
+        self.agent().checks.insert(id, check);
+    }
+
+    /// What the last probe of a check brought.
+    pub fn judge(&self, check: &str, status: &str, output: &str) {
+        let mut agent = self.agent();
+        let check = agent.checks.get_mut(check).expect("a check that was registered");
+        check["Status"] = status.into();
+        check["Output"] = output.into();
+    }
+
     /// Loses everything, as an agent without a data directory does when it restarts.
     pub fn forget(&self) {
         let mut agent = self.agent();
@@ -285,6 +299,7 @@ async fn update_check(State(shared): Shared, Path(id): Path<String>, Json(body):
     match lock(&shared).checks.get_mut(&id) {
         Some(check) => {
             check["Status"] = body["Status"].clone();
+            check["Output"] = body["Output"].clone();
             StatusCode::OK.into_response()
         }
         None => {
@@ -314,8 +329,8 @@ async fn register(State(shared): Shared, Query(query): Query<BTreeMap<String, St
         agent.maintenance.remove(&id);
         agent.checks.retain(|_, check| check["ServiceID"] != *id);
     }
-    agent.checks.extend(checks_of(&body));
     let maintenance = format!("_service_maintenance:{id}");
+    agent.checks.extend(checks_of(&body).into_iter().filter(|(check, _)| *check != maintenance));
     let reasons = body["Checks"].as_array().into_iter().flatten().filter(|check| check["CheckID"] == *maintenance);
     let reasons = reasons.map(|check| (id.clone(), check["Notes"].as_str().unwrap_or_default().to_owned()));
     agent.maintenance.extend(reasons.collect::<Vec<_>>());

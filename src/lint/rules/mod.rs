@@ -14,6 +14,7 @@ use super::{
     finding::{Finding, Place, Severity},
     subject::Subject,
 };
+use crate::register::key_problems::KeyProblem;
 
 /// What a rule has found; its name and the service's are added in one place.
 struct Found {
@@ -60,6 +61,12 @@ impl Found {
 
     fn warning(subject: &Subject<'_>, place: Place, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, subject, place, message.into())
+    }
+
+    fn key(subject: &Subject<'_>, place: Place, problem: KeyProblem) -> Self {
+        let KeyProblem { message, help, is_dead } = problem;
+        let severity = if is_dead { Severity::Error } else { Severity::Warning };
+        Self { help, ..Self::new(severity, subject, place, message) }
     }
 
     fn note(subject: &Subject<'_>, place: Place, message: impl Into<String>) -> Self {

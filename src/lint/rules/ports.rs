@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 
 use super::Found;
 use crate::{
-    docker::Protocol,
     lint::{
         compose::Network,
-        known,
         publication::Published,
         subject::{Said, Subject},
     },
-    register::{instances::Skip, metadata::Scope},
+    register::{instances::Skip, key_problems, known, metadata::Scope},
 };
 
 /// Keys for a port that the service does not publish, and keys that were meant to be for a port.
@@ -21,23 +19,11 @@ pub(super) fn of_key(subjects: &[Subject<'_>]) -> Vec<Found> {
 
 fn wrong_port(subject: &Subject<'_>, said: &Said<'_>) -> Option<Found> {
     let (name, place) = (&said.entry.name, said.entry.place);
-    if said.scope == Scope::Global {
-        let head = looks_like_a_port(said.key)?;
-        let message =
-            format!("{name} holds for no port, as {head:?} is none: it only becomes the Meta key {:?}", said.key);
-        let found = Found::warning(subject, place, message);
-        let meant = head.replace('o', "0").replace(['i', 'l'], "1").replace('/', "_");
-        if meant == head {
-            return Some(found.help("a port is followed by a key: SERVICE_80_NAME"));
-        }
-        let meant = said.key.replacen(head, &meant, 1);
-        return Some(found.help(format!("did you mean {}?", super::keys::respelled(said.entry, said.key, &meant))));
+    if let Some(problem) = key_problems::no_port(name, said.scope, said.key) {
+        return Some(Found::key(subject, place, problem));
     }
-    if let Scope::Range(first, last) = said.scope
-        && first > last
-    {
-        let message = format!("{name} holds for no port: the range {first}-{last} ends before it begins");
-        return Some(Found::error(subject, place, message).help(format!("write {last}-{first}")));
+    if said.scope == Scope::Global {
+        return None;
     }
     // A port that is ignored although it would not be registered does no harm.
     if said.key == "ignore" || !subject.ports_are_known() {
@@ -65,17 +51,6 @@ fn wrong_port(subject: &Subject<'_>, said: &Said<'_>) -> Option<Found> {
         Found::error(subject, place, message)
             .help(format!("it publishes {has}; the key names the port inside the container")),
     )
-}
-
-/// The part of a global key that somebody took for a port: `8o` of `8o_name`, `80/tcp` of `80/tcp_name`, `80` of `80`.
-pub(super) fn looks_like_a_port(key: &str) -> Option<&str> {
-    let (head, rest) = key.split_once('_').unwrap_or((key, ""));
-    let digit = |char: char| char.is_ascii_digit() || "oil".contains(char);
-    let number = head.contains(|char: char| char.is_ascii_digit())
-        && (head.starts_with(|char: char| char.is_ascii_digit()) || head.chars().all(digit));
-    let rest =
-        rest.split_once('_').filter(|(protocol, _)| protocol.parse::<Protocol>().is_ok()).map_or(rest, |(_, key)| key);
-    (number && (rest.is_empty() || known::is_known(rest))).then_some(head)
 }
 
 /// Services that are meant to be registered, and have no port for it.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Found;
 use crate::{
-    lint::{known, subject::Subject},
-    register::{meta::SECRET, metadata::is_yes},
+    lint::subject::Subject,
+    register::{known, meta::SECRET, metadata::is_yes},
 };
 
 /// What `register` itself would note: Meta beyond the limits, bad numbers and durations, scripts that cannot be split.

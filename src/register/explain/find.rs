@@ -29,17 +29,27 @@ pub enum FindError {
         /// Id and name of each.
         candidates: Vec<String>,
     },
-    /// The engine could not describe it.
-    #[error("Docker failed to describe the container {0}: ask again, and look at Docker's own log")]
-    Unreadable(String),
+    /// The engine lists it, and has not described it.
+    #[error("Docker lists the container {name} ({id}), and does not describe it")]
+    Unreadable {
+        /// Its full id.
+        id: String,
+        /// Its name, or its id if the list tells none.
+        name: String,
+    },
 }
 
 fn did_you_mean(similar: &[String]) -> String {
     if similar.is_empty() { String::new() } else { format!("; there is {}", similar.join(", ")) }
 }
 
-/// By name, by id, by the beginning of an id, in this order.
-pub(super) fn find<'a>(wanted: &str, containers: &'a BTreeMap<String, Sight>) -> Result<&'a Container, FindError> {
+/// By name, by id, by the beginning of an id, in this order. `names` are those of containers that were not described, by
+/// id.
+pub(super) fn find<'a>(
+    wanted: &str,
+    containers: &'a BTreeMap<String, Sight>,
+    names: &BTreeMap<String, String>,
+) -> Result<&'a Container, FindError> {
     let name = wanted.trim_start_matches('/');
     let seen = || {
         containers.values().filter_map(|sight| match sight {
@@ -50,12 +60,21 @@ pub(super) fn find<'a>(wanted: &str, containers: &'a BTreeMap<String, Sight>) ->
     if let Some(found) = seen().find(|container| container.name == name || container.id == wanted) {
         return Ok(found);
     }
+    let unreadable = |id: &String| {
+        let name = names.get(id).filter(|name| !name.is_empty()).unwrap_or(id);
+        FindError::Unreadable { id: id.clone(), name: name.clone() }
+    };
+    let unseen = || containers.keys().filter(|id| matches!(containers[*id], Sight::Unreadable));
+    if let Some(id) = unseen().find(|id| *id == wanted || !name.is_empty() && names.get(*id).is_some_and(|n| n == name))
+    {
+        return Err(unreadable(id));
+    }
     let begins = |id: &str| !wanted.is_empty() && id.starts_with(wanted);
     let found: Vec<_> = seen().filter(|container| begins(&container.id)).collect();
     match found[..] {
         [found] => Ok(found),
-        [] => Err(match containers.keys().find(|id| begins(id)) {
-            Some(id) => FindError::Unreadable(id.clone()),
+        [] => Err(match unseen().find(|id| begins(id)) {
+            Some(id) => unreadable(id),
             None => FindError::Unknown { wanted: wanted.to_owned(), similar: similar(name, seen()) },
         }),
         _ => {
@@ -89,7 +108,8 @@ mod tests {
         };
         let all = [named("abc1", "shop-web-1"), named("abd2", "shop-db-1"), named("1234", "abc")];
         let all = all.into_iter().chain([("ff00".to_owned(), Sight::Unreadable)]).collect();
-        find(wanted, &all).map(|container| container.id.clone())
+        let names = [("ff00".to_owned(), "shop-bad-1".to_owned())].into();
+        find(wanted, &all, &names).map(|container| container.id.clone())
     }
 
     #[test]
@@ -109,6 +129,8 @@ mod tests {
         assert_eq!(said("zzz"), "there is no container \"zzz\"");
         assert_eq!(said(""), "there is no container \"\"");
         assert_eq!(said("ab"), "\"ab\" is the beginning of several ids: abc1 (shop-web-1), abd2 (shop-db-1)");
-        assert!(said("ff").starts_with("Docker failed to describe the container ff00"));
+        for wanted in ["ff", "ff00", "shop-bad-1", "/shop-bad-1"] {
+            assert_eq!(said(wanted), "Docker lists the container shop-bad-1 (ff00), and does not describe it");
+        }
     }
 }

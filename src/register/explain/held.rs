@@ -38,6 +38,11 @@ pub enum Held {
         /// `--adopt` is given, and it will be taken over.
         adopted: bool,
     },
+    /// Nobody knows.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
     /// Several ports claim the id, and another one has it, or none.
     Refused {
         /// Those ports.

@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::held::{self, Held, Left};
+use super::{
+    held::{self, Held, Left},
+    key_notes,
+    traffic::{self, Traffic},
+};
 use crate::{
     docker::{Container, HealthStatus, Port, Sight},
     register::{
@@ -14,6 +18,7 @@ use crate::{
         instances::{self, Host, Verdict},
         limits,
         metadata::{self, Metadata, Source},
+        skip::Skip,
     },
     registry::{Entries, Instance},
 };
@@ -23,6 +28,10 @@ use crate::{
 pub struct Report {
     /// The container itself.
     pub container: Subject,
+    /// Why the registry could not be asked, if it could not.
+    pub trouble: Option<String>,
+    /// Why it gets no traffic on any port, if that is not said of each port.
+    pub traffic: Option<Traffic>,
     /// Its ports, in their order. None if it does not run.
     pub ports: Vec<PortReport>,
     /// What is said of none of its ports.
@@ -31,6 +40,8 @@ pub struct Report {
     pub left: Vec<Left>,
     /// Whether `register` would have nothing to do.
     pub in_line: bool,
+    /// Whether that is so, and every port that should get traffic gets it.
+    pub ok: bool,
 }
 
 /// A container, in short.
@@ -55,6 +66,8 @@ pub struct Subject {
 pub struct PortReport {
     /// The port inside the container: `80/tcp`.
     pub port: String,
+    /// Whether it gets traffic.
+    pub traffic: Traffic,
     /// Why it is not to be registered.
     pub skipped: Option<String>,
     /// What is registered, or should be.
@@ -112,43 +125,85 @@ pub struct Setting {
     pub source: &'static str,
 }
 
-/// Puts everything together.
+/// Puts everything together. `entries` is an error that tells why they are not known.
 pub(super) fn report(
     container: &Container,
     containers: &BTreeMap<String, Sight>,
     host: &Host,
     desired: &Desired,
-    entries: &Entries,
+    entries: Result<&Entries, &str>,
     body: fn(&Instance) -> Value,
     now: Timestamp,
 ) -> Report {
     let metadata = Metadata::read(container);
+    let mut wants = Vec::new();
     let port = |verdict: Verdict| {
         let keys = keys(&metadata, verdict.port);
-        let (instance, skipped) = match verdict.outcome {
-            Ok(instance) => (Some(instance), None),
-            Err(skip) => (None, Some(skip.to_string())),
-        };
+        wants.push(Want::of(verdict.outcome.as_ref().err()));
         let address_from = verdict.origin.map(|origin| origin.to_string()).unwrap_or_default();
-        let instance = instance.map(|instance| Registered {
-            id_from: won(&keys, "id").map_or_else(|| "host, container and port".to_owned(), from),
-            name_from: name_from(&instance, verdict.port, &keys),
-            limits: limits::instance(&instance),
-            registry: held::held(&instance, desired, entries),
-            body: body(&instance),
-            id: instance.id,
-            name: instance.name,
-            address: instance.address,
-            port: instance.port,
-            address_from,
-        });
-        PortReport { port: verdict.port.to_string(), skipped, instance, keys, notes: verdict.notes }
+        let (traffic, instance, skipped) = match verdict.outcome {
+            Err(skip) => (traffic::of_skipped(skip, container), None, Some(skip.to_string())),
+            Ok(instance) => {
+                let registry = match entries {
+                    Ok(entries) => held::held(&instance, desired, entries),
+                    Err(reason) => Held::Unknown { reason: reason.to_owned() },
+                };
+                let limits = limits::instance(&instance);
+                let known = entries.ok();
+                let traffic = traffic::of_instance(container, &instance, &registry, known, limits.first());
+                let registered = Registered {
+                    id_from: won(&keys, "id").map_or_else(|| "host, container and port".to_owned(), from),
+                    name_from: name_from(&instance, verdict.port, &keys),
+                    limits,
+                    registry,
+                    body: body(&instance),
+                    id: instance.id,
+                    name: instance.name,
+                    address: instance.address,
+                    port: instance.port,
+                    address_from,
+                };
+                (traffic, Some(registered), None)
+            }
+        };
+        PortReport { port: verdict.port.to_string(), traffic, skipped, instance, keys, notes: verdict.notes }
     };
     let verdicts = instances::verdicts(container, containers, host, now);
     let ports: Vec<_> = verdicts.into_iter().map(port).collect();
-    let left = held::left(container, desired, entries);
+    let left = entries.map_or_else(|_| Vec::new(), |entries| held::left(container, desired, entries));
     let in_line = left.is_empty() && ports.iter().flat_map(|port| &port.instance).all(|i| i.registry.in_line());
-    Report { container: subject(container), ports, notes: instances::notes(container), left, in_line }
+    let served = |(want, port): (&Want, &PortReport)| *want != Want::Yes || port.traffic.ok == Some(true);
+    let is_anything_asked = !wants.iter().all(|want| *want == Want::Refused) || ports.is_empty();
+    let ok = in_line
+        && entries.is_ok()
+        && wants.iter().zip(&ports).all(served)
+        && (ports.iter().any(|port| port.instance.is_some()) || !is_anything_asked);
+    let traffic = ports.is_empty().then(|| traffic::without_ports(container, &host.settings));
+    let trouble = entries.err().map(str::to_owned);
+    let mut notes = instances::notes(container);
+    notes.extend(key_notes::key_notes(container, &metadata, &ports));
+    Report { container: subject(container), trouble, traffic, ports, notes, left, in_line, ok }
+}
+
+/// Whether a port is meant to get traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    /// It is registered, or only a mistake or the time stands against it.
+    Yes,
+    /// Nobody has asked for it: it is exposed, or published for this host only.
+    Unasked,
+    /// It is said that it is not.
+    Refused,
+}
+
+impl Want {
+    fn of(skip: Option<&Skip>) -> Self {
+        match skip {
+            Some(Skip::Ignored | Skip::Unnamed) => Self::Refused,
+            Some(Skip::NotPublished | Skip::Loopback) => Self::Unasked,
+            _ => Self::Yes,
+        }
+    }
 }
 
 fn subject(container: &Container) -> Subject {

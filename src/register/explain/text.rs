@@ -4,7 +4,9 @@ use std::fmt::{Display, Formatter, Result, Write};
 
 use super::{
     held::Held,
+    registry_report::{RegistryEntry, RegistryReport},
     report::{Key, PortReport, Registered, Report, Setting, Subject},
+    traffic::Traffic,
 };
 
 /// The column at which values stand.
@@ -13,8 +15,11 @@ const WIDTH: usize = 12;
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "{}", self.container)?;
-        if self.ports.is_empty() {
-            writeln!(f, "\nIt has no ports to register.")?;
+        if let Some(trouble) = &self.trouble {
+            row(f, "trouble", trouble)?;
+        }
+        if let Some(traffic) = &self.traffic {
+            row(f, "traffic", traffic)?;
         }
         for port in &self.ports {
             write!(f, "\n{port}")?;
@@ -48,6 +53,7 @@ impl Display for PortReport {
             Some(skip) => writeln!(f, "{}: not registered: {skip}", self.port)?,
             None => writeln!(f, "{}", self.port)?,
         }
+        row(f, "traffic", &self.traffic)?;
         if let Some(instance) = &self.instance {
             write!(f, "{instance}")?;
         }
@@ -90,6 +96,7 @@ impl Display for Held {
                 "held by another Portreeve's entry, so it is left alone: choose another SERVICE_ID, or --adopt portreeve takes \
                  it over",
             ),
+            Self::Unknown { reason } => write!(f, "unknown: {reason}"),
             Self::Refused { claims } => {
                 write!(f, "not registered: {} claim one id; give each its own SERVICE_ID", claims.join(" and "))
             }
@@ -107,6 +114,40 @@ impl Display for Key {
 impl Display for Setting {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "{:?} from the {} {}", self.value, self.source, self.from)
+    }
+}
+
+impl Display for Traffic {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let reason = self.reason.iter().map(|reason| format!(": {reason}"));
+        let since = self.since.iter().map(|since| format!(" since {since}"));
+        let word = match self.ok {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "unknown",
+        };
+        f.write_str(word)?;
+        reason.chain(since).try_for_each(|part| f.write_str(&part))
+    }
+}
+
+impl Display for RegistryReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        writeln!(f, "{}", self.container)?;
+        row(f, "trouble", &self.trouble)?;
+        if self.entries.is_empty() {
+            let none = self.registry_trouble.as_ref().map_or("the registry has no entry of it", String::as_str);
+            row(f, "registry", &none)?;
+        }
+        for RegistryEntry { id, name, address, port, container, traffic, then } in &self.entries {
+            writeln!(f, "\n{id}")?;
+            row(f, "traffic", traffic)?;
+            row(f, "name", name)?;
+            row(f, "address", &format_args!("{address}:{port}"))?;
+            container.iter().try_for_each(|container| row(f, "container", container))?;
+            then.iter().try_for_each(|then| row(f, "note", then))?;
+        }
+        Ok(())
     }
 }
 

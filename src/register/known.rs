@@ -9,7 +9,7 @@ const PLAIN: [&str; 11] =
     ["address", "advertise_port", "host", "id", "ignore", "name", "path", "ready", "tag_override", "tags", "weight"];
 
 /// Kinds of checks: each asks for one.
-pub(super) const KINDS: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
+pub(crate) const KINDS: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
 
 /// Settings of checks.
 const OPTIONS: [&str; 16] = [
@@ -42,14 +42,14 @@ static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 /// A key that belongs to a check: its number, and what it sets.
-pub(super) fn check(key: &str) -> Option<(Option<&str>, &str)> {
+pub(crate) fn check(key: &str) -> Option<(Option<&str>, &str)> {
     let rest = key.strip_prefix("check_")?;
     let numbered = rest.split_once('_').filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()));
     Some(numbered.map_or((None, rest), |(number, name)| (Some(number), name)))
 }
 
 /// Whether a key means something of its own.
-pub(super) fn is_known(key: &str) -> bool {
+pub(crate) fn is_known(key: &str) -> bool {
     match check(key) {
         Some((number, name)) => {
             let counts = number.is_none_or(|number| !number.starts_with('0') && number.parse::<u32>().is_ok());
@@ -60,7 +60,7 @@ pub(super) fn is_known(key: &str) -> bool {
 }
 
 /// The key that was probably meant.
-pub(super) fn meant(key: &str) -> Option<String> {
+pub(crate) fn meant(key: &str) -> Option<String> {
     if let Some((Some(number), name)) = check(key) {
         let name = spelling::nearest(name, KINDS.into_iter().chain(OPTIONS), 2).first().copied()?;
         return Some(format!("check_{number}_{name}"));

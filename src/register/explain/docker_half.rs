@@ -1,0 +1,88 @@
+//! What Docker has: one full list, and every container of it looked at.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::find::{self, FindError};
+use crate::{
+    condition::chain,
+    docker::{self, Engine, Sight},
+    register::settings::Settings,
+    store::Store,
+};
+
+/// How long Docker may take until it has told who it is, and until it has listed its containers.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a container that is asked for may take longer than the others.
+const INSPECTED_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why Docker told nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DockerError {
+    /// It is in trouble.
+    #[error(transparent)]
+    Docker(#[from] docker::Error),
+    /// It takes too long.
+    #[error("Docker at {address} did not {action} within {within:?}")]
+    Late { address: String, action: &'static str, within: Duration },
+}
+
+/// All containers.
+pub(super) struct Seen {
+    pub(super) engine: Engine,
+    pub(super) containers: Arc<BTreeMap<String, Sight>>,
+    /// Names by id, if some of them were not described.
+    pub(super) names: BTreeMap<String, String>,
+}
+
+/// Looks at all containers, and waits for the one that is wanted a little longer.
+pub(super) async fn look(
+    docker: &docker::Client,
+    settings: &Settings,
+    wanted: &str,
+    deadline: Duration,
+) -> Result<Seen, DockerError> {
+    let late = |action, within| DockerError::Late { address: docker.address().to_owned(), action, within };
+    let within = ANSWER_WITHIN.min(deadline);
+    let engine = timeout(within, docker.engine()).await.map_err(|_| late("describe itself", within))??;
+    let containers = Store::default();
+    let watching = docker::watch(docker.clone(), containers.clone(), settings.resync, CancellationToken::new());
+    let looking = async {
+        let mut bell = containers.bell();
+        let is_listed = || containers.snapshot().complete || !containers.snapshot().entries.is_empty();
+        let listed = async { while !is_listed() && bell.changed().await.is_ok() {} };
+        timeout(within, listed).await.map_err(|_| late("list its containers", within))?;
+        let described = async { while !containers.snapshot().complete && bell.changed().await.is_ok() {} };
+        timeout(deadline, described).await.map_err(|_| late("describe its containers", deadline))?;
+        let mut names = BTreeMap::new();
+        let is_unreadable = |sight: &Sight| matches!(sight, Sight::Unreadable);
+        if containers.snapshot().entries.values().any(is_unreadable) {
+            names = timeout(within, docker.names()).await.map_err(|_| late("list its containers", within))??;
+            let is_awaited = || {
+                let found = find::find(wanted, &containers.snapshot().entries, &names).map(|_| ());
+                matches!(found, Err(FindError::Unreadable { .. }))
+            };
+            let inspected = async { while is_awaited() && bell.changed().await.is_ok() {} };
+            // If it is late, that is what there is to say.
+            let _ = timeout(INSPECTED_WITHIN, inspected).await;
+        }
+        Ok(Seen { engine, containers: containers.snapshot().entries, names })
+    };
+    tokio::select! {
+        seen = looking => seen,
+        // It never ends by itself.
+        () = watching => Err(late("describe its containers", deadline)),
+    }
+}
+
+/// Why a container cannot be described.
+pub(super) async fn why_unreadable(docker: &docker::Client, id: &str) -> String {
+    match timeout(INSPECTED_WITHIN, docker.life(id)).await {
+        Ok(Ok(_)) => "it does now; ask again".to_owned(),
+        Ok(Err(error)) => chain(&error),
+        Err(_) => format!("it did not answer to an inspection within {INSPECTED_WITHIN:?}"),
+    }
+}

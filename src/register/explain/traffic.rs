@@ -1,0 +1,273 @@
+//! Whether a port gets traffic, and if not, why and since when. Pure.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::held::Held;
+use crate::{
+    docker::{Container, HealthStatus},
+    register::{health, settings::Settings, skip::Skip},
+    registry::{Entries, Entry, FailingCheck, Instance, OutReason, Status},
+};
+
+/// The longest output of a check that is quoted, in characters.
+const QUOTED: usize = 300;
+
+/// Whether the registry sends users to a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// `None` if that is not known.
+    pub ok: Option<bool>,
+    /// Why not, or why it is not known.
+    pub reason: Option<String>,
+    /// Since when the reason holds, where that is known.
+    pub since: Option<String>,
+}
+
+impl Traffic {
+    fn no(reason: impl Into<String>) -> Self {
+        Self { ok: Some(false), reason: Some(reason.into()), since: None }
+    }
+
+    pub(super) fn unknown(reason: impl Into<String>) -> Self {
+        Self { ok: None, ..Self::no(reason) }
+    }
+
+    fn since(self, since: &str) -> Self {
+        Self { since: Some(since.to_owned()).filter(|since| !since.is_empty()), ..self }
+    }
+}
+
+/// Of a port that gives no instance.
+pub(super) fn of_skipped(skip: Skip, container: &Container) -> Traffic {
+    let traffic = Traffic::no(format!("not registered: {skip}"));
+    if skip == Skip::Starting { traffic.since(&container.started_at) } else { traffic }
+}
+
+/// Of a container that gives no port.
+pub(super) fn without_ports(container: &Container, settings: &Settings) -> Traffic {
+    let ended = match container.exit_code {
+        Some(code) => format!("the container has ended with exit code {code}"),
+        None => "the container does not run".to_owned(),
+    };
+    let starts = container.starts.len();
+    if container.running {
+        Traffic::no("not registered: the container has no port to register; publish one")
+    } else if settings.crash_starts > 0 && starts >= settings.crash_starts {
+        Traffic::no(format!("not registered: crash loop, {starts} starts of late: {ended}"))
+    } else {
+        Traffic::no(format!("not registered: {ended}"))
+    }
+}
+
+/// Of an instance. `entries` is what the registry has, if it is known; `limit` what it may refuse the instance for.
+pub(super) fn of_instance(
+    container: &Container,
+    instance: &Instance,
+    held: &Held,
+    entries: Option<&Entries>,
+    limit: Option<&String>,
+) -> Traffic {
+    match held {
+        Held::Unknown { reason } => return Traffic::unknown(reason.clone()),
+        Held::Foreign { .. } | Held::Refused { .. } => return Traffic::no(held.to_string()),
+        Held::Missing { waits_for: Some(probe) } => {
+            let reason = format!("not registered: held until it is ready (SERVICE_READY): {probe} has to answer once");
+            return Traffic::no(reason).since(&container.started_at);
+        }
+        Held::Missing { waits_for: None } => {
+            let limit = limit.map(|limit| format!("; {limit}")).unwrap_or_default();
+            let reason =
+                format!("not registered: register has not been there yet, or was refused (see its log){limit}");
+            return Traffic::no(reason);
+        }
+        Held::InLine | Held::OutOfTraffic { .. } | Held::Differs { .. } => {}
+    }
+    let Some((entries, entry)) = entries.and_then(|entries| Some((entries, entries.owned.get(&instance.id)?))) else {
+        return Traffic::no("not registered");
+    };
+    if (&entry.address, entry.port) != (&instance.address, instance.port) {
+        let there = format!("{}:{}", entry.address, entry.port);
+        return Traffic::no(format!(
+            "the registry sends it to {there}, where the container is not; is register running?"
+        ));
+    }
+    // What Docker says now goes before what the registry was told of it.
+    let out = instance.out.map(|reason| out(&reason.to_string()));
+    let out = entry.out.is_none().then_some(out).flatten();
+    let of_host = || (entry.out.is_none() && entries.host_failing.is_empty()).then(|| unhealthy(container, instance));
+    let loops = |traffic: Traffic| match (container.exit_code, instance.out) {
+        (Some(code), Some(OutReason::CrashLoop)) => {
+            let reason = traffic.reason.map(|reason| format!("{reason}, the last time with exit code {code}"));
+            Traffic { reason, ..traffic }
+        }
+        _ => traffic,
+    };
+    loops(out.or_else(|| of_host().flatten()).unwrap_or_else(|| of_entry(entry, &entries.host_failing)))
+}
+
+/// Of an entry, by what the registry shows of it.
+pub(super) fn of_entry(entry: &Entry, host_failing: &[FailingCheck]) -> Traffic {
+    if let Some(reason) = &entry.out {
+        return out(reason);
+    }
+    let of_host = host_failing.iter().map(|check| of_check(check, " of the whole host"));
+    let mut failing: Vec<_> = of_host.chain(entry.failing.iter().map(|check| of_check(check, ""))).collect();
+    failing.sort_by_key(|(status, _)| std::cmp::Reverse(*status));
+    if failing.is_empty() {
+        return Traffic { ok: Some(true), reason: None, since: None };
+    }
+    let reasons: Vec<_> = failing.into_iter().map(|(_, reason)| reason).collect();
+    Traffic::no(reasons.join("; "))
+}
+
+/// Of a reason of maintenance mode.
+fn out(reason: &str) -> Traffic {
+    match OutReason::read(reason, Timestamp::UNIX_EPOCH) {
+        Some(OutReason::Draining { since }) if since > Timestamp::UNIX_EPOCH => {
+            Traffic::no(reason.rsplit_once(" at ").map_or(reason, |(reason, _)| reason)).since(&since.to_string())
+        }
+        Some(_) => Traffic::no(reason),
+        None if reason.is_empty() => Traffic::no("maintenance mode, by an operator who gave no reason"),
+        None => Traffic::no(format!("maintenance mode, by an operator: {:?}", quoted(reason))),
+    }
+}
+
+/// What Docker's HEALTHCHECK says, if it is taken over and not good.
+fn unhealthy(container: &Container, instance: &Instance) -> Option<Traffic> {
+    let health = container.health.as_ref().filter(|_| instance.reports.contains_key(health::DOCKER))?;
+    match health.status {
+        HealthStatus::Healthy => None,
+        HealthStatus::Starting => {
+            Some(Traffic::no("Docker's HEALTHCHECK is starting: it has no verdict yet").since(&container.started_at))
+        }
+        HealthStatus::Unhealthy => {
+            Some(Traffic::no(format!("Docker's HEALTHCHECK is unhealthy: {}", said(&health.output))))
+        }
+    }
+}
+
+/// What a check says, with a number that is higher for what is worse.
+fn of_check(check: &FailingCheck, whose: &str) -> (u8, String) {
+    let FailingCheck { name, status, output } = check;
+    match status {
+        Status::Maintenance => (3, format!("maintenance mode{whose}, by an operator: {:?}", quoted(output))),
+        Status::Warning => {
+            let reason =
+                format!("check {name:?}{whose} is warning, which DNS takes and templates do not: {}", said(output));
+            (1, reason)
+        }
+        _ => (2, format!("check {name:?}{whose} is critical: {}", said(output))),
+    }
+}
+
+fn said(output: &str) -> String {
+    let output = quoted(output);
+    if output.is_empty() { "it has said nothing yet".to_owned() } else { output }
+}
+
+/// On one line, and not too long.
+fn quoted(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let rest = if line.chars().nth(QUOTED).is_some() { "…" } else { "" };
+    line.chars().take(QUOTED).chain(rest.chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{docker::Health, register::fixture};
+
+    fn entry() -> Entry {
+        Entry::registered(&fixture::instance("web", "c"))
+    }
+
+    fn failing(name: &str, status: Status, output: &str) -> FailingCheck {
+        FailingCheck { name: name.into(), status, output: output.into() }
+    }
+
+    #[test]
+    fn what_the_registry_shows_is_told_the_worst_first() {
+        type Change = fn(&mut Entry, &mut Vec<FailingCheck>);
+        let cases: [(Change, &str); 9] = [
+            (|_, _| {}, "yes"),
+            (|entry, _| entry.out = Some("disk swap".into()), "no: maintenance mode, by an operator: \"disk swap\""),
+            (|entry, _| entry.out = Some(String::new()), "no: maintenance mode, by an operator who gave no reason"),
+            (
+                |entry, _| {
+                    entry.out =
+                        Some("portreeve: draining, the container was told to stop at 2026-11-20T10:00:00Z".into())
+                },
+                "no: portreeve: draining, the container was told to stop since 2026-11-20T10:00:00Z",
+            ),
+            (
+                |entry, _| entry.out = Some("portreeve: draining, the container was told to stop".into()),
+                "no: portreeve: draining, the container was told to stop",
+            ),
+            (
+                |entry, _| entry.failing = vec![failing("up", Status::Critical, "")],
+                "no: check \"up\" is critical: it has said nothing yet",
+            ),
+            (
+                |entry, _| {
+                    entry.failing = vec![
+                        failing("slow", Status::Warning, "2 s"),
+                        failing("up", Status::Critical, "HTTP GET:\n 500 "),
+                    ];
+                },
+                "no: check \"up\" is critical: HTTP GET: 500; check \"slow\" is warning, which DNS takes and templates do not: 2 s",
+            ),
+            (
+                |_, host| host.push(failing("Node Maintenance Mode", Status::Maintenance, "new disk")),
+                "no: maintenance mode of the whole host, by an operator: \"new disk\"",
+            ),
+            (
+                |_, host| host.push(failing("Serf Health Status", Status::Critical, "lost")),
+                "no: check \"Serf Health Status\" of the whole host is critical: lost",
+            ),
+        ];
+        for (change, expected) in cases {
+            let (mut entry, mut host) = (entry(), Vec::new());
+            change(&mut entry, &mut host);
+            assert_eq!(of_entry(&entry, &host).to_string(), expected);
+        }
+        assert_eq!(quoted(&"é".repeat(400)).chars().count(), QUOTED + 1);
+    }
+
+    #[test]
+    fn a_container_without_ports_says_why() {
+        let settings = Settings { crash_starts: 3, ..Settings::default() };
+        let said = |running, exit_code, starts| {
+            let starts = vec![Timestamp::UNIX_EPOCH; starts];
+            without_ports(&Container { running, exit_code, starts, ..fixture::container("w") }, &settings).to_string()
+        };
+        assert_eq!(said(true, None, 1), "no: not registered: the container has no port to register; publish one");
+        assert_eq!(said(false, None, 0), "no: not registered: the container does not run");
+        assert_eq!(said(false, Some(3), 1), "no: not registered: the container has ended with exit code 3");
+        let expected = "no: not registered: crash loop, 3 starts of late: the container has ended with exit code 3";
+        assert_eq!(said(false, Some(3), 3), expected);
+    }
+
+    #[test]
+    fn a_healthcheck_is_told_in_dockers_words() {
+        let said = |status, reported: bool| {
+            let container = Container {
+                health: Some(Health { status, output: "no\nroute".into() }),
+                started_at: "T".into(),
+                ..fixture::container("w")
+            };
+            let mut instance = fixture::instance("web", "c");
+            if reported {
+                let report = crate::registry::Report { status: Status::Critical, output: String::new() };
+                instance.reports.insert(health::DOCKER.into(), report);
+            }
+            unhealthy(&container, &instance).map(|traffic| traffic.to_string())
+        };
+        assert_eq!(said(HealthStatus::Healthy, true), None);
+        assert_eq!(said(HealthStatus::Unhealthy, false), None, "--no-docker-health");
+        let unhealthy = said(HealthStatus::Unhealthy, true);
+        assert_eq!(unhealthy.as_deref(), Some("no: Docker's HEALTHCHECK is unhealthy: no route"));
+        let starting = said(HealthStatus::Starting, true);
+        assert_eq!(starting.as_deref(), Some("no: Docker's HEALTHCHECK is starting: it has no verdict yet since T"));
+    }
+}

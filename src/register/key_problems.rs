@@ -1,0 +1,133 @@
+//! Variables and labels that look like keys of ours and do nothing, or something else than was meant. Pure.
+
+use super::{known, metadata::Scope};
+use crate::docker::Protocol;
+
+/// What is wrong with a variable or label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyProblem {
+    /// Begins with the name of the variable or label.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) help: Option<String>,
+    /// It has no effect at all. Otherwise it is Meta, which may be meant.
+    pub(crate) is_dead: bool,
+}
+
+impl KeyProblem {
+    fn dead(message: String) -> Self {
+        Self { message, help: None, is_dead: true }
+    }
+
+    fn meta(message: String) -> Self {
+        Self { is_dead: false, ..Self::dead(message) }
+    }
+
+    fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+/// A check's setting that does not exist, and a key of Meta that is next to one of ours.
+pub(crate) fn unknown(name: &str, key: &str) -> Option<KeyProblem> {
+    if known::is_known(key) || looks_like_a_port(key).is_some() {
+        return None;
+    }
+    let meant = known::meant(key).map(|meant| format!("did you mean {}?", respelled(name, key, &meant)));
+    match (known::check(key), meant) {
+        (Some((Some(number), rest)), _) if known::is_known(&format!("check_{rest}")) => {
+            let problem = KeyProblem::dead(format!("{name} means nothing: {number:?} is no number of a check"));
+            Some(problem.help("checks are numbered 1, 2, 3"))
+        }
+        (Some(_), help) => {
+            let problem = KeyProblem::dead(format!("{name} means nothing: checks have no such setting"));
+            Some(KeyProblem { help, ..problem })
+        }
+        (None, Some(help)) => Some(KeyProblem::meta(format!("{name} only becomes the Meta key {key:?}")).help(help)),
+        (None, None) => None,
+    }
+}
+
+/// A key whose beginning was meant for a port and is none, and a range of ports that is empty.
+pub(crate) fn no_port(name: &str, scope: Scope, key: &str) -> Option<KeyProblem> {
+    match scope {
+        Scope::Global => {
+            let head = looks_like_a_port(key)?;
+            let message =
+                format!("{name} holds for no port, as {head:?} is none: it only becomes the Meta key {key:?}");
+            let meant = head.replace('o', "0").replace(['i', 'l'], "1").replace('/', "_");
+            let help = if meant == head {
+                "a port is followed by a key: SERVICE_80_NAME".to_owned()
+            } else {
+                format!("did you mean {}?", respelled(name, key, &key.replacen(head, &meant, 1)))
+            };
+            Some(KeyProblem::meta(message).help(help))
+        }
+        Scope::Range(first, last) if first > last => {
+            let message = format!("{name} holds for no port: the range {first}-{last} ends before it begins");
+            Some(KeyProblem::dead(message).help(format!("write {last}-{first}")))
+        }
+        _ => None,
+    }
+}
+
+/// Why nobody reads a variable or label that [`Metadata`](super::metadata::Metadata) does not hold, if it looks like one
+/// of ours.
+pub(crate) fn unread(name: &str, label: bool) -> Option<KeyProblem> {
+    if !label && name.starts_with("portreeve.") {
+        let problem = KeyProblem::dead(format!("{name} is read from labels only"));
+        return Some(problem.help(format!("make it a label, or write {}", service_spelling(name))));
+    }
+    if is_prefixed(name) {
+        let problem = KeyProblem::dead(format!("{name} is not read: there is no such port, or no key"));
+        return Some(problem.help("ports go from 1 to 65535, without leading zeros"));
+    }
+    let spelled = if name.to_ascii_lowercase().starts_with("service_") {
+        service_spelling(name)
+    } else if label && name.to_ascii_lowercase().starts_with("portreeve.") {
+        name.to_lowercase()
+    } else {
+        return None;
+    };
+    // Other programs have variables that begin like this; only what would be one of our keys is a slip.
+    let key = spelled.split_once(['_', '.']).map(|(_, key)| key.to_lowercase().replace('.', "_"))?;
+    let key = key.split_once('_').filter(|(port, _)| port.parse::<u16>().is_ok()).map_or(key.as_str(), |(_, key)| key);
+    let problem = KeyProblem::meta(format!("{name} is not read: the case of its beginning counts"));
+    known::is_known(key).then(|| problem.help(format!("write {spelled}")))
+}
+
+/// Whether a name begins as ours do.
+pub(crate) fn is_prefixed(name: &str) -> bool {
+    name.starts_with("SERVICE_") || name.starts_with("portreeve.")
+}
+
+/// The part of a global key that somebody took for a port: `8o` of `8o_name`, `80/tcp` of `80/tcp_name`, `80` of `80`.
+fn looks_like_a_port(key: &str) -> Option<&str> {
+    let (head, rest) = key.split_once('_').unwrap_or((key, ""));
+    let digit = |char: char| char.is_ascii_digit() || "oil".contains(char);
+    let number = head.contains(|char: char| char.is_ascii_digit())
+        && (head.starts_with(|char: char| char.is_ascii_digit()) || head.chars().all(digit));
+    let rest =
+        rest.split_once('_').filter(|(protocol, _)| protocol.parse::<Protocol>().is_ok()).map_or(rest, |(_, key)| key);
+    (number && (rest.is_empty() || known::is_known(rest))).then_some(head)
+}
+
+/// `portreeve.80.check.http` and `service_80_check_http` as `SERVICE_80_CHECK_HTTP`.
+fn service_spelling(name: &str) -> String {
+    let key = name.get("service_".len()..).filter(|_| !name.starts_with("portreeve."));
+    let key = key.or_else(|| name.strip_prefix("portreeve.")).unwrap_or(name);
+    format!("SERVICE_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// The name with another key, in its own style.
+fn respelled(name: &str, key: &str, meant: &str) -> String {
+    let before = name.len().saturating_sub(key.len());
+    let before = name.get(..before).unwrap_or_default();
+    if before.starts_with("portreeve.") {
+        // What is one word in a key has no dots inside: check.initial_status.
+        let meant = meant.strip_prefix("check_").map_or_else(|| meant.to_owned(), |rest| format!("check.{rest}"));
+        format!("{before}{meant}")
+    } else {
+        format!("{before}{}", meant.to_uppercase())
+    }
+}
