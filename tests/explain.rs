@@ -2,7 +2,10 @@
 
 mod common;
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
 
 use common::{
     black_box::{id, run},
@@ -406,13 +409,13 @@ fn what_events_told_is_known_with_its_time() {
     assert_eq!(code, Some(1));
 
     let (docker, consul) = fakes();
-    (0..10).for_each(|_| docker.event("start", &id("web"), &[]));
+    (10..20).for_each(|seconds| docker.past_event("start", &id("web"), Duration::from_secs(seconds)));
     let mut ended = container("web", 8000);
     ended["State"] = json!({"Status": "restarting", "Running": true, "Restarting": true, "ExitCode": 3,
         "StartedAt": "2026-01-01T00:00:00.1Z"});
     docker.set(ended);
     let (crashing, code) = report(&docker, &consul, &["web"]);
-    let reason = "not registered: crash loop, 10 starts of late: the container has ended with exit code 3";
+    let reason = "not registered: crash loop: the container has ended with exit code 3";
     assert_eq!((&crashing["traffic"]["reason"], code), (&json!(reason), Some(1)), "{crashing:#}");
 }
 

@@ -174,8 +174,17 @@ impl FakeDocker {
         self.send("network", action, json!({"ID": "network", "Attributes": {"container": container}}));
     }
 
+    /// Remembers an event about a container from so long ago.
+    pub fn past_event(&self, action: &str, id: &str, ago: Duration) {
+        self.send_at(SystemTime::now() - ago, "container", action, json!({"ID": id, "Attributes": {}}));
+    }
+
     fn send(&self, kind: &str, action: &str, actor: Value) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+        self.send_at(SystemTime::now(), kind, action, actor);
+    }
+
+    fn send_at(&self, at: SystemTime, kind: &str, action: &str, actor: Value) {
+        let now = at.duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
         let now = u64::try_from(now).expect("before 2554");
         let event = json!({"Type": kind, "Action": action, "Actor": actor,
             "scope": "local", "time": now / 1_000_000_000, "timeNano": now});

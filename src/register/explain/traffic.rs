@@ -50,11 +50,10 @@ pub(super) fn without_ports(container: &Container, settings: &Settings) -> Traff
         Some(code) => format!("the container has ended with exit code {code}"),
         None => "the container does not run".to_owned(),
     };
-    let starts = container.starts.len();
     if container.running {
         Traffic::no("not registered: the container has no port to register; publish one")
-    } else if settings.crash_starts > 0 && starts >= settings.crash_starts {
-        Traffic::no(format!("not registered: crash loop, {starts} starts of late: {ended}"))
+    } else if settings.crash_starts > 0 && container.starts.len() >= settings.crash_starts {
+        Traffic::no(format!("not registered: crash loop: {ended}"))
     } else {
         Traffic::no(format!("not registered: {ended}"))
     }
@@ -244,7 +243,7 @@ mod tests {
         assert_eq!(said(true, None, 1), "no: not registered: the container has no port to register; publish one");
         assert_eq!(said(false, None, 0), "no: not registered: the container does not run");
         assert_eq!(said(false, Some(3), 1), "no: not registered: the container has ended with exit code 3");
-        let expected = "no: not registered: crash loop, 3 starts of late: the container has ended with exit code 3";
+        let expected = "no: not registered: crash loop: the container has ended with exit code 3";
         assert_eq!(said(false, Some(3), 3), expected);
     }
 
