@@ -48,7 +48,7 @@ pub(super) enum Failure {
     #[error("closed its event stream")]
     Closed,
     #[error(
-        "did not tell whether it runs and where it is published: State or NetworkSettings.Ports has an unknown form"
+        "did not tell whether it runs and where it is published: State, HostConfig or NetworkSettings has an unknown form"
     )]
     Inconclusive,
     #[error("did not tell its id; is that a Docker engine?")]

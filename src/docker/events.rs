@@ -172,6 +172,7 @@ fn subject(event: &Value, at: Option<Timestamp>) -> Option<(String, Mark)> {
             mark.signals.extend(signal.map(|signal| (signal, at)));
         }
         Some("start") => mark.starts.push(at),
+        Some("die" | "destroy") => mark.ended = true,
         _ => {}
     }
     matches!(event["Type"].as_str(), Some("container") | None).then(|| (id.to_owned(), mark))

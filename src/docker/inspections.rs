@@ -84,8 +84,14 @@ impl Inspections {
         self.past.extend(past);
     }
 
-    /// An event told of a container.
+    /// An event told of a container. A stop signal counts at once: the inspection may hang.
     pub(super) fn add(&mut self, id: String, mark: Mark) {
+        if let Some(Sight::Seen(container)) = self.containers.snapshot().entries.get(&id)
+            && let Some(sent) = mark.signals.get(&container.stop_signal)
+        {
+            let stopping = Container { stop_sent: Some(*sent), ..container.as_ref().clone() };
+            self.containers.put(id.clone(), Sight::Seen(Arc::new(stopping)));
+        }
         self.queue.add(id, mark);
     }
 
@@ -104,6 +110,23 @@ impl Inspections {
         }
         let now = now.into_std();
         self.round.get_or_insert_with(|| Round::new(now)).expect(due, now);
+        let ended = stored.iter().filter(|(id, _)| self.queue.has_ended(id));
+        let proven: Vec<_> = ended.filter_map(|(id, sight)| Some((id, self.proven(id, sight)?))).collect();
+        for (id, sight) in proven {
+            self.settle(id, sight, now);
+        }
+    }
+
+    /// What the list proves of a container whose end an event told: the inspection may hang. `None` if it proves nothing.
+    fn proven(&self, id: &str, sight: &Sight) -> Option<Option<Sight>> {
+        match (self.known.get(id), sight) {
+            (None, _) => Some(None),
+            (Some(summary), Sight::Seen(container)) if summary.is_stopped() && container.running => {
+                let stopped = Container { running: false, ..container.as_ref().clone() };
+                Some(Some(Sight::Seen(Arc::new(stopped))))
+            }
+            _ => None,
+        }
     }
 
     /// Starts what is due and waits until something has changed. Dropping this future loses nothing.
@@ -165,9 +188,16 @@ impl Inspections {
                 if before.is_some() {
                     return;
                 }
-                Some(Sight::Unreadable)
+                // The list proved that it is gone.
+                let is_gone = self.queue.has_ended(id) && !self.known.contains_key(id);
+                (!is_gone).then_some(Sight::Unreadable)
             }
         };
+        self.settle(id, sight, now);
+    }
+
+    /// Puts what is known of a container into the store, or into the round that it belongs to.
+    fn settle(&mut self, id: &str, sight: Option<Sight>, now: std::time::Instant) {
         let sight = match &mut self.round {
             Some(round) => round.take(id, sight, now),
             None => Some(sight),

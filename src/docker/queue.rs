@@ -17,6 +17,8 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Mark {
     /// An event told of it, and not only a list.
     pub(super) announced: bool,
+    /// An event told that it ended, and none that it started after that.
+    pub(super) ended: bool,
     /// Signals that the engine sent it, each with the time.
     pub(super) signals: BTreeMap<i32, Timestamp>,
     /// When it was started.
@@ -27,6 +29,7 @@ impl Mark {
     /// Takes over what a later mark says.
     pub(super) fn merge(&mut self, later: Self) {
         self.announced |= later.announced;
+        self.ended = later.ended || self.ended && later.starts.is_empty();
         self.signals.extend(later.signals);
         self.starts.extend(later.starts);
     }
@@ -78,6 +81,16 @@ impl Queue {
         let wait = RETRY_MIN.saturating_mul(1 << (tries - 1).min(16)).min(RETRY_MAX);
         self.failed.insert(id.to_owned(), Failed { mark, tries, retry_at: now + wait });
         tries
+    }
+
+    /// Whether events since the last successful inspection told that the container ended.
+    pub(super) fn has_ended(&self, id: &str) -> bool {
+        let failed = self.failed.get(id).map(|failed| &failed.mark);
+        let mut all = Mark::default();
+        for mark in failed.into_iter().chain(self.running.get(id)).chain(self.waiting.get(id)) {
+            all.merge(mark.clone());
+        }
+        all.ended
     }
 
     /// When the next failed inspection is repeated.
@@ -133,6 +146,27 @@ mod tests {
         queue.add("a".into(), Mark::default());
         queue.start(now);
         assert_eq!(queue.fail("a", now), 1, "a success begins anew");
+    }
+
+    #[test]
+    fn an_end_counts_until_the_next_start_or_inspection() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let end = || Mark { announced: true, ended: true, ..Mark::default() };
+        let start = || Mark { announced: true, starts: vec![Timestamp::UNIX_EPOCH], ..Mark::default() };
+        queue.add("a".into(), end());
+        assert!(queue.has_ended("a"));
+        queue.start(now);
+        queue.add("a".into(), mark(15));
+        assert!(queue.has_ended("a"), "while it is inspected");
+        queue.fail("a", now);
+        assert!(queue.has_ended("a"), "after a failure");
+        queue.add("a".into(), start());
+        assert!(!queue.has_ended("a"), "it was started again");
+        queue.add("a".into(), end());
+        assert!(queue.has_ended("a"));
+        queue.start(now);
+        queue.finish("a");
+        assert!(!queue.has_ended("a"), "the inspection tells");
     }
 
     #[test]

@@ -46,14 +46,33 @@ const FIELDS: [(&str, Kind); 22] = [
 
 /// The fields of an inspection that have a value of another type than they should, and count as absent.
 pub(super) fn unreadable(inspect: &Value) -> Vec<&'static str> {
-    fields::unreadable(inspect, &FIELDS)
+    let mut unreadable = fields::unreadable(inspect, &FIELDS);
+    // `health` reads a text as the status.
+    unreadable.retain(|pointer| *pointer != "/State/Health" || !inspect["State"]["Health"].is_string());
+    unreadable
 }
 
 /// Whether an answer tells if the container runs and where it is published. From one that does not, nothing may be
 /// concluded: its entries would be removed.
 pub(super) fn is_conclusive(inspect: &Value) -> bool {
-    let decisive = [("/NetworkSettings", Kind::Map), ("/NetworkSettings/Ports", Kind::Map)];
-    runs(inspect).is_some() && fields::unreadable(inspect, &decisive).is_empty()
+    runs(inspect).is_some_and(|running| !running || tells_address(inspect))
+}
+
+/// Whether every field that decides about the address of a running container can be read.
+fn tells_address(inspect: &Value) -> bool {
+    let network = &inspect["NetworkSettings"];
+    let (ports, networks) = (&network["Ports"], &network["Networks"]);
+    let is_map = |value: &Value| value.is_null() || value.is_object();
+    let is_bound =
+        |bound: &Value| bound.is_null() || bound.is_object() && fields::number::<u16>(&bound["HostPort"]).is_some();
+    let is_port = |bound: &Value| bound.is_null() || bound.is_array() && fields::list(bound).all(is_bound);
+    let is_address = |ip: &Value| ip.is_null() || ip == "" || network_ip(ip).is_some();
+    network.is_object()
+        && inspect["HostConfig"].is_object()
+        && is_map(ports)
+        && fields::map(ports).all(|(_, bound)| is_port(bound))
+        && is_map(networks)
+        && fields::map(networks).all(|(_, endpoint)| is_address(&endpoint["IPAddress"]))
 }
 
 /// Whether the main process runs; `None` if the answer does not tell.
@@ -96,7 +115,7 @@ pub(super) fn container(id: &str, inspect: &Value, before: Option<&Arc<Container
         labels: labels.collect(),
         running,
         exit_code: fields::number(&state["ExitCode"]).filter(|_| !running),
-        health: health(&state["Health"]),
+        health: health(&state["Health"], before.and_then(|before| before.health.as_ref())),
         starts,
         paused: fields::flag(&state["Paused"]).unwrap_or(state["Status"] == "paused"),
         started_at: text(&state["StartedAt"]),
@@ -110,12 +129,20 @@ pub(super) fn container(id: &str, inspect: &Value, before: Option<&Arc<Container
     }
 }
 
-fn health(health: &Value) -> Option<Health> {
-    let status = match health["Status"].as_str()? {
+/// An unknown status must not pass: the health before counts, and without one the container is starting.
+fn health(health: &Value, before: Option<&Health>) -> Option<Health> {
+    let status = match health {
+        Value::Null => return None,
+        Value::String(status) => status,
+        _ => health["Status"].as_str().unwrap_or("unknown"),
+    };
+    let status = match status.to_ascii_lowercase().as_str() {
+        "" | "none" => return None,
         "starting" => HealthStatus::Starting,
         "healthy" => HealthStatus::Healthy,
         "unhealthy" => HealthStatus::Unhealthy,
-        _ => return None,
+        _ if before.is_some() => return before.cloned(),
+        _ => HealthStatus::Starting,
     };
     let last = fields::list(&health["Log"]).last();
     let output = last.and_then(|probe| fields::text(&probe["Output"])).unwrap_or_default();
@@ -158,9 +185,15 @@ fn ip_address(text: &str) -> Option<IpAddr> {
 }
 
 fn address((name, endpoint): (&String, &Value)) -> (String, NetworkAddress) {
-    let address = |key: &str| fields::number::<IpAddr>(&endpoint[key]);
+    let address = |key: &str| network_ip(&endpoint[key]);
     let id = fields::text(&endpoint["NetworkID"]).unwrap_or_default();
     (name.clone(), NetworkAddress { id, v4: address("IPAddress"), v6: address("GlobalIPv6Address") })
+}
+
+/// An address, with or without the length of the prefix.
+fn network_ip(value: &Value) -> Option<IpAddr> {
+    let text = value.as_str()?;
+    text.split_once('/').map_or(text, |(ip, _bits)| ip).parse().ok()
 }
 
 #[cfg(test)]
@@ -277,6 +310,74 @@ mod tests {
         assert_eq!(bound, [(80, 2), (81, 0), (82, 0)]);
         assert_eq!(container.networks.len(), 3);
         assert!(container.networks["a"].v4.is_some() && container.networks["c"].v4.is_none());
+        assert!(!is_conclusive(&inspect), "the address of a running container is not clear");
+    }
+
+    #[test]
+    fn a_running_container_needs_a_readable_address() {
+        let cases = [
+            ("/NetworkSettings", json!(null), false),
+            ("/NetworkSettings", json!("odd"), false),
+            ("/NetworkSettings", json!({}), true),
+            ("/HostConfig", json!(null), false),
+            ("/HostConfig", json!([]), false),
+            ("/HostConfig", json!({}), true),
+            ("/NetworkSettings/Ports/80~1tcp", json!(null), true),
+            ("/NetworkSettings/Ports/80~1tcp", json!([]), true),
+            ("/NetworkSettings/Ports/80~1tcp", json!([null]), true),
+            ("/NetworkSettings/Ports/80~1tcp", json!([{"HostPort": 8080}]), true),
+            ("/NetworkSettings/Ports/80~1tcp", json!([{"HostPort": "0"}]), true),
+            ("/NetworkSettings/Ports/80~1tcp", json!([{"HostPort": "65536"}]), false),
+            ("/NetworkSettings/Ports/80~1tcp", json!([{"HostPort": ""}]), false),
+            ("/NetworkSettings/Ports/80~1tcp", json!([{"HostIp": "0.0.0.0"}]), false),
+            ("/NetworkSettings/Ports/80~1tcp", json!(["odd"]), false),
+            ("/NetworkSettings/Ports/80~1tcp", json!({"HostPort": "80"}), false),
+            ("/NetworkSettings/Networks", json!(null), true),
+            ("/NetworkSettings/Networks", json!([]), false),
+            ("/NetworkSettings/Networks/bridge", json!(null), true),
+            ("/NetworkSettings/Networks/bridge/IPAddress", json!(null), true),
+            ("/NetworkSettings/Networks/bridge/IPAddress", json!(""), true),
+            ("/NetworkSettings/Networks/bridge/IPAddress", json!("172.17.0.2/16"), true),
+            ("/NetworkSettings/Networks/bridge/IPAddress", json!("fd00::2"), true),
+            ("/NetworkSettings/Networks/bridge/IPAddress", json!("odd"), false),
+            ("/NetworkSettings/Networks/bridge/IPAddress", json!(7), false),
+        ];
+        for (pointer, value, conclusive) in cases {
+            let mut inspect = whole();
+            *inspect.pointer_mut(pointer).expect(pointer) = value.clone();
+            assert_eq!(is_conclusive(&inspect), conclusive, "{pointer} {value}");
+            inspect["State"] = json!({"Status": "exited", "Running": false});
+            assert!(is_conclusive(&inspect), "a container that does not run has no address: {pointer} {value}");
+        }
+        let mut inspect = whole();
+        inspect["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] = json!("172.17.0.2/16");
+        assert_eq!(read(&inspect).networks, read(&whole()).networks);
+    }
+
+    #[test]
+    fn an_unknown_health_never_passes() {
+        use HealthStatus::{Healthy, Starting, Unhealthy};
+        // Each with the status after no health, and after `unhealthy`.
+        let cases = [
+            (json!(null), None, None),
+            (json!(""), None, None),
+            (json!({"Status": ""}), None, None),
+            (json!({"Status": "None"}), None, None),
+            (json!({"Status": "Healthy"}), Some(Healthy), Some(Healthy)),
+            (json!({"Status": "Unhealthy"}), Some(Unhealthy), Some(Unhealthy)),
+            (json!("unhealthy"), Some(Unhealthy), Some(Unhealthy)),
+            (json!("STARTING"), Some(Starting), Some(Starting)),
+            (json!({"Status": null, "Log": [{"Output": "bad"}]}), Some(Starting), Some(Unhealthy)),
+            (json!({"Status": "degraded"}), Some(Starting), Some(Unhealthy)),
+            (json!("degraded"), Some(Starting), Some(Unhealthy)),
+            (json!([]), Some(Starting), Some(Unhealthy)),
+        ];
+        let before = Health { status: Unhealthy, output: "down".to_owned() };
+        for (value, alone, after) in cases {
+            assert_eq!(health(&value, None).map(|health| health.status), alone, "{value}");
+            assert_eq!(health(&value, Some(&before)).map(|health| health.status), after, "{value}");
+        }
+        assert_eq!(unreadable(&json!({"State": {"Health": "unhealthy"}})), [""; 0]);
     }
 
     #[test]
@@ -305,7 +406,8 @@ mod tests {
         ];
         for (state, expected) in cases {
             assert_eq!(runs(&json!({"State": state})), expected, "{state}");
-            assert_eq!(is_conclusive(&json!({"State": state})), expected.is_some(), "{state}");
+            let inspect = json!({"State": state, "HostConfig": {}, "NetworkSettings": {}});
+            assert_eq!(is_conclusive(&inspect), expected.is_some(), "{state}");
         }
     }
 }

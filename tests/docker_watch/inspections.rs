@@ -215,3 +215,21 @@ fn those_that_a_list_shows_again_are_not_gone_although_they_hang() {
     (0..4).for_each(|number| world.docker.unstall(&id(&name(number))));
     until("the changes", || (0..4).all(|number| world.consul.ports()[&entry(number)] == 9000 + number));
 }
+
+#[test]
+fn one_that_ends_while_it_hangs() {
+    let world = World::registered(3);
+    let daemon = world.start(&["--resync", "200ms"]);
+    daemon.until_logged("in line");
+    (0..3).for_each(|number| world.docker.stall(&id(&name(number))));
+    // Removed, stopped, and running on.
+    world.docker.die(&id("web-0"));
+    let mut stopped = container("web-1", 8001);
+    stopped["State"] = json!({"Status": "exited", "Running": false});
+    world.docker.set(stopped);
+    world.docker.event("die", &id("web-1"), &[("exitCode", "0")]);
+    world.docker.event("update", &id("web-2"), &[]);
+    until("the removals", || world.consul.ids() == [entry(2)]);
+    world.lists(5);
+    assert_eq!(world.consul.ids(), [entry(2)], "{}", daemon.log());
+}

@@ -193,6 +193,18 @@ async fn only_the_stop_signal_means_a_stop() {
 }
 
 #[tokio::test]
+async fn a_stop_signal_counts_although_the_inspection_hangs() {
+    let engine = FakeDocker::start();
+    engine.set(container("a", 1));
+    let watched = watch(&engine, NEVER);
+    watched.until("a", |seen| names(seen) == ["a"]).await;
+    let id = format!("{:0>64}", "a");
+    engine.stall(&id);
+    engine.event("kill", &id, &[("signal", "15")]);
+    watched.until("the stop", |seen| seen.iter().any(|container| container.stop_sent.is_some())).await;
+}
+
+#[tokio::test]
 async fn streams_that_end_are_reopened_at_once() {
     let engine = FakeDocker::start();
     engine.limit_streams(Duration::from_millis(1200));
