@@ -329,8 +329,8 @@ async fn register(State(shared): Shared, Query(query): Query<BTreeMap<String, St
         agent.maintenance.remove(&id);
         agent.checks.retain(|_, check| check["ServiceID"] != *id);
     }
+    agent.checks.extend(checks_of(&body));
     let maintenance = format!("_service_maintenance:{id}");
-    agent.checks.extend(checks_of(&body).into_iter().filter(|(check, _)| *check != maintenance));
     let reasons = body["Checks"].as_array().into_iter().flatten().filter(|check| check["CheckID"] == *maintenance);
     let reasons = reasons.map(|check| (id.clone(), check["Notes"].as_str().unwrap_or_default().to_owned()));
     agent.maintenance.extend(reasons.collect::<Vec<_>>());
