@@ -8,14 +8,17 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Setup, narrowing::Narrowing, once::Reasons, open, start};
+use super::{Setup, narrowing::Narrowing, once::Reasons, open, start, worker::Worker};
 use crate::{
     colour::{Colours, Meaning},
     condition::chain,
     registry::Source,
     supervise::{Panicked, Tasks},
-    target::{Diff, Opinion},
+    target::{ApplyError, Desired, Diff, Digest, Opinion, Rejection},
 };
+
+/// How long the renderer may take to make a candidate without what is held.
+const RENDER: Duration = Duration::from_secs(10);
 
 /// Why not all that would change can be shown, or would be taken.
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +51,13 @@ pub async fn dry_run<S: Source>(
     let mut tasks = Tasks::new(stop.clone());
     let sets: Vec<_> = setup.sets.iter().map(|set| set.desired.clone()).collect();
     let narrowings: Vec<_> = setup.sets.iter().map(|set| set.narrowing.clone()).collect();
+    let workers = std::mem::take(&mut setup.targets).into_iter().zip(&setup.sets);
+    let mut workers: Vec<_> = workers.map(|(target, set)| Worker::new(target, set)).collect();
     let mut open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &stop);
     let rendered = async {
-        for (desired, target) in sets.iter().zip(&setup.targets) {
+        for (desired, worker) in sets.iter().zip(&workers) {
             let mut bell = desired.bell();
-            while !desired.snapshot().complete && !open::fails(&open.borrow_and_update(), target.name()) {
+            while !desired.snapshot().complete && !open::fails(&open.borrow_and_update(), worker.target.name()) {
                 let changed = tokio::select! {
                     changed = bell.changed() => changed,
                     changed = open.changed() => changed,
@@ -63,17 +68,21 @@ pub async fn dry_run<S: Source>(
             }
         }
     };
+    // To drop it ends the renderer, which is needed for as long as entries are left out.
+    let mut ended = std::pin::pin!(tasks.join());
     tokio::select! {
         () = rendered => {}
-        ended = tasks.join() => ended?,
+        ended = &mut ended => ended?,
         () = tokio::time::sleep(deadline) => {}
     }
     // What is rendered by now may still stand among what was open a moment ago.
     let whole = sets.iter().all(|desired| desired.snapshot().complete);
     let open = if whole { Vec::new() } else { open.borrow().clone() };
     let mut trouble: Vec<_> = open.iter().map(ToString::to_string).collect();
-    for target in &mut setup.targets {
-        match target.diff().await {
+    for (worker, desired) in workers.iter_mut().zip(&sets) {
+        let diff = narrowed(worker, desired).await;
+        let target = &worker.target;
+        match diff {
             Ok(diff) => {
                 if let Some(held) = target.history().held() {
                     let note = format!(
@@ -92,13 +101,28 @@ pub async fn dry_run<S: Source>(
             Err(error) => trouble.push(format!("target {}: {}", target.name(), chain(&error))),
         }
     }
-    // What cannot be printed is left out of what was shown.
+    // What cannot be printed, or is refused, is left out of what was shown.
     let left_out: Vec<_> = narrowings.iter().flat_map(Narrowing::reasons).collect();
     for reason in left_out.iter().flat_map(|reason| reason.lines()) {
         writeln!(out, "{}", colours.paint(Meaning::Doubtful, format_args!("# {reason}")))?;
     }
     trouble.extend(left_out);
     if trouble.is_empty() { Ok(()) } else { Err(DryRunError::Trouble(Reasons(trouble))) }
+}
+
+/// What a running Portreeve would come to: without the entries because of which the check refuses a candidate.
+async fn narrowed(worker: &mut Worker, desired: &Desired) -> Result<Diff, ApplyError> {
+    loop {
+        let (files, mut bell) = (Digest::of_files(&desired.snapshot().entries), desired.bell());
+        bell.mark_unchanged();
+        let diff = worker.target.diff().await?;
+        let Some(Opinion::Refused { output, certain }) = &diff.opinion else { return Ok(diff) };
+        let refusal = Rejection::Refused { output: output.clone(), certain: *certain };
+        let is_new = worker.search(files, refusal).await && tokio::time::timeout(RENDER, bell.changed()).await.is_ok();
+        if !is_new {
+            return Ok(diff);
+        }
+    }
 }
 
 fn print(

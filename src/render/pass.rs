@@ -64,8 +64,8 @@ pub(super) struct Set {
     pub(super) narrowing: Narrowing,
     /// The answers of the last render, in which what is held was put back.
     used: Answers,
-    /// What fails for another reason than a change of the answers.
-    hopeless: Vec<Open>,
+    /// What fails for another reason than a change of the answers, and whether the templates were proven.
+    hopeless: (Vec<Open>, bool),
     /// Queries behind an error, whose answers the search for its cause needs.
     awaited: BTreeSet<Query>,
 }
@@ -190,7 +190,7 @@ impl Set {
             desired: Store::default(),
             told: BTreeSet::new(),
             used: Answers::new(),
-            hopeless: Vec::new(),
+            hopeless: Default::default(),
             awaited: BTreeSet::new(),
         }
     }
@@ -211,15 +211,18 @@ impl Set {
     fn narrow(&mut self, seen: &Answers, env: &BTreeMap<String, String>, now: Instant) -> bool {
         let failed: Vec<_> = self.all().flat_map(|sheet| sheet.open(&self.target)).filter(Open::is_failure).collect();
         self.awaited.clear();
-        if failed.is_empty() || failed == self.hopeless {
+        let is_proven = self.narrowing.is_proven(&self.chapter);
+        if failed.is_empty() || (&failed, is_proven) == (&self.hopeless.0, self.hopeless.1) {
             return false;
         }
-        for sheets in [Some(&self.sheets), self.former.as_ref().map(|former| &former.sheets)].into_iter().flatten() {
+        let former = self.former.as_ref().map(|former| (&former.sheets, &former.chapter));
+        for (sheets, chapter) in [Some((&self.sheets, &self.chapter)), former].into_iter().flatten() {
             if !sheets.iter().flat_map(|sheet| sheet.open(&self.target)).any(|open| open.is_failure()) {
                 continue;
             }
+            let proven = self.narrowing.is_proven(chapter);
             // All that is known, since an error hides what is asked behind it.
-            let mut trials = Trials::new(sheets.clone(), env, self.narrowing.good(), seen.clone());
+            let mut trials = Trials::new(sheets.clone(), env, self.narrowing.good(), seen.clone(), proven);
             match trials.run() {
                 Found::Culprits(culprits) => {
                     self.narrowing.hold(culprits, seen, now.into_std());
@@ -228,7 +231,7 @@ impl Set {
                 Found::Nothing | Found::NotTheAnswers => self.awaited.extend(trials.into_unanswered()),
             }
         }
-        self.hopeless = if self.awaited.is_empty() { failed } else { Vec::new() };
+        self.hopeless = if self.awaited.is_empty() { (failed, is_proven) } else { Default::default() };
         false
     }
 

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::{
-    narrowing::{Found, Narrowing, Trials},
+    narrowing::{Found, Narrowing, Question, Trials},
     pass::{self, Set},
 };
 use crate::{
     environment,
     reconcile::{Cause, Next, Reconcile},
-    target::{Applied, ApplyError, Target, Verdict},
+    target::{Applied, ApplyError, Digest, Rejection, Target, Verdict},
 };
 
 /// Brings one target in line. When a candidate is refused, it finds the answers that are the cause and has them held:
@@ -21,8 +21,8 @@ pub(super) struct Worker {
     pub(super) target: Target,
     pub(super) narrowing: Narrowing,
     env: BTreeMap<String, String>,
-    /// The last refusal whose cause was not found.
-    hopeless: Option<Verdict>,
+    /// The last refusal whose cause was not found, and whether the templates were proven.
+    hopeless: Option<(Digest, Rejection, bool)>,
 }
 
 impl Worker {
@@ -39,20 +39,28 @@ impl Worker {
 
     /// Learns from the last pass. Returns whether something new is held.
     async fn note(&mut self) -> bool {
-        match self.target.take_verdict() {
-            Some(Verdict { files, refusal: None }) => {
+        let Some(Verdict { files, candidate, refusal }) = self.target.take_verdict() else { return false };
+        match refusal {
+            None => {
                 self.narrowing.accepted(files);
                 false
             }
-            Some(verdict) if self.hopeless.as_ref() != Some(&verdict) => self.search(&verdict).await,
-            _ => false,
+            // A trial would cost reloads.
+            Some(Rejection::TakenBack { reason }) => {
+                self.narrowing.taken_back(files, &candidate, &reason, Instant::now().into_std())
+            }
+            Some(refusal) => self.search(files, refusal).await,
         }
     }
 
-    /// Finds the changes because of which a candidate is refused, and has them held.
-    async fn search(&mut self, refused: &Verdict) -> bool {
-        let Some((templates, good, newest)) = self.narrowing.search(refused.files) else { return false };
-        let mut trials = Trials::new(pass::sheets(&templates), &self.env, good, newest);
+    /// Finds the changes because of which the check refuses a candidate, and has them held. Returns whether there are any.
+    pub(super) async fn search(&mut self, files: Digest, refusal: Rejection) -> bool {
+        let Some(Question { templates, good, newest, proven }) = self.narrowing.search(files) else { return false };
+        let refused = Some((files, refusal, proven));
+        if self.hopeless == refused {
+            return false;
+        }
+        let mut trials = Trials::new(pass::sheets(&templates), &self.env, good, newest, proven);
         let found = loop {
             let found = match trials.next() {
                 Ok(files) => {
@@ -78,7 +86,7 @@ impl Worker {
             }
             Found::Nothing => false,
             Found::NotTheAnswers => {
-                self.hopeless = Some(refused.clone());
+                self.hopeless = refused;
                 false
             }
         }
@@ -88,7 +96,8 @@ impl Worker {
 impl Reconcile for Worker {
     async fn pass(&mut self, cause: Cause) -> Next {
         let next = self.target.pass(cause).await;
-        // Another candidate comes at once, and its bell must be heard.
-        if self.note().await { Next::Idle } else { next }
+        let is_held = self.note().await;
+        // Another candidate comes, and its bell must be heard. Its time may have been set by the target's pace.
+        if is_held && next == Next::Retry { Next::Idle } else { next }
     }
 }

@@ -13,18 +13,21 @@ use crate::store::Snapshot;
 pub struct Verdict {
     /// Names its files.
     pub files: Digest,
-    /// What the check said against it. `None`: they are in place.
-    pub refusal: Option<String>,
+    /// Its files.
+    pub candidate: Arc<Files>,
+    /// Why it was not taken. `None`: it is in place.
+    pub refusal: Option<Rejection>,
 }
 
 /// `None`: there was no candidate, or what went wrong is not in it.
 pub(super) fn of(wanted: &Wanted, applied: &Result<Applied, ApplyError>) -> Option<Verdict> {
     let refusal = match applied {
         Ok(Applied::Current | Applied::Done { .. }) => None,
-        Err(ApplyError::Rejected(Rejection::Refused { output, .. })) => Some(output.clone()),
+        Err(ApplyError::Rejected(rejection)) => Some(rejection.clone()),
         Ok(Applied::Waiting) | Err(_) => return None,
     };
-    wanted.complete.then(|| Verdict { files: Digest::of_files(&wanted.entries), refusal })
+    let candidate = Arc::clone(&wanted.entries);
+    wanted.complete.then(|| Verdict { files: Digest::of_files(&candidate), candidate, refusal })
 }
 
 impl Target {

@@ -10,3 +10,4 @@ mod targets;
 mod bench;
 mod entries;
 mod hostile;
+mod reloads;

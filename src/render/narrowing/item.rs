@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    mem::discriminant,
     sync::Arc,
 };
 
@@ -70,6 +71,16 @@ pub(super) fn changed(good: &Answers, newest: &Answers) -> BTreeSet<Item> {
         changed.extend(before.into_keys().filter(|item| !now.contains_key(item)));
     }
     changed
+}
+
+/// Whether most of what there is would be left out. Then it may be the template that is wrong, and what is in effect must
+/// not be emptied for it.
+pub(super) fn is_most<'i>(culprits: impl Iterator<Item = &'i Item>, good: &Answers, newest: &Answers) -> bool {
+    let (known, all) = (changed(&Answers::new(), good), changed(&Answers::new(), newest));
+    let left_out: Vec<_> = culprits.filter(|item| !known.contains(*item)).collect();
+    let of_kind = |item: &Item| all.iter().filter(|other| discriminant(*other) == discriminant(item)).count();
+    let like = |item: &&Item| left_out.iter().filter(|other| discriminant(**other) == discriminant(*item)).count();
+    left_out.iter().any(|item| like(item) * 2 > of_kind(item))
 }
 
 /// The answers in which the item occurs.

@@ -9,10 +9,14 @@
 //!
 //! A candidate is refused by the target's check, or not made at all because a value does not fit its template. What is
 //! held is tried again when its answer changes, and after a while in any case: a name may resolve by then.
+//!
+//! A candidate that passes the check and is taken back after the reload is not searched, since each trial would cost two
+//! reloads: what the error points at is held, else half of what has changed; see [`taken_back`].
 
 mod guess;
 mod item;
 mod search;
+mod taken_back;
 mod trial;
 
 use std::{
@@ -21,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::taken_back::TakenBack;
 pub(super) use self::{item::Item, search::Found, trial::Trials};
 use super::{Answers, book::Chapter};
 use crate::{
@@ -33,6 +38,8 @@ use crate::{
 const FIRST_RETRY: Duration = Duration::from_secs(30);
 /// The longest time between two.
 const LAST_RETRY: Duration = Duration::from_secs(600);
+/// What was taken back again soon after an earlier time is not tried before that, whatever it says by then.
+const LIFT_AFTER: Duration = Duration::from_secs(75);
 /// How many candidates are known by their answers. The target may be some behind the renderer.
 const KNOWN: usize = 32;
 
@@ -57,6 +64,8 @@ pub(super) struct Held {
     retry_after: Duration,
     /// It is let through to see whether it is taken by now.
     is_tried: bool,
+    /// A change of its answer does not let it through before that.
+    lift_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +75,21 @@ struct State {
     accepted: Option<Digest>,
     /// The answers of the last accepted candidate.
     good: Answers,
+    /// The templates of the last accepted candidate.
+    proven: Option<Arc<Chapter>>,
+    taken_back: TakenBack,
+}
+
+/// What a search for the causes of a refusal is made with.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) templates: Arc<Chapter>,
+    /// The answers of the last accepted candidate.
+    pub(super) good: Answers,
+    /// Those of the refused one.
+    pub(super) newest: Answers,
+    /// Whether `templates` have made the last accepted candidate.
+    pub(super) proven: bool,
 }
 
 /// What a candidate was made from.
@@ -93,12 +117,13 @@ impl Narrowing {
             let is_same = |(query, refused): (&Query, &Arc<Answer>)| {
                 newest.get(query).is_none_or(|answer| item::is_same(item, query, answer, refused))
             };
-            if !hold.refused.iter().all(is_same) {
+            if !hold.refused.iter().all(is_same) && hold.lift_at.is_none_or(|at| at <= now) {
                 tracing::info!("target {}: {item} has changed, and is tried again", self.target);
                 self.holds.remove(item);
             } else if !hold.is_tried && now < hold.retry_at {
                 held.insert(item.clone());
-                next = Some(next.map_or(hold.retry_at, |next: Instant| next.min(hold.retry_at)));
+                let look_at = hold.lift_at.filter(|at| now < *at).unwrap_or(hold.retry_at).min(hold.retry_at);
+                next = Some(next.map_or(look_at, |next: Instant| next.min(look_at)));
             } else if !hold.is_tried {
                 self.holds.put(item.clone(), Held { is_tried: true, ..hold.clone() });
             }
@@ -125,7 +150,7 @@ impl Narrowing {
     pub(super) fn made(&self, files: Digest, templates: Arc<Chapter>, answers: Answers) {
         let mut state = self.state();
         if state.accepted == Some(files) {
-            state.good.clone_from(&answers);
+            (state.good, state.proven) = (answers.clone(), Some(Arc::clone(&templates)));
         }
         state.candidates.retain(|known| known.files != files);
         if state.candidates.len() == KNOWN {
@@ -142,6 +167,8 @@ impl Narrowing {
         }
         let Some(origin) = state.candidates.iter().find(|known| known.files == files).cloned() else { return };
         (state.accepted, state.good) = (Some(files), origin.answers.clone());
+        state.proven = Some(Arc::clone(&origin.templates));
+        state.taken_back.accepted();
         drop(state);
         for (item, hold) in self.holds.snapshot().entries.iter().filter(|(_, hold)| hold.is_tried) {
             let is_taken = |(query, refused): (&Query, &Arc<Answer>)| {
@@ -154,12 +181,17 @@ impl Narrowing {
         }
     }
 
-    /// What a search for the causes of a refusal is made with: the templates, the last good answers and the refused ones.
-    /// `None`: nobody knows what that candidate was made from.
-    pub(super) fn search(&self, files: Digest) -> Option<(Arc<Chapter>, Answers, Answers)> {
+    /// What a search for the causes of a refusal is made with. `None`: nobody knows what that candidate was made from.
+    pub(super) fn search(&self, files: Digest) -> Option<Question> {
         let state = self.state();
-        let origin = state.candidates.iter().find(|known| known.files == files)?;
-        Some((Arc::clone(&origin.templates), state.good.clone(), origin.answers.clone()))
+        let Origin { templates, answers, .. } = state.candidates.iter().find(|known| known.files == files)?.clone();
+        let proven = state.proven.as_ref() == Some(&templates);
+        Some(Question { templates, good: state.good.clone(), newest: answers, proven })
+    }
+
+    /// Whether these templates have made the last accepted candidate.
+    pub(super) fn is_proven(&self, templates: &Arc<Chapter>) -> bool {
+        self.state().proven.as_ref() == Some(templates)
     }
 
     /// The answers of the last accepted candidate.
@@ -169,6 +201,16 @@ impl Narrowing {
 
     /// Keeps the culprits out from now on.
     pub(super) fn hold(&self, culprits: BTreeMap<Item, String>, refused: &Answers, now: Instant) {
+        self.hold_until(culprits, refused, now, |_| None);
+    }
+
+    fn hold_until(
+        &self,
+        culprits: BTreeMap<Item, String>,
+        refused: &Answers,
+        now: Instant,
+        lift_at: impl Fn(&Item) -> Option<Instant>,
+    ) {
         let before = self.holds.snapshot().entries;
         let good = self.good();
         for (item, reason) in culprits {
@@ -177,7 +219,8 @@ impl Narrowing {
             let is_replaced = !item::absent(&item, &good);
             let refused = item::occurrences(&item, refused);
             let retry_at = now + retry_after;
-            let hold = Held { reason, refused, is_replaced, retry_at, retry_after, is_tried: false };
+            let lift_at = lift_at(&item);
+            let hold = Held { reason, refused, is_replaced, retry_at, retry_after, is_tried: false, lift_at };
             if known.is_none() {
                 tracing::warn!("{}", self.described(&item, &hold));
             }

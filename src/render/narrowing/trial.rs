@@ -1,16 +1,13 @@
 //! Candidates with some items put back, and the search that asks for them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem::discriminant,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{
     Item, guess,
-    item::{changed, put_back},
+    item::{changed, is_most, put_back},
     search::{Found, Search, Trial},
 };
 use crate::{
@@ -30,6 +27,8 @@ pub(in crate::render) struct Trials<'a> {
     good: Answers,
     newest: Answers,
     suspects: BTreeSet<Item>,
+    /// Whether these templates have made an accepted candidate from `good`.
+    proven: bool,
     search: Search,
     /// What the last trial was made to.
     files: Files,
@@ -44,6 +43,7 @@ impl<'a> Trials<'a> {
         env: &'a BTreeMap<String, String>,
         good: Answers,
         newest: Answers,
+        proven: bool,
     ) -> Self {
         let suspects = changed(&good, &newest);
         Self {
@@ -53,6 +53,7 @@ impl<'a> Trials<'a> {
             newest,
             search: Search::new(suspects.clone()),
             suspects,
+            proven,
             files: Files::new(),
             unanswered: BTreeSet::new(),
         }
@@ -108,19 +109,12 @@ impl<'a> Trials<'a> {
     fn note(&mut self, trial: Trial) -> Option<Found> {
         let Self { files, suspects, newest, .. } = self;
         match self.search.note(trial, |reason| guess::guess(reason, files, suspects, newest))? {
-            Found::Culprits(culprits) if self.is_most(culprits.keys()) => Some(Found::NotTheAnswers),
+            // Templates that have made what is in effect empty nothing by leaving out what is new.
+            Found::Culprits(culprits) if !self.proven && is_most(culprits.keys(), &self.good, &self.newest) => {
+                Some(Found::NotTheAnswers)
+            }
             found => Some(found),
         }
-    }
-
-    /// Whether most of what there is would be left out. Then it is the template that is wrong, and what is in effect must
-    /// not be emptied for it.
-    fn is_most<'i>(&self, culprits: impl Iterator<Item = &'i Item>) -> bool {
-        let (known, all) = (changed(&Answers::new(), &self.good), changed(&Answers::new(), &self.newest));
-        let left_out: Vec<_> = culprits.filter(|item| !known.contains(*item)).collect();
-        let of_kind = |item: &Item| all.iter().filter(|other| discriminant(*other) == discriminant(item)).count();
-        let like = |item: &&Item| left_out.iter().filter(|other| discriminant(**other) == discriminant(*item)).count();
-        left_out.iter().any(|item| like(item) * 2 > of_kind(item))
     }
 
     /// Why the files cannot be made.

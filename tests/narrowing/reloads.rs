@@ -1,0 +1,91 @@
+//! One bad entry that only a reload reveals, one that is alone of its kind, and what `--dry-run` says of either.
+
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::{
+    bench::{Bench, naive},
+    common::black_box::until,
+    targets::nginx::{self, Nginx},
+};
+
+/// Each instance may name an address to listen on; `nginx -t` does not see that it is taken.
+fn listening(nginx: &Nginx) -> String {
+    let extra = "{{#each (services)}}{{#each (where (service name) \"meta.listen\")}}server { listen {{meta.listen}}; }\n\
+                 {{/each}}{{/each}}";
+    format!("{}{extra}", naive(nginx))
+}
+
+#[tokio::test]
+async fn an_entry_that_only_the_reload_reveals_is_held_and_the_rest_goes_on() {
+    let bench = Bench::new(listening).await;
+    let daemon = bench.daemon();
+    let address = nginx::address();
+    let holder = TcpListener::bind(&address).expect("nobody else uses it");
+    let evil = json!({ "Meta": { "listen": &address } });
+    bench.register("n1", "evil", "evil", "10.0.0.3", evil).await;
+    daemon.until_logged("service \"evil\", instance \"evil\" on node \"n1\", is left out: the master");
+    bench.moves(&daemon, 20_000).await;
+    bench.register("n1", "web-1", "web", "10.0.0.1", json!({})).await;
+    bench.until_listed(&daemon, "10.0.0.1:80", true);
+    assert!(!bench.file().contains(&address), "{}\n{}", bench.file(), daemon.log());
+    // What it says by now is good.
+    bench.register("n1", "evil", "evil", "10.0.0.3", json!({})).await;
+    bench.until_listed(&daemon, "10.0.0.3:80", true);
+    drop(holder);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test]
+async fn a_template_whose_reload_fails_is_laid_on_nobody() {
+    let bench = Bench::new(naive).await;
+    let daemon = bench.daemon();
+    let before = bench.file();
+    let address = nginx::address();
+    let holder = TcpListener::bind(&address).expect("nobody else uses it");
+    let template = crate::targets::text(bench.nginx.path("up.hbs"));
+    bench.nginx.write("up.hbs", &format!("server {{ listen {address}; }}\n{template}"));
+    daemon.until_logged("the new files were taken back");
+    assert_eq!(bench.file(), before);
+    drop(holder);
+    bench.nginx.write("up.hbs", &template);
+    bench.moves(&daemon, 20_000).await;
+    assert!(!daemon.log().contains("is held on") && !daemon.log().contains("left out"), "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn the_only_entry_of_its_kind_holds_up_nobody() {
+    let bench = Bench::new(naive).await;
+    let daemon = bench.daemon();
+    bench.put("kv/hosts/a", &json!("x; y")).await;
+    daemon.until_logged("key \"hosts/a\" is left out");
+    bench.moves(&daemon, 20_000).await;
+    bench.put("kv/hosts/a", &json!("~^(")).await;
+    daemon.until_logged("pcre");
+    bench.moves(&daemon, 20_001).await;
+    bench.put("kv/hosts/a", &json!("fine.example.com")).await;
+    until("the host", || bench.file().contains("fine.example.com"));
+    bench.is_sound();
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_what_a_run_would_come_to() {
+    let bench = Bench::new(naive).await;
+    for number in 0..4 {
+        let name = format!("s{number}");
+        bench.register("n1", &name, &name, &format!("10.0.1.{number}"), json!({})).await;
+    }
+    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    let output = bench.run(&["--dry-run"]);
+    let (shown, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{shown}{said}");
+    assert!(shown.contains("+    server 10.0.1.3:80 ") && !shown.contains("+    server nope.invalid"), "{shown}");
+    assert!(shown.contains("# target balancer: this would be taken"), "{shown}");
+    let left_out = "service \"web\", instance \"web-1\" on node \"n1\", is left out: nginx: [emerg] host not found";
+    assert!(shown.contains(left_out) && said.contains(left_out), "{shown}{said}");
+    let output = bench.run(&["--once"]);
+    assert_eq!(output.status.code(), Some(1));
+    let applied: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix('+')).collect();
+    assert!(bench.file().lines().all(|line| applied.iter().any(|shown| *shown == line)), "{shown}\n{}", bench.file());
+}
