@@ -87,5 +87,5 @@ async fn a_dry_run_shows_what_a_run_would_come_to() {
     let output = bench.run(&["--once"]);
     assert_eq!(output.status.code(), Some(1));
     let applied: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix('+')).collect();
-    assert!(bench.file().lines().all(|line| applied.iter().any(|shown| *shown == line)), "{shown}\n{}", bench.file());
+    assert!(bench.file().lines().all(|line| applied.contains(&line)), "{shown}\n{}", bench.file());
 }
