@@ -71,9 +71,13 @@ impl Container {
 
     /// How long ago this run of the container was told to stop. A signal that went to an earlier run does not count.
     pub fn stopping_for(&self, now: Timestamp) -> Option<Duration> {
-        let sent = self.stop_sent?;
-        let started = Timestamp::from_str(&self.started_at).unwrap_or(Timestamp::UNIX_EPOCH);
-        (sent > started).then(|| now.duration_since(sent).try_into().unwrap_or(Duration::ZERO))
+        let sent = self.stop_sent.filter(|sent| self.started_before(*sent))?;
+        Some(now.duration_since(sent).try_into().unwrap_or(Duration::ZERO))
+    }
+
+    /// Whether this run of the container had begun by then.
+    pub(super) fn started_before(&self, time: Timestamp) -> bool {
+        time > Timestamp::from_str(&self.started_at).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     error::{Error, Failure},
     fields,
     http::{ANSWER_WITHIN, Http},
-    queue::Mark,
+    queue::{End, Mark},
     signal,
 };
 
@@ -172,7 +172,9 @@ fn subject(event: &Value, at: Option<Timestamp>) -> Option<(String, Mark)> {
             mark.signals.extend(signal.map(|signal| (signal, at)));
         }
         Some("start") => mark.starts.push(at),
-        Some("die" | "destroy") => mark.ended = true,
+        Some("die" | "destroy") => {
+            mark.ended = Some(End { at, exit_code: fields::number(&actor["Attributes"]["exitCode"]) });
+        }
         _ => {}
     }
     matches!(event["Type"].as_str(), Some("container") | None).then(|| (id.to_owned(), mark))

@@ -53,8 +53,10 @@ pub(super) struct Inspections {
     round: Option<Round>,
     /// How the list described each container when it was last inspected.
     known: BTreeMap<String, Summary>,
-    /// What events told before the first list.
+    /// What events told of each container before the first session, until it is inspected.
     past: BTreeMap<String, Mark>,
+    /// The containers of whose end an event has told since the last [`progress`](Self::progress).
+    ended: BTreeSet<String>,
     /// The containers that cannot be inspected, as far as it was logged.
     troubled: BTreeMap<String, Condition>,
 }
@@ -70,6 +72,7 @@ impl Inspections {
             round: None,
             known: BTreeMap::new(),
             past: BTreeMap::new(),
+            ended: BTreeSet::new(),
             troubled: BTreeMap::new(),
         }
     }
@@ -79,20 +82,50 @@ impl Inspections {
         self.connection = Some(connection);
     }
 
-    /// Keeps what events told of containers that the first list has yet to show.
+    /// Keeps what events told before the first session. Each container's first inspection takes it into account, whether
+    /// a list or an event has asked for it.
     pub(super) fn remember(&mut self, past: BTreeMap<String, Mark>) {
         self.past.extend(past);
     }
 
     /// An event told of a container. A stop signal counts at once: the inspection may hang.
     pub(super) fn add(&mut self, id: String, mark: Mark) {
-        if let Some(Sight::Seen(container)) = self.containers.snapshot().entries.get(&id)
-            && let Some(sent) = mark.signals.get(&container.stop_signal)
-        {
-            let stopping = Container { stop_sent: Some(*sent), ..container.as_ref().clone() };
-            self.containers.put(id.clone(), Sight::Seen(Arc::new(stopping)));
+        self.amend(&id, |container| {
+            let sent = *mark.signals.get(&container.stop_signal)?;
+            Some(Container { stop_sent: Some(sent), ..container.clone() })
+        });
+        if mark.ended.is_some() {
+            self.ended.insert(id.clone());
         }
         self.queue.add(id, mark);
+    }
+
+    /// Takes containers out of traffic whose end an event told: the inspection may hang. An end before the last known
+    /// start is that of an earlier run. Without the exit code it is not known what becomes of the entries.
+    fn conclude(&mut self) {
+        for id in std::mem::take(&mut self.ended) {
+            let Some(end) = self.queue.end(&id).filter(|end| end.exit_code.is_some()) else { continue };
+            self.amend(&id, |container| {
+                let ends = container.running && container.started_before(end.at);
+                ends.then(|| Container { running: false, exit_code: end.exit_code, ..container.clone() })
+            });
+        }
+    }
+
+    /// Changes what is known of a container, in the store and in the round that will replace it there.
+    fn amend(&mut self, id: &str, change: impl Fn(&Container) -> Option<Container>) {
+        let changed = |sight: &Sight| match sight {
+            Sight::Seen(container) => Some(Sight::Seen(Arc::new(change(container)?))),
+            Sight::Unreadable | Sight::Missing => None,
+        };
+        if let Some(sight) = self.containers.snapshot().entries.get(id).and_then(changed) {
+            self.containers.put(id.to_owned(), sight);
+        }
+        if let Some(found) = self.round.as_mut().and_then(|round| round.found_mut(id))
+            && let Some(sight) = changed(found)
+        {
+            *found = sight;
+        }
     }
 
     /// Takes a list: what it shows other than before, and what it no longer shows, is inspected.
@@ -104,33 +137,22 @@ impl Inspections {
         let due: BTreeSet<_> = lost.chain(differs.map(|(id, _)| id)).cloned().collect();
         let new = self.known.keys().filter(|id| matches!(stored.get(*id), None | Some(Sight::Missing)));
         self.containers.put_all(new.map(|id| (id.clone(), Sight::Unreadable)));
-        let mut past = std::mem::take(&mut self.past);
         for id in &due {
-            self.queue.add(id.clone(), past.remove(id).unwrap_or_default());
+            self.queue.add(id.clone(), Mark::default());
         }
+        self.past.retain(|id, _| self.known.contains_key(id));
         let now = now.into_std();
         self.round.get_or_insert_with(|| Round::new(now)).expect(due, now);
-        let ended = stored.iter().filter(|(id, _)| self.queue.has_ended(id));
-        let proven: Vec<_> = ended.filter_map(|(id, sight)| Some((id, self.proven(id, sight)?))).collect();
-        for (id, sight) in proven {
-            self.settle(id, sight, now);
-        }
-    }
-
-    /// What the list proves of a container whose end an event told: the inspection may hang. `None` if it proves nothing.
-    fn proven(&self, id: &str, sight: &Sight) -> Option<Option<Sight>> {
-        match (self.known.get(id), sight) {
-            (None, _) => Some(None),
-            (Some(summary), Sight::Seen(container)) if summary.is_stopped() && container.running => {
-                let stopped = Container { running: false, ..container.as_ref().clone() };
-                Some(Some(Sight::Seen(Arc::new(stopped))))
-            }
-            _ => None,
+        // An event told of their end, and the list agrees: the inspection may hang.
+        let gone = stored.keys().filter(|id| !self.known.contains_key(*id) && self.queue.end(id).is_some());
+        for id in gone.collect::<Vec<_>>() {
+            self.settle(id, None, now);
         }
     }
 
     /// Starts what is due and waits until something has changed. Dropping this future loses nothing.
     pub(super) async fn progress(&mut self) {
+        self.conclude();
         let now = Instant::now().into_std();
         if let Some(connection) = &self.connection {
             while let Some(id) = self.queue.start(now) {
@@ -170,7 +192,8 @@ impl Inspections {
                 }
             }
             Ok(Some(inspect)) => {
-                let mark = self.queue.finish(id);
+                let mut mark = self.past.remove(id).unwrap_or_default();
+                mark.merge(self.queue.finish(id));
                 let before = match &before {
                     Some(Sight::Seen(container)) => Some(container),
                     _ => None,
@@ -189,7 +212,7 @@ impl Inspections {
                     return;
                 }
                 // The list proved that it is gone.
-                let is_gone = self.queue.has_ended(id) && !self.known.contains_key(id);
+                let is_gone = self.queue.end(id).is_some() && !self.known.contains_key(id);
                 (!is_gone).then_some(Sight::Unreadable)
             }
         };

@@ -17,19 +17,32 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Mark {
     /// An event told of it, and not only a list.
     pub(super) announced: bool,
-    /// An event told that it ended, and none that it started after that.
-    pub(super) ended: bool,
+    /// The end that an event told of, unless it started after that.
+    pub(super) ended: Option<End>,
     /// Signals that the engine sent it, each with the time.
     pub(super) signals: BTreeMap<i32, Timestamp>,
     /// When it was started.
     pub(super) starts: Vec<Timestamp>,
 }
 
+/// The end of a container's main process, as an event told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) at: Timestamp,
+    /// `None` if the event did not tell it.
+    pub(super) exit_code: Option<i64>,
+}
+
 impl Mark {
     /// Takes over what a later mark says.
     pub(super) fn merge(&mut self, later: Self) {
         self.announced |= later.announced;
-        self.ended = later.ended || self.ended && later.starts.is_empty();
+        let before = self.ended.filter(|_| later.starts.is_empty());
+        self.ended = match (before, later.ended) {
+            // Of `die` and `destroy`, only the first tells the exit code.
+            (Some(before), Some(later)) => Some(End { exit_code: later.exit_code.or(before.exit_code), ..later }),
+            (before, later) => later.or(before),
+        };
         self.signals.extend(later.signals);
         self.starts.extend(later.starts);
     }
@@ -83,8 +96,8 @@ impl Queue {
         tries
     }
 
-    /// Whether events since the last successful inspection told that the container ended.
-    pub(super) fn has_ended(&self, id: &str) -> bool {
+    /// The end of a container that events told of since its last successful inspection.
+    pub(super) fn end(&self, id: &str) -> Option<End> {
         let failed = self.failed.get(id).map(|failed| &failed.mark);
         let mut all = Mark::default();
         for mark in failed.into_iter().chain(self.running.get(id)).chain(self.waiting.get(id)) {
@@ -151,22 +164,24 @@ mod tests {
     #[test]
     fn an_end_counts_until_the_next_start_or_inspection() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        let end = || Mark { announced: true, ended: true, ..Mark::default() };
+        let died = |exit_code| Some(End { at: Timestamp::UNIX_EPOCH, exit_code });
+        let end = || Mark { announced: true, ended: died(Some(1)), ..Mark::default() };
         let start = || Mark { announced: true, starts: vec![Timestamp::UNIX_EPOCH], ..Mark::default() };
         queue.add("a".into(), end());
-        assert!(queue.has_ended("a"));
+        assert_eq!(queue.end("a"), died(Some(1)));
         queue.start(now);
         queue.add("a".into(), mark(15));
-        assert!(queue.has_ended("a"), "while it is inspected");
+        assert_eq!(queue.end("a"), died(Some(1)), "while it is inspected");
         queue.fail("a", now);
-        assert!(queue.has_ended("a"), "after a failure");
+        assert_eq!(queue.end("a"), died(Some(1)), "after a failure");
         queue.add("a".into(), start());
-        assert!(!queue.has_ended("a"), "it was started again");
+        assert_eq!(queue.end("a"), None, "it was started again");
         queue.add("a".into(), end());
-        assert!(queue.has_ended("a"));
+        queue.add("a".into(), Mark { ended: died(None), ..Mark::default() });
+        assert_eq!(queue.end("a"), died(Some(1)), "a removal tells no exit code");
         queue.start(now);
         queue.finish("a");
-        assert!(!queue.has_ended("a"), "the inspection tells");
+        assert_eq!(queue.end("a"), None, "the inspection tells");
     }
 
     #[test]

@@ -43,12 +43,18 @@ impl Round {
         self.found.get(id)
     }
 
+    /// The same, to be changed.
+    pub(super) fn found_mut(&mut self, id: &str) -> Option<&mut Sight> {
+        self.found.get_mut(id)?.as_mut()
+    }
+
     /// Keeps the result of an inspection until the end of the round. Hands it back if it has nothing to do with it.
     pub(super) fn take(&mut self, id: &str, sight: Option<Sight>, now: Instant) -> Option<Option<Sight>> {
-        if !self.owing.remove(id) && !self.found.contains_key(id) {
+        if self.owing.remove(id) {
+            self.progress = now;
+        } else if !self.found.contains_key(id) {
             return Some(sight);
         }
-        self.progress = now;
         self.found.insert(id.to_owned(), sight);
         None
     }
@@ -104,6 +110,8 @@ mod tests {
             round.expect(ids(&["hangs"]), now + STUCK_AFTER / 4);
             assert!(!round.is_over(now));
         }
+        // Inspected again and again, as events ask for it.
+        assert_eq!(round.take("a", None, now + STUCK_AFTER / 2), None);
         assert!(round.is_over(now + STUCK_AFTER));
         for id in 0..100 {
             round.expect([id.to_string()], begun + LONGEST);

@@ -11,17 +11,8 @@ use super::fields;
 pub(super) struct Summary {
     /// The name, without Docker's leading slash; empty if the engine did not tell it.
     pub(super) name: String,
-    /// The state, in the engine's words; empty if the engine did not tell it.
-    state: String,
     /// Differs when the item does, apart from what changes while nothing happens.
     fingerprint: u64,
-}
-
-impl Summary {
-    /// Whether the state is one in which no process runs.
-    pub(super) fn is_stopped(&self) -> bool {
-        ["created", "removing", "exited", "dead"].contains(&self.state.as_str())
-    }
 }
 
 /// Id and summary of each item. An item without an id is left out: there is nothing that it could be asked for.
@@ -39,8 +30,7 @@ fn summary(item: &Value) -> Summary {
         }
     }
     let name = fields::list(&item["Names"]).find_map(Value::as_str).unwrap_or_default();
-    let state = item["State"].as_str().unwrap_or_default().to_owned();
-    Summary { name: name.trim_start_matches('/').to_owned(), state, fingerprint: hasher.finish() }
+    Summary { name: name.trim_start_matches('/').to_owned(), fingerprint: hasher.finish() }
 }
 
 /// `Up 5 minutes (healthy)` without what only the time changes: `healthy`.
@@ -61,7 +51,6 @@ mod tests {
         assert_eq!(before, item("Up 6 minutes (healthy)", "running"));
         assert_ne!(before, item("Up 6 minutes (unhealthy)", "running"));
         assert_ne!(before, item("Up 5 minutes (healthy)", "stopping"));
-        assert!(!before.is_stopped() && item("Exited (0) 5 minutes ago", "exited").is_stopped());
     }
 
     #[test]

@@ -138,6 +138,8 @@ impl Watcher {
         let mut state = State::Waiting { until: Instant::now() };
         loop {
             state = tokio::select! {
+                // Events that have come are taken together: an end that a start follows is none.
+                biased;
                 input = state.input() => self.step(state, input, Instant::now()),
                 () = self.inspections.progress() => state,
             };

@@ -217,6 +217,32 @@ fn those_that_a_list_shows_again_are_not_gone_although_they_hang() {
 }
 
 #[test]
+fn one_whose_end_is_told_while_its_inspection_hangs() {
+    let world = World::registered(3);
+    let daemon = world.start(&["--resync", "1h", "--deregister", "on-success"]);
+    daemon.until_logged("in line");
+    let asked = || world.docker.count(&format!("/containers/{}", "0".repeat(20)));
+    let before = asked();
+    let hang = |number| {
+        world.docker.stall(&id(&name(number)));
+        world.docker.event("update", &id(&name(number)), &[]);
+    };
+    (0..3).for_each(hang);
+    until("the inspections that hang", || asked() >= before + 3);
+    // The entry of a failure is kept by the policy, the other one goes. The end of an earlier run counts for nothing.
+    let earlier = json!({"Type": "container", "Action": "die", "timeNano": 1_000_000_000,
+        "Actor": {"ID": id("web-2"), "Attributes": {"exitCode": "0"}}});
+    world.docker.send_line(&earlier.to_string());
+    world.docker.event("die", &id("web-0"), &[("exitCode", "0")]);
+    world.docker.event("die", &id("web-1"), &[("exitCode", "3")]);
+    until("the removal", || world.consul.ids() == [entry(1), entry(2)]);
+    world.others_move_on();
+    assert_eq!(world.consul.ids(), [entry(1), entry(2)], "{}", daemon.log());
+    let out = world.consul.writes().into_iter().filter(|write| write.contains("/maintenance/"));
+    assert!(out.clone().count() == 1 && out.clone().all(|write| write.contains(&entry(1))), "{}", daemon.log());
+}
+
+#[test]
 fn one_that_ends_while_it_hangs() {
     let world = World::registered(3);
     let daemon = world.start(&["--resync", "200ms"]);

@@ -205,6 +205,20 @@ async fn a_stop_signal_counts_although_the_inspection_hangs() {
 }
 
 #[tokio::test]
+async fn what_events_told_before_the_start_is_in_the_first_full_picture() {
+    let engine = FakeDocker::start();
+    engine.set(container("a", 1));
+    let id = format!("{:0>64}", "a");
+    (10..15).for_each(|seconds| engine.past_event("start", &id, Duration::from_secs(seconds)));
+    // The stream replays this one: its inspection begins before the list has come, and is the one that completes it.
+    engine.past_event("update", &id, Duration::ZERO);
+    engine.slow_lists(Duration::from_millis(200));
+    engine.slow_down(Duration::from_millis(600));
+    let seen = watch(&engine, NEVER).until("the first full picture", |_| true).await;
+    assert_eq!(seen.iter().map(|container| container.starts.len()).collect::<Vec<_>>(), [5]);
+}
+
+#[tokio::test]
 async fn streams_that_end_are_reopened_at_once() {
     let engine = FakeDocker::start();
     engine.limit_streams(Duration::from_millis(1200));
