@@ -3,6 +3,8 @@
 mod common;
 #[path = "life/conflicts.rs"]
 mod conflicts;
+#[path = "life/networks.rs"]
+mod networks;
 #[path = "life/ownership.rs"]
 mod ownership;
 #[path = "life/traffic.rs"]

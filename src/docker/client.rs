@@ -11,6 +11,7 @@ use super::{
     error::{Error, Failure},
     fields,
     http::{ANSWER_WITHIN, Http},
+    networks::Networks,
     settings::{Endpoint, Settings, SettingsError},
     summary::summaries,
     translate,
@@ -18,6 +19,8 @@ use super::{
 
 /// How long one inspection may take: an engine can hang on a single container that is in a bad way.
 const INSPECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long the list of the networks may take: what waits for it can do without.
+const NETWORKS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A way to the engine. Nothing is connected before the first call.
 #[derive(Clone, Debug)]
@@ -151,6 +154,12 @@ impl Connection {
             Value::Array(list) => Ok(list),
             _ => Err(self.http.failed(Failure::Form { action, reason: "no list".to_owned() })),
         }
+    }
+
+    /// All networks.
+    pub(super) async fn networks(&self) -> Result<Networks, Error> {
+        let action = "list its networks";
+        self.http.json(Method::GET, "/networks", &[], action, NETWORKS_WITHIN).await.map(|list| Networks::read(&list))
     }
 
     /// What an image is called, if it has a name: `nginx:1.22`.

@@ -11,6 +11,8 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::Network;
+
 /// What the last look at a container showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
@@ -197,6 +199,8 @@ pub struct NetworkAddress {
     pub v4: Option<IpAddr>,
     /// Global IPv6.
     pub v6: Option<IpAddr>,
+    /// What the engine tells of the network itself; empty while it does not.
+    pub network: Network,
 }
 
 #[cfg(test)]

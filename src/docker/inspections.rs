@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     Container, Error, Sight,
     client::Connection,
+    networks::Networks,
     queue::{Mark, Queue},
     round::Round,
     summary::{Summary, summaries},
@@ -40,7 +41,14 @@ const SLOW: Duration = Duration::from_secs(1);
 const TROUBLE_AFTER: u32 = 3;
 
 /// What an inspection brought; `None` if there is no such container.
-type Inspected = (String, Result<Option<Value>, Error>);
+type Inspected = (String, Result<Option<Description>, Error>);
+
+/// What the engine tells of a container.
+struct Description {
+    inspect: Value,
+    /// Its networks, if one of them was not known.
+    networks: Option<Networks>,
+}
 
 /// The inspections under way and due. They outlive connections.
 pub(super) struct Inspections {
@@ -53,6 +61,8 @@ pub(super) struct Inspections {
     round: Option<Round>,
     /// How the list described each container when it was last inspected.
     known: BTreeMap<String, Summary>,
+    /// What the engine told of its networks; `None` before it did.
+    networks: Option<Arc<Networks>>,
     /// What events told of each container before the first session, until it is inspected.
     past: BTreeMap<String, Mark>,
     /// The containers of whose end an event has told since the last [`progress`](Self::progress).
@@ -71,6 +81,7 @@ impl Inspections {
             slots: Arc::new(Semaphore::new(SLOTS)),
             round: None,
             known: BTreeMap::new(),
+            networks: None,
             past: BTreeMap::new(),
             ended: BTreeSet::new(),
             troubled: BTreeMap::new(),
@@ -128,6 +139,17 @@ impl Inspections {
         }
     }
 
+    /// Takes note of the engine's networks.
+    pub(super) fn know(&mut self, networks: Networks) {
+        if self.networks.as_deref() == Some(&networks) {
+            return;
+        }
+        let networks = self.networks.insert(Arc::new(networks)).clone();
+        for id in self.containers.snapshot().entries.keys() {
+            self.amend(id, |container| networks.describe(container));
+        }
+    }
+
     /// Takes a list: what it shows other than before, and what it no longer shows, is inspected.
     pub(super) fn listed(&mut self, list: &[Value], now: Instant) {
         let mut before = std::mem::replace(&mut self.known, summaries(list).collect());
@@ -157,8 +179,9 @@ impl Inspections {
         if let Some(connection) = &self.connection {
             while let Some(id) = self.queue.start(now) {
                 let (connection, slots) = (connection.clone(), Arc::clone(&self.slots));
+                let networks = self.networks.clone();
                 let inspection = async move {
-                    let result = inspect(&connection, &id, &slots).await;
+                    let result = inspect(&connection, &id, networks.as_deref(), &slots).await;
                     (id, result)
                 };
                 self.running.push(inspection.boxed());
@@ -176,7 +199,10 @@ impl Inspections {
         }
     }
 
-    fn inspected(&mut self, id: &str, result: Result<Option<Value>, Error>) {
+    fn inspected(&mut self, id: &str, mut result: Result<Option<Description>, Error>) {
+        if let Ok(Some(Description { networks, .. })) = &mut result {
+            networks.take().into_iter().for_each(|networks| self.know(networks));
+        }
         let now = Instant::now().into_std();
         let stored = self.containers.snapshot().entries.get(id).cloned();
         let before = self.round.as_ref().and_then(|round| round.found(id)).cloned().unwrap_or(stored);
@@ -191,7 +217,7 @@ impl Inspections {
                     _ => None,
                 }
             }
-            Ok(Some(inspect)) => {
+            Ok(Some(Description { inspect, .. })) => {
                 let mut mark = self.past.remove(id).unwrap_or_default();
                 mark.merge(self.queue.finish(id));
                 let before = match &before {
@@ -232,6 +258,9 @@ impl Inspections {
 
     fn read(&mut self, id: &str, inspect: &Value, before: Option<&Arc<Container>>, mark: &Mark) -> Sight {
         let mut container = translate::container(id, inspect, before, mark);
+        if let Some(described) = self.networks.as_ref().and_then(|networks| networks.describe(&container)) {
+            container = described;
+        }
         if container.name.is_empty() {
             container.name = self.name(id).to_owned();
         }
@@ -259,10 +288,15 @@ impl Inspections {
 }
 
 /// Inspects one container when there is a slot.
-async fn inspect(connection: &Connection, id: &str, slots: &Semaphore) -> Result<Option<Value>, Error> {
+async fn inspect(
+    connection: &Connection,
+    id: &str,
+    networks: Option<&Networks>,
+    slots: &Semaphore,
+) -> Result<Option<Description>, Error> {
     // It is never closed.
     let slot = slots.acquire().await.ok();
-    let mut inspection = std::pin::pin!(named(connection, id));
+    let mut inspection = std::pin::pin!(described(connection, id, networks));
     match timeout(SLOW, inspection.as_mut()).await {
         Ok(result) => result,
         Err(_) => {
@@ -270,6 +304,27 @@ async fn inspect(connection: &Connection, id: &str, slots: &Semaphore) -> Result
             inspection.await
         }
     }
+}
+
+/// The inspection of a container, with the networks if it is on a new one. An engine that tells nothing of its networks
+/// is not asked each time.
+async fn described(
+    connection: &Connection,
+    id: &str,
+    networks: Option<&Networks>,
+) -> Result<Option<Description>, Error> {
+    let Some(inspect) = named(connection, id).await? else { return Ok(None) };
+    let networks = match networks {
+        Some(known) if !known.cover(&inspect) => known_networks(connection).await,
+        _ => None,
+    };
+    Ok(Some(Description { inspect, networks }))
+}
+
+/// The networks of the engine. `None` if it does not tell: a proxy in front of it may not let that through.
+pub(super) async fn known_networks(connection: &Connection) -> Option<Networks> {
+    let networks = connection.networks().await;
+    networks.inspect_err(|error| tracing::debug!("{}", condition::chain(error))).ok()
 }
 
 /// The inspection of a container. If it was started from an image's id, what the image is called says more.

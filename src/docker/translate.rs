@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Binding, Container, Health, HealthStatus, NetworkAddress, Port,
+    Binding, Container, Health, HealthStatus, Network, NetworkAddress, Port,
     fields::{self, Kind},
     queue::Mark,
     signal,
@@ -187,7 +187,8 @@ fn ip_address(text: &str) -> Option<IpAddr> {
 fn address((name, endpoint): (&String, &Value)) -> (String, NetworkAddress) {
     let address = |key: &str| network_ip(&endpoint[key]);
     let id = fields::text(&endpoint["NetworkID"]).unwrap_or_default();
-    (name.clone(), NetworkAddress { id, v4: address("IPAddress"), v6: address("GlobalIPv6Address") })
+    let (v4, v6) = (address("IPAddress"), address("GlobalIPv6Address"));
+    (name.clone(), NetworkAddress { id, v4, v6, network: Network::default() })
 }
 
 /// An address, with or without the length of the prefix.

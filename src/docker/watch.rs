@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{
     StreamExt,
-    future::{BoxFuture, FutureExt},
+    future::{BoxFuture, FutureExt, join},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -26,7 +26,8 @@ use super::{
     Client, Error, Sight,
     client::Connection,
     events::{self, Event, Events},
-    inspections::Inspections,
+    inspections::{self, Inspections},
+    networks::Networks,
     queue::Mark,
     retry::Retry,
 };
@@ -70,7 +71,13 @@ struct Watcher {
     is_absent: bool,
 }
 
-type List = BoxFuture<'static, Result<Vec<Value>, Error>>;
+type List = BoxFuture<'static, Result<Listed, Error>>;
+
+/// What a list shows.
+struct Listed {
+    containers: Vec<Value>,
+    networks: Option<Networks>,
+}
 
 /// What is being waited for.
 enum State {
@@ -96,7 +103,7 @@ struct Opened {
 enum Input {
     Due,
     Opened(Opened),
-    Listed(Vec<Value>),
+    Listed(Listed),
     Event(Event),
     /// The stream, with the reason.
     Ended(Error),
@@ -161,7 +168,8 @@ impl Watcher {
                 State::Listing { connection, events, ended: Some(error), list }
             }
             (State::Listing { connection, events, ended, .. }, Input::Listed(list)) => {
-                self.inspections.listed(&list, now);
+                list.networks.into_iter().for_each(|networks| self.inspections.know(networks));
+                self.inspections.listed(&list.containers, now);
                 if !self.retry.is_unstable() {
                     self.well();
                 }
@@ -205,7 +213,11 @@ impl Watcher {
         self.inspections.connected(connection.clone());
         let events = events::follow(&connection, self.heard.unwrap_or_else(Timestamp::now));
         let listing = connection.clone();
-        State::Listing { connection, events, ended: None, list: async move { listing.list().await }.boxed() }
+        let list = async move {
+            let (containers, networks) = join(listing.list(), inspections::known_networks(&listing)).await;
+            containers.map(|containers| Listed { containers, networks })
+        };
+        State::Listing { connection, events, ended: None, list: list.boxed() }
     }
 
     /// An engine that restarts fails in several ways one after the other: that is one line.

@@ -1,6 +1,6 @@
 //! From a container to the instances that it gives: the heart of `register`. Pure.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -54,9 +54,9 @@ impl Host {
         self.forced_address().unwrap_or(&self.advertised).to_owned()
     }
 
-    /// Whether that is an address of this host only.
-    pub fn is_on_loopback(&self) -> bool {
-        self.outside_address().parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    /// Whether other hosts cannot reach that: a loopback or link-local address.
+    pub fn is_closed(&self) -> bool {
+        self.outside_address().parse().is_ok_and(limits::is_closed)
     }
 
     /// `--ip`; an empty one is none, as in registrator.

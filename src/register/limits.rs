@@ -110,17 +110,38 @@ pub(super) fn status(status: Status) -> &'static str {
     }
 }
 
-/// Whether a text has the form of an IP address or a host name, and is not one that only means this very host.
+/// Whether a text has the form of an IP address or a host name, and is not one that means something else on each host.
 pub(crate) fn is_host(text: &str) -> bool {
-    match text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => !(ip.octets()[0] == 0 || ip.is_loopback() || ip.is_multicast() || ip.is_broadcast()),
-        Ok(IpAddr::V6(ip)) => !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast()),
-        Err(_) => is_host_name(text) && !text.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+    match text.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => !(ip.octets()[0] == 0 || ip.is_multicast() || ip.is_broadcast() || is_closed(ip.into())),
+        Ok(IpAddr::V6(ip)) => !(ip.is_unspecified() || ip.is_multicast() || is_closed(ip.into())),
+        Err(_) => is_host_name(text) && !is_loopback_name(text),
     }
 }
 
+/// Whether nobody on another host reaches such an address: it is a loopback or link-local one.
+pub(super) fn is_closed(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Whether a name means this very host, by RFC 6761 or by what systems write into `/etc/hosts`.
+fn is_loopback_name(text: &str) -> bool {
+    let name = text.trim_end_matches('.').to_ascii_lowercase();
+    let known = ["localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback"];
+    let is_local = |suffix: &str| name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    is_local("localhost")
+        || known.contains(&name.as_str())
+        || ["localhost", "localhost4", "localhost6"].iter().any(|host| {
+            name.strip_prefix(host)
+                .is_some_and(|rest| [".localdomain", ".localdomain4", ".localdomain6"].contains(&rest))
+        })
+}
+
 /// Names as RFC 1123 has them, with `_` inside, as Docker's own names may have. What ends in a number is an IPv4 address
-/// that is none (`999.1.1.1`), wherever it is looked up.
+/// in another notation (`127.1`, `0x7f000001`) or none at all (`999.1.1.1`), wherever it is looked up.
 fn is_host_name(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
@@ -131,7 +152,16 @@ fn is_host_name(text: &str) -> bool {
             && !label.ends_with('-')
     };
     let last = text.rsplit('.').next().unwrap_or_default();
-    text.len() <= 253 && text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+    text.len() <= 253 && text.split('.').all(is_label) && !is_number(last)
+}
+
+/// Decimal or hexadecimal.
+fn is_number(text: &str) -> bool {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    match hex {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => text.bytes().all(|byte| byte.is_ascii_digit()),
+    }
 }
 
 /// Whether an entry with this id can be taken back: the id becomes a part of a path, which is tidied up on its way.
@@ -148,11 +178,18 @@ mod tests {
         for good in ["10.0.0.1", "2001:db8::1", "edge.example", "host_1", "a-b", "a.example.", "3com.example"] {
             assert!(is_host(good), "{good}");
         }
+        for good in ["mylocalhost", "localhost.example", "0x.example", "fe.example", "::ffff:10.0.0.1"] {
+            assert!(is_host(good), "{good}");
+        }
         let bad = ["", "0.0.0.0", "::", "127.0.0.1", "::1", "[::1]", "localhost", "x;}evil", "http://x:80/", "a b"];
         let never = ["999.1.1.1", "256.0.0.1", "10.0.0", "1.2.3.4.5", "10.0.0.5:8080", "12", "010.0.0.1", "0.1.2.3"];
         let shapes =
             ["-a", "a-", "a..b", ".a", ".", "10.0.0.1.", "224.0.0.1", "ff02::1", "255.255.255.255", "localhost."];
-        for bad in bad.into_iter().chain(never).chain(shapes) {
+        let closed = ["169.254.1.1", "fe80::1", "fe80::1%eth0", "::ffff:127.0.0.1", "127.1", "0x7f000001", "1.2.0x3"];
+        let names =
+            ["LOCALHOST", "ip6-localhost", "ip6-loopback", "foo.localhost", "a.b.LocalHost.", "localhost.localdomain"];
+        let names = names.into_iter().chain(["localhost6.localdomain6", "localhost4"]);
+        for bad in bad.into_iter().chain(never).chain(shapes).chain(closed).chain(names) {
             assert!(!is_host(bad), "{bad:?}");
         }
     }

@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 
-use super::instances::Skip;
-use crate::docker::{Binding, Container};
+use super::{instances::Skip, limits::is_closed};
+use crate::docker::{Binding, Container, NetworkAddress};
 
-/// The network of swarm's routing mesh: only the mesh itself talks there.
-pub(super) const MESH: &str = "ingress";
+/// Networks that Docker makes for swarm's own traffic: the routing mesh, and each host's gateway to the outside, on which
+/// containers do not reach each other.
+const SWARMS_OWN: [&str; 2] = ["ingress", "docker_gwbridge"];
+
+/// The drivers whose networks end at the host, or at its link.
+const LOCAL_DRIVERS: [&str; 3] = ["bridge", "macvlan", "ipvlan"];
 
 /// Of places on the host the one that leads to `address`, which is one of the host; `None` if none does.
 ///
@@ -70,29 +74,32 @@ pub(super) fn own_address<'a>(container: &'a Container, asked: Option<&str>) -> 
         let by_id = || networks().find(|(_, network)| is_id_of(wanted, &network.id));
         networks().find(|(name, _)| *name == wanted).or_else(by_id)
     };
-    let address = |(name, network): (&'a str, &'a crate::docker::NetworkAddress)| {
-        let ips = [network.v4, network.v6].into_iter().flatten();
-        Some((name, ips.min_by_key(|ip| is_closed(*ip))?))
+    let address = |(name, network): (&'a str, &'a NetworkAddress)| {
+        let ip = [network.v4, network.v6].into_iter().flatten().min_by_key(|ip| is_closed(*ip))?;
+        Some((name, ip, is_closed(ip) || is_closed_network(name, network)))
     };
-    if let Some(found) = asked.and_then(called).and_then(address) {
-        return Ok(found);
+    if let Some((name, ip, _)) = asked.and_then(called).and_then(address) {
+        return Ok((name, ip));
     }
     let started_with = match container.network_mode.as_str() {
         "default" => "bridge",
         mode => mode,
     };
     let all: Vec<_> = called(started_with).into_iter().chain(networks()).filter_map(address).collect();
-    let reached = all.iter().find(|(name, ip)| *name != MESH && !is_closed(*ip));
-    reached.copied().ok_or(if all.is_empty() { Skip::NoNetwork } else { Skip::Unreachable })
+    let reached = all.iter().find(|(.., closed)| !closed).map(|(name, ip, _)| (*name, *ip));
+    reached.ok_or(if all.is_empty() { Skip::NoNetwork } else { Skip::Unreachable })
 }
 
-/// Whether nobody on another host reaches such an address.
-pub(super) fn is_closed(ip: IpAddr) -> bool {
-    let is_link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    ip.is_loopback() || is_link_local
+/// Whether a network is part of swarm itself.
+pub(super) fn is_swarms_own(name: &str, address: &NetworkAddress) -> bool {
+    SWARMS_OWN.contains(&name) || address.network.ingress
+}
+
+/// Whether nothing on another host, and on this one nothing outside the network, reaches its containers.
+fn is_closed_network(name: &str, address: &NetworkAddress) -> bool {
+    let network = &address.network;
+    let is_local = network.scope == "local" || LOCAL_DRIVERS.contains(&network.driver.as_str());
+    is_swarms_own(name, address) || network.internal && is_local
 }
 
 /// `0.0.0.0`: older engines write it for all addresses of both families.
@@ -108,7 +115,10 @@ fn is_id_of(text: &str, id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{docker::NetworkAddress, register::fixture::container};
+    use crate::{
+        docker::{Network, NetworkAddress},
+        register::fixture::container,
+    };
 
     fn bindings(places: &[&str]) -> Vec<Binding> {
         let place = |place: &&str| place.parse().map(|place: std::net::SocketAddr| (place.ip(), place.port()));
@@ -140,7 +150,11 @@ mod tests {
     #[test]
     fn a_network_is_known_by_its_id_and_one_that_nobody_reaches_is_passed_over() {
         let id = |digit: &str| digit.repeat(64);
-        let on = |digit: &str, ip: [u8; 4]| NetworkAddress { id: id(digit), v4: Some(ip.into()), v6: None };
+        let on = |digit: &str, ip: [u8; 4]| NetworkAddress {
+            id: id(digit),
+            v4: Some(ip.into()),
+            ..NetworkAddress::default()
+        };
         let mut web = container("w");
         web.networks =
             [("backup".to_owned(), on("a", [172, 18, 0, 2])), ("intra".to_owned(), on("b", [172, 19, 0, 2]))].into();
@@ -150,12 +164,41 @@ mod tests {
             assert_eq!(name(&web, None), Ok(expected.into()), "{}", web.network_mode);
         }
         assert_eq!(name(&web, Some(&id("b"))), Ok("intra".into()));
-        web.networks = [(MESH.to_owned(), on("c", [10, 0, 0, 3])), ("z".to_owned(), on("d", [172, 20, 0, 2]))].into();
-        web.network_mode = MESH.into();
-        assert_eq!(name(&web, None), Ok("z".into()));
-        assert_eq!(name(&web, Some(MESH)), Ok(MESH.into()), "it was asked for");
-        web.networks.remove("z");
-        assert_eq!(name(&web, None), Err(Skip::Unreachable));
+        let network = |driver: &str, scope: &str, internal| NetworkAddress {
+            network: Network { driver: driver.into(), scope: scope.into(), internal, ingress: false },
+            ..on("c", [10, 0, 0, 3])
+        };
+        let mesh = NetworkAddress {
+            network: Network { ingress: true, ..Network::default() },
+            ..network("overlay", "swarm", false)
+        };
+        let closed = [
+            ("ingress", on("c", [10, 0, 0, 3])),
+            ("my_mesh", mesh),
+            ("docker_gwbridge", network("bridge", "local", false)),
+            ("back", network("bridge", "local", true)),
+            ("back", network("macvlan", "swarm", true)),
+            ("back", network("ipvlan", "", true)),
+            ("back", network("a-plugin", "local", true)),
+            ("back", on("c", [169, 254, 0, 3])),
+        ];
+        for (closed, address) in closed {
+            web.networks = [(closed.to_owned(), address), ("z".to_owned(), on("d", [172, 20, 0, 2]))].into();
+            web.network_mode = closed.into();
+            assert_eq!(name(&web, None), Ok("z".into()), "{:?}", web.networks);
+            assert_eq!(name(&web, Some(closed)), Ok(closed.into()), "it was asked for");
+            web.networks.remove("z");
+            assert_eq!(name(&web, None), Err(Skip::Unreachable), "{:?}", web.networks);
+        }
+        let open = [
+            ("front", network("bridge", "local", false)),
+            ("over", network("overlay", "swarm", true)),
+            ("over", network("a-plugin", "global", true)),
+        ];
+        for (open, address) in open {
+            web.networks = [(open.to_owned(), address)].into();
+            assert_eq!(name(&web, None), Ok(open.into()), "{:?}", web.networks);
+        }
         web.networks = [("none".to_owned(), NetworkAddress::default())].into();
         assert_eq!(name(&web, None), Err(Skip::NoNetwork));
     }

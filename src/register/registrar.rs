@@ -165,7 +165,7 @@ impl<L: Ledger> Registrar<L> {
         let seen = recall(&containers.entries, actual, &self.settings, now);
         let mut desired = self.looks.desired(&seen, host, actual, &passed, now);
         desired.notes.extend(ownership::notes(actual, host));
-        if host.is_on_loopback() && !desired.instances.is_empty() {
+        if host.is_closed() && !desired.instances.is_empty() {
             let note = match &host.settings.ip {
                 Some(ip) if !ip.is_empty() => format!("--ip {ip}: other hosts cannot reach the instances there"),
                 _ => format!(

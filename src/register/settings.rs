@@ -239,10 +239,10 @@ impl Settings {
             _ => {}
         }
         // 127.0.0.1 may be meant, on a machine that is alone; that is told then.
-        let loopback = |ip: &str| ip.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        let closed = |ip: &str| ip.parse().is_ok_and(limits::is_closed);
         // A name without a dot is rather an interface or a word than a host that everybody knows.
         let host = |ip: &str| limits::is_host(ip) && (ip.contains('.') || ip.parse::<IpAddr>().is_ok());
-        let unusable = |ip: &&String| !(ip.is_empty() || host(ip) || loopback(ip));
+        let unusable = |ip: &&String| !(ip.is_empty() || host(ip) || closed(ip));
         if let Some(ip) = self.ip.as_ref().filter(unusable) {
             return Err(SettingsError::Ip(ip.clone()));
         }
@@ -355,10 +355,22 @@ mod tests {
         assert_eq!(Settings { internal: true, ..network }.validate(), Ok(()));
         assert_eq!(Settings { resync: Duration::ZERO, ..Settings::default() }.validate(), Err(SettingsError::NoResync));
         let ip = |ip: &str| Settings { ip: Some(ip.into()), ..Settings::default() }.validate();
-        for bad in ["999.1.1.1", "10.0.0.5:8080", "10.0.0.0/24", "eth0", "a b", "0.0.0.0", "[::1]"] {
+        for bad in [
+            "a.localhost",
+            "localhost.localdomain",
+            "fe80::1%eth0",
+            "127.1",
+            "999.1.1.1",
+            "10.0.0.5:8080",
+            "10.0.0.0/24",
+            "eth0",
+            "a b",
+            "0.0.0.0",
+            "[::1]",
+        ] {
             assert_eq!(ip(bad), Err(SettingsError::Ip(bad.into())));
         }
-        for good in ["", "10.0.0.5", "2001:db8::1", "edge.example", "127.0.0.1"] {
+        for good in ["", "10.0.0.5", "2001:db8::1", "edge.example", "127.0.0.1", "::1", "169.254.1.1", "fe80::1"] {
             assert_eq!(ip(good), Ok(()), "{good:?}");
         }
     }

@@ -38,7 +38,10 @@ impl fmt::Display for Skip {
                  well, or give an IPv6 address with --ip"
             }
             Self::NoNetwork => "the container has no address of its own",
-            Self::Unreachable => "the container has addresses only on networks that nobody else reaches",
+            Self::Unreachable => {
+                "the container has addresses only on networks that other hosts do not reach (internal ones, swarm's own, or \
+                 link-local): connect it to another network, or choose one of them with --network"
+            }
             Self::Unnameable => "its id has control characters, or an empty, \".\" or \"..\" part between slashes",
             Self::Ignored => "SERVICE_IGNORE is set",
             Self::Starting => "its HEALTHCHECK has no verdict yet",

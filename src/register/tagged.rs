@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::reach;
+use super::{limits, reach};
 use crate::docker::{Binding, Container, Port};
 
 /// What Consul itself reads among the tagged addresses (agent/structs: `TaggedAddress…`), and `virtual` of its mesh.
@@ -18,11 +18,12 @@ pub(super) fn tagged_addresses(
     bindings: &[Binding],
     notes: &mut Vec<String>,
 ) -> BTreeMap<String, (String, u16)> {
-    let networks = container.networks.iter().filter(|(name, _)| *name != reach::MESH);
+    let networks = container.networks.iter().filter(|(name, address)| !reach::is_swarms_own(name, address));
     let networks = networks.filter_map(|(name, address)| {
         let mut ips = [address.v4, address.v6].into_iter().flatten();
-        let ip = ips.find(|ip| !reach::is_closed(*ip))?;
-        if RESERVED.contains(&name.as_str()) || name.starts_with("consul-virtual") {
+        let ip = ips.find(|ip| !limits::is_closed(*ip))?;
+        let lower = name.to_ascii_lowercase();
+        if RESERVED.contains(&lower.as_str()) || lower.starts_with("consul-virtual") {
             notes.push(format!(
                 "the network {name:?} is not among the tagged addresses: Consul means something else by that name"
             ));
@@ -31,7 +32,7 @@ pub(super) fn tagged_addresses(
         Some((name.clone(), (ip.to_string(), port.number)))
     });
     let networks: BTreeMap<_, _> = networks.collect();
-    let reachable = || bindings.iter().filter(|binding| !reach::is_closed(binding.ip) && !binding.ip.is_unspecified());
+    let reachable = || bindings.iter().filter(|binding| !limits::is_closed(binding.ip) && !binding.ip.is_unspecified());
     let family = |tag: &str, v6: bool| {
         let binding = reachable().find(|binding| binding.ip.is_ipv6() == v6)?;
         Some((tag.to_owned(), (binding.ip.to_string(), binding.port)))
@@ -66,7 +67,7 @@ mod tests {
     fn a_network_does_not_become_what_consul_means_by_its_name() {
         let mut web = container("w").publish("80/tcp", &["0.0.0.0:1"]);
         let on = |last| NetworkAddress { v4: Some([172, 18, 0, last].into()), ..NetworkAddress::default() };
-        let names = ["wan", "lan_ipv6", "virtual", "wan2"];
+        let names = ["WAN", "Lan_IPv6", "virtual", "wan2"];
         web.networks = names.map(|name| (name.to_owned(), on(2))).into();
         let (port, mut notes) = ("80/tcp".parse().expect("a port"), Vec::new());
         let tagged = tagged_addresses(&web, port, &web.bindings[&port], &mut notes);

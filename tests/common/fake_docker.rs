@@ -64,6 +64,8 @@ struct Engine {
     deaf_since: Option<Instant>,
     deaf_longest: Duration,
     info: serde_json::Map<String, Value>,
+    networks: Option<Value>,
+    hanging_networks: bool,
     broken: bool,
 }
 
@@ -93,6 +95,7 @@ impl FakeDocker {
             .route("/info", get(info))
             .route("/containers/json", get(list))
             .route("/containers/{id}/json", get(inspect))
+            .route("/networks", get(networks))
             .route("/events", get(events));
         let app = Router::new()
             .merge(routes.clone())
@@ -250,6 +253,16 @@ impl FakeDocker {
         self.engine().info.insert(key.to_owned(), value.into());
     }
 
+    /// From now on these are its networks, as a list shows them. Before, it refuses to list them.
+    pub fn set_networks(&self, networks: Value) {
+        self.engine().networks = Some(networks);
+    }
+
+    /// From now on a list of its networks is not answered, or as it should be.
+    pub fn hang_networks(&self, hangs: bool) {
+        self.engine().hanging_networks = hangs;
+    }
+
     /// Forgets its past events, as an engine does that was busy with others.
     pub fn forget_events(&self) {
         self.engine().past.clear();
@@ -319,6 +332,15 @@ async fn info(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let mut info = json!({"ID": engine.id, "Name": engine.name});
     engine.info.iter().for_each(|(key, value)| info[key] = value.clone());
     Json(info)
+}
+
+async fn networks(State(shared): State<Arc<Shared>>) -> Response {
+    let engine = || shared.engine.lock().expect("no panic inside the fake");
+    while engine().hanging_networks {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let networks = engine().networks.clone();
+    networks.map_or_else(|| failure(StatusCode::FORBIDDEN, "not for you"), |networks| Json(networks).into_response())
 }
 
 async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {

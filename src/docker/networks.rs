@@ -1,0 +1,94 @@
+//! What an engine tells of its networks. Pure.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Container, fields};
+
+/// What decides about who reaches a container on a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// `bridge`, `overlay`, `macvlan`, or that of a plugin.
+    pub driver: String,
+    /// `local` for a network of this host alone, else `swarm` or `global`.
+    pub scope: String,
+    /// Created with `--internal`: it leads nowhere but to its own containers.
+    pub internal: bool,
+    /// That of swarm's routing mesh.
+    pub ingress: bool,
+}
+
+/// The networks of an engine. What is known by one id never changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Networks {
+    by_id: BTreeMap<String, Network>,
+    by_name: BTreeMap<String, Network>,
+}
+
+impl Networks {
+    /// Reads a list, item by item.
+    pub(super) fn read(list: &Value) -> Self {
+        let mut networks = Self::default();
+        for item in fields::list(list) {
+            let text = |key: &str| fields::text(&item[key]).unwrap_or_default();
+            let flag = |key: &str| fields::flag(&item[key]).unwrap_or_default();
+            let network = Network {
+                driver: text("Driver"),
+                scope: text("Scope"),
+                internal: flag("Internal"),
+                ingress: flag("Ingress"),
+            };
+            networks.by_name.insert(text("Name"), network.clone());
+            networks.by_id.insert(text("Id"), network);
+        }
+        networks
+    }
+
+    /// Whether every network of an inspected container is known.
+    pub(super) fn cover(&self, inspect: &Value) -> bool {
+        let mut endpoints = fields::map(&inspect["NetworkSettings"]["Networks"]);
+        endpoints.all(|(name, endpoint)| self.find(name, endpoint["NetworkID"].as_str().unwrap_or_default()).is_some())
+    }
+
+    /// The container with what is known of its networks; `None` if that is nothing new.
+    pub(super) fn describe(&self, container: &Container) -> Option<Container> {
+        let mut described = container.clone();
+        for (name, address) in &mut described.networks {
+            if let Some(network) = self.find(name, &address.id) {
+                address.network = network.clone();
+            }
+        }
+        (described.networks != container.networks).then_some(described)
+    }
+
+    /// Some engines leave the id out.
+    fn find(&self, name: &str, id: &str) -> Option<&Network> {
+        if id.is_empty() { self.by_name.get(name) } else { self.by_id.get(id) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn networks_are_found_by_id_else_by_name_and_odd_fields_cost_themselves() {
+        let mesh = json!({"Id": "a1", "Name": "mesh", "Driver": "overlay", "Scope": "swarm", "Ingress": true});
+        let back = json!({"Id": "b2", "Name": "back", "Driver": 7, "Scope": null, "Internal": "true"});
+        let networks = Networks::read(&json!([mesh, back, null, "odd", {"Id": [], "Internal": []}]));
+        let found = networks.find("renamed", "a1").expect("by id");
+        assert_eq!((found.driver.as_str(), found.scope.as_str(), found.ingress), ("overlay", "swarm", true));
+        assert!(networks.find("back", "").is_some_and(|back| back.internal && back.scope.is_empty()));
+        assert_eq!(networks.find("back", "c3"), None, "another network of that name");
+        let on = |endpoints: Value| json!({"NetworkSettings": {"Networks": endpoints}});
+        assert!(networks.cover(&on(json!({"back": {"NetworkID": "b2"}, "mesh": null}))));
+        assert!(!networks.cover(&on(json!({"new": {"NetworkID": "c3"}}))));
+        assert!(networks.cover(&json!(null)));
+        for odd in [json!(null), json!("odd"), json!({"a": 1})] {
+            assert_eq!(Networks::read(&odd), Networks::default());
+        }
+    }
+}
