@@ -55,7 +55,7 @@ impl Condition {
 }
 
 /// As people say it: `0.4 s`, `57 s`.
-fn in_seconds(time: Duration) -> String {
+pub(crate) fn in_seconds(time: Duration) -> String {
     let digits = usize::from(time < Duration::from_secs(10));
     format!("{:.digits$} s", time.as_secs_f64())
 }

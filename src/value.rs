@@ -2,12 +2,17 @@
 
 /// What was meant: without spaces and line ends around it, and without the quotes around all of it.
 pub fn clean(text: &str) -> &str {
-    let text = text.trim_matches(|char: char| char.is_whitespace() || char == '\u{feff}' || char == '\0');
+    let text = trim(text);
     let unquoted = ['"', '\''].iter().find_map(|quote| {
         let inner = text.strip_prefix(*quote)?.strip_suffix(*quote)?;
         (!inner.contains(*quote)).then_some(inner)
     });
     unquoted.map_or(text, clean)
+}
+
+/// The same, with the quotes.
+pub fn trim(text: &str) -> &str {
+    text.trim_matches(|char: char| char.is_whitespace() || char == '\u{feff}' || char == '\0')
 }
 
 /// What Go's `strconv.ParseBool` takes, and nothing else.

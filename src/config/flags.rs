@@ -50,7 +50,7 @@ impl Config {
     /// An address of an unknown form.
     pub fn with_register(mut self, flags: Register) -> Result<Self, Error> {
         // Registrator takes an empty host for what the environment says.
-        if let Some(text) = flags.registry.filter(|text| text != "consul://") {
+        if let Some(text) = flags.registry.filter(|text| !text.eq_ignore_ascii_case("consul://")) {
             self.consul.address = address("the registry", &text)?;
         }
         let settings = self.register;

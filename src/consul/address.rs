@@ -92,6 +92,7 @@ impl FromStr for Address {
 
 fn parse(address: &str) -> Result<Address, String> {
     let (scheme, rest) = address.trim().split_once("://").unwrap_or(("", address.trim()));
+    let scheme = &*scheme.to_ascii_lowercase();
     if matches!(scheme, "unix" | "consul-unix") {
         return if rest.len() > 1 && rest.starts_with('/') {
             Ok(Address::Unix(rest.into()))
@@ -192,6 +193,9 @@ mod tests {
             ("consul://", "http://127.0.0.1:8500"),
             ("consul://host", "http://host:8500"),
             ("consul://host:8600", "http://host:8600"),
+            ("CONSUL://host", "http://host:8500"),
+            ("Http://host", "http://host"),
+            ("UNIX:///run/Consul.sock", "unix:///run/Consul.sock"),
             ("consul-tls://host:8501", "https://host:8501"),
             ("consul-tls://host", "https://host:8501"),
             ("unix:///run/consul.sock", "unix:///run/consul.sock"),

@@ -20,16 +20,14 @@ use tokio::{
 use super::{
     Container, Error, Sight,
     client::Connection,
+    failures::Failures,
     networks::Networks,
     queue::{Mark, Queue},
     round::Round,
     summary::{Summary, summaries},
     translate,
 };
-use crate::{
-    condition::{self, Condition},
-    store::Store,
-};
+use crate::{condition, store::Store};
 
 /// How many containers are inspected at the same time.
 const SLOTS: usize = 16;
@@ -67,8 +65,8 @@ pub(super) struct Inspections {
     past: BTreeMap<String, Mark>,
     /// The containers of whose end an event has told since the last [`progress`](Self::progress).
     ended: BTreeSet<String>,
-    /// The containers that cannot be inspected, as far as it was logged.
-    troubled: BTreeMap<String, Condition>,
+    /// The containers that cannot be inspected, as far as it is logged.
+    failures: Failures,
 }
 
 impl Inspections {
@@ -84,7 +82,7 @@ impl Inspections {
             networks: None,
             past: BTreeMap::new(),
             ended: BTreeSet::new(),
-            troubled: BTreeMap::new(),
+            failures: Failures::default(),
         }
     }
 
@@ -191,7 +189,9 @@ impl Inspections {
             self.containers.complete_with(round.results());
             return;
         }
-        let wake = self.queue.retry_at().into_iter().chain(self.round.as_ref().map(Round::deadline)).min();
+        self.failures.news(now).iter().for_each(|line| tracing::warn!("{line}"));
+        let wake = self.queue.retry_at().into_iter().chain(self.round.as_ref().map(Round::deadline));
+        let wake = wake.chain(self.failures.due()).min();
         tokio::select! {
             Some((id, result)) = self.running.next() => self.inspected(&id, result),
             () = sleep_until(wake.unwrap_or(now).into()), if wake.is_some() => {}
@@ -210,7 +210,7 @@ impl Inspections {
             Ok(None) => {
                 let mark = self.queue.finish(id);
                 self.known.remove(id);
-                self.troubled.remove(id);
+                self.failures.gone(id);
                 match before {
                     // Nobody told why: the next list decides.
                     Some(Sight::Seen(_) | Sight::Unreadable) if !mark.announced => Some(Sight::Missing),
@@ -229,7 +229,8 @@ impl Inspections {
             Err(error) => {
                 let tries = self.queue.fail(id, now);
                 if error.is_late() || tries >= TROUBLE_AFTER && !error.is_absent() {
-                    self.trouble(id, &error.failure);
+                    let name = self.name(id).to_owned();
+                    self.failures.add(id, &name, condition::chain(&error.failure), now);
                 } else {
                     tracing::debug!(container = self.name(id), "{}", condition::chain(&error));
                 }
@@ -264,8 +265,8 @@ impl Inspections {
         if container.name.is_empty() {
             container.name = self.name(id).to_owned();
         }
-        if let Some(trouble) = self.troubled.remove(id) {
-            trouble.well();
+        if let Some(well) = self.failures.over(id, std::time::Instant::now()) {
+            tracing::info!("{well}");
         }
         let unreadable = translate::unreadable(inspect);
         if !unreadable.is_empty() && before.is_none() {
@@ -273,11 +274,6 @@ impl Inspections {
             tracing::warn!(container = name, "what Docker answers has an unknown form, and is ignored: {fields}");
         }
         Sight::Seen(Arc::new(container))
-    }
-
-    fn trouble(&mut self, id: &str, error: &(dyn std::error::Error + 'static)) {
-        let what = format!("container {}: its entries stay as they are", self.name(id));
-        self.troubled.entry(id.to_owned()).or_insert_with(|| Condition::new(what)).trouble(error);
     }
 
     /// What a log line calls a container.

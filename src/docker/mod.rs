@@ -9,6 +9,7 @@ mod client;
 mod container;
 mod error;
 mod events;
+mod failures;
 mod fields;
 mod http;
 mod inspections;

@@ -58,7 +58,8 @@ impl Settings {
     pub(super) fn endpoint(&self) -> Result<Endpoint, SettingsError> {
         let host = self.address().trim();
         let wrong = |problem| SettingsError::Host { host: redact::urls(host), problem };
-        match scheme(host).map_err(wrong)? {
+        let (scheme, place) = scheme(host).map_err(wrong)?;
+        match (&*scheme.to_ascii_lowercase(), place) {
             ("unix", path) if path.len() > 1 && path.starts_with('/') => Ok(Endpoint::Unix(path.to_owned())),
             ("unix", _) => Err(wrong("the path of the socket starts with a slash")),
             ("tcp" | "https", place) if self.tls_verify => {
@@ -154,6 +155,7 @@ mod tests {
             ("h:99", "http://h:99"),
             ("http://h:99", "http://h:99"),
             ("http://h", "http://h"),
+            ("TCP://h", "http://h:2375"),
         ];
         for (host, url) in plain {
             assert_eq!(endpoint(host, false, None), Ok(Endpoint::Http(url.into())), "{host}");

@@ -143,7 +143,9 @@ impl Said {
         Setting { value: &self.value, for_port, spelled: &self.spelled, source: self.source }
     }
 
-    fn read(order: usize, name: &str, value: &str, label: bool) -> Option<Self> {
+    fn read(order: usize, spelled: &str, value: &str, label: bool) -> Option<Self> {
+        // An editor may have put a byte order mark before the first line of an env file.
+        let name = value::trim(spelled);
         let (source, text) = match (name.strip_prefix("SERVICE_"), name.strip_prefix("portreeve.")) {
             (Some(text), _) if label => (Source::ServiceLabel, text.to_lowercase()),
             (Some(text), _) => (Source::Variable, text.to_lowercase()),
@@ -151,7 +153,7 @@ impl Said {
             _ => return None,
         };
         let (scope, key) = limited(&text)?;
-        let (value, spelled) = (value::clean(value).to_owned(), name.to_owned());
+        let (value, spelled) = (value::clean(value).to_owned(), spelled.to_owned());
         (!key.is_empty()).then(|| Self { scope, source, order, key: key.to_owned(), value, spelled })
     }
 }

@@ -50,9 +50,9 @@ mod written;
 use std::{collections::BTreeSet, io::Write, sync::Arc, time::Duration};
 
 pub use address::Origin;
-use registrar::Registrar;
+use registrar::{PassError, Registrar};
 pub use settings::{Adopt, Deregister, MaxRemoval, OnExit, Settings, SettingsError, Starting};
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -78,15 +78,16 @@ const TELL_AFTER: Duration = Duration::from_secs(1);
 /// [`OnExit`] says; if not, another run takes over, and they stay as they are.
 ///
 /// # Errors
-/// A task panicked.
+/// A task panicked, or the entries could not be left so.
 pub async fn run<L: Ledger>(
     settings: Settings,
     docker: docker::Client,
     ledger: Arc<L>,
     stop: CancellationToken,
     end: CancellationToken,
-) -> Result<(), Panicked> {
+) -> Result<(), RunError> {
     let containers = Store::default();
+    let (report, mut left) = oneshot::channel();
     let mut tasks = Tasks::new(end.clone());
     tasks.spawn(docker::watch(docker.clone(), containers.clone(), settings.resync, end.clone()));
     tasks.spawn(async move {
@@ -98,22 +99,35 @@ pub async fn run<L: Ledger>(
             () = passes => {}
             () = end.cancelled() => {}
         }
-        leave(&mut registrar, stop.is_cancelled()).await;
+        // The receiver outlives the tasks.
+        drop(report.send(leave(&mut registrar, stop.is_cancelled()).await));
     });
-    tasks.join().await
+    tasks.join().await?;
+    left.try_recv().unwrap_or(Ok(()))
+}
+
+/// Why [`run`] did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A task panicked.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+    /// The registry did not carry out what [`OnExit`] asks for.
+    #[error("--on-exit: entries stay in the registry as they are")]
+    Leave(#[source] PassError),
+    /// The registry did not answer in time.
+    #[error("--on-exit: the registry did not answer within {0:?}: entries stay as they are")]
+    Late(Duration),
 }
 
 /// Whoever writes next must not meet a write of ours: those that are open are waited for, even if another run takes over.
-async fn leave<L: Ledger>(registrar: &mut Registrar<L>, is_stop: bool) {
+async fn leave<L: Ledger>(registrar: &mut Registrar<L>, is_stop: bool) -> Result<(), RunError> {
     let leaving = async {
         registrar.finish().await;
         if is_stop { registrar.leave().await } else { Ok(()) }
     };
-    match tokio::time::timeout(LEAVE_WITHIN, leaving).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!("entries stay in the registry: {}", condition::chain(&error)),
-        Err(_) => tracing::error!("the registry did not answer within {LEAVE_WITHIN:?}: entries stay as they are"),
-    }
+    let left = tokio::time::timeout(LEAVE_WITHIN, leaving).await.map_err(|_| RunError::Late(LEAVE_WITHIN))?;
+    left.map_err(RunError::Leave)
 }
 
 /// The registry could not be reached at the start.

@@ -93,6 +93,9 @@ pub enum PassError {
     /// The registry can be read, but carries out no write.
     #[error("no write succeeds: {0}")]
     Writes(String),
+    /// At a clean stop some writes did not succeed.
+    #[error("{}", .0.join("; "))]
+    Left(Vec<String>),
 }
 
 impl From<LedgerError> for PassError {
@@ -107,7 +110,7 @@ impl PassError {
         match self {
             Self::Docker(error) => condition::io_kind(error) != Some(std::io::ErrorKind::PermissionDenied),
             Self::Registry(error) => !matches!(error, LedgerError::Denied { .. }),
-            Self::Writes(_) => true,
+            Self::Writes(_) | Self::Left(_) => true,
         }
     }
 }
@@ -259,6 +262,8 @@ impl<L: Ledger> Registrar<L> {
             Some(host) => host,
             None => self.host().await?,
         };
+        // What could not be registered before is no part of this.
+        self.setbacks = Setbacks::default();
         // A pass that was cut short may have written more than it knew.
         let read = self.ledger.entries().await?;
         let containers = self.containers.snapshot().entries;
@@ -274,9 +279,8 @@ impl<L: Ledger> Registrar<L> {
                 return Err(error);
             }
         }
-        let left = self.setbacks.reasons(true).chain(self.setbacks.reasons(false));
-        left.for_each(|reason| tracing::error!("{reason}"));
-        Ok(())
+        let left: Vec<_> = self.setbacks.reasons(true).chain(self.setbacks.reasons(false)).collect();
+        if left.is_empty() { Ok(()) } else { Err(PassError::Left(left)) }
     }
 
     /// Who this host is, as far as Docker answers: while it is away, it is the one that it was.

@@ -185,6 +185,9 @@ pub enum SettingsError {
         "--hostname {0:?} cannot be the first part of an id: it needs visible characters, without spaces around them"
     )]
     Hostname(String),
+    /// It would fail for every container.
+    #[error("--tags is no Handlebars template: {0}")]
+    Tags(String),
     /// It would have no effect.
     #[error("--network {0:?} chooses among a container's own addresses, so it needs --internal")]
     NetworkAlone(String),
@@ -245,6 +248,9 @@ impl Settings {
         let unusable = |ip: &&String| !(ip.is_empty() || host(ip) || closed(ip));
         if let Some(ip) = self.ip.as_ref().filter(unusable) {
             return Err(SettingsError::Ip(ip.clone()));
+        }
+        if let Some(problem) = self.tags.as_deref().and_then(tags::problem) {
+            return Err(SettingsError::Tags(problem));
         }
         let unfit = |name: &&String| name.trim() != name.as_str() || name.is_empty() || !limits::is_id(name);
         if let Some(name) = self.hostname.as_ref().filter(unfit) {

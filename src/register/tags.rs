@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use handlebars::{Handlebars, no_escape};
+use handlebars::{
+    Context, Handlebars, RenderContext, RenderErrorReason, Renderable, StringOutput, Template, TemplateError, no_escape,
+};
 use serde_json::json;
 
 use crate::{docker::Container, value::clean};
@@ -27,10 +29,37 @@ pub(super) fn from_template(template: &str, container: &Container) -> Result<Vec
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(no_escape);
+    let template = Template::compile(template).map_err(|error| syntax(&error))?;
     let env: BTreeMap<_, _> = container.env.iter().map(|(name, value)| (name, value)).collect();
     let (id, name, image, labels) = (&container.id, &container.name, &container.image, &container.labels);
     let data = json!({"id": id, "name": name, "image": image, "env": env, "labels": labels});
-    engine.render_template(template, &data).map(|text| split(&text)).map_err(|error| error.to_string())
+    let mut output = StringOutput::new();
+    let context = Context::wraps(data).map_err(|error| reason(error.reason()))?;
+    template
+        .render(&engine, &context, &mut RenderContext::new(None), &mut output)
+        .map_err(|error| reason(error.reason()))?;
+    output.into_string().map(|text| split(&text)).map_err(|error| error.to_string())
+}
+
+/// What keeps a template from being one, if anything does. That of another program is told of elsewhere.
+pub(super) fn problem(template: &str) -> Option<String> {
+    let error = Template::compile(template).err().filter(|_| go_template(template).is_none());
+    error.map(|error| syntax(&error))
+}
+
+fn syntax(error: &TemplateError) -> String {
+    match error.pos() {
+        Some((line, column)) => format!("line {line}, column {column}: {}", error.reason()),
+        None => error.reason().to_string(),
+    }
+}
+
+fn reason(error: &RenderErrorReason) -> String {
+    match error {
+        RenderErrorReason::MissingVariable(Some(path)) => format!("the container has no {path}"),
+        RenderErrorReason::HelperNotFound(name) => format!("there is no helper {name}"),
+        other => other.to_string(),
+    }
 }
 
 /// What a Go template, as registrator takes it, is called here; `None` if it is none.
@@ -111,7 +140,9 @@ mod tests {
         let tags = |template: &str| from_template(template, &web);
         let all = tags("fixed,{{env.STAGE}},{{name}},{{labels.[com.example.team]}}");
         assert_eq!(all, Ok(["fixed", "prod", "web-1", "blue"].map(str::to_owned).into()));
-        assert!(tags("{{env.MISSING}}").is_err());
+        assert_eq!(tags("{{env.MISSING}}"), Err("the container has no env.MISSING".into()));
+        assert_eq!(tags("{{upper name}}"), Err("there is no helper upper".into()));
+        assert_eq!(tags("{{#each labels}}{{this}},{{/each}}"), Ok(vec!["blue".into()]));
         assert!(tags("{{ sIndex 0 .Config.Env }}").is_err(), "Go's templates are not ours");
     }
 
@@ -130,6 +161,15 @@ mod tests {
         }
         for template in ["{{ sIndex 0 .Config.Env }}", "{{toUpper .Name}}", "{{range .Config.Env}}{{.}}{{end}}"] {
             assert!(go_template(template).is_some_and(|hint| hint.contains("{{name}}")), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_template_is_known_before_any_container() {
+        assert!(problem("a,{{name").is_some_and(|problem| problem.starts_with("line 1, column ")));
+        assert!(problem("{{#if name}}x").is_some());
+        for good in ["a,{{name}}", "", "{{ .Name }}", "{{range .Config.Env}}{{.}}{{end}}"] {
+            assert_eq!(problem(good), None, "{good:?}");
         }
     }
 

@@ -78,7 +78,7 @@ fn one_that_hangs_from_the_start() {
     until("the change beside it", || world.consul.ports()[&entry(1)] == 9001);
     world.others_move_on();
     world.lists(20);
-    daemon.until_logged("container web-0: its entries stay as they are: did not inspect a container within 10s");
+    daemon.until_logged("container web-0: the entries stay as they are: did not inspect a container within 10s");
     world.docker.unstall(&hung);
     until("the change of the one that hung", || world.consul.ports()[&entry(0)] == 9000);
     world.nothing_was_lost(&daemon);
@@ -94,6 +94,10 @@ fn all_hang_from_the_start() {
     world.others_move_on();
     assert_eq!(world.consul.count(), 20);
     world.nothing_was_lost(&daemon);
+    daemon.until_logged(
+        "containers web-0, web-1, web-2, web-3, web-4 and 15 others: the entries stay as they are: did not",
+    );
+    assert_eq!(daemon.log().matches("WARN").count(), 1, "{}", daemon.log());
     // One that is gone meanwhile is not there when the engine answers.
     world.docker.unset(&id("web-7"));
     (0..20).for_each(|number| world.docker.unstall(&id(&name(number))));
@@ -134,7 +138,7 @@ fn one_whose_inspection_fails() {
     let daemon = world.start(&["--resync", "200ms"]);
     world.others_move_on();
     world.lists(20);
-    daemon.until_logged("container web-0: its entries stay as they are: failed to inspect a container: 500");
+    daemon.until_logged("container web-0: the entries stay as they are: failed to inspect a container: 500");
     assert_eq!(daemon.log().matches("container web-0").count(), 1, "{}", daemon.log());
     world.docker.set(container("web-0", 9000));
     world.docker.fail_inspections(&failing, false);

@@ -144,7 +144,7 @@ fn a_container_of_which_too_little_is_known_keeps_its_entry() {
         *odd.pointer_mut(field).expect(field) = value;
         docker.set_as(&id("web"), odd);
         let daemon = Daemon::start(&docker, &consul, &["--resync", "100ms"]);
-        daemon.until_logged("container web: its entries stay as they are: did not tell whether it runs");
+        daemon.until_logged("container web: the entries stay as they are: did not tell whether it runs");
         let name = format!("other-{number}");
         docker.run(container(&name, 2));
         until("another one", || consul.ids().contains(&format!("dockerhost:{name}:80")));

@@ -58,6 +58,10 @@ fn what_cannot_be_meant_is_exit_code_2_with_what_to_write() {
         (&["-ip", "999.1.1.1"], "is no IP address"),
         (&["-ip", "eth0"], "is no IP address"),
         (&["-ip", "10.0.0.5:8080"], "is no IP address"),
+        (&["-ip", "app.localhost"], "is no IP address"),
+        (&["-ip", "ip6-localhost"], "is no IP address"),
+        (&["-ip", "fe80::1%eth0"], "is no IP address"),
+        (&["-tags", "a,{{name"], "--tags is no Handlebars template: line 1, column "),
         (&["--internal=maybe"], "true or false"),
         (&["--docker", "ssh://x"], "ssh -nNT -L"),
     ] {
@@ -145,6 +149,41 @@ fn a_go_template_is_told_once_with_its_handlebars_form() {
     let (code, _, error) = said(&mut portreeve(&docker, &consul, &["--once", "-tags", "{{.Name}},{{.ID}}"]));
     assert_eq!((code, consul.ids().len()), (Some(0), 2), "{error}");
     assert_eq!((error.matches("--tags").count(), error.matches("{{name}},{{id}}").count()), (1, 1), "{error}");
+}
+
+#[test]
+fn a_template_that_fails_for_a_container_is_told_without_the_words_of_the_library() {
+    let (docker, consul) = fakes();
+    docker.set(container("a", 8000));
+    let (code, _, error) = said(&mut portreeve(&docker, &consul, &["--once", "-tags", "{{env.STAGE}}"]));
+    assert_eq!((code, consul.ids().len()), (Some(0), 1), "{error}");
+    assert!(error.contains("--tags is left out: the container has no env.STAGE"), "{error}");
+    assert!(!error.contains("Unnamed") && !error.contains("Some("), "{error}");
+}
+
+#[test]
+fn addresses_that_other_hosts_cannot_reach_are_told() {
+    for ip in ["127.0.0.1", "::1", "169.254.1.1", "fe80::1"] {
+        let (docker, consul) = fakes();
+        let mut web = container("web", 8000);
+        web["Config"]["Env"] = json!([format!("SERVICE_ADDRESS={ip}")]);
+        docker.set(web);
+        let (code, _, error) = said(&mut portreeve(&docker, &consul, &["--once", "--ip", ip]));
+        assert_eq!((code, &consul.registrations()[0]["Address"]), (Some(0), &json!(ip)), "{error}");
+        assert!(error.contains(&format!("--ip {ip}: other hosts cannot reach")), "{error}");
+        assert!(error.contains(&format!("SERVICE_ADDRESS is ignored: {ip:?}")), "{error}");
+    }
+}
+
+#[test]
+fn names_and_schemes_are_read_as_people_and_editors_write_them() {
+    let (docker, consul) = fakes();
+    docker.set(with_env("web", 8000, &["\u{feff}SERVICE_NAME=shop", " SERVICE_TAGS=a\r"]));
+    let registry = consul.address().replace("http://", "CONSUL://");
+    let (code, _, error) = said(portreeve(&docker, &consul, &["--once", &registry]).env_remove("CONSUL_HTTP_ADDR"));
+    assert_eq!(code, Some(0), "{error}");
+    let body = &consul.registrations()[0];
+    assert_eq!((&body["Name"], &body["Tags"]), (&json!("shop"), &json!(["a"])));
 }
 
 #[test]

@@ -62,6 +62,22 @@ fn an_agent_that_hangs_gets_no_write_that_is_out_of_date() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
+#[test]
+fn entries_that_could_not_be_left_as_asked_for_are_exit_code_1() {
+    for on_exit in ["deregister", "maintenance"] {
+        let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+        docker.set(container("web", 1000));
+        let mut daemon = Daemon::spawn(portreeve(&docker, &consul, &["--on-exit", on_exit]));
+        daemon.until_logged("in line");
+        consul.fail(Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
+        daemon.signal(nix::sys::signal::Signal::SIGTERM);
+        assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());
+        let said = "portreeve: --on-exit: entries stay in the registry as they are: ";
+        assert_eq!(daemon.log().matches(said).count(), 1, "{}", daemon.log());
+        assert!(!daemon.log().contains("ERROR"), "{}", daemon.log());
+    }
+}
+
 /// What was sent before the stop is carried out, and known, before the entries are left.
 #[test]
 fn a_clean_stop_waits_for_what_is_under_way() {
