@@ -35,7 +35,7 @@ fn every_file_gives_what_is_written_beside_it() {
             files += 1;
         }
     }
-    assert_eq!(files, 11);
+    assert_eq!(files, 12);
 }
 
 #[test]
@@ -50,6 +50,7 @@ fn what_is_no_yaml_is_told_with_its_place_and_exit_code_2() {
             "portreeve: listed.yml:2:3: services is a list, and Compose takes only a mapping of their names\n",
         ),
         ("missing.yml", "portreeve: cannot read missing.yml: "),
+        ("utf16.yml", "portreeve: utf16.yml: the file is UTF-16, and is read as UTF-8 only: save it as UTF-8\n"),
     ];
     for (file, expected) in cases {
         let output = lint(&["clean.yml", file]);

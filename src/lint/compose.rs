@@ -92,8 +92,15 @@ fn service((key, node): &(Node, Node)) -> Service {
     let deploy = |key: &str| node.get("deploy").and_then(|deploy| deploy.get(key));
     let replicas = deploy("replicas").or_else(|| node.get("scale")).and_then(Node::text);
     let ports: Vec<_> = items(node, "ports").iter().map(publication::read).collect();
-    let exposed = items(node, "expose").iter().filter_map(Node::text).flat_map(publication::exposed);
-    let unread = ports.iter().filter(|port| port.target.is_none());
+    let exposed =
+        items(node, "expose").iter().filter_map(|item| Some((item.place, publication::exposed(item.text()?))));
+    let exposed: Vec<_> = exposed.collect();
+    let refused = ports.iter().map(|port| (port.place, port.problem.as_ref()));
+    let refused = refused.chain(exposed.iter().map(|(place, (_, problem))| (*place, problem.as_ref())));
+    let refused = refused
+        .filter_map(|(place, problem)| Some(Misshapen { place, message: problem?.clone(), help: None }))
+        .collect::<Vec<_>>();
+    let unread = ports.iter().filter(|port| port.target.is_none() && port.problem.is_none());
     let unread = unread.map(|port| (port.place, "the port inside the container depends on a variable".to_owned()));
     Service {
         name: key.text().unwrap_or_default().to_owned(),
@@ -104,9 +111,9 @@ fn service((key, node): &(Node, Node)) -> Service {
         replicas: replicas.and_then(|text| text.parse().ok()),
         entries: entries(node.get("environment"), false).chain(entries(node.get("labels"), true)).collect(),
         deploy_labels: entries(deploy("labels"), true).collect(),
-        exposed: exposed.collect(),
+        exposed: exposed.into_iter().flat_map(|(_, (ports, _))| ports).collect(),
         profiles: items(node, "profiles").iter().filter_map(Node::text).map(str::to_owned).collect(),
-        misshapen: shape::of_service(key.text().unwrap_or_default(), node),
+        misshapen: shape::of_service(key.text().unwrap_or_default(), node).into_iter().chain(refused).collect(),
         unseen: unseen(node).into_iter().chain(unread).collect(),
         ports,
     }

@@ -25,6 +25,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// It is in another encoding.
+    #[error("{path}: the file is {encoding}, and is read as UTF-8 only: save it as UTF-8")]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// What it seems to be.
+        encoding: &'static str,
+    },
     /// It is no YAML.
     #[error("{path}:{invalid}")]
     Invalid {
@@ -41,11 +49,21 @@ pub enum Error {
 /// One cannot be read, or is no YAML.
 pub fn read(paths: &[PathBuf], settings: &Settings) -> Result<Files, Error> {
     let read = |path: &PathBuf| {
-        let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let bytes = fs::read(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Error::Encoding { path: path.clone(), encoding: encoding(error.as_bytes()) })?;
         let found = check(&text, settings).map_err(|invalid| Error::Invalid { path: path.clone(), invalid })?;
         Ok((path.display().to_string(), found))
     };
     Ok(Files { found: paths.iter().map(read).collect::<Result<_, Error>>()? })
+}
+
+/// What a file that is no UTF-8 seems to be.
+fn encoding(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
+        _ => "not UTF-8",
+    }
 }
 
 impl Files {

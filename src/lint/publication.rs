@@ -2,7 +2,11 @@
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
-use super::{finding::Place, text::Text, yaml::Node};
+use super::{
+    finding::Place,
+    text::Text,
+    yaml::{Node, Value},
+};
 use crate::docker::{Port, Protocol};
 
 /// An item of `ports:`.
@@ -18,6 +22,8 @@ pub(super) struct Publication {
     pub(super) ip: Option<IpAddr>,
     /// The swarm's own load balancer has the host's port (`mode: ingress`), not each container.
     pub(super) ingress: bool,
+    /// Why Compose refuses it.
+    pub(super) problem: Option<String>,
 }
 
 /// The ports of the host.
@@ -47,39 +53,92 @@ pub(super) fn read(node: &Node) -> Publication {
     }
 }
 
-/// Reads an item of `expose:`, which may be a range.
-pub(super) fn exposed(text: &str) -> Vec<Port> {
+/// Reads an item of `expose:`, which may be a range. What is wrong with it comes beside its ports.
+pub(super) fn exposed(text: &str) -> (Vec<Port>, Option<String>) {
     let publication = short(Place::default(), &Text::read(text).value);
-    publication.ports().collect()
+    (publication.ports().collect(), publication.problem)
 }
 
-fn short(place: Place, text: &str) -> Publication {
-    let (text, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+fn short(place: Place, whole: &str) -> Publication {
+    let (text, protocol) = whole.split_once('/').unwrap_or((whole, "tcp"));
     let (host, target) = text.rsplit_once(':').unwrap_or(("", text));
     let (ip, published) = match host.rsplit_once(':') {
         Some((ip, published)) => (Some(ip), published),
         // An address alone, and any port: 127.0.0.1::80.
         None => (None, host),
     };
+    let ip = ip.map(|ip| ip.trim_start_matches('[').trim_end_matches(']'));
+    let parts = Parts { target: Some(target), published, protocol, ip: ip.unwrap_or_default() };
+    let problem = parts.problem().map(|problem| format!("Compose refuses the port {whole:?}: {problem}"));
     Publication {
         place,
         target: range(target),
         protocol: protocol.to_ascii_lowercase().parse().unwrap_or(Protocol::Tcp),
         published: self::published(published),
-        ip: ip.and_then(|ip| ip.trim_start_matches('[').trim_end_matches(']').parse().ok()),
+        ip: ip.and_then(|ip| ip.parse().ok()),
         ingress: false,
+        problem,
     }
 }
 
 fn long(node: &Node) -> Publication {
     let text = |key: &str| node.get(key).and_then(Node::text).map(|text| Text::read(text).value);
+    let (target, published, protocol, ip) = (text("target"), text("published"), text("protocol"), text("host_ip"));
+    let parts = Parts {
+        target: target.as_deref(),
+        published: published.as_deref().unwrap_or_default(),
+        protocol: protocol.as_deref().unwrap_or("tcp"),
+        ip: ip.as_deref().unwrap_or_default(),
+    };
+    let problem = parts.problem().filter(|_| matches!(node.value, Value::Mapping(_)));
+    let problem = problem.map(|problem| format!("Compose refuses this port: {problem}"));
     Publication {
         place: node.place,
-        target: text("target").as_deref().and_then(range),
-        protocol: text("protocol").and_then(|protocol| protocol.parse().ok()).unwrap_or(Protocol::Tcp),
-        published: published(&text("published").unwrap_or_default()),
-        ip: text("host_ip").and_then(|ip| ip.parse().ok()),
+        target: target.as_deref().and_then(range),
+        protocol: protocol.and_then(|protocol| protocol.parse().ok()).unwrap_or(Protocol::Tcp),
+        published: self::published(&published.unwrap_or_default()),
+        ip: ip.and_then(|ip| ip.parse().ok()),
         ingress: text("mode").as_deref() == Some("ingress"),
+        problem,
+    }
+}
+
+/// As they are written; what is empty was left out.
+struct Parts<'a> {
+    /// `None` if the long form lacks it.
+    target: Option<&'a str>,
+    published: &'a str,
+    protocol: &'a str,
+    ip: &'a str,
+}
+
+impl Parts<'_> {
+    /// What Compose has against them. What depends on a variable may be good.
+    fn problem(&self) -> Option<String> {
+        let is_bad = |text: &str| range(text).is_none() && !text.contains(Text::HOLE);
+        let no_port = |text: &str| format!("{text:?} is no port from 1 to 65535, and no range of such");
+        let Some(target) = self.target else {
+            return Some("it has no target, the port inside the container".to_owned());
+        };
+        if target.is_empty() {
+            return Some("the port inside the container is missing".to_owned());
+        }
+        if is_bad(target) || range(target).is_some_and(|range| *range.start() == 0) {
+            return Some(no_port(target));
+        }
+        if !self.published.is_empty() && is_bad(self.published) {
+            let address = self.published.parse::<IpAddr>().ok();
+            let hint = address.map(|ip| format!("{ip} is an address: any port of it is {ip}::{target}"));
+            return Some(hint.unwrap_or_else(|| no_port(self.published)));
+        }
+        if !(self.ip.is_empty() || self.ip.contains(Text::HOLE)) && self.ip.parse::<IpAddr>().is_err() {
+            return Some(format!("{:?} is no IP address", self.ip));
+        }
+        if !self.protocol.contains(Text::HOLE) && self.protocol.parse::<Protocol>().is_err() {
+            return Some(format!("{:?} is no protocol: tcp, udp or sctp", self.protocol));
+        }
+        let (inside, outside) = (range(target)?.count(), range(self.published)?.count());
+        (inside > 1 && inside != outside).then(|| format!("{inside} ports do not fit {outside} ports of the host"))
     }
 }
 
@@ -92,9 +151,11 @@ fn published(text: &str) -> Published {
     }
 }
 
+/// A port or a range of ports; `None` if it is neither.
 fn range(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    Some(first.parse().ok()?..=last.parse().ok()?)
+    let number = |text: &str| text.parse().ok().filter(|_| text.starts_with(|first: char| first.is_ascii_digit()));
+    Some(number(first)?..=number(last)?).filter(|range: &RangeInclusive<u16>| !range.is_empty())
 }
 
 #[cfg(test)]
@@ -143,8 +204,33 @@ mod tests {
     }
 
     #[test]
+    fn what_compose_refuses() {
+        let problem = |item: &str| read(&yaml::read(item).expect("valid").remove(0)).problem;
+        for (item, told) in [
+            ("'70000:1'", "\"70000\" is no port"),
+            ("x", "\"x\" is no port"),
+            ("'80:'", "is missing"),
+            ("'0'", "\"0\" is no port"),
+            ("'+80'", "\"+80\" is no port"),
+            ("'90-80'", "\"90-80\" is no port"),
+            ("'127.0.0.1:80'", "127.0.0.1::80"),
+            ("'a:80:80'", "\"a\" is no IP address"),
+            ("'80:80/xyz'", "\"xyz\" is no protocol"),
+            ("'8000-8001:80-82'", "3 ports do not fit 2 ports"),
+            ("{published: 80}", "has no target"),
+            ("{target: 80, published: many}", "\"many\" is no port"),
+            ("{target: 80, host_ip: here}", "\"here\" is no IP address"),
+        ] {
+            assert!(problem(item).is_some_and(|problem| problem.contains(told)), "{item}: {:?}", problem(item));
+        }
+        for good in ["'80'", "'0:80'", "'8000-8009:80'", "'${A}:80/${B}'", "'${IP}::80'", "'[::1]:80:80/TCP'", "~"] {
+            assert_eq!(problem(good), None, "{good}");
+        }
+    }
+
+    #[test]
     fn exposed_ports() {
-        let numbers = |text: &str| exposed(text).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let numbers = |text: &str| exposed(text).0.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(numbers("80"), ["80/tcp"]);
         assert_eq!(numbers("53-54/udp"), ["53/udp", "54/udp"]);
         assert_eq!(numbers("$X"), [""; 0]);

@@ -2,9 +2,12 @@
 //!
 //! Scalars stay text: `1.10` is a tag, not a number. Aliases and merge keys (`<<`) are resolved.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle};
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle};
 
 use super::finding::Place;
 
@@ -12,6 +15,9 @@ use super::finding::Place;
 const DEPTH: usize = 64;
 /// So many nodes may aliases add, for the same reason.
 const ALIASED: usize = 100_000;
+
+/// How far a line is moved to the right that the parser takes for too little indented: further than any line begins.
+const MOVED: usize = 1000;
 
 /// One value and where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +29,7 @@ pub(super) struct Node {
 /// What a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Text. `plain`: without quotes, so that `null` means nothing.
+    /// Text. `plain`: without quotes and `!!str`, so that `null` means nothing.
     Scalar {
         text: String,
         plain: bool,
@@ -84,17 +90,55 @@ impl Node {
 /// # Errors
 /// It is no YAML, or a mapping has one key twice.
 pub(super) fn read(text: &str) -> Result<Vec<Node>, Invalid> {
-    let mut reader = Reader::default();
     // Compose takes files that an editor has begun with a byte order mark.
-    for event in Parser::new_from_str(text.trim_start_matches('\u{feff}')) {
-        let (event, span) = event.map_err(|error| Invalid { place: place(error.marker()), message: error.info() })?;
-        reader.take(event, place(&span.start))?;
+    let mut text = Cow::Borrowed(text.trim_start_matches('\u{feff}'));
+    let mut moved = Moved::default();
+    loop {
+        match parse(&text, &moved) {
+            Err(Refused::Indentation(place)) if moved.0.insert(place.line) => {
+                let spaces = " ".repeat(MOVED);
+                let lines = text.split_inclusive('\n').zip(1..);
+                let lines = lines.flat_map(|(line, number)| [if number == place.line { &spaces } else { "" }, line]);
+                text = Cow::Owned(lines.collect());
+            }
+            Err(Refused::Indentation(place)) => return Err(invalid(place, "invalid indentation of a quoted scalar")),
+            Err(Refused::Invalid(invalid)) => return Err(invalid),
+            Ok(documents) => return Ok(documents),
+        }
     }
-    Ok(reader.documents)
 }
 
-fn place(marker: &Marker) -> Place {
-    Place { line: marker.line(), column: marker.col() + 1 }
+/// Lines that begin inside of quotes, and were moved to the right. The parser wants them to be indented, Compose does
+/// not; spaces at their beginning mean nothing to either.
+#[derive(Default)]
+struct Moved(BTreeSet<usize>);
+
+impl Moved {
+    fn place(&self, marker: &Marker) -> Place {
+        let by = if self.0.contains(&marker.line()) { MOVED } else { 0 };
+        Place { line: marker.line(), column: (marker.col() + 1).saturating_sub(by).max(1) }
+    }
+}
+
+enum Refused {
+    /// A line that begins inside of quotes.
+    Indentation(Place),
+    Invalid(Invalid),
+}
+
+fn parse(text: &str, moved: &Moved) -> Result<Vec<Node>, Refused> {
+    let mut reader = Reader::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| {
+            let place = moved.place(error.marker());
+            match error.kind() {
+                ErrorKind::InvalidQuotedScalarIndent => Refused::Indentation(place),
+                _ => Refused::Invalid(Invalid { place, message: error.info() }),
+            }
+        })?;
+        reader.take(event, moved.place(&span.start)).map_err(Refused::Invalid)?;
+    }
+    Ok(reader.documents)
 }
 
 #[derive(Default)]
@@ -117,8 +161,11 @@ struct Open {
 impl Reader {
     fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), Invalid> {
         match event {
-            Event::Scalar(text, style, anchor, _) => {
-                let value = Value::Scalar { text: Cow::into_owned(text), plain: style == ScalarStyle::Plain };
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_text =
+                    tag.is_some_and(|tag| tag.core_suffix() == Some("str") || ["", "!"].contains(&tag.suffix()));
+                let plain = style == ScalarStyle::Plain && !is_text;
+                let value = Value::Scalar { text: Cow::into_owned(text), plain };
                 self.add(Node { place, value }, anchor);
             }
             Event::Alias(anchor) => {
@@ -209,6 +256,25 @@ mod tests {
         assert_eq!(list[1].text(), Some("1.10"));
         assert_eq!(list[1].place, Place { line: 4, column: 5 });
         assert_eq!((node.get("c").and_then(Node::text), node.get("d").and_then(Node::text)), (None, Some("~")));
+    }
+
+    #[test]
+    fn quoted_text_may_go_on_at_any_column() {
+        let node = one("a:\n  b:\n    c: \"x\n  y\nz\"\n    d: 'p\n\n q'\ne: [\"u\nv\", w]\n");
+        let b = node.get("a").and_then(|a| a.get("b")).expect("b");
+        assert_eq!(b.get("c").and_then(Node::text), Some("x y z"));
+        assert_eq!(b.get("d").and_then(Node::text), Some("p\nq"));
+        let e = node.get("e").expect("e").items();
+        assert_eq!((e[0].text(), e[1].place), (Some("u v"), Place { line: 10, column: 5 }));
+        assert!(read("a: \"x\nb: 1\n").is_err(), "quotes that do not end");
+    }
+
+    #[test]
+    fn what_is_tagged_as_text_is_no_number() {
+        let node = one("a: !!str 1.10\nb: ! null\nc: !!int 5\nd: !<tag:yaml.org,2002:str> 0123\n");
+        let plain = |key| node.get(key).and_then(Node::plain);
+        assert_eq!([plain("a"), plain("b"), plain("c"), plain("d")], [None, None, Some("5"), None]);
+        assert_eq!(node.get("b").and_then(Node::text), Some("null"));
     }
 
     #[test]

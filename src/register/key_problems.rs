@@ -1,7 +1,7 @@
 //! Variables and labels that look like keys of ours and do nothing, or something else than was meant. Pure.
 
 use super::{known, metadata::Scope};
-use crate::docker::Protocol;
+use crate::{docker::Protocol, spelling};
 
 /// What is wrong with a variable or label.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,14 @@ pub(crate) fn no_port(name: &str, scope: Scope, key: &str) -> Option<KeyProblem>
         Scope::Range(first, last) if first > last => {
             let message = format!("{name} holds for no port: the range {first}-{last} ends before it begins");
             Some(KeyProblem::dead(message).help(format!("write {last}-{first}")))
+        }
+        Scope::Port(_) => {
+            let (protocol, _) = key.split_once('_').filter(|(_, rest)| known::is_known(rest))?;
+            let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(Protocol::as_str);
+            let meant = spelling::nearest(protocol, all, 1).first().copied()?;
+            let message = format!("{name} only becomes the Meta key {key:?}: {protocol:?} is no protocol");
+            let help = format!("did you mean {}?", respelled(name, key, &key.replacen(protocol, meant, 1)));
+            Some(KeyProblem::meta(message).help(help))
         }
         _ => None,
     }
