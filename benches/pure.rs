@@ -62,7 +62,7 @@ fn container(number: u16) -> Container {
         network_mode: "shop_default".into(),
         networks: [(
             "shop_default".into(),
-            NetworkAddress { id: String::new(), v4: Some([172, 18, 0, 2].into()), v6: None },
+            NetworkAddress { v4: Some([172, 18, 0, 2].into()), ..NetworkAddress::default() },
         )]
         .into(),
         stop_signal: 15,

@@ -52,6 +52,17 @@ fn settle(docker: &FakeDocker, consul: &FakeConsul) {
     until("the end of the marker", || !consul.ids().contains(&"dockerhost:marker:80".to_owned()));
 }
 
+/// A container `web` that was registered, and then told to stop.
+fn draining(arguments: &[&str]) -> (FakeDocker, FakeConsul, Daemon) {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    let daemon = Daemon::start(&docker, &consul, arguments);
+    until("the registration", || consul.count() == 1);
+    docker.event("kill", &id("web"), &[("signal", "15")]);
+    until("maintenance", || consul.in_maintenance().contains_key(WEB));
+    (docker, consul, daemon)
+}
+
 #[test]
 fn a_container_is_registered_once_it_is_ready_and_stays_until_its_run_ends() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
@@ -117,12 +128,7 @@ fn ready_over_http_means_a_good_answer() {
 
 #[test]
 fn a_drain_survives_a_reconnection_and_a_restart_of_register() {
-    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
-    docker.set(container("web", 8000));
-    let daemon = Daemon::start(&docker, &consul, &[]);
-    until("the registration", || consul.count() == 1);
-    docker.event("kill", &id("web"), &[("signal", "15")]);
-    until("maintenance", || consul.in_maintenance().contains_key(WEB));
+    let (docker, consul, daemon) = draining(&[]);
     let writes = consul.writes();
 
     let lists = || docker.requests().iter().filter(|request| request.contains("/containers/json")).count();
@@ -143,12 +149,7 @@ fn a_drain_survives_a_reconnection_and_a_restart_of_register() {
 
 #[test]
 fn a_container_that_did_not_stop_after_all_gets_traffic_again() {
-    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
-    docker.set(container("web", 8000));
-    let _daemon = Daemon::start(&docker, &consul, &["--drain-return", "1s"]);
-    until("the registration", || consul.count() == 1);
-    docker.event("kill", &id("web"), &[("signal", "15")]);
-    until("maintenance", || consul.in_maintenance().contains_key(WEB));
+    let (_docker, consul, _daemon) = draining(&["--drain-return", "1s"]);
     until("traffic again", || consul.in_maintenance().is_empty());
     assert_eq!(consul.registrations().len(), 1);
 }

@@ -16,9 +16,6 @@ const DEPTH: usize = 64;
 /// So many nodes may aliases add, for the same reason.
 const ALIASED: usize = 100_000;
 
-/// How far a line is moved to the right that the parser takes for too little indented: further than any line begins.
-const MOVED: usize = 1000;
-
 /// One value and where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Node {
@@ -92,11 +89,13 @@ impl Node {
 pub(super) fn read(text: &str) -> Result<Vec<Node>, Invalid> {
     // Compose takes files that an editor has begun with a byte order mark.
     let mut text = Cow::Borrowed(text.trim_start_matches('\u{feff}'));
-    let mut moved = Moved::default();
+    let indentation = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let by = 1 + text.lines().map(indentation).max().unwrap_or_default();
+    let mut moved = Moved { lines: BTreeSet::new(), by };
     loop {
         match parse(&text, &moved) {
-            Err(Refused::Indentation(place)) if moved.0.insert(place.line) => {
-                let spaces = " ".repeat(MOVED);
+            Err(Refused::Indentation(place)) if may_move(&text, place.line) && moved.lines.insert(place.line) => {
+                let spaces = " ".repeat(by);
                 let lines = text.split_inclusive('\n').zip(1..);
                 let lines = lines.flat_map(|(line, number)| [if number == place.line { &spaces } else { "" }, line]);
                 text = Cow::Owned(lines.collect());
@@ -108,14 +107,22 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, Invalid> {
     }
 }
 
-/// Lines that begin inside of quotes, and were moved to the right. The parser wants them to be indented, Compose does
+/// The end of a document is one inside of quotes too.
+fn may_move(text: &str, line: usize) -> bool {
+    let line = text.lines().nth(line - 1).unwrap_or_default();
+    !["---", "..."].iter().any(|end| line.starts_with(end))
+}
+
+/// Lines that begin inside of quotes, and were moved to the right, further than any line begins. The parser wants them to be indented, Compose does
 /// not; spaces at their beginning mean nothing to either.
-#[derive(Default)]
-struct Moved(BTreeSet<usize>);
+struct Moved {
+    lines: BTreeSet<usize>,
+    by: usize,
+}
 
 impl Moved {
     fn place(&self, marker: &Marker) -> Place {
-        let by = if self.0.contains(&marker.line()) { MOVED } else { 0 };
+        let by = if self.lines.contains(&marker.line()) { self.by } else { 0 };
         Place { line: marker.line(), column: (marker.col() + 1).saturating_sub(by).max(1) }
     }
 }
@@ -267,6 +274,7 @@ mod tests {
         let e = node.get("e").expect("e").items();
         assert_eq!((e[0].text(), e[1].place), (Some("u v"), Place { line: 10, column: 5 }));
         assert!(read("a: \"x\nb: 1\n").is_err(), "quotes that do not end");
+        assert!(read("a: \"x\n---\ny\"\n").is_err(), "a document that ends inside");
     }
 
     #[test]

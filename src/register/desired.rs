@@ -194,19 +194,9 @@ fn has_failed(container: &Container, host: &Host) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        register::{Settings, fixture::container},
+        register::fixture::{container, host},
         registry::Entry,
     };
-
-    fn host() -> Host {
-        Host {
-            engine: "E".into(),
-            hostname: "h".into(),
-            root: String::new(),
-            advertised: "10.0.0.1".into(),
-            settings: Settings::default(),
-        }
-    }
 
     fn seen(container: Container) -> (String, Sight) {
         (container.id.clone(), Sight::Seen(Arc::new(container)))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{Settings, instances::Host};
 use crate::{
     docker::{Binding, Container},
     registry::{Instance, Owner},
@@ -28,6 +29,17 @@ pub(crate) fn container(name: &str) -> Container {
         networks: BTreeMap::new(),
         stop_signal: 15,
         stop_sent: None,
+    }
+}
+
+/// A host that agents know as 10.0.0.1.
+pub(crate) fn host() -> Host {
+    Host {
+        engine: "E".into(),
+        hostname: "h".into(),
+        root: String::new(),
+        advertised: "10.0.0.1".into(),
+        settings: Settings::default(),
     }
 }
 

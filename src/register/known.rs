@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::register::{
         Settings,
-        fixture::container,
+        fixture::{self, container},
         instances::{Host, verdicts},
     };
 
@@ -119,13 +119,7 @@ mod tests {
 
     #[test]
     fn register_knows_the_same_keys() {
-        let host = Host {
-            engine: "E".into(),
-            hostname: "h".into(),
-            root: String::new(),
-            advertised: "10.0.0.1".into(),
-            settings: Settings { allow_script_checks: true, ..Settings::default() },
-        };
+        let host = Host { settings: Settings { allow_script_checks: true, ..Settings::default() }, ..fixture::host() };
         let instance = |name: &str, value: &str| {
             let web = container("w").publish("80/tcp", &["0.0.0.0:1"]).env(name, value);
             verdicts(&web, &BTreeMap::new(), &host, Timestamp::UNIX_EPOCH).remove(0).outcome

@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        register::fixture::{container, instance},
+        register::fixture::{container, host, instance},
         registry::{Entry, Report, Status},
         store::Store,
     };
@@ -181,16 +181,6 @@ mod tests {
 
     fn conditions(memory: &mut Memory, containers: &Store<String, Sight>) -> Conditions {
         memory.conditions(&Desired::default(), &entries(), &containers.snapshot(), &host(), Instant::now()).0
-    }
-
-    fn host() -> Host {
-        Host {
-            engine: "E".into(),
-            hostname: "h".into(),
-            root: String::new(),
-            advertised: "10.0.0.1".into(),
-            settings: Settings::default(),
-        }
     }
 
     #[test]

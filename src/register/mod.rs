@@ -30,6 +30,7 @@ pub(crate) mod meta;
 pub mod metadata;
 mod names;
 mod ownership;
+mod pass_error;
 pub mod plan;
 mod ports;
 mod reach;
@@ -50,7 +51,8 @@ mod written;
 use std::{collections::BTreeSet, io::Write, sync::Arc, time::Duration};
 
 pub use address::Origin;
-use registrar::{PassError, Registrar};
+pub use pass_error::PassError;
+use registrar::Registrar;
 pub use settings::{Adopt, Deregister, MaxRemoval, OnExit, Settings, SettingsError, Starting};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;

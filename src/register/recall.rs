@@ -51,7 +51,7 @@ fn recalled(container: &Container, entry: &Entry, settings: &Settings, now: Time
 mod tests {
     use super::*;
     use crate::register::{
-        fixture::{container, instance},
+        fixture::{container, host, instance},
         instances::{self, Host},
     };
 
@@ -66,13 +66,7 @@ mod tests {
         let now = "2026-11-20T10:01:00Z".parse().expect("a time");
         let recalled = recall(&containers, &entries, &settings, now);
         let Sight::Seen(web) = &recalled[&web.id] else { panic!("it was seen") };
-        let host = Host {
-            engine: "E".into(),
-            hostname: "h".into(),
-            root: String::new(),
-            advertised: "10.0.0.1".into(),
-            settings,
-        };
+        let host = Host { settings, ..host() };
         instances::verdicts(web, &recalled, &host, now).remove(0).outcome.expect("an instance").out
     }
 

@@ -14,6 +14,7 @@ use super::{
     instances::Host,
     memory::Memory,
     ownership,
+    pass_error::PassError,
     plan::{self, Plan, Step},
     ready::Prober,
     recall::recall,
@@ -23,7 +24,7 @@ use super::{
     written::{self, Names},
 };
 use crate::{
-    condition::{self, Condition},
+    condition::Condition,
     docker::{self, Sight},
     reconcile::{Cause, Next, Reconcile},
     registry::{Entries, Ledger, LedgerError, OUT_PREFIX},
@@ -79,40 +80,6 @@ pub struct Registrar<L> {
     in_line: Option<usize>,
     /// What users have been told already.
     told: BTreeSet<(String, String)>,
-}
-
-/// Why a pass could not be completed.
-#[derive(Debug, thiserror::Error)]
-pub enum PassError {
-    /// Docker did not tell who it is.
-    #[error(transparent)]
-    Docker(#[from] docker::Error),
-    /// The registry is in trouble.
-    #[error("{}", .0.cause())]
-    Registry(LedgerError),
-    /// The registry can be read, but carries out no write.
-    #[error("no write succeeds: {0}")]
-    Writes(String),
-    /// At a clean stop some writes did not succeed.
-    #[error("{}", .0.join("; "))]
-    Left(Vec<String>),
-}
-
-impl From<LedgerError> for PassError {
-    fn from(error: LedgerError) -> Self {
-        Self::Registry(error)
-    }
-}
-
-impl PassError {
-    /// Whether waiting may help. A right that is missing has to be given by somebody.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Docker(error) => condition::io_kind(error) != Some(std::io::ErrorKind::PermissionDenied),
-            Self::Registry(error) => !matches!(error, LedgerError::Denied { .. }),
-            Self::Writes(_) | Self::Left(_) => true,
-        }
-    }
 }
 
 impl<L: Ledger> Registrar<L> {

@@ -43,21 +43,12 @@ mod tests {
     use super::*;
     use crate::{
         docker::Container,
-        register::{
-            Settings,
-            fixture::{container, instance},
-        },
+        register::fixture::{self, container, instance},
     };
 
     #[test]
     fn the_container_and_what_became_of_it() {
-        let host = |engine: &str| Host {
-            engine: engine.into(),
-            hostname: "h".into(),
-            root: String::new(),
-            advertised: "10.0.0.1".into(),
-            settings: Settings::default(),
-        };
+        let host = |engine: &str| Host { engine: engine.into(), ..fixture::host() };
         let entry = Entry::registered(&instance("old", "0123456789abcdef"));
         let (none, mut renamed) = (Desired::default(), Desired::default());
         renamed.instances.insert("new".into(), instance("new", "0123456789abcdef").into());

@@ -57,7 +57,11 @@ fn syntax(error: &TemplateError) -> String {
 fn reason(error: &RenderErrorReason) -> String {
     match error {
         RenderErrorReason::MissingVariable(Some(path)) => format!("the container has no {path}"),
+        // Only `lookup` does not say what it looked for.
+        RenderErrorReason::MissingVariable(None) => "a lookup finds nothing in the container".to_owned(),
         RenderErrorReason::HelperNotFound(name) => format!("there is no helper {name}"),
+        RenderErrorReason::PartialNotFound(name) => format!("there is no partial {name}"),
+        RenderErrorReason::ParamNotFoundForIndex(helper, _) => format!("{helper} needs one more argument"),
         other => other.to_string(),
     }
 }
@@ -142,6 +146,8 @@ mod tests {
         assert_eq!(all, Ok(["fixed", "prod", "web-1", "blue"].map(str::to_owned).into()));
         assert_eq!(tags("{{env.MISSING}}"), Err("the container has no env.MISSING".into()));
         assert_eq!(tags("{{upper name}}"), Err("there is no helper upper".into()));
+        assert_eq!(tags("{{> x}}"), Err("there is no partial x".into()));
+        assert_eq!(tags("{{lookup env \"A\"}}"), Err("a lookup finds nothing in the container".into()));
         assert_eq!(tags("{{#each labels}}{{this}},{{/each}}"), Ok(vec!["blue".into()]));
         assert!(tags("{{ sIndex 0 .Config.Env }}").is_err(), "Go's templates are not ours");
     }

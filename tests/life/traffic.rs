@@ -10,7 +10,7 @@ use crate::{
         fake_consul::FakeConsul,
         fake_docker::{FakeDocker, container},
     },
-    settle,
+    draining, settle,
 };
 
 /// Whether a registration brings maintenance mode along, and why.
@@ -22,12 +22,7 @@ fn reason(registration: &Value) -> Option<String> {
 
 #[test]
 fn a_drain_that_the_engine_has_forgotten_goes_on() {
-    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
-    docker.set(container("web", 8000));
-    let daemon = Daemon::start(&docker, &consul, &[]);
-    until("the registration", || consul.count() == 1);
-    docker.event("kill", &id("web"), &[("signal", "15")]);
-    until("maintenance", || consul.in_maintenance().contains_key(WEB));
+    let (docker, consul, daemon) = draining(&[]);
     let reason = consul.in_maintenance()[WEB].clone();
     assert!(reason.starts_with("portreeve: draining, the container was told to stop at 20"), "{reason}");
 

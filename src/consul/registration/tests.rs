@@ -1,0 +1,182 @@
+//! What is sent, and what is read back.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::registry::Report;
+
+fn instance() -> Instance {
+    Instance {
+        id: "host-1:web-1:80".into(),
+        name: "web".into(),
+        address: "10.0.0.1".into(),
+        port: 32768,
+        tags: vec!["b".into(), "a".into()],
+        meta: BTreeMap::from([("host".into(), "a.example".into())]),
+        tagged_addresses: BTreeMap::new(),
+        weights: None,
+        tag_override: false,
+        checks: Vec::new(),
+        reports: BTreeMap::new(),
+        owner: Owner { engine: "E".into(), host: "H".into(), container: "C".into(), started: "T".into() },
+        out: None,
+    }
+}
+
+fn body(instance: &Instance) -> Value {
+    serde_json::to_value(definition(instance, "D", None)).expect("a body")
+}
+
+#[test]
+fn the_body_says_everything_and_nothing_else() {
+    let marks = json!({"portreeve-engine": "E", "portreeve-host": "H", "portreeve-container": "C", "portreeve-started": "T",
+        "portreeve-digest": "D", "host": "a.example"});
+    let expected = json!({"ID": "host-1:web-1:80", "Name": "web", "Address": "10.0.0.1", "Port": 32768,
+        "Tags": ["b", "a"], "Meta": marks, "Checks": []});
+    assert_eq!(body(&instance()), expected);
+}
+
+#[test]
+fn nobody_can_forge_our_marks() {
+    let mut forged = instance();
+    forged.meta.insert(Owner::ENGINE.into(), "somebody else".into());
+    assert_eq!(body(&forged)["Meta"][Owner::ENGINE], "E");
+}
+
+#[test]
+fn each_check_has_an_id_of_its_own_and_only_what_was_asked_for() {
+    let mut checked = instance();
+    let http = Probe::Http {
+        url: "http://10.0.0.1:32768/up".into(),
+        method: Some("HEAD".into()),
+        header: BTreeMap::from([("Host".into(), vec!["a".into()])]),
+        body: None,
+        tls_skip_verify: true,
+    };
+    let bare = |key: &str, probe, interval: &str| Check {
+        interval: Some(interval.into()).filter(|interval: &String| !interval.is_empty()),
+        ..Check::new(key, probe)
+    };
+    let full = Check {
+        name: Some("up".into()),
+        timeout: Some("2s".into()),
+        initial_status: Some("passing".into()),
+        deregister_after: Some("10m".into()),
+        success_before_passing: Some(2),
+        failures_before_critical: Some(3),
+        ..bare("1", http, "5s")
+    };
+    let address = || "10.0.0.1:32768".to_owned();
+    let words = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    checked.checks = vec![
+        full,
+        bare("2", Probe::Tcp { address: address() }, "10s"),
+        bare("3", Probe::Grpc { address: address(), tls: true, tls_skip_verify: false }, "10s"),
+        bare("4", Probe::H2ping { address: address(), tls: false, tls_skip_verify: false }, "10s"),
+        bare("5", Probe::Script { arguments: words("a b") }, "10s"),
+        bare("6", Probe::Docker { container: "C".into(), shell: None, arguments: words("x") }, "10s"),
+        bare("docker", Probe::Report { ttl: "168h".into() }, ""),
+    ];
+    checked.reports =
+        BTreeMap::from([("docker".to_owned(), Report { status: Status::Warning, output: "so so".into() })]);
+    let expected = json!([
+        {"CheckID": "service:host-1:web-1:80:1", "Name": "up", "HTTP": "http://10.0.0.1:32768/up", "Method": "HEAD",
+         "Header": {"Host": ["a"]}, "TLSSkipVerify": true, "Interval": "5s", "Timeout": "2s", "Status": "passing",
+         "DeregisterCriticalServiceAfter": "10m", "SuccessBeforePassing": 2, "FailuresBeforeCritical": 3},
+        {"CheckID": "service:host-1:web-1:80:2", "TCP": "10.0.0.1:32768", "Interval": "10s"},
+        {"CheckID": "service:host-1:web-1:80:3", "GRPC": "10.0.0.1:32768", "GRPCUseTLS": true, "Interval": "10s"},
+        {"CheckID": "service:host-1:web-1:80:4", "H2PING": "10.0.0.1:32768", "H2PingUseTLS": false, "Interval": "10s"},
+        {"CheckID": "service:host-1:web-1:80:5", "Args": ["a", "b"], "Interval": "10s"},
+        {"CheckID": "service:host-1:web-1:80:6", "DockerContainerID": "C", "Args": ["x"], "Interval": "10s"},
+        {"CheckID": "service:host-1:web-1:80:docker", "TTL": "168h", "Status": "warning"},
+    ]);
+    assert_eq!(body(&checked)["Checks"], expected);
+}
+
+/// What an agent would list after it took `instance`.
+fn listed(instance: &Instance) -> AgentService {
+    let mut body = body(instance);
+    body["Service"] = body["Name"].take();
+    body["Meta"][DIGEST] = instance.digest().into();
+    serde_json::from_value(body).expect("a service")
+}
+
+#[test]
+fn what_was_sent_comes_back_as_the_entry_that_was_expected() {
+    let instance = instance();
+    let found = entry(listed(&instance), &BTreeMap::new());
+    assert_eq!(found, Entry::registered(&instance));
+    assert!(found.matches(&instance));
+}
+
+#[test]
+fn what_is_beside_the_main_address_is_sent_only_if_there_is_any() {
+    let mut full = instance();
+    full.tagged_addresses.insert("lan_ipv4".into(), ("10.0.0.1".into(), 80));
+    full.weights = Some(Weights { passing: 10, warning: 0 });
+    full.tag_override = true;
+    let body = body(&full);
+    assert_eq!(body["TaggedAddresses"], json!({"lan_ipv4": {"Address": "10.0.0.1", "Port": 80}}));
+    assert_eq!(body["Weights"], json!({"Passing": 10, "Warning": 0}));
+    assert_eq!(body["EnableTagOverride"], json!(true));
+    let mut found = entry(listed(&full), &BTreeMap::new());
+    found.tags = vec!["somebody's".into()];
+    assert!(found.matches(&full), "the tags belong to others");
+}
+
+#[test]
+fn the_status_of_reported_checks_is_found_by_key() {
+    let of = |status: &str| AgentCheck { status: status.into(), ..AgentCheck::default() };
+    let checks = BTreeMap::from([
+        ("service:host-1:web-1:80".to_owned(), of("critical")),
+        ("service:host-1:web-1:80:docker".to_owned(), of("passing")),
+        ("service:host-1:web-1:801:docker".to_owned(), of("critical")),
+    ]);
+    let found = entry(listed(&instance()), &checks).reports;
+    assert_eq!(found, BTreeMap::from([("docker".to_owned(), Status::Passing)]));
+}
+
+#[test]
+fn maintenance_mode_is_out_of_traffic_with_its_reason() {
+    let check = AgentCheck { notes: "portreeve: draining".into(), ..AgentCheck::default() };
+    let of = |id: &str| BTreeMap::from([(format!("_service_maintenance:{id}"), check.clone())]);
+    assert_eq!(entry(listed(&instance()), &of("host-1:web-1:80")).out.as_deref(), Some("portreeve: draining"));
+    assert_eq!(entry(listed(&instance()), &of("host-1:web-1:81")).out, None);
+}
+
+#[test]
+fn out_of_traffic_is_a_check_of_the_registration() {
+    let instance = instance();
+    let body = serde_json::to_value(definition(&instance, "D", Some("portreeve: draining"))).expect("a body");
+    let check = json!({"CheckID": "_service_maintenance:host-1:web-1:80", "Name": "Service Maintenance Mode",
+        "Notes": "portreeve: draining", "TTL": "87600h", "Status": "critical"});
+    assert_eq!(body["Checks"], json!([check]));
+}
+
+#[test]
+fn only_what_carries_our_marks_is_read_as_ours() {
+    let mut other = listed(&instance());
+    other.meta.insert(Owner::ENGINE.into(), "another".into());
+    let unmarked = AgentService { meta: BTreeMap::new(), ..listed(&instance()) };
+    let services = BTreeMap::from([("other".to_owned(), other), ("unmarked".to_owned(), unmarked)]);
+    let found = entries(services, &BTreeMap::new());
+    assert_eq!(found.owned["other"].owner.engine, "another");
+    assert_eq!(found.foreign, BTreeMap::from([("unmarked".to_owned(), None)]));
+}
+
+#[test]
+fn drift_is_seen() {
+    let instance = instance();
+    let drift: [fn(&mut AgentService); 5] = [
+        |service| service.port = 1,
+        |service| service.port = -1,
+        |service| service.address.clear(),
+        |service| service.tags.reverse(),
+        |service| service.meta.retain(|key, _| key != DIGEST),
+    ];
+    for (number, change) in drift.iter().enumerate() {
+        let mut service = listed(&instance);
+        change(&mut service);
+        assert!(!entry(service, &BTreeMap::new()).matches(&instance), "change {number}");
+    }
+}

@@ -1,0 +1,37 @@
+//! Why a pass of the reconciler could not be completed.
+
+use crate::{condition, docker, registry::LedgerError};
+
+/// Why a pass could not be completed.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// Docker did not tell who it is.
+    #[error(transparent)]
+    Docker(#[from] docker::Error),
+    /// The registry is in trouble.
+    #[error("{}", .0.cause())]
+    Registry(LedgerError),
+    /// The registry can be read, but carries out no write.
+    #[error("no write succeeds: {0}")]
+    Writes(String),
+    /// At a clean stop some writes did not succeed.
+    #[error("{}", .0.join("; "))]
+    Left(Vec<String>),
+}
+
+impl From<LedgerError> for PassError {
+    fn from(error: LedgerError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl PassError {
+    /// Whether waiting may help. A right that is missing has to be given by somebody.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Docker(error) => condition::io_kind(error) != Some(std::io::ErrorKind::PermissionDenied),
+            Self::Registry(error) => !matches!(error, LedgerError::Denied { .. }),
+            Self::Writes(_) | Self::Left(_) => true,
+        }
+    }
+}
