@@ -27,6 +27,10 @@ pub(super) struct Memory {
     /// Containers that have been in the store, with their names as far as they were inspected: if such a one is there no
     /// longer, an event or a second list said why.
     seen: HashMap<String, Option<String>>,
+    /// Those of them that were gone, and owned no entry, at the last full list.
+    gone: BTreeSet<String>,
+    /// The number of that list.
+    round: u64,
     /// Entries of ours that are not wanted any more, by id.
     unwanted: BTreeMap<String, Entry>,
     /// Entries of ours, by id, that this run did not write: another engine's or host's marks, or a container that was never
@@ -78,13 +82,22 @@ impl Memory {
         let gone = self.unwanted.values().filter(|entry| unannounced(&entry.owner.container));
         let gone = gone.map(|entry| entry.id.clone()).collect();
         let held = self.brake.hold(&gone, actual.owned.len(), settings.max_removal, containers.rounds);
-        // With as many as there are containers, there is nothing to forget.
-        if self.seen.len() > containers.entries.len() {
-            let owners: BTreeSet<_> = actual.owned.values().map(|entry| &entry.owner.container).collect();
-            self.seen.retain(|container, _| containers.entries.contains_key(container) || owners.contains(container));
-        }
+        self.forget(containers, actual);
         let (stale, due) = self.stale(desired, settings, now);
         (Conditions { held, stale, reasons, maintained: self.maintained.clone() }, due)
+    }
+
+    /// Forgets containers that are gone and own no entry since the list before the last one. Not earlier: the write of an
+    /// entry may still be open.
+    fn forget(&mut self, containers: &Snapshot<String, Sight>, actual: &Entries) {
+        if self.round == containers.rounds {
+            return;
+        }
+        self.round = containers.rounds;
+        let owners: BTreeSet<_> = actual.owned.values().map(|entry| &entry.owner.container).collect();
+        let is_gone = |id: &String| !containers.entries.contains_key(id) && !owners.contains(id);
+        self.seen.retain(|id, _| !(is_gone(id) && self.gone.contains(id)));
+        self.gone = self.seen.keys().filter(|id| is_gone(id)).cloned().collect();
     }
 
     /// Takes note of the containers and their names.
@@ -196,6 +209,21 @@ mod tests {
         assert_eq!(conditions(&mut memory, &containers).maintained["1"], "disk swap");
         memory.note(&Step::Put(Box::new(instance("1", "2")), Some("disk swap".into())), Instant::now());
         assert!(conditions(&mut memory, &containers).maintained.is_empty());
+    }
+
+    #[test]
+    fn a_container_that_ends_while_its_registration_is_open_is_remembered() {
+        let (mut memory, containers) = (Memory::default(), Store::default());
+        let mut conditions = |actual: &Entries, containers: &Store<String, Sight>| {
+            memory.conditions(&Desired::default(), actual, &containers.snapshot(), &host(), Instant::now()).0.held.len()
+        };
+        entries().owned.keys().for_each(|id| containers.put(id.clone(), Sight::Unreadable));
+        containers.complete();
+        conditions(&Entries::default(), &containers);
+        entries().owned.keys().for_each(|id| containers.remove(id));
+        containers.complete();
+        conditions(&Entries::default(), &containers);
+        assert_eq!(conditions(&entries(), &containers), 0, "an event told of their end");
     }
 
     #[test]
