@@ -7,7 +7,12 @@
 //! Each step is a render like any other, so all that is asked on the way is watched. As long as a step has no result,
 //! the files of the last one stay, and so do their queries.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    mem,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -53,11 +58,17 @@ impl Fan {
         let trouble = match self.files(each, inputs) {
             Err(why) => Some(why),
             Ok(files) => {
-                self.leaves.retain(|path, _| files.contains_key(path));
-                for (path, item) in files {
-                    let leaf = self.leaves.entry(path.clone()).or_default();
-                    leaf.render(body, number, Some(&path), Inputs { item: &item, ..inputs });
-                }
+                // Both are in the order of the paths: there may be thousands.
+                let mut former = mem::take(&mut self.leaves).into_iter().peekable();
+                let mut leaf = |path: PathBuf, item: &Value| {
+                    while former.next_if(|(before, _)| *before < path).is_some() {}
+                    let known = former.next_if(|(before, _)| *before == path);
+                    let mut leaf = known.map(|(_, leaf)| leaf).unwrap_or_default();
+                    leaf.render(body, number, Some(&path), Inputs { item, ..inputs });
+                    (path, leaf)
+                };
+                let members = self.members.as_deref().unwrap_or_default();
+                self.leaves = files.into_iter().map(|(path, member)| leaf(path, &members[member])).collect();
                 None
             }
         };
@@ -65,8 +76,8 @@ impl Fan {
         self.trouble = trouble;
     }
 
-    /// Each file with its member.
-    fn files(&mut self, each: &Each, inputs: Inputs<'_>) -> Result<BTreeMap<PathBuf, Value>, Why> {
+    /// The files in the order of their paths, each with the place of its member.
+    fn files(&mut self, each: &Each, inputs: Inputs<'_>) -> Result<Vec<(PathBuf, usize)>, Why> {
         if let Some(outcome) = self.list.render(&each.list, inputs) {
             self.members = text(outcome).and_then(|list| members(&list).map_err(|reason| failed(&each.list, reason)));
         }
@@ -77,13 +88,12 @@ impl Fan {
                 *path = text(outcome).map(PathBuf::from);
             }
         }
-        let mut files = BTreeMap::new();
-        for (item, (_, path)) in members.iter().zip(&self.paths) {
-            let path = path.clone()?;
-            if let Some(other) = files.insert(path.clone(), item.clone()) {
-                let (path, one, two) = (path.display(), label(&other), label(item));
-                return Err(failed(&each.path, format!("{path} would be the file of two members, {one} and {two}")));
-            }
+        let files = self.paths.iter().enumerate().map(|(member, (_, path))| Ok((path.clone()?, member)));
+        let mut files = files.collect::<Result<Vec<_>, Why>>()?;
+        files.sort();
+        if let Some([(path, one), (_, two)]) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            let (path, one, two) = (path.display(), label(&members[*one]), label(&members[*two]));
+            return Err(failed(&each.path, format!("{path} would be the file of two members, {one} and {two}")));
         }
         Ok(files)
     }
@@ -93,9 +103,9 @@ impl Fan {
     pub(super) fn claim(&mut self, body: &Template, taken: &mut BTreeMap<PathBuf, String>) {
         self.taken.clear();
         for path in self.leaves.keys() {
-            match taken.get(path) {
-                Some(other) => drop(self.taken.insert(path.clone(), other.clone())),
-                None => drop(taken.insert(path.clone(), body.name().to_owned())),
+            match taken.entry(path.clone()) {
+                Entry::Occupied(other) => drop(self.taken.insert(path.clone(), other.get().clone())),
+                Entry::Vacant(free) => drop(free.insert(body.name().to_owned())),
             }
         }
     }

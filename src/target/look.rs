@@ -1,14 +1,14 @@
 //! Looks at everything that a plan is made from.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
-    ApplyError, Candidate, Contents, Target,
-    files::{self, FileError, Wish},
+    ApplyError, Candidate, Target,
+    files::{self, FileError, Follower, Wish},
     journal::Journal,
     plan::{Draft, File, Observed, Origin, Version, Wanted},
     rendered::{self, Product, Rendered},
@@ -20,12 +20,12 @@ pub(super) struct Seen {
     pub(super) observed: Observed,
     pub(super) wanted: Arc<Candidate>,
     pub(super) present: Arc<Candidate>,
-    wishes: BTreeMap<PathBuf, Wish>,
+    sought: BTreeMap<PathBuf, Sought>,
 }
 
 impl Seen {
     pub(super) fn wish(&self, path: &Path) -> Wish {
-        self.wishes.get(path).copied().unwrap_or_default()
+        self.sought.get(path).map(|sought| sought.wish).unwrap_or_default()
     }
 }
 
@@ -42,7 +42,7 @@ impl Target {
             desired.entries.iter().filter_map(|(key, product)| self.sought(key, product)).collect();
         let complete = desired.complete && self.fixed.iter().all(|fixed| sought.contains_key(&fixed.path));
         let journal = self.journal.clone();
-        let mut seen = blocking(move || look(&sought, complete, &journal)).await?;
+        let mut seen = blocking(move || look(sought, complete, &journal)).await?;
         let observed = &mut seen.observed;
         if complete && observed.has_changes() && self.retry.rejected().is_some() {
             let inputs = self.program.inputs(&seen.wanted).await.map_err(ApplyError::Check)?;
@@ -62,16 +62,19 @@ impl Target {
     }
 }
 
-fn look(sought: &BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) -> Result<Seen, ApplyError> {
-    apart(sought).map_err(ApplyError::File)?;
+fn look(sought: BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) -> Result<Seen, ApplyError> {
+    apart(&sought).map_err(ApplyError::File)?;
     let notes = journal.notes()?;
-    let (mut wanted, mut present, mut files) = (Candidate::default(), Contents::new(), BTreeMap::new());
-    let paths: BTreeSet<_> = sought.keys().chain(notes.known()).cloned().collect();
+    // All lists are in the order of the paths, so that maps are made of them at once: there may be thousands.
+    let (mut present, mut wanted, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changed, mut gone) = (BTreeSet::new(), BTreeSet::new());
+    let paths: BTreeSet<_> = sought.keys().chain(notes.known()).collect();
+    let mut templates = sought.iter().peekable();
     for path in paths {
-        let template = sought.get(&path);
+        let template = templates.next_if(|(sought, _)| *sought == path).map(|(_, template)| template);
         let wish = template.map(|template| template.wish).unwrap_or_default();
         let mut file = File::default();
-        if let Some(found) = files::read(&path, wish.symlinks).map_err(ApplyError::File)? {
+        if let Some(found) = files::read(path, wish.symlinks).map_err(ApplyError::File)? {
             let text = match template {
                 // Spares hashing what is most often equal.
                 Some(template) if template.text.bytes() == found.bytes => Arc::clone(&template.text),
@@ -79,39 +82,42 @@ fn look(sought: &BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) -
             };
             file.present = Some(Version { digest: text.digest(), access: found.access });
             file.misfit = !wish.fits(found.access);
-            present.insert(path.clone(), text);
+            present.push((path.clone(), text));
         }
         file.wanted = match template {
             _ if !complete => Wanted::Unknown,
             Some(Sought { text, origin, .. }) => {
                 Wanted::Content(Draft { digest: text.digest(), origin: Some(*origin) })
             }
-            None => notes.leftover(&path),
+            None => notes.leftover(path),
         };
         match (file.wanted, template) {
-            (Wanted::Absent, _) => drop(wanted.gone.insert(path.clone())),
-            (_, Some(template)) => drop(wanted.files.insert(path.clone(), Arc::clone(&template.text))),
+            (Wanted::Absent, _) => drop(gone.insert(path.clone())),
+            (_, Some(template)) => wanted.push((path.clone(), Arc::clone(&template.text))),
             (Wanted::Content(draft), None) => {
                 let former = journal.former(draft.digest)?;
                 let former = former.ok_or_else(|| ApplyError::File(FileError::Lost(path.clone())))?;
-                wanted.files.insert(path.clone(), Arc::new(Rendered::new(former)));
+                wanted.push((path.clone(), Arc::new(Rendered::new(former))));
             }
             (Wanted::Unknown, None) => {}
         }
-        files.insert(path, file);
+        if file.wanted != Wanted::Absent && !file.is_as_wanted() {
+            changed.insert(path.clone());
+        }
+        files.push((path.clone(), file));
     }
-    let observed = Observed { complete, files, notes, bad: false, stuck: false };
-    let present = Arc::new(Candidate { files: present, gone: BTreeSet::new() });
-    let wishes = sought.iter().map(|(path, template)| (path.clone(), template.wish)).collect();
-    Ok(Seen { observed, wanted: Arc::new(wanted), present, wishes })
+    let observed = Observed { complete, files: files.into_iter().collect(), notes, bad: false, stuck: false };
+    let present = Candidate { files: present.into_iter().collect(), ..Candidate::default() };
+    let wanted = Candidate { files: wanted.into_iter().collect(), changed, gone };
+    Ok(Seen { observed, wanted: Arc::new(wanted), present: Arc::new(present), sought })
 }
 
 /// No two destinations may be one file, whatever ways lead to it.
 fn apart(sought: &BTreeMap<PathBuf, Sought>) -> Result<(), FileError> {
-    let mut seen = BTreeMap::new();
+    let (mut seen, follower) = (HashMap::new(), Follower::default());
     for path in sought.keys() {
         // Where it cannot be followed, reading it says why.
-        let Ok(real) = files::follow(path) else { continue };
+        let Ok(real) = follower.follow(path) else { continue };
         if let Some(one) = seen.insert(real, path) {
             return Err(FileError::Twice { one: one.clone(), other: path.clone() });
         }

@@ -1,6 +1,9 @@
 //! Where a path leads to.
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
+    ffi::OsStr,
     fs, io,
     path::{Component, Path, PathBuf},
 };
@@ -16,27 +19,57 @@ pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
     walk(&std::path::absolute(path)?, &mut hops)
 }
 
+/// Follows many paths at one moment, and each of their directories once.
+#[derive(Debug, Default)]
+pub(crate) struct Follower {
+    directories: RefCell<HashMap<PathBuf, PathBuf>>,
+}
+
+impl Follower {
+    /// The same as [`follow`].
+    pub(crate) fn follow(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = std::path::absolute(path)?;
+        let Some((directory, Component::Normal(name))) = path.parent().zip(path.components().next_back()) else {
+            return follow(&path);
+        };
+        let known = self.directories.borrow().get(directory).cloned();
+        let mut hops = HOPS;
+        let real = match known {
+            Some(real) => real,
+            None => {
+                let real = walk(directory, &mut hops)?;
+                self.directories.borrow_mut().insert(directory.to_owned(), real.clone());
+                real
+            }
+        };
+        enter(real, name, &mut hops)
+    }
+}
+
 fn walk(path: &Path, hops: &mut usize) -> io::Result<PathBuf> {
     let mut real = PathBuf::from("/");
     for component in path.components() {
         match component {
-            Component::Normal(name) => {
-                let next = real.join(name);
-                real = match fs::read_link(&next) {
-                    Ok(link) => {
-                        *hops = hops.checked_sub(1).ok_or(Errno::ELOOP)?;
-                        walk(&real.join(link), hops)?
-                    }
-                    // There, and no symlink; or not there.
-                    Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => next,
-                    Err(error) => return Err(error),
-                };
-            }
+            Component::Normal(name) => real = enter(real, name, hops)?,
             Component::ParentDir => drop(real.pop()),
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
     }
     Ok(real)
+}
+
+/// Where a name in a directory leads to.
+fn enter(directory: PathBuf, name: &OsStr, hops: &mut usize) -> io::Result<PathBuf> {
+    let next = directory.join(name);
+    match fs::read_link(&next) {
+        Ok(link) => {
+            *hops = hops.checked_sub(1).ok_or(Errno::ELOOP)?;
+            walk(&directory.join(link), hops)
+        }
+        // There, and no symlink; or not there.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => Ok(next),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +86,7 @@ mod tests {
         for (link, to) in [("link", "real"), ("chain", "link/../link/x"), ("gone", "no/where"), ("loop", "loop")] {
             symlink(to, root.join(link)).expect("a link");
         }
+        let follower = Follower::default();
         let cases = [
             ("real/a", "real/a"),
             ("link/a", "real/a"),
@@ -64,6 +98,10 @@ mod tests {
         ];
         for (path, real) in cases {
             assert_eq!(follow(&root.join(path)).expect(path), root.join(real), "{path}");
+            // Whether its directory is met for the first time or again.
+            for _ in 0..2 {
+                assert_eq!(follower.follow(&root.join(path)).expect(path), root.join(real), "{path}");
+            }
         }
         assert_eq!(follow(&root.join("loop")).expect_err("it has no end").raw_os_error(), Some(Errno::ELOOP as i32));
         assert_eq!(follow(Path::new("/../..")).expect("the root"), Path::new("/"));

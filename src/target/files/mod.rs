@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 pub use self::error::FileError;
-pub(crate) use self::follow::follow;
+pub(crate) use self::follow::{Follower, follow};
 use super::settings::Symlinks;
 use crate::temporary;
 

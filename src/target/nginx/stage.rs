@@ -50,10 +50,11 @@ impl Staged {
         }
         let mut names = BTreeMap::from([(place.conf.as_path(), main.clone())]);
         // Most files of a large configuration are as they were: they stand for themselves.
-        let differs = |path: &Path, text: &[u8]| fs::read(path).map_or(true, |present| present != text);
-        let nodes = tree.nodes.iter().filter(|(path, node)| !node.edits.is_empty() || differs(path, &node.text));
-        let named = tree.named.iter().filter(|(path, candidate)| differs(path, candidate.bytes()));
-        let copied = nodes.map(|(path, _)| path).chain(named.map(|(path, _)| path));
+        let differs =
+            |node: &Node| node.candidate.as_ref().is_some_and(|destination| tree.changed.contains(destination));
+        let nodes = tree.nodes.iter().filter(|(_, node)| !node.edits.is_empty() || differs(node));
+        let named = tree.named.keys().filter(|destination| tree.changed.contains(*destination));
+        let copied = nodes.map(|(path, _)| path).chain(named);
         // What is to be gone gets a name too, and no copy.
         for (number, path) in copied.chain(&tree.gone).enumerate() {
             names.entry(path).or_insert_with(|| directory.path().join(format!("{number:06}")));

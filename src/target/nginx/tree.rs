@@ -20,7 +20,8 @@ use super::{
     glob,
 };
 use crate::target::{
-    Candidate, files,
+    Candidate,
+    files::{self, Follower},
     rendered::{Digest, Rendered},
 };
 
@@ -33,6 +34,8 @@ pub(super) struct Tree {
     pub(super) named: BTreeMap<PathBuf, Arc<Rendered>>,
     /// Candidates that nothing leads to: the check cannot say anything about them.
     pub(super) unreached: BTreeSet<PathBuf>,
+    /// Candidates that are not on the disk as they are here.
+    pub(super) changed: BTreeSet<PathBuf>,
     /// Files that are to be gone, and that something still names.
     pub(super) gone: BTreeSet<PathBuf>,
     /// The last `pid` of the main level.
@@ -77,6 +80,7 @@ struct Overlay<'a> {
     gone: BTreeSet<PathBuf>,
     /// The names of all of these files.
     names: BTreeSet<OsString>,
+    follower: Follower,
 }
 
 /// What lies at a path, as far as it differs from the disk.
@@ -87,12 +91,14 @@ enum Laid<'a> {
 
 impl<'a> Overlay<'a> {
     fn new(candidate: &'a Candidate) -> io::Result<Self> {
-        let real =
-            |(path, rendered): (&'a PathBuf, &'a Arc<Rendered>)| Ok((files::follow(path)?, (path.as_path(), rendered)));
+        let follower = Follower::default();
+        let real = |(path, rendered): (&'a PathBuf, &'a Arc<Rendered>)| {
+            Ok((follower.follow(path)?, (path.as_path(), rendered)))
+        };
         let candidates: BTreeMap<_, _> = candidate.files.iter().map(real).collect::<io::Result<_>>()?;
-        let gone: BTreeSet<_> = candidate.gone.iter().map(|path| files::follow(path)).collect::<io::Result<_>>()?;
+        let gone: BTreeSet<_> = candidate.gone.iter().map(|path| follower.follow(path)).collect::<io::Result<_>>()?;
         let names = candidates.keys().chain(&gone).filter_map(|path| path.file_name().map(OsStr::to_owned)).collect();
-        Ok(Self { candidates, gone, names })
+        Ok(Self { candidates, gone, names, follower })
     }
 
     /// Whether the disk is read as it is. Then nothing is to be checked, and only the main level is of interest.
@@ -101,7 +107,7 @@ impl<'a> Overlay<'a> {
     }
 
     fn at(&self, path: &Path) -> Option<Laid<'a>> {
-        let real = files::follow(path).ok()?;
+        let real = self.follower.follow(path).ok()?;
         match self.candidates.get(&real) {
             Some((destination, candidate)) => Some(Laid::Candidate(destination, candidate)),
             None => self.gone.contains(&real).then_some(Laid::Gone),
@@ -112,7 +118,7 @@ impl<'a> Overlay<'a> {
     /// For nginx a directory that is not there, or that it may not read, has none.
     fn names(&self, directory: &Path) -> io::Result<Vec<Vec<u8>>> {
         let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", directory.display()));
-        let real = files::follow(directory).ok();
+        let real = self.follower.follow(directory).ok();
         let mut names = BTreeSet::new();
         let entries = match fs::read_dir(directory) {
             Ok(entries) => Some(entries),
@@ -122,7 +128,7 @@ impl<'a> Overlay<'a> {
         for entry in entries.into_iter().flatten() {
             let entry = entry.map_err(failed)?;
             let is_gone = |real: PathBuf| self.gone.contains(&real);
-            if self.gone.is_empty() || !files::follow(&directory.join(entry.file_name())).is_ok_and(is_gone) {
+            if self.gone.is_empty() || !self.follower.follow(&directory.join(entry.file_name())).is_ok_and(is_gone) {
                 names.insert(entry.file_name().into_vec());
             }
         }
@@ -141,7 +147,7 @@ impl<'a> Overlay<'a> {
 
     /// Whether a candidate would make this directory.
     fn makes(&self, path: &Path) -> bool {
-        let Ok(real) = files::follow(path) else { return false };
+        let Ok(real) = self.follower.follow(path) else { return false };
         self.candidates.keys().any(|candidate| candidate.starts_with(&real))
     }
 }
@@ -154,6 +160,7 @@ impl Tree {
             nodes: BTreeMap::new(),
             named: BTreeMap::new(),
             unreached: candidate.files.keys().cloned().collect(),
+            changed: candidate.changed.clone(),
             gone: BTreeSet::new(),
             pid_file: None,
             error_log: None,
@@ -323,9 +330,10 @@ mod tests {
         fn read_without(&self, gone: &[&str], candidates: &[(&str, &str)]) -> Tree {
             let place = Place { prefix: self.path("prefix"), conf: self.path("etc/nginx.conf") };
             let rendered = |(path, text): &(&str, &str)| (self.path(path), Arc::new(Rendered::new(*text)));
-            let files = candidates.iter().map(rendered).collect();
+            let files: BTreeMap<_, _> = candidates.iter().map(rendered).collect();
             let gone = gone.iter().map(|path| self.path(path)).collect();
-            Tree::read(&place, &Candidate { files, gone }).expect("it can be read")
+            Tree::read(&place, &Candidate { changed: files.keys().cloned().collect(), files, gone })
+                .expect("it can be read")
         }
 
         fn short(&self, paths: impl IntoIterator<Item = PathBuf>) -> Vec<String> {

@@ -131,14 +131,12 @@ fn settle(observed: &Observed) -> Vec<Step> {
     let changed = observed.changed();
     let may_replace = observed.complete && !observed.bad && !changed.is_empty();
     let Some(owed) = &observed.notes.owed else {
+        if may_replace {
+            return replace(observed, &changed, &Owed::default());
+        }
         let files = observed.wanted_files();
-        return match () {
-            () if may_replace => replace(observed, &changed, &Owed::default()),
-            () if observed.complete && changed.is_empty() && files != observed.notes.settled => {
-                vec![Step::Settle(files)]
-            }
-            () => Vec::new(),
-        };
+        let is_news = observed.complete && changed.is_empty() && files != observed.notes.settled;
+        return if is_news { vec![Step::Settle(files)] } else { Vec::new() };
     };
     let restore = restore(observed, owed);
     let has_failed = owed.back || !(may_replace || observed.is_whole(owed));
@@ -266,17 +264,16 @@ impl Step {
 impl Observed {
     /// Whether a file is not as it is wanted.
     pub(crate) fn has_changes(&self) -> bool {
-        !self.changed().is_empty()
+        self.files.values().any(File::has_changed)
     }
 
     fn changed(&self) -> Changed<'_> {
-        let changed = |(path, file): (_, &File)| match file.wanted {
-            Wanted::Unknown => None,
-            _ if file.is_as_wanted() => None,
-            Wanted::Absent => Some((path, None)),
-            Wanted::Content(draft) => Some((path, Some(draft))),
+        let changed = self.files.iter().filter(|(_, file)| file.has_changed());
+        let new = |file: &File| match file.wanted {
+            Wanted::Content(draft) => Some(draft),
+            Wanted::Absent | Wanted::Unknown => None,
         };
-        self.files.iter().filter_map(changed).collect()
+        changed.map(|(path, file)| (path, new(file))).collect()
     }
 
     /// The files that the target has when all is as wanted.
@@ -298,11 +295,17 @@ impl Observed {
 }
 
 impl File {
+    /// Whether it is known not to be as it is wanted.
+    fn has_changed(&self) -> bool {
+        self.wanted != Wanted::Unknown && !self.is_as_wanted()
+    }
+
     fn digest(&self) -> Option<Digest> {
         self.present.map(|present| present.digest)
     }
 
-    fn is_as_wanted(&self) -> bool {
+    /// Whether it has the content that is wanted, or is gone as wanted.
+    pub(crate) fn is_as_wanted(&self) -> bool {
         match self.wanted {
             Wanted::Unknown => false,
             Wanted::Absent => self.present.is_none(),
