@@ -117,7 +117,7 @@ fn for_people() {
     let begin = "\
 rich (000000000000), image nginx:1
   state        running since 2026-01-01T00:00:00.1Z
-  not seen     a stop signal that was sent, and how often it was started lately
+  not seen     events older than 10 minutes, or that Docker no longer has: a stop signal, starts
 
 80/tcp
   traffic      no: not registered: register has not been there yet, or was refused (see its log)
@@ -352,7 +352,7 @@ fn why_it_gets_no_traffic() {
             "Address": "", "Tags": [], "Meta": {}}))
             },
             none,
-            "no: held by an entry that carries nobody's mark, so it is left \
+            "no: the id has an entry without marks, which is left \
             alone: --adopt registrator takes it over",
         ),
         (
@@ -392,7 +392,7 @@ fn it_is_held_until_it_is_ready() {
     let (docker, consul) = fakes();
     with_env(&docker, "SERVICE_READY=tcp");
     let (report, code) = report(&docker, &consul, &["web"]);
-    let reason = "not registered: held until it is ready (SERVICE_READY): tcp 10.0.0.7:8000 has to answer once";
+    let reason = "not registered: waits until it is ready (SERVICE_READY): tcp 10.0.0.7:8000 has to answer once";
     let traffic = json!({"ok": false, "reason": reason, "since": "2026-01-01T00:00:00.1Z"});
     assert_eq!((&report["ports"][0]["traffic"], code), (&traffic, Some(1)), "{report:#}");
 }

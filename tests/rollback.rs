@@ -106,14 +106,14 @@ fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
     assert!(listed.contains("before portreeve, 1 file") && listed.contains("data, 1 file"), "{listed}");
     assert!(bench.rolls_back(&["--diff", "--data"]).contains("\n-two\n+one\n"));
 
-    assert_eq!(bench.rolls_back(&["--data"]), "app: generation 2 of its data is in effect and held on to\n");
+    assert_eq!(bench.rolls_back(&["--data"]), "app: generation 2 of its data is in effect and pinned\n");
     assert_eq!((bench.read("app"), bench.read("reloads")), ("one\n".into(), "one\ntwo\none\n".into()));
     bench.keys.set("value", "three");
     daemon.until_logged_times("what its templates became is withheld", 2);
     let went = bench.rolls_back(&["app", "--data", "--to", "1"]);
-    assert_eq!(went, "app: generation 1 of its data is in effect and held on to\n");
+    assert_eq!(went, "app: generation 1 of its data is in effect and pinned\n");
     assert_eq!(bench.read("app"), "by hand\n");
-    daemon.until_logged("holds on to generation 1");
+    daemon.until_logged("is pinned to generation 1");
     assert!(bench.refuses(&["--data"]).contains("there is no earlier generation"));
     assert!(bench.refuses(&["--data", "--to", "9"]).contains("there is no generation 9; there are 1, 2, 3"));
     let said = bench.refuses(&[]);
@@ -124,7 +124,7 @@ fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
     // Neither a restart nor new data end it.
     assert_eq!(daemon.stop(), Some(0));
     let daemon = Daemon::spawn(bench.render(&[]));
-    daemon.until_logged("holds on to generation 1");
+    daemon.until_logged("is pinned to generation 1");
     daemon.until_logged("what its templates became is withheld");
     assert_eq!(bench.read("app"), "by hand\n");
     assert_eq!(bench.rolls_back(&["--release"]), "app: follows its templates\n");
@@ -187,7 +187,7 @@ fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
     assert_eq!(bench.read("app"), "oops one\n");
 
     let went = bench.rolls_back(&[]);
-    assert_eq!(went, "app: version 1 of its templates and configuration is in effect and held on to\n");
+    assert_eq!(went, "app: version 1 of its templates and configuration is in effect and pinned\n");
     assert_eq!(bench.read("app"), "one\n");
     // Instances come and go meanwhile.
     bench.becomes("two");
@@ -201,13 +201,16 @@ fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
     assert_eq!(bench.read("app"), "three\n");
     let dry = bench.render(&["--dry-run"]).output().expect("it starts");
     let said = String::from_utf8_lossy(&dry.stdout).into_owned();
-    assert!(said.contains("holds on to version 1 of its templates") && said.contains("nothing would change"), "{said}");
+    assert!(
+        said.contains("is pinned to version 1 of its templates") && said.contains("nothing would change"),
+        "{said}"
+    );
     let check = bench.check();
-    assert!(check.contains("holds on to version 1 of its templates"), "{check}");
-    assert!(bench.rolls_back(&["--list"]).contains("first  (in effect, held)"));
+    assert!(check.contains("is pinned to version 1 of its templates"), "{check}");
+    assert!(bench.rolls_back(&["--list"]).contains("first  (in effect, pinned)"));
     bench.rolls_back(&["--release"]);
     until("what the template says", || bench.read("app") == "worse three\n");
-    assert!(!bench.check().contains("holds on to"));
+    assert!(!bench.check().contains("is pinned to"));
     assert_eq!(daemon.stop(), Some(0));
 }
 

@@ -180,7 +180,7 @@ pub struct Register {
     /// second full list (default 50%, and at least 3)
     #[arg(long, value_name = "COUNT")]
     pub max_removal: Option<MaxRemoval>,
-    /// Take over entries with our ids that carry nobody's mark
+    /// Take over entries that are not ours and whose ids our ports need
     #[arg(long, value_name = "WHOSE")]
     pub adopt: Option<Adopt>,
     /// Accepted for registrator's sake: clean-up is always on

@@ -9,7 +9,7 @@ use super::{Format, Sources, duration};
 /// What can be done about what was rendered.
 #[derive(Clone, Debug, Subcommand)]
 pub enum RenderCommand {
-    /// Bring an earlier version of a target's templates and configuration back into effect, and hold on to it
+    /// Bring an earlier version of a target's templates and configuration back into effect, and pin the target to it
     Rollback(Rollback),
 }
 

@@ -50,7 +50,7 @@ fn held(config: &Config) -> Result<Vec<String>, StateError> {
     for target in &config.target {
         if let Some(held) = History::held_in(&state, &target.name)? {
             notes.push(format!(
-                "target {}: holds on to {held} here, until `portreeve render rollback --release` (state directory {})",
+                "target {}: is pinned to {held} here, until `portreeve render rollback --release` (state directory {})",
                 target.name,
                 path.display()
             ));

@@ -72,7 +72,7 @@ fn text(accounts: &[Account], flags: &Rollback) -> String {
         // Writing to a text cannot fail.
         let _ = match account.held {
             _ if flags.diff => write!(text, "{}", account.diff.as_deref().unwrap_or_default()),
-            Some(held) if !flags.list => writeln!(text, "{target}: {held} is in effect and held on to"),
+            Some(held) if !flags.list => writeln!(text, "{target}: {held} is in effect and pinned"),
             None if flags.release => writeln!(text, "{target}: follows its templates"),
             _ => list(&mut text, account),
         };
@@ -89,7 +89,7 @@ fn list(text: &mut String, account: &Account) -> std::fmt::Result {
     writeln!(text, "  templates and configuration, which are rendered with present data:")?;
     for version in versions {
         let mark = match version.in_effect {
-            true if *held == Some(Held::Templates { templates: version.number }) => "  (in effect, held)",
+            true if *held == Some(Held::Templates { templates: version.number }) => "  (in effect, pinned)",
             true => "  (in effect)",
             false => "",
         };
@@ -109,7 +109,7 @@ fn list(text: &mut String, account: &Account) -> std::fmt::Result {
             _ => "data",
         };
         let mark = match () {
-            () if *held == Some(Held::Data(generation.number)) => "  (in effect, held)",
+            () if *held == Some(Held::Data(generation.number)) => "  (in effect, pinned)",
             () if in_effect == Some(generation.number) => "  (in effect)",
             () => "",
         };

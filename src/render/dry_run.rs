@@ -86,7 +86,7 @@ pub async fn dry_run<S: Source>(
             Ok(diff) => {
                 if let Some(held) = target.history().held() {
                     let note = format!(
-                        "# target {}: holds on to {held}; what its own files or templates became since is withheld until \
+                        "# target {}: is pinned to {held}; what its own files or templates became since is withheld until \
                          `portreeve render rollback --release`",
                         target.name()
                     );

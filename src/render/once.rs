@@ -38,7 +38,7 @@ pub enum OnceError {
     #[error("this cannot be rendered:{0}")]
     Failed(Reasons),
     /// The files are in line, but for what is kept out of them.
-    #[error("in line, but for what is held:{0}")]
+    #[error("in line, except for bad entries:{0}")]
     Held(Reasons),
     /// A task panicked.
     #[error(transparent)]

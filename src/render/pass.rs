@@ -137,7 +137,7 @@ impl Renderer {
                     && self.book.chapters.get(at) != Some(chapter)
                 {
                     tracing::warn!(
-                        "target {target}: its templates have changed; that is withheld, since it holds on to version \
+                        "target {target}: its templates have changed; that is withheld, since it is pinned to version \
                          {number} of them; `portreeve render rollback --release` lets them go on"
                     );
                 }

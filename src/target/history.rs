@@ -287,7 +287,9 @@ impl History {
         let generation = self.generations()?.into_iter().find(|generation| generation.number == number);
         let files = generation.map(|generation| self.generations.files(&generation)).transpose()?.flatten();
         if files.is_none() {
-            tracing::warn!("generation {number} is held on to, but is lost: the templates go on");
+            tracing::warn!(
+                "generation {number}, to which the target is pinned, is lost: the target follows its templates"
+            );
         }
         Ok(files)
     }

@@ -17,7 +17,7 @@ impl Target {
         if std::mem::replace(&mut self.said.held, held) != held {
             match held {
                 Some(held) => tracing::warn!(
-                    "target {}: holds on to {held}, until `portreeve render rollback --release`",
+                    "target {}: is pinned to {held}, until `portreeve render rollback --release`",
                     self.name
                 ),
                 None => tracing::info!("target {}: follows its templates again", self.name),
@@ -42,7 +42,7 @@ impl Target {
         if let (true, Some(held)) = (is_new, self.said.held) {
             self.said.withheld = digest;
             tracing::warn!(
-                "target {}: what its templates became is withheld, since it holds on to {held}; `portreeve render rollback \
+                "target {}: what its templates became is withheld, since it is pinned to {held}; `portreeve render rollback \
                  --release` lets it go on",
                 self.name
             );

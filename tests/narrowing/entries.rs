@@ -54,7 +54,7 @@ async fn what_nginx_refuses_is_narrowed_down_to_the_instance() {
     bench.until_listed(&daemon, "10.0.0.1:80", true);
 
     bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
-    let held = "target balancer: service \"web\", instance \"web-1\" on node \"n1\", is held on its last good values";
+    let held = "target balancer: service \"web\", instance \"web-1\" on node \"n1\", keeps its last good values";
     daemon.until_logged(held);
     bench.moves(&daemon, 20_000).await;
     bench.until_listed(&daemon, "10.0.0.1:80", true);
@@ -63,7 +63,7 @@ async fn what_nginx_refuses_is_narrowed_down_to_the_instance() {
     bench.register("n1", "web-3", "web", "10.0.0.3", json!({})).await;
     bench.until_listed(&daemon, "10.0.0.3:80", true);
     bench.put("kv/name", &json!("x; y")).await;
-    daemon.until_logged("target balancer: key \"name\" is held on its last good values");
+    daemon.until_logged("target balancer: key \"name\" keeps its last good values");
     bench.moves(&daemon, 20_001).await;
     assert!(bench.file().contains("server_name one;"), "{}", bench.file());
     bench.is_sound();

@@ -221,9 +221,10 @@ fn subject(container: &Container) -> Subject {
         };
         word.to_owned()
     });
-    // Only events tell of those, and this look has heard none.
-    let unseen =
-        container.running.then(|| "a stop signal that was sent, and how often it was started lately".to_owned());
+    // Only events tell of those. The watch recalls the last minutes of them.
+    let unseen = container
+        .running
+        .then(|| "events older than 10 minutes, or that Docker no longer has: a stop signal, starts".to_owned());
     let (id, name, image) = (container.id.clone(), container.name.clone(), container.image.clone());
     Subject { id, name, image, state, health, unseen }
 }

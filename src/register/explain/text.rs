@@ -87,13 +87,13 @@ impl Display for Held {
                 f.write_str("missing: register has not been there yet, or was refused (see its log)")
             }
             Self::Foreign { adopted: true, .. } => {
-                f.write_str("held by somebody else's entry: --adopt takes it over")
+                f.write_str("the id has somebody else's entry: --adopt takes it over")
             }
             Self::Foreign { unmarked: true, .. } => f.write_str(
-                "held by an entry that carries nobody's mark, so it is left alone: --adopt registrator takes it over",
+                "the id has an entry without marks, which is left alone: --adopt registrator takes it over",
             ),
             Self::Foreign { .. } => f.write_str(
-                "held by another Portreeve's entry, so it is left alone: choose another SERVICE_ID, or --adopt portreeve takes \
+                "the id has another Portreeve's entry, which is left alone: choose another SERVICE_ID, or --adopt portreeve takes \
                  it over",
             ),
             Self::Unknown { reason } => write!(f, "unknown: {reason}"),

@@ -71,7 +71,7 @@ pub(super) fn of_instance(
         Held::Unknown { reason } => return Traffic::unknown(reason.clone()),
         Held::Foreign { .. } | Held::Refused { .. } => return Traffic::no(held.to_string()),
         Held::Missing { waits_for: Some(probe) } => {
-            let reason = format!("not registered: held until it is ready (SERVICE_READY): {probe} has to answer once");
+            let reason = format!("not registered: waits until it is ready (SERVICE_READY): {probe} has to answer once");
             return Traffic::no(reason).since(&container.started_at);
         }
         Held::Missing { waits_for: None } => {

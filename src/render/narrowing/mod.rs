@@ -229,7 +229,7 @@ impl Narrowing {
     }
 
     fn described(&self, item: &Item, hold: &Held) -> String {
-        let how = if hold.is_replaced { "is held on its last good values" } else { "is left out" };
+        let how = if hold.is_replaced { "keeps its last good values" } else { "is left out" };
         format!("target {}: {item} {how}: {}", self.target, hold.reason.trim())
     }
 
