@@ -148,7 +148,7 @@ fn what_the_check_refuses_is_not_gone_back_to() {
     assert!(said.contains("generation 1 of its data did not come into effect") && said.contains("refused"), "{said}");
     assert_eq!(bench.read("app"), "two\n");
     bench.becomes("three");
-    assert!(!bench.rolls_back(&["--list"]).contains("held"));
+    assert!(!bench.rolls_back(&["--list"]).contains("pinned"));
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -236,8 +236,8 @@ fn a_configuration_that_was_a_mistake_is_taken_back_while_nobody_runs() {
     once();
     assert_eq!(bench.read("moved"), "two\n");
     let listed = bench.rolls_back(&["--list"]);
-    assert!(!listed.contains("held"), "{listed}");
+    assert!(!listed.contains("pinned"), "{listed}");
     assert!(bench.refuses(&["--to", "1"]).contains("wrote other files than the configuration names now"));
     fs::write(bench.path("portreeve.toml"), config).expect("it can be written");
-    assert!(bench.rolls_back(&["--list"]).contains("held"));
+    assert!(bench.rolls_back(&["--list"]).contains("pinned"));
 }
