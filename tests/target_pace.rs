@@ -163,6 +163,30 @@ async fn a_lone_removal_and_what_takes_its_place_go_at_once_and_then_the_interva
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_rolling_replacement_the_additions_wait_and_no_removal_does() {
+    let running = Running::start(pace(None, 1000, 0));
+    let instance = |number: u8| format!("web host id{number} 10.0.0.1 {number}");
+    let want = |content: &str, numbers: &[u8]| {
+        let members: Vec<_> = numbers.iter().copied().map(instance).collect();
+        running.want(content, &members.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    want("start", &[0, 1]);
+    running.until("start").await;
+    for number in 2..8 {
+        let content = format!("+{number}");
+        want(&content, &[number - 2, number - 1, number]);
+        let added = running.until(&content).await;
+        let content = format!("-{}", number - 2);
+        want(&content, &[number - 1, number]);
+        let removed = running.until(&content).await;
+        assert!(removed - added < 50, "removal {number} waited {} ms", removed - added);
+    }
+    let elapsed = running.begin.elapsed().as_millis();
+    assert!((10_000..13_500).contains(&elapsed), "12 reloads with a second each: {elapsed}");
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cancels_out_is_never_written() {
     let running = Running::start(pace(Some((1000, 5000)), 0, 0));
     running.want("a", &["a"]);

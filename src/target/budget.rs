@@ -25,9 +25,10 @@ pub(super) struct Budget {
 
 /// How much of a program's budget is spent. Pure.
 ///
-/// Reloads are paid for with time, `interval` each. One may be on credit: so a removal does not wait for the reload
-/// before it, and what takes the place of a lone instance does not wait for the removal. In the long run there is one
-/// reload per `interval`.
+/// Reloads are paid for with time, `interval` each. One may be on credit, if it cannot wait: so a removal does not wait
+/// for the reload before it, and what takes the place of a lone instance does not wait for the removal. All others wait
+/// until everything is paid for, so that there is credit when the next removal comes. In the long run there is one reload
+/// per `interval`.
 #[derive(Debug, Default)]
 pub(super) struct Spending {
     paid_until: Option<Instant>,
@@ -68,9 +69,9 @@ impl Budget {
 }
 
 impl Turn {
-    /// When the next reload may come; `None`: at once.
-    pub(super) fn earliest(&self, interval: Duration) -> Option<Instant> {
-        self.0.iter().filter_map(|spending| spending.earliest(interval)).max()
+    /// When all reloads so far are paid for; `None`: there was none.
+    pub(super) fn paid_until(&self) -> Option<Instant> {
+        self.0.iter().filter_map(|spending| spending.paid_until).max()
     }
 
     pub(super) fn spend(&mut self, interval: Duration, now: Instant) {
@@ -79,10 +80,6 @@ impl Turn {
 }
 
 impl Spending {
-    fn earliest(&self, interval: Duration) -> Option<Instant> {
-        self.paid_until.and_then(|until| until.checked_sub(interval))
-    }
-
     fn spend(&mut self, interval: Duration, now: Instant) {
         let from = self.paid_until.map_or(now, |until| until.max(now));
         self.paid_until = Some(from + interval);
@@ -94,21 +91,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_reload_may_follow_at_once_and_then_there_is_one_per_interval() {
+    fn each_reload_is_paid_for_after_those_before_it() {
         let (mut spending, begin, interval) = (Spending::default(), Instant::now(), Duration::from_secs(1));
-        let mut reloads = Vec::new();
-        // Something wants a reload every 50 ms.
-        for step in 0..200 {
-            let now = begin + Duration::from_millis(50) * step;
-            if spending.earliest(interval).is_none_or(|earliest| earliest <= now) {
-                spending.spend(interval, now);
-                reloads.push(step * 50);
-            }
+        for reloads in 1..=3 {
+            spending.spend(interval, begin);
+            assert_eq!(spending.paid_until, Some(begin + interval * reloads));
         }
-        assert_eq!(reloads, [0, 50, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000]);
         let later = begin + Duration::from_secs(20);
         spending.spend(interval, later);
-        assert_eq!(spending.earliest(interval), Some(later), "after a calm there is credit again");
+        assert_eq!(spending.paid_until, Some(later + interval), "after a calm nothing is left to pay");
     }
 
     #[tokio::test]

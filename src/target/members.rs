@@ -24,7 +24,7 @@ impl Membership {
 
     /// The services of all instances, each once.
     pub(super) fn services(&self) -> String {
-        let names = self.came.iter().chain(&self.went).filter_map(|member| member.split(' ').next());
+        let names = self.came.iter().chain(&self.went).map(|member| service(member));
         names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ")
     }
 }
@@ -42,6 +42,11 @@ impl fmt::Display for Membership {
             more => write!(f, " and {more} more"),
         }
     }
+}
+
+/// Of `service node id address port`: the service.
+pub(super) fn service(member: &str) -> &str {
+    member.split(' ').next().unwrap_or_default()
 }
 
 /// Of `service node id address port`: the service, and where it is reached.

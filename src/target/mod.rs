@@ -359,12 +359,12 @@ impl Reconcile for Target {
             Ok(held) => held,
             Err(error) => return self.conclude(Err(error), &Membership::default()),
         };
-        self.pace.wait_until(turn.earliest(self.pace.interval()));
+        self.pace.wait_until(turn.paid_until());
         let desired = held.unwrap_or_else(|| self.choose());
         let followed = self.followed.filter(|_| self.history.held() == self.followed);
         let applied = self.bring_in_line(&desired).await;
         self.spend(&mut turn, &applied);
-        self.pace.wait_until(turn.earliest(self.pace.interval()));
+        self.pace.wait_until(turn.paid_until());
         drop(turn);
         let change = self.pace.note(&applied, now());
         report::put(&self.reports, &self.name, &desired, followed, self.proof.as_ref(), &applied);

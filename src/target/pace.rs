@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Applied, ApplyError, Effect, members::Membership, rendered::Wanted};
+use super::{
+    Applied, ApplyError, Effect,
+    members::{self, Membership},
+    rendered::Wanted,
+};
 use crate::{
     debounce::{Debounce, Settings, Urgency},
     random,
@@ -18,8 +22,10 @@ use crate::{
 pub(super) struct Pace {
     settings: Settings,
     debounce: Debounce,
-    /// Before that, nothing new is taken: the program has had its share of reloads.
-    floor: Option<Instant>,
+    /// When the reloads of the program so far are paid for: one per `interval`.
+    paid_until: Option<Instant>,
+    /// Whether what waits may go one `interval` before that.
+    on_credit: bool,
     /// The newest that was seen. What only rings the bell is not newer.
     seen: Option<Wanted>,
     /// What the target works on.
@@ -35,7 +41,8 @@ impl Pace {
         Self {
             settings,
             debounce: Debounce::new(settings),
-            floor: None,
+            paid_until: None,
+            on_credit: false,
             seen: None,
             taken: None,
             is_new: false,
@@ -46,7 +53,8 @@ impl Pace {
     /// What a pass works on.
     pub(super) fn choose(&mut self, newest: Wanted, now: Instant) -> Wanted {
         self.notice(&newest, now);
-        self.is_new = self.floor.is_none_or(|floor| floor <= now) && self.debounce.take(now);
+        self.is_new = self.floor().is_none_or(|floor| floor <= now) && self.debounce.take(now);
+        self.on_credit &= !self.is_new;
         self.seen = Some(newest.clone());
         match &self.taken {
             Some(taken) if taken.complete && !self.is_new => taken.clone(),
@@ -57,7 +65,7 @@ impl Pace {
     /// Takes what is newest, whatever it would have to wait for.
     pub(super) fn take_now(&mut self, newest: Wanted, now: Instant) {
         self.debounce.cancel(now);
-        self.is_new = true;
+        (self.is_new, self.on_credit) = (true, false);
         self.seen = Some(newest.clone());
         self.taken = Some(newest);
     }
@@ -65,10 +73,20 @@ impl Pace {
     fn notice(&mut self, newest: &Wanted, now: Instant) {
         match &self.taken {
             _ if !newest.complete || self.seen.as_ref().is_some_and(|seen| is_same(seen, newest)) => {}
-            Some(taken) if taken.complete && is_same(taken, newest) => self.debounce.cancel(now),
-            Some(taken) if taken.complete => self.debounce.change(now, self.urgency(newest)),
+            Some(taken) if taken.complete && is_same(taken, newest) => {
+                self.debounce.cancel(now);
+                self.on_credit = false;
+            }
+            Some(taken) if taken.complete => {
+                let urgency = self.urgency(newest);
+                self.on_credit |= urgency == Urgency::Urgent || self.revives(newest);
+                self.debounce.change(now, urgency);
+            }
             // The first that is whole has nothing to wait for.
-            _ => self.debounce.change(now, Urgency::Urgent),
+            _ => {
+                self.on_credit = true;
+                self.debounce.change(now, Urgency::Urgent);
+            }
         }
     }
 
@@ -76,9 +94,15 @@ impl Pace {
         self.settings.interval
     }
 
-    /// Even a removal is not taken before `floor`.
-    pub(super) fn wait_until(&mut self, floor: Option<Instant>) {
-        self.floor = floor;
+    /// When the reloads of the program so far are paid for.
+    pub(super) fn wait_until(&mut self, paid: Option<Instant>) {
+        self.paid_until = paid;
+    }
+
+    /// Nothing new is taken before that, not even a removal.
+    fn floor(&self) -> Option<Instant> {
+        let credit = if self.on_credit { self.settings.interval } else { Duration::ZERO };
+        self.paid_until.and_then(|until| until.checked_sub(credit))
     }
 
     /// Whether there is something that is not taken yet.
@@ -108,7 +132,7 @@ impl Pace {
     /// When the next pass is due, given when it would be without what waits here.
     pub(super) fn next(&self, next: Next, now: Instant) -> Next {
         let Some(due) = self.debounce.due() else { return next };
-        let wait = self.floor.map_or(due, |floor| floor.max(due)).saturating_duration_since(now);
+        let wait = self.floor().map_or(due, |floor| floor.max(due)).saturating_duration_since(now);
         match next {
             Next::Idle => Next::After(wait),
             Next::After(other) => Next::After(wait.min(other)),
@@ -124,6 +148,12 @@ impl Pace {
         } else {
             Urgency::Urgent
         }
+    }
+
+    /// Whether a service that nobody serves gets an instance.
+    fn revives(&self, newest: &Wanted) -> bool {
+        let served: BTreeSet<_> = self.members.iter().map(|member| members::service(member)).collect();
+        members(newest).any(|member| !served.contains(members::service(member)))
     }
 }
 

@@ -92,9 +92,9 @@ impl Digest {
 
     /// Of all files and their contents.
     pub fn of_files(files: &Files) -> Self {
-        let parts: Vec<_> =
-            files.iter().map(|(path, product)| (path.as_os_str(), product.text.digest().to_string())).collect();
-        let parts = parts.iter().flat_map(|(path, digest)| [path.as_encoded_bytes(), digest.as_bytes()]);
+        let parts = files
+            .iter()
+            .flat_map(|(path, product)| [path.as_os_str().as_encoded_bytes(), product.text.digest.0.as_slice()]);
         Self::of(&parts.collect::<Vec<_>>())
     }
 }
