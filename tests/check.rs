@@ -162,3 +162,49 @@ fn the_program_that_would_be_supervised_is_looked_at() {
         assert!(output.status.code() == Some(code) && said(&output).contains(expected), "{}", said(&output));
     }
 }
+
+/// The nginx on PATH says where its configuration lies, as `nginx -V` does; another is named by a target.
+#[test]
+fn what_an_nginx_includes_is_escaped_for_nginx() {
+    let value = "{{concat \"a; \" \"b\"}}";
+    let folder = folder(&[("a.hbs", value)]);
+    let path = |below: &str| folder.path().join(below).display().to_string();
+    let write = |below: &str, text: &str| fs::write(folder.path().join(below), text).expect("it is ours");
+    fs::create_dir_all(folder.path().join("bin")).expect("it is ours");
+    write("main.conf", "http { include sites/*.conf; include part; ssl_certificate pem; }");
+    write("other.conf", "http { include more/*/x; }");
+    write("part", "include deeper;");
+    write("bin/nginx", &format!("#!/bin/sh\necho 'configure arguments: --conf-path={}' >&2\n", path("main.conf")));
+    fs::set_permissions(path("bin/nginx"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let found = |destination: &str, more: &str| {
+        let target = |name: &str, kind: &str| format!("[[target]]\nname = '{name}'\nkind = '{kind}'\n");
+        let template = |more: &str| format!("[[target.template]]\nsource = 'a.hbs'\ndestination = {more}\n");
+        let named = format!("conf = '{}'\n{}", path("other.conf"), template("'own.conf'\nescape = 'none'"));
+        let config =
+            [target("app", "command"), template(&format!("'{destination}'\n{more}")), target("n", "nginx"), named];
+        write("portreeve.toml", &config.concat());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+        command.env_clear().env("PATH", format!("{}:/bin:/usr/bin:/usr/sbin", path("bin"))).current_dir(folder.path());
+        let output = command.args(["check", "--config", "portreeve.toml"]).output().expect("the program starts");
+        let said = said(&output);
+        assert_eq!(output.status.success(), !said.contains("error:"), "{said}");
+        said.contains("holds ';', which has a meaning of its own in this file")
+    };
+    for (destination, more, escaped) in [
+        ("sites/a.conf", "", true),
+        ("./x/../sites/a.conf", "", true),
+        ("part", "", true),
+        ("deeper", "", true),
+        ("more/y/x", "", true),
+        ("sites/a.txt", "", false),
+        ("pem", "", false),
+        ("sites/a.conf", "escape = 'none'", false),
+        ("app.conf", "", false),
+    ] {
+        assert_eq!(found(destination, more), escaped, "{destination} {more}");
+    }
+    write("main.conf", "");
+    assert!(!found("sites/a.conf", ""), "nothing includes it");
+    fs::remove_file(folder.path().join("main.conf")).expect("it is ours");
+    assert!(!found("sites/a.conf", ""), "nobody knows");
+}

@@ -55,6 +55,8 @@ pub struct TemplateOutline {
 /// Looks at each template by itself, so that one mistake does not hide another, and then at all together.
 pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
     let mut checked = Checked::default();
+    let mut settings = settings.clone();
+    target::set_languages(&mut settings.targets);
     for target in &settings.targets {
         let templates = target.templates.iter().map(|template| {
             let alone = target::Settings { templates: vec![template.clone()], ..target.clone() };
@@ -81,7 +83,7 @@ pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
     if let Some(Ok(partials)) = settings.section.partials.as_deref().map(Partials::read) {
         partials.iter().for_each(|(_, partial)| checked.lines(partial.name(), partial.source()));
     }
-    if let Err(error) = Setup::peek(settings.clone()) {
+    if let Err(error) = Setup::peek(settings) {
         checked.error(chain(&error));
     }
     checked

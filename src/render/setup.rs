@@ -177,10 +177,11 @@ impl Setup {
     }
 
     fn new(
-        settings: Settings,
+        mut settings: Settings,
         state: impl FnOnce(&std::path::Path) -> Result<StateDir, StateError>,
     ) -> Result<Self, SetupError> {
         check(&settings.targets)?;
+        target::set_languages(&mut settings.targets);
         let watched = settings.section.watch.then(|| settings.clone());
         let book = Book::read(&settings)?;
         let named = settings.targets.iter().zip(&book.chapters);

@@ -15,6 +15,7 @@ mod files;
 mod generations;
 mod history;
 mod journal;
+mod language;
 mod listing;
 mod look;
 mod members;
@@ -64,6 +65,7 @@ pub use self::{
     files::FileError,
     generations::{Generation, Kept},
     history::{Held, History, HistoryError, Version},
+    language::set_languages,
     nginx::ReloadFailure,
     process::{Absent, ProcessError},
     program::{CheckError, ReloadError},

@@ -9,6 +9,7 @@ mod stage;
 mod tree;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs, io,
     io::{Read, Seek},
@@ -29,7 +30,7 @@ use super::{
     Candidate, files,
     process::Absent,
     program::{CheckError, ReloadError, Sent, Verdict},
-    rendered::Digest,
+    rendered::{Digest, Rendered},
     run, settings,
 };
 use crate::blocking::blocking;
@@ -93,6 +94,17 @@ impl Nginx {
     /// Names all that `nginx -t` would read.
     pub(super) async fn inputs(&mut self, candidate: &Arc<Candidate>) -> Result<Digest, CheckError> {
         Ok(self.read(candidate).await?.digest())
+    }
+
+    /// Those of `files` that are part of the configuration, as it would be with these texts in place.
+    pub(super) async fn includes(
+        &mut self,
+        files: &BTreeMap<PathBuf, Vec<u8>>,
+    ) -> Result<BTreeSet<PathBuf>, CheckError> {
+        let files = files.iter().map(|(path, text)| (path.clone(), Arc::new(Rendered::new(text.as_slice()))));
+        let candidate = Arc::new(Candidate { files: files.collect(), ..Candidate::default() });
+        let tree = self.read(&candidate).await?;
+        Ok(tree.nodes.into_values().filter_map(|node| node.candidate).collect())
     }
 
     pub(super) async fn check(&mut self, candidate: &Arc<Candidate>, scratch: TempDir) -> Result<Verdict, CheckError> {

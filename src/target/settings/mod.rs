@@ -75,10 +75,10 @@ impl Kind {
     }
 
     /// The language of its files, unless a template or a file's name says otherwise.
-    fn escape(&self) -> Escape {
+    fn escape(&self) -> Option<Escape> {
         match self {
-            Self::Nginx(_) => Escape::Nginx,
-            Self::Command(_) => Escape::None,
+            Self::Nginx(_) => Some(Escape::Nginx),
+            Self::Command(_) => None,
         }
     }
 }
@@ -89,8 +89,12 @@ const GENERATIONS: usize = 5;
 impl Settings {
     /// The language that a file of ours is written in.
     pub fn escape(&self, template: &Template) -> Escape {
-        let named = template.escape.or_else(|| Escape::of_file(&template.destination));
-        named.unwrap_or_else(|| self.kind.escape())
+        self.language(template).unwrap_or(Escape::None)
+    }
+
+    /// The same; `None` if neither the settings nor the file's name tell.
+    pub(super) fn language(&self, template: &Template) -> Option<Escape> {
+        template.escape.or_else(|| Escape::of_file(&template.destination)).or_else(|| self.kind.escape())
     }
 
     /// With a default for everything else.

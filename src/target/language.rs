@@ -1,0 +1,82 @@
+//! The language of a file that neither the settings nor its name tell: what an nginx on this host includes is nginx's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use super::{Escape, Kind, Settings, files, nginx, settings};
+use crate::condition::chain;
+
+/// How long `nginx -V` may take. Most hosts of a target of kind `command` have no nginx, and wait for nothing.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Sets `escape` where nothing names the language of a file. An nginx that is not there, or whose configuration cannot be
+/// read, includes nothing.
+///
+/// Blocks while `nginx -V` runs.
+pub fn set_languages(targets: &mut [Settings]) {
+    let paths = |target: &Settings| {
+        let unknown = target.templates.iter().filter(|template| target.language(template).is_none());
+        unknown.filter_map(|template| std::path::absolute(&template.destination).ok()).collect::<Vec<_>>()
+    };
+    let unknown: BTreeSet<PathBuf> = targets.iter().flat_map(paths).collect();
+    if unknown.is_empty() {
+        return;
+    }
+    let included = included(masters(targets), &unknown);
+    for target in targets {
+        let of = |template: &settings::Template| {
+            let is_included = std::path::absolute(&template.destination).is_ok_and(|path| included.contains(&path));
+            target.language(template).is_none().then_some(if is_included { Escape::Nginx } else { Escape::None })
+        };
+        let found: Vec<_> = target.templates.iter().map(of).collect();
+        for (template, found) in target.templates.iter_mut().zip(found) {
+            template.escape = template.escape.or(found);
+        }
+    }
+}
+
+/// The nginx of each target, and the one on PATH.
+fn masters(targets: &[Settings]) -> Vec<settings::Nginx> {
+    let mut all = vec![settings::Nginx::default()];
+    for target in targets {
+        if let Kind::Nginx(nginx) = &target.kind
+            && !all.contains(nginx)
+        {
+            all.push(nginx.clone());
+        }
+    }
+    all.iter_mut().for_each(|nginx| nginx.check_timeout = nginx.check_timeout.min(LIMIT));
+    all
+}
+
+/// Those of `paths` that one of these includes.
+fn included(masters: Vec<settings::Nginx>, paths: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime.inspect_err(|error| tracing::debug!("nginx is not asked what it includes: {error}"))
+    else {
+        return BTreeSet::new();
+    };
+    let texts: BTreeMap<_, _> = paths.iter().map(|path| (path.clone(), text(path))).collect();
+    let ask = async {
+        let mut all = BTreeSet::new();
+        for settings in masters {
+            match nginx::Nginx::new(settings).includes(&texts).await {
+                Ok(included) => all.extend(included),
+                Err(error) => tracing::debug!("what nginx includes is not known: {}", chain(&error)),
+            }
+        }
+        all
+    };
+    // The caller may be a task of another runtime, in which no second one can be entered.
+    let asked = thread::scope(|scope| scope.spawn(|| runtime.block_on(ask)).join());
+    asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What lies there: it may include others.
+fn text(path: &Path) -> Vec<u8> {
+    files::read(path, settings::Symlinks::Follow).ok().flatten().map(|present| present.bytes).unwrap_or_default()
+}
