@@ -54,10 +54,10 @@ pub enum SetupError {
 }
 
 impl ApplyError {
-    /// What a failed attempt to make the files effective has cost, if it is tried again with back-off of our own.
+    /// What a failed attempt has cost, if it is tried again with back-off of our own.
     pub(super) fn deferral(&self) -> Option<Cost> {
         match self {
-            Self::NotTold(_) => Some(Cost::Check),
+            Self::Check(_) | Self::NotTold(_) => Some(Cost::Check),
             Self::Reload(_) => Some(Cost::Reload),
             Self::NotBack { source, .. } => source.deferral(),
             _ => None,

@@ -8,6 +8,7 @@ use super::{
     budget::Budget,
     error::Rejection,
     now,
+    plan::Observed,
     rendered::{Digest, Wanted},
     retry::{Deferred, Rejected, Retry, Until},
     stamps::Stamps,
@@ -31,11 +32,11 @@ impl Target {
     /// A candidate was not taken, which may depend on what `inputs` names.
     pub(super) async fn reject(&mut self, inputs: Digest, rejection: Rejection) {
         let stamps = self.stamps(&rejection.to_string()).await;
-        self.retry.reject(Rejected { inputs, rejection, stamps }, now());
+        self.retry.reject(Rejected { inputs, rejection, stamps, changed: false }, now());
     }
 
     /// Whether a candidate with these inputs is not tried now.
-    pub(super) async fn holds_candidate(&self, inputs: Digest) -> bool {
+    pub(super) async fn holds_candidate(&mut self, inputs: Digest) -> bool {
         let Some(rejected) = self.retry.rejected() else { return false };
         let changed =
             rejected.inputs != inputs || rejected.stamps != self.stamps(&rejected.rejection.to_string()).await;
@@ -43,23 +44,36 @@ impl Target {
     }
 
     /// The failure of the reload that is owed, if that is not tried now.
-    pub(super) async fn holds_reload(&self) -> Option<ApplyError> {
+    pub(super) async fn holds_reload(&mut self) -> Option<ApplyError> {
         let Deferred { reason, stamps, .. } = self.retry.deferred()?;
-        let changed = *stamps != self.stamps(reason).await;
-        self.retry.holds_reload(changed, now()).then(|| ApplyError::Deferred { reason: reason.clone() })
+        let (reason, changed) = (reason.clone(), *stamps != self.stamps(reason).await);
+        self.retry.holds_reload(changed, now()).then_some(ApplyError::Deferred { reason })
+    }
+
+    /// Whether what is wanted is tried although the files that lie there are not proven: their reload has failed, with
+    /// other candidates.
+    pub(super) fn overtakes(&mut self, desired: &Wanted, observed: &Observed) -> bool {
+        observed.complete
+            && observed.has_changes()
+            && self.retry.deferred().is_some()
+            && self.retry.overtakes(Digest::of_files(&desired.entries), now())
     }
 
     /// Notes what a pass has come to.
-    pub(super) async fn note_outcome(&mut self, applied: &Result<Applied, ApplyError>) {
+    pub(super) async fn note_outcome(&mut self, desired: &Wanted, applied: &Result<Applied, ApplyError>) {
         match applied {
             Ok(Applied::Done { effect: Effect::Verified | Effect::NoReload, .. }) => self.retry.succeeded(now()),
-            Ok(Applied::Current | Applied::Done { .. }) => self.retry.settled(),
+            Ok(Applied::Current | Applied::Done { .. }) | Err(ApplyError::Rejected(_)) => self.retry.settled(),
             Ok(Applied::Waiting) => {}
             Err(error) => {
                 if let Some(cost) = error.deferral() {
                     let reason = chain(error);
                     let stamps = self.stamps(&reason).await;
-                    self.retry.defer(Deferred { reason, cost, stamps }, now());
+                    let tried = match error {
+                        ApplyError::NotBack { .. } => Some(Digest::of_files(&desired.entries)),
+                        _ => self.retry.deferred().and_then(|deferred| deferred.tried),
+                    };
+                    self.retry.defer(Deferred { reason, cost, stamps, tried, changed: false }, now());
                 }
             }
         }

@@ -77,7 +77,7 @@ pub use self::{
     },
     verdict::Verdict,
 };
-pub(crate) use self::{diff::unified, listing::listing};
+pub(crate) use self::{diff::unified, listing::listing, stamps::missing_files};
 
 /// How soon to look again for a program that does not run, and so has a reload coming to it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);

@@ -98,7 +98,7 @@ impl Target {
         self.sweep().await?;
         self.take_down_what_was_there().await?;
         let applied = self.pursue(desired).await;
-        self.note_outcome(&applied).await;
+        self.note_outcome(desired, &applied).await;
         self.verdict = verdict::of(desired, &applied);
         let is_in_effect = match &applied {
             Ok(Applied::Current) => true,
@@ -122,6 +122,7 @@ impl Target {
             failure = failure.or(held.map(|held| held.rejection.clone()));
             // Once in a pass is enough, even if the inputs are changing right now.
             seen.observed.bad = failure.is_some();
+            seen.observed.stuck |= failure.is_none() && self.overtakes(desired, &seen.observed);
             let steps = plan(&seen.observed);
             if steps.is_empty() {
                 return match (waits, failure, effect) {

@@ -30,14 +30,20 @@ pub(super) struct Rejected {
     pub(super) inputs: Digest,
     pub(super) rejection: Rejection,
     pub(super) stamps: Stamps,
+    /// Whether another one is wanted by now, or something else that the failure may depend on has changed.
+    pub(super) changed: bool,
 }
 
-/// A reload that is owed and has failed.
+/// A check that did not end, or a reload that is owed and has failed.
 #[derive(Debug)]
 pub(super) struct Deferred {
     pub(super) reason: String,
     pub(super) cost: Cost,
     pub(super) stamps: Stamps,
+    /// The candidate with which the reload was tried; `None`: only the files that lie there were.
+    pub(super) tried: Option<Digest>,
+    /// Whether another one is wanted by now, or something else that the failure may depend on has changed.
+    pub(super) changed: bool,
 }
 
 /// When something that is held is tried again, if nothing changes before.
@@ -74,7 +80,7 @@ impl Retry {
         (self.rejected, self.deferred) = (None, None);
     }
 
-    /// Nothing is owed.
+    /// Nothing is owed, and the check answers.
     pub(super) fn settled(&mut self) {
         self.deferred = None;
     }
@@ -89,29 +95,43 @@ impl Retry {
 
     /// Whether a candidate is not tried now because of the one that was rejected. `changed`: whether its inputs or the
     /// stamps are others.
-    pub(super) fn holds_candidate(&self, changed: bool, now: Instant) -> bool {
-        self.rejected.as_ref().is_some_and(|rejected| holds(self.until(rejected, changed), now))
+    pub(super) fn holds_candidate(&mut self, changed: bool, now: Instant) -> bool {
+        if let Some(rejected) = &mut self.rejected {
+            rejected.changed = changed;
+        }
+        self.rejected.as_ref().is_some_and(|rejected| holds(self.until(rejected), now))
     }
 
-    /// Whether the reload that is owed is not tried now.
-    pub(super) fn holds_reload(&self, changed: bool, now: Instant) -> bool {
-        let due = self.deferred.as_ref().and_then(|deferred| self.due(deferred.cost, changed));
+    /// Whether the reload that is owed is not tried now. `changed`: whether the stamps are others.
+    pub(super) fn holds_reload(&mut self, changed: bool, now: Instant) -> bool {
+        if let Some(deferred) = &mut self.deferred {
+            deferred.changed |= changed;
+        }
+        let due = self.deferred.as_ref().and_then(|deferred| self.due(deferred.cost, deferred.changed));
         due.is_some_and(|due| holds(Until::Time(due), now))
+    }
+
+    /// Whether `candidate` is tried in place of the files that lie there, whose reload has failed: they may never take
+    /// effect.
+    pub(super) fn overtakes(&mut self, candidate: Digest, now: Instant) -> bool {
+        let Some(deferred) = &mut self.deferred else { return false };
+        deferred.changed = deferred.tried != Some(candidate);
+        deferred.changed && !self.holds_reload(true, now)
     }
 
     /// When the next attempt is made if nothing changes; `None` if nothing is held.
     pub(super) fn next(&self) -> Option<Until> {
         match (&self.deferred, &self.rejected) {
-            (Some(deferred), _) => self.due(deferred.cost, false).map(Until::Time),
-            (None, Some(rejected)) => Some(self.until(rejected, false)),
+            (Some(deferred), _) => self.due(deferred.cost, deferred.changed).map(Until::Time),
+            (None, Some(rejected)) => Some(self.until(rejected)),
             (None, None) => None,
         }
     }
 
-    fn until(&self, Rejected { rejection, .. }: &Rejected, changed: bool) -> Until {
+    fn until(&self, Rejected { rejection, changed, .. }: &Rejected) -> Until {
         match rejection {
             Rejection::Refused { certain: true, .. } if !changed => Until::Change,
-            _ => self.due(cost(rejection), changed).map_or(Until::Change, Until::Time),
+            _ => self.due(cost(rejection), *changed).map_or(Until::Change, Until::Time),
         }
     }
 
@@ -170,7 +190,12 @@ mod tests {
     use super::*;
 
     fn rejected(rejection: Rejection) -> Rejected {
-        Rejected { inputs: Digest::of(&[]), rejection, stamps: Stamps::default() }
+        Rejected { inputs: Digest::of(&[]), rejection, stamps: Stamps::default(), changed: false }
+    }
+
+    fn deferred(tried: Option<Digest>) -> Deferred {
+        let (reason, stamps) = ("the probe fails".to_owned(), Stamps::default());
+        Deferred { reason, cost: Cost::Reload, stamps, tried, changed: false }
     }
 
     #[test]
@@ -208,6 +233,31 @@ mod tests {
             goes
         };
         assert_eq!((0..120).filter(tries).count(), 4);
+    }
+
+    #[test]
+    fn another_candidate_is_due_within_a_minute_and_takes_the_place_of_files_that_fail() {
+        let (mut retry, begin, mut now) = (Retry::new(), Instant::now(), Instant::now());
+        let (one, other) = (Digest::of(&[b"1"]), Digest::of(&[b"2"]));
+        assert!(!retry.overtakes(one, begin), "nothing has failed");
+        for wait in [0, 15, 60, 60] {
+            retry.defer(deferred(Some(one)), now);
+            assert!(!retry.overtakes(one, now), "the same again");
+            assert_eq!(retry.overtakes(other, now), wait == 0);
+            let due = now + Duration::from_secs(wait);
+            assert_eq!(retry.next(), Some(Until::Time(due)), "it is looked at again by then");
+            assert!(retry.overtakes(other, due));
+            now = due;
+        }
+        retry.defer(deferred(None), now);
+        assert!(retry.overtakes(one, now + Duration::from_secs(60)), "it was never tried");
+        let mut retry = Retry::new();
+        let back = || rejected(Rejection::TakenBack { reason: "no".to_owned() });
+        for wait in [0, 15, 60] {
+            retry.reject(back(), begin);
+            assert_eq!(retry.holds_candidate(true, begin), wait > 0);
+            assert_eq!(retry.next(), Some(Until::Time(begin + Duration::from_secs(wait))));
+        }
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Stamp {
     }
 }
 
+/// The files that a message names and that are not there: what it complains about may be mended by them.
+pub(crate) fn missing_files(output: &str) -> Vec<PathBuf> {
+    paths(output).into_iter().filter(|path| !path.exists()).map(Path::to_owned).collect()
+}
+
 /// The absolute paths in a message. Pure.
 fn paths(output: &str) -> Vec<&Path> {
     let quoted = output.lines().flat_map(|line| line.split('"').skip(1).step_by(2));

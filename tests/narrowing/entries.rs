@@ -119,3 +119,22 @@ async fn a_fault_of_the_template_is_laid_on_nobody() {
     bench.nginx.write("up.hbs", &template);
     bench.until_listed(&daemon, "10.0.0.1:80", true);
 }
+
+/// An entry names a file that nginx does not find at first.
+#[tokio::test]
+async fn an_entry_is_taken_as_soon_as_the_file_that_it_lacks_is_there() {
+    let certificate = |nginx: &crate::targets::nginx::Nginx| nginx.path("etc/late.types").display().to_string();
+    let bench = Bench::new(|nginx| {
+        format!("{}\n{{{{#each (ls \"types\")}}}}\ninclude {{{{value}}}};\n{{{{/each}}}}\n", naive(nginx))
+    })
+    .await;
+    let daemon = bench.daemon();
+    bench.put("kv/types/late", &json!(certificate(&bench.nginx))).await;
+    daemon.until_logged("key \"types/late\" is left out");
+    bench.moves(&daemon, 20_001).await;
+    bench.nginx.write("etc/late.types", "# there\n");
+    crate::common::black_box::until("the file", || bench.file().contains("late.types"));
+    daemon.until_logged("late.types is there by now, and key \"types/late\" is tried again");
+    bench.is_sound();
+    assert_eq!(daemon.stop(), Some(0));
+}

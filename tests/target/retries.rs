@@ -200,7 +200,7 @@ async fn a_probe_that_always_fails_costs_few_reloads() {
     let text = |number: usize| format!("{}# {number}\n", flagged(&nginx));
     running.want(&text(0));
     running.until_in_trouble("the probe");
-    // News makes no difference: each of these would be two reloads.
+    // One other candidate is tried at once. The next ones wait: each of them would be two reloads.
     let end = Instant::now() + Duration::from_secs(6);
     for number in 1.. {
         running.want(&text(number));
@@ -209,10 +209,54 @@ async fn a_probe_that_always_fails_costs_few_reloads() {
             break;
         }
     }
-    assert!((2..=3).contains(&nginx.hang_ups()), "{}", nginx.hang_ups());
+    assert!((2..=4).contains(&nginx.hang_ups()), "{}", nginx.hang_ups());
     nginx.write("etc/flag", "there");
     running.want(&text(99));
     running.until_in_effect(&text(99), None);
+    running.end().await;
+}
+
+/// The former file does not answer the probe either, and never will.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_answers_the_probe_takes_the_place_of_files_that_never_do() {
+    let mut nginx = Nginx::new("");
+    nginx.write("etc/conf.d/web.conf", &flagged(&nginx));
+    nginx.start();
+    let settings = probing(settings(nginx.kind(), nginx.web()), &nginx.address, Duration::from_millis(200));
+    let running = Running::start(&nginx, "edge", settings, &Budgets::default());
+    running.want(&format!("{}# new\n", flagged(&nginx)));
+    running.until_in_trouble("the probe");
+    assert_eq!(text(nginx.web()), flagged(&nginx));
+    for number in 0..3 {
+        running.want(&format!("{}# {number}\n", flagged(&nginx)));
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+    let mended = nginx.server("new");
+    running.want(&mended);
+    running.until_in_effect(&mended, None);
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_takes_too_long_is_tried_less_and_less_often_and_at_once_with_another_candidate() {
+    let nginx = Nginx::serving("old");
+    let hangs = nginx.path("hangs");
+    let before = format!("if [ \"$1\" = -t ] && [ -e '{}' ]; then exec sleep 60; fi", hangs.display());
+    let binary = watched(&nginx.path(""), &before);
+    let limit = Duration::from_millis(300);
+    let running = Running::of(&nginx, Kind::Nginx(Settings { binary, check_timeout: limit, ..nginx.settings() }));
+    fs::write(&hangs, "").expect("it is ours");
+    running.want(&nginx.server("new"));
+    running.until_in_trouble("took longer than");
+    let checks = || text(nginx.path("calls")).lines().filter(|call| *call == "-t").count();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!((2..=4).contains(&checks()), "after 1, 2, 4 and 8 s: {}", checks());
+    let before = checks();
+    running.want(&nginx.server("newer"));
+    wait_until("a check", || if checks() > before { Ok(()) } else { Err(checks()) });
+    fs::remove_file(&hangs).expect("it is ours");
+    running.want(&nginx.server("newest"));
+    running.until_in_effect(&nginx.server("newest"), None);
     running.end().await;
 }
 

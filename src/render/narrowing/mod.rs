@@ -21,6 +21,7 @@ mod trial;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -31,17 +32,29 @@ use super::{Answers, book::Chapter};
 use crate::{
     registry::{Answer, Query},
     store::Store,
-    target::Digest,
+    target::{Digest, missing_files},
 };
 
-/// How soon what is held is tried again; doubles with each failure.
-const FIRST_RETRY: Duration = Duration::from_secs(30);
-/// The longest time between two.
-const LAST_RETRY: Duration = Duration::from_secs(600);
+/// How often it is looked for files that were missing when something was refused.
+const POLL: Duration = Duration::from_secs(1);
 /// What was taken back again soon after an earlier time is not tried before that, whatever it says by then.
 const LIFT_AFTER: Duration = Duration::from_secs(75);
 /// How many candidates are known by their answers. The target may be some behind the renderer.
 const KNOWN: usize = 32;
+
+/// How soon what is held is tried again.
+#[derive(Clone, Copy, Debug)]
+struct Retries {
+    /// Doubles with each failure.
+    first: Duration,
+    /// The longest time between two.
+    last: Duration,
+}
+
+/// After a check, which costs the program nothing.
+const CHECKED: Retries = Retries { first: Duration::from_secs(15), last: Duration::from_secs(60) };
+/// After a reload: each attempt that fails costs two.
+const RELOADED: Retries = Retries { first: Duration::from_secs(30), last: Duration::from_secs(600) };
 
 /// What the renderer and the worker of one target share. Clones share it.
 #[derive(Clone, Debug)]
@@ -58,6 +71,8 @@ pub(super) struct Held {
     reason: String,
     /// The answers with which it was refused.
     refused: Answers,
+    /// Files that the reason names and that were not there.
+    missing: Vec<PathBuf>,
     /// Whether an earlier value stands in for it.
     is_replaced: bool,
     retry_at: Instant,
@@ -120,9 +135,14 @@ impl Narrowing {
             if !hold.refused.iter().all(is_same) && hold.lift_at.is_none_or(|at| at <= now) {
                 tracing::info!("target {}: {item} has changed, and is tried again", self.target);
                 self.holds.remove(item);
+            } else if let Some(file) = hold.missing.iter().find(|file| file.exists()) {
+                let file = file.display();
+                tracing::info!("target {}: {file} is there by now, and {item} is tried again", self.target);
+                self.holds.remove(item);
             } else if !hold.is_tried && now < hold.retry_at {
                 held.insert(item.clone());
                 let look_at = hold.lift_at.filter(|at| now < *at).unwrap_or(hold.retry_at).min(hold.retry_at);
+                let look_at = if hold.missing.is_empty() { look_at } else { look_at.min(now + POLL) };
                 next = Some(next.map_or(look_at, |next: Instant| next.min(look_at)));
             } else if !hold.is_tried {
                 self.holds.put(item.clone(), Held { is_tried: true, ..hold.clone() });
@@ -201,7 +221,7 @@ impl Narrowing {
 
     /// Keeps the culprits out from now on.
     pub(super) fn hold(&self, culprits: BTreeMap<Item, String>, refused: &Answers, now: Instant) {
-        self.hold_until(culprits, refused, now, |_| None);
+        self.hold_until(culprits, refused, now, CHECKED, |_| None);
     }
 
     fn hold_until(
@@ -209,18 +229,20 @@ impl Narrowing {
         culprits: BTreeMap<Item, String>,
         refused: &Answers,
         now: Instant,
+        retries: Retries,
         lift_at: impl Fn(&Item) -> Option<Instant>,
     ) {
         let before = self.holds.snapshot().entries;
         let good = self.good();
         for (item, reason) in culprits {
             let known = before.get(&item);
-            let retry_after = known.map_or(FIRST_RETRY, |known| (known.retry_after * 2).min(LAST_RETRY));
+            let retry_after = known.map_or(retries.first, |known| (known.retry_after * 2).min(retries.last));
             let is_replaced = !item::absent(&item, &good);
             let refused = item::occurrences(&item, refused);
             let retry_at = now + retry_after;
             let lift_at = lift_at(&item);
-            let hold = Held { reason, refused, is_replaced, retry_at, retry_after, is_tried: false, lift_at };
+            let missing = missing_files(&reason);
+            let hold = Held { reason, refused, missing, is_replaced, retry_at, retry_after, is_tried: false, lift_at };
             if known.is_none() {
                 tracing::warn!("{}", self.described(&item, &hold));
             }

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Item, LIFT_AFTER, Narrowing, Question, guess, item};
+use super::{Item, LIFT_AFTER, Narrowing, Question, RELOADED, guess, item};
 use crate::target::{Digest, Files};
 
 /// What was taken back of late.
@@ -67,7 +67,7 @@ impl Narrowing {
         state.taken_back.last.extend(culprits.iter().map(|item| (item.clone(), now)));
         drop(state);
         let culprits = culprits.into_iter().map(|item| (item, reason.to_owned())).collect();
-        self.hold_until(culprits, &newest, now, |item| again.contains(item).then(|| now + LIFT_AFTER));
+        self.hold_until(culprits, &newest, now, RELOADED, |item| again.contains(item).then(|| now + LIFT_AFTER));
         true
     }
 }

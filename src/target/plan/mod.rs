@@ -30,7 +30,7 @@ pub(crate) struct Observed {
     pub(crate) notes: Notes,
     /// Whether what is wanted was refused, with everything that matters for it as it is now.
     pub(crate) bad: bool,
-    /// Whether the check has refused what is present, in this pass.
+    /// Whether the check has refused what is present, in this pass, or its reload has failed before.
     pub(crate) stuck: bool,
 }
 
