@@ -34,6 +34,7 @@ pub mod reconcile;
 pub mod redact;
 pub mod register;
 pub mod registry;
+mod regular_file;
 pub mod render;
 pub mod spelling;
 pub mod state;

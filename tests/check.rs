@@ -208,3 +208,33 @@ fn what_an_nginx_includes_is_escaped_for_nginx() {
     fs::remove_file(folder.path().join("main.conf")).expect("it is ours");
     assert!(!found("sites/a.conf", ""), "nobody knows");
 }
+
+/// Whatever lies where a file is expected: an error at once.
+#[test]
+fn what_is_no_regular_file_is_not_read() {
+    let folder = folder(&[("a.hbs", "a")]);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("it is ours");
+    fs::File::create(path("large")).and_then(|file| file.set_len(1 << 34)).expect("it is ours");
+    for (file, why) in [
+        ("pipe", "no regular file"),
+        ("/dev/zero", "no regular file"),
+        ("large", "larger than 16 MiB"),
+        (".", "a directory"),
+    ] {
+        let output = check(&folder, &["--config", file]);
+        assert!(
+            said(&output).contains(&format!("cannot read the configuration file {file}: it is {why}")),
+            "{output:?}"
+        );
+        assert_eq!(output.status.code(), Some(1));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+        command.env_clear().env("CONSUL_HTTP_TOKEN_FILE", file).current_dir(folder.path());
+        command.args(["render", "--dry-run", "--template", "k.hbs:k"]).env("CONSUL_HTTP_ADDR", "127.0.0.1:1");
+        fs::write(path("k.hbs"), "{{key \"a\"}}").expect("it is ours");
+        let output = command.args(["--deadline", "2s"]).output().expect("the program starts");
+        let text = String::from_utf8_lossy(&output.stderr);
+        let why = why.replace("16 MiB", "64 KiB");
+        assert!(text.contains(&format!("{file}: it is {why}")), "{text}");
+    }
+}

@@ -21,7 +21,7 @@ use std::{
 use serde::Deserialize;
 use toml::Table;
 
-use crate::{consul, docker, exec, redact, register, render, target};
+use crate::{consul, docker, exec, redact, register, regular_file, render, target};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -96,7 +96,8 @@ impl Config {
 
 /// Reads a file, and checks it by itself: only so can an error point at the place.
 fn read(path: &Path) -> Result<Table, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let text = regular_file::read_text(path, regular_file::LARGEST)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
     toml::from_str::<Config>(&text).map_err(|error| wrong(path, &error))?;
     toml::from_str(&text).map_err(|error| wrong(path, &error))
 }

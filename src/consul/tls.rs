@@ -11,6 +11,7 @@ use reqwest::{
 };
 
 use super::{Settings, SetupError};
+use crate::regular_file;
 
 /// Prepares a client for plain HTTP.
 ///
@@ -93,7 +94,7 @@ fn certificates(setting: &'static str, file: &Path) -> Result<Vec<Certificate>, 
 }
 
 fn read(setting: &'static str, file: &Path) -> Result<Vec<u8>, SetupError> {
-    fs::read(file).map_err(|error| unusable(setting, file, error))
+    regular_file::read(file, regular_file::LARGEST).map_err(|error| unusable(setting, file, error))
 }
 
 fn unusable(

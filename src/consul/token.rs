@@ -1,13 +1,17 @@
 //! The ACL token, as it is now.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use reqwest::header::HeaderValue;
 
 use super::{Error, Secret, SetupError};
+use crate::regular_file;
+
+/// More than any token.
+const LARGEST: u64 = 64 * 1024;
 
 /// Where the token comes from.
 #[derive(Debug)]
@@ -39,7 +43,7 @@ impl Token {
             Self::Anonymous => Ok(None),
             Self::Fixed(value) => Ok(Some(value.clone())),
             Self::File(path) => {
-                let value = fs::read_to_string(path).and_then(|text| header(&text));
+                let value = regular_file::read_text(path, LARGEST).and_then(|text| header(&text));
                 value.map(Some).map_err(|error| Error::TokenFile { path: path.clone(), source: error.into() })
             }
         }
@@ -60,6 +64,8 @@ fn header(token: &str) -> io::Result<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn text(token: &Token) -> Option<String> {
@@ -86,6 +92,10 @@ mod tests {
         for (written, read) in [("one\n", "one"), ("two\n", "two"), ("  longer  ", "longer")] {
             fs::write(&path, written).expect("written");
             assert_eq!(text(&token).as_deref(), Some(read));
+        }
+        for path in ["/dev/zero", "/dev/null", "/proc"] {
+            let token = Token::new(None, Some(Path::new(path))).expect("a token");
+            assert!(token.header().is_err(), "{path}");
         }
         fs::write(&path, " \n").expect("written");
         assert!(token.header().is_err(), "half of a rewrite is not an anonymous token");

@@ -9,6 +9,7 @@ use super::{
     error::{Error, Failure, reason},
     settings::Endpoint,
 };
+use crate::regular_file;
 
 /// How long the engine may take to answer; for the event stream, to begin its answer.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -139,7 +140,7 @@ fn path(version: &Value) -> Option<String> {
 fn certificates(dir: &Path) -> Result<(Vec<Certificate>, Identity), Failure> {
     let read = |name: &str| {
         let file = dir.join(name);
-        fs::read(&file).map_err(|source| Failure::Certificate { file, source })
+        regular_file::read(&file, regular_file::LARGEST).map_err(|source| Failure::Certificate { file, source })
     };
     let unusable = |name: &str| {
         let file = dir.join(name);

@@ -1,0 +1,90 @@
+//! Files whose content is read whole. Never waits: a pipe without a writer, or a device without an end, is an error.
+
+use std::{
+    fs,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use nix::fcntl::OFlag;
+
+const MIB: u64 = 1024 * 1024;
+
+/// More than any template, configuration file or certificate has, in bytes.
+pub(crate) const LARGEST: u64 = 16 * MIB;
+
+/// Opens a regular file for reading.
+///
+/// # Errors
+/// It is none, or it cannot be opened.
+pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
+    // To open a device may do something already.
+    check(&fs::metadata(path)?)?;
+    // It may have become a pipe since.
+    let file = fs::File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    check(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn check(found: &fs::Metadata) -> io::Result<()> {
+    if found.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+    }
+    if found.is_file() { Ok(()) } else { Err(unfit("it is no regular file".to_owned())) }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// What cannot be read, is no regular file or is larger.
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let size = if limit < MIB { format!("{} KiB", limit / 1024) } else { format!("{} MiB", limit / MIB) };
+        return Err(unfit(format!("it is larger than {size}")));
+    }
+    Ok(bytes)
+}
+
+/// The same for UTF-8 text.
+///
+/// # Errors
+/// As [`read`], and what is not UTF-8.
+pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    String::from_utf8(read(path, limit)?)
+        .map_err(|error| unfit(format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to() + 1)))
+}
+
+fn unfit(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
+    use super::*;
+
+    #[test]
+    fn only_a_text_of_a_sensible_size_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("text"), "\u{e4}\r\n").expect("a file");
+        fs::write(at("binary"), b"ab\xff").expect("a file");
+        fs::File::create(at("large")).and_then(|file| file.set_len(2 * MIB + 1)).expect("a file");
+        mkfifo(&at("pipe"), Mode::S_IRWXU).expect("a pipe");
+        let read = |path: &Path| read_text(path, 2 * MIB);
+        assert_eq!(read(&at("text")).expect("a text"), "\u{e4}\r\n");
+        let reason = |path: &Path| read(path).expect_err("no text").to_string();
+        assert_eq!(reason(&at("binary")), "it is not UTF-8 text, from byte 3 on");
+        assert_eq!(reason(&at("large")), "it is larger than 2 MiB");
+        assert_eq!(reason(directory.path()), "it is a directory");
+        for path in [at("pipe").as_path(), Path::new("/dev/zero")] {
+            assert_eq!(reason(path), "it is no regular file");
+        }
+        assert!(reason(&at("none")).starts_with("No such file"), "{}", reason(&at("none")));
+        assert_eq!(read_text(&at("text"), 1024).expect("a text").len(), 4);
+    }
+}
