@@ -32,9 +32,9 @@ impl Condition {
         let mut trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let since = trouble.as_ref().map_or_else(Instant::now, |trouble| trouble.since);
         if trouble.as_ref().is_some_and(|trouble| trouble.reason == reason) {
-            tracing::debug!("{}: still {reason}", self.what);
+            tracing::debug!(reason, "{}: still {reason}", self.what);
         } else {
-            tracing::warn!("{}: {reason}; will try again", self.what);
+            tracing::warn!(reason, "{}: {reason}; will try again", self.what);
             *trouble = Some(Trouble { reason, since });
         }
     }

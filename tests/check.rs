@@ -232,9 +232,11 @@ fn what_is_no_regular_file_is_not_read() {
         command.env_clear().env("CONSUL_HTTP_TOKEN_FILE", file).current_dir(folder.path());
         command.args(["render", "--dry-run", "--template", "k.hbs:k"]).env("CONSUL_HTTP_ADDR", "127.0.0.1:1");
         fs::write(path("k.hbs"), "{{key \"a\"}}").expect("it is ours");
-        let output = command.args(["--deadline", "2s"]).output().expect("the program starts");
+        let output = command.args(["--deadline", "2s", "--log-format", "json"]).output().expect("the program starts");
         let text = String::from_utf8_lossy(&output.stderr);
-        let why = why.replace("16 MiB", "64 KiB");
-        assert!(text.contains(&format!("{file}: it is {why}")), "{text}");
+        let reason = format!("consul.token_file {file}: it is {}", why.replace("16 MiB", "64 KiB"));
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let is_told = |line: Value| line["level"] == "WARN" && line["reason"] == reason.as_str();
+        assert!(lines.any(is_told), "{reason} in {text}");
     }
 }

@@ -52,7 +52,8 @@ pub(super) fn tag(tag: &str) -> Option<String> {
     } else if inner.contains(":=") || inner.starts_with('$') && inner.contains(" = ") {
         there_and_here("`$x := …`", "{{#with … as |x|}} … {{/with}}")
     } else if let Some((value, helper)) = pipe(inner) {
-        let value = if value.contains(' ') { format!("({value})") } else { value.to_owned() };
+        let value = value.split(' ').map(|word| here(word).unwrap_or_else(|| word.to_owned())).collect::<Vec<_>>();
+        let value = if value.len() > 1 { format!("({})", value.join(" ")) } else { value.concat() };
         there_and_here(
             "a pipe",
             &format!("a helper with its arguments in their natural order: {{{{{helper} {value}}}}}"),
@@ -60,13 +61,19 @@ pub(super) fn tag(tag: &str) -> Option<String> {
     } else if [" == ", " != ", " && ", " || "].iter().any(|operator| inner.contains(operator)) {
         Some("there are no operators: write (eq a b), (ne a b), (and a b), (or a b)".to_owned())
     } else {
-        let is_field =
-            |word: &str| word.strip_prefix('.').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
-        let field = inner.split(|c: char| c.is_whitespace() || "()".contains(c)).find(|word| is_field(word))?;
-        there_and_here(
-            &format!("`{field}`"),
-            &format!("`{}`: no dot before it, and a small letter", small(&field[1..])),
-        )
+        let mut words = inner.split(|c: char| c.is_whitespace() || "()".contains(c));
+        let (there, here) = words.find_map(|word| Some((word, here(word)?)))?;
+        let why = if there == "." { "" } else { ": no dot before it, and a small letter" };
+        there_and_here(&format!("`{there}`"), &format!("`{here}`{why}"))
+    }
+}
+
+/// What stands for the dot of Go's templates, or for a field: `this`, `name`.
+fn here(word: &str) -> Option<String> {
+    let field = word.strip_prefix('.')?;
+    match field.chars().next() {
+        None => Some("this".to_owned()),
+        Some(first) => first.is_ascii_alphabetic().then(|| small(field)),
     }
 }
 
@@ -91,6 +98,7 @@ fn small(name: &str) -> String {
 
 /// The same for a name alone that has no value: it may be a word of Go's templates, a variable or a field.
 pub(super) fn value(name: &str) -> Option<String> {
+    let name = name.strip_prefix("this.").unwrap_or(name);
     let first = name.split(['.', '/']).next().unwrap_or(name);
     if let Some(here) = meaning(first) {
         Some(format!("what Go's templates write so is here {here}"))
@@ -132,6 +140,10 @@ mod tests {
             (" .Name ", "`name`: no dot"),
             (".ServiceMeta.host", "`meta.host`"),
             ("if .Tags", "`tags`"),
+            (" . ", "`.` of Go's templates is here `this`"),
+            ("#each (f .)", "is here `this`"),
+            (". | toUpper", "{{toUpper this}}"),
+            (".Name | toUpper", "{{toUpper name}}"),
             (" $x := service \"web\" ", "{{#with … as |x|}}"),
             ("- range services -", "{{~ … ~}}"),
             ("range $i, $s := service \"web\"", "{{#each …}} … {{/each}}"),
@@ -147,6 +159,7 @@ mod tests {
         assert_eq!((tag("#each ("), tag("a.b \""), tag("../x \"")), (None, None, None));
         assert!(value("end").is_some_and(|said| said.contains("{{/each}}")));
         assert!(value("$x").is_some() && value("Name").is_some_and(|said| said.contains("`name`")));
+        assert!(value("this.Name").is_some_and(|said| said.contains("`name`")));
         assert_eq!(value("name"), None);
     }
 

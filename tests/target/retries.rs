@@ -150,6 +150,24 @@ async fn what_was_missing_is_looked_for() {
     running.end().await;
 }
 
+/// It is no module: that it is complained about in another way shows that nginx was asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_was_missing_is_looked_for() {
+    let mut nginx = Nginx::new("");
+    let modules = nginx.path("etc/modules.d/late.conf");
+    let conf = text(nginx.path("etc/nginx.conf"));
+    nginx.write("etc/nginx.conf", &format!("include modules.d/*.conf;\n{conf}"));
+    nginx.write("etc/modules.d/late.conf", "# none\n");
+    nginx.start();
+    let running = Running::start(&nginx, "edge", settings(nginx.kind(), modules.clone()), &Budgets::default());
+    running.want(&format!("load_module {};\n", nginx.path("late.so").display()));
+    running.until_in_trouble("No such file");
+    nginx.write("late.so", "no module");
+    running.until_in_trouble("too short");
+    assert_eq!((text(&modules).as_str(), nginx.hang_ups()), ("# none\n", 0));
+    running.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_free_again_is_taken() {
     let nginx = Nginx::serving("old");
