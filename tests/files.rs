@@ -1,6 +1,7 @@
 //! Files as they are found after `portreeve render` has ended, in trouble, and as somebody who is not root.
 
 mod common;
+mod targets;
 
 use std::{
     fs,
@@ -18,6 +19,7 @@ use nix::{
     sys::{signal::Signal, stat::Mode},
     unistd::mkfifo,
 };
+use targets::nginx::Nginx;
 
 const NOBODY: u32 = 65534;
 
@@ -138,14 +140,14 @@ fn the_second_signal_ends_it_although_a_thread_hangs() {
     bench.keys.set("value", "1");
     let mut daemon = Daemon::spawn(bench.render(&["--no-watch"]));
     daemon.until_logged("wrote");
-    let config = bench.path("portreeve.toml");
-    fs::remove_file(&config).expect("it is there");
-    mkfifo(&config, Mode::S_IRWXU).expect("a pipe");
-    daemon.signal(Signal::SIGHUP);
+    let journal = bench.path("state/targets/app/journal");
+    fs::remove_file(&journal).expect("it is there");
+    mkfifo(&journal, Mode::S_IRWXU).expect("a pipe");
+    bench.keys.set("value", "2");
     // This succeeds as soon as somebody reads from the pipe, who then waits as long as it is open.
-    let write = || fs::File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&config);
+    let write = || fs::File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&journal);
     let mut writer = None;
-    until("the configuration is read again", || {
+    until("the journal is read again", || {
         writer = write().ok();
         writer.is_some()
     });
@@ -320,4 +322,36 @@ fn a_pipe_among_the_included_files_is_named_and_holds_up_nothing_else() {
     bench.keys.set("value", "2");
     daemon.until_logged_times("x.conf is a pipe (FIFO)", 2);
     assert_eq!(daemon.stop(), Some(0));
+}
+
+/// Root's nginx, and a Portreeve that may write its files and not signal it.
+#[test]
+fn an_nginx_that_may_not_be_signalled_keeps_its_new_files_and_is_told_later() {
+    let nginx = Nginx::serving("old");
+    let conf = format!("conf = {:?}\nprefix = {:?}", nginx.path("etc/nginx.conf"), nginx.path("prefix"));
+    let bench = Bench::new(&format!("kind = \"nginx\"\n{conf}"), &["unused"]);
+    let config = bench
+        .read("portreeve.toml")
+        .replace(&bench.path("unused").display().to_string(), &nginx.web().display().to_string());
+    fs::write(bench.path("portreeve.toml"), config).expect("it is ours");
+    fs::write(bench.path("a.hbs"), nginx.server("{{key \"value\"}}")).expect("it is ours");
+    chown(nginx.path("etc/conf.d"), Some(NOBODY), Some(NOBODY)).expect("we are root");
+    chown(nginx.web(), Some(NOBODY), Some(NOBODY)).expect("we are root");
+    fs::set_permissions(nginx.path("prefix/error.log"), fs::Permissions::from_mode(0o666)).expect("it is ours");
+    bench.keys.set("value", "new");
+    let daemon = Daemon::spawn(bench.as_nobody("65534", &[]));
+    daemon.until_logged("the reload is owed");
+    let master = nginx.master();
+    daemon.until_logged(&format!("process {master}"));
+    bench.keys.set("value", "newer");
+    until("the newest file", || targets::text(nginx.web()).contains("newer"));
+    assert_eq!((nginx.hang_ups(), nginx.ask().expect("it serves").as_str()), (0, "old"), "{}", daemon.log());
+    let log = daemon.log();
+    assert!(log.contains("not permitted") && !log.contains("taken back") && !log.contains("in effect"), "{log}");
+    assert_eq!(daemon.stop(), Some(0));
+    // Who may tell it does.
+    let ended = bench.render(&["--once"]).output().expect("it starts");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    nginx.answers("newer");
+    assert_eq!(nginx.hang_ups(), 1);
 }
