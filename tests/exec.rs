@@ -228,6 +228,39 @@ fn an_nginx_that_has_taken_a_reload_of_its_target_is_not_restarted_as_well() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
+#[test]
+fn once_logs_what_it_did_as_the_daemon_does() {
+    let bench = Bench::new();
+    let mut nginx = targets::nginx::Nginx::serving("0");
+    bench.write("out.hbs", &nginx.server("{{key \"k\"}}"));
+    let target = format!(
+        "[[target]]\nname = 'edge'\nkind = 'nginx'\nconf = '{}'\nprefix = '{}'\n\
+         [[target.template]]\nsource = 'out.hbs'\ndestination = '{}'\n",
+        nginx.path("etc/nginx.conf").display(),
+        nginx.path("prefix").display(),
+        nginx.web().display()
+    );
+    bench.write("portreeve.toml", &format!("[render]\nstate_dir = 'state'\n{target}"));
+    let once = || {
+        let output = bench.command(&["--once"]).output().expect("it starts");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{log}");
+        log
+    };
+    for value in ["1", "2", "3", "4"] {
+        bench.keys.set("k", value);
+        let log = once();
+        let told = log.lines().filter(|line| line.contains("target edge: reloaded nginx in ")).collect::<Vec<_>>();
+        assert!(matches!(told[..], [line] if line.contains("wrote ") && line.contains("; in effect")), "{log}");
+        nginx.answers(value);
+    }
+    assert!(once().contains("target edge: in line"));
+    nginx.stop();
+    bench.keys.set("k", "5");
+    let log = once();
+    assert!(log.contains("wrote ") && log.contains("nobody to reload") && !log.contains("in effect"), "{log}");
+}
+
 /// The process whose number stands in `pid` is gone, or nobody has asked for its exit code yet.
 fn until_gone(bench: &Bench) {
     let stat = format!("/proc/{}/stat", bench.text("pid").trim());

@@ -11,7 +11,7 @@ use crate::{
     registry::Source,
     store::Store,
     supervise::{Panicked, Tasks},
-    target::{self, Applied, ApplyError, Desired, Effect},
+    target::{Applied, ApplyError, Desired},
 };
 
 /// How soon to try a target again whose trouble may pass by itself.
@@ -134,9 +134,8 @@ async fn bring_in_line(
                     return false;
                 }
             }
-            Ok(applied) => {
+            Ok(_) => {
                 failures.remove(&name);
-                say(&name, &applied);
                 return true;
             }
             // What was the trouble before says more.
@@ -154,16 +153,6 @@ async fn bring_in_line(
             Ok(()) = open.changed() => {}
             () = tokio::time::sleep(AGAIN) => {}
         }
-    }
-}
-
-fn say(target: &str, applied: &Applied) {
-    let Applied::Done { written, effect } = applied else { return };
-    if !written.is_empty() {
-        tracing::info!("target {target}: wrote {}", target::listing(written));
-    }
-    if let Effect::NotRunning(absent) = effect {
-        tracing::warn!("target {target}: there is nobody to reload ({absent})");
     }
 }
 

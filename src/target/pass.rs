@@ -76,15 +76,20 @@ impl<E: Into<ApplyError>> From<E> for Stop {
 
 impl Target {
     /// Makes one pass: brings the files in line with the newest that is desired, and into effect. As long as not all of
-    /// that is [known](Self::knows_all), only what an earlier pass owes is made good.
+    /// that is [known](Self::knows_all), only what an earlier pass owes is made good. Logs what was done, not what failed.
     ///
     /// Dropping the future is equivalent to a crash: the first pass of the next process completes what has begun. Files
     /// that are being swapped at that moment are swapped to the last one.
     pub async fn apply(&mut self) -> Result<Applied, ApplyError> {
         let Some(mut turn) = self.turn().await else { return Err(ApplyError::Stopped) };
         let newest = self.ordered()?.unwrap_or_else(|| self.desired.snapshot());
+        self.pace.take_now(newest.clone(), now());
         let applied = self.bring_in_line(&newest).await;
         self.spend(&mut turn, &applied);
+        let change = self.pace.note(&applied, now());
+        if let Ok(applied) = &applied {
+            self.say(applied, &change);
+        }
         applied
     }
 
