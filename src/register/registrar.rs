@@ -181,8 +181,9 @@ impl<L: Ledger> Registrar<L> {
         let trouble = self.condition.reason().map(|reason| format!("{}: {reason}", self.ledger.name()));
         let list = (!self.containers.snapshot().complete).then(|| "Docker has not listed its containers".to_owned());
         let awaited = self.awaited.iter().cloned();
-        let silent = (self.actual.is_none() || !self.writes.is_idle())
-            .then(|| format!("{} has not answered yet", self.ledger.name()));
+        // Nothing is asked of the registry before the list.
+        let is_asked = list.is_none() && (self.actual.is_none() || !self.writes.is_idle());
+        let silent = is_asked.then(|| format!("{} has not answered yet", self.ledger.name()));
         let silent = silent.filter(|_| trouble.is_none());
         let awaited = silent.into_iter().chain(awaited);
         trouble.into_iter().chain(list).chain(awaited).chain(self.setbacks.reasons(true)).collect()

@@ -86,6 +86,16 @@ fn trouble_that_may_pass_is_waited_for_and_told_once() {
 }
 
 #[test]
+fn only_who_has_not_answered_is_named() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    let mut command = portreeve(&docker, &consul, &["--once", "--deadline", "2s"]);
+    let output = command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").output().expect("the program starts");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(log.ends_with("not in line within 2 s: Docker has not listed its containers\n"), "{log}");
+    assert!(!log.contains("has not answered"), "{log}");
+}
+
+#[test]
 fn another_registrys_address_is_refused_at_once() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let (code, log, _) = ended(&docker, &consul, &["etcd://127.0.0.1:2379/services"]);
