@@ -141,6 +141,11 @@ impl Desired {
             self.instances.insert(id.clone(), winner.wanted.clone());
         }
         let is_winner = |claim: &Claim<'_>| winner.is_some_and(|winner| std::ptr::eq(winner.wanted, claim.wanted));
+        // While another container still has the entry, nobody is told that the winner has it.
+        let takes_over = |winner: &Claim<'_>| {
+            winner.gate.is_none() && entry.is_some_and(|entry| entry.owner.container != winner.container.id)
+        };
+        let is_told = !winner.is_some_and(takes_over);
         for claim in claims.iter().filter(|claim| !is_winner(claim)) {
             let rival = winner.or_else(|| claims.iter().find(|rival| !std::ptr::eq(rival.wanted, claim.wanted)));
             let note = match (unreadable, rival) {
@@ -151,7 +156,9 @@ impl Desired {
                 (None, Some(rival)) => claim.refusal(rival),
                 (None, None) => continue,
             };
-            self.notes.insert((claim.container.name.clone(), note));
+            if is_told {
+                self.notes.insert((claim.container.name.clone(), note));
+            }
             self.contended.insert(id.clone(), claims.iter().map(Claim::name).collect());
         }
     }

@@ -72,6 +72,29 @@ fn when_the_incumbent_goes_the_other_takes_over_in_one_write() {
     assert!(consul.in_maintenance().is_empty());
 }
 
+/// Who has the id is told once that is so.
+#[test]
+fn a_takeover_is_told_after_it_happened_and_once() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
+    docker.set(with_env("web-1", 8001, SHOP));
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    until("the registration", || consul.ports().get("shop") == Some(&8001));
+    docker.run(with_env("web-2", 8002, SHOP));
+    daemon.until_logged("container \"web-1\" has the id");
+    docker.run(changed("web-1", 8001, |web| {
+        web["Config"]["Env"] = json!(["SERVICE_NAME=web", SHOP]);
+        web["State"]["Paused"] = json!(true);
+    }));
+    until("the takeover", || consul.ports().get("shop") == Some(&8002));
+    daemon.until_logged("container \"web-2\" has the id");
+    settle(&docker, &consul);
+    let log = daemon.log();
+    let (updated, told) = (log.find("updated web"), log.find("container \"web-2\" has the id"));
+    assert!(updated.is_some() && updated < told, "{log}");
+    assert_eq!(log.matches("has the id").count(), 2, "{log}");
+    assert!(!was_touched(&consul), "{:?}", consul.writes());
+}
+
 #[test]
 fn an_incumbent_that_cannot_be_inspected_keeps_its_entry() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
