@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use super::{Format, Sources, Warnings};
+use super::{Format, Sources, Warnings, unused_consul};
 
 /// `portreeve check`: what is rendered can be given as for `render`.
 #[derive(Clone, Debug, Args)]
-#[command(mut_arg("state_dir", |flag| flag.hide(true)))]
+#[command(arg(unused_consul()), mut_arg("state_dir", |flag| flag.hide(true)))]
 pub struct Check {
     /// How the findings are printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]

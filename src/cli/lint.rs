@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Format, boolean};
+use super::{Format, boolean, unused_consul};
 
 /// `portreeve lint`.
 #[derive(Clone, Debug, Args)]
+#[command(arg(unused_consul()))]
 pub struct Lint {
     /// Compose files
     #[arg(value_name = "FILE", required = true)]

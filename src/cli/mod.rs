@@ -11,7 +11,7 @@ mod test;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Command, Parser, Subcommand, ValueEnum};
 
 pub use check::Check;
 pub use exec::Exec;
@@ -36,6 +36,7 @@ Beside nginx:
 /// Gets traffic from a load balancer to containers that come and go.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, propagate_version = true, after_help = USES)]
+#[command(mut_subcommands(same_version))]
 pub struct Cli {
     /// What applies to every mode.
     #[command(flatten)]
@@ -253,6 +254,16 @@ pub struct Single {
     /// How long --once and --dry-run wait for trouble to pass
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub deadline: Duration,
+}
+
+/// Every mode prints the version of the program, under the program's name.
+fn same_version(mode: Command) -> Command {
+    mode.display_name("portreeve").mut_subcommands(same_version)
+}
+
+/// `--consul` for a mode that asks no registry: accepted like every common option, and not listed.
+fn unused_consul() -> Arg {
+    Arg::new("consul").long("consul").value_name("ADDRESS").hide(true)
 }
 
 /// What Go's flags take.

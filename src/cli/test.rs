@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, Sources};
+use super::{Format, Sources, unused_consul};
 
 /// `portreeve test`: what is rendered can be given as for `render`.
 #[derive(Clone, Debug, Args)]
-#[command(mut_arg("state_dir", |flag| flag.hide(true)))]
+#[command(arg(unused_consul()), mut_arg("state_dir", |flag| flag.hide(true)))]
 pub struct Test {
     /// Every directory in it that holds a fixture (fixture.json, .toml or .yaml) is a case
     #[arg(value_name = "DIRECTORY")]

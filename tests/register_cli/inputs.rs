@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::common::{
-    black_box::{portreeve, run},
+    black_box::portreeve,
     fake_consul::FakeConsul,
     fake_docker::{FakeDocker, container},
 };
@@ -68,8 +68,35 @@ fn what_cannot_be_meant_is_exit_code_2_with_what_to_write() {
         let (code, out, error) = said(&mut portreeve(&docker, &consul, line));
         assert!(code == Some(2) && error.contains(hint) && out.is_empty(), "{line:?}: {code:?} {error} {out}");
     }
-    for version in ["-version", "--version", "-V"] {
-        assert_eq!(run(&docker, &consul, &[version]).status.code(), Some(0), "{version}");
+}
+
+#[test]
+fn every_mode_prints_the_same_version_and_lists_only_options_that_it_uses() {
+    let (docker, consul) = fakes();
+    let printed = |line: &[&str]| {
+        let program = portreeve(&docker, &consul, &[]).get_program().to_owned();
+        let (code, out, error) = said(std::process::Command::new(program).args(line));
+        assert_eq!(code, Some(0), "{line:?}: {error}");
+        out
+    };
+    let version = format!("portreeve {}\n", env!("CARGO_PKG_VERSION"));
+    for flag in ["-version", "--version", "-V"] {
+        assert_eq!(printed(&[flag]), version);
+        for mode in ["register", "render", "explain", "lint", "check", "record", "test"] {
+            assert_eq!(printed(&[mode, flag]), version, "{mode} {flag}");
+        }
+        assert_eq!(printed(&["render", "rollback", flag]), version, "{flag}");
+    }
+    for (mode, asks) in [
+        ("register", true),
+        ("render", true),
+        ("explain", true),
+        ("record", true),
+        ("lint", false),
+        ("check", false),
+        ("test", false),
+    ] {
+        assert_eq!(printed(&[mode, "--help"]).contains("--consul"), asks, "{mode}");
     }
 }
 
