@@ -96,7 +96,7 @@ pub enum ApplyError {
         output: String,
     },
     /// The program could not be told of the files, which says nothing about them.
-    #[error("the files are in their places, but their program could not be told, so the reload is owed")]
+    #[error("the files are in their places, but their program could not be notified, so the reload is owed")]
     NotTold(#[source] ReloadError),
     /// A reload is owed, has failed, and is not tried again yet.
     #[error("{reason}")]
