@@ -234,6 +234,7 @@ fn a_journal_that_cannot_be_opened_is_not_taken_for_one_that_is_broken() {
     limit("--nofile=1024:4096");
     // The reload is still owed, and made good as soon as there is somebody to tell.
     let _told = Told::start(&bench);
+    daemon.until_logged("in effect");
     until("the reload", || bench.read("told").contains("told"));
     assert!(!bench.path("state/targets/app/journal.unreadable").exists(), "{}", daemon.log());
     assert_eq!(daemon.stop(), Some(0));

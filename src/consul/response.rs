@@ -64,10 +64,12 @@ impl Response {
         })
     }
 
-    /// Itself if the call was carried out and the agent says where its data stands, as it does for all that can wait.
+    /// Itself if the call was carried out and the agent says where its data stands, as it does for all that can wait. It
+    /// answers these with 200 and no other success: a 204 is a proxy's, and no empty value.
     pub(super) fn indexed(self) -> Result<Self, Error> {
         let response = self.success()?;
-        if response.stamp.index.is_some() { Ok(response) } else { Err(response.not_consul()) }
+        let is_consuls = response.status == StatusCode::OK && response.stamp.index.is_some();
+        if is_consuls { Ok(response) } else { Err(response.not_consul()) }
     }
 
     /// Nothing if the call was carried out: an agent has nothing to say of a write.
@@ -81,6 +83,7 @@ impl Response {
             (true, ..) => "a redirection",
             (_, true, _) => "an HTML page",
             (.., true) => "nothing",
+            _ if self.stamp.index.is_some() => "a status that Consul never gives to a read",
             _ => "a text without X-Consul-Index, or where there should be none",
         };
         Error::NotConsul { call: self.call.clone(), what: format!("{what} ({})", self.status) }
@@ -155,6 +158,11 @@ mod tests {
         let good = |body| answered(200, body).expect("200");
         assert!(matches!(good("<html>").indexed(), Err(Error::NotConsul { .. })));
         assert!(matches!(good("{}").indexed(), Err(Error::NotConsul { .. })));
+        for (status, is_consuls) in [(200, true), (201, false), (204, false), (206, false)] {
+            let mut response = answered(status, "").expect("a success");
+            response.stamp.index = Some(7);
+            assert_eq!(response.indexed().is_ok(), is_consuls, "{status}");
+        }
         assert!(matches!(good("<html>").written(), Err(Error::NotConsul { .. })));
         assert!(matches!(good("{\"ok\":true}").written(), Err(Error::NotConsul { .. })));
         assert!(good("\n").written().is_ok());

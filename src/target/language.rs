@@ -55,11 +55,6 @@ fn masters(targets: &[Settings]) -> Vec<settings::Nginx> {
 
 /// Those of `paths` that one of these includes.
 fn included(masters: Vec<settings::Nginx>, paths: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime.inspect_err(|error| tracing::debug!("nginx is not asked what it includes: {error}"))
-    else {
-        return BTreeSet::new();
-    };
     let texts: BTreeMap<_, _> = paths.iter().map(|path| (path.clone(), text(path))).collect();
     let ask = async {
         let mut all = BTreeSet::new();
@@ -71,8 +66,15 @@ fn included(masters: Vec<settings::Nginx>, paths: &BTreeSet<PathBuf>) -> BTreeSe
         }
         all
     };
-    // The caller may be a task of another runtime, in which no second one can be entered.
-    let asked = thread::scope(|scope| scope.spawn(|| runtime.block_on(ask)).join());
+    let wait = || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(ask),
+        Err(error) => {
+            tracing::debug!("nginx is not asked what it includes: {error}");
+            BTreeSet::new()
+        }
+    };
+    // The caller may be a task of another runtime, in which no second one can be entered, nor dropped.
+    let asked = thread::scope(|scope| scope.spawn(wait).join());
     asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
