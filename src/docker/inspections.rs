@@ -127,7 +127,9 @@ impl Inspections {
             Sight::Seen(container) => Some(Sight::Seen(Arc::new(change(container)?))),
             Sight::Unreadable | Sight::Missing => None,
         };
-        if let Some(sight) = self.containers.snapshot().entries.get(id).and_then(changed) {
+        // The snapshot has ended by the time of the change, which would copy the whole store otherwise.
+        let sight = self.containers.snapshot().entries.get(id).and_then(changed);
+        if let Some(sight) = sight {
             self.containers.put(id.to_owned(), sight);
         }
         if let Some(found) = self.round.as_mut().and_then(|round| round.found_mut(id))

@@ -53,13 +53,13 @@ impl Networks {
 
     /// The container with what is known of its networks; `None` if that is nothing new.
     pub(super) fn describe(&self, container: &Container) -> Option<Container> {
-        let mut described = container.clone();
-        for (name, address) in &mut described.networks {
+        let mut networks = container.networks.clone();
+        for (name, address) in &mut networks {
             if let Some(network) = self.find(name, &address.id) {
                 address.network = network.clone();
             }
         }
-        (described.networks != container.networks).then_some(described)
+        (networks != container.networks).then(|| Container { networks, ..container.clone() })
     }
 
     /// Some engines leave the id out.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ApplyError, Destination, Target, files, generations,
-    rendered::{Product, Wanted},
-    report,
+    rendered::{Digest, Product, Wanted},
 };
 use crate::{blocking::blocking, condition::chain};
 
@@ -37,7 +36,7 @@ impl Target {
 
     /// Says of each change that it is not taken.
     fn withhold(&mut self, desired: &Wanted) {
-        let digest = Some(report::digest(desired)).filter(|_| desired.complete);
+        let digest = Some(Digest::of_files(&desired.entries)).filter(|_| desired.complete);
         let is_new = digest.is_some() && self.said.withheld != digest;
         if let (true, Some(held)) = (is_new, self.said.held) {
             self.said.withheld = digest;
@@ -62,7 +61,7 @@ impl Target {
 
     /// What is in effect becomes the newest generation.
     pub(super) async fn take_down(&mut self, now: &Wanted) {
-        let names = (report::digest(now), generations::version(now));
+        let names = (Digest::of_files(&now.entries), generations::version(now));
         if self.recorded == Some(names) {
             return;
         }

@@ -36,7 +36,7 @@ pub(super) fn put(
 ) {
     let mut report = reports.snapshot().entries.get(target).cloned().unwrap_or_default();
     report.in_line = match applied {
-        Ok(Applied::Current | Applied::Done { .. }) if wanted.complete => Some(digest(wanted)),
+        Ok(Applied::Current | Applied::Done { .. }) if wanted.complete => Some(Digest::of_files(&wanted.entries)),
         _ => None,
     };
     report.writes += u64::from(matches!(applied, Ok(Applied::Done { written, .. }) if !written.is_empty()));
@@ -48,9 +48,4 @@ pub(super) fn put(
     report.proven = proof.and_then(|proof| proof.pid);
     report.trouble = applied.as_ref().err().map(|error| chain(error));
     reports.put(target.to_owned(), report);
-}
-
-/// Names all files and their contents.
-pub(super) fn digest(wanted: &Wanted) -> Digest {
-    Digest::of_files(&wanted.entries)
 }
