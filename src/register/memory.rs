@@ -114,8 +114,14 @@ impl Memory {
         }
     }
 
-    /// Entries that somebody else writes, although they carry marks like ours.
-    pub(super) fn rivals(&self) -> &BTreeMap<String, Owner> {
+    /// Entries that somebody else writes, although they carry marks like ours. An entry with our own marks for a container
+    /// that is here is none of them: the container was only not listed for a while, and the entry came back because this
+    /// run registered it again.
+    pub(super) fn rivals(&mut self, containers: &BTreeMap<String, Sight>, host: &Host) -> &BTreeMap<String, Owner> {
+        let is_ours = |Owner { engine, host: mark, container, .. }: &Owner| {
+            *engine == host.engine && *mark == host.mark() && containers.contains_key(container)
+        };
+        self.rivals.retain(|_, owner| !is_ours(owner));
         &self.rivals
     }
 
@@ -240,7 +246,12 @@ mod tests {
         for id in ["1", "3"] {
             memory.note(&Step::Remove { id: id.into(), why: String::new() }, Instant::now());
         }
-        assert_eq!(memory.rivals().keys().collect::<Vec<_>>(), ["2", "3"]);
+        let mut rivals = || memory.rivals(&containers.snapshot().entries, &host()).keys().cloned().collect::<Vec<_>>();
+        assert_eq!(rivals(), ["2", "3"]);
+        containers.put("3".to_owned(), Sight::Unreadable);
+        assert_eq!(rivals(), ["2"], "its container is here again, so this run has written it");
+        containers.remove(&"3".to_owned());
+        assert_eq!(rivals(), ["2"], "what is left of it is ours to remove");
     }
 
     #[test]

@@ -128,7 +128,8 @@ impl<L: Ledger> Registrar<L> {
             Some(actual) => actual,
             None => {
                 let read = self.ledger.entries().await?;
-                self.actual.insert(ownership::settle(read, host, &containers.entries, self.memory.rivals()))
+                let rivals = self.memory.rivals(&containers.entries, host);
+                self.actual.insert(ownership::settle(read, host, &containers.entries, rivals))
             }
         };
         let (passed, now) = (self.prober.passed().entries, Timestamp::now());
@@ -235,7 +236,7 @@ impl<L: Ledger> Registrar<L> {
         // A pass that was cut short may have written more than it knew.
         let read = self.ledger.entries().await?;
         let containers = self.containers.snapshot().entries;
-        let mut left = ownership::settle(read, &host, &containers, self.memory.rivals()).owned;
+        let mut left = ownership::settle(read, &host, &containers, self.memory.rivals(&containers, &host)).owned;
         // Each is tried once. What fails empties the queue.
         while !left.is_empty() {
             let steps =

@@ -4,7 +4,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -40,16 +40,19 @@ struct Gate {
 }
 
 impl Wire {
-    /// A good wire to a server.
+    /// A good wire to a server. It has a loopback address that no other process uses: while nobody listens, nobody else may
+    /// take the port.
     pub fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let [.., first, second, third] = std::process::id().to_be_bytes();
+        let own = Ipv4Addr::new(127, first | 0x80, second, third);
+        let listener = TcpListener::bind((own, 0)).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let wire = Self { address, server, open: Arc::default(), gate: Mutex::new(None) };
         wire.accept(listener, Mode::Good);
         wire
     }
 
-    /// `http://127.0.0.1:PORT`
+    /// `http://ADDRESS:PORT`
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -53,6 +53,28 @@ fn an_engine_with_a_new_id_goes_on_with_its_entries() {
 }
 
 #[test]
+fn a_container_that_docker_lists_again_is_ours_as_before() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    let all = || (0..4_u16).for_each(|number| docker.set(container(&format!("c{number}"), 8000 + number)));
+    all();
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    until("all", || consul.count() == 4);
+    drop(daemon);
+    // Docker was started before the disk with its data was mounted.
+    (0..4).for_each(|number| docker.unset(&crate::id(&format!("c{number}"))));
+    let daemon = Daemon::start(&docker, &consul, &["--resync", "50ms"]);
+    until("none", || consul.count() == 0);
+    all();
+    until("all again", || consul.count() == 4);
+    reads(&consul, 4);
+    docker.run(container("c0", 9000));
+    until("the new port", || consul.ports().get("dockerhost:c0:80") == Some(&9000));
+    docker.die(&crate::id("c1"));
+    until("the end of one", || consul.count() == 3);
+    assert!(!daemon.log().contains("not ours"), "{}", daemon.log());
+}
+
+#[test]
 fn machines_with_one_engine_id_leave_each_other_alone() {
     let consul = FakeConsul::start("10.0.0.7");
     let (one, two) = (FakeDocker::start(), FakeDocker::start());
