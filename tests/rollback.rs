@@ -128,7 +128,7 @@ fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
     daemon.until_logged("what its templates became is withheld");
     assert_eq!(bench.read("app"), "by hand\n");
     assert_eq!(bench.rolls_back(&["--release"]), "app: follows its templates\n");
-    until("what the template says", || bench.read("reloads").ends_with("three\n"));
+    assert!(bench.read("reloads").ends_with("three\n"), "what it says is in effect");
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -164,7 +164,13 @@ fn it_works_while_nobody_runs() {
     assert_eq!((&json[0]["held"], bench.read("app").as_str()), (&serde_json::json!(1), "one\n"));
     assert!(bench.render(&["--once"]).status().expect("it starts").success());
     assert_eq!(bench.read("app"), "one\n");
-    assert_eq!(bench.rolls_back(&["--release"]), "app: follows its templates\n");
+    let pinned = |listed: &str, end: &str| listed.lines().any(|line| line.contains("1 file") && line.ends_with(end));
+    assert!(pinned(&bench.rolls_back(&["--list"]), "1 file  (in effect, pinned)"));
+    let released = "app: is no longer pinned; its files follow when `portreeve render` runs\n";
+    assert_eq!(bench.rolls_back(&["--release"]), released);
+    let listed = bench.rolls_back(&["--list"]);
+    let marked: Vec<_> = listed.lines().filter(|line| line.contains("in effect")).map(str::trim_start).collect();
+    assert!(marked.len() == 1 && marked[0].starts_with("1 "), "until then it is the former one: {listed}");
     assert!(bench.render(&["--once"]).status().expect("it starts").success());
     assert_eq!((bench.read("app"), bench.read("reloads")), ("two\n".into(), "one\ntwo\none\ntwo\n".into()));
 }
@@ -209,8 +215,38 @@ fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
     assert!(check.contains("is pinned to version 1 of its templates"), "{check}");
     assert!(bench.rolls_back(&["--list"]).contains("first  (in effect, pinned)"));
     bench.rolls_back(&["--release"]);
-    until("what the template says", || bench.read("app") == "worse three\n");
+    assert_eq!(bench.read("app"), "worse three\n");
+    let listed = bench.rolls_back(&["--list"]);
+    let newest = listed.lines().find(|line| line.trim_start().starts_with("3 ")).unwrap_or_default();
+    assert!(newest.ends_with("app.hbs  (in effect)"), "{listed}");
     assert!(!bench.check().contains("is pinned to"));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_release_to_templates_that_are_refused_says_so() {
+    let bench = Bench::new();
+    bench.keys.set("value", "one");
+    let daemon = Daemon::spawn(bench.render(&[]));
+    bench.becomes("one");
+    let save = |text: &str| fs::write(bench.path("app.hbs"), text).expect("it can be written");
+    save("oops {{key \"value\"}}\n");
+    until("the mistake", || bench.rolls_back(&["--list"]).contains("template edited: "));
+    bench.rolls_back(&[]);
+    save("bad {{key \"value\"}}\n");
+    daemon.until_logged("its templates have changed; that is withheld");
+    let said = bench.refuses(&["--release"]);
+    assert!(
+        said.contains(
+            "is no longer pinned, but the files of its templates are not in effect: the candidate was refused"
+        ),
+        "{said}"
+    );
+    assert_eq!(bench.read("app"), "one\n");
+    let listed = bench.rolls_back(&["--list"]);
+    assert!(listed.contains("first  (in effect)") && !listed.contains("pinned"), "{listed}");
+    save("good {{key \"value\"}}\n");
+    until("the mended template", || bench.read("app") == "good one\n");
     assert_eq!(daemon.stop(), Some(0));
 }
 

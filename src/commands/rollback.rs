@@ -41,6 +41,7 @@ pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Fai
         }
         () = stop.cancelled() => return Err(refused("stopped before the answer came".to_owned())),
     };
+    let is_running = asked.is_ok();
     let accounts = match asked {
         Ok(accounts) => accounts,
         Err(ControlError::NobodyThere(_)) => {
@@ -58,14 +59,14 @@ pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Fai
         }
         Err(error) => return Err(refused(chain(&error))),
     };
-    answer(flags.format, &text(&accounts, flags), &accounts)
+    answer(flags.format, &text(&accounts, flags, is_running), &accounts)
 }
 
 fn refused(reason: String, state_dir: &Path) -> Failure {
     Failure::Run(anyhow::anyhow!("{reason} (state directory {})", state_dir.display()))
 }
 
-fn text(accounts: &[Account], flags: &Rollback) -> String {
+fn text(accounts: &[Account], flags: &Rollback, is_running: bool) -> String {
     let mut text = String::new();
     for account in accounts {
         let target = &account.target;
@@ -73,7 +74,10 @@ fn text(accounts: &[Account], flags: &Rollback) -> String {
         let _ = match account.held {
             _ if flags.diff => write!(text, "{}", account.diff.as_deref().unwrap_or_default()),
             Some(held) if !flags.list => writeln!(text, "{target}: {held} is in effect and pinned"),
-            None if flags.release => writeln!(text, "{target}: follows its templates"),
+            None if flags.release && is_running => writeln!(text, "{target}: follows its templates"),
+            None if flags.release => {
+                writeln!(text, "{target}: is no longer pinned; its files follow when `portreeve render` runs")
+            }
             _ => list(&mut text, account),
         };
     }
@@ -81,26 +85,19 @@ fn text(accounts: &[Account], flags: &Rollback) -> String {
 }
 
 fn list(text: &mut String, account: &Account) -> std::fmt::Result {
-    let Account { target, state_dir, held, versions, generations, .. } = account;
+    let Account { target, state_dir, held, in_effect, versions, generations, .. } = account;
     writeln!(text, "{target} (state directory {}):", state_dir.display())?;
     if versions.is_empty() && generations.is_empty() {
         return writeln!(text, "  nothing was in effect yet");
     }
     writeln!(text, "  templates and configuration, which are rendered with present data:")?;
     for version in versions {
-        let mark = match version.in_effect {
-            true if *held == Some(Held::Templates { templates: version.number }) => "  (in effect, pinned)",
-            true => "  (in effect)",
-            false => "",
-        };
+        let is_pinned = *held == Some(Held::Templates { templates: version.number });
+        let mark = mark(in_effect.version == Some(version.number), is_pinned);
         let (number, since, cause) = (version.number, &version.since, &version.cause);
         writeln!(text, "  {number:>4}  {since}  {:<12}  {cause}{mark}", age(since))?;
     }
     writeln!(text, "  data, which comes back byte for byte (--data):")?;
-    let in_effect = match held {
-        Some(Held::Data(number)) => Some(*number),
-        _ => generations.last().map(|newest| newest.number),
-    };
     for (at, generation) in generations.iter().enumerate() {
         let before = at.checked_sub(1).map(|before| generations[before].version);
         let cause = match (generation.version, before) {
@@ -108,16 +105,23 @@ fn list(text: &mut String, account: &Account) -> std::fmt::Result {
             (version, Some(before)) if version != before => "templates",
             _ => "data",
         };
-        let mark = match () {
-            () if *held == Some(Held::Data(generation.number)) => "  (in effect, pinned)",
-            () if in_effect == Some(generation.number) => "  (in effect)",
-            () => "",
-        };
+        let is_pinned = *held == Some(Held::Data(generation.number));
+        let mark = mark(in_effect.generation == Some(generation.number), is_pinned);
         let (number, since, files) = (generation.number, &generation.since, generation.files.len());
         let plural = if files == 1 { "" } else { "s" };
         writeln!(text, "  {number:>4}  {since}  {:<12}  {cause}, {files} file{plural}{mark}", age(since))?;
     }
     Ok(())
+}
+
+fn mark(is_in_effect: bool, is_pinned: bool) -> &'static str {
+    match (is_in_effect, is_pinned) {
+        (true, true) => "  (in effect, pinned)",
+        (true, false) => "  (in effect)",
+        // The next pass brings it into effect.
+        (false, true) => "  (pinned)",
+        (false, false) => "",
+    }
 }
 
 /// How long ago that was, in one unit.

@@ -15,7 +15,7 @@ use crate::{
     condition::chain,
     control::Handler,
     registry::Source,
-    target::{Applied, Generation, Held, History, Report, Reports},
+    target::{Applied, Digest, Generation, Held, History, InEffect, Report, Reports},
 };
 
 /// What can be ordered. A target need not be named if there is only one.
@@ -62,6 +62,8 @@ pub struct Account {
     pub state_dir: PathBuf,
     /// What it is held on to.
     pub held: Option<Held>,
+    /// What is in effect.
+    pub in_effect: InEffect,
     /// The versions of the templates that are kept, oldest first.
     pub versions: Vec<TemplateVersion>,
     /// The generations of files that are kept, oldest first.
@@ -81,8 +83,6 @@ pub struct TemplateVersion {
     pub since: String,
     /// What was changed.
     pub cause: String,
-    /// Whether the files are rendered from it.
-    pub in_effect: bool,
 }
 
 /// Passes orders on to targets that run.
@@ -148,9 +148,27 @@ impl Orders {
     }
 
     fn set(&self, Known { name, at, history }: &Known, to: Option<u64>) -> Result<HeldSet, String> {
+        held_set(name, history, to, &self.newest(*at))
+    }
+
+    /// The templates as their files have them.
+    fn newest(&self, at: usize) -> Chapter {
         let book = self.books.snapshot().entries.get(&()).cloned().unwrap_or_default();
-        let now = book.chapters.get(*at).cloned().unwrap_or_default();
-        held_set(name, history, to, &now)
+        book.chapters.get(at).cloned().unwrap_or_default()
+    }
+
+    /// Lets the templates go on, and waits until their files are in effect.
+    async fn release(&self, known: &Known) -> Result<(), String> {
+        self.put_back(known, None)?;
+        let newest = self.newest(known.at);
+        let version = newest.first().and_then(|page| page.body.version()).map(|version| version.digest());
+        let report = self.outcome(&known.name, None, |made_by| made_by.is_none() || made_by == version).await;
+        report.trouble.map_or(Ok(()), |trouble| {
+            Err(format!(
+                "target {}: is no longer pinned, but the files of its templates are not in effect: {trouble}",
+                known.name
+            ))
+        })
     }
 
     /// Forgets what was ordered since.
@@ -172,14 +190,14 @@ impl Orders {
         format!("target {}: {held} did not come into effect: {trouble}{undone}", known.name)
     }
 
-    /// Waits for the first pass that knows what is held.
-    async fn outcome(&self, target: &str, held: Held) -> Report {
+    /// Waits for the first pass that knows what is held, if anything is, and has files of such a version.
+    async fn outcome(&self, target: &str, held: Option<Held>, is_due: impl Fn(Option<Digest>) -> bool) -> Report {
         let mut bell = self.reports.bell();
         loop {
             bell.mark_unchanged();
             let report = self.reports.snapshot().entries.get(target).cloned().unwrap_or_default();
-            let is_over = report.in_line.is_some() || report.trouble.is_some();
-            if report.held == Some(held) && is_over || bell.changed().await.is_err() {
+            let is_over = report.in_line.is_some() && is_due(report.version) || report.trouble.is_some();
+            if report.held == held && is_over || bell.changed().await.is_err() {
                 return report;
             }
         }
@@ -188,18 +206,17 @@ impl Orders {
     fn account(&self, Known { name, history, .. }: &Known) -> Result<Account, String> {
         let failed = |error| format!("target {name}: {}", chain(&error));
         let list = history.versions().map_err(failed)?;
-        let in_effect = history.version_in_effect(&list);
+        let in_effect = history.in_effect().map_err(failed)?;
         let (mut versions, mut before) = (Vec::new(), None);
         for version in list {
             let set = TemplateSet::read(&version.bytes);
             let cause = set.as_ref().map_or_else(|| "unknown".to_owned(), |set| set.cause(before.as_ref()));
             before = set;
-            let in_effect = in_effect == Some(version.number);
-            versions.push(TemplateVersion { number: version.number, since: version.since, cause, in_effect });
+            versions.push(TemplateVersion { number: version.number, since: version.since, cause });
         }
         let generations = history.generations().map_err(failed)?;
         let (target, state_dir) = (name.clone(), self.state_dir.clone());
-        Ok(Account { target, state_dir, held: history.held(), versions, generations, diff: None })
+        Ok(Account { target, state_dir, held: history.held(), in_effect, versions, generations, diff: None })
     }
 
     fn diff(&self, known: &Known, to: Option<u64>, data: bool) -> Result<String, String> {
@@ -211,9 +228,8 @@ impl Orders {
         let version = history.version(to).map_err(|error| format!("target {name}: {}", chain(&error)))?;
         let then = TemplateSet::read(&version.bytes).ok_or_else(|| unreadable(name, version.number))?;
         let held = self.held.snapshot().entries.get(at).cloned();
-        let book = self.books.snapshot().entries.get(&()).cloned().unwrap_or_default();
-        let now = held.as_ref().map(|held| &held.chapter).or(book.chapters.get(*at));
-        Ok(now.map(TemplateSet::of).unwrap_or_default().diff(&then))
+        let now = held.map_or_else(|| self.newest(*at), |held| held.chapter.clone());
+        Ok(TemplateSet::of(&now).diff(&then))
     }
 }
 
@@ -236,14 +252,14 @@ impl Handler for Orders {
                 let known = self.find(target.as_ref())?;
                 let before = known.history.held();
                 let held = self.hold(known, to, data)?;
-                if let Some(trouble) = self.outcome(&known.name, held).await.trouble {
+                if let Some(trouble) = self.outcome(&known.name, Some(held), |_| true).await.trouble {
                     return Err(self.taken_back(known, before, held, &trouble));
                 }
                 known
             }
             Order::Release { target } => {
                 let known = self.find(target.as_ref())?;
-                self.put_back(known, None)?;
+                self.release(known).await?;
                 known
             }
         };
@@ -263,10 +279,16 @@ pub async fn order<S: Source>(
     deadline: Duration,
     stop: &CancellationToken,
 ) -> Result<Vec<Account>, String> {
-    let Order::Rollback { target, to, data } = order else {
-        return Arc::new(Orders::new(&setup)).handle(order).await;
-    };
     let orders = Orders::new(&setup);
+    let (target, to, data) = match order {
+        Order::Rollback { target, to, data } => (target, to, data),
+        Order::Release { target } => {
+            let known = orders.find(target.as_ref())?;
+            orders.put_back(known, None)?;
+            return Ok(vec![orders.account(known)?]);
+        }
+        Order::List { .. } | Order::Diff { .. } => return orders.handle(order).await,
+    };
     let known = orders.find(target.as_ref())?;
     let before = known.history.held();
     let held = orders.hold(known, to, data)?;

@@ -57,14 +57,15 @@ impl Generations {
         Ok(self.folder.read(INDEX)?.unwrap_or_default())
     }
 
-    /// Takes down what is in effect now, unless that is the newest generation already. What is `held` is kept.
-    pub(super) fn record(&self, now: &Wanted, held: Option<u64>) -> Result<(), StateError> {
+    /// Takes down what is in effect now, unless that is the newest generation already. Returns the number of the newest
+    /// generation.
+    pub(super) fn record(&self, now: &Wanted) -> Result<Option<u64>, StateError> {
         let mut list = self.list()?;
         let kept = |product: &Product| Kept { template: product.template, digest: product.text.digest() };
         let files: BTreeMap<_, _> =
             now.entries.iter().map(|(path, product)| (path.clone(), kept(product.as_ref()))).collect();
         if self.keep == 0 || files.is_empty() || list.last().is_some_and(|newest| newest.files == files) {
-            return Ok(());
+            return Ok(list.last().map(|newest| newest.number));
         }
         let known: BTreeSet<_> = self.folder.names()?.into_iter().collect();
         for text in now.entries.values().map(|product| &product.text) {
@@ -76,13 +77,13 @@ impl Generations {
         let since = jiff::Timestamp::now().strftime("%FT%TZ").to_string();
         list.push(Generation { number, since, files, version: version(now) });
         let too_many = list.len().saturating_sub(self.keep);
-        let mut place = 0..;
-        list.retain(|generation| place.next() >= Some(too_many) || Some(generation.number) == held);
+        list.drain(..too_many);
         self.folder.write(INDEX, &list)?;
         let used: BTreeSet<_> =
             list.iter().flat_map(|generation| generation.files.values()).map(|file| content(file.digest)).collect();
         let mut unused = known.iter().filter(|name| name.starts_with(CONTENT) && !used.contains(*name));
-        unused.try_for_each(|name| self.folder.remove(name))
+        unused.try_for_each(|name| self.folder.remove(name))?;
+        Ok(Some(number))
     }
 
     /// The files of a generation; `None` if one of them is lost.
@@ -119,27 +120,23 @@ mod tests {
     }
 
     #[test]
-    fn the_last_few_are_kept_and_the_one_that_is_held() {
+    fn the_last_few_are_kept() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::open(folder.path()).expect("it is ours");
         let generations = Generations::new(state.folder("generations", "edge"), 2);
         for text in ["1", "2", "2", "3"] {
-            generations.record(&wanted(text), None).expect("there is room");
+            generations.record(&wanted(text)).expect("there is room");
         }
         let numbers = || {
             generations.list().expect("it can be read").iter().map(|generation| generation.number).collect::<Vec<_>>()
         };
         assert_eq!(numbers(), [2, 3]);
-        for text in ["4", "5"] {
-            generations.record(&wanted(text), Some(2)).expect("there is room");
-        }
-        assert_eq!(numbers(), [2, 4, 5]);
         let files = generations.files(&generations.list().expect("it can be read")[0]).expect("it can be read");
         let files = files.expect("nothing is lost");
         assert_eq!(files.entries[&PathBuf::from("/other")].text.bytes(), b"2");
-        generations.record(&wanted("6"), None).expect("there is room");
-        assert_eq!(numbers(), [5, 6]);
-        // `same`, `5` and `6` are left.
+        assert_eq!(generations.record(&wanted("4")).expect("there is room"), Some(4));
+        assert_eq!(numbers(), [3, 4]);
+        // `same`, `3` and `4` are left.
         let names = state.folder("generations", "edge").names().expect("it can be listed");
         assert_eq!(names.iter().filter(|name| name.starts_with(CONTENT)).count(), 3);
     }
@@ -149,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::open(folder.path()).expect("it is ours");
         let generations = Generations::new(state.folder("generations", "edge"), 0);
-        generations.record(&wanted("1"), None).expect("nothing to do");
+        assert_eq!(generations.record(&wanted("1")).expect("nothing to do"), None);
         assert!(generations.list().expect("it can be read").is_empty());
     }
 }

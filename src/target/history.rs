@@ -19,6 +19,8 @@ use crate::{
 
 /// What is held on to.
 const HELD: &str = "held";
+/// What is in effect.
+const IN_EFFECT: &str = "in-effect";
 /// The name of the one content of a version.
 const TEMPLATES: &str = "templates";
 
@@ -47,10 +49,22 @@ pub enum Held {
     },
 }
 
+/// What a target's last successful pass brought into effect, as far as it is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InEffect {
+    /// The version of the templates that made the files.
+    pub version: Option<u64>,
+    /// The generation of the files.
+    pub generation: Option<u64>,
+}
+
+/// The last order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hold {
-    held: Held,
-    /// Names the version of the templates.
+    /// `None`: the target was released.
+    held: Option<Held>,
+    /// Names the version of the templates that is held, or that was until the release.
     version: Option<Digest>,
 }
 
@@ -158,7 +172,7 @@ impl History {
 
     /// What is held on to.
     pub fn held(&self) -> Option<Held> {
-        self.held.snapshot().entries.get(&()).map(|hold| hold.held)
+        self.held.snapshot().entries.get(&())?.held
     }
 
     /// Goes on with the templates although something is held on to, since that does not fit the configuration. A later
@@ -184,7 +198,7 @@ impl History {
         let list = self.generations()?;
         let in_effect = match self.held() {
             Some(Held::Data(number)) => Some(number),
-            _ => list.last().map(|newest| newest.number),
+            _ => self.in_effect()?.generation,
         };
         let known = || list.iter().map(|generation| generation.number).collect();
         let found = match number {
@@ -206,7 +220,10 @@ impl History {
     /// There is none such, or it cannot be read.
     pub fn version(&self, number: Option<u64>) -> Result<Version, HistoryError> {
         let list = self.versions()?;
-        let in_effect = self.version_in_effect(&list);
+        let in_effect = match self.held() {
+            Some(Held::Templates { templates }) => Some(templates),
+            _ => self.in_effect()?.version,
+        };
         let known = list.iter().map(|version| version.number).collect();
         let found = match number {
             Some(number) => list.into_iter().find(|version| version.number == number),
@@ -218,12 +235,25 @@ impl History {
         })
     }
 
-    /// The number of the version that is in effect.
-    pub fn version_in_effect(&self, list: &[Version]) -> Option<u64> {
-        match self.held() {
-            Some(Held::Templates { templates }) => Some(templates),
-            _ => list.last().map(|newest| newest.number),
+    /// What the last successful pass brought into effect. After a rollback was ordered or released, that is the former
+    /// files until the next pass.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn in_effect(&self) -> Result<InEffect, StateError> {
+        if let Some(known) = self.folder.read(IN_EFFECT)? {
+            return Ok(known);
         }
+        // Written by a Portreeve that did not keep it yet.
+        let (versions, generations) = (self.versions.list()?, self.generations.list()?);
+        let number = |list: Vec<Generation>| list.last().map(|newest| newest.number);
+        Ok(match self.held() {
+            Some(Held::Data(number)) => InEffect { version: None, generation: Some(number) },
+            Some(Held::Templates { templates }) => {
+                InEffect { version: Some(templates), generation: number(generations) }
+            }
+            None => InEffect { version: number(versions), generation: number(generations) },
+        })
     }
 
     /// What would be different in the files that lie there if a generation came back.
@@ -261,7 +291,10 @@ impl History {
 
     /// Sets or forgets what is held on to.
     pub(crate) fn set(&self, held: Option<Held>) -> Result<(), HistoryError> {
-        let hold = self.hold_of(held)?;
+        let hold = match held {
+            Some(_) => self.hold_of(held)?,
+            None => self.held.snapshot().entries.get(&()).map(|hold| Hold { held: None, ..*hold }),
+        };
         match held {
             Some(held) => self.folder.write(HELD, &held)?,
             None => self.folder.remove(HELD)?,
@@ -273,8 +306,8 @@ impl History {
     fn hold_of(&self, held: Option<Held>) -> Result<Option<Hold>, StateError> {
         Ok(match held {
             None => None,
-            Some(held @ Held::Data(_)) => Some(Hold { held, version: None }),
-            Some(held @ Held::Templates { templates }) => {
+            Some(Held::Data(_)) => Some(Hold { held, version: None }),
+            Some(Held::Templates { templates }) => {
                 let version = self.versions()?.into_iter().find(|version| version.number == templates);
                 Some(Hold { held, version: version.map(|version| version.digest) })
             }
@@ -294,27 +327,38 @@ impl History {
         Ok(files)
     }
 
-    /// Whether these files are rendered from the templates that are held on to, if any are.
+    /// Whether these files are rendered from the templates that are held on to; after a release, from others than those
+    /// that were.
     pub(super) fn is_followed_by(&self, files: &Wanted) -> bool {
+        let made_by = generations::version(files);
         match self.held.snapshot().entries.get(&()) {
-            None => true,
-            Some(Hold { held: Held::Data(_), .. }) => false,
+            Some(Hold { held: Some(Held::Data(_)), .. }) => false,
             // What makes no file cannot be told from anything else that makes none.
-            Some(_) if files.entries.is_empty() => true,
-            Some(Hold { version, .. }) => version.is_some() && generations::version(files) == *version,
+            _ if files.entries.is_empty() => true,
+            Some(Hold { held: Some(_), version }) => version.is_some() && made_by == *version,
+            Some(Hold { held: None, version }) => version.is_none() || made_by != *version,
+            None => true,
         }
     }
 
-    /// Takes down what is in effect: the files, and the templates that made them.
-    pub(super) fn record(&self, now: &Wanted) -> Result<(), StateError> {
-        let held = self.held();
-        let number = |held| if let Some(Held::Data(number)) = held { Some(number) } else { None };
-        self.generations.record(now, number(held))?;
+    /// Takes down what is in effect: the files, and the templates that made them. `followed`: the rollback that they come
+    /// from, if any.
+    pub(super) fn record(&self, now: &Wanted, followed: Option<Held>) -> Result<(), StateError> {
         let made_by = now.entries.values().find_map(|product| product.version.clone());
-        match (held, made_by) {
-            (None, Some(set)) => self.versions.record(&as_file(set), None),
-            _ => Ok(()),
+        let in_effect = match followed {
+            Some(Held::Data(number)) => InEffect { version: None, generation: Some(number) },
+            Some(Held::Templates { templates }) => {
+                InEffect { version: Some(templates), generation: self.generations.record(now)? }
+            }
+            None => InEffect {
+                generation: self.generations.record(now)?,
+                version: made_by.map(|set| self.versions.record(&as_file(set))).transpose()?.flatten(),
+            },
+        };
+        if self.folder.read(IN_EFFECT)? != Some(in_effect) {
+            self.folder.write(IN_EFFECT, &in_effect)?;
         }
+        Ok(())
     }
 }
 
@@ -340,7 +384,7 @@ mod tests {
         assert!(matches!(history.hold(None), Err(HistoryError::Nothing)));
         for text in ["1", "2", "3"] {
             desired.replace([("/a".into(), Arc::new(Product::new(0, text)))].into());
-            history.record(&desired.snapshot()).expect("there is room");
+            history.record(&desired.snapshot(), None).expect("there is room");
         }
         let mut bell = desired.bell();
         bell.mark_unchanged();
@@ -369,7 +413,7 @@ mod tests {
             desired.snapshot()
         };
         for (set, text) in [("A", "1"), ("A", "2"), ("B", "2"), ("B", "3")] {
-            history.record(&wanted(set, text)).expect("there is room");
+            history.record(&wanted(set, text), None).expect("there is room");
         }
         let versions = || {
             let versions = history.versions().expect("they can be read").into_iter();
@@ -379,8 +423,12 @@ mod tests {
         assert_eq!(history.version(None).expect("there is one").number, 1);
         history.set(Some(Held::Templates { templates: 1 })).expect("there is room");
         assert!(!history.is_followed_by(&wanted("B", "3")) && history.is_followed_by(&wanted("A", "4")));
-        history.record(&wanted("A", "4")).expect("there is room");
+        history.record(&wanted("A", "4"), history.held()).expect("there is room");
         assert_eq!(versions().len(), 2);
+        assert_eq!(history.in_effect().expect("it can be read"), InEffect { version: Some(1), generation: Some(4) });
+        history.release().expect("it can be removed");
+        assert_eq!(history.in_effect().expect("it can be read").version, Some(1), "until the next pass");
+        history.set(Some(Held::Templates { templates: 1 })).expect("there is room");
         assert!(matches!(history.version(None), Err(HistoryError::NoVersion)));
         let again = History::new(&state, "edge", 5, &desired).expect("it can be read");
         assert_eq!(again.held(), Some(Held::Templates { templates: 1 }));

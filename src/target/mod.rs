@@ -64,7 +64,7 @@ pub use self::{
     error::{ApplyError, Rejection, SetupError},
     files::FileError,
     generations::{Generation, Kept},
-    history::{Held, History, HistoryError, Version},
+    history::{Held, History, HistoryError, InEffect, Version},
     language::set_languages,
     nginx::ReloadFailure,
     process::{Absent, ProcessError},
@@ -113,8 +113,8 @@ pub struct Target {
     verdict: Option<Verdict>,
     /// What was ordered by hand and is worked on: a new order does not wait.
     followed: Option<Held>,
-    /// Names what is the newest generation already, and the version of its templates.
-    recorded: Option<(Digest, Option<Digest>)>,
+    /// What is recorded as in effect already: the files, the version of the templates, and what is held on to.
+    recorded: Option<(Digest, Option<Digest>, Option<Held>)>,
     /// Where others learn what has become of it.
     reports: Reports,
     /// What has failed, and when it is tried again.

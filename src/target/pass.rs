@@ -110,7 +110,7 @@ impl Target {
             Ok(Applied::Done { effect, .. }) => !matches!(effect, Effect::NotRunning(_)),
             _ => false,
         };
-        if is_in_effect && !matches!(self.history.held(), Some(Held::Data(_))) {
+        if is_in_effect {
             self.take_down(desired).await;
         }
         applied

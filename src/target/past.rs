@@ -59,14 +59,14 @@ impl Target {
         self.pace.choose(newest, super::now())
     }
 
-    /// What is in effect becomes the newest generation.
+    /// Records what is in effect.
     pub(super) async fn take_down(&mut self, now: &Wanted) {
-        let names = (Digest::of_files(&now.entries), generations::version(now));
+        let names = (Digest::of_files(&now.entries), generations::version(now), self.followed);
         if self.recorded == Some(names) {
             return;
         }
-        let (history, now) = (self.history.clone(), now.clone());
-        match blocking(move || history.record(&now)).await {
+        let (history, now, followed) = (self.history.clone(), now.clone(), self.followed);
+        match blocking(move || history.record(&now, followed)).await {
             Ok(()) => self.recorded = Some(names),
             Err(error) => tracing::warn!("target {}: this generation cannot be kept: {}", self.name, chain(&error)),
         }

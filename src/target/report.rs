@@ -1,7 +1,7 @@
 //! What others may know of a target.
 
 use super::{
-    Applied, ApplyError, Held, Proof, Rejection,
+    Applied, ApplyError, Held, Proof, Rejection, generations,
     rendered::{Digest, Wanted},
 };
 use crate::{condition::chain, store::Store};
@@ -14,6 +14,8 @@ pub type Reports = Store<String, Report>;
 pub struct Report {
     /// Names the files that it has, if they are as wanted. Nothing: not all templates have rendered, or there is trouble.
     pub in_line: Option<Digest>,
+    /// Names the version of the templates that made these files. `None`: there are no files, or no template made them.
+    pub version: Option<Digest>,
     /// How many passes have replaced files, since the target was made.
     pub writes: u64,
     /// What it is held on to.
@@ -39,6 +41,7 @@ pub(super) fn put(
         Ok(Applied::Current | Applied::Done { .. }) if wanted.complete => Some(Digest::of_files(&wanted.entries)),
         _ => None,
     };
+    report.version = report.in_line.and_then(|_| generations::version(wanted));
     report.writes += u64::from(matches!(applied, Ok(Applied::Done { written, .. }) if !written.is_empty()));
     report.held = held;
     report.rejection = match applied {
