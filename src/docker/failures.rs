@@ -1,4 +1,4 @@
-//! Which containers cannot be inspected, as far as it is logged: one line for all that fail for the same reason. Pure.
+//! Log lines about containers that cannot be inspected: one line for all that fail for the same reason. Pure.
 
 use std::{
     collections::BTreeMap,
@@ -7,19 +7,19 @@ use std::{
 
 use crate::condition::in_seconds;
 
-/// What fails within so long after the first is told together with it.
+/// Failures within this time after the first one are logged together with it.
 const TOGETHER: Duration = Duration::from_secs(2);
 
-/// How many containers a line names.
+/// The most containers that a line names.
 const NAMED: usize = 5;
 
-/// The containers whose inspections fail, by the reason.
+/// The containers whose inspections fail, by reason.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     by_reason: BTreeMap<String, Group>,
 }
 
-/// Names by id of those that fail for one reason.
+/// The containers that fail for one reason. The maps are from ids to names.
 #[derive(Debug)]
 struct Group {
     failing: BTreeMap<String, String>,
@@ -30,7 +30,7 @@ struct Group {
 }
 
 impl Failures {
-    /// The inspection of a container fails.
+    /// The inspection of a container has failed.
     pub(super) fn add(&mut self, id: &str, name: &str, reason: String, now: Instant) {
         if self.by_reason.get(&reason).is_some_and(|group| group.failing.contains_key(id)) {
             return;
@@ -50,13 +50,13 @@ impl Failures {
         }
     }
 
-    /// The inspection of a container has succeeded. What to log, if it was the last one that failed.
+    /// The inspection of a container has succeeded. Returns a line to log if no other container of its group fails.
     pub(super) fn over(&mut self, id: &str, now: Instant) -> Option<String> {
         let Group { told, since, .. } = self.forget(id).filter(|group| !group.told.is_empty())?;
         Some(format!("{}: well again after {}", names(&told), in_seconds(now - since)))
     }
 
-    /// The group that a container was the last one of.
+    /// Removes a container. Returns its group if it was the last one in it.
     fn forget(&mut self, id: &str) -> Option<Group> {
         let (reason, group) = self.by_reason.iter_mut().find(|(_, group)| group.failing.contains_key(id))?;
         group.failing.remove(id);
@@ -71,12 +71,12 @@ impl Failures {
         self.forget(id);
     }
 
-    /// When there is something to log.
+    /// When the next line is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.by_reason.values().filter_map(|group| group.tell_at).min()
     }
 
-    /// What to log now.
+    /// The lines that are due.
     pub(super) fn news(&mut self, now: Instant) -> Vec<String> {
         let due = self.by_reason.iter_mut().filter(|(_, group)| group.tell_at.is_some_and(|at| at <= now));
         let news = due.filter_map(|(reason, group)| {

@@ -32,19 +32,19 @@ use crate::{condition, store::Store};
 /// How many containers are inspected at the same time.
 const SLOTS: usize = 16;
 
-/// An inspection that takes longer leaves its slot to others: however many hang, the rest goes on.
+/// An inspection that takes longer gives up its slot, so that inspections that hang do not block the others.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// A container that failed so often in a row is logged.
+/// After so many failures in a row the log names a container.
 const TROUBLE_AFTER: u32 = 3;
 
-/// What an inspection brought; `None` if there is no such container.
+/// The id and the result of an inspection; `None` if there is no such container.
 type Inspected = (String, Result<Option<Description>, Error>);
 
-/// What the engine tells of a container.
+/// The engine's description of a container.
 struct Description {
     inspect: Value,
-    /// Its networks, if one of them was not known.
+    /// All networks of the engine, read again because one of the container's was unknown.
     networks: Option<Networks>,
 }
 
@@ -55,17 +55,17 @@ pub(super) struct Inspections {
     queue: Queue,
     running: FuturesUnordered<BoxFuture<'static, Inspected>>,
     slots: Arc<Semaphore>,
-    /// What the last list showed that has not been taken into the store as a whole.
+    /// The results since the last list, until they are put into the store together.
     round: Option<Round>,
     /// How the list described each container when it was last inspected.
     known: BTreeMap<String, Summary>,
-    /// What the engine told of its networks; `None` before it did.
+    /// The engine's networks; `None` until they are known.
     networks: Option<Arc<Networks>>,
-    /// What events told of each container before the first session, until it is inspected.
+    /// Events from before the first session, by container, until it is inspected.
     past: BTreeMap<String, Mark>,
-    /// The containers of whose end an event has told since the last [`progress`](Self::progress).
+    /// The containers whose end an event has reported since the last [`progress`](Self::progress).
     ended: BTreeSet<String>,
-    /// The containers that cannot be inspected, as far as it is logged.
+    /// The containers that cannot be inspected, for the log.
     failures: Failures,
 }
 
@@ -91,13 +91,13 @@ impl Inspections {
         self.connection = Some(connection);
     }
 
-    /// Keeps what events told before the first session. Each container's first inspection takes it into account, whether
-    /// a list or an event has asked for it.
+    /// Keeps events from before the first session. The first inspection of each container uses them, whether a list or an
+    /// event has caused it.
     pub(super) fn remember(&mut self, past: BTreeMap<String, Mark>) {
         self.past.extend(past);
     }
 
-    /// An event told of a container. A stop signal counts at once: the inspection may hang.
+    /// Handles an event of a container. A stop signal takes effect at once, since the inspection may hang.
     pub(super) fn add(&mut self, id: String, mark: Mark) {
         self.amend(&id, |container| {
             let sent = *mark.signals.get(&container.stop_signal)?;
@@ -109,8 +109,9 @@ impl Inspections {
         self.queue.add(id, mark);
     }
 
-    /// Takes containers out of traffic whose end an event told: the inspection may hang. An end before the last known
-    /// start is that of an earlier run. Without the exit code it is not known what becomes of the entries.
+    /// Marks containers as ended if an event has reported that, since the inspection may hang. An end before the last known
+    /// start belongs to an earlier run. An end without an exit code waits for the inspection: the exit code decides whether
+    /// the entries are removed.
     fn conclude(&mut self) {
         for id in std::mem::take(&mut self.ended) {
             let Some(end) = self.queue.end(&id).filter(|end| end.exit_code.is_some()) else { continue };
@@ -121,13 +122,13 @@ impl Inspections {
         }
     }
 
-    /// Changes what is known of a container, in the store and in the round that will replace it there.
+    /// Changes a container in the store, and in the round that will replace it there.
     fn amend(&mut self, id: &str, change: impl Fn(&Container) -> Option<Container>) {
         let changed = |sight: &Sight| match sight {
             Sight::Seen(container) => Some(Sight::Seen(Arc::new(change(container)?))),
             Sight::Unreadable | Sight::Missing => None,
         };
-        // The snapshot has ended by the time of the change, which would copy the whole store otherwise.
+        // The snapshot is dropped before the change; otherwise the change would copy the whole store.
         let sight = self.containers.snapshot().entries.get(id).and_then(changed);
         if let Some(sight) = sight {
             self.containers.put(id.to_owned(), sight);
@@ -150,7 +151,7 @@ impl Inspections {
         }
     }
 
-    /// Takes a list: what it shows other than before, and what it no longer shows, is inspected.
+    /// Takes a list. Containers that have changed since the last list, and those that are no longer in it, are inspected.
     pub(super) fn listed(&mut self, list: &[Value], now: Instant) {
         let mut before = std::mem::replace(&mut self.known, summaries(list).collect());
         let stored = self.containers.snapshot().entries;
@@ -165,7 +166,8 @@ impl Inspections {
         self.past.retain(|id, _| self.known.contains_key(id));
         let now = now.into_std();
         self.round.get_or_insert_with(|| Round::new(now)).expect(due, now);
-        // An event told of their end, and the list agrees: the inspection may hang.
+        // An event has reported their end, and the list confirms it. There is no need to wait for an inspection, which may
+        // hang.
         let gone = stored.keys().filter(|id| !self.known.contains_key(*id) && self.queue.end(id).is_some());
         for id in gone.collect::<Vec<_>>() {
             self.settle(id, None, now);
@@ -214,7 +216,7 @@ impl Inspections {
                 self.known.remove(id);
                 self.failures.gone(id);
                 match before {
-                    // Nobody told why: the next list decides.
+                    // No event has reported the end: the next list decides.
                     Some(Sight::Seen(_) | Sight::Unreadable) if !mark.announced => Some(Sight::Missing),
                     _ => None,
                 }
@@ -236,11 +238,11 @@ impl Inspections {
                 } else {
                     tracing::debug!(container = self.name(id), "{}", condition::chain(&error));
                 }
-                // What was seen before stays.
+                // The last result stays.
                 if before.is_some() {
                     return;
                 }
-                // The list proved that it is gone.
+                // An event and the list agree that it is gone.
                 let is_gone = self.queue.end(id).is_some() && !self.known.contains_key(id);
                 (!is_gone).then_some(Sight::Unreadable)
             }
@@ -248,7 +250,7 @@ impl Inspections {
         self.settle(id, sight, now);
     }
 
-    /// Puts what is known of a container into the store, or into the round that it belongs to.
+    /// Puts the result for a container into the round that waits for it, otherwise into the store.
     fn settle(&mut self, id: &str, sight: Option<Sight>, now: std::time::Instant) {
         let sight = match &mut self.round {
             Some(round) => round.take(id, sight, now),
@@ -292,7 +294,7 @@ async fn inspect(
     networks: Option<&Networks>,
     slots: &Semaphore,
 ) -> Result<Option<Description>, Error> {
-    // It is never closed.
+    // The semaphore is never closed.
     let slot = slots.acquire().await.ok();
     let mut inspection = std::pin::pin!(described(connection, id, networks));
     match timeout(SLOW, inspection.as_mut()).await {
@@ -304,8 +306,8 @@ async fn inspect(
     }
 }
 
-/// The inspection of a container, with the networks if it is on a new one. An engine that tells nothing of its networks
-/// is not asked each time.
+/// The inspection of a container, with all networks if the container is on an unknown one. If the engine has refused to
+/// list its networks, it is not asked again here.
 async fn described(
     connection: &Connection,
     id: &str,
@@ -319,13 +321,13 @@ async fn described(
     Ok(Some(Description { inspect, networks }))
 }
 
-/// The networks of the engine. `None` if it does not tell: a proxy in front of it may not let that through.
+/// The networks of the engine; `None` if they cannot be listed: a proxy in front of the engine may refuse that.
 pub(super) async fn known_networks(connection: &Connection) -> Option<Networks> {
     let networks = connection.networks().await;
     networks.inspect_err(|error| tracing::debug!("{}", condition::chain(error))).ok()
 }
 
-/// The inspection of a container. If it was started from an image's id, what the image is called says more.
+/// The inspection of a container. If the container was started from an image id, the id is replaced by the image's name.
 async fn named(connection: &Connection, id: &str) -> Result<Option<Value>, Error> {
     let mut inspect = connection.inspect(id).await?;
     let image = inspect.as_mut().and_then(|inspect| inspect.pointer_mut("/Config/Image"));
@@ -341,7 +343,7 @@ async fn named(connection: &Connection, id: &str) -> Result<Option<Value>, Error
     Ok(inspect)
 }
 
-/// Whether an image was asked for by its id: it says nothing about what it is.
+/// Whether an image is given by its id.
 fn is_image_id(image: &str) -> bool {
     let hex = image.strip_prefix("sha256:").unwrap_or(image);
     hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())

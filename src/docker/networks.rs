@@ -1,4 +1,4 @@
-//! What an engine tells of its networks. Pure.
+//! The networks of an engine. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use super::{Container, fields};
 
-/// What decides about who reaches a container on a network.
+/// The properties of a network that decide which hosts reach its containers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
-    /// `bridge`, `overlay`, `macvlan`, or that of a plugin.
+    /// `bridge`, `overlay`, `macvlan`, or the driver of a plugin.
     pub driver: String,
-    /// `local` for a network of this host alone, else `swarm` or `global`.
+    /// `local` for a network of this host alone, otherwise `swarm` or `global`.
     pub scope: String,
-    /// Created with `--internal`: it leads nowhere but to its own containers.
+    /// Created with `--internal`: only its own containers reach each other.
     pub internal: bool,
-    /// That of swarm's routing mesh.
+    /// The network of swarm's routing mesh.
     pub ingress: bool,
 }
 
-/// The networks of an engine. What is known by one id never changes.
+/// The networks of an engine. The properties of an id never change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Networks {
     by_id: BTreeMap<String, Network>,
@@ -27,7 +27,7 @@ pub(super) struct Networks {
 }
 
 impl Networks {
-    /// Reads a list, item by item.
+    /// Reads a list. An invalid item does not affect the others.
     pub(super) fn read(list: &Value) -> Self {
         let mut networks = Self::default();
         for item in fields::list(list) {
@@ -51,7 +51,7 @@ impl Networks {
         endpoints.all(|(name, endpoint)| self.find(name, endpoint["NetworkID"].as_str().unwrap_or_default()).is_some())
     }
 
-    /// The container with what is known of its networks; `None` if that is nothing new.
+    /// The container with the properties of its networks; `None` if nothing changes.
     pub(super) fn describe(&self, container: &Container) -> Option<Container> {
         let mut networks = container.networks.clone();
         for (name, address) in &mut networks {
@@ -62,7 +62,7 @@ impl Networks {
         (networks != container.networks).then(|| Container { networks, ..container.clone() })
     }
 
-    /// Some engines leave the id out.
+    /// Finds a network by its id, or by its name for engines that leave the id out.
     fn find(&self, name: &str, id: &str) -> Option<&Network> {
         if id.is_empty() { self.by_name.get(name) } else { self.by_id.get(id) }
     }

@@ -1,11 +1,11 @@
-//! One template and a list: a file for each member.
+//! A template with `each`: one file for each member of a list.
 //!
 //! ```text
 //! `each` --members--> `destination` for each --paths--> the template for each
 //! ```
 //!
-//! Each step is a render like any other, so all that is asked on the way is watched. As long as a step has no result,
-//! the files of the last one stay, and so do their queries.
+//! Each step is a render, so all its queries are watched. While a step has no result, the files of its last result and
+//! their queries stay.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -30,12 +30,12 @@ use crate::{registry::Query, target::Product};
 pub(super) struct Fan {
     list: Draft,
     members: Result<Vec<Value>, Why>,
-    /// For each member its file.
+    /// The path of each member's file.
     paths: Vec<(Draft, Result<PathBuf, Why>)>,
     leaves: BTreeMap<PathBuf, Leaf>,
     /// Why it is not known which files there are.
     trouble: Option<Why>,
-    /// The files that are another template's too, and whose; they are left out.
+    /// The files that another template makes too, with its name; they are left out.
     taken: BTreeMap<PathBuf, String>,
 }
 
@@ -53,12 +53,12 @@ impl Default for Fan {
 }
 
 impl Fan {
-    /// Renders what an answer concerns that has changed.
+    /// Renders the files whose answers have changed.
     pub(super) fn render(&mut self, each: &Each, body: &Template, number: usize, inputs: Inputs<'_>) {
         let trouble = match self.files(each, inputs) {
             Err(why) => Some(why),
             Ok(files) => {
-                // Both are in the order of the paths: there may be thousands.
+                // Both are sorted by path, so one walk finds the pairs: there may be thousands of files.
                 let mut former = mem::take(&mut self.leaves).into_iter().peekable();
                 let mut leaf = |path: PathBuf, item: &Value| {
                     while former.next_if(|(before, _)| *before < path).is_some() {}
@@ -76,7 +76,7 @@ impl Fan {
         self.trouble = trouble;
     }
 
-    /// The files in the order of their paths, each with the place of its member.
+    /// The files sorted by path, each with the index of its member.
     fn files(&mut self, each: &Each, inputs: Inputs<'_>) -> Result<Vec<(PathBuf, usize)>, Why> {
         if let Some(outcome) = self.list.render(&each.list, inputs) {
             self.members = text(outcome).and_then(|list| members(&list).map_err(|reason| failed(&each.list, reason)));
@@ -98,8 +98,8 @@ impl Fan {
         Ok(files)
     }
 
-    /// Notes its files in `taken`, each with the template's name; one that is there already is left out: a name in the
-    /// registry must not hold up all other files.
+    /// Adds its files to `taken`, each with the template's name. A file that is already there is left out: one name in the
+    /// registry must not block all other files.
     pub(super) fn claim(&mut self, body: &Template, taken: &mut BTreeMap<PathBuf, String>) {
         self.taken.clear();
         for path in self.leaves.keys() {
@@ -110,12 +110,12 @@ impl Fan {
         }
     }
 
-    /// The template is another one now.
+    /// Notes that the template has changed.
     pub(super) fn outdate(&mut self) {
         self.leaves.values_mut().for_each(Leaf::outdate);
     }
 
-    /// All files, unless something keeps one of them.
+    /// All files; `None` if one of them is not rendered.
     pub(super) fn products(&self) -> Option<Vec<(PathBuf, Arc<Product>)>> {
         if self.trouble.is_some() {
             return None;
@@ -124,7 +124,7 @@ impl Fan {
         free.map(|(path, leaf)| Some((path.clone(), leaf.product()?))).collect()
     }
 
-    /// What keeps them.
+    /// Why files are not rendered.
     pub(super) fn open(&self, target: &str, body: &Template) -> Vec<Open> {
         let own = self.trouble.iter();
         let open = |why: &Why| Open { target: target.to_owned(), template: body.name().to_owned(), why: why.clone() };
@@ -157,7 +157,7 @@ fn text(outcome: Outcome) -> Result<String, Why> {
     }
 }
 
-/// What `this` is for each file; of a record both the key and the value.
+/// The value of `this` for each file. For a member of a record, it has the fields `key` and `value`.
 fn members(list: &str) -> Result<Vec<Value>, String> {
     match serde_json::from_str(list) {
         Ok(Value::Array(members)) => Ok(members),

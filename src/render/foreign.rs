@@ -1,6 +1,6 @@
-//! What consul-template and Go's templates write, and what to write in its place. Pure.
+//! The notation of consul-template and Go's templates, and what to write instead. Pure.
 
-/// Name, and what stands for it here.
+/// A name in Go's templates, and its replacement.
 const WORDS: &[(&str, &str)] = &[
     ("keyOrDefault", "`keyOr`"),
     ("envOrDefault", "`envOr`"),
@@ -37,7 +37,7 @@ const WORDS: &[(&str, &str)] = &[
     ("-", "{{~ … ~}}"),
 ];
 
-/// What to write in the place of a tag of Go's templates. `tag`: what stands between the braces.
+/// What to write instead of a tag of Go's templates. `tag`: the text between the braces.
 pub(super) fn tag(tag: &str) -> Option<String> {
     let trimmed = tag.trim();
     let inner = trimmed.trim_matches('-').trim();
@@ -68,7 +68,7 @@ pub(super) fn tag(tag: &str) -> Option<String> {
     }
 }
 
-/// What stands for the dot of Go's templates, or for a field: `this`, `name`.
+/// The replacement of Go's dot (`this`) or of a field (`name`).
 fn here(word: &str) -> Option<String> {
     let field = word.strip_prefix('.')?;
     match field.chars().next() {
@@ -77,14 +77,14 @@ fn here(word: &str) -> Option<String> {
     }
 }
 
-/// The two sides of a pipe, which neither stands in a text nor names what a block gives.
+/// The two sides of a pipe. A `|` in a string or after `as` is not a pipe.
 fn pipe(inner: &str) -> Option<(&str, &str)> {
     let (value, helper) = inner.split_once('|')?;
     let is_pipe = value.matches('"').count().is_multiple_of(2) && !value.trim_end().ends_with(" as");
     is_pipe.then_some((value.trim(), helper.trim()))
 }
 
-/// A name of Go's with a small first letter, or the other name that it has here.
+/// The name of one of Go's fields in Portreeve: with a lower-case first letter, or another name.
 fn small(name: &str) -> String {
     let (first, rest) = name.split_once('.').unwrap_or((name, ""));
     let first = match first {
@@ -96,7 +96,7 @@ fn small(name: &str) -> String {
     if rest.is_empty() { first } else { format!("{first}.{rest}") }
 }
 
-/// The same for a name alone that has no value: it may be a word of Go's templates, a variable or a field.
+/// A hint for a name without a value, which may be a keyword, a variable or a field of Go's templates.
 pub(super) fn value(name: &str) -> Option<String> {
     let name = name.strip_prefix("this.").unwrap_or(name);
     let first = name.split(['.', '/']).next().unwrap_or(name);
@@ -109,7 +109,7 @@ pub(super) fn value(name: &str) -> Option<String> {
     }
 }
 
-/// What stands here for a name that a template brings along from consul-template. `scratch.Get` is a `scratch`.
+/// The replacement for a name from consul-template. `scratch.Get` counts as `scratch`.
 pub(super) fn meaning(name: &str) -> Option<&'static str> {
     let word = name.split('.').next().unwrap_or(name);
     if word.starts_with('$') {

@@ -1,5 +1,5 @@
-//! The reloads of one program, shared by all targets that use it: one target at a time, and a floor below which reloads
-//! do not follow each other.
+//! The reload budget of one program, shared by all targets that use it: one target at a time, and a minimum time between
+//! reloads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,11 +12,11 @@ use std::{
 
 use tokio::sync::OwnedMutexGuard;
 
-/// The budgets of a process, by what they are for: a pid file, a container, the URL of a probe.
+/// The budgets of a process, by pid file, container, reload command or URL of a probe.
 #[derive(Clone, Debug, Default)]
 pub struct Budgets(Arc<Mutex<BTreeMap<String, Arc<Budget>>>>);
 
-/// One program's.
+/// The budget of one program.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     spending: Arc<tokio::sync::Mutex<Spending>>,
@@ -25,10 +25,10 @@ pub(super) struct Budget {
 
 /// How much of a program's budget is spent. Pure.
 ///
-/// Reloads are paid for with time, `interval` each. One may be on credit, if it cannot wait: so a removal does not wait
-/// for the reload before it, and what takes the place of a lone instance does not wait for the removal. All others wait
-/// until everything is paid for, so that there is credit when the next removal comes. In the long run there is one reload
-/// per `interval`.
+/// Each reload uses up one `interval`. An urgent change (a removal, or the first instance of a service) may be applied one
+/// `interval` early: so a removal does not wait for the reload before it, and the replacement of a single instance does not
+/// wait for its removal. All other changes wait until one `interval` has passed for each reload so far, so that the next
+/// removal can be applied at once. On average there is at most one reload per `interval`.
 #[derive(Debug, Default)]
 pub(super) struct Spending {
     paid_until: Option<Instant>,
@@ -46,7 +46,7 @@ impl Budgets {
 }
 
 impl Budget {
-    /// Waits for the turn in all of `budgets`, which are in the same order for everybody.
+    /// Waits for the turn in all of `budgets`. All callers pass them in the same order, so there is no deadlock.
     pub(super) async fn turn(budgets: &[Arc<Self>]) -> Turn {
         let mut guards = Vec::with_capacity(budgets.len());
         for budget in budgets {
@@ -55,21 +55,21 @@ impl Budget {
         Turn(guards)
     }
 
-    /// Files that the program reads were changed.
+    /// Notes that files that the program reads were changed.
     pub(super) fn note_change(budgets: &[Arc<Self>]) {
         for budget in budgets {
             budget.changes.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Differs after each change of a file that the program reads.
+    /// A number that differs after each change of a file that the program reads.
     pub(super) fn changes(budgets: &[Arc<Self>]) -> u64 {
         budgets.iter().map(|budget| budget.changes.load(Ordering::Relaxed)).sum()
     }
 }
 
 impl Turn {
-    /// When all reloads so far are paid for; `None`: there was none.
+    /// When one `interval` has passed for each reload so far; `None` if there was no reload.
     pub(super) fn paid_until(&self) -> Option<Instant> {
         self.0.iter().filter_map(|spending| spending.paid_until).max()
     }

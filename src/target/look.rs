@@ -1,4 +1,4 @@
-//! Looks at everything that a plan is made from.
+//! Reads the state from which a plan is made.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::blocking::blocking;
 
-/// What is desired and what is there.
+/// The desired files and those on the disk.
 pub(super) struct Seen {
     pub(super) observed: Observed,
     pub(super) wanted: Arc<Candidate>,
@@ -29,7 +29,7 @@ impl Seen {
     }
 }
 
-/// What a template wants of a file.
+/// A file that a template makes.
 struct Sought {
     text: Arc<Rendered>,
     origin: Origin,
@@ -51,7 +51,7 @@ impl Target {
         Ok(seen)
     }
 
-    /// Nothing for a file that the settings do not know.
+    /// `None` for a file that the settings do not know.
     fn sought(&self, key: &Path, product: &Product) -> Option<(PathBuf, Sought)> {
         let text = Arc::clone(&product.text);
         if let Some(fixed) = self.fixed.iter().find(|fixed| fixed.key == key) {
@@ -65,7 +65,7 @@ impl Target {
 fn look(sought: BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) -> Result<Seen, ApplyError> {
     apart(&sought).map_err(ApplyError::File)?;
     let notes = journal.notes()?;
-    // All lists are in the order of the paths, so that maps are made of them at once: there may be thousands.
+    // All lists are sorted by path, so that maps can be built from them in linear time: there may be thousands of files.
     let (mut present, mut wanted, mut files) = (Vec::new(), Vec::new(), Vec::new());
     let (mut changed, mut gone) = (BTreeSet::new(), BTreeSet::new());
     let paths: BTreeSet<_> = sought.keys().chain(notes.known()).collect();
@@ -76,7 +76,7 @@ fn look(sought: BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) ->
         let mut file = File::default();
         if let Some(found) = files::read(path, wish.symlinks).map_err(ApplyError::File)? {
             let text = match template {
-                // Spares hashing what is most often equal.
+                // Most files are equal, and need no hash.
                 Some(template) if template.text.bytes() == found.bytes => Arc::clone(&template.text),
                 _ => Arc::new(Rendered::new(found.bytes)),
             };
@@ -112,11 +112,11 @@ fn look(sought: BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) ->
     Ok(Seen { observed, wanted: Arc::new(wanted), present: Arc::new(present), sought })
 }
 
-/// No two destinations may be one file, whatever ways lead to it.
+/// No two destinations may be the same file, also through symlinks.
 fn apart(sought: &BTreeMap<PathBuf, Sought>) -> Result<(), FileError> {
     let (mut seen, follower) = (HashMap::new(), Follower::default());
     for path in sought.keys() {
-        // Where it cannot be followed, reading it says why.
+        // If the path cannot be followed, reading it returns the error.
         let Ok(real) = follower.follow(path) else { continue };
         if let Some(one) = seen.insert(real, path) {
             return Err(FileError::Twice { one: one.clone(), other: path.clone() });

@@ -1,5 +1,6 @@
-//! When a target takes what is newest. Until then it works on what it took before, so that what is owed is made good and
-//! what was changed by another hand is put right. Each target has a pace of its own: nobody else's changes delay it.
+//! When a target takes the newest files. Until then it works on those that it took before, so that an owed reload is
+//! tried again and a file that somebody else has changed is restored. Each target has its own pace: changes of other
+//! targets do not delay it.
 
 use std::{
     collections::BTreeSet,
@@ -22,15 +23,15 @@ use crate::{
 pub(super) struct Pace {
     settings: Settings,
     debounce: Debounce,
-    /// When the reloads of the program so far are paid for: one per `interval`.
+    /// When one `interval` has passed for each reload of the program so far.
     paid_until: Option<Instant>,
-    /// Whether what waits may go one `interval` before that.
+    /// Whether the waiting change may be taken one `interval` before `paid_until`.
     on_credit: bool,
-    /// The newest that was seen. What only rings the bell is not newer.
+    /// The newest files that were seen. A wake-up without a change of them is not a change.
     seen: Option<Wanted>,
-    /// What the target works on.
+    /// The files that the target works on.
     taken: Option<Wanted>,
-    /// Whether that was taken for this pass.
+    /// Whether `taken` was taken for this pass.
     is_new: bool,
     /// The members that the files in effect were made with.
     members: BTreeSet<String>,
@@ -50,7 +51,7 @@ impl Pace {
         }
     }
 
-    /// What a pass works on.
+    /// The files that a pass works on.
     pub(super) fn choose(&mut self, newest: Wanted, now: Instant) -> Wanted {
         self.notice(&newest, now);
         self.is_new = self.floor().is_none_or(|floor| floor <= now) && self.debounce.take(now);
@@ -62,7 +63,7 @@ impl Pace {
         }
     }
 
-    /// Takes what is newest, whatever it would have to wait for.
+    /// Takes the newest files, without any wait.
     pub(super) fn take_now(&mut self, newest: Wanted, now: Instant) {
         self.debounce.cancel(now);
         (self.is_new, self.on_credit) = (true, false);
@@ -82,7 +83,7 @@ impl Pace {
                 self.on_credit |= urgency == Urgency::Urgent || self.revives(newest);
                 self.debounce.change(now, urgency);
             }
-            // The first that is whole has nothing to wait for.
+            // The first complete files wait for nothing.
             _ => {
                 self.on_credit = true;
                 self.debounce.change(now, Urgency::Urgent);
@@ -94,28 +95,29 @@ impl Pace {
         self.settings.interval
     }
 
-    /// When the reloads of the program so far are paid for.
+    /// Sets when one `interval` has passed for each reload of the program so far.
     pub(super) fn wait_until(&mut self, paid: Option<Instant>) {
         self.paid_until = paid;
     }
 
-    /// Nothing new is taken before that, not even a removal.
+    /// Nothing new is taken before this time, not even a removal.
     fn floor(&self) -> Option<Instant> {
         let credit = if self.on_credit { self.settings.interval } else { Duration::ZERO };
         self.paid_until.and_then(|until| until.checked_sub(credit))
     }
 
-    /// Whether there is something that is not taken yet.
+    /// Whether a change has not been taken yet.
     pub(super) fn has_news(&self, newest: &Wanted) -> bool {
         self.debounce.due().is_some() || !self.seen.as_ref().is_some_and(|seen| is_same(seen, newest))
     }
 
-    /// Notes what became of it: which instances are in effect now that were not, and the other way round.
+    /// Records the result of a pass. Returns which instances were added to the files in effect, and which were removed.
     pub(super) fn note(&mut self, applied: &Result<Applied, ApplyError>, now: Instant) -> Membership {
         let reloaded = match applied {
             Ok(Applied::Waiting | Applied::Current | Applied::Done { effect: Effect::NotRunning(_), .. }) => false,
             Ok(Applied::Done { .. }) => true,
-            // It may have been; a refused candidate was not, but the next one can wait as well.
+            // The program may have been reloaded. If the check refused the candidate it was not, but the next candidate can
+            // wait as well.
             Err(_) => self.is_new,
         };
         if reloaded {
@@ -129,7 +131,7 @@ impl Pace {
         Membership::between(&before, &self.members)
     }
 
-    /// When the next pass is due, given when it would be without what waits here.
+    /// When the next pass is due. `next`: when it would be due without the change that waits here.
     pub(super) fn next(&self, next: Next, now: Instant) -> Next {
         let Some(due) = self.debounce.due() else { return next };
         let wait = self.floor().map_or(due, |floor| floor.max(due)).saturating_duration_since(now);
@@ -140,7 +142,7 @@ impl Pace {
         }
     }
 
-    /// Whoever sends requests to a member that is gone loses them: a removal cannot wait.
+    /// A removal is urgent: requests to a member that is gone fail.
     fn urgency(&self, newest: &Wanted) -> Urgency {
         let newest: BTreeSet<_> = members(newest).collect();
         if self.members.iter().all(|member| newest.contains(member)) {
@@ -150,7 +152,7 @@ impl Pace {
         }
     }
 
-    /// Whether a service that nobody serves gets an instance.
+    /// Whether a service without instances gets one.
     fn revives(&self, newest: &Wanted) -> bool {
         let served: BTreeSet<_> = self.members.iter().map(|member| members::service(member)).collect();
         members(newest).any(|member| !served.contains(members::service(member)))

@@ -1,4 +1,4 @@
-//! What a target remembers of a failure, and when it tries again.
+//! What a target remembers about a failure, and when it tries again.
 //!
 //! A refusal that is known to depend on the candidate alone is kept until something changes. Every other failure is
 //! retried with back-off, and at once when something changes that it may depend on: see [`Stamps`].
@@ -23,33 +23,33 @@ pub(super) struct Retry {
     deferred: Option<Deferred>,
 }
 
-/// A candidate that was not taken.
+/// A candidate that the check refused, or that was taken back.
 #[derive(Debug)]
 pub(super) struct Rejected {
-    /// Names the candidate and all that the check has read.
+    /// Identifies the candidate and all files that the check has read.
     pub(super) inputs: Digest,
     pub(super) rejection: Rejection,
     pub(super) stamps: Stamps,
-    /// Whether another one is wanted by now, or something else that the failure may depend on has changed.
+    /// Whether the candidate, or something else that the failure may depend on, has changed since.
     pub(super) changed: bool,
 }
 
-/// A check that did not end, or a reload that is owed and has failed.
+/// A check that did not end, or an owed reload that has failed.
 #[derive(Debug)]
 pub(super) struct Deferred {
     pub(super) reason: String,
     pub(super) cost: Cost,
     pub(super) stamps: Stamps,
-    /// The candidate with which the reload was tried; `None`: only the files that lie there were.
+    /// The candidate whose reload failed; `None` if only the files on the disk were tried.
     pub(super) tried: Option<Digest>,
-    /// Whether another one is wanted by now, or something else that the failure may depend on has changed.
+    /// Whether the candidate, or something else that the failure may depend on, has changed since.
     pub(super) changed: bool,
 }
 
-/// When something that is held is tried again, if nothing changes before.
+/// When something that is held is tried again if nothing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
-    /// Not before that.
+    /// Not before a change.
     Change,
     Time(Instant),
 }
@@ -80,7 +80,7 @@ impl Retry {
         (self.rejected, self.deferred) = (None, None);
     }
 
-    /// Nothing is owed, and the check answers.
+    /// No reload is owed, and the check ends.
     pub(super) fn settled(&mut self) {
         self.deferred = None;
     }
@@ -94,7 +94,7 @@ impl Retry {
     }
 
     /// Whether a candidate is not tried now because of the one that was rejected. `changed`: whether its inputs or the
-    /// stamps are others.
+    /// stamps differ.
     pub(super) fn holds_candidate(&mut self, changed: bool, now: Instant) -> bool {
         if let Some(rejected) = &mut self.rejected {
             rejected.changed = changed;
@@ -102,7 +102,7 @@ impl Retry {
         self.rejected.as_ref().is_some_and(|rejected| holds(self.until(rejected), now))
     }
 
-    /// Whether the reload that is owed is not tried now. `changed`: whether the stamps are others.
+    /// Whether the owed reload is not tried now. `changed`: whether the stamps differ.
     pub(super) fn holds_reload(&mut self, changed: bool, now: Instant) -> bool {
         if let Some(deferred) = &mut self.deferred {
             deferred.changed |= changed;
@@ -111,8 +111,7 @@ impl Retry {
         due.is_some_and(|due| holds(Until::Time(due), now))
     }
 
-    /// Whether `candidate` is tried in place of the files that lie there, whose reload has failed: they may never take
-    /// effect.
+    /// Whether `candidate` replaces the files on the disk, whose reload has failed: they may never take effect.
     pub(super) fn overtakes(&mut self, candidate: Digest, now: Instant) -> bool {
         let Some(deferred) = &mut self.deferred else { return false };
         deferred.changed = deferred.tried != Some(candidate);
@@ -162,7 +161,7 @@ impl Until {
         }
     }
 
-    /// How long that is, at most `longest`.
+    /// The time until then, at most `longest`.
     pub(super) fn wait(self, now: Instant, longest: Duration) -> Duration {
         match self {
             Self::Change => longest,
@@ -203,7 +202,7 @@ mod tests {
         let (begin, day) = (Instant::now(), Duration::from_secs(24 * 3600));
         let refused = |certain| Rejection::Refused { output: "no".to_owned(), certain };
         let back = Rejection::TakenBack { reason: "no".to_owned() };
-        // How it is after a moment, after two minutes and after a day, and when something has changed.
+        // Whether it is held after half a second, after two minutes and after a day, and when something has changed.
         let cases = [
             (refused(true), [true, true, true], false),
             (refused(false), [true, false, false], false),
