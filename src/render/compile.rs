@@ -99,7 +99,8 @@ fn check_call(call: &HelperTemplate, form: Form, at: Position) -> Result<(), Fau
     match (helper.form, form) {
         (Form::Block, Form::Value) => {
             let inner = call.params.first().and_then(Parameter::as_name);
-            let here = inner.and_then(|inner| Some(format!("; `{inner}` is here {}", foreign::meaning(inner)?)));
+            let here = inner
+                .and_then(|inner| Some(format!("; `{inner}` is from consul-template: {}", foreign::meaning(inner)?)));
             let here = here.unwrap_or_default();
             return fault(format!("`{name}` is a block: {{{{#{name} …}}}} … {{{{/{name}}}}}{here}"));
         }
@@ -111,7 +112,7 @@ fn check_call(call: &HelperTemplate, form: Form, at: Position) -> Result<(), Fau
     if !helper.arguments.contains(&call.params.len()) {
         let here = match name {
             "service" | "connect" => {
-                "; consul-template's second argument is here any=true, or status=\"passing,warning\""
+                "; instead of consul-template's second argument, write any=true or status=\"passing,warning\""
             }
             _ => "",
         };
@@ -143,7 +144,7 @@ fn check_parameters<'a>(parameters: impl Iterator<Item = &'a Parameter>, at: Pos
 fn unknown(name: &str, call: &HelperTemplate) -> String {
     let meant = spelling::nearest(name, helpers::all().map(|helper| helper.name), 2);
     if let Some(here) = foreign::meaning(name) {
-        format!("there is no helper `{name}`; what consul-template writes so is here {here}")
+        format!("there is no helper `{name}`, which is from consul-template: {here}")
     } else if call.params.is_empty() && call.hash.is_empty() && !call.block {
         format!("there is no helper `{name}`; a value stands without parentheses")
     } else if let Some(meant) = meant.first() {

@@ -2,39 +2,39 @@
 
 /// A name in Go's templates, and its replacement.
 const WORDS: &[(&str, &str)] = &[
-    ("keyOrDefault", "`keyOr`"),
-    ("envOrDefault", "`envOr`"),
-    ("safeLs", "`ls … min=1`"),
-    ("safeTree", "`tree … min=1`"),
-    ("explodeMap", "`explode`"),
-    ("mergeMap", "`merge`"),
-    ("mergeMapWithOverride", "`merge … override=true`"),
-    ("range", "{{#each …}} … {{/each}}"),
-    ("template", "{{> name}}"),
-    ("define", "{{#*inline \"name\"}} … {{/inline}}"),
-    ("block", "{{#> name}} … {{/name}}"),
-    ("executeTemplate", "{{> name}}"),
-    ("index", "`lookup`"),
-    ("le", "`lte`"),
-    ("ge", "`gte`"),
-    ("print", "`concat`"),
-    ("printf", "`concat`, with `padLeft` or `round` for widths"),
-    ("timestamp", "nothing: the same data give the same bytes"),
-    ("writeToFile", "`each` of a [[target.template]]"),
-    ("scratch", "{{#with … as |name|}}, or `dict`"),
-    ("end", "the end of the block by its name, such as {{/each}} or {{/if}}"),
-    ("break", "{{#if …}} around the rest of the turn"),
-    ("continue", "{{#if …}} around the rest of the turn"),
-    ("println", "`concat`"),
-    ("secret", "nothing: Vault is not asked; `file` reads what another program has fetched"),
-    ("secrets", "nothing: Vault is not asked"),
-    ("pkiCert", "nothing: Vault is not asked; `file` reads what another program has fetched"),
-    ("nomadService", "nothing: Nomad is not asked; `service` finds what it has registered in Consul"),
-    ("nomadServices", "nothing: Nomad is not asked; `services` finds what it has registered in Consul"),
-    ("nomadVar", "nothing: Nomad is not asked"),
-    ("plugin", "nothing: a render runs no program"),
-    ("sockaddr", "nothing: a render looks at nothing but its data; `env` gives what the service manager knows"),
-    ("-", "{{~ … ~}}"),
+    ("keyOrDefault", "write `keyOr`"),
+    ("envOrDefault", "write `envOr`"),
+    ("safeLs", "write `ls … min=1`"),
+    ("safeTree", "write `tree … min=1`"),
+    ("explodeMap", "write `explode`"),
+    ("mergeMap", "write `merge`"),
+    ("mergeMapWithOverride", "write `merge … override=true`"),
+    ("range", "write {{#each …}} … {{/each}}"),
+    ("template", "write {{> name}}"),
+    ("define", "write {{#*inline \"name\"}} … {{/inline}}"),
+    ("block", "write {{#> name}} … {{/name}}"),
+    ("executeTemplate", "write {{> name}}"),
+    ("index", "write `lookup`"),
+    ("le", "write `lte`"),
+    ("ge", "write `gte`"),
+    ("print", "write `concat`"),
+    ("printf", "write `concat`, with `padLeft` or `round` for widths"),
+    ("timestamp", "a render does not know the time: the same data give the same bytes"),
+    ("writeToFile", "write `each` in the [[target.template]]"),
+    ("scratch", "write {{#with … as |name|}}, or `dict`"),
+    ("end", "close the block by its name: {{/each}}, {{/if}}"),
+    ("break", "put the rest of the block into {{#if …}}"),
+    ("continue", "put the rest of the block into {{#if …}}"),
+    ("println", "write `concat`"),
+    ("secret", "Vault is not supported; `file` reads a file that another program has written"),
+    ("secrets", "Vault is not supported"),
+    ("pkiCert", "Vault is not supported; `file` reads a file that another program has written"),
+    ("nomadService", "Nomad is not supported; `service` finds the services that Nomad has registered in Consul"),
+    ("nomadServices", "Nomad is not supported; `services` finds the services that Nomad has registered in Consul"),
+    ("nomadVar", "Nomad is not supported"),
+    ("plugin", "a render runs no program"),
+    ("sockaddr", "a render does not read the host's addresses; `env` reads a variable"),
+    ("-", "write {{~ … ~}}"),
 ];
 
 /// What to write instead of a tag of Go's templates. `tag`: the text between the braces.
@@ -42,29 +42,26 @@ pub(super) fn tag(tag: &str) -> Option<String> {
     let trimmed = tag.trim();
     let inner = trimmed.trim_matches('-').trim();
     let first = inner.split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
-    let there_and_here = |there: &str, here: &str| Some(format!("{there} of Go's templates is here {here}"));
+    let hint = |there: &str, here: &str| Some(format!("{there} is from Go's templates: {here}"));
     if trimmed.starts_with('-') || trimmed.ends_with('-') {
-        there_and_here("{{- … -}}", "{{~ … ~}}")
+        hint("{{- … -}}", "write {{~ … ~}}")
     } else if trimmed.starts_with("/*") {
-        there_and_here("{{/* … */}}", "{{!-- … --}}")
+        hint("{{/* … */}}", "write {{!-- … --}}")
     } else if let Some(here) = meaning(first) {
-        there_and_here(&format!("`{first}`"), here)
+        hint(&format!("`{first}`"), here)
     } else if inner.contains(":=") || inner.starts_with('$') && inner.contains(" = ") {
-        there_and_here("`$x := …`", "{{#with … as |x|}} … {{/with}}")
+        hint("`$x := …`", "write {{#with … as |x|}} … {{/with}}")
     } else if let Some((value, helper)) = pipe(inner) {
         let value = value.split(' ').map(|word| here(word).unwrap_or_else(|| word.to_owned())).collect::<Vec<_>>();
         let value = if value.len() > 1 { format!("({})", value.join(" ")) } else { value.concat() };
-        there_and_here(
-            "a pipe",
-            &format!("a helper with its arguments in their natural order: {{{{{helper} {value}}}}}"),
-        )
+        hint("a pipe", &format!("write a helper with its arguments in their natural order: {{{{{helper} {value}}}}}"))
     } else if [" == ", " != ", " && ", " || "].iter().any(|operator| inner.contains(operator)) {
         Some("there are no operators: write (eq a b), (ne a b), (and a b), (or a b)".to_owned())
     } else {
         let mut words = inner.split(|c: char| c.is_whitespace() || "()".contains(c));
         let (there, here) = words.find_map(|word| Some((word, here(word)?)))?;
-        let why = if there == "." { "" } else { ": no dot before it, and a small letter" };
-        there_and_here(&format!("`{there}`"), &format!("`{here}`{why}"))
+        let why = if there == "." { "" } else { ", without the dot, and with a lower-case first letter" };
+        hint(&format!("`{there}`"), &format!("write `{here}`{why}"))
     }
 }
 
@@ -101,9 +98,9 @@ pub(super) fn value(name: &str) -> Option<String> {
     let name = name.strip_prefix("this.").unwrap_or(name);
     let first = name.split(['.', '/']).next().unwrap_or(name);
     if let Some(here) = meaning(first) {
-        Some(format!("what Go's templates write so is here {here}"))
+        Some(format!("`{first}` is from Go's templates: {here}"))
     } else if first.starts_with(|c: char| c.is_ascii_uppercase()) {
-        Some(format!("fields begin with a small letter: `{}`", small(name)))
+        Some(format!("fields begin with a lower-case letter: write `{}`", small(name)))
     } else {
         None
     }
@@ -113,7 +110,7 @@ pub(super) fn value(name: &str) -> Option<String> {
 pub(super) fn meaning(name: &str) -> Option<&'static str> {
     let word = name.split('.').next().unwrap_or(name);
     if word.starts_with('$') {
-        return Some("a name without $ that a block gives: {{#with … as |x|}} … {{/with}}");
+        return Some("write {{#with … as |x|}} … {{/with}}, and x without $");
     }
     WORDS.iter().find(|(there, _)| *there == word).map(|(_, here)| *here)
 }
@@ -137,11 +134,11 @@ mod tests {
     #[test]
     fn tags_of_go_are_known() {
         for (written, here) in [
-            (" .Name ", "`name`: no dot"),
+            (" .Name ", "write `name`, without the dot"),
             (".ServiceMeta.host", "`meta.host`"),
             ("if .Tags", "`tags`"),
-            (" . ", "`.` of Go's templates is here `this`"),
-            ("#each (f .)", "is here `this`"),
+            (" . ", "`.` is from Go's templates: write `this`"),
+            ("#each (f .)", "write `this`"),
             (". | toUpper", "{{toUpper this}}"),
             (".Name | toUpper", "{{toUpper name}}"),
             (" $x := service \"web\" ", "{{#with … as |x|}}"),

@@ -134,7 +134,7 @@ async fn an_entry_is_taken_as_soon_as_the_file_that_it_lacks_is_there() {
     bench.moves(&daemon, 20_001).await;
     bench.nginx.write("etc/late.types", "# there\n");
     crate::common::black_box::until("the file", || bench.file().contains("late.types"));
-    daemon.until_logged("late.types is there by now, and key \"types/late\" is tried again");
+    daemon.until_logged("late.types exists now, and key \"types/late\" is tried again");
     bench.is_sound();
     assert_eq!(daemon.stop(), Some(0));
 }

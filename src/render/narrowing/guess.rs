@@ -1,11 +1,11 @@
-//! Which items a refusal points at: those whose values stand in its text, or on a line that it names. Pure.
+//! The items that a refusal points at: their values are in its text, or on a line that it names. Pure.
 
 use std::collections::BTreeSet;
 
 use super::{Item, item};
 use crate::{render::Answers, target::Files};
 
-/// The items among `suspects` that `reason` points at; `files` is what was refused.
+/// The items among `suspects` that `reason` points at; `files` are the refused files.
 pub(super) fn guess(reason: &str, files: &Files, suspects: &BTreeSet<Item>, answers: &Answers) -> BTreeSet<Item> {
     let mut text = reason.to_owned();
     for (path, product) in files {

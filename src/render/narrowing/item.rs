@@ -1,4 +1,4 @@
-//! The parts of answers that can be put back one by one: instances, names of services, nodes, keys. Pure.
+//! Items, the parts of answers that can be put back separately: instances, names of services, nodes, keys. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use crate::{
 
 /// A part of answers. The same instance in the answers to two queries is one item.
 ///
-/// The order is the one in which they are let through: what a template asks for first comes first.
+/// The order is the one in which a search adds them: what a template queries first comes first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::render) enum Item {
     /// A name in the list of services.
@@ -27,7 +27,7 @@ pub(in crate::render) enum Item {
     Instance { service: String, node: String, id: String },
 }
 
-/// What an answer says of an item.
+/// The content of an item in an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Part<'a> {
     Instance(&'a ServiceRecord),
@@ -57,7 +57,7 @@ fn parts<'a>(query: &Query, answer: &'a Answer) -> BTreeMap<Item, Part<'a>> {
     }
 }
 
-/// The items that are not the same in `newest` as in `good`.
+/// The items that differ between `good` and `newest`.
 pub(super) fn changed(good: &Answers, newest: &Answers) -> BTreeSet<Item> {
     let mut changed = BTreeSet::new();
     for (query, answer) in newest {
@@ -73,8 +73,7 @@ pub(super) fn changed(good: &Answers, newest: &Answers) -> BTreeSet<Item> {
     changed
 }
 
-/// Whether most of what there is would be left out. Then it may be the template that is wrong, and what is in effect must
-/// not be emptied for it.
+/// Whether most items of a kind would be left out. Then the template may be wrong, and must not empty the files in effect.
 pub(super) fn is_most<'i>(culprits: impl Iterator<Item = &'i Item>, good: &Answers, newest: &Answers) -> bool {
     let (known, all) = (changed(&Answers::new(), good), changed(&Answers::new(), newest));
     let left_out: Vec<_> = culprits.filter(|item| !known.contains(*item)).collect();
@@ -83,7 +82,7 @@ pub(super) fn is_most<'i>(culprits: impl Iterator<Item = &'i Item>, good: &Answe
     left_out.iter().any(|item| like(item) * 2 > of_kind(item))
 }
 
-/// The answers in which the item occurs.
+/// The answers that contain the item.
 pub(super) fn occurrences(item: &Item, answers: &Answers) -> Answers {
     let is_named = |query: &Query| match (query, item) {
         (Query::Key { path, .. }, Item::Key(key)) => path == key,
@@ -94,17 +93,17 @@ pub(super) fn occurrences(item: &Item, answers: &Answers) -> Answers {
     answers.iter().filter(occurs).map(|(query, answer)| (query.clone(), Arc::clone(answer))).collect()
 }
 
-/// Whether no answer holds the item.
+/// Whether no answer contains the item.
 pub(super) fn absent(item: &Item, answers: &Answers) -> bool {
     !answers.iter().any(|(query, answer)| parts(query, answer).contains_key(item))
 }
 
-/// Whether the answer to `query` says the same of the item as another one.
+/// Whether two answers to `query` have the same content for the item.
 pub(super) fn is_same(item: &Item, query: &Query, one: &Answer, other: &Answer) -> bool {
     parts(query, one).get(item) == parts(query, other).get(item)
 }
 
-/// What the answers say of the item, in words that may stand in a file.
+/// The values of the item in the answers that may be printed in a file.
 pub(super) fn words(item: &Item, answers: &Answers) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for (query, answer) in answers {
@@ -127,7 +126,7 @@ pub(super) fn words(item: &Item, answers: &Answers) -> BTreeSet<String> {
     words
 }
 
-/// `newest`, in which the items of `back` are what they are in `good`: of other content, absent, or still there.
+/// `newest`, in which the items of `back` are as in `good`: with other content, absent, or still present.
 pub(super) fn put_back(good: &Answers, newest: &Answers, back: &BTreeSet<Item>) -> Answers {
     let mut merged = newest.clone();
     if back.is_empty() {
@@ -139,14 +138,14 @@ pub(super) fn put_back(good: &Answers, newest: &Answers, back: &BTreeSet<Item>) 
             *answer = Arc::new(put);
         }
     }
-    // What only the items that are put back make a template ask.
+    // Queries that a template makes only because of items that are put back.
     for (query, answer) in good {
         merged.entry(query.clone()).or_insert_with(|| Arc::clone(answer));
     }
     merged
 }
 
-/// `None`: as it is.
+/// `None` if the answer does not change.
 fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<Item>) -> Option<Answer> {
     Some(match (newest, good) {
         (Answer::Service(now), good) => {
@@ -187,7 +186,7 @@ fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<
     })
 }
 
-/// A list keeps its order; what comes back into one that is sorted goes to its place.
+/// A list keeps its order; if it is sorted, items that return are inserted in order.
 fn list<T: Clone>(
     now: &[T],
     good: &[T],

@@ -1,17 +1,17 @@
-//! Narrowing: a candidate that is refused because of a few answers is made without them, so that one entry cannot hold up
-//! a whole file.
+//! Narrowing: if a candidate is refused because of a few entries, a candidate without them is made, so that one entry
+//! cannot block a whole file.
 //!
 //! ```text
-//! answers --[what is held is put back to its last good value, or left out]--> templates --> candidate --> target
-//!                ^                                                                                          |
-//!                +--------- hold <-- search: which changes since the last accepted candidate? <-- refused --+
+//! answers --[held items get their last good value, or are left out]--> templates ------> candidate --> target
+//!                ^                                                                                       |
+//!                +------- hold <-- search: which changes since the last accepted candidate? <-- refused --+
 //! ```
 //!
-//! A candidate is refused by the target's check, or not made at all because a value does not fit its template. What is
-//! held is tried again when its answer changes, and after a while in any case: a name may resolve by then.
+//! The target's check refuses a candidate, or the candidate cannot be made because a template fails with a value. A held
+//! item is tried again when its answer changes, and after a time in any case: a host name may resolve then.
 //!
-//! A candidate that passes the check and is taken back after the reload is not searched, since each trial would cost two
-//! reloads: what the error points at is held, else half of what has changed; see [`taken_back`].
+//! If a candidate passes the check and is taken back after the reload, there is no search, since each trial would cost two
+//! reloads: the items that the error names are held, otherwise half of the changed items; see [`taken_back`].
 
 mod guess;
 mod item;
@@ -35,28 +35,28 @@ use crate::{
     target::{Digest, missing_files},
 };
 
-/// How often it is looked for files that were missing when something was refused.
+/// How often Portreeve looks for files that were missing when an item was refused.
 const POLL: Duration = Duration::from_secs(1);
-/// What was taken back again soon after an earlier time is not tried before that, whatever it says by then.
+/// An item that was the cause twice in a short time is not tried before this time, even if its answer changes.
 const LIFT_AFTER: Duration = Duration::from_secs(75);
-/// How many candidates are known by their answers. The target may be some behind the renderer.
+/// How many candidates are remembered with their answers. The target may be several candidates behind the renderer.
 const KNOWN: usize = 32;
 
-/// How soon what is held is tried again.
+/// When a held item is tried again.
 #[derive(Clone, Copy, Debug)]
 struct Retries {
     /// Doubles with each failure.
     first: Duration,
-    /// The longest time between two.
+    /// The longest time between two attempts.
     last: Duration,
 }
 
-/// After a check, which costs the program nothing.
+/// After a check, which does not affect the program.
 const CHECKED: Retries = Retries { first: Duration::from_secs(15), last: Duration::from_secs(60) };
-/// After a reload: each attempt that fails costs two.
+/// After a reload: each failed attempt costs two reloads.
 const RELOADED: Retries = Retries { first: Duration::from_secs(30), last: Duration::from_secs(600) };
 
-/// What the renderer and the worker of one target share. Clones share it.
+/// The state that the renderer and the worker of one target share. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Narrowing {
     target: String,
@@ -71,15 +71,15 @@ pub(super) struct Held {
     reason: String,
     /// The answers with which it was refused.
     refused: Answers,
-    /// Files that the reason names and that were not there.
+    /// Files that the reason names and that did not exist.
     missing: Vec<PathBuf>,
-    /// Whether an earlier value stands in for it.
+    /// Whether an earlier value replaces it.
     is_replaced: bool,
     retry_at: Instant,
     retry_after: Duration,
-    /// It is let through to see whether it is taken by now.
+    /// Whether it is in the candidates again, as an attempt.
     is_tried: bool,
-    /// A change of its answer does not let it through before that.
+    /// Before this time, a change of its answer does not cause an attempt.
     lift_at: Option<Instant>,
 }
 
@@ -95,19 +95,19 @@ struct State {
     taken_back: TakenBack,
 }
 
-/// What a search for the causes of a refusal is made with.
+/// The input of a search for the causes of a refusal.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) templates: Arc<Chapter>,
     /// The answers of the last accepted candidate.
     pub(super) good: Answers,
-    /// Those of the refused one.
+    /// The answers of the refused candidate.
     pub(super) newest: Answers,
     /// Whether `templates` have made the last accepted candidate.
     pub(super) proven: bool,
 }
 
-/// What a candidate was made from.
+/// The input from which a candidate was made.
 #[derive(Clone, Debug)]
 struct Origin {
     files: Digest,
@@ -120,12 +120,12 @@ impl Narrowing {
         Self { target, holds: Store::default(), state: Arc::default() }
     }
 
-    /// Whoever listens to `other` hears when something new is held. Before it is cloned.
+    /// Wakes the listeners of `other` when something new is held. Must be called before this is cloned.
     pub(super) fn ring_with<K: Ord + Clone, V: PartialEq + Clone>(&mut self, other: &Store<K, V>) {
         self.holds = Store::beside(other);
     }
 
-    /// What is to be put back in `newest`, and when that may change without a change of answers.
+    /// The items of `newest` that are held, and when that may change without a change of answers.
     pub(super) fn held(&self, newest: &Answers, now: Instant) -> (BTreeSet<Item>, Option<Instant>) {
         let (mut held, mut next) = (BTreeSet::new(), None);
         for (item, hold) in self.holds.snapshot().entries.iter() {
@@ -137,7 +137,7 @@ impl Narrowing {
                 self.holds.remove(item);
             } else if let Some(file) = hold.missing.iter().find(|file| file.exists()) {
                 let file = file.display();
-                tracing::info!("target {}: {file} is there by now, and {item} is tried again", self.target);
+                tracing::info!("target {}: {file} exists now, and {item} is tried again", self.target);
                 self.holds.remove(item);
             } else if !hold.is_tried && now < hold.retry_at {
                 held.insert(item.clone());
@@ -151,7 +151,7 @@ impl Narrowing {
         (held, next)
     }
 
-    /// `newest` with `held` put back.
+    /// `newest`, in which the items of `held` have their last good values or are left out.
     pub(super) fn put_back(&self, newest: &Answers, held: &BTreeSet<Item>) -> Answers {
         item::put_back(&self.state().good, newest, held)
     }
@@ -161,12 +161,12 @@ impl Narrowing {
         self.holds.snapshot().entries.values().flat_map(|hold| hold.refused.keys()).cloned().collect()
     }
 
-    /// What is held, and why, in the words of the log.
+    /// The held items and the reasons, in the words of the log.
     pub(super) fn reasons(&self) -> Vec<String> {
         self.holds.snapshot().entries.iter().map(|(item, hold)| self.described(item, hold)).collect()
     }
 
-    /// A candidate was made from these templates and answers, in which what is held was put back.
+    /// Notes that a candidate was made from these templates and answers, in which held items were put back.
     pub(super) fn made(&self, files: Digest, templates: Arc<Chapter>, answers: Answers) {
         let mut state = self.state();
         if state.accepted == Some(files) {
@@ -179,7 +179,7 @@ impl Narrowing {
         state.candidates.push_back(Origin { files, templates, answers });
     }
 
-    /// The target has taken a candidate.
+    /// Notes that the target has accepted a candidate.
     pub(super) fn accepted(&self, files: Digest) {
         let mut state = self.state();
         if state.accepted == Some(files) {
@@ -195,13 +195,13 @@ impl Narrowing {
                 origin.answers.get(query).is_some_and(|answer| item::is_same(item, query, answer, refused))
             };
             if hold.refused.iter().any(is_taken) {
-                tracing::info!("target {}: {item} is taken by now", self.target);
+                tracing::info!("target {}: {item} is accepted now", self.target);
                 self.holds.remove(item);
             }
         }
     }
 
-    /// What a search for the causes of a refusal is made with. `None`: nobody knows what that candidate was made from.
+    /// The input of a search for the causes of a refusal; `None` if the input of that candidate is not known any more.
     pub(super) fn search(&self, files: Digest) -> Option<Question> {
         let state = self.state();
         let Origin { templates, answers, .. } = state.candidates.iter().find(|known| known.files == files)?.clone();
@@ -219,7 +219,7 @@ impl Narrowing {
         self.state().good.clone()
     }
 
-    /// Keeps the culprits out from now on.
+    /// Holds the culprits from now on.
     pub(super) fn hold(&self, culprits: BTreeMap<Item, String>, refused: &Answers, now: Instant) {
         self.hold_until(culprits, refused, now, CHECKED, |_| None);
     }
@@ -255,7 +255,7 @@ impl Narrowing {
         format!("target {}: {item} {how}: {}", self.target, hold.reason.trim())
     }
 
-    /// Each change of the state is one assignment, so a panic leaves none half done.
+    /// Each change of the state is one assignment, so a panic leaves the state consistent.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

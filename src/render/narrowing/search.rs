@@ -1,4 +1,4 @@
-//! Which of many changes make a candidate fail, found with few trials. Pure.
+//! A search for the changes that make a candidate fail, with few trials. Pure.
 //!
 //! ```text
 //! all of them again --refused--> without those that the reason points at --refused--> without any
@@ -11,15 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Item;
 
-/// The most trials of one search. What is suspect then is held as well.
+/// The most trials of one search. After that, all remaining suspects count as culprits.
 const TRIALS: usize = 60;
 /// The most trials that may be spent on guesses.
 const GUESSES: usize = 20;
 
-/// What came of a trial.
+/// The result of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trial {
-    /// The candidate would be taken.
+    /// The candidate is accepted.
     Passed,
     /// It is refused, and why.
     Refused(String),
@@ -27,7 +27,7 @@ pub(super) enum Trial {
     Needs(BTreeSet<Item>),
 }
 
-/// What a search has come to.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::render) enum Found {
     /// Without these the candidate passes; each with the reason.
@@ -40,7 +40,7 @@ pub(in crate::render) enum Found {
 
 #[derive(Debug)]
 pub(super) struct Search {
-    /// In the order in which they are let through.
+    /// In the order in which they are added.
     suspects: Vec<Item>,
     culprits: BTreeMap<Item, String>,
     step: Step,
@@ -71,7 +71,7 @@ impl Search {
         Self { suspects, culprits: BTreeMap::new(), step: Step::All, low: 0, high, reason: String::new(), trials: 0 }
     }
 
-    /// What is to be left out of the next trial.
+    /// The items to leave out of the next trial.
     pub(super) fn left_out(&self) -> BTreeSet<Item> {
         let from = match &self.step {
             Step::All | Step::Rest => self.suspects.len(),
@@ -82,7 +82,7 @@ impl Search {
         self.culprits.keys().chain(&self.suspects[from..]).cloned().collect()
     }
 
-    /// Takes what came of it. `guess`: the items that a reason points at. `None`: another trial is needed.
+    /// Takes the result of a trial. `guess` returns the items that a reason points at. `None` if another trial is needed.
     pub(super) fn note(&mut self, trial: Trial, guess: impl Fn(&str) -> BTreeSet<Item>) -> Option<Found> {
         self.trials += 1;
         let passed = match trial {
@@ -128,7 +128,7 @@ impl Search {
         self.step = if grew && more.len() < self.suspects.len() { Step::Guess(more) } else { Step::Base };
     }
 
-    /// Notes a culprit that is found.
+    /// Adds a culprit that was found.
     fn conclude(&mut self) -> Option<Found> {
         if !matches!(self.step, Step::Half) {
             return None;
@@ -149,14 +149,14 @@ impl Search {
         None
     }
 
-    /// Nobody can do without these, so they are no suspects.
+    /// Templates need these items, so they are no suspects.
     fn without(&mut self, needed: &BTreeSet<Item>) -> Option<Found> {
         let before = self.suspects.len();
         self.suspects.retain(|item| !needed.contains(item));
         if self.suspects.len() == before || self.suspects.is_empty() {
             return Some(Found::NotTheAnswers);
         }
-        // What was learnt was learnt with them as suspects.
+        // The bounds and culprits so far were found with these items as suspects.
         (self.low, self.high, self.step) = (0, self.suspects.len(), Step::Base);
         self.culprits.clear();
         None

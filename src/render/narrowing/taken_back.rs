@@ -1,8 +1,8 @@
-//! What is held when a candidate has passed the check and was taken back after the reload.
+//! Which items are held when a candidate has passed the check and was taken back after the reload.
 //!
-//! Each trial of a search would cost two reloads. So what the error points at is held at once, and otherwise half of what
-//! has changed since the last accepted candidate, removals last. The next candidate is the next trial: if it is accepted,
-//! the half that was held is let through later, and halved again if need be.
+//! Each trial of a search would cost two reloads. So the items that the error names are held at once, otherwise half of the
+//! items that have changed since the last accepted candidate, removals last. The next candidate is the next trial: if it is
+//! accepted, the held half is tried later, and halved again if it fails.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,14 +12,14 @@ use std::{
 use super::{Item, LIFT_AFTER, Narrowing, Question, RELOADED, guess, item};
 use crate::target::{Digest, Files};
 
-/// What was taken back of late.
+/// The items of recent candidates that were taken back.
 #[derive(Debug, Default)]
 pub(super) struct TakenBack {
-    /// What was held since the last accepted candidate.
+    /// The items that were held since the last accepted candidate.
     held: BTreeSet<Item>,
-    /// When an item was held the last time.
+    /// When each item was last held.
     last: BTreeMap<Item, Instant>,
-    /// Candidates fail without any change of the answers. Until one is accepted, nothing is laid on an entry.
+    /// Whether candidates fail without a change of the answers. Then no item is held until a candidate is accepted.
     unexplained: bool,
 }
 
@@ -31,14 +31,14 @@ impl TakenBack {
 }
 
 impl Narrowing {
-    /// A candidate was taken back for this reason. Returns whether something new is held.
+    /// Notes that a candidate was taken back for this reason. Returns whether something new is held.
     pub(in crate::render) fn taken_back(&self, files: Digest, candidate: &Files, reason: &str, now: Instant) -> bool {
         let Some(Question { good, newest, proven, .. }) = self.search(files) else { return false };
         let holds = self.holds.snapshot().entries;
         let is_held = |item: &Item| holds.get(item).is_some_and(|hold| !hold.is_tried);
         let suspects = item::changed(&good, &newest);
         if suspects.iter().any(is_held) {
-            // It was made before that was held: the next candidate is on its way.
+            // This candidate was made before those items were held; the next one is made without them.
             return false;
         }
         let mut state = self.state();
@@ -46,7 +46,7 @@ impl Narrowing {
             return false;
         }
         if suspects.is_empty() {
-            // It fails without them as well.
+            // The candidate also fails without the held items, so they are not the cause.
             let wrongly = std::mem::take(&mut state.taken_back.held);
             state.taken_back.unexplained = true;
             drop(state);
@@ -72,7 +72,7 @@ impl Narrowing {
     }
 }
 
-/// The larger half of what is suspect. What has been removed is the least suspect: it comes last.
+/// The larger half of the suspects. Removals are the least likely causes, and come last.
 fn half(suspects: BTreeSet<Item>, is_removed: impl Fn(&Item) -> bool) -> BTreeSet<Item> {
     let number = suspects.len().div_ceil(2);
     let (removed, rest): (Vec<_>, Vec<_>) = suspects.into_iter().partition(is_removed);

@@ -1,4 +1,4 @@
-//! Candidates with some items put back, and the search that asks for them.
+//! Trials of a search: candidates in which some items are put back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,17 +27,17 @@ pub(in crate::render) struct Trials<'a> {
     good: Answers,
     newest: Answers,
     suspects: BTreeSet<Item>,
-    /// Whether these templates have made an accepted candidate from `good`.
+    /// Whether these templates made the last accepted candidate.
     proven: bool,
     search: Search,
-    /// What the last trial was made to.
+    /// The files of the last trial.
     files: Files,
-    /// What trials asked and nobody has answered yet.
+    /// Queries of the trials that have no answer yet.
     unanswered: BTreeSet<Query>,
 }
 
 impl<'a> Trials<'a> {
-    /// Which of the changes from `good` to `newest` make the files of these templates fail?
+    /// Begins a search: which changes from `good` to `newest` make these templates fail?
     pub(in crate::render) fn new(
         sheets: Vec<Sheet>,
         env: &'a BTreeMap<String, String>,
@@ -59,12 +59,12 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Makes the next candidate. `Err`: it cannot be made, which has been noted.
+    /// Makes the next candidate. `Err` if it cannot be made, with the result of the search if that ends it.
     pub(in crate::render) fn next(&mut self) -> Result<&Files, Option<Found>> {
         let left_out = self.search.left_out();
         let answers = put_back(&self.good, &self.newest, &left_out);
         let inputs = Inputs { answers: &answers, env: self.env, item: &Value::Null };
-        // What a trial fails of is told when the search has ended.
+        // Failures of trials are not logged; the result of the search is.
         with_default(NoSubscriber::default(), || self.sheets.iter_mut().for_each(|sheet| sheet.render(inputs)));
         match products(&self.sheets) {
             Some(files) => {
@@ -78,12 +78,12 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Takes the verdict on the last candidate: `None`, or why it is refused. What is returned ends the search.
+    /// Takes the result of the check of the last candidate: `None`, or why it was refused. A returned result ends the search.
     pub(in crate::render) fn judge(&mut self, refusal: Option<String>) -> Option<Found> {
         self.note(refusal.map_or(Trial::Passed, Trial::Refused))
     }
 
-    /// Searches where the making of the files is all that can fail.
+    /// Runs the whole search if only rendering can fail, not a check.
     pub(in crate::render) fn run(&mut self) -> Found {
         loop {
             let found = match self.next() {
@@ -101,7 +101,7 @@ impl<'a> Trials<'a> {
         &self.newest
     }
 
-    /// What has to be answered before a search can find more.
+    /// The queries that need an answer before a search can find more.
     pub(in crate::render) fn into_unanswered(self) -> BTreeSet<Query> {
         self.unanswered
     }
@@ -109,7 +109,7 @@ impl<'a> Trials<'a> {
     fn note(&mut self, trial: Trial) -> Option<Found> {
         let Self { files, suspects, newest, .. } = self;
         match self.search.note(trial, |reason| guess::guess(reason, files, suspects, newest))? {
-            // Templates that have made what is in effect empty nothing by leaving out what is new.
+            // If the templates are proven, leaving out new items does not empty the files in effect.
             Found::Culprits(culprits) if !self.proven && is_most(culprits.keys(), &self.good, &self.newest) => {
                 Some(Found::NotTheAnswers)
             }
@@ -117,7 +117,7 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Why the files cannot be made.
+    /// The reason why the files cannot be made.
     fn failure(&mut self, left_out: &BTreeSet<Item>) -> Trial {
         let open: Vec<_> = self.sheets.iter().flat_map(|sheet| sheet.open("")).collect();
         let needed = |(query, why): (&Query, &Missing)| match (query, why) {
