@@ -1,4 +1,4 @@
-//! Files whose content is read whole. Never waits: a pipe without a writer, or a device without an end, is an error.
+//! Reads whole files. Only regular files are read: a pipe without a writer would block, and a device may have no end.
 
 use std::{
     fs,
@@ -11,17 +11,17 @@ use nix::fcntl::OFlag;
 
 const MIB: u64 = 1024 * 1024;
 
-/// More than any template, configuration file or certificate has, in bytes.
+/// The largest template, configuration file or certificate that is read, in bytes.
 pub(crate) const LARGEST: u64 = 16 * MIB;
 
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// It is none, or it cannot be opened.
+/// It is not a regular file, or cannot be opened.
 pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
-    // To open a device may do something already.
+    // Opening a device may have side effects.
     check(&fs::metadata(path)?)?;
-    // It may have become a pipe since.
+    // It may have been replaced by a pipe since.
     let file = fs::File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     check(&file.metadata()?)?;
     Ok(file)
@@ -37,7 +37,7 @@ fn check(found: &fs::Metadata) -> io::Result<()> {
 /// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// What cannot be read, is no regular file or is larger.
+/// The file cannot be read, is not regular, or is larger.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
@@ -51,7 +51,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// The same for UTF-8 text.
 ///
 /// # Errors
-/// As [`read`], and what is not UTF-8.
+/// As [`read`], or the file is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     String::from_utf8(read(path, limit)?)
         .map_err(|error| unfit(format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to() + 1)))

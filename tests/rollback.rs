@@ -109,7 +109,7 @@ fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
     assert_eq!(bench.rolls_back(&["--data"]), "app: generation 2 of its data is in effect and pinned\n");
     assert_eq!((bench.read("app"), bench.read("reloads")), ("one\n".into(), "one\ntwo\none\n".into()));
     bench.keys.set("value", "three");
-    daemon.until_logged_times("what its templates became is withheld", 2);
+    daemon.until_logged_times("a change of its files is withheld", 2);
     let went = bench.rolls_back(&["app", "--data", "--to", "1"]);
     assert_eq!(went, "app: generation 1 of its data is in effect and pinned\n");
     assert_eq!(bench.read("app"), "by hand\n");
@@ -125,7 +125,7 @@ fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
     assert_eq!(daemon.stop(), Some(0));
     let daemon = Daemon::spawn(bench.render(&[]));
     daemon.until_logged("is pinned to generation 1");
-    daemon.until_logged("what its templates became is withheld");
+    daemon.until_logged("a change of its files is withheld");
     assert_eq!(bench.read("app"), "by hand\n");
     assert_eq!(bench.rolls_back(&["--release"]), "app: follows its templates\n");
     assert!(bench.read("reloads").ends_with("three\n"), "what it says is in effect");
@@ -199,7 +199,7 @@ fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
     bench.becomes("two");
     assert_eq!(bench.read("app"), "two\n");
     save("worse {{key \"value\"}}\n");
-    daemon.until_logged("its templates have changed; that is withheld");
+    daemon.until_logged("a change of its templates is withheld");
     assert_eq!(daemon.stop(), Some(0));
     let daemon = Daemon::spawn(bench.render(&[]));
     daemon.until_logged("in line");

@@ -181,7 +181,7 @@ pub struct Register {
     /// second full list (default 50%, and at least 3)
     #[arg(long, value_name = "COUNT")]
     pub max_removal: Option<MaxRemoval>,
-    /// Take over entries that are not ours and whose ids our ports need
+    /// Take over foreign entries whose ids this host's ports need
     #[arg(long, value_name = "WHOSE")]
     pub adopt: Option<Adopt>,
     /// Accepted for registrator's sake: clean-up is always on
@@ -256,17 +256,17 @@ pub struct Single {
     pub deadline: Duration,
 }
 
-/// Every mode prints the version of the program, under the program's name.
+/// Makes every mode print the version under the program's name.
 fn same_version(mode: Command) -> Command {
     mode.display_name("portreeve").mut_subcommands(same_version)
 }
 
-/// `--consul` for a mode that asks no registry: accepted like every common option, and not listed.
+/// `--consul` for a mode that does not use Consul: accepted like every common option, but not listed in its help.
 fn unused_consul() -> Arg {
     Arg::new("consul").long("consul").value_name("ADDRESS").hide(true)
 }
 
-/// What Go's flags take.
+/// A boolean in a form that Go's flags accept.
 fn boolean(text: &str) -> Result<bool, String> {
     value::boolean(text).ok_or_else(|| "write true or false".to_owned())
 }

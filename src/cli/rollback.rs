@@ -31,7 +31,7 @@ pub struct Rollback {
     /// Only print what would be different
     #[arg(long, conflicts_with = "release")]
     pub diff: bool,
-    /// Let go: the files are again what the templates become
+    /// Unpin the target: its files follow its templates again
     #[arg(long)]
     pub release: bool,
     /// How it is printed

@@ -64,8 +64,8 @@ impl Response {
         })
     }
 
-    /// Itself if the call was carried out and the agent says where its data stands, as it does for all that can wait. It
-    /// answers these with 200 and no other success: a 204 is a proxy's, and no empty value.
+    /// Itself if the call was carried out and the answer has an `X-Consul-Index`, as all blocking queries do. An agent
+    /// answers them only with 200: a 204 comes from a proxy, and is not an empty value.
     pub(super) fn indexed(self) -> Result<Self, Error> {
         let response = self.success()?;
         let is_consuls = response.status == StatusCode::OK && response.stamp.index.is_some();

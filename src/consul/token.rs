@@ -10,7 +10,7 @@ use reqwest::header::HeaderValue;
 use super::{Error, Secret, SetupError};
 use crate::regular_file;
 
-/// More than any token.
+/// The largest token file, in bytes.
 const LARGEST: u64 = 64 * 1024;
 
 /// Where the token comes from.

@@ -17,9 +17,9 @@ use super::{
     translate,
 };
 
-/// How long one inspection may take: an engine can hang on a single container that is in a bad way.
+/// How long one inspection may take: an engine can hang on a single container.
 const INSPECT_WITHIN: Duration = Duration::from_secs(10);
-/// How long the list of the networks may take: what waits for it can do without.
+/// How long the list of networks may take. The callers can do without it.
 const NETWORKS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A way to the engine. Nothing is connected before the first call.
@@ -162,7 +162,7 @@ impl Connection {
         self.http.json(Method::GET, "/networks", &[], action, NETWORKS_WITHIN).await.map(|list| Networks::read(&list))
     }
 
-    /// What an image is called, if it has a name: `nginx:1.22`.
+    /// The name of an image, if it has one: `nginx:1.22`.
     pub(super) async fn image_name(&self, id: &str) -> Result<Option<String>, Error> {
         let path = format!("/images/{}/json", segment(id));
         let answer = self.http.json(Method::GET, &path, &[], "inspect an image", INSPECT_WITHIN).await;

@@ -71,13 +71,13 @@ impl Container {
         self.id.get(..12).unwrap_or(&self.id)
     }
 
-    /// How long ago this run of the container was told to stop. A signal that went to an earlier run does not count.
+    /// How long ago this run of the container got its stop signal. A signal to an earlier run does not count.
     pub fn stopping_for(&self, now: Timestamp) -> Option<Duration> {
         let sent = self.stop_sent.filter(|sent| self.started_before(*sent))?;
         Some(now.duration_since(sent).try_into().unwrap_or(Duration::ZERO))
     }
 
-    /// Whether this run of the container had begun by then.
+    /// Whether this run of the container began before `time`.
     pub(super) fn started_before(&self, time: Timestamp) -> bool {
         time > Timestamp::from_str(&self.started_at).unwrap_or(Timestamp::UNIX_EPOCH)
     }
@@ -199,7 +199,7 @@ pub struct NetworkAddress {
     pub v4: Option<IpAddr>,
     /// Global IPv6.
     pub v6: Option<IpAddr>,
-    /// What the engine tells of the network itself; empty while it does not.
+    /// The properties of the network itself; empty while they are not known.
     pub network: Network,
 }
 

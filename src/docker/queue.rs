@@ -15,9 +15,9 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// What events said about one container since it was last inspected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// An event told of it, and not only a list.
+    /// Whether an event has reported it, and not only a list.
     pub(super) announced: bool,
-    /// The end that an event told of, unless it started after that.
+    /// The end that an event has reported, unless the container was started after that.
     pub(super) ended: Option<End>,
     /// Signals that the engine sent it, each with the time.
     pub(super) signals: BTreeMap<i32, Timestamp>,
@@ -25,21 +25,21 @@ pub(super) struct Mark {
     pub(super) starts: Vec<Timestamp>,
 }
 
-/// The end of a container's main process, as an event told of it.
+/// The end of a container's main process, as an event has reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) at: Timestamp,
-    /// `None` if the event did not tell it.
+    /// `None` if the event does not contain it.
     pub(super) exit_code: Option<i64>,
 }
 
 impl Mark {
-    /// Takes over what a later mark says.
+    /// Adds a later mark.
     pub(super) fn merge(&mut self, later: Self) {
         self.announced |= later.announced;
         let before = self.ended.filter(|_| later.starts.is_empty());
         self.ended = match (before, later.ended) {
-            // Of `die` and `destroy`, only the first tells the exit code.
+            // Of `die` and `destroy`, only `die` has the exit code.
             (Some(before), Some(later)) => Some(End { exit_code: later.exit_code.or(before.exit_code), ..later }),
             (before, later) => later.or(before),
         };
@@ -96,7 +96,7 @@ impl Queue {
         tries
     }
 
-    /// The end of a container that events told of since its last successful inspection.
+    /// The end of a container that events have reported since its last successful inspection.
     pub(super) fn end(&self, id: &str) -> Option<End> {
         let failed = self.failed.get(id).map(|failed| &failed.mark);
         let mut all = Mark::default();

@@ -73,7 +73,7 @@ struct Watcher {
 
 type List = BoxFuture<'static, Result<Listed, Error>>;
 
-/// What a list shows.
+/// The result of a list.
 struct Listed {
     containers: Vec<Value>,
     networks: Option<Networks>,
@@ -145,7 +145,7 @@ impl Watcher {
         let mut state = State::Waiting { until: Instant::now() };
         loop {
             state = tokio::select! {
-                // Events that have come are taken together: an end that a start follows is none.
+                // Events that have arrived are handled before inspections go on: an end that a start follows does not count.
                 biased;
                 input = state.input() => self.step(state, input, Instant::now()),
                 () = self.inspections.progress() => state,

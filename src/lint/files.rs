@@ -25,12 +25,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// It is in another encoding.
+    /// It is not UTF-8.
     #[error("{path}: the file is {encoding}, and is read as UTF-8 only: save it as UTF-8")]
     Encoding {
         /// The file.
         path: PathBuf,
-        /// What it seems to be.
+        /// The encoding that it seems to have.
         encoding: &'static str,
     },
     /// It is no YAML.
@@ -58,7 +58,7 @@ pub fn read(paths: &[PathBuf], settings: &Settings) -> Result<Files, Error> {
     Ok(Files { found: paths.iter().map(read).collect::<Result<_, Error>>()? })
 }
 
-/// What a file that is no UTF-8 seems to be.
+/// The encoding of a file that is not UTF-8.
 fn encoding(bytes: &[u8]) -> &'static str {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",

@@ -22,7 +22,7 @@ pub(super) struct Publication {
     pub(super) ip: Option<IpAddr>,
     /// The swarm's own load balancer has the host's port (`mode: ingress`), not each container.
     pub(super) ingress: bool,
-    /// Why Compose refuses it.
+    /// Why Compose refuses it; `None` if it does not.
     pub(super) problem: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn read(node: &Node) -> Publication {
     }
 }
 
-/// Reads an item of `expose:`, which may be a range. What is wrong with it comes beside its ports.
+/// Reads an item of `expose:`, which may be a range. Returns its ports, and why Compose refuses it.
 pub(super) fn exposed(text: &str) -> (Vec<Port>, Option<String>) {
     let publication = short(Place::default(), &Text::read(text).value);
     (publication.ports().collect(), publication.problem)
@@ -103,7 +103,7 @@ fn long(node: &Node) -> Publication {
     }
 }
 
-/// As they are written; what is empty was left out.
+/// The parts as they are written; empty if omitted.
 struct Parts<'a> {
     /// `None` if the long form lacks it.
     target: Option<&'a str>,
@@ -113,7 +113,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// What Compose has against them. What depends on a variable may be good.
+    /// Why Compose refuses them. Parts that contain a variable may be valid.
     fn problem(&self) -> Option<String> {
         let is_bad = |text: &str| range(text).is_none() && !text.contains(Text::HOLE);
         let no_port = |text: &str| format!("{text:?} is no port from 1 to 65535, and no range of such");

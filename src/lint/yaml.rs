@@ -26,7 +26,7 @@ pub(super) struct Node {
 /// What a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Text. `plain`: without quotes and `!!str`, so that `null` means nothing.
+    /// Text. `plain`: without quotes and `!!str`, so that `null` is the null value.
     Scalar {
         text: String,
         plain: bool,
@@ -107,14 +107,14 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, Invalid> {
     }
 }
 
-/// The end of a document is one inside of quotes too.
+/// Whether a line may be indented. `---` and `...` end a document even inside of quotes.
 fn may_move(text: &str, line: usize) -> bool {
     let line = text.lines().nth(line - 1).unwrap_or_default();
     !["---", "..."].iter().any(|end| line.starts_with(end))
 }
 
-/// Lines that begin inside of quotes, and were moved to the right, further than any line begins. The parser wants them to be indented, Compose does
-/// not; spaces at their beginning mean nothing to either.
+/// Lines that begin inside of quotes, and were indented more than all other lines. The parser requires an indentation,
+/// Compose does not; both ignore spaces at the beginning of such lines.
 struct Moved {
     lines: BTreeSet<usize>,
     by: usize,

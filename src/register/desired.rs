@@ -141,7 +141,7 @@ impl Desired {
             self.instances.insert(id.clone(), winner.wanted.clone());
         }
         let is_winner = |claim: &Claim<'_>| winner.is_some_and(|winner| std::ptr::eq(winner.wanted, claim.wanted));
-        // While another container still has the entry, nobody is told that the winner has it.
+        // While another container still has the entry, the log does not say that the winner has it.
         let takes_over = |winner: &Claim<'_>| {
             winner.gate.is_none() && entry.is_some_and(|entry| entry.owner.container != winner.container.id)
         };

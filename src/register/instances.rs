@@ -54,7 +54,7 @@ impl Host {
         self.forced_address().unwrap_or(&self.advertised).to_owned()
     }
 
-    /// Whether other hosts cannot reach that: a loopback or link-local address.
+    /// Whether other hosts cannot reach the address: it is loopback or link-local.
     pub fn is_closed(&self) -> bool {
         self.outside_address().parse().is_ok_and(limits::is_closed)
     }

@@ -110,7 +110,7 @@ pub(super) fn status(status: Status) -> &'static str {
     }
 }
 
-/// Whether a text has the form of an IP address or a host name, and is not one that means something else on each host.
+/// Whether a text is an IP address or a host name, and does not mean another host on each host, as `localhost` does.
 pub(crate) fn is_host(text: &str) -> bool {
     match text.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
         Ok(IpAddr::V4(ip)) => !(ip.octets()[0] == 0 || ip.is_multicast() || ip.is_broadcast() || is_closed(ip.into())),
@@ -119,7 +119,7 @@ pub(crate) fn is_host(text: &str) -> bool {
     }
 }
 
-/// Whether nobody on another host reaches such an address: it is a loopback or link-local one.
+/// Whether other hosts cannot reach an address: it is loopback or link-local.
 pub(super) fn is_closed(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
@@ -127,7 +127,7 @@ pub(super) fn is_closed(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether a name means this very host, by RFC 6761 or by what systems write into `/etc/hosts`.
+/// Whether a name means the host itself, by RFC 6761 or by the usual entries in `/etc/hosts`.
 fn is_loopback_name(text: &str) -> bool {
     let name = text.trim_end_matches('.').to_ascii_lowercase();
     let known = ["localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback"];
@@ -140,8 +140,8 @@ fn is_loopback_name(text: &str) -> bool {
         })
 }
 
-/// Names as RFC 1123 has them, with `_` inside, as Docker's own names may have. What ends in a number is an IPv4 address
-/// in another notation (`127.1`, `0x7f000001`) or none at all (`999.1.1.1`), wherever it is looked up.
+/// A name as in RFC 1123, which may also contain `_`, as in Docker's names. If the last label is a number, resolvers take
+/// the name for an IPv4 address in another notation (`127.1`, `0x7f000001`), or for an invalid one (`999.1.1.1`).
 fn is_host_name(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {

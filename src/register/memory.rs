@@ -24,10 +24,10 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     brake: Brake,
-    /// Containers that have been in the store, with their names as far as they were inspected: if such a one is there no
-    /// longer, an event or a second list said why.
+    /// Containers that have been in the store, with their names if they were inspected. If such a container is gone, an event
+    /// or a second list has reported that.
     seen: HashMap<String, Option<String>>,
-    /// Those of them that were gone, and owned no entry, at the last full list.
+    /// Containers of `seen` that were gone, and owned no entry, at the last full list.
     gone: BTreeSet<String>,
     /// The number of that list.
     round: u64,
@@ -87,8 +87,8 @@ impl Memory {
         (Conditions { held, stale, reasons, maintained: self.maintained.clone() }, due)
     }
 
-    /// Forgets containers that are gone and own no entry since the list before the last one. Not earlier: the write of an
-    /// entry may still be open.
+    /// Forgets containers that were gone and owned no entry at the last two lists. Not earlier, since the write of an entry
+    /// may still be in progress.
     fn forget(&mut self, containers: &Snapshot<String, Sight>, actual: &Entries) {
         if self.round == containers.rounds {
             return;

@@ -144,7 +144,7 @@ impl Said {
     }
 
     fn read(order: usize, spelled: &str, value: &str, label: bool) -> Option<Self> {
-        // An editor may have put a byte order mark before the first line of an env file.
+        // The first line of an env file may begin with a byte order mark.
         let name = value::trim(spelled);
         let (source, text) = match (name.strip_prefix("SERVICE_"), name.strip_prefix("portreeve.")) {
             (Some(text), _) if label => (Source::ServiceLabel, text.to_lowercase()),

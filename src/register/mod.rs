@@ -80,7 +80,7 @@ const TELL_AFTER: Duration = Duration::from_secs(1);
 /// [`OnExit`] says; if not, another run takes over, and they stay as they are.
 ///
 /// # Errors
-/// A task panicked, or the entries could not be left so.
+/// A task panicked, or [`OnExit`] could not be carried out.
 pub async fn run<L: Ledger>(
     settings: Settings,
     docker: docker::Client,
@@ -101,14 +101,14 @@ pub async fn run<L: Ledger>(
             () = passes => {}
             () = end.cancelled() => {}
         }
-        // The receiver outlives the tasks.
+        // Sending cannot fail: the receiver outlives the tasks.
         drop(report.send(leave(&mut registrar, stop.is_cancelled()).await));
     });
     tasks.join().await?;
     left.try_recv().unwrap_or(Ok(()))
 }
 
-/// Why [`run`] did not end well.
+/// Why [`run`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A task panicked.
@@ -122,7 +122,7 @@ pub enum RunError {
     Late(Duration),
 }
 
-/// Whoever writes next must not meet a write of ours: those that are open are waited for, even if another run takes over.
+/// Waits for open writes, even if another run takes over: they must not overwrite its entries.
 async fn leave<L: Ledger>(registrar: &mut Registrar<L>, is_stop: bool) -> Result<(), RunError> {
     let leaving = async {
         registrar.finish().await;

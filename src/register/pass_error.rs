@@ -5,13 +5,13 @@ use crate::{condition, docker, registry::LedgerError};
 /// Why a pass could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
-    /// Docker did not tell who it is.
+    /// Docker did not answer who it is.
     #[error(transparent)]
     Docker(#[from] docker::Error),
-    /// The registry is in trouble.
+    /// The registry does not answer, or refuses.
     #[error("{}", .0.cause())]
     Registry(LedgerError),
-    /// The registry can be read, but carries out no write.
+    /// The registry can be read, but no write succeeds.
     #[error("no write succeeds: {0}")]
     Writes(String),
     /// At a clean stop some writes did not succeed.
@@ -26,7 +26,7 @@ impl From<LedgerError> for PassError {
 }
 
 impl PassError {
-    /// Whether waiting may help. A right that is missing has to be given by somebody.
+    /// Whether waiting may help. It does not for a missing permission.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Docker(error) => condition::io_kind(error) != Some(std::io::ErrorKind::PermissionDenied),

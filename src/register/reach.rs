@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use super::{instances::Skip, limits::is_closed};
 use crate::docker::{Binding, Container, NetworkAddress};
 
-/// Networks that Docker makes for swarm's own traffic: the routing mesh, and each host's gateway to the outside, on which
+/// Networks that Docker creates for swarm's own traffic: the routing mesh, and each host's gateway to the outside, on which
 /// containers do not reach each other.
 const SWARMS_OWN: [&str; 2] = ["ingress", "docker_gwbridge"];
 
-/// The drivers whose networks end at the host, or at its link.
+/// The drivers whose networks do not leave the host or its link.
 const LOCAL_DRIVERS: [&str; 3] = ["bridge", "macvlan", "ipvlan"];
 
 /// Of places on the host the one that leads to `address`, which is one of the host; `None` if none does.
@@ -90,12 +90,12 @@ pub(super) fn own_address<'a>(container: &'a Container, asked: Option<&str>) -> 
     reached.ok_or(if all.is_empty() { Skip::NoNetwork } else { Skip::Unreachable })
 }
 
-/// Whether a network is part of swarm itself.
+/// Whether swarm uses a network for its own traffic.
 pub(super) fn is_swarms_own(name: &str, address: &NetworkAddress) -> bool {
     SWARMS_OWN.contains(&name) || address.network.ingress
 }
 
-/// Whether nothing on another host, and on this one nothing outside the network, reaches its containers.
+/// Whether the containers of a network are reached only from the network itself, and not from other hosts.
 fn is_closed_network(name: &str, address: &NetworkAddress) -> bool {
     let network = &address.network;
     let is_local = network.scope == "local" || LOCAL_DRIVERS.contains(&network.driver.as_str());

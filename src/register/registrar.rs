@@ -182,7 +182,7 @@ impl<L: Ledger> Registrar<L> {
         let trouble = self.condition.reason().map(|reason| format!("{}: {reason}", self.ledger.name()));
         let list = (!self.containers.snapshot().complete).then(|| "Docker has not listed its containers".to_owned());
         let awaited = self.awaited.iter().cloned();
-        // Nothing is asked of the registry before the list.
+        // The registry is not read before Docker's list.
         let is_asked = list.is_none() && (self.actual.is_none() || !self.writes.is_idle());
         let silent = is_asked.then(|| format!("{} has not answered yet", self.ledger.name()));
         let silent = silent.filter(|_| trouble.is_none());
@@ -231,7 +231,7 @@ impl<L: Ledger> Registrar<L> {
             Some(host) => host,
             None => self.host().await?,
         };
-        // What could not be registered before is no part of this.
+        // Earlier failures do not belong to the result of leaving.
         self.setbacks = Setbacks::default();
         // A pass that was cut short may have written more than it knew.
         let read = self.ledger.entries().await?;

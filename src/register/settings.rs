@@ -243,7 +243,7 @@ impl Settings {
         }
         // 127.0.0.1 may be meant, on a machine that is alone; that is told then.
         let closed = |ip: &str| ip.parse().is_ok_and(limits::is_closed);
-        // A name without a dot is rather an interface or a word than a host that everybody knows.
+        // A name without a dot is probably an interface or a typing error, not a host that other hosts can resolve.
         let host = |ip: &str| limits::is_host(ip) && (ip.contains('.') || ip.parse::<IpAddr>().is_ok());
         let unusable = |ip: &&String| !(ip.is_empty() || host(ip) || closed(ip));
         if let Some(ip) = self.ip.as_ref().filter(unusable) {

@@ -41,7 +41,7 @@ pub(super) fn from_template(template: &str, container: &Container) -> Result<Vec
     output.into_string().map(|text| split(&text)).map_err(|error| error.to_string())
 }
 
-/// What keeps a template from being one, if anything does. That of another program is told of elsewhere.
+/// Why a text is not a Handlebars template; `None` if it is one, or if it is a Go template, which has its own message.
 pub(super) fn problem(template: &str) -> Option<String> {
     let error = Template::compile(template).err().filter(|_| go_template(template).is_none());
     error.map(|error| syntax(&error))
@@ -57,7 +57,7 @@ fn syntax(error: &TemplateError) -> String {
 fn reason(error: &RenderErrorReason) -> String {
     match error {
         RenderErrorReason::MissingVariable(Some(path)) => format!("the container has no {path}"),
-        // Only `lookup` does not say what it looked for.
+        // Only `lookup` does not name the missing value.
         RenderErrorReason::MissingVariable(None) => "a lookup finds nothing in the container".to_owned(),
         RenderErrorReason::HelperNotFound(name) => format!("there is no helper {name}"),
         RenderErrorReason::PartialNotFound(name) => format!("there is no partial {name}"),

@@ -17,7 +17,7 @@ use crate::{
     target::{ApplyError, Desired, Diff, Digest, Opinion, Rejection},
 };
 
-/// How long the renderer may take to make a candidate without what is held.
+/// How long the renderer may take to make a candidate without the held items.
 const RENDER: Duration = Duration::from_secs(10);
 
 /// Why not all that would change can be shown, or would be taken.
@@ -68,7 +68,7 @@ pub async fn dry_run<S: Source>(
             }
         }
     };
-    // To drop it ends the renderer, which is needed for as long as entries are left out.
+    // Dropping this ends the renderer, which is needed while entries are left out.
     let mut ended = std::pin::pin!(tasks.join());
     tokio::select! {
         () = rendered => {}
@@ -86,7 +86,7 @@ pub async fn dry_run<S: Source>(
             Ok(diff) => {
                 if let Some(held) = target.history().held() {
                     let note = format!(
-                        "# target {}: is pinned to {held}; what its own files or templates became since is withheld until \
+                        "# target {}: is pinned to {held}; changes of its files and templates are withheld until \
                          `portreeve render rollback --release`",
                         target.name()
                     );
@@ -101,7 +101,7 @@ pub async fn dry_run<S: Source>(
             Err(error) => trouble.push(format!("target {}: {}", target.name(), chain(&error))),
         }
     }
-    // What cannot be printed, or is refused, is left out of what was shown.
+    // The diffs are without entries that cannot be printed or are refused.
     let left_out: Vec<_> = narrowings.iter().flat_map(Narrowing::reasons).collect();
     for reason in left_out.iter().flat_map(|reason| reason.lines()) {
         writeln!(out, "{}", colours.paint(Meaning::Doubtful, format_args!("# {reason}")))?;
@@ -110,7 +110,7 @@ pub async fn dry_run<S: Source>(
     if trouble.is_empty() { Ok(()) } else { Err(DryRunError::Trouble(Reasons(trouble))) }
 }
 
-/// What a running Portreeve would come to: without the entries because of which the check refuses a candidate.
+/// The diff that a running Portreeve would reach: without the entries because of which the check refuses a candidate.
 async fn narrowed(worker: &mut Worker, desired: &Desired) -> Result<Diff, ApplyError> {
     loop {
         let (files, mut bell) = (Digest::of_files(&desired.snapshot().entries), desired.bell());

@@ -37,7 +37,7 @@ pub enum OnceError {
     /// A template does not fit the answers: waiting cannot mend that.
     #[error("this cannot be rendered:{0}")]
     Failed(Reasons),
-    /// The files are in line, but for what is kept out of them.
+    /// The files are applied, without the bad entries.
     #[error("in line, except for bad entries:{0}")]
     Held(Reasons),
     /// A task panicked.

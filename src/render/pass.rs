@@ -62,9 +62,9 @@ pub(super) struct Set {
     told: BTreeSet<String>,
     /// What is kept out of its files, shared with its worker.
     pub(super) narrowing: Narrowing,
-    /// The answers of the last render, in which what is held was put back.
+    /// The answers of the last render, in which held items were put back.
     used: Answers,
-    /// What fails for another reason than a change of the answers, and whether the templates were proven.
+    /// Failures that no change of the answers has caused, and whether the templates were proven.
     hopeless: (Vec<Open>, bool),
     /// Queries behind an error, whose answers the search for its cause needs.
     awaited: BTreeSet<Query>,
@@ -137,8 +137,8 @@ impl Renderer {
                     && self.book.chapters.get(at) != Some(chapter)
                 {
                     tracing::warn!(
-                        "target {target}: its templates have changed; that is withheld, since it is pinned to version \
-                         {number} of them; `portreeve render rollback --release` lets them go on"
+                        "target {target}: a change of its templates is withheld, since it is pinned to version {number} of \
+                         them; `portreeve render rollback --release` unpins it"
                     );
                 }
             }

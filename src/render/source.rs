@@ -7,7 +7,7 @@ use crate::regular_file;
 /// Reads a file whole.
 ///
 /// # Errors
-/// What cannot be read, is no regular file, is larger than 16 MiB or is not UTF-8.
+/// The file cannot be read, is not regular, is larger than 16 MiB, or is not UTF-8.
 pub(super) fn read(path: &Path) -> io::Result<String> {
     regular_file::read_text(path, regular_file::LARGEST)
 }

@@ -14,7 +14,7 @@ use crate::{
     target::{Applied, ApplyError, Digest, Rejection, Target, Verdict},
 };
 
-/// Brings one target in line. When a candidate is refused, it finds the answers that are the cause and has them held:
+/// Applies one target. When a candidate is refused, it finds the entries that are the cause and holds them:
 /// the renderer then makes a candidate without them.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -37,7 +37,7 @@ impl Worker {
         applied
     }
 
-    /// Learns from the last pass. Returns whether something new is held.
+    /// Uses the result of the last pass. Returns whether something new is held.
     async fn note(&mut self) -> bool {
         let Some(Verdict { files, candidate, refusal }) = self.target.take_verdict() else { return false };
         match refusal {
@@ -45,7 +45,7 @@ impl Worker {
                 self.narrowing.accepted(files);
                 false
             }
-            // A trial would cost reloads.
+            // Trials would cost reloads.
             Some(Rejection::TakenBack { reason }) => {
                 self.narrowing.taken_back(files, &candidate, &reason, Instant::now().into_std())
             }
@@ -53,7 +53,7 @@ impl Worker {
         }
     }
 
-    /// Finds the changes because of which the check refuses a candidate, and has them held. Returns whether there are any.
+    /// Finds the changes because of which the check refuses a candidate, and holds them. Returns whether there are any.
     pub(super) async fn search(&mut self, files: Digest, refusal: Rejection) -> bool {
         let Some(Question { templates, good, newest, proven }) = self.narrowing.search(files) else { return false };
         let refused = Some((files, refusal, proven));
@@ -97,7 +97,8 @@ impl Reconcile for Worker {
     async fn pass(&mut self, cause: Cause) -> Next {
         let next = self.target.pass(cause).await;
         let is_held = self.note().await;
-        // Another candidate comes, and its bell must be heard. Its time may have been set by the target's pace.
+        // The next candidate is on its way: wait for its wake-up instead of retrying. A time that the target's pace has set
+        // stays.
         if is_held && next == Next::Retry { Next::Idle } else { next }
     }
 }

@@ -54,7 +54,7 @@ pub enum SetupError {
 }
 
 impl ApplyError {
-    /// What a failed attempt has cost, if it is tried again with back-off of our own.
+    /// The cost of the failed attempt, if the target itself retries it with back-off.
     pub(super) fn deferral(&self) -> Option<Cost> {
         match self {
             Self::Check(_) | Self::NotTold(_) => Some(Cost::Check),
@@ -95,7 +95,7 @@ pub enum ApplyError {
         /// What the check said.
         output: String,
     },
-    /// The program could not be told of the files, which says nothing about them.
+    /// The program could not be notified. This is not the fault of the files.
     #[error("the files are in their places, but their program could not be notified, so the reload is owed")]
     NotTold(#[source] ReloadError),
     /// A reload is owed, has failed, and is not tried again yet.

@@ -29,7 +29,7 @@ impl Target {
         held
     }
 
-    /// A candidate was not taken, which may depend on what `inputs` names.
+    /// Notes that a candidate was not taken, which may depend on `inputs`.
     pub(super) async fn reject(&mut self, inputs: Digest, rejection: Rejection) {
         let stamps = self.stamps(&rejection.to_string()).await;
         self.retry.reject(Rejected { inputs, rejection, stamps, changed: false }, now());
@@ -43,15 +43,15 @@ impl Target {
         self.retry.holds_candidate(changed, now())
     }
 
-    /// The failure of the reload that is owed, if that is not tried now.
+    /// The failure of the owed reload, if it is not tried now.
     pub(super) async fn holds_reload(&mut self) -> Option<ApplyError> {
         let Deferred { reason, stamps, .. } = self.retry.deferred()?;
         let (reason, changed) = (reason.clone(), *stamps != self.stamps(reason).await);
         self.retry.holds_reload(changed, now()).then_some(ApplyError::Deferred { reason })
     }
 
-    /// Whether what is wanted is tried although the files that lie there are not proven: their reload has failed, with
-    /// other candidates.
+    /// Whether the wanted files are tried although the files on the disk are not verified: their reload has failed, and so
+    /// far only with other candidates.
     pub(super) fn overtakes(&mut self, desired: &Wanted, observed: &Observed) -> bool {
         observed.complete
             && observed.has_changes()
@@ -59,7 +59,7 @@ impl Target {
             && self.retry.overtakes(Digest::of_files(&desired.entries), now())
     }
 
-    /// Notes what a pass has come to.
+    /// Notes the result of a pass.
     pub(super) async fn note_outcome(&mut self, desired: &Wanted, applied: &Result<Applied, ApplyError>) {
         match applied {
             Ok(Applied::Done { effect: Effect::Verified | Effect::NoReload, .. }) => self.retry.succeeded(now()),

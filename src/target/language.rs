@@ -1,4 +1,4 @@
-//! The language of a file that neither the settings nor its name tell: what an nginx on this host includes is nginx's.
+//! The language of files whose settings and name do not tell it: files that an nginx on this host includes are nginx's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,11 +10,11 @@ use std::{
 use super::{Escape, Kind, Settings, files, nginx, settings};
 use crate::condition::chain;
 
-/// How long `nginx -V` may take. Most hosts of a target of kind `command` have no nginx, and wait for nothing.
+/// How long `nginx -V` may take. Most hosts of a target of kind `command` have no nginx, and do not wait.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Sets `escape` where nothing names the language of a file. An nginx that is not there, or whose configuration cannot be
-/// read, includes nothing.
+/// Sets `escape` of files whose language is not known otherwise. An nginx that does not exist, or whose configuration
+/// cannot be read, includes nothing.
 ///
 /// Blocks while `nginx -V` runs.
 pub fn set_languages(targets: &mut [Settings]) {
@@ -53,7 +53,7 @@ fn masters(targets: &[Settings]) -> Vec<settings::Nginx> {
     all
 }
 
-/// Those of `paths` that one of these includes.
+/// The `paths` that one of these nginx includes.
 fn included(masters: Vec<settings::Nginx>, paths: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let texts: BTreeMap<_, _> = paths.iter().map(|path| (path.clone(), text(path))).collect();
     let ask = async {
@@ -73,12 +73,12 @@ fn included(masters: Vec<settings::Nginx>, paths: &BTreeSet<PathBuf>) -> BTreeSe
             BTreeSet::new()
         }
     };
-    // The caller may be a task of another runtime, in which no second one can be entered, nor dropped.
+    // The caller may be a task of another runtime, in which a second runtime can be neither entered nor dropped.
     let asked = thread::scope(|scope| scope.spawn(wait).join());
     asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// What lies there: it may include others.
+/// The present content of a file, which may include other files.
 fn text(path: &Path) -> Vec<u8> {
     files::read(path, settings::Symlinks::Follow).ok().flatten().map(|present| present.bytes).unwrap_or_default()
 }

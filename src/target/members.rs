@@ -44,7 +44,7 @@ impl fmt::Display for Membership {
     }
 }
 
-/// Of `service node id address port`: the service.
+/// The service of `service node id address port`.
 pub(super) fn service(member: &str) -> &str {
     member.split(' ').next().unwrap_or_default()
 }

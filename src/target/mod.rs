@@ -89,7 +89,7 @@ type Contents = BTreeMap<PathBuf, Arc<Rendered>>;
 #[derive(Debug, Default)]
 struct Candidate {
     files: Contents,
-    /// Those of `files` that are not on the disk as they are here.
+    /// The `files` that differ from those on the disk.
     changed: BTreeSet<PathBuf>,
     /// Destinations at which there is to be no file, whether or not one is there now.
     gone: BTreeSet<PathBuf>,

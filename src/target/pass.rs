@@ -75,8 +75,8 @@ impl<E: Into<ApplyError>> From<E> for Stop {
 }
 
 impl Target {
-    /// Makes one pass: brings the files in line with the newest that is desired, and into effect. As long as not all of
-    /// that is [known](Self::knows_all), only what an earlier pass owes is made good. Logs what was done, not what failed.
+    /// Makes one pass: writes the newest desired files and brings them into effect. While they are not all
+    /// [known](Self::knows_all), only an owed reload of an earlier pass is tried. Logs what was done, not what failed.
     ///
     /// Dropping the future is equivalent to a crash: the first pass of the next process completes what has begun. Files
     /// that are being swapped at that moment are swapped to the last one.

@@ -52,7 +52,7 @@ impl Stamp {
     }
 }
 
-/// The files that a message names and that are not there: what it complains about may be mended by them.
+/// The files that a message names and that do not exist: the failure may depend on them.
 pub(crate) fn missing_files(output: &str) -> Vec<PathBuf> {
     paths(output).into_iter().filter(|path| !path.exists()).map(Path::to_owned).collect()
 }

@@ -11,15 +11,15 @@ use crate::store::Snapshot;
 /// What has become of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Names its files.
+    /// The digest of its files.
     pub files: Digest,
     /// Its files.
     pub candidate: Arc<Files>,
-    /// Why it was not taken. `None`: it is in place.
+    /// Why it was not taken; `None` if it is in place.
     pub refusal: Option<Rejection>,
 }
 
-/// `None`: there was no candidate, or what went wrong is not in it.
+/// `None` if there was no candidate, or if the failure is not the candidate's.
 pub(super) fn of(wanted: &Wanted, applied: &Result<Applied, ApplyError>) -> Option<Verdict> {
     let refusal = match applied {
         Ok(Applied::Current | Applied::Done { .. }) => None,

@@ -221,7 +221,7 @@ fn subject(container: &Container) -> Subject {
         };
         word.to_owned()
     });
-    // Only events tell of those. The watch recalls the last minutes of them.
+    // Only events report these, and `explain` reads those of the last minutes.
     let unseen = container
         .running
         .then(|| "events older than 10 minutes, or that Docker no longer has: a stop signal, starts".to_owned());

@@ -1,4 +1,4 @@
-//! Where a path leads to.
+//! Resolves symlinks in paths.
 
 use std::{
     cell::RefCell,
@@ -19,7 +19,7 @@ pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
     walk(&std::path::absolute(path)?, &mut hops)
 }
 
-/// Follows many paths at one moment, and each of their directories once.
+/// Resolves many paths, and each of their directories only once. For short use: later changes of symlinks are not seen.
 #[derive(Debug, Default)]
 pub(crate) struct Follower {
     directories: RefCell<HashMap<PathBuf, PathBuf>>,
@@ -58,7 +58,7 @@ fn walk(path: &Path, hops: &mut usize) -> io::Result<PathBuf> {
     Ok(real)
 }
 
-/// Where a name in a directory leads to.
+/// Resolves a name in a directory.
 fn enter(directory: PathBuf, name: &OsStr, hops: &mut usize) -> io::Result<PathBuf> {
     let next = directory.join(name);
     match fs::read_link(&next) {
@@ -66,7 +66,7 @@ fn enter(directory: PathBuf, name: &OsStr, hops: &mut usize) -> io::Result<PathB
             *hops = hops.checked_sub(1).ok_or(Errno::ELOOP)?;
             walk(&directory.join(link), hops)
         }
-        // There, and no symlink; or not there.
+        // It is no symlink, or does not exist.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => Ok(next),
         Err(error) => Err(error),
     }
@@ -98,7 +98,7 @@ mod tests {
         ];
         for (path, real) in cases {
             assert_eq!(follow(&root.join(path)).expect(path), root.join(real), "{path}");
-            // Whether its directory is met for the first time or again.
+            // The first and the second time that its directory is resolved.
             for _ in 0..2 {
                 assert_eq!(follower.follow(&root.join(path)).expect(path), root.join(real), "{path}");
             }

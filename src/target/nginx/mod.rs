@@ -96,7 +96,7 @@ impl Nginx {
         Ok(self.read(candidate).await?.digest())
     }
 
-    /// Those of `files` that are part of the configuration, as it would be with these texts in place.
+    /// The `files` that the configuration would include if they had these texts.
     pub(super) async fn includes(
         &mut self,
         files: &BTreeMap<PathBuf, Vec<u8>>,

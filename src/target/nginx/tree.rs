@@ -34,7 +34,7 @@ pub(super) struct Tree {
     pub(super) named: BTreeMap<PathBuf, Arc<Rendered>>,
     /// Candidates that nothing leads to: the check cannot say anything about them.
     pub(super) unreached: BTreeSet<PathBuf>,
-    /// Candidates that are not on the disk as they are here.
+    /// Candidates that differ from the files on the disk.
     pub(super) changed: BTreeSet<PathBuf>,
     /// Files that are to be gone, and that something still names.
     pub(super) gone: BTreeSet<PathBuf>,

@@ -30,7 +30,7 @@ pub(crate) struct Observed {
     pub(crate) notes: Notes,
     /// Whether what is wanted was refused, with everything that matters for it as it is now.
     pub(crate) bad: bool,
-    /// Whether the check has refused what is present, in this pass, or its reload has failed before.
+    /// Whether the check has refused the present files in this pass, or their reload has failed before.
     pub(crate) stuck: bool,
 }
 
@@ -295,7 +295,7 @@ impl Observed {
 }
 
 impl File {
-    /// Whether it is known not to be as it is wanted.
+    /// Whether it is known to differ from what is wanted.
     fn has_changed(&self) -> bool {
         self.wanted != Wanted::Unknown && !self.is_as_wanted()
     }
@@ -304,7 +304,7 @@ impl File {
         self.present.map(|present| present.digest)
     }
 
-    /// Whether it has the content that is wanted, or is gone as wanted.
+    /// Whether it has the wanted content, or is absent as wanted.
     pub(crate) fn is_as_wanted(&self) -> bool {
         match self.wanted {
             Wanted::Unknown => false,

@@ -92,7 +92,7 @@ impl Settings {
         self.language(template).unwrap_or(Escape::None)
     }
 
-    /// The same; `None` if neither the settings nor the file's name tell.
+    /// The same; `None` if the settings, the file's name and the kind do not tell it.
     pub(super) fn language(&self, template: &Template) -> Option<Escape> {
         template.escape.or_else(|| Escape::of_file(&template.destination)).or_else(|| self.kind.escape())
     }

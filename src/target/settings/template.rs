@@ -30,9 +30,9 @@ pub struct Template {
     pub symlinks: Symlinks,
     /// Whether directories that are missing are made, with mode `0755`. Default: true.
     pub create_dirs: Option<bool>,
-    /// The language whose limits a printed value has to keep: `nginx`, `haproxy`, `json` or `none`. Default: what the
-    /// name of `destination` says (`*.json`, `haproxy*.cfg`), else that of the target's kind, else `nginx` for what an
-    /// nginx on this host includes ([`set_languages`](crate::target::set_languages)).
+    /// The language for which printed values are checked: `nginx`, `haproxy`, `json` or `none`. Default: by the name of
+    /// `destination` (`*.json`, `haproxy*.cfg`), otherwise by the target's kind, otherwise `nginx` for a file that an nginx
+    /// on this host includes ([`set_languages`](crate::target::set_languages)).
     pub escape: Option<Escape>,
 }
 
