@@ -91,8 +91,8 @@ impl Inspections {
         self.connection = Some(connection);
     }
 
-    /// Keeps events from before the first session. The first inspection of each container uses them, whether a list or an
-    /// event has caused it.
+    /// Keeps events from before the first session. The first inspection of each container uses them, whether a list or
+    /// an event has caused it.
     pub(super) fn remember(&mut self, past: BTreeMap<String, Mark>) {
         self.past.extend(past);
     }
@@ -109,9 +109,9 @@ impl Inspections {
         self.queue.add(id, mark);
     }
 
-    /// Marks containers as ended if an event has reported that, since the inspection may hang. An end before the last known
-    /// start belongs to an earlier run. An end without an exit code waits for the inspection: the exit code decides whether
-    /// the entries are removed.
+    /// Marks containers as ended if an event has reported that, since the inspection may hang. An end before the last
+    /// known start belongs to an earlier run. An end without an exit code waits for the inspection: the exit code
+    /// decides whether the entries are removed.
     fn conclude(&mut self) {
         for id in std::mem::take(&mut self.ended) {
             let Some(end) = self.queue.end(&id).filter(|end| end.exit_code.is_some()) else { continue };
@@ -151,7 +151,8 @@ impl Inspections {
         }
     }
 
-    /// Takes a list. Containers that have changed since the last list, and those that are no longer in it, are inspected.
+    /// Takes a list. Containers that have changed since the last list, and those that are no longer in it, are
+    /// inspected.
     pub(super) fn listed(&mut self, list: &[Value], now: Instant) {
         let mut before = std::mem::replace(&mut self.known, summaries(list).collect());
         let stored = self.containers.snapshot().entries;
@@ -166,8 +167,8 @@ impl Inspections {
         self.past.retain(|id, _| self.known.contains_key(id));
         let now = now.into_std();
         self.round.get_or_insert_with(|| Round::new(now)).expect(due, now);
-        // An event has reported their end, and the list confirms it. There is no need to wait for an inspection, which may
-        // hang.
+        // An event has reported their end, and the list confirms it. There is no need to wait for an inspection, which
+        // may hang.
         let gone = stored.keys().filter(|id| !self.known.contains_key(*id) && self.queue.end(id).is_some());
         for id in gone.collect::<Vec<_>>() {
             self.settle(id, None, now);
@@ -327,7 +328,8 @@ pub(super) async fn known_networks(connection: &Connection) -> Option<Networks> 
     networks.inspect_err(|error| tracing::debug!("{}", condition::chain(error))).ok()
 }
 
-/// The inspection of a container. If the container was started from an image id, the id is replaced by the image's name.
+/// The inspection of a container. If the container was started from an image id, the id is replaced by the image's
+/// name.
 async fn named(connection: &Connection, id: &str) -> Result<Option<Value>, Error> {
     let mut inspect = connection.inspect(id).await?;
     let image = inspect.as_mut().and_then(|inspect| inspect.pointer_mut("/Config/Image"));

@@ -48,7 +48,8 @@ impl Round {
         self.found.get_mut(id)?.as_mut()
     }
 
-    /// Keeps the result of an inspection until the end of the round. Returns the result if the round does not concern it.
+    /// Keeps the result of an inspection until the end of the round. Returns the result if the round does not concern
+    /// it.
     pub(super) fn take(&mut self, id: &str, sight: Option<Sight>, now: Instant) -> Option<Option<Sight>> {
         if self.owing.remove(id) {
             self.progress = now;

@@ -145,7 +145,8 @@ impl Watcher {
         let mut state = State::Waiting { until: Instant::now() };
         loop {
             state = tokio::select! {
-                // Events that have arrived are handled before inspections go on: an end that a start follows does not count.
+                // Events that have arrived are handled before inspections go on: an end that a start follows does not
+                // count.
                 biased;
                 input = state.input() => self.step(state, input, Instant::now()),
                 () = self.inspections.progress() => state,

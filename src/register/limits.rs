@@ -140,8 +140,8 @@ fn is_loopback_name(text: &str) -> bool {
         })
 }
 
-/// A name as in RFC 1123, which may also contain `_`, as in Docker's names. If the last label is a number, resolvers take
-/// the name for an IPv4 address in another notation (`127.1`, `0x7f000001`), or for an invalid one (`999.1.1.1`).
+/// A name as in RFC 1123, which may also contain `_`, as in Docker's names. If the last label is a number, resolvers
+/// take the name for an IPv4 address in another notation (`127.1`, `0x7f000001`), or for an invalid one (`999.1.1.1`).
 fn is_host_name(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {

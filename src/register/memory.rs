@@ -24,8 +24,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     brake: Brake,
-    /// Containers that have been in the store, with their names if they were inspected. If such a container is gone, an event
-    /// or a second list has reported that.
+    /// Containers that have been in the store, with their names if they were inspected. If such a container is gone, an
+    /// event or a second list has reported that.
     seen: HashMap<String, Option<String>>,
     /// Containers of `seen` that were gone, and owned no entry, at the last full list.
     gone: BTreeSet<String>,
@@ -87,8 +87,8 @@ impl Memory {
         (Conditions { held, stale, reasons, maintained: self.maintained.clone() }, due)
     }
 
-    /// Forgets containers that were gone and owned no entry at the last two lists. Not earlier, since the write of an entry
-    /// may still be in progress.
+    /// Forgets containers that were gone and owned no entry at the last two lists. Not earlier, since the write of an
+    /// entry may still be in progress.
     fn forget(&mut self, containers: &Snapshot<String, Sight>, actual: &Entries) {
         if self.round == containers.rounds {
             return;

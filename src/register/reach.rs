@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::{instances::Skip, limits::is_closed};
 use crate::docker::{Binding, Container, NetworkAddress};
 
-/// Networks that Docker creates for swarm's own traffic: the routing mesh, and each host's gateway to the outside, on which
-/// containers do not reach each other.
+/// Networks that Docker creates for swarm's own traffic: the routing mesh, and each host's gateway to the outside, on
+/// which containers do not reach each other.
 const SWARMS_OWN: [&str; 2] = ["ingress", "docker_gwbridge"];
 
 /// The drivers whose networks do not leave the host or its link.

@@ -98,8 +98,8 @@ impl Fan {
         Ok(files)
     }
 
-    /// Adds its files to `taken`, each with the template's name. A file that is already there is left out: one name in the
-    /// registry must not block all other files.
+    /// Adds its files to `taken`, each with the template's name. A file that is already there is left out: one name in
+    /// the registry must not block all other files.
     pub(super) fn claim(&mut self, body: &Template, taken: &mut BTreeMap<PathBuf, String>) {
         self.taken.clear();
         for path in self.leaves.keys() {

@@ -137,8 +137,8 @@ impl Renderer {
                     && self.book.chapters.get(at) != Some(chapter)
                 {
                     tracing::warn!(
-                        "target {target}: a change of its templates is withheld, since it is pinned to version {number} of \
-                         them; `portreeve render rollback --release` unpins it"
+                        "target {target}: a change of its templates is withheld, since it is pinned to version {number}; \
+                         `portreeve render rollback --release` unpins it"
                     );
                 }
             }

@@ -1,5 +1,5 @@
-//! The reload budget of one program, shared by all targets that use it: one target at a time, and a minimum time between
-//! reloads.
+//! The reload budget of one program, shared by all targets that use it: one target at a time, and a minimum time
+//! between reloads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,10 +25,10 @@ pub(super) struct Budget {
 
 /// How much of a program's budget is spent. Pure.
 ///
-/// Each reload uses up one `interval`. An urgent change (a removal, or the first instance of a service) may be applied one
-/// `interval` early: so a removal does not wait for the reload before it, and the replacement of a single instance does not
-/// wait for its removal. All other changes wait until one `interval` has passed for each reload so far, so that the next
-/// removal can be applied at once. On average there is at most one reload per `interval`.
+/// Each reload uses up one `interval`. An urgent change (a removal, or the first instance of a service) may be applied
+/// one `interval` early: so a removal does not wait for the reload before it, and the replacement of a single instance
+/// does not wait for its removal. All other changes wait until one `interval` has passed for each reload so far, so
+/// that the next removal can be applied at once. On average there is at most one reload per `interval`.
 #[derive(Debug, Default)]
 pub(super) struct Spending {
     paid_until: Option<Instant>,

@@ -50,8 +50,8 @@ impl Target {
         self.retry.holds_reload(changed, now()).then_some(ApplyError::Deferred { reason })
     }
 
-    /// Whether the wanted files are tried although the files on the disk are not verified: their reload has failed, and so
-    /// far only with other candidates.
+    /// Whether the wanted files are tried although the files on the disk are not verified: their reload has failed, and
+    /// so far only with other candidates.
     pub(super) fn overtakes(&mut self, desired: &Wanted, observed: &Observed) -> bool {
         observed.complete
             && observed.has_changes()

@@ -65,7 +65,8 @@ impl Target {
 fn look(sought: BTreeMap<PathBuf, Sought>, complete: bool, journal: &Journal) -> Result<Seen, ApplyError> {
     apart(&sought).map_err(ApplyError::File)?;
     let notes = journal.notes()?;
-    // All lists are sorted by path, so that maps can be built from them in linear time: there may be thousands of files.
+    // All lists are sorted by path, so that maps can be built from them in linear time: there may be thousands of
+    // files.
     let (mut present, mut wanted, mut files) = (Vec::new(), Vec::new(), Vec::new());
     let (mut changed, mut gone) = (BTreeSet::new(), BTreeSet::new());
     let paths: BTreeSet<_> = sought.keys().chain(notes.known()).collect();

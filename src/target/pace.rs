@@ -116,8 +116,8 @@ impl Pace {
         let reloaded = match applied {
             Ok(Applied::Waiting | Applied::Current | Applied::Done { effect: Effect::NotRunning(_), .. }) => false,
             Ok(Applied::Done { .. }) => true,
-            // The program may have been reloaded. If the check refused the candidate it was not, but the next candidate can
-            // wait as well.
+            // The program may have been reloaded. If the check refused the candidate it was not, but the next candidate
+            // can wait as well.
             Err(_) => self.is_new,
         };
         if reloaded {

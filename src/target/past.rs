@@ -41,8 +41,8 @@ impl Target {
         if let (true, Some(held)) = (is_new, self.said.held) {
             self.said.withheld = digest;
             tracing::warn!(
-                "target {}: a change of its files is withheld, since it is pinned to {held}; `portreeve render rollback \
-                 --release` unpins it",
+                "target {}: a change of its files is withheld, since it is pinned to {held}; \
+                 `portreeve render rollback --release` unpins it",
                 self.name
             );
         }

@@ -73,7 +73,8 @@ pub(super) fn changed(good: &Answers, newest: &Answers) -> BTreeSet<Item> {
     changed
 }
 
-/// Whether most items of a kind would be left out. Then the template may be wrong, and must not empty the files in effect.
+/// Whether most items of a kind would be left out. Then the template may be wrong, and must not empty the files in
+/// effect.
 pub(super) fn is_most<'i>(culprits: impl Iterator<Item = &'i Item>, good: &Answers, newest: &Answers) -> bool {
     let (known, all) = (changed(&Answers::new(), good), changed(&Answers::new(), newest));
     let left_out: Vec<_> = culprits.filter(|item| !known.contains(*item)).collect();

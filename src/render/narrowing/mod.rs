@@ -7,11 +7,11 @@
 //!                +------- hold <-- search: which changes since the last accepted candidate? <-- refused --+
 //! ```
 //!
-//! The target's check refuses a candidate, or the candidate cannot be made because a template fails with a value. A held
-//! item is tried again when its answer changes, and after a time in any case: a host name may resolve then.
+//! The target's check refuses a candidate, or the candidate cannot be made because a template fails with a value. A
+//! held item is tried again when its answer changes, and after a time in any case: a host name may resolve then.
 //!
-//! If a candidate passes the check and is taken back after the reload, there is no search, since each trial would cost two
-//! reloads: the items that the error names are held, otherwise half of the changed items; see [`taken_back`].
+//! If a candidate passes the check and is taken back after the reload, there is no search, since each trial would cost
+//! two reloads: the items that the error names are held, otherwise half of the changed items; see [`taken_back`].
 
 mod guess;
 mod item;

@@ -82,7 +82,8 @@ impl Search {
         self.culprits.keys().chain(&self.suspects[from..]).cloned().collect()
     }
 
-    /// Takes the result of a trial. `guess` returns the items that a reason points at. `None` if another trial is needed.
+    /// Takes the result of a trial. `guess` returns the items that a reason points at. `None` if another trial is
+    /// needed.
     pub(super) fn note(&mut self, trial: Trial, guess: impl Fn(&str) -> BTreeSet<Item>) -> Option<Found> {
         self.trials += 1;
         let passed = match trial {

@@ -78,7 +78,8 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Takes the result of the check of the last candidate: `None`, or why it was refused. A returned result ends the search.
+    /// Takes the result of the check of the last candidate: `None`, or why it was refused. A returned result ends the
+    /// search.
     pub(in crate::render) fn judge(&mut self, refusal: Option<String>) -> Option<Found> {
         self.note(refusal.map_or(Trial::Passed, Trial::Refused))
     }

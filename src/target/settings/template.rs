@@ -31,8 +31,8 @@ pub struct Template {
     /// Whether directories that are missing are made, with mode `0755`. Default: true.
     pub create_dirs: Option<bool>,
     /// The language for which printed values are checked: `nginx`, `haproxy`, `json` or `none`. Default: by the name of
-    /// `destination` (`*.json`, `haproxy*.cfg`), otherwise by the target's kind, otherwise `nginx` for a file that an nginx
-    /// on this host includes ([`set_languages`](crate::target::set_languages)).
+    /// `destination` (`*.json`, `haproxy*.cfg`), otherwise by the target's kind, otherwise `nginx` for a file that an
+    /// nginx on this host includes ([`set_languages`](crate::target::set_languages)).
     pub escape: Option<Escape>,
 }
 
