@@ -273,7 +273,7 @@ fn a_configuration_that_was_a_mistake_is_taken_back_while_nobody_runs() {
     assert_eq!(bench.read("moved"), "two\n");
     let listed = bench.rolls_back(&["--list"]);
     assert!(!listed.contains("pinned"), "{listed}");
-    assert!(bench.refuses(&["--to", "1"]).contains("wrote other files than the configuration names now"));
+    assert!(bench.refuses(&["--to", "1"]).contains("has other destinations than the configuration"));
     fs::write(bench.path("portreeve.toml"), config).expect("it can be written");
     assert!(bench.rolls_back(&["--list"]).contains("pinned"));
 }

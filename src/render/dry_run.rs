@@ -24,7 +24,7 @@ const RENDER: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum DryRunError {
     /// Something is not rendered, cannot be checked, or would be refused.
-    #[error("this would not come into effect:{0}")]
+    #[error("this would not take effect:{0}")]
     Trouble(Reasons),
     /// Nobody reads what is printed.
     #[error("cannot print")]

@@ -102,7 +102,7 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
     match Server::bind(&control::socket(setup.state().path())) {
         Ok(server) => tasks.spawn(server.run(Arc::new(Orders::new(&setup)), stop.clone())),
         // All else works without it.
-        Err(error) => tracing::warn!("{}; `portreeve render rollback` cannot reach us", chain(&error)),
+        Err(error) => tracing::warn!("{}; `portreeve render rollback` cannot connect to this process", chain(&error)),
     }
     if let Some(settings) = setup.watched {
         tasks.spawn(editions::run(settings, setup.books.clone(), stop.clone()));

@@ -329,8 +329,8 @@ pub(super) fn held_set(target: &str, history: &History, to: Option<u64>, now: &C
     let chapter = chapter.map_err(|error| format!("target {target}: version {number}: {}", chain(&error)))?;
     if !fits(now, &chapter) {
         return Err(format!(
-            "target {target}: version {number} wrote other files than the configuration names now; give it the \
-             destinations of then, and try again"
+            "target {target}: version {number} has other destinations than the configuration; change the \
+             destinations back, and try again"
         ));
     }
     Ok(HeldSet { target: target.to_owned(), number, chapter })

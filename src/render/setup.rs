@@ -217,7 +217,7 @@ impl Setup {
                 }
                 Err(reason) => {
                     target.history().suspend();
-                    tracing::error!("{reason}; its templates go on");
+                    tracing::error!("{reason}; until then the target follows its templates");
                 }
             }
         }

@@ -25,7 +25,7 @@ impl Container {
         Self { client, name, signal, limit }
     }
 
-    /// Why there is nobody to tell; nothing if there is somebody.
+    /// `None` if the container is running, otherwise why not.
     pub(super) async fn absent(&self) -> Result<Option<Absent>, ReloadError> {
         let life = self.within(self.client.life(&self.name)).await?;
         Ok(self.dead(life))

@@ -78,16 +78,16 @@ pub enum ApplyError {
     #[error("the files are as they were")]
     File(#[source] FileError),
     /// A former content cannot be put back.
-    #[error("a former file cannot be put back")]
+    #[error("a former file cannot be restored")]
     Restore(#[source] FileError),
     /// The files are in their places, but that may not survive a power cut. A reload stays owed.
-    #[error("the new files are in their places, but not safely on the disk")]
+    #[error("the new files are in their places, but could not be synced to the disk")]
     Sync(#[source] FileError),
     /// What must survive a crash cannot be read or written down. Without that no file is replaced.
-    #[error("the files are as they were, since what must survive a crash cannot be read or written down")]
+    #[error("the files are as they were, since the state directory cannot be read or written")]
     State(#[from] StateError),
     /// Portreeve is asked to end, and what was under way takes too long.
-    #[error("ended on the way; what has begun is brought to its end at the next start")]
+    #[error("stopped before the end; the next start completes what has begun")]
     Stopped,
     /// A reload is owed, but would fail as things are.
     #[error("the reload that is owed has to wait, since the check refuses the files as they are:\n{output}")]
@@ -108,7 +108,7 @@ pub enum ApplyError {
     #[error("the reload that is owed has failed")]
     Reload(#[source] ReloadError),
     /// The way back has failed as well, so it is not the fault of the new files.
-    #[error("new files were not taken ({reason}), and making the former ones effective again has failed")]
+    #[error("the new files were taken back ({reason}), and the reload of the former files has failed")]
     NotBack {
         /// What happened first.
         reason: String,

@@ -101,7 +101,7 @@ pub enum HistoryError {
         known: Vec<u64>,
     },
     /// A part of it cannot be read.
-    #[error("generation {0} is not whole: one of its files is lost in the state directory")]
+    #[error("generation {0} is incomplete: one of its files is missing in the state directory")]
     Lost(u64),
     /// What lies there now cannot be compared.
     #[error(transparent)]

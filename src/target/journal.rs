@@ -32,7 +32,7 @@ impl Journal {
         let mut notes = self.read()?;
         for (path, digest) in notes.former() {
             if self.former(digest)?.is_none() {
-                tracing::warn!("{}: its former content is lost, so it could not be brought back", path.display());
+                tracing::warn!("{}: its former content is lost, so it could not be restored", path.display());
                 if let Some(owed) = &mut notes.owed {
                     owed.changes.remove(&path);
                 }

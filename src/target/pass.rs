@@ -373,12 +373,12 @@ impl Target {
         Ok(blocking(move || journal.scratch()).await?)
     }
 
-    /// A file that is no destination any more is not touched again, and that is said.
+    /// Logs files that are no longer destinations: they are not touched again.
     fn tell_of_strays(&self, before: &Settled, after: &Settled) {
         for (path, _) in before.iter().filter(|(path, origin)| **origin == Origin::Fixed && !after.contains_key(*path))
         {
             tracing::warn!(
-                "target {}: {} is no destination any more; it stays as it is, and is yours",
+                "target {}: {} is no longer a destination; the file stays, and Portreeve no longer manages it",
                 self.name,
                 path.display()
             );

@@ -18,7 +18,7 @@ pub(crate) struct Process {
     handle: OwnedFd,
 }
 
-/// Why there is nobody to signal. Not an error: a program may be stopped, and reads its files when it starts.
+/// Why no process can be signalled. Not an error: a program may be stopped, and reads its files when it starts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Absent {
     /// The file is not there, or empty (`nginx -t` leaves it so).

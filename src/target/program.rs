@@ -86,7 +86,7 @@ pub enum CheckError {
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// It cannot be found out whom to tell.
-    #[error("nginx's pid file cannot be found out")]
+    #[error("the path of nginx's pid file cannot be determined")]
     Find(#[source] CheckError),
     /// The process cannot be told.
     #[error(transparent)]
@@ -175,7 +175,7 @@ impl Program {
         }
     }
 
-    /// Why there is nobody to tell; nothing if there is somebody.
+    /// `None` if the program is running, otherwise why not.
     pub(super) async fn absent(&mut self) -> Result<Option<Absent>, ReloadError> {
         match self {
             Self::Nginx(nginx) => nginx.absent().await,
