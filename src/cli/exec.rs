@@ -10,19 +10,19 @@ use crate::exec::{Command, Signal};
 /// A program that uses the files, and lives and ends with us.
 #[derive(Clone, Debug, Args)]
 pub struct Exec {
-    /// A program to start when all targets are in line; it is split into words, no shell is involved
+    /// A program to start when all targets are applied; the text is split into words, and runs without a shell
     #[arg(long, value_name = "COMMAND", value_parser = parse::<Command>)]
     pub exec: Option<Command>,
-    /// The signal that tells it of new files (default none: it is restarted)
+    /// The signal to send when its files have changed (default none: it is restarted)
     #[arg(long, value_name = "SIGNAL", value_parser = parse::<Signal>)]
     pub exec_reload_signal: Option<Signal>,
-    /// The signal that asks it to end (default SIGTERM)
+    /// The signal that stops it (default SIGTERM)
     #[arg(long, value_name = "SIGNAL", value_parser = parse::<Signal>)]
     pub exec_kill_signal: Option<Signal>,
-    /// How long it may take after that, before SIGKILL (default 30s)
+    /// How long it may take to stop, before SIGKILL (default 30s)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub exec_kill_timeout: Option<Duration>,
-    /// A random delay up to this comes before a reload or restart (default none)
+    /// A random delay up to this time before a reload or restart (default none)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub exec_splay: Option<Duration>,
 }

@@ -50,7 +50,7 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// The configuration file (TOML); the environment and flags go before it (also PORTREEVE_CONFIG)
+    /// The configuration file (TOML); environment variables and flags override it (also PORTREEVE_CONFIG)
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The Consul agent: host:port, http://…, https://…, unix:///… (default 127.0.0.1:8500; also CONSUL_HTTP_ADDR)
@@ -97,19 +97,19 @@ pub enum Switch {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Mode {
-    /// Keep Consul's record of this host's containers right
+    /// Register this host's containers in Consul, and keep their entries up to date
     Register(Box<Register>),
-    /// Keep files in line with Consul: render, check, swap, reload, verify
+    /// Write files from templates with data from Consul, check them, and reload the program that uses them
     Render(Box<Render>),
-    /// Say what of a container is registered, what is not, and why
+    /// Say how a container is registered and whether it gets traffic, and why not
     Explain(Box<Explain>),
     /// Look for mistakes in Compose files before they are deployed
     Lint(Lint),
     /// Look for mistakes in the configuration and its templates, without Consul
     Check(Check),
-    /// Print all that Consul answers to the templates, as a fixture for `test`
+    /// Print Consul's answers to the templates, as a fixture for `test`
     Record(Record),
-    /// Render the templates with fixtures, and compare with what is expected
+    /// Render the templates with fixtures, and compare the results with expected files
     Test(Test),
 }
 
@@ -140,10 +140,10 @@ pub struct Register {
     /// The first part of each service id (default: the name that the Docker engine has for its host)
     #[arg(long, value_name = "NAME")]
     pub hostname: Option<String>,
-    /// Time between two full looks at Docker and Consul (default 30s)
+    /// Time between two full comparisons of Docker and Consul (default 30s)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub resync: Option<Duration>,
-    /// A container that still runs so long after it was told to stop gets traffic again (default 10min)
+    /// A container that still runs this long after its stop signal gets traffic again (default 10min)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub drain_return: Option<Duration>,
     /// More tags for every instance: a comma list, a Handlebars template over the container's id, name, image, env, labels
@@ -158,17 +158,17 @@ pub struct Register {
     /// Whether Docker's HEALTHCHECK becomes a check (default on)
     #[arg(long, value_name = "SWITCH")]
     pub docker_health: Option<Switch>,
-    /// What a container is whose HEALTHCHECK has no verdict yet (default critical)
+    /// The status of a container while its HEALTHCHECK has no result yet (default critical)
     #[arg(long, value_name = "WHAT")]
     pub docker_starting: Option<Starting>,
-    /// Each instance gets a check that is critical when we have not refreshed it for so long (default none)
+    /// Each instance gets a TTL check, which becomes critical when it is not refreshed for this time (default none)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub ttl: Option<Duration>,
     /// How often that check is refreshed
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub ttl_refresh: Option<Duration>,
-    /// A container that starts so often within --crash-within gets no traffic until it has run for --crash-stable; 0 is
-    /// never (default 5)
+    /// A container that starts this often within --crash-within gets no traffic until it has run for --crash-stable; 0
+    /// switches this off (default 5)
     #[arg(long, value_name = "COUNT")]
     pub crash_starts: Option<usize>,
     /// See --crash-starts (default 2min)
@@ -177,20 +177,20 @@ pub struct Register {
     /// See --crash-starts (default 1min)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub crash_stable: Option<Duration>,
-    /// How many entries may go at once that no event announced, as a number or a percentage; more than that wait for a
-    /// second full list (default 50%, and at least 3)
+    /// How many entries may be removed at once without an event that announced it, as a number or a percentage; more wait
+    /// for a second full list (default 50%, and at least 3)
     #[arg(long, value_name = "COUNT")]
     pub max_removal: Option<MaxRemoval>,
     /// Take over foreign entries whose ids this host's ports need
     #[arg(long, value_name = "WHOSE")]
     pub adopt: Option<Adopt>,
-    /// Accepted for registrator's sake: clean-up is always on
+    /// Accepted for compatibility with registrator: clean-up is always on
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, hide_short_help = true)]
     pub cleanup: Option<bool>,
     /// What happens to the entries at a clean stop (default keep)
     #[arg(long, value_name = "WHAT")]
     pub on_exit: Option<OnExit>,
-    /// How many more times Consul is tried at the start before we give up; -1 is for ever (the default)
+    /// How many more times Consul is tried at the start before register exits; -1 is for ever (the default)
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub retry_attempts: Option<i64>,
     /// The time between these tries; a bare number is milliseconds (default 2s)
@@ -228,16 +228,16 @@ pub struct Render {
 /// What is rendered, beside what the configuration file says.
 #[derive(Clone, Debug, Args)]
 pub struct Sources {
-    /// A template and the file that it becomes, and a command that makes the file effective; may be repeated
+    /// A template, the file that it writes, and a command that reloads the program; may be repeated
     #[arg(long, value_name = "SOURCE:DESTINATION[:COMMAND]")]
     pub template: Vec<String>,
-    /// A directory of partials: each *.hbs below it, called by its path without that end (default none)
+    /// A directory of partials: each *.hbs below it, named by its path without .hbs (default none)
     #[arg(long, value_name = "DIRECTORY")]
     pub partials: Option<PathBuf>,
-    /// The directory whose files templates may read with `file` (default none, so that is refused)
+    /// The directory whose files templates may read with `file` (default none: `file` is refused)
     #[arg(long, value_name = "DIRECTORY")]
     pub files: Option<PathBuf>,
-    /// Where state that must survive a restart lies (default /var/lib/portreeve, or the user's state directory)
+    /// The directory for state that must survive a restart (default /var/lib/portreeve, or the user's state directory)
     #[arg(long, value_name = "DIRECTORY")]
     pub state_dir: Option<PathBuf>,
 }
@@ -245,13 +245,13 @@ pub struct Sources {
 /// A single pass instead of a daemon.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Single {
-    /// Bring everything in line once and exit: 0 if it is, 1 if something could not be done
+    /// Apply everything once and exit: 0 if it is applied, 1 if something could not be done
     #[arg(long)]
     pub once: bool,
-    /// Print what would be done, and do nothing
+    /// Print what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// How long --once and --dry-run wait for trouble to pass
+    /// How long --once and --dry-run wait for temporary errors
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub deadline: Duration,
 }
