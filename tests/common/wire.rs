@@ -4,14 +4,17 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+    iter,
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
     time::Duration,
 };
+
+use rustix::net;
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// What becomes of connections, those that are open included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,59 +31,50 @@ pub enum Mode {
 
 /// Carries connections to one server, for as long as it lives.
 pub struct Wire {
-    address: SocketAddr,
+    /// Bound all the time: while nobody listens, nobody else may take the port.
+    socket: Arc<TcpListener>,
     server: SocketAddr,
     open: Arc<Mutex<Vec<TcpStream>>>,
-    gate: Mutex<Option<Gate>>,
-}
-
-struct Gate {
-    closed: Arc<AtomicBool>,
-    acceptor: thread::JoinHandle<()>,
+    acceptor: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Wire {
-    /// A good wire to a server. It has a loopback address that no other process uses: while nobody listens, nobody else may
-    /// take the port.
+    /// A good wire to a server.
     pub fn to(server: SocketAddr) -> Self {
-        let [.., first, second, third] = std::process::id().to_be_bytes();
-        let own = Ipv4Addr::new(127, first | 0x80, second, third);
-        let listener = TcpListener::bind((own, 0)).expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let wire = Self { address, server, open: Arc::default(), gate: Mutex::new(None) };
-        wire.accept(listener, Mode::Good);
+        let wire = Self { socket: Arc::new(bound()), server, open: Arc::default(), acceptor: Mutex::new(None) };
+        wire.accept(Mode::Good);
         wire
     }
 
-    /// `http://ADDRESS:PORT`
+    fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("bound")
+    }
+
+    /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.address())
     }
 
     /// Breaks what is open, and treats what comes as told.
     pub fn set(&self, mode: Mode) {
-        if let Some(gate) = self.gate.lock().expect("no panic").take() {
-            gate.closed.store(true, Ordering::SeqCst);
-            // It sleeps until somebody comes: be that somebody.
-            drop(TcpStream::connect(self.address));
-            gate.acceptor.join().expect("the acceptor does not panic");
+        if let Some(acceptor) = self.acceptor.lock().expect("no panic").take() {
+            // It ends listening, and wakes who accepts.
+            net::shutdown(&*self.socket, net::Shutdown::Both).expect("it listens");
+            acceptor.join().expect("the acceptor does not panic");
         }
         for stream in self.open.lock().expect("no panic").drain(..) {
             drop(stream.shutdown(Shutdown::Both));
         }
         if mode != Mode::Refused {
-            self.accept(TcpListener::bind(self.address).expect("our own port"), mode);
+            net::listen(&*self.socket, BACKLOG).expect("it is bound");
+            self.accept(mode);
         }
     }
 
-    fn accept(&self, listener: TcpListener, mode: Mode) {
-        let closed = Arc::new(AtomicBool::new(false));
-        let (server, open, ended) = (self.server, Arc::clone(&self.open), Arc::clone(&closed));
+    fn accept(&self, mode: Mode) {
+        let (socket, server, open) = (Arc::clone(&self.socket), self.server, Arc::clone(&self.open));
         let acceptor = thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if ended.load(Ordering::SeqCst) {
-                    return;
-                }
+            for client in socket.incoming().map_while(Result::ok) {
                 match mode {
                     Mode::Good => carry(client, server, &open),
                     Mode::Stalled => open.lock().expect("no panic").push(client),
@@ -88,7 +82,7 @@ impl Wire {
                 }
             }
         });
-        *self.gate.lock().expect("no panic") = Some(Gate { closed, acceptor });
+        *self.acceptor.lock().expect("no panic") = Some(acceptor);
     }
 }
 
@@ -96,6 +90,13 @@ impl Drop for Wire {
     fn drop(&mut self) {
         self.set(Mode::Refused);
     }
+}
+
+/// A socket that listens at a port that is its own even while it does not: such a port has to be asked for by number.
+fn bound() -> TcpListener {
+    let port = || TcpListener::bind("127.0.0.1:0")?.local_addr();
+    let bound = || TcpListener::bind(port()?);
+    iter::repeat_with(bound).take(100).find_map(Result::ok).expect("a port that nobody else takes meanwhile")
 }
 
 fn carry(client: TcpStream, server: SocketAddr, open: &Mutex<Vec<TcpStream>>) {
