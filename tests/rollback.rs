@@ -234,7 +234,7 @@ fn a_release_to_templates_that_are_refused_says_so() {
     until("the mistake", || bench.rolls_back(&["--list"]).contains("template edited: "));
     bench.rolls_back(&[]);
     save("bad {{key \"value\"}}\n");
-    daemon.until_logged("its templates have changed; that is withheld");
+    daemon.until_logged("a change of its templates is withheld");
     let said = bench.refuses(&["--release"]);
     assert!(
         said.contains(

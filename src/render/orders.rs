@@ -196,7 +196,8 @@ impl Orders {
         loop {
             bell.mark_unchanged();
             let report = self.reports.snapshot().entries.get(target).cloned().unwrap_or_default();
-            let is_over = report.in_line.is_some() && is_due(report.version) || report.trouble.is_some();
+            let is_refused = report.trouble.is_some() && report.is_final;
+            let is_over = report.in_line.is_some() && is_due(report.version) || is_refused;
             if report.held == held && is_over || bell.changed().await.is_err() {
                 return report;
             }

@@ -55,6 +55,8 @@ pub(super) struct Set {
     /// What `sheets` are made from.
     chapter: Arc<Chapter>,
     pub(super) sheets: Vec<Sheet>,
+    /// Whether the target is pinned to them.
+    is_pinned: bool,
     /// What was complete before templates were read again: it stays in force until `sheets` are complete.
     former: Option<Former>,
     pub(super) desired: Desired,
@@ -133,6 +135,7 @@ impl Renderer {
             for (at, (set, chapter)) in self.sets.iter_mut().zip(&book.chapters).enumerate() {
                 let held = kept.get(&at);
                 set.turn(held.map_or(chapter, |held| &held.chapter));
+                set.is_pinned = held.is_some();
                 if let Some(HeldSet { target, number, .. }) = held.map(Arc::as_ref)
                     && self.book.chapters.get(at) != Some(chapter)
                 {
@@ -186,6 +189,7 @@ impl Set {
             target,
             chapter: Arc::new(chapter.clone()),
             sheets: sheets(chapter),
+            is_pinned: false,
             former: None,
             desired: Store::default(),
             told: BTreeSet::new(),
@@ -288,7 +292,8 @@ impl Set {
             None => self.former.as_ref().and_then(|former| Some((products(&former.sheets)?, &former.chapter))),
         };
         if let Some((files, chapter)) = made {
-            self.narrowing.made(Digest::of_files(&files), Arc::clone(chapter), self.used.clone());
+            let is_pinned = self.is_pinned && self.former.is_none();
+            self.narrowing.made(Digest::of_files(&files), Arc::clone(chapter), self.used.clone(), is_pinned);
             self.desired.replace(files);
             self.tell_remarks();
         }

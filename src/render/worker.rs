@@ -97,6 +97,9 @@ impl Reconcile for Worker {
     async fn pass(&mut self, cause: Cause) -> Next {
         let next = self.target.pass(cause).await;
         let is_held = self.note().await;
+        if !is_held {
+            self.target.finish_report();
+        }
         // The next candidate is on its way: wait for its wake-up instead of retrying. A time that the target's pace has
         // set stays.
         if is_held && next == Next::Retry { Next::Idle } else { next }

@@ -26,6 +26,8 @@ pub struct Report {
     pub rejection: Option<Rejection>,
     /// The process that has taken the files, if that was proven.
     pub proven: Option<i32>,
+    /// Whether no candidate is on its way that leaves out what is the cause of the trouble.
+    pub is_final: bool,
 }
 
 pub(super) fn put(
@@ -49,6 +51,7 @@ pub(super) fn put(
         _ => None,
     };
     report.proven = proof.and_then(|proof| proof.pid);
+    report.is_final = applied.is_ok();
     report.trouble = applied.as_ref().err().map(|error| chain(error));
     reports.put(target.to_owned(), report);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Applied, ApplyError, Files, Rejection, Target, program,
+    Applied, ApplyError, Files, Rejection, Report, Target, program,
     rendered::{Digest, Wanted},
 };
 use crate::store::Snapshot;
@@ -34,6 +34,13 @@ impl Target {
     /// What has become of the candidate of the last pass, if nobody has asked yet.
     pub fn take_verdict(&mut self) -> Option<Verdict> {
         self.verdict.take()
+    }
+
+    /// There is no other candidate on its way than the one of the last pass.
+    pub fn finish_report(&self) {
+        if let Some(report) = self.reports.snapshot().entries.get(&self.name).cloned() {
+            self.reports.put(self.name.clone(), Report { is_final: true, ..report });
+        }
     }
 
     /// Has the check look at other files; touches nothing else. `None`: they would be taken, otherwise why not.

@@ -1,12 +1,12 @@
 //! One bad entry that only a reload reveals, one that is alone of its kind, and what `--dry-run` says of either.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, process::Command};
 
 use serde_json::json;
 
 use crate::{
     bench::{Bench, naive},
-    common::black_box::until,
+    common::{black_box::until, lab::portreeve},
     targets::nginx::{self, Nginx},
 };
 
@@ -88,4 +88,24 @@ async fn a_dry_run_shows_what_a_run_would_come_to() {
     assert_eq!(output.status.code(), Some(1));
     let applied: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix('+')).collect();
     assert!(bench.file().lines().all(|line| applied.contains(&line)), "{shown}\n{}", bench.file());
+}
+
+#[tokio::test]
+async fn a_rollback_leaves_out_one_bad_entry_and_does_not_fail_for_it() {
+    let bench = Bench::new(naive).await;
+    let daemon = bench.daemon();
+    daemon.until_logged("in effect");
+    let template = crate::targets::text(bench.nginx.path("up.hbs"));
+    let (_, server) = template.rsplit_once("server {").expect("the last server");
+    bench.nginx.write("up.hbs", &format!("# new\nserver {{{server}"));
+    daemon.until_logged_times("in effect", 2);
+    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    let mut rollback = Command::new(portreeve::program());
+    rollback.args(["render", "rollback", "--config"]).arg(bench.nginx.path("portreeve.toml"));
+    let output = rollback.env("CONSUL_HTTP_ADDR", bench.agent.address()).output().expect("it starts");
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), daemon.log());
+    bench.until_listed(&daemon, "10.9.0.1:1", true);
+    daemon.until_logged("service \"web\", instance \"web-1\" on node \"n1\", is left out");
+    assert!(!bench.file().contains("nope.invalid"), "{}", bench.file());
+    bench.is_sound();
 }

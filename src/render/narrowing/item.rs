@@ -146,6 +146,13 @@ pub(super) fn put_back(good: &Answers, newest: &Answers, back: &BTreeSet<Item>) 
     merged
 }
 
+/// The answers with these items and no others.
+pub(super) fn only(answers: &Answers, items: &BTreeSet<Item>) -> Answers {
+    let none = Answers::new();
+    let bare = put_back(&none, answers, &changed(&none, answers));
+    put_back(answers, &bare, items)
+}
+
 /// `None` if the answer does not change.
 fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<Item>) -> Option<Answer> {
     Some(match (newest, good) {
@@ -265,6 +272,8 @@ mod tests {
         assert_eq!(put_back(&good, &newest, &all), good);
         let some = put_back(&good, &newest, &[id("a"), id("d")].into());
         assert_eq!(some, answers(&[("a", 1), ("b", 9), ("c", 3)], &["new", "web"], None));
+        let two = [id("a"), Item::Service("web".into())].into();
+        assert_eq!(only(&good, &two), answers(&[("a", 1)], &["web"], None));
         // Without an earlier answer it is left out.
         assert_eq!(put_back(&Answers::new(), &newest, &changed(&Answers::new(), &newest)), answers(&[], &[], None));
     }

@@ -92,6 +92,8 @@ struct State {
     good: Answers,
     /// The templates of the last accepted candidate.
     proven: Option<Arc<Chapter>>,
+    /// The version of the templates to which the target is pinned.
+    pinned: Option<Arc<Chapter>>,
     taken_back: TakenBack,
 }
 
@@ -166,9 +168,17 @@ impl Narrowing {
         self.holds.snapshot().entries.iter().map(|(item, hold)| self.described(item, hold)).collect()
     }
 
-    /// Notes that a candidate was made from these templates and answers, in which held items were put back.
-    pub(super) fn made(&self, files: Digest, templates: Arc<Chapter>, answers: Answers) {
+    /// Notes that a candidate was made from these templates and answers, in which held items were put back. `is_pinned`:
+    /// somebody went back to these templates. That other templates made a good candidate from an item says nothing about
+    /// it then, and one bad entry must not keep anybody from going back: all items are suspects.
+    pub(super) fn made(&self, files: Digest, templates: Arc<Chapter>, answers: Answers, is_pinned: bool) {
         let mut state = self.state();
+        let pinned = is_pinned.then(|| Arc::clone(&templates));
+        if pinned.is_some() && pinned != state.pinned && pinned != state.proven {
+            let held = self.holds.snapshot().entries.keys().cloned().collect();
+            state.good = item::only(&state.good, &held);
+        }
+        state.pinned = pinned;
         if state.accepted == Some(files) {
             (state.good, state.proven) = (answers.clone(), Some(Arc::clone(&templates)));
         }
@@ -186,8 +196,10 @@ impl Narrowing {
             return;
         }
         let Some(origin) = state.candidates.iter().find(|known| known.files == files).cloned() else { return };
-        (state.accepted, state.good) = (Some(files), origin.answers.clone());
-        state.proven = Some(Arc::clone(&origin.templates));
+        state.accepted = Some(files);
+        if state.pinned.as_ref().is_none_or(|pinned| *pinned == origin.templates) {
+            (state.good, state.proven) = (origin.answers.clone(), Some(Arc::clone(&origin.templates)));
+        }
         state.taken_back.accepted();
         drop(state);
         for (item, hold) in self.holds.snapshot().entries.iter().filter(|(_, hold)| hold.is_tried) {
