@@ -124,11 +124,12 @@ impl<L: Ledger> Registrar<L> {
             self.host_is_fresh = true;
         }
         let Some(host) = &self.host else { return Ok(None) };
+        // In each pass: by the time of the next read a container that was here may have ended.
+        let rivals = self.memory.rivals(&containers.entries, host);
         let actual = match &self.actual {
             Some(actual) => actual,
             None => {
                 let read = self.ledger.entries().await?;
-                let rivals = self.memory.rivals(&containers.entries, host);
                 self.actual.insert(ownership::settle(read, host, &containers.entries, rivals))
             }
         };

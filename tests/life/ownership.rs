@@ -52,6 +52,41 @@ fn an_engine_with_a_new_id_goes_on_with_its_entries() {
     assert_eq!(consul.writes(), writes);
 }
 
+/// What came back with our own marks is ours, and not another Portreeve's.
+#[test]
+fn a_host_that_gets_its_name_back_goes_on_with_its_entries() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    let daemon = Daemon::start(&docker, &consul, &["--resync", "50ms"]);
+    until("the registration", || consul.ids() == ["dockerhost:web:80"]);
+    docker.rename_host("other");
+    until("the new name", || consul.ids() == ["other:web:80"]);
+    docker.rename_host("dockerhost");
+    until("the old name", || consul.ids() == ["dockerhost:web:80"]);
+    reads(&consul, 20);
+    docker.run(container("web", 8001));
+    until("the new port", || consul.ports().get("dockerhost:web:80") == Some(&8001));
+    docker.die(&crate::id("web"));
+    until("the removal", || consul.count() == 0);
+    assert!(!daemon.log().contains("another Portreeve"), "{}", daemon.log());
+}
+
+#[test]
+fn a_container_that_comes_back_under_its_id_is_registered_and_removed_as_before() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    docker.set(container("web", 8000));
+    assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
+    docker.unset(&crate::id("web"));
+    let daemon = Daemon::start(&docker, &consul, &["--resync", "50ms"]);
+    until("the removal", || consul.count() == 0);
+    docker.run(container("web", 8000));
+    until("the registration", || consul.count() == 1);
+    reads(&consul, 20);
+    docker.die(&crate::id("web"));
+    until("the end", || consul.count() == 0);
+    assert!(!daemon.log().contains("another Portreeve"), "{}", daemon.log());
+}
+
 #[test]
 fn a_container_that_docker_lists_again_is_ours_as_before() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
