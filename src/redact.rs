@@ -17,10 +17,16 @@ pub fn urls(text: &str) -> String {
     shown + rest
 }
 
-/// The same for what comes after `://`, or for an address without a scheme.
-pub fn authority(url: &str) -> String {
-    let (place, query) = url.find(['?', '#']).map_or((url, ""), |at| url.split_at(at));
-    let place = place.rfind('@').map_or_else(|| place.to_owned(), |at| format!("***{}", &place[at..]));
+/// The same for a text that is one address, with or without a scheme: whatever the password contains.
+pub fn address(text: &str) -> String {
+    let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));
+    format!("{scheme}{}", authority(rest))
+}
+
+/// The same for what comes after `://`. A password may contain `?` and `#`.
+fn authority(url: &str) -> String {
+    let place = url.rfind('@').map_or_else(|| url.to_owned(), |at| format!("***{}", &url[at..]));
+    let (place, query) = place.find(['?', '#']).map_or((&*place, ""), |at| place.split_at(at));
     match query.get(..1) {
         Some(mark) if query.len() > 1 => format!("{place}{mark}***"),
         _ => format!("{place}{query}"),
@@ -49,11 +55,13 @@ mod tests {
             ("a http://u:p@a@h/x and tcp://v:w@i", "a http://***@h/x and tcp://***@i"),
             ("\"http://h:1/?token=s3cret\"", "\"http://h:1/?***\""),
             ("http://h:1/a nothing secret", "http://h:1/a nothing secret"),
+            ("consul://bob:s3#cr?et@h:1", "consul://***@h:1"),
         ];
         for (text, shown) in cases {
             assert_eq!(urls(text), shown);
         }
-        assert_eq!(authority("bob:s3cret@h:8500"), "***@h:8500");
+        assert_eq!(address("bob:s3cret@h:8500"), "***@h:8500");
+        assert_eq!(address("tcp://bob:s3 c\"r'et@h/?token=x"), "tcp://***@h/?***");
         assert_eq!(configuration("1 | token = \"s3cret\n  |  ^^^"), "1 | token = ***\n  |  ^^^");
         assert_eq!(configuration("2 | resync = 5"), "2 | resync = 5");
         assert_eq!(configuration("2 | tokn = 's'\nunknown field `tokn`"), "2 | tokn = ***\nunknown field `tokn`");

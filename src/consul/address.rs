@@ -86,7 +86,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(address: &str) -> Result<Self, AddressError> {
-        parse(address).map_err(|problem| AddressError { address: conceal(address), problem })
+        parse(address).map_err(|problem| AddressError { address: redact::address(address), problem })
     }
 }
 
@@ -101,7 +101,7 @@ fn parse(address: &str) -> Result<Address, String> {
         };
     }
     let (scheme, port) = meaning(scheme).ok_or_else(|| match scheme {
-        "etcd" | "etcd-tls" | "skydns2" | "zookeeper" | "zookeeper-path" => {
+        "consulkv" | "consulkv-unix" | "etcd" | "etcd-tls" | "skydns2" | "zookeeper" | "zookeeper-path" => {
             format!("the scheme {scheme:?} is that of another registry, and Portreeve writes to Consul only")
         }
         _ => format!("the scheme {scheme:?} is unknown"),
@@ -138,12 +138,6 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
     };
     let port = port.map(|port| port.parse().map_err(|_| format!("{port:?} is no port"))).transpose()?;
     Ok((host, port))
-}
-
-/// An address that was refused because of a password or a token in it must not show that in a log.
-fn conceal(address: &str) -> String {
-    let (scheme, rest) = address.split_at(address.find("://").map_or(0, |at| at + 3));
-    format!("{scheme}{}", redact::authority(rest))
 }
 
 impl TryFrom<String> for Address {

@@ -57,7 +57,7 @@ impl Settings {
 
     pub(super) fn endpoint(&self) -> Result<Endpoint, SettingsError> {
         let host = self.address().trim();
-        let wrong = |problem| SettingsError::Host { host: redact::urls(host), problem };
+        let wrong = |problem| SettingsError::Host { host: redact::address(host), problem };
         let (scheme, place) = scheme(host).map_err(wrong)?;
         match (&*scheme.to_ascii_lowercase(), place) {
             ("unix", path) if path.len() > 1 && path.starts_with('/') => Ok(Endpoint::Unix(path.to_owned())),

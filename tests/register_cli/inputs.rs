@@ -105,8 +105,11 @@ fn a_password_or_token_of_an_address_is_never_shown() {
     let (docker, consul) = fakes();
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().to_str().expect("text").to_owned();
-    let lines: [&[&str]; 7] = [
+    let lines: [&[&str]; 10] = [
         &["consul://bob:s3cret@h"],
+        &["consul://bob:s3cret#x@h"],
+        &["--consul", "http://bob:s3cret ?'x@h:8500"],
+        &["--docker", "tcp://bob:s3cret#\" x@h:2375"],
         &["consul://bob:s3/s3cret@h:8500"],
         &["--consul", "bob:s3cret@h:8500"],
         &["http://h:8500/?token=s3cret"],
