@@ -47,10 +47,10 @@ impl Condition {
         }
     }
 
-    /// The trouble that lasts, if there is some.
-    pub fn reason(&self) -> Option<String> {
+    /// The trouble that lasts, if there is some, with what is in trouble.
+    pub fn told(&self) -> Option<String> {
         let trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        trouble.as_ref().map(|trouble| trouble.reason.clone())
+        trouble.as_ref().map(|trouble| format!("{}: {}", self.what, trouble.reason))
     }
 }
 

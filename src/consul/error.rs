@@ -113,6 +113,10 @@ fn unreachable(error: &reqwest::Error) -> String {
         }
         Some(io::ErrorKind::NotFound) => "there is no such socket: is the agent running?".to_owned(),
         Some(io::ErrorKind::PermissionDenied) => format!("{cause}: whoever runs Portreeve may not use the socket"),
+        // As TLS says it of what is none.
+        _ if cause.contains("InvalidContentType") => {
+            "no TLS is spoken there: write http:// (or give the agent's HTTPS port)".to_owned()
+        }
         _ if error.is_connect() => format!("cannot connect: {cause}"),
         _ if error.is_builder() => format!("cannot be sent: {cause}"),
         _ => format!("the connection broke: {cause}"),

@@ -60,6 +60,11 @@ fn told(message: &str) -> String {
 }
 
 impl Error {
+    /// What went wrong, without the address.
+    pub fn cause(&self) -> &(dyn std::error::Error + 'static) {
+        &self.failure
+    }
+
     /// Whether nobody answers: the reasons alternate while an engine restarts, and stand for the same trouble.
     pub(super) fn is_absent(&self) -> bool {
         use Failure::{Closed, Connect, Late, Lost, NoSocket, Refused};

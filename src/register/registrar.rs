@@ -48,6 +48,8 @@ pub struct Registrar<L> {
     containers: Store<String, Sight>,
     ledger: Arc<L>,
     condition: Condition,
+    /// Whether Docker tells who it is.
+    engine: Condition,
     /// Known once Docker and the registry have answered.
     host: Option<Host>,
     /// Whether there was no trouble since that.
@@ -89,9 +91,10 @@ impl<L: Ledger> Registrar<L> {
             prober: Prober::beside(&containers),
             writes: Writes::new(Arc::clone(&ledger), containers.ringer()),
             settings,
-            docker,
             containers,
             condition: Condition::new(ledger.name()),
+            engine: Condition::new(format!("Docker at {}", docker.address())),
+            docker,
             ledger,
             host: None,
             host_is_fresh: false,
@@ -180,7 +183,7 @@ impl<L: Ledger> Registrar<L> {
 
     /// What has to come, or to pass, before everything is as it is wanted.
     pub fn awaited(&self) -> Vec<String> {
-        let trouble = self.condition.reason().map(|reason| format!("{}: {reason}", self.ledger.name()));
+        let trouble = self.engine.told().or_else(|| self.condition.told());
         let list = (!self.containers.snapshot().complete).then(|| "Docker has not listed its containers".to_owned());
         let awaited = self.awaited.iter().cloned();
         // The registry is not read before Docker's list.
@@ -203,8 +206,17 @@ impl<L: Ledger> Registrar<L> {
 
     /// Takes note of a pass that failed.
     pub fn failed(&mut self, error: &PassError) {
-        self.condition.trouble(error);
-        self.hopeless = (!error.may_pass()).then(|| format!("{}: {error}", self.ledger.name()));
+        let condition = match error {
+            PassError::Docker(error) => {
+                self.engine.trouble(error.cause());
+                &self.engine
+            }
+            error => {
+                self.condition.trouble(error);
+                &self.condition
+            }
+        };
+        self.hopeless = condition.told().filter(|_| !error.may_pass());
         (self.host_is_fresh, self.actual, self.in_line) = (false, None, None);
     }
 
@@ -321,6 +333,7 @@ impl<L: Ledger> Registrar<L> {
         match self.no_write_succeeds() {
             Some(error) => self.condition.trouble(&error),
             None => {
+                self.engine.well();
                 self.condition.well();
                 for (instance, failure) in self.setbacks.news() {
                     tracing::warn!(instance, "{failure}; will try again");

@@ -95,6 +95,19 @@ fn no_permission() {
 }
 
 #[test]
+fn an_engine_that_does_not_tell_its_id() {
+    let (docker, consul) = (FakeDocker::start_as(""), FakeConsul::start("10.0.0.7"));
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    daemon.until_logged("will try again");
+    let told = told(&daemon, &docker.host());
+    let line =
+        format!("WARN Docker at {}: did not tell its id; is that a Docker engine?; will try again", docker.host());
+    assert!(told.ends_with(&line), "not a matter of Consul's: {told}");
+    docker.says("ID", "E");
+    daemon.until_logged(&format!("Docker at {}: well again", docker.host()));
+}
+
+#[test]
 fn an_engine_that_restarts_is_one_line_and_one_more_when_it_is_back() {
     let (mut docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1));
