@@ -157,7 +157,6 @@ fn a_container_that_did_not_stop_after_all_gets_traffic_again() {
 #[test]
 fn an_event_that_is_told_twice_is_one_event() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
-    // Each session hears of the last start again.
     let _daemon = Daemon::start(&docker, &consul, &["--resync", "50ms", "--crash-starts", "3"]);
     docker.run(container("web", 8000));
     until("the registration", || consul.count() == 1);

@@ -186,7 +186,7 @@ impl Watcher {
                 self.list(connection)
             }
             (state, Input::Event(event)) => {
-                self.heard = event.at.or(self.heard);
+                self.heard = latest(self.heard, event.at);
                 if let Some((id, mark)) = event.subject {
                     self.inspections.add(id, mark);
                 }
@@ -212,7 +212,9 @@ impl Watcher {
 
     fn list(&mut self, connection: Connection) -> State {
         self.inspections.connected(connection.clone());
-        let events = events::follow(&connection, self.heard.unwrap_or_else(Timestamp::now));
+        // The last event was heard: told again, it would be one inspection more at each resync.
+        let since = self.heard.and_then(|heard| heard.checked_add(Duration::from_nanos(1)).ok());
+        let events = events::follow(&connection, since.unwrap_or_else(Timestamp::now));
         let listing = connection.clone();
         let list = async move {
             let (containers, networks) = join(listing.list(), inspections::known_networks(&listing)).await;
@@ -233,6 +235,16 @@ impl Watcher {
     fn well(&mut self) {
         self.is_absent = false;
         self.condition.well();
+    }
+}
+
+/// Up to when events have been heard. They may come in another order than they happened, unless the clock of the engine
+/// was set back.
+fn latest(heard: Option<Timestamp>, at: Option<Timestamp>) -> Option<Timestamp> {
+    let is_earlier = |heard: Timestamp, at: Timestamp| at < heard && heard.duration_since(at).unsigned_abs() < OVERLAP;
+    match (heard, at) {
+        (Some(heard), Some(at)) if is_earlier(heard, at) => Some(heard),
+        (heard, at) => at.or(heard),
     }
 }
 

@@ -237,6 +237,28 @@ async fn streams_that_end_are_reopened_at_once() {
 }
 
 #[tokio::test]
+async fn a_container_that_did_not_change_is_not_inspected_again() {
+    let engine = FakeDocker::start();
+    let watched = watch(&engine, Duration::from_millis(100));
+    watched.until("nothing", <[_]>::is_empty).await;
+    let sessions = async |more: usize| {
+        let wanted = engine.count("/events?") + more;
+        while engine.count("/events?") < wanted {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    engine.run(container("a", 1));
+    watched.until("a", |seen| names(seen) == ["a"]).await;
+    // An older event, which came later.
+    engine.past_event("start", &format!("{:0>64}", "b"), Duration::from_millis(500));
+    sessions(3).await;
+    let inspections = || engine.count("/json") - engine.count("/containers/json");
+    let before = inspections();
+    sessions(10).await;
+    assert_eq!(inspections(), before);
+}
+
+#[tokio::test]
 async fn an_odd_event_does_not_end_the_stream() {
     let engine = FakeDocker::start();
     let watched = watch(&engine, NEVER);
