@@ -137,7 +137,10 @@ fn a_container_of_which_too_little_is_known_keeps_its_entry() {
         ("/NetworkSettings/Ports", json!([])),
         ("/NetworkSettings/Ports", json!("80")),
         ("/NetworkSettings/Ports/80~1tcp", json!([{"HostIp": "0.0.0.0", "HostPort": "odd"}])),
+        ("/NetworkSettings/Ports/80~1tcp", json!([{"HostIp": "odd", "HostPort": "1"}])),
+        ("/NetworkSettings/Ports/80~1tcp", json!([{"HostIp": 7, "HostPort": "1"}])),
         ("/NetworkSettings/Networks/bridge/IPAddress", json!("odd")),
+        ("/NetworkSettings/Networks/bridge", json!({"IPAddress": "172.17.0.2", "GlobalIPv6Address": []})),
     ];
     for (number, (field, value)) in odd.into_iter().enumerate() {
         let mut odd = container("web", 1);
