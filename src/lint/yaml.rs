@@ -139,7 +139,7 @@ fn parse(text: &str, moved: &Moved) -> Result<Vec<Node>, Refused> {
         let (event, span) = event.map_err(|error| {
             let place = moved.place(error.marker());
             match error.kind() {
-                ErrorKind::InvalidQuotedScalarIndent => Refused::Indentation(place),
+                ErrorKind::InvalidQuotedScalarIndent | ErrorKind::TabInIndentation => Refused::Indentation(place),
                 _ => Refused::Invalid(Invalid { place, message: error.info() }),
             }
         })?;
@@ -267,12 +267,16 @@ mod tests {
 
     #[test]
     fn quoted_text_may_go_on_at_any_column() {
-        let node = one("a:\n  b:\n    c: \"x\n  y\nz\"\n    d: 'p\n\n q'\ne: [\"u\nv\", w]\n");
+        let node = one("a:\n  b:\n    c: \"x\n  y\nz\"\n    d: 'p\n\n q'\ne: [\"u\nv\", w]\n\
+             f:\n  - 'r\n\ts'\n  - \"t\n  \tu\"\n");
         let b = node.get("a").and_then(|a| a.get("b")).expect("b");
         assert_eq!(b.get("c").and_then(Node::text), Some("x y z"));
         assert_eq!(b.get("d").and_then(Node::text), Some("p\nq"));
         let e = node.get("e").expect("e").items();
         assert_eq!((e[0].text(), e[1].place), (Some("u v"), Place { line: 10, column: 5 }));
+        let f = node.get("f").expect("f").items();
+        assert_eq!((f[0].text(), f[1].text()), (Some("r s"), Some("t u")), "tabs");
+        assert!(read("a:\n\tb: 1\n").is_err(), "a tab outside of quotes");
         assert!(read("a: \"x\nb: 1\n").is_err(), "quotes that do not end");
         assert!(read("a: \"x\n---\ny\"\n").is_err(), "a document that ends inside");
     }
