@@ -168,6 +168,11 @@ impl FakeConsul {
         self.agent().services.iter().map(|(id, service)| (id.clone(), port(service))).collect()
     }
 
+    /// The ids of the checks that it holds now, but for maintenance mode.
+    pub fn checks(&self) -> Vec<String> {
+        self.agent().checks.keys().cloned().collect()
+    }
+
     /// When the last registration of this id came in.
     pub fn registered_at(&self, id: &str) -> Option<Instant> {
         self.agent().registered_at.get(id).copied()

@@ -10,7 +10,7 @@ use crate::{
         fake_consul::FakeConsul,
         fake_docker::{FakeDocker, container},
     },
-    draining, settle,
+    draining, settle, with_env,
 };
 
 /// Whether a registration brings maintenance mode along, and why.
@@ -97,6 +97,61 @@ fn each_start_of_a_crash_loop_is_out_of_traffic_to_begin_with() {
     let daemon = Daemon::start(&docker, &consul, &["--crash-starts", "3"]);
     daemon.until_logged("in line");
     assert_eq!(consul.writes(), writes);
+}
+
+/// What is left of a former check would be critical for good, since nobody reports for it.
+#[test]
+fn checks_are_replaced_while_the_entry_is_out_of_traffic() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "[register]\nttl = \"1h\"\nttl_refresh = \"30min\"\n").expect("a file");
+    let arguments = ["--config", file.path().to_str().expect("text")];
+    let paused = |paused: bool| changed("web", 8000, |web| web["State"]["Paused"] = json!(paused));
+    docker.set(paused(false));
+    let daemon = Daemon::start(&docker, &consul, &arguments);
+    until("the check", || consul.checks() == [format!("service:{WEB}:ttl")]);
+    docker.set(paused(true));
+    docker.event("pause", &id("web"), &[]);
+    until("paused", || consul.in_maintenance().contains_key(WEB));
+    // Saved is as good as SIGHUP.
+    std::fs::write(file.path(), "[register]\n").expect("a file");
+    until("no check", || consul.checks().is_empty());
+    docker.set(paused(false));
+    docker.event("unpause", &id("web"), &[]);
+    until("traffic", || consul.in_maintenance().is_empty());
+    settle(&docker, &consul);
+    assert_eq!((consul.checks(), consul.count()), (Vec::new(), 1));
+    drop(daemon);
+
+    docker.set(with_env("web", 8000, "SERVICE_CHECK_HTTP=/up"));
+    let daemon = Daemon::start(&docker, &consul, &[]);
+    until("the check", || consul.checks() == [format!("service:{WEB}")]);
+    consul.take_out(WEB, "disk swap");
+    drop(daemon);
+    docker.unset(&id("web"));
+    docker.set(changed("web", 8001, |web| web["Id"] = json!("f".repeat(64))));
+    let _daemon = Daemon::start(&docker, &consul, &[]);
+    until("the successor", || consul.ports().get(WEB) == Some(&8001));
+    assert_eq!(consul.checks(), [""; 0]);
+    assert_eq!(consul.in_maintenance()[WEB], "disk swap");
+    settle(&docker, &consul);
+    consul.bring_back(WEB);
+    settle(&docker, &consul);
+    assert_eq!((consul.checks(), consul.in_maintenance().len()), (Vec::new(), 0));
+}
+
+#[test]
+fn a_configuration_that_changes_during_a_drain_brings_nothing_back() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let (docker, consul, _daemon) = draining(&["--config", file.path().to_str().expect("text")]);
+    let reason = consul.in_maintenance()[WEB].clone();
+    docker.forget_events();
+    std::fs::write(file.path(), "[register]\ntags = \"blue\"\n").expect("a file");
+    until("the tag", || consul.registrations().last().is_some_and(|body| body["Tags"] == json!(["blue"])));
+    settle(&docker, &consul);
+    assert_eq!(consul.in_maintenance().get(WEB), Some(&reason));
+    let back = |write: &String| write.contains("enable=false") || write.contains(&format!("/deregister/{WEB}"));
+    assert!(!consul.writes().iter().any(back), "{:?}", consul.writes());
 }
 
 #[test]
