@@ -1,5 +1,7 @@
 //! Values as people, env files and Go's programs write them. Pure.
 
+use std::str::FromStr;
+
 /// What was meant: without spaces and line ends around it, and without the quotes around all of it.
 pub fn clean(text: &str) -> &str {
     let text = trim(text);
@@ -12,7 +14,17 @@ pub fn clean(text: &str) -> &str {
 
 /// The same, with the quotes.
 pub fn trim(text: &str) -> &str {
-    text.trim_matches(|char: char| char.is_whitespace() || char == '\u{feff}' || char == '\0')
+    text.trim_matches(|char: char| char.is_whitespace() || is_invisible(char) || char == '\0')
+}
+
+/// A number of decimal digits alone: without the sign that Rust takes as well.
+pub fn number<T: FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Characters that nobody sees, and that come along when text is copied: zero-width and direction marks.
+pub fn is_invisible(char: char) -> bool {
+    matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 /// What Go's `strconv.ParseBool` takes, and nothing else.
@@ -37,6 +49,8 @@ mod tests {
             ("'10s'\r\n", "10s"),
             ("\" GET \"", "GET"),
             ("\u{feff}x\t", "x"),
+            ("/health\u{200b}", "/health"),
+            ("\u{a0}/health", "/health"),
             ("\"a\" \"b\"", "\"a\" \"b\""),
             ("{\"a\": \"b\"}", "{\"a\": \"b\"}"),
             ("\"", "\""),
@@ -46,6 +60,14 @@ mod tests {
         ];
         for (written, meant) in cases {
             assert_eq!(clean(written), meant, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_has_no_sign() {
+        assert_eq!((number("80"), number("0"), number("65535")), (Some(80_u16), Some(0), Some(65_535)));
+        for wrong in ["+80", "-1", "", " 80", "8 0", "70000", "80/tcp", "８０"] {
+            assert_eq!(number::<u16>(wrong), None, "{wrong:?}");
         }
     }
 }

@@ -3,6 +3,8 @@
 mod common;
 #[path = "register_cli/inputs.rs"]
 mod inputs;
+#[path = "register_cli/values.rs"]
+mod values;
 
 use common::{
     black_box::{Daemon, id, portreeve, run, until},

@@ -12,6 +12,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::Network;
+use crate::value::number;
 
 /// What the last look at a container showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +179,7 @@ fn halves(text: &str) -> (&str, &str) {
 }
 
 fn port_number(text: &str) -> Option<u16> {
-    text.trim().parse().ok().filter(|number| *number != 0)
+    number(text.trim()).filter(|number| *number != 0)
 }
 
 /// One place on the host where a port is published.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     docker::{Binding, Container, Port},
-    value::clean,
+    value::{clean, number},
 };
 
 /// Where others reach a port.
@@ -96,7 +96,7 @@ impl Subject<'_> {
     /// `SERVICE_ADVERTISE_PORT`.
     fn said_port(&self, notes: &mut Vec<String>) -> Option<u16> {
         let setting = self.metadata.get("advertise_port")?;
-        let port = setting.value.parse().ok().filter(|port| *port != 0);
+        let port = number(setting.value).filter(|port| *port != 0);
         if port.is_none() {
             notes.push(format!("{} is ignored: {:?} is no port", setting.spelled, setting.value));
         }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::values;
 use crate::registry::{Check, Instance, Probe, Status};
 
 /// The longest time that Go has, in seconds: 64 bits of nanoseconds.
@@ -166,7 +167,7 @@ fn is_number(text: &str) -> bool {
 
 /// Whether an entry with this id can be taken back: the id becomes a part of a path, which is tidied up on its way.
 pub(crate) fn is_id(text: &str) -> bool {
-    !text.chars().any(char::is_control) && text.split('/').all(|part| !["", ".", ".."].contains(&part))
+    !text.chars().any(values::is_unseen) && text.split('/').all(|part| !["", ".", ".."].contains(&part))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What an instance is called: its id, its name, its tags; and its weight. Pure.
 
-use super::{image, instances::Host, limits, metadata::PortMetadata, tags};
+use super::{image, instances::Host, limits, metadata::PortMetadata, tags, values::is_unseen};
 use crate::{
     docker::{Container, Port, Protocol},
     registry::Weights,
+    value::number,
 };
 
 /// `SERVICE_ID`, else `host:container:port`, with the protocol unless it is tcp.
@@ -34,7 +35,7 @@ pub(super) fn name(
     group: bool,
     notes: &mut Vec<String>,
 ) -> String {
-    let said = metadata.get("name").filter(|said| match said.value.chars().find(|char| char.is_control()) {
+    let said = metadata.get("name").filter(|said| match said.value.chars().find(|char| is_unseen(*char)) {
         Some(odd) => {
             notes.push(format!("{} is ignored: a name cannot contain {odd:?}", said.spelled));
             false
@@ -59,8 +60,7 @@ pub(super) fn tags(
 ) -> Vec<String> {
     let mut tags = Vec::new();
     if let Some(said) = metadata.get("tags") {
-        let (odd, good): (Vec<_>, _) =
-            tags::split(said.value).into_iter().partition(|tag| tag.chars().any(char::is_control));
+        let (odd, good): (Vec<_>, _) = tags::split(said.value).into_iter().partition(|tag| tag.chars().any(is_unseen));
         notes.extend(
             odd.iter()
                 .map(|tag| format!("{} has a tag that is left out: {tag:?} has a control character", said.spelled)),
@@ -85,7 +85,7 @@ pub(super) fn weights(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> O
     let setting = metadata.get("weight")?;
     let (passing, warning) = setting.value.split_once(',').unwrap_or((setting.value, "1"));
     // Consul's own limit is that of DNS.
-    let weight = |text: &str| text.trim().parse().ok().filter(|weight| *weight <= 65_535);
+    let weight = |text: &str| number(text.trim()).filter(|weight| *weight <= 65_535);
     let weights = weight(passing).filter(|passing| *passing > 0).zip(weight(warning));
     if weights.is_none() {
         notes.push(format!("{} is ignored: {:?} is no weight such as 10 or 10,1", setting.spelled, setting.value));

@@ -3,6 +3,7 @@
 //! Each function says what is wrong with a value, if anything is: what it describes can never work, whatever answers.
 
 use super::limits;
+use crate::value::{is_invisible, number};
 
 /// The methods of RFC 9110 and RFC 5789.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
@@ -18,8 +19,11 @@ pub(super) fn path(text: &str) -> Option<String> {
     if text.contains("://") && !text.starts_with('/') || text.starts_with("//") || names_port {
         return Some(format!("{text:?} names a host: write the path alone, as /health"));
     }
-    if let Some(odd) = text.chars().find(|char| char.is_control() || "\"\\".contains(*char)) {
+    if let Some(odd) = text.chars().find(|char| is_unseen(*char) || "\"\\“”‘’".contains(*char)) {
         return Some(format!("{text:?} contains {odd:?}, which no path does"));
+    }
+    if text.split_once(char::is_whitespace).is_some_and(|(first, _)| METHODS.contains(&first)) {
+        return Some(format!("{text:?} begins with a method: write the path alone, and the method as CHECK_METHOD"));
     }
     let query = text.split_once('?').map_or("", |(_, query)| query);
     if query.contains(char::is_whitespace) {
@@ -43,7 +47,7 @@ pub(super) fn header(name: &str, value: &str) -> Option<String> {
     if name.is_empty() || !name.chars().all(token) {
         return Some(format!("{name:?} is no name of a header"));
     }
-    let odd = value.chars().find(|char| char.is_control() && *char != '\t')?;
+    let odd = value.chars().find(|char| is_unseen(*char) && *char != '\t')?;
     Some(format!("the header {name} contains {odd:?}"))
 }
 
@@ -58,21 +62,37 @@ pub(super) fn span(text: &str) -> Option<String> {
 
 /// How often something has to happen in a row.
 pub(super) fn count(text: &str) -> Option<String> {
-    let is_count = text.parse::<u32>().is_ok_and(|count| i32::try_from(count).is_ok());
+    let is_count = number::<u32>(text).is_some_and(|count| i32::try_from(count).is_ok());
     (!is_count).then(|| format!("{text:?} is no number"))
 }
 
 /// Text for people: the name of a check.
 pub(super) fn line(text: &str) -> Option<String> {
-    let odd = text.chars().find(|char| char.is_control())?;
+    let odd = text.chars().find(|char| is_unseen(*char))?;
     Some(format!("it contains {odd:?}"))
+}
+
+/// Whether a character is not to be seen: one that controls something, or has no width.
+pub(super) fn is_unseen(char: char) -> bool {
+    char.is_control() || is_invisible(char)
 }
 
 /// Whether a key, or its value, looks as if it had to be kept secret.
 pub(crate) fn is_secret(key: &str, value: &str) -> bool {
-    const PARTS: [&str; 9] =
-        ["password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "privatekey", "accesskey"];
-    const WORDS: [&str; 6] = ["key", "keys", "pass", "pwd", "pw", "creds"];
+    const PARTS: [&str; 10] = [
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "token",
+        "credential",
+        "apikey",
+        "privatekey",
+        "accesskey",
+        "sshkey",
+    ];
+    const WORDS: [&str; 8] = ["key", "keys", "pass", "pwd", "pw", "creds", "jwt", "bearer"];
+    const BEGINNINGS: [&str; 5] = ["Basic ", "Bearer ", "-----BEGIN ", "eyJ", "ghp_"];
     let key = key.to_ascii_lowercase();
     let words = || key.split(|char: char| !char.is_ascii_alphanumeric());
     let named = PARTS.iter().any(|part| key.contains(part)) || words().any(|word| WORDS.contains(&word));
@@ -80,7 +100,8 @@ pub(crate) fn is_secret(key: &str, value: &str) -> bool {
     let login = value.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
     let has_login =
         login.is_some_and(|(login, _)| login.split_once(':').is_some_and(|(_, password)| !password.is_empty()));
-    !value.is_empty() && ((named && !is_public) || has_login)
+    let is_credential = BEGINNINGS.iter().any(|beginning| value.starts_with(beginning));
+    !value.is_empty() && ((named && !is_public) || has_login || is_credential)
 }
 
 #[cfg(test)]
@@ -104,6 +125,10 @@ mod tests {
             "/a?b c",
             "/100%",
             "/%zz",
+            "GET /health",
+            "HEAD  /",
+            "“/health”",
+            "/heal\u{200b}th",
         ];
         for bad in bad {
             assert!(path(bad).is_some(), "{bad:?}");
@@ -120,7 +145,7 @@ mod tests {
         );
         assert!(["10s", "24h", "1m30s"].into_iter().all(|text| span(text).is_none()));
         assert!(["25h", "9999999999h", "10", "-1s"].into_iter().all(|text| span(text).is_some()));
-        assert!(count("3").is_none() && ["-1", "2147483648", "x"].into_iter().all(|text| count(text).is_some()));
+        assert!(count("3").is_none() && ["-1", "+3", "2147483648", "x"].into_iter().all(|text| count(text).is_some()));
     }
 
     #[test]
@@ -129,7 +154,9 @@ mod tests {
         {
             assert!(is_secret(key, "x"), "{key}");
         }
-        assert!(is_secret("database_url", "postgres://bob:s3cret@db/x"));
+        for value in ["postgres://bob:s3cret@db/x", "Basic Ym9iOnMzY3JldA==", "eyJhbGciOiJIUzI1NiJ9.e30.x"] {
+            assert!(is_secret("upstream", value), "{value}");
+        }
         for key in ["region", "host", "keyboard", "public_key", "monkey", "compass"] {
             assert!(!is_secret(key, "x"), "{key}");
         }
