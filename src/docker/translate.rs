@@ -110,7 +110,8 @@ pub(super) fn container(id: &str, inspect: &Value, before: Option<&Arc<Container
     let published = fields::map(&network["Ports"]).map(|(port, _)| port);
     Container {
         id: id.to_owned(),
-        name: text(&inspect["Name"]).trim_start_matches('/').to_owned(),
+        // A number or boolean is no name; the list tells it as well.
+        name: inspect["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned(),
         image: text(&config["Image"]),
         env: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         labels: labels.collect(),

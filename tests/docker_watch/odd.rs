@@ -9,8 +9,9 @@ use super::common::{
 };
 
 /// What is read of an inspection, apart from what decides alone where or whether the container is registered.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 19] = [
     "/Id",
+    "/Name",
     "/Image",
     "/RestartCount",
     "/State/Status",
@@ -69,12 +70,13 @@ fn a_field_of_an_inspection_costs_at_most_itself() {
             let (name, port) = (format!("f{number}-{kind}"), 1000 + 10 * number + kind);
             let mut inspect = whole(&name, port);
             *inspect.pointer_mut(field).expect(field) = odd.clone();
-            // `true` says what it says.
-            if odd == json!(true) && field == "/State/Restarting" {
+            // These say what they say.
+            if (field, &odd) == ("/State/Restarting", &json!(true)) || (field, &odd) == ("/Name", &json!("odd")) {
                 continue;
             }
-            // The id of the inspection may be lost, the one of the list is known.
+            // Id and name of the inspection may be lost, those of the list are known.
             docker.set_as(&id(&name), inspect);
+            docker.summarise(&id(&name), json!({"Id": id(&name), "Names": [format!("/{name}")]}));
             wanted.push((format!("dockerhost:{name}:80"), port));
         }
     }
