@@ -455,6 +455,16 @@ fn keys_that_do_nothing_are_told() {
 }
 
 #[test]
+fn an_address_that_other_hosts_do_not_reach_is_told() {
+    let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
+    docker.set(container("web", 8000));
+    let told = explain(&docker, &consul, &["web"]);
+    let note = "note         the registry's agent advertises 127.0.0.1: other hosts cannot reach the instances there";
+    assert!(told.text.contains(note), "{}", told.text);
+    assert!(!explain(&docker, &consul, &["web", "--ip", "10.9.9.9"]).text.contains("other hosts"));
+}
+
+#[test]
 fn while_consul_is_away_it_tells_what_would_be_registered() {
     let (docker, consul) = fakes();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

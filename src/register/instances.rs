@@ -54,9 +54,17 @@ impl Host {
         self.forced_address().unwrap_or(&self.advertised).to_owned()
     }
 
-    /// Whether other hosts cannot reach the address: it is loopback or link-local.
-    pub fn is_closed(&self) -> bool {
-        self.outside_address().parse().is_ok_and(limits::is_closed)
+    /// What to do if other hosts cannot reach the address, since it is loopback or link-local.
+    pub(super) fn note(&self) -> Option<String> {
+        let is_closed = self.outside_address().parse().is_ok_and(limits::is_closed);
+        is_closed.then(|| match self.forced_address() {
+            Some(ip) => format!("--ip {ip}: other hosts cannot reach the instances there"),
+            None => format!(
+                "the registry's agent advertises {}: other hosts cannot reach the instances there; set the agent's \
+                 advertise_addr, or give --ip",
+                self.advertised
+            ),
+        })
     }
 
     /// `--ip`; an empty one is none, as in registrator.

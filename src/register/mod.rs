@@ -48,7 +48,12 @@ pub mod values;
 mod writes;
 mod written;
 
-use std::{collections::BTreeSet, io::Write, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 pub use address::Origin;
 pub use pass_error::PassError;
@@ -192,14 +197,16 @@ pub async fn once<L: Ledger>(
     let mut registrar = Registrar::new(settings, docker.clone(), containers.clone(), ledger);
     let begun = Instant::now();
     let until = begun + deadline;
+    let unlisted = OnceLock::new();
     let work = async {
         let mut told = BTreeSet::new();
         let mut cause = Cause::Resync;
-        // One that we may not ask lists nothing either.
-        if let Err(error) = docker.engine().await
-            && condition::io_kind(&error) == Some(std::io::ErrorKind::PermissionDenied)
-        {
-            return Err(OnceError::Hopeless(condition::chain(&error)));
+        if let Err(error) = docker.engine().await {
+            let reason = unlisted.get_or_init(|| condition::chain(&error));
+            // One that we may not ask lists nothing either.
+            if condition::io_kind(&error) == Some(std::io::ErrorKind::PermissionDenied) {
+                return Err(OnceError::Hopeless(reason.clone()));
+            }
         }
         loop {
             let done = if dry_run { print_plan(&mut registrar).await } else { registrar.pass(cause).await };
@@ -212,7 +219,7 @@ pub async fn once<L: Ledger>(
             }
             // What fails for a moment only is not worth a line; what fails for longer is told once.
             if begun.elapsed() >= TELL_AFTER {
-                for reason in registrar.awaited() {
+                for reason in registrar.awaited(unlisted.get()) {
                     if told.insert(reason.clone()) {
                         tracing::info!("waiting, at most until the deadline of {deadline:?}: {reason}");
                     }
@@ -225,7 +232,7 @@ pub async fn once<L: Ledger>(
     tokio::select! {
         done = work => done?,
         () = watching => {}
-        () = tokio::time::sleep_until(until) => return Err(OnceError::Late(deadline, registrar.awaited())),
+        () = tokio::time::sleep_until(until) => return Err(OnceError::Late(deadline, registrar.awaited(unlisted.get()))),
     }
     let undone = registrar.undone();
     if undone.is_empty() { Ok(()) } else { Err(OnceError::Undone(undone)) }

@@ -140,17 +140,8 @@ impl<L: Ledger> Registrar<L> {
         let seen = recall(&containers.entries, actual, &self.settings, now);
         let mut desired = self.looks.desired(&seen, host, actual, &passed, now);
         desired.notes.extend(ownership::notes(actual, host));
-        if host.is_closed() && !desired.instances.is_empty() {
-            let note = match &host.settings.ip {
-                Some(ip) if !ip.is_empty() => format!("--ip {ip}: other hosts cannot reach the instances there"),
-                _ => format!(
-                    "the registry's agent advertises {}: other hosts cannot reach the instances there; set the agent's \
-                     advertise_addr, or give --ip",
-                    host.advertised
-                ),
-            };
-            desired.notes.insert((String::new(), note));
-        }
+        let note = host.note().filter(|_| !desired.instances.is_empty());
+        desired.notes.extend(note.map(|note| (String::new(), note)));
         let (conditions, due) = self.memory.conditions(&desired, actual, &containers, host, Instant::now());
         desired.due = desired.due.into_iter().chain(due).min();
         let held = conditions.held.len();
@@ -181,10 +172,12 @@ impl<L: Ledger> Registrar<L> {
         self.setbacks.reasons(false).chain(self.contended.iter().cloned()).collect()
     }
 
-    /// What has to come, or to pass, before everything is as it is wanted.
-    pub fn awaited(&self) -> Vec<String> {
+    /// What has to come, or to pass, before everything is as it is wanted. `unlisted` tells why Docker lists nothing, as
+    /// far as it is known.
+    pub fn awaited(&self, unlisted: Option<&String>) -> Vec<String> {
         let trouble = self.engine.told().or_else(|| self.condition.told());
-        let list = (!self.containers.snapshot().complete).then(|| "Docker has not listed its containers".to_owned());
+        let unlisted = || unlisted.cloned().unwrap_or_else(|| "Docker has not listed its containers".to_owned());
+        let list = (!self.containers.snapshot().complete).then(unlisted);
         let awaited = self.awaited.iter().cloned();
         // The registry is not read before Docker's list.
         let is_asked = list.is_none() && (self.actual.is_none() || !self.writes.is_idle());

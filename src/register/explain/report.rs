@@ -182,6 +182,7 @@ pub(super) fn report(
     let trouble = entries.err().map(str::to_owned);
     let mut notes = instances::notes(container);
     notes.extend(key_notes::key_notes(container, &metadata, &ports));
+    notes.extend(host.note().filter(|_| ports.iter().any(|port| port.instance.is_some())));
     Report { container: subject(container), trouble, traffic, ports, notes, left, in_line, ok }
 }
 
