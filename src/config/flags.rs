@@ -10,6 +10,7 @@ use crate::{
         self,
         template_argument::{self, ArgumentError},
     },
+    value,
 };
 
 /// What is wrong with a flag.
@@ -55,13 +56,13 @@ impl Config {
         }
         let settings = self.register;
         self.register = register::Settings {
-            ip: flags.ip.or(settings.ip),
+            ip: text(flags.ip, settings.ip),
             internal: flags.internal.unwrap_or(settings.internal),
-            network: flags.network.or(settings.network),
+            network: text(flags.network, settings.network),
             explicit: flags.explicit.unwrap_or(settings.explicit),
-            use_ip_from_label: flags.use_ip_from_label.or(settings.use_ip_from_label),
+            use_ip_from_label: text(flags.use_ip_from_label, settings.use_ip_from_label),
             tags: flags.tags.or(settings.tags),
-            hostname: flags.hostname.or(settings.hostname),
+            hostname: text(flags.hostname, settings.hostname),
             allow_script_checks: flags.allow_script_checks.unwrap_or(settings.allow_script_checks),
             deregister: flags.deregister.unwrap_or(settings.deregister),
             docker_health: flags.docker_health.map_or(settings.docker_health, |switch| switch == Switch::On),
@@ -122,6 +123,11 @@ impl Config {
         };
         self
     }
+}
+
+/// A text setting: the flag's, else the one before, without what stands around it in a file that a value was taken from.
+fn text(flag: Option<String>, setting: Option<String>) -> Option<String> {
+    flag.or(setting).map(|text| value::clean(&text).to_owned())
 }
 
 fn address(flag: &'static str, text: &str) -> Result<Address, Error> {

@@ -169,6 +169,11 @@ fn values_of_env_files_are_meant_without_what_stands_around_them() {
     let env = [("PORTREEVE_REGISTER_IP", "\"10.9.9.9\"\r"), ("PORTREEVE_REGISTER_INTERNAL", "F\r")];
     let (code, _, error) = said(portreeve(&docker, &consul, &["--once"]).envs(env));
     assert_eq!((code, &consul.registrations()[0]["Address"]), (Some(0), &json!("10.9.9.9")), "{error}");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "[register]\nhostname = \" n1\\r\"\n").expect("a file");
+    let flags = ["--dry-run", "--ip", "'10.9.9.8'\r", "--config", file.path().to_str().expect("text")];
+    let (code, out, error) = said(&mut portreeve(&docker, &consul, &flags));
+    assert!(code == Some(0) && out.contains("register n1:web:80 as web at 10.9.9.8:8000"), "{out}{error}");
 }
 
 #[test]
