@@ -6,7 +6,7 @@
 
 use std::{
     env, fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -21,7 +21,7 @@ use nix::{
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::temporary;
+use crate::{regular_file, temporary};
 
 /// The first line of each file: this, the version of the format, the checksum of what follows.
 const MAGIC: &str = "portreeve-state 1";
@@ -75,7 +75,7 @@ pub enum StateError {
         source: serde_json::Error,
     },
     /// The file system says no.
-    #[error("state directory: cannot {action} {}", path.display())]
+    #[error("state directory: cannot {action} {}{}", path.display(), advice(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -120,7 +120,10 @@ impl StateDir {
             Err(errno) => return Err(failed(errno.into())),
         };
         sweep(path);
-        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
+        // Only for the error message of another process.
+        if let Err(error) = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())) {
+            tracing::warn!("state directory: cannot write {}{}: {error}", lock_path.display(), advice(&error));
+        }
         Ok(Self { path: path.to_owned(), lock: Some(Arc::new(lock)) })
     }
 
@@ -157,7 +160,11 @@ impl Folder {
     /// Bytes; `None` if there are none, or they are not those that were written.
     pub fn read_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.path.join(name);
-        match fs::read(&path) {
+        let read = || {
+            let mut file = Vec::new();
+            regular_file::open(&path)?.read_to_end(&mut file).map(|_| file)
+        };
+        match read() {
             Ok(file) => {
                 let payload = unseal(&file).map(<[u8]>::to_vec);
                 if payload.is_none() {
@@ -238,6 +245,19 @@ impl Folder {
         } else {
             tracing::warn!("{}: {reason}; goes on without it, kept as {}", path.display(), aside.display());
         }
+    }
+}
+
+/// What to do about an error of the file system.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room there, or name another with --state-dir"
+        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            "; let this user write there, or name another with --state-dir"
+        }
+        _ => "",
     }
 }
 
