@@ -11,6 +11,8 @@ use std::{
 #[derive(Debug)]
 pub struct Condition {
     what: String,
+    /// For the log, if it is a target.
+    target_name: Option<String>,
     trouble: Mutex<Option<Trouble>>,
 }
 
@@ -23,7 +25,12 @@ struct Trouble {
 impl Condition {
     /// Starts as well. `what` begins each log line: `Consul at http://127.0.0.1:8500`.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), trouble: Mutex::new(None) }
+        Self { what: what.into(), target_name: None, trouble: Mutex::new(None) }
+    }
+
+    /// That of the target of this name.
+    pub(crate) fn of_target(name: &str) -> Self {
+        Self { target_name: Some(name.to_owned()), ..Self::new(format!("target {name}")) }
     }
 
     /// Notes trouble; a warning if it is new or of another kind than before, else a line for those who debug.
@@ -32,9 +39,9 @@ impl Condition {
         let mut trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let since = trouble.as_ref().map_or_else(Instant::now, |trouble| trouble.since);
         if trouble.as_ref().is_some_and(|trouble| trouble.reason == reason) {
-            tracing::debug!(reason, "{}: still {reason}", self.what);
+            tracing::debug!(target_name = self.target_name, reason, "{}: still {reason}", self.what);
         } else {
-            tracing::warn!(reason, "{}: {reason}; will try again", self.what);
+            tracing::warn!(target_name = self.target_name, reason, "{}: {reason}; will try again", self.what);
             *trouble = Some(Trouble { reason, since });
         }
     }
@@ -43,7 +50,8 @@ impl Condition {
     pub fn well(&self) {
         let mut trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(Trouble { since, .. }) = trouble.take() {
-            tracing::info!("{}: well again after {}", self.what, in_seconds(since.elapsed()));
+            let after = in_seconds(since.elapsed());
+            tracing::info!(target_name = self.target_name, "{}: well again after {after}", self.what);
         }
     }
 

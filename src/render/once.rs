@@ -118,7 +118,7 @@ async fn bring_in_line(
     enough: CancellationToken,
 ) -> bool {
     let name = worker.target.name().to_owned();
-    let condition = Condition::new(format!("target {name}"));
+    let condition = Condition::of_target(&name);
     let mut bell = desired.bell();
     loop {
         bell.mark_unchanged();

@@ -54,8 +54,10 @@ pub(super) fn fails(open: &[Open], target: &str) -> bool {
 pub(super) fn say(template: &str, before: Option<&Why>, now: Option<&Why>) {
     match (before, now) {
         (Some(Why::Failed(before)), Some(Why::Failed(error))) if before == error => {}
-        (_, Some(Why::Failed(error))) => tracing::error!("{error}"),
-        (Some(before), None) if before.is_trouble() => tracing::info!("{template}: renders again"),
+        (_, Some(Why::Failed(error))) => tracing::error!(file = template, reason = %error, "{error}"),
+        (Some(before), None) if before.is_trouble() => {
+            tracing::info!(file = template, "{template}: renders again");
+        }
         (before, Some(Why::Missing(missing))) => {
             let before = match before {
                 Some(Why::Missing(before)) => Some(before),
@@ -63,7 +65,7 @@ pub(super) fn say(template: &str, before: Option<&Why>, now: Option<&Why>) {
             };
             let held = missing.iter().filter(|(_, why)| **why != Missing::Answer);
             for (query, why) in held.filter(|(query, why)| before.and_then(|known| known.get(query)) != Some(why)) {
-                tracing::warn!("{template}: waits for {query}: {why}");
+                tracing::warn!(file = template, reason = %why, "{template}: waits for {query}: {why}");
             }
         }
         _ => {}

@@ -122,7 +122,8 @@ impl Renderer {
     fn tell_unanswered(&mut self) -> Next {
         let (overdue, next) = self.unanswered.note(&self.open.borrow(), Instant::now().into_std());
         for overdue in overdue {
-            tracing::warn!("{overdue}; what is in effect stays until then");
+            let target_name = &overdue.target;
+            tracing::warn!(target_name, "{overdue}; what is in effect stays until then");
         }
         next.map_or(Next::Idle, Next::After)
     }
@@ -140,6 +141,7 @@ impl Renderer {
                     && self.book.chapters.get(at) != Some(chapter)
                 {
                     tracing::warn!(
+                        target_name = target,
                         "target {target}: a change of its templates is withheld, since it is pinned to version {number}; \
                          `portreeve render rollback --release` unpins it"
                     );
@@ -229,7 +231,7 @@ impl Set {
             let mut trials = Trials::new(sheets.clone(), env, self.narrowing.good(), seen.clone(), proven);
             match trials.run() {
                 Found::Culprits(culprits) => {
-                    self.narrowing.hold(culprits, seen, now.into_std());
+                    self.narrowing.hold(culprits, seen, None, now.into_std());
                     return true;
                 }
                 Found::Nothing | Found::NotTheAnswers => self.awaited.extend(trials.into_unanswered()),
@@ -303,7 +305,7 @@ impl Set {
     fn tell_remarks(&mut self) {
         let remarks: BTreeSet<_> = self.all().flat_map(Sheet::remarks).collect();
         for remark in remarks.difference(&self.told) {
-            tracing::warn!("target {}: {remark}", self.target);
+            tracing::warn!(target_name = self.target, "target {}: {remark}", self.target);
         }
         self.told = remarks;
     }

@@ -47,7 +47,8 @@ impl Worker {
             }
             // Trials would cost reloads.
             Some(Rejection::TakenBack { reason }) => {
-                self.narrowing.taken_back(files, &candidate, &reason, Instant::now().into_std())
+                let (pid_file, now) = (self.target.pid_file(), Instant::now().into_std());
+                self.narrowing.taken_back(files, &candidate, &reason, pid_file, now)
             }
             Some(refusal) => self.search(files, refusal).await,
         }
@@ -81,7 +82,8 @@ impl Worker {
         };
         match found {
             Found::Culprits(culprits) => {
-                self.narrowing.hold(culprits, trials.newest(), Instant::now().into_std());
+                let (pid_file, now) = (self.target.pid_file(), Instant::now().into_std());
+                self.narrowing.hold(culprits, trials.newest(), pid_file, now);
                 true
             }
             Found::Nothing => false,

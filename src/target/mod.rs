@@ -77,7 +77,7 @@ pub use self::{
     },
     verdict::Verdict,
 };
-pub(crate) use self::{diff::unified, listing::listing, stamps::missing_files};
+pub(crate) use self::{diff::unified, listing::listing, stamps::Remedies};
 
 /// How soon to look again for a program that does not run, and so has a reload coming to it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -249,7 +249,7 @@ impl Target {
             begun: false,
             said: Said::default(),
             stop: CancellationToken::new(),
-            condition: Condition::new(format!("target {}", settings.name)),
+            condition: Condition::of_target(&settings.name),
             desired,
             name: settings.name,
         })
@@ -264,6 +264,11 @@ impl Target {
     /// The name in the settings.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where the pid of its program stands, as far as that is known.
+    pub(crate) fn pid_file(&self) -> Option<&Path> {
+        self.program.pid_file()
     }
 
     /// What was in effect before, and the way back to it.
@@ -286,7 +291,7 @@ impl Target {
             let is_new = *applied == Applied::Current && !std::mem::replace(&mut self.said.in_line, true);
             // Files that are held to their bytes say nothing of what the templates wait for.
             if is_new && !matches!(self.history.held(), Some(Held::Data(_))) {
-                tracing::info!("target {}: in line", self.name);
+                tracing::info!(target_name = self.name, "target {}: in line", self.name);
             }
             return;
         };
@@ -405,7 +410,7 @@ impl Target {
                 self.poll()
             }
             Err(error @ ApplyError::Stopped) => {
-                tracing::info!("target {}: {error}", self.name);
+                tracing::info!(target_name = self.name, "target {}: {error}", self.name);
                 Next::Idle
             }
             Err(error) => {

@@ -150,7 +150,12 @@ impl Target {
             }
             if !hand.removed.is_empty() {
                 let removed = listing(&hand.removed);
-                tracing::info!("target {}: removed {removed}: no template makes that any more", self.name);
+                let name = &self.name;
+                tracing::info!(
+                    target_name = name,
+                    file = removed,
+                    "target {name}: removed {removed}: no template makes that any more"
+                );
             }
             let written = hand.written;
             match round {
@@ -235,7 +240,8 @@ impl Target {
             Step::Adjust(path) => {
                 let (wish, destination) = (seen.wish(&path), path.clone());
                 blocking(move || files::adjust(&destination, wish)).await.map_err(ApplyError::File)?;
-                tracing::info!("target {}: {}: mode and owner set", self.name, path.display());
+                let (name, file) = (&self.name, path.display().to_string());
+                tracing::info!(target_name = name, file, "target {name}: {file}: mode and owner set");
             }
             Step::Announce(names) => blocking(move || journal.announce(names)).await?,
             Step::Stage(path) => {
@@ -318,7 +324,7 @@ impl Target {
         match (self.program.check(checked, scratch).await.map_err(ApplyError::Check)?, contents) {
             (Verdict::Good { warnings, .. }, _) => {
                 for warning in warnings.iter().filter(|warning| !self.said.warnings.contains(warning)) {
-                    tracing::warn!("target {}: {warning}", self.name);
+                    tracing::warn!(target_name = self.name, "target {}: {warning}", self.name);
                 }
                 self.said.warnings = warnings;
                 self.retry.accepted(now());
@@ -377,25 +383,27 @@ impl Target {
     fn tell_of_strays(&self, before: &Settled, after: &Settled) {
         for (path, _) in before.iter().filter(|(path, origin)| **origin == Origin::Fixed && !after.contains_key(*path))
         {
+            let (name, file) = (&self.name, path.display().to_string());
             tracing::warn!(
-                "target {}: {} is no longer a destination; the file stays, and Portreeve no longer manages it",
-                self.name,
-                path.display()
+                target_name = name,
+                file,
+                "target {name}: {file} is no longer a destination; the file stays, and Portreeve no longer manages it"
             );
         }
     }
 
     fn note(&mut self, path: &Path, swapped: Swapped) {
+        let (name, file) = (&self.name, path.display().to_string());
         if swapped.in_place && self.said.in_place.insert(path.to_owned()) {
             tracing::warn!(
-                "target {}: {} is a mount point, so it is overwritten in place: a reader may see half of it. Mount its \
-                 directory instead",
-                self.name,
-                path.display()
+                target_name = name,
+                file,
+                "target {name}: {file} is a mount point, so it is overwritten in place: a reader may see half of it. Mount \
+                 its directory instead"
             );
         }
         if let Some(unkept) = swapped.unkept.filter(|_| self.said.unkept.insert(path.to_owned())) {
-            tracing::warn!("target {}: {}: {unkept}", self.name, path.display());
+            tracing::warn!(target_name = name, file, "target {name}: {file}: {unkept}");
         }
     }
 

@@ -8,8 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::regular_file;
+
 /// So many paths in one message are looked at.
 const MOST: usize = 16;
+
+/// The longest pid file, in bytes.
+const LONGEST: u64 = 4096;
 
 /// As it was at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +41,7 @@ impl Stamps {
     /// Blocks for a moment. `output`: what the program has said.
     pub(super) fn look(pid_file: Option<&Path>, output: &str, changes: u64) -> Self {
         let files = paths(output).into_iter().map(|path| (path.to_owned(), Stamp::of(path)));
-        let master = pid_file.and_then(|file| fs::read_to_string(file).ok()).filter(|pid| !pid.trim().is_empty());
-        Self { master, files: files.collect(), changes }
+        Self { master: pid_file.and_then(master), files: files.collect(), changes }
     }
 }
 
@@ -52,9 +56,41 @@ impl Stamp {
     }
 }
 
-/// The files that a message names and that do not exist: the failure may depend on them.
-pub(crate) fn missing_files(output: &str) -> Vec<PathBuf> {
-    paths(output).into_iter().filter(|path| !path.exists()).map(Path::to_owned).collect()
+/// What may change the result of a check although its input stays the same: the files that the error names and that do not
+/// exist, and a restart of the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Remedies {
+    pid_file: Option<PathBuf>,
+    stamps: Stamps,
+}
+
+impl Remedies {
+    pub(crate) fn of(pid_file: Option<&Path>, complaint: &str) -> Self {
+        let mut stamps = Stamps::look(pid_file, complaint, 0);
+        stamps.files.retain(|_, stamp| matches!(stamp, Stamp::Nowhere | Stamp::Absent));
+        Self { pid_file: pid_file.map(Path::to_owned), stamps }
+    }
+
+    /// Whether there is nothing that could change.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pid_file.is_none() && self.stamps.files.is_empty()
+    }
+
+    /// What has changed, for the log; `None` if nothing has.
+    pub(crate) fn found(&self) -> Option<String> {
+        let mut files = self.stamps.files.iter().map(|(path, before)| (path, *before, Stamp::of(path)));
+        if let Some((path, _, now)) = files.find(|(_, before, now)| before != now && *now != Stamp::Nowhere) {
+            let there = if now == Stamp::Absent { path.parent().unwrap_or(path) } else { path };
+            return Some(format!("{} exists now", there.display()));
+        }
+        let master = self.pid_file.as_deref().and_then(master)?;
+        (self.stamps.master.as_ref() != Some(&master)).then(|| "the program was restarted".to_owned())
+    }
+}
+
+/// The pid in the file; `None` if there is none.
+fn master(pid_file: &Path) -> Option<String> {
+    regular_file::read_text(pid_file, LONGEST).ok().filter(|pid| !pid.trim().is_empty())
 }
 
 /// The absolute paths in a message. Pure.
@@ -118,5 +154,30 @@ mod tests {
         let before = look();
         fs::write(home.path().join("pid"), "7\n").expect("it is ours");
         assert_ne!(before, look());
+    }
+
+    #[test]
+    fn what_may_mend_a_complaint_is_a_file_that_appears_or_another_process() {
+        let home = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| home.path().join(name);
+        let write = |name: &str, text: &str| fs::write(at(name), text).expect("it is ours");
+        (write("pid", "7\n"), write("conf", "x"));
+        let log = at("log/deep/access.log").display().to_string();
+        let look = || Remedies::of(Some(&at("pid")), &format!("open() \"{log}\" failed in {}:1", at("conf").display()));
+        let before = look();
+        fs::create_dir(at("log")).expect("it is ours");
+        (write("conf", "y"), write("pid", ""));
+        assert_eq!(before.found(), None, "the log cannot be made yet, and the program has only ended");
+        fs::create_dir(at("log/deep")).expect("it is ours");
+        assert_eq!(before.found(), Some(format!("{} exists now", at("log/deep").display())));
+        write("pid", "7\n");
+        let before = look();
+        assert_eq!(before.found(), None);
+        fs::write(&log, "").expect("it is ours");
+        assert_eq!(before.found(), Some(format!("{log} exists now")));
+        let before = look();
+        write("pid", "8\n");
+        assert_eq!(before.found(), Some("the program was restarted".to_owned()));
+        assert!(Remedies::of(None, "it is too long").is_empty());
     }
 }

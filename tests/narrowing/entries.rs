@@ -134,7 +134,66 @@ async fn an_entry_is_taken_as_soon_as_the_file_that_it_lacks_is_there() {
     bench.moves(&daemon, 20_001).await;
     bench.nginx.write("etc/late.types", "# there\n");
     crate::common::black_box::until("the file", || bench.file().contains("late.types"));
-    daemon.until_logged("late.types exists now, and key \"types/late\" is tried again");
+    daemon.until_logged("key \"types/late\" is tried again: ");
+    daemon.until_logged("late.types exists now");
     bench.is_sound();
     assert_eq!(daemon.stop(), Some(0));
+}
+
+/// What an entry lacks may be a directory, or may lie in nginx itself: neither is waited for longer than a look takes.
+#[tokio::test]
+async fn an_entry_is_taken_as_soon_as_a_directory_is_there_or_nginx_is_started_anew() {
+    let log = |nginx: &crate::targets::nginx::Nginx| nginx.path("logs/deep/a.log").display().to_string();
+    let mut bench = Bench::new(|nginx| {
+        let server = format!("server {{\n    listen {};\n    server_name logs;", nginx.address);
+        let logs = format!("{server}\n{{{{#each (ls \"logs\")}}}}\n    access_log {{{{value}}}};\n{{{{/each}}}}\n}}\n");
+        format!("{}\n{logs}", naive(nginx))
+    })
+    .await;
+    let path = bench.nginx.path("logs");
+    let daemon = bench.daemon();
+    bench.put("kv/logs/late", &json!(log(&bench.nginx))).await;
+    daemon.until_logged("key \"logs/late\" is left out");
+    bench.moves(&daemon, 20_002).await;
+    assert!(!path.exists());
+    std::fs::create_dir_all(path.join("deep")).expect("it is ours");
+    crate::common::black_box::until("the file", || bench.file().contains("a.log"));
+    bench.is_sound();
+
+    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    daemon.until_logged("instance \"web-1\" on node \"n1\", is left out");
+    bench.nginx.stop();
+    bench.nginx.start();
+    daemon.until_logged("instance \"web-1\" on node \"n1\", is tried again: the program was restarted");
+    bench.moves(&daemon, 20_003).await;
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test]
+async fn each_line_of_a_target_has_its_fields() {
+    let mut bench = Bench::new(naive).await;
+    let mut command = bench.render(&["--log-format", "json"]);
+    command.env("PORTREEVE_LOG_LEVEL", "debug");
+    let daemon = crate::common::black_box::Daemon::spawn(command);
+    bench.until_listed(&daemon, "10.9.0.1:1", true);
+    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    daemon.until_logged("is left out");
+    bench.nginx.stop();
+    bench.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
+    daemon.until_logged("nobody to reload");
+    let log = daemon.log();
+    assert_eq!(daemon.stop(), Some(0));
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for line in &lines {
+        let message = line["message"].as_str().expect("a text");
+        assert_eq!(message.starts_with("target balancer"), line["target_name"] == "balancer", "{line}");
+        assert!(line["target"].as_str().is_some_and(|module| module.starts_with("portreeve")), "{line}");
+    }
+    let find = |said: &str| lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains(said)));
+    let left_out = find("is left out").expect("it was logged");
+    assert_eq!((&left_out["service"], &left_out["instance"]), (&json!("web"), &json!("web-1")));
+    assert!(left_out["reason"].as_str().is_some_and(|reason| reason.contains("nope.invalid")), "{left_out}");
+    let owed = find("nobody to reload").expect("it was logged");
+    assert_eq!(owed["file"], json!(bench.nginx.web()));
+    assert!(owed["instance"].as_str().is_some_and(|change| change.contains("10.0.0.2")), "{owed}");
 }

@@ -27,6 +27,21 @@ pub(in crate::render) enum Item {
     Instance { service: String, node: String, id: String },
 }
 
+impl Item {
+    /// The service that it is, or is of.
+    pub(super) fn service(&self) -> Option<&str> {
+        match self {
+            Self::Service(name) | Self::Instance { service: name, .. } => Some(name),
+            Self::Node(_) | Self::Key(_) => None,
+        }
+    }
+
+    /// The instance that it is, by its id.
+    pub(super) fn instance(&self) -> Option<&str> {
+        if let Self::Instance { id, .. } = self { Some(id) } else { None }
+    }
+}
+
 /// The content of an item in an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Part<'a> {

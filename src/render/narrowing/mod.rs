@@ -21,7 +21,7 @@ mod trial;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -32,10 +32,10 @@ use super::{Answers, book::Chapter};
 use crate::{
     registry::{Answer, Query},
     store::Store,
-    target::{Digest, missing_files},
+    target::{Digest, Remedies},
 };
 
-/// How often Portreeve looks for files that were missing when an item was refused.
+/// How often Portreeve looks for files that were missing when an item was refused, and for another process.
 const POLL: Duration = Duration::from_secs(1);
 /// An item that was the cause twice in a short time is not tried before this time, even if its answer changes.
 const LIFT_AFTER: Duration = Duration::from_secs(75);
@@ -71,8 +71,8 @@ pub(super) struct Held {
     reason: String,
     /// The answers with which it was refused.
     refused: Answers,
-    /// Files that the reason names and that did not exist.
-    missing: Vec<PathBuf>,
+    /// What may change the result although its answers stay the same.
+    remedies: Remedies,
     /// Whether an earlier value replaces it.
     is_replaced: bool,
     retry_at: Instant,
@@ -135,16 +135,15 @@ impl Narrowing {
                 newest.get(query).is_none_or(|answer| item::is_same(item, query, answer, refused))
             };
             if !hold.refused.iter().all(is_same) && hold.lift_at.is_none_or(|at| at <= now) {
-                tracing::info!("target {}: {item} has changed, and is tried again", self.target);
+                self.say(item, "has changed, and is tried again");
                 self.holds.remove(item);
-            } else if let Some(file) = hold.missing.iter().find(|file| file.exists()) {
-                let file = file.display();
-                tracing::info!("target {}: {file} exists now, and {item} is tried again", self.target);
+            } else if let Some(found) = hold.remedies.found() {
+                self.say(item, &format!("is tried again: {found}"));
                 self.holds.remove(item);
             } else if !hold.is_tried && now < hold.retry_at {
                 held.insert(item.clone());
                 let look_at = hold.lift_at.filter(|at| now < *at).unwrap_or(hold.retry_at).min(hold.retry_at);
-                let look_at = if hold.missing.is_empty() { look_at } else { look_at.min(now + POLL) };
+                let look_at = if hold.remedies.is_empty() { look_at } else { look_at.min(now + POLL) };
                 next = Some(next.map_or(look_at, |next: Instant| next.min(look_at)));
             } else if !hold.is_tried {
                 self.holds.put(item.clone(), Held { is_tried: true, ..hold.clone() });
@@ -207,7 +206,7 @@ impl Narrowing {
                 origin.answers.get(query).is_some_and(|answer| item::is_same(item, query, answer, refused))
             };
             if hold.refused.iter().any(is_taken) {
-                tracing::info!("target {}: {item} is accepted now", self.target);
+                self.say(item, "is accepted now");
                 self.holds.remove(item);
             }
         }
@@ -231,15 +230,22 @@ impl Narrowing {
         self.state().good.clone()
     }
 
-    /// Holds the culprits from now on.
-    pub(super) fn hold(&self, culprits: BTreeMap<Item, String>, refused: &Answers, now: Instant) {
-        self.hold_until(culprits, refused, now, CHECKED, |_| None);
+    /// Holds the culprits from now on. `pid_file`: of the program that refused them.
+    pub(super) fn hold(
+        &self,
+        culprits: BTreeMap<Item, String>,
+        refused: &Answers,
+        pid_file: Option<&Path>,
+        now: Instant,
+    ) {
+        self.hold_until(culprits, refused, pid_file, now, CHECKED, |_| None);
     }
 
     fn hold_until(
         &self,
         culprits: BTreeMap<Item, String>,
         refused: &Answers,
+        pid_file: Option<&Path>,
         now: Instant,
         retries: Retries,
         lift_at: impl Fn(&Item) -> Option<Instant>,
@@ -253,13 +259,20 @@ impl Narrowing {
             let refused = item::occurrences(&item, refused);
             let retry_at = now + retry_after;
             let lift_at = lift_at(&item);
-            let missing = missing_files(&reason);
-            let hold = Held { reason, refused, missing, is_replaced, retry_at, retry_after, is_tried: false, lift_at };
+            let remedies = Remedies::of(pid_file, &reason);
+            let hold = Held { reason, refused, remedies, is_replaced, retry_at, retry_after, is_tried: false, lift_at };
             if known.is_none() {
-                tracing::warn!("{}", self.described(&item, &hold));
+                let (target_name, service, instance) = (&self.target, item.service(), item.instance());
+                let reason = hold.reason.trim();
+                tracing::warn!(target_name, service, instance, reason, "{}", self.described(&item, &hold));
             }
             self.holds.put(item, hold);
         }
+    }
+
+    fn say(&self, item: &Item, what: &str) {
+        let (target_name, service, instance) = (&self.target, item.service(), item.instance());
+        tracing::info!(target_name, service, instance, "target {target_name}: {item} {what}");
     }
 
     fn described(&self, item: &Item, hold: &Held) -> String {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     time::Instant,
 };
 
@@ -31,8 +32,16 @@ impl TakenBack {
 }
 
 impl Narrowing {
-    /// Notes that a candidate was taken back for this reason. Returns whether something new is held.
-    pub(in crate::render) fn taken_back(&self, files: Digest, candidate: &Files, reason: &str, now: Instant) -> bool {
+    /// Notes that a candidate was taken back for this reason. `pid_file`: of the program. Returns whether something new is
+    /// held.
+    pub(in crate::render) fn taken_back(
+        &self,
+        files: Digest,
+        candidate: &Files,
+        reason: &str,
+        pid_file: Option<&Path>,
+        now: Instant,
+    ) -> bool {
         let Some(Question { good, newest, proven, .. }) = self.search(files) else { return false };
         let holds = self.holds.snapshot().entries;
         let is_held = |item: &Item| holds.get(item).is_some_and(|hold| !hold.is_tried);
@@ -67,7 +76,9 @@ impl Narrowing {
         state.taken_back.last.extend(culprits.iter().map(|item| (item.clone(), now)));
         drop(state);
         let culprits = culprits.into_iter().map(|item| (item, reason.to_owned())).collect();
-        self.hold_until(culprits, &newest, now, RELOADED, |item| again.contains(item).then(|| now + LIFT_AFTER));
+        self.hold_until(culprits, &newest, pid_file, now, RELOADED, |item| {
+            again.contains(item).then(|| now + LIFT_AFTER)
+        });
         true
     }
 }
