@@ -20,5 +20,6 @@ pub(crate) fn split(text: &str) -> Result<Vec<String>, SplitError> {
 
 /// Whether a shell would take this word for more than a word.
 fn is_for_a_shell(word: &str) -> bool {
-    ["&&", "||", "|", "&", ";", ">", ">>", "<"].contains(&word) || (word.ends_with(';') && !word.contains(' '))
+    let is_operator = ["&&", "||", "|", "&", ";", ">", ">>", "<"].contains(&word);
+    is_operator || word.starts_with("$(") || word.starts_with('`') || (word.ends_with(';') && !word.contains(' '))
 }

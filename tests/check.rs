@@ -163,6 +163,48 @@ fn the_program_that_would_be_supervised_is_looked_at() {
     }
 }
 
+/// Either it becomes a target of kind `nginx`, or it is said that nothing is checked, and what to write.
+#[test]
+fn a_command_that_reloads_nginx_is_understood_or_told() {
+    let folder = folder(&[("a.hbs", "x y;\n")]);
+    let dry_run = |argument: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+        command.env_clear().env("PATH", "/bin:/usr/bin:/usr/sbin").current_dir(folder.path());
+        command.args(["render", "--dry-run", "--state-dir", "state", "--template", argument]);
+        let output = command.env("CONSUL_HTTP_ADDR", "127.0.0.1:1").output().expect("the program starts");
+        (said(&output), String::from_utf8(output.stderr).expect("text"))
+    };
+    for command in [
+        "service nginx reload",
+        "/etc/init.d/nginx reload",
+        "sh -c 'nginx -t && nginx -s reload'",
+        "kill -HUP $(cat /run/nginx.pid)",
+        "sh -c 'nginx -tq && kill -s HUP `cat /run/nginx.pid`'",
+    ] {
+        let said = said(&check(&folder, &["--template", &format!("a.hbs:out:{command}")]));
+        assert!(said.contains("target out (nginx)") && !said.contains("no check"), "{command}: {said}");
+    }
+    for command in [
+        "docker exec nginx nginx -s reload",
+        "sudo systemctl reload nginx",
+        "openresty -s reload",
+        "docker compose exec edge sh -c 'nginx -t && nginx -s reload'",
+        "pkill -HUP nginx",
+        "sh -c 'nginx -s reload; true'",
+    ] {
+        let argument = format!("a.hbs:out:{command}");
+        let said = said(&check(&folder, &["--template", &argument]));
+        let (printed, logged) = dry_run(&argument);
+        for text in [&said, &logged] {
+            assert!(text.contains("no check, no escaping: `") && text.contains("; write `nginx -s reload`"), "{text}");
+        }
+        assert!(printed.contains("nothing checks it") && !printed.contains("would be taken"), "{command}: {printed}");
+    }
+    let refused = check(&folder, &["--template", "a.hbs:out:kill -HUP $(cat /run/app.pid)"]);
+    let text = said(&refused) + &String::from_utf8_lossy(&refused.stderr);
+    assert!(text.contains("means something to a shell only") && text.contains("write sh -c"), "{text}");
+}
+
 /// The nginx on PATH says where its configuration lies, as `nginx -V` does; another is named by a target.
 #[test]
 fn what_an_nginx_includes_is_escaped_for_nginx() {

@@ -4,8 +4,9 @@
 //! nowhere, is refused: `--dry-run` shows what would be written.
 //!
 //! The command is split into words as a shell would, but no shell runs it. When it is an nginx's reload (`nginx -s
-//! reload`, with `-p`, `-c` and a pid in `-g` if need be, or the service manager's word for it), the target is an nginx:
-//! the candidate is checked, the master gets its signal from us, and its workers have to prove that it took.
+//! reload`, with `-p`, `-c` and a pid in `-g` if need be, the service manager's word for it, or a `kill` with the pid from
+//! nginx's pid file), the target is an nginx: the candidate is checked, the master gets its signal from us, and its workers
+//! have to prove that it took.
 
 use std::path::{Path, PathBuf};
 
@@ -73,14 +74,18 @@ fn split(argument: &str) -> Result<(Template, Vec<String>), ArgumentError> {
     if source.is_empty() || destination.is_empty() || command.is_some_and(|command| command.trim().is_empty()) {
         return Err(ArgumentError::Form(argument.to_owned()));
     }
-    let command = argv::split(command.unwrap_or_default()).map_err(|error| {
+    let template = Template { source: source.into(), destination: destination.into(), ..Template::default() };
+    let command = command.unwrap_or_default();
+    if of_kill(command).is_some() {
+        return Ok((template, vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()]));
+    }
+    let command = argv::split(command).map_err(|error| {
         let argument = argument.to_owned();
         match error {
             SplitError::Quotes(source) => ArgumentError::Quotes { argument, source },
             SplitError::Shell(word) => ArgumentError::Shell { argument, word },
         }
     })?;
-    let template = Template { source: source.into(), destination: destination.into(), ..Template::default() };
     Ok((template, command))
 }
 
@@ -138,15 +143,36 @@ fn nginx(command: &[String]) -> Option<Nginx> {
 
 /// `nginx -t && nginx -s reload`: the test is made anyway.
 fn of_script(script: &str) -> Option<Nginx> {
-    let mut commands = script.rsplit("&&").map(|command| argv::split(command).ok());
-    let reload = commands.next()??;
+    let mut commands = script.rsplit("&&");
+    let last = commands.next()?;
+    let reload = of_kill(last).or_else(|| {
+        let is_plain = !last.contains(['|', ';', '$', '`', '<', '>']);
+        nginx(&argv::split(last).ok().filter(|_| is_plain)?)
+    });
+    let mut commands = commands.map(|command| argv::split(command).ok());
     let is_test = |command: Option<Vec<String>>| {
         let Some([binary, options @ ..]) = command.as_deref() else { return false };
         let known = options.iter().all(|option| ["-t", "-q", "-tq", "-qt"].contains(&option.as_str()));
         Path::new(binary).file_name().is_some_and(|name| name == "nginx") && !options.is_empty() && known
     };
-    let is_plain = !script.contains(['|', ';', '$', '`', '<', '>']);
-    if is_plain && commands.all(is_test) { nginx(&reload) } else { None }
+    reload.filter(|_| commands.all(is_test))
+}
+
+/// `kill -HUP $(cat /run/nginx.pid)`, where the file has nginx in its name.
+fn of_kill(command: &str) -> Option<Nginx> {
+    let words: Vec<_> =
+        command.split(|c: char| c.is_whitespace() || "$()`\"'".contains(c)).filter(|w| !w.is_empty()).collect();
+    let (program, signal, pid_file) = match words[..] {
+        [program, signal, "cat" | "/bin/cat", file] => (program, signal, file),
+        [program, "-s" | "--signal", signal, "cat" | "/bin/cat", file] => (program, signal, file),
+        _ => return None,
+    };
+    let is_kill = ["kill", "/bin/kill", "/usr/bin/kill"].contains(&program);
+    let is_hang_up = ["HUP", "SIGHUP", "1"].contains(&signal.trim_start_matches('-'));
+    let is_substituted = command.contains("$(") || command.contains('`');
+    let names_nginx = Path::new(pid_file).file_name()?.to_str()?.contains("nginx");
+    let is_known = is_kill && is_hang_up && is_substituted && names_nginx && pid_file.starts_with('/');
+    is_known.then(|| Nginx { pid_file: Some(pid_file.into()), ..Nginx::default() })
 }
 
 /// The pid file that `-g` names. `None` if it says more than a running master's signal and check have to know.
@@ -203,6 +229,7 @@ mod tests {
     #[test]
     fn nginx_reloads_itself_through_us() {
         let plain = Nginx::default;
+        let at = |pid_file: &str| Nginx { pid_file: Some(pid_file.into()), ..plain() };
         let cases = [
             ("nginx -s reload", plain()),
             ("nginx -sreload -q", plain()),
@@ -218,6 +245,11 @@ mod tests {
                 Nginx { prefix: Some("/srv".into()), conf: Some("/srv/n.conf".into()), ..plain() },
             ),
             ("nginx -c/srv/n.conf -s reload", Nginx { conf: Some("/srv/n.conf".into()), ..plain() }),
+            ("kill -HUP $(cat /run/nginx.pid)", at("/run/nginx.pid")),
+            ("kill -s HUP `cat /var/run/nginx.pid`", at("/var/run/nginx.pid")),
+            ("/bin/kill -1 \"$(cat /run/nginx-edge.pid)\"", at("/run/nginx-edge.pid")),
+            ("sh -c 'kill -HUP $(cat /run/nginx.pid)'", at("/run/nginx.pid")),
+            ("sh -c 'nginx -t && kill -SIGHUP $(cat /run/nginx.pid)'", at("/run/nginx.pid")),
             (
                 "nginx -g 'pid /run/x.pid; daemon off;' -s reload",
                 Nginx { pid_file: Some("/run/x.pid".into()), ..plain() },
@@ -235,7 +267,9 @@ mod tests {
             "sudo systemctl reload nginx",
             "openresty -s reload",
             "sh -c 'nginx -t; nginx -s reload'",
-            "sh -c 'kill -HUP $(cat /run/nginx.pid)'",
+            "sh -c 'nginx -t | tee x && kill -HUP $(cat /run/nginx.pid)'",
+            "sh -c 'kill -USR2 $(cat /run/nginx.pid)'",
+            "pkill -HUP nginx",
         ] {
             let target = |destination| targets(&[&format!("a:{destination}:{command}")]).remove(0);
             let remark = target("/x/a.conf").remark().unwrap_or_default();
@@ -266,6 +300,8 @@ mod tests {
             ("a:/b:echo 'x", "cannot be split"),
             ("a:/b:nginx -t && nginx -s reload", "\"&&\" means something to a shell only"),
             ("a:/b:nginx -t; nginx -s reload", "\"-t;\" means something"),
+            ("a:/b:kill -HUP $(cat /run/app.pid)", "\"$(cat\" means something to a shell only"),
+            ("a:/b:kill -HUP `cat /run/app.pid`", "\"`cat\" means something to a shell only"),
         ];
         for (argument, expected) in cases {
             let error = parse(&[argument.to_owned()]).expect_err(argument).to_string();

@@ -35,7 +35,7 @@ impl Command {
             Reload::Signal { pid_file, .. } => pid_file.display().to_string(),
             Reload::Container { name, .. } => name.clone(),
         };
-        ["nginx", "openresty"].iter().any(|name| told.contains(name)).then_some(told)
+        ["nginx", "openresty", "angie", "tengine"].iter().any(|name| told.contains(name)).then_some(told)
     }
 }
 
