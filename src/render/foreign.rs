@@ -1,5 +1,7 @@
 //! The notation of consul-template and Go's templates, and what to write instead. Pure.
 
+use super::helpers;
+
 /// A name in Go's templates, and its replacement.
 const WORDS: &[(&str, &str)] = &[
     ("keyOrDefault", "write `keyOr`"),
@@ -22,6 +24,7 @@ const WORDS: &[(&str, &str)] = &[
     ("timestamp", "a render does not know the time: the same data give the same bytes"),
     ("writeToFile", "write `each` in the [[target.template]]"),
     ("scratch", "write {{#with … as |name|}}, or `dict`"),
+    ("nil", "write {{#if x}} to ask whether there is x, or `or` for a default"),
     ("end", "close the block by its name: {{/each}}, {{/if}}"),
     ("break", "put the rest of the block into {{#if …}}"),
     ("continue", "put the rest of the block into {{#if …}}"),
@@ -65,6 +68,19 @@ pub(super) fn tag(tag: &str) -> Option<String> {
     }
 }
 
+/// The same for a tag that opens a block of Go's templates. In Handlebars it is a call, so the parser stops far behind it.
+pub(super) fn block(tag: &str) -> Option<String> {
+    let mut words = tag.trim_matches(['-', '~', ' ']).split_whitespace();
+    match (words.next()?, words.next()?) {
+        ("range" | "define" | "block", _) => self::tag(tag),
+        (first @ ("with" | "if"), second) => Some(match meaning(second) {
+            Some(here) => format!("`{second}` is from Go's templates: {here}"),
+            None => format!("{{{{{first} …}}}} is from Go's templates: write {{{{#{first} …}}}} … {{{{/{first}}}}}"),
+        }),
+        _ => None,
+    }
+}
+
 /// The replacement of Go's dot (`this`) or of a field (`name`).
 fn here(word: &str) -> Option<String> {
     let field = word.strip_prefix('.')?;
@@ -88,6 +104,7 @@ fn small(name: &str) -> String {
         "ServiceMeta" => "meta".to_owned(),
         "ServiceAddress" => "address".to_owned(),
         "ID" => "id".to_owned(),
+        "Env" if !rest.is_empty() => return format!("env \"{rest}\""),
         _ => first.chars().take(1).flat_map(char::to_lowercase).chain(first.chars().skip(1)).collect(),
     };
     if rest.is_empty() { first } else { format!("{first}.{rest}") }
@@ -99,6 +116,14 @@ pub(super) fn value(name: &str) -> Option<String> {
     let first = name.split(['.', '/']).next().unwrap_or(name);
     if let Some(here) = meaning(first) {
         Some(format!("`{first}` is from Go's templates: {here}"))
+    } else if let Some(rest) = name.strip_prefix(first).filter(|rest| rest.len() > 1 && helpers::find(first).is_some())
+    {
+        Some(format!("`{first}` is a helper: write ({first} \"{}\")", &rest[1..]))
+    } else if first.len() > 2
+        && first == name
+        && first.bytes().all(|byte| b"_0123456789".contains(&byte) || byte.is_ascii_uppercase())
+    {
+        Some(format!("for a variable of the environment write (env \"{name}\")"))
     } else if first.starts_with(|c: char| c.is_ascii_uppercase()) {
         Some(format!("fields begin with a lower-case letter: write `{}`", small(name)))
     } else {
@@ -118,7 +143,6 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::helpers;
 
     #[test]
     fn no_name_means_something_here_and_what_is_named_exists() {
@@ -149,6 +173,7 @@ mod tests {
             ("scratch.Set \"a\" 1", "{{#with … as |name|}}"),
             ("if eq a b && c", "(and a b)"),
             ("/* a */", "{{!-- … --}}"),
+            (".Env.HOME", "`env \"HOME\"`"),
         ] {
             let said = tag(written).unwrap_or_default();
             assert!(said.contains(here), "{written}: {said}");
@@ -158,6 +183,27 @@ mod tests {
         assert!(value("$x").is_some() && value("Name").is_some_and(|said| said.contains("`name`")));
         assert!(value("this.Name").is_some_and(|said| said.contains("`name`")));
         assert_eq!(value("name"), None);
+        for (written, here) in [
+            ("nil", "`or` for a default"),
+            ("env.FOO", "(env \"FOO\")"),
+            ("service.web", "(service \"web\")"),
+            ("key.app/a.b", "(key \"app/a.b\")"),
+            ("DB_HOST", "(env \"DB_HOST\")"),
+            ("ID", "`id`"),
+        ] {
+            let said = value(written).unwrap_or_default();
+            assert!(said.contains(here), "{written}: {said}");
+        }
+        for (written, here) in [
+            (" with secret \"kv/a\" ", "Vault is not supported"),
+            ("- with $x := key \"a\" -", "{{#with … as |x|}}"),
+            ("if eq .A \"b\"", "{{#if …}} … {{/if}}"),
+            ("range services", "{{#each …}}"),
+        ] {
+            let said = block(written).unwrap_or_default();
+            assert!(said.contains(here), "{written}: {said}");
+        }
+        assert_eq!((block("#if a"), block("key \"a\""), block("if")), (None, None, None));
     }
 
     #[test]

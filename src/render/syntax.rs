@@ -7,7 +7,12 @@ pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> 
     let offset = offset(source, stopped);
     let (before, after) = source.split_at(offset);
     let opens = before.trim_end_matches('~').ends_with("{{");
-    // Go's templates are what people come from.
+    // Go's templates are what people come from. Their blocks are calls here, so the parser stops at what is in them.
+    let mut tags =
+        before.match_indices("{{").map(|(at, _)| (at, source[at + 2..].split("}}").next().unwrap_or_default()));
+    if let Some((at, reason)) = tags.find_map(|(at, tag)| Some((at, foreign::block(tag)?))) {
+        return (position(source, at), reason);
+    }
     let start = if after.starts_with("{{") { Some(offset) } else { before.rfind("{{") };
     let tag = start.map(|start| source[start + 2..].split("}}").next().unwrap_or_default());
     if let Some(reason) = tag.and_then(foreign::tag) {

@@ -3,7 +3,7 @@
 use handlebars::{Helper, PathAndJson};
 use serde_json::{Map, Value};
 
-use super::{no_value, number::Number, print::shown};
+use super::{no_argument, no_value, number::Number, print::shown};
 
 /// A helper's arguments, by position and by name. Number and names were checked when the template was compiled.
 pub(in crate::render) struct Call<'h, 'rc>(pub(super) &'h Helper<'rc>);
@@ -16,6 +16,11 @@ impl<'rc> Call<'_, 'rc> {
 
     /// The argument at `index` as a text; numbers and `true`, `false` are taken as they are written.
     pub(super) fn text(&self, index: usize) -> Result<String, String> {
+        let missing =
+            self.0.param(index).filter(|given| given.is_value_missing()).and_then(|given| given.relative_path());
+        if let Some(name) = missing {
+            return Err(no_argument(name));
+        }
         text(self.value(index)?).map_err(|other| format!("argument {} must be a text, not {other}", index + 1))
     }
 

@@ -174,6 +174,13 @@ pub(super) fn no_value(name: &str) -> String {
     }
 }
 
+/// The same for an argument: what looks like no field may be a text without its quotes.
+fn no_argument(name: &str) -> String {
+    let is_text = find(name).is_none() && foreign::value(name).is_none() && !name.contains(['.', '@']);
+    let hint = if is_text { format!("; a text stands in quotes: \"{name}\"") } else { String::new() };
+    no_value(name) + &hint
+}
+
 /// Makes all helpers known to `registry`, for one pass.
 pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Recorder<'pass>) {
     for definition in all() {

@@ -347,7 +347,12 @@ fn go_templates_are_told_what_to_write_and_where() {
         ("{{ with secret \"kv/a\" }}{{ end }}", "`secret` is from consul-template: Vault"),
         ("{{ service \"web\" \"any\" }}", "any=true"),
         ("{{- service \"web\" -}}", "{{~ … ~}}"),
-        ("{{ if .Tags }}x{{ end }}", "without the dot"),
+        ("{{ if .Tags }}x{{ end }}", "{{#if …}} … {{/if}}"),
+        (
+            "{{ with secret \"kv/a\" }}{{ .Data.a }}{{ end }}",
+            "t.hbs:1:1: `secret` is from Go's templates: Vault",
+        ),
+        ("a\n{{ range service \"web\" }}\n{{ .Name }}\n{{ end }}", "t.hbs:2:1: `range`"),
         ("{{ else if x }}", "outside of a block"),
         ("{{/* note */}}", "{{!-- … --}}"),
     ] {
@@ -355,7 +360,18 @@ fn go_templates_are_told_what_to_write_and_where() {
         assert!(refusal.contains(said), "{template}: {refusal}");
         assert!(refusal.contains(" | "), "{template}: no place: {refusal}");
     }
-    for (template, said) in [("a {{end}}", "{{/each}}"), ("{{Name}}", "`name`"), ("{{$x}}", "as |x|")] {
+    for (template, said) in [
+        ("a {{end}}", "{{/each}}"),
+        ("{{Name}}", "`name`"),
+        ("{{$x}}", "as |x|"),
+        ("{{nil}}", "{{#if x}} to ask whether there is x"),
+        ("{{env.FOO}}", "`env` is a helper: write (env \"FOO\")"),
+        ("{{FOO_BAR}}", "(env \"FOO_BAR\")"),
+        ("{{env FOO_BAR}}", "(env \"FOO_BAR\")"),
+        ("{{key.app}}", "(key \"app\")"),
+        ("{{key app/db}}", "a text stands in quotes: \"app/db\""),
+        ("{{#each (service web)}}{{/each}}", "a text stands in quotes: \"web\""),
+    ] {
         let failure = failure(template);
         assert!(failure.contains(said), "{template}: {failure}");
     }
