@@ -5,7 +5,7 @@ mod targets;
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -134,28 +134,33 @@ fn files_change_together_whoever_ends_it_meanwhile() {
     }
 }
 
+/// A file system whose server never answers.
 #[test]
 fn the_second_signal_ends_it_although_a_thread_hangs() {
-    let bench = Bench::new("kind = \"command\"", &["app"]);
+    let bench = Bench::new("kind = \"command\"", &["out/app"]);
     bench.keys.set("value", "1");
-    let mut daemon = Daemon::spawn(bench.render(&["--no-watch"]));
+    let own = ["unshare", "--mount", "sh", "-c", "exec \"$@\"", "sh"];
+    let mut daemon = Daemon::spawn(bench.started_by(&own, &["--no-watch"]));
     daemon.until_logged("wrote");
-    let journal = bench.path("state/targets/app/journal");
-    fs::remove_file(&journal).expect("it is there");
-    mkfifo(&journal, Mode::S_IRWXU).expect("a pipe");
+    let mount = "exec 3<>/dev/fuse; mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none out && exec cat";
+    let mut server = Command::new("nsenter");
+    server
+        .args(["--mount", "--target", &daemon.id().to_string()])
+        .arg(format!("--wd={}", bench.folder.path().display()));
+    let mut server = server.args(["sh", "-c", mount]).stdin(Stdio::piped()).spawn().expect("it starts");
+    let mounts = format!("/proc/{}/mounts", daemon.id());
+    until("the file system", || fs::read_to_string(&mounts).is_ok_and(|mounts| mounts.contains(" fuse ")));
     bench.keys.set("value", "2");
-    // This succeeds as soon as somebody reads from the pipe, who then waits as long as it is open.
-    let write = || fs::File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&journal);
-    let mut writer = None;
-    until("the journal is read again", || {
-        writer = write().ok();
-        writer.is_some()
-    });
+    let threads = format!("/proc/{}/task", daemon.id());
+    let hangs =
+        |thread: fs::DirEntry| fs::read_to_string(thread.path().join("wchan")).is_ok_and(|at| at.contains("fuse"));
+    until("a thread that hangs", || fs::read_dir(&threads).expect("it runs").flatten().any(hangs));
     daemon.signal(Signal::SIGTERM);
     daemon.until_logged("SIGTERM: stopping");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());
-    drop(writer);
+    drop(server.stdin.take());
+    server.wait().expect("our child");
 }
 
 #[test]
@@ -238,6 +243,68 @@ fn a_journal_that_cannot_be_opened_is_not_taken_for_one_that_is_broken() {
     until("the reload", || bench.read("told").contains("told"));
     assert!(!bench.path("state/targets/app/journal.unreadable").exists(), "{}", daemon.log());
     assert_eq!(daemon.stop(), Some(0));
+}
+
+/// Whatever lies where the state is kept.
+#[test]
+fn a_pipe_in_the_state_directory_is_named_and_the_end_is_not_waited_for() {
+    let bench = Bench::new("kind = \"command\"\nreload = [\"true\"]", &["app"]);
+    bench.keys.set("value", "1");
+    assert_eq!(bench.render(&["--once"]).output().expect("it starts").status.code(), Some(0));
+    for (number, file) in ["targets/app/journal", "generations/app/index", "versions/app/index"].iter().enumerate() {
+        let (path, aside) = (bench.path(&format!("state/{file}")), bench.path("aside"));
+        fs::rename(&path, &aside).expect("it is there");
+        mkfifo(&path, Mode::S_IRWXU).expect("a pipe");
+        bench.keys.set("value", &format!("new {number}"));
+        let daemon = Daemon::spawn(bench.render(&[]));
+        daemon.until_logged(&format!("{file}: it is no regular file"));
+        fs::rename(&aside, &path).expect("it is there");
+        until("the file", || bench.holds("app", &format!("new {number}")));
+        assert_eq!(daemon.stop(), Some(0));
+    }
+}
+
+/// No room for the pid in the lock, nor for the journal: the daemon says so, and goes on when there is some.
+#[test]
+fn a_state_directory_without_room_at_the_start_is_named_and_recovers() {
+    let bench = Bench::new("kind = \"command\"\nreload = [\"true\"]", &["app"]);
+    bench.keys.set("value", "1");
+    fs::create_dir(bench.path("state")).expect("it is ours");
+    let state = bench.path("state").display().to_string();
+    let full =
+        format!("mount -t tmpfs -o size=64k none {state} && ! cp /dev/zero {state}/fill 2>/dev/null && exec \"$@\"");
+    let mut daemon = Daemon::spawn(bench.started_by(&["unshare", "--mount", "sh", "-c", &full, "sh"], &[]));
+    daemon.until_logged(&format!(
+        "cannot write {state}/lock; make room there, or name another with --state-dir: No space"
+    ));
+    daemon.until_logged("target app: ");
+    assert!(!bench.path("app").exists(), "{}", daemon.log());
+    let inside = format!("/proc/{}/root{state}/fill", daemon.id());
+    fs::remove_file(inside).expect("it is there");
+    until("the file", || bench.holds("app", "1"));
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait(), Some(0));
+    // Without a lock nothing can be kept.
+    let unusable = format!("mount -t tmpfs -o size=64k,ro none {state} && exec \"$@\"");
+    let ended =
+        bench.started_by(&["unshare", "--mount", "sh", "-c", &unusable, "sh"], &[]).output().expect("it starts");
+    let said = String::from_utf8(ended.stderr).expect("text");
+    assert!(ended.status.code() == Some(2) && said.contains("let this user write there, or name another"), "{said}");
+}
+
+#[test]
+fn a_dry_run_of_a_target_that_is_pinned_to_its_data_does_not_say_that_it_would_be_taken() {
+    let bench = Bench::new("kind = \"command\"\ncheck = [\"test\", \"-f\", \"{{candidate}}\"]", &["app"]);
+    for value in ["1", "2"] {
+        bench.keys.set("value", value);
+        assert_eq!(bench.render(&["--once"]).output().expect("it starts").status.code(), Some(0));
+    }
+    assert_eq!(bench.render(&["rollback", "--data"]).output().expect("it starts").status.code(), Some(0));
+    assert!(bench.holds("app", "1"));
+    let printed = bench.render(&["--dry-run"]).output().expect("it starts").stdout;
+    let printed = String::from_utf8(printed).expect("text");
+    assert!(printed.contains("+# 2") && printed.contains("is pinned to generation"), "{printed}");
+    assert!(printed.contains("which waits for the release") && !printed.contains("would be taken"), "{printed}");
 }
 
 /// An nginx configuration of its own, whose `conf.d` holds the file of the target.

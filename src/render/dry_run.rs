@@ -14,7 +14,7 @@ use crate::{
     condition::chain,
     registry::Source,
     supervise::{Panicked, Tasks},
-    target::{ApplyError, Desired, Diff, Digest, Opinion, Rejection},
+    target::{ApplyError, Desired, Diff, Digest, Held, Opinion, Rejection},
 };
 
 /// How long the renderer may take to make a candidate without the held items.
@@ -84,7 +84,8 @@ pub async fn dry_run<S: Source>(
         let target = &worker.target;
         match diff {
             Ok(diff) => {
-                if let Some(held) = target.history().held() {
+                let pinned = target.history().held();
+                if let Some(held) = pinned {
                     let note = format!(
                         "# target {}: is pinned to {held}; changes of its files and templates are withheld until \
                          `portreeve render rollback --release`",
@@ -92,8 +93,13 @@ pub async fn dry_run<S: Source>(
                     );
                     writeln!(out, "{}", colours.paint(Meaning::Doubtful, note))?;
                 }
-                let is_checked = !setup.unchecked.contains(target.name());
-                print(target.name(), &diff, is_checked, colours, out)?;
+                let good = match (setup.unchecked.contains(target.name()), pinned) {
+                    (true, _) => "this would be written; nothing checks it",
+                    // It is not, as long as the target is pinned.
+                    (false, Some(Held::Data(_))) => "the check takes this, which waits for the release",
+                    (false, _) => "this would be taken",
+                };
+                print(target.name(), &diff, good, colours, out)?;
                 if let Some(Opinion::Refused { certain, .. }) = diff.opinion {
                     trouble.push(format!("target {}: the check refuses it; {}", target.name(), held(certain)));
                 }
@@ -125,13 +131,7 @@ async fn narrowed(worker: &mut Worker, desired: &Desired) -> Result<Diff, ApplyE
     }
 }
 
-fn print(
-    target: &str,
-    diff: &Diff,
-    is_checked: bool,
-    colours: Colours,
-    out: &mut (dyn Write + Send),
-) -> io::Result<()> {
+fn print(target: &str, diff: &Diff, good: &str, colours: Colours, out: &mut (dyn Write + Send)) -> io::Result<()> {
     diff.files.iter().try_for_each(|file| out.write_all(colours.diff(&file.unified).as_bytes()))?;
     let meaning = match diff.opinion {
         Some(Opinion::Refused { .. }) => Meaning::Bad,
@@ -145,8 +145,7 @@ fn print(
         None if diff.complete => comment(&format!("target {target}: nothing would change")),
         None => comment(&format!("target {target}: not rendered")),
         Some(Opinion::Good { warnings }) => {
-            let taken = if is_checked { "this would be taken" } else { "this would be written; nothing checks it" };
-            comment(&format!("target {target}: {taken}"))?;
+            comment(&format!("target {target}: {good}"))?;
             warnings.iter().try_for_each(|warning| comment(warning))
         }
         Some(Opinion::Refused { output, certain }) => {
