@@ -348,10 +348,7 @@ fn go_templates_are_told_what_to_write_and_where() {
         ("{{ service \"web\" \"any\" }}", "any=true"),
         ("{{- service \"web\" -}}", "{{~ … ~}}"),
         ("{{ if .Tags }}x{{ end }}", "{{#if …}} … {{/if}}"),
-        (
-            "{{ with secret \"kv/a\" }}{{ .Data.a }}{{ end }}",
-            "t.hbs:1:1: `secret` is from Go's templates: Vault",
-        ),
+        ("{{ with secret \"kv/a\" }}{{ .Data.a }}{{ end }}", "t.hbs:1:1: `secret` is from Go's templates: Vault"),
         ("a\n{{ range service \"web\" }}\n{{ .Name }}\n{{ end }}", "t.hbs:2:1: `range`"),
         ("{{ else if x }}", "outside of a block"),
         ("{{/* note */}}", "{{!-- … --}}"),
