@@ -161,12 +161,14 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let at = |name: &str| home.path().join(name);
         let write = |name: &str, text: &str| fs::write(at(name), text).expect("it is ours");
-        (write("pid", "7\n"), write("conf", "x"));
+        write("pid", "7\n");
+        write("conf", "x");
         let log = at("log/deep/access.log").display().to_string();
         let look = || Remedies::of(Some(&at("pid")), &format!("open() \"{log}\" failed in {}:1", at("conf").display()));
         let before = look();
         fs::create_dir(at("log")).expect("it is ours");
-        (write("conf", "y"), write("pid", ""));
+        write("conf", "y");
+        write("pid", "");
         assert_eq!(before.found(), None, "the log cannot be made yet, and the program has only ended");
         fs::create_dir(at("log/deep")).expect("it is ours");
         assert_eq!(before.found(), Some(format!("{} exists now", at("log/deep").display())));
