@@ -153,7 +153,7 @@ async fn a_reload_that_always_fails_is_not_the_candidates_fault() {
     let reload = "echo $(cat $H/etc/app.conf) >> $H/log; test -e $H/well";
     let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
     edge.want(&[(&home.file(), "new\n")]);
-    let error = edge.fails(&["not taken", "the former ones effective again has failed"]).await;
+    let error = edge.fails(&["taken back", "the reload of the former files has failed"]).await;
     assert!(matches!(error, ApplyError::NotBack { .. }), "{error:?}");
     assert_eq!(text(home.file()), "old\n");
     // The next process knows what is owed, and brings that to its end before it tries anything new.
@@ -364,7 +364,12 @@ fn a_state_directory_without_room_keeps_the_files_as_they_are() {
         fs::write(home.file(), "x".repeat(100 * 1024)).expect("there is room");
         let mut edge = home.edge(Command::default());
         edge.want(&[(&home.file(), "new\n")]);
-        edge.fails(&["cannot be read or written down", "state directory: cannot write", "No space left"]).await;
+        edge.fails(&[
+            "the state directory cannot be read or written",
+            "state directory: cannot write",
+            "No space left",
+        ])
+        .await;
         assert_eq!(text(home.file()).len(), 100 * 1024);
         assert_eq!(names(&home.path("etc")), ["app.conf"]);
         assert!(!edge.owes());
@@ -491,7 +496,7 @@ async fn a_reload_that_takes_long_is_ended_at_the_stop_and_stays_owed() {
         }
         stop.cancel();
     };
-    let (error, ()) = tokio::join!(edge.fails(&["at the next start"]), child);
+    let (error, ()) = tokio::join!(edge.fails(&["the next start completes what has begun"]), child);
     assert!(matches!(error, ApplyError::Stopped), "{error:?}");
     let pid = text(home.path("child"));
     wait_until("its end", || {
