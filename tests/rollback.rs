@@ -23,7 +23,7 @@ impl Bench {
     /// A target `app` whose file holds a key; its check refuses what contains `bad`, and it counts its reloads.
     fn new() -> Self {
         let bench = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
-        fs::write(bench.path("app.hbs"), "{{key \"value\"}}\n").expect("it can be written");
+        bench.save("{{key \"value\"}}\n");
         bench.configure("bad");
         bench
     }
@@ -37,6 +37,10 @@ impl Bench {
             self.folder.path().display()
         );
         fs::write(self.path("portreeve.toml"), config).expect("it can be written");
+    }
+
+    fn save(&self, template: &str) {
+        fs::write(self.path("app.hbs"), template).expect("it can be written");
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -84,6 +88,17 @@ impl Bench {
         self.keys.set("value", value);
         until(value, || self.read("reloads").ends_with(&format!("{value}\n")));
     }
+}
+
+/// One that runs, and whose second version is in effect: `oops one`.
+fn mistaken() -> (Bench, Daemon) {
+    let bench = Bench::new();
+    bench.keys.set("value", "one");
+    let daemon = Daemon::spawn(bench.render(&[]));
+    bench.becomes("one");
+    bench.save("oops {{key \"value\"}}\n");
+    until("the mistake", || bench.rolls_back(&["--list"]).contains("template edited: "));
+    (bench, daemon)
 }
 
 #[test]
@@ -177,13 +192,7 @@ fn it_works_while_nobody_runs() {
 
 #[test]
 fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
-    let bench = Bench::new();
-    bench.keys.set("value", "one");
-    let daemon = Daemon::spawn(bench.render(&[]));
-    bench.becomes("one");
-    let save = |text: &str| fs::write(bench.path("app.hbs"), text).expect("it can be written");
-    save("oops {{key \"value\"}}\n");
-    until("the mistake", || bench.rolls_back(&["--list"]).contains("template edited: "));
+    let (bench, daemon) = mistaken();
     let listed = bench.rolls_back(&["--list"]);
     let edited = listed.lines().find(|line| line.contains("template edited: ")).expect("it is listed");
     assert!(edited.trim_start().starts_with("2 ") && edited.ends_with("app.hbs  (in effect)"), "{listed}");
@@ -198,7 +207,7 @@ fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
     // Instances come and go meanwhile.
     bench.becomes("two");
     assert_eq!(bench.read("app"), "two\n");
-    save("worse {{key \"value\"}}\n");
+    bench.save("worse {{key \"value\"}}\n");
     daemon.until_logged("a change of its templates is withheld");
     assert_eq!(daemon.stop(), Some(0));
     let daemon = Daemon::spawn(bench.render(&[]));
@@ -225,15 +234,9 @@ fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
 
 #[test]
 fn a_release_to_templates_that_are_refused_says_so() {
-    let bench = Bench::new();
-    bench.keys.set("value", "one");
-    let daemon = Daemon::spawn(bench.render(&[]));
-    bench.becomes("one");
-    let save = |text: &str| fs::write(bench.path("app.hbs"), text).expect("it can be written");
-    save("oops {{key \"value\"}}\n");
-    until("the mistake", || bench.rolls_back(&["--list"]).contains("template edited: "));
+    let (bench, daemon) = mistaken();
     bench.rolls_back(&[]);
-    save("bad {{key \"value\"}}\n");
+    bench.save("bad {{key \"value\"}}\n");
     daemon.until_logged("a change of its templates is withheld");
     let said = bench.refuses(&["--release"]);
     assert!(
@@ -245,7 +248,7 @@ fn a_release_to_templates_that_are_refused_says_so() {
     assert_eq!(bench.read("app"), "one\n");
     let listed = bench.rolls_back(&["--list"]);
     assert!(listed.contains("first  (in effect)") && !listed.contains("pinned"), "{listed}");
-    save("good {{key \"value\"}}\n");
+    bench.save("good {{key \"value\"}}\n");
     until("the mended template", || bench.read("app") == "good one\n");
     assert_eq!(daemon.stop(), Some(0));
 }

@@ -144,6 +144,12 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn says(hint: fn(&str) -> Option<String>, written: &str, here: &str) {
+        let said = hint(written).unwrap_or_default();
+        assert!(said.contains(here), "{written}: {said}");
+    }
+
     #[test]
     fn no_name_means_something_here_and_what_is_named_exists() {
         for (there, here) in WORDS {
@@ -175,8 +181,7 @@ mod tests {
             ("/* a */", "{{!-- … --}}"),
             (".Env.HOME", "`env \"HOME\"`"),
         ] {
-            let said = tag(written).unwrap_or_default();
-            assert!(said.contains(here), "{written}: {said}");
+            says(tag, written, here);
         }
         assert_eq!((tag("#each ("), tag("a.b \""), tag("../x \"")), (None, None, None));
         assert!(value("end").is_some_and(|said| said.contains("{{/each}}")));
@@ -191,8 +196,7 @@ mod tests {
             ("DB_HOST", "(env \"DB_HOST\")"),
             ("ID", "`id`"),
         ] {
-            let said = value(written).unwrap_or_default();
-            assert!(said.contains(here), "{written}: {said}");
+            says(value, written, here);
         }
         for (written, here) in [
             (" with secret \"kv/a\" ", "Vault is not supported"),
@@ -200,8 +204,7 @@ mod tests {
             ("if eq .A \"b\"", "{{#if …}} … {{/if}}"),
             ("range services", "{{#each …}}"),
         ] {
-            let said = block(written).unwrap_or_default();
-            assert!(said.contains(here), "{written}: {said}");
+            says(block, written, here);
         }
         assert_eq!((block("#if a"), block("key \"a\""), block("if")), (None, None, None));
     }

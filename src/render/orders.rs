@@ -160,9 +160,9 @@ impl Orders {
     /// Lets the templates go on, and waits until their files are in effect.
     async fn release(&self, known: &Known) -> Result<(), String> {
         self.put_back(known, None)?;
-        let newest = self.newest(known.at);
-        let version = newest.first().and_then(|page| page.body.version()).map(|version| version.digest());
-        let report = self.outcome(&known.name, None, |made_by| made_by.is_none() || made_by == version).await;
+        // Asked each time: a template may be saved meanwhile.
+        let version = || Some(self.newest(known.at).first().and_then(|page| page.body.version())?.digest());
+        let report = self.outcome(&known.name, None, |made_by| made_by.is_none() || made_by == version()).await;
         report.trouble.map_or(Ok(()), |trouble| {
             Err(format!(
                 "target {}: is no longer pinned, but the files of its templates are not in effect: {trouble}",

@@ -40,10 +40,10 @@ impl Worker {
     /// Uses the result of the last pass. Returns whether something new is held.
     async fn note(&mut self) -> bool {
         let Some(Verdict { files, candidate, refusal }) = self.target.take_verdict() else { return false };
-        match refusal {
+        let is_held = match refusal {
             None => {
                 self.narrowing.accepted(files);
-                false
+                return false;
             }
             // Trials would cost reloads.
             Some(Rejection::TakenBack { reason }) => {
@@ -51,7 +51,11 @@ impl Worker {
                 self.narrowing.taken_back(files, &candidate, &reason, pid_file, now)
             }
             Some(refusal) => self.search(files, refusal).await,
+        };
+        if !is_held {
+            self.target.finish_report();
         }
+        is_held
     }
 
     /// Finds the changes because of which the check refuses a candidate, and holds them. Returns whether there are any.
@@ -99,9 +103,6 @@ impl Reconcile for Worker {
     async fn pass(&mut self, cause: Cause) -> Next {
         let next = self.target.pass(cause).await;
         let is_held = self.note().await;
-        if !is_held {
-            self.target.finish_report();
-        }
         // The next candidate is on its way: wait for its wake-up instead of retrying. A time that the target's pace has
         // set stays.
         if is_held && next == Next::Retry { Next::Idle } else { next }

@@ -50,8 +50,9 @@ pub(super) fn put(
         Err(ApplyError::Rejected(rejection)) => Some(rejection.clone()),
         _ => None,
     };
+    // What is no candidate's fault is not searched.
+    report.is_final = report.rejection.is_none() || !wanted.complete;
     report.proven = proof.and_then(|proof| proof.pid);
-    report.is_final = applied.is_ok();
     report.trouble = applied.as_ref().err().map(|error| chain(error));
     reports.put(target.to_owned(), report);
 }

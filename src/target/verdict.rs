@@ -36,7 +36,7 @@ impl Target {
         self.verdict.take()
     }
 
-    /// There is no other candidate on its way than the one of the last pass.
+    /// The refusal of the last pass stands: no candidate comes that leaves out its cause.
     pub fn finish_report(&self) {
         if let Some(report) = self.reports.snapshot().entries.get(&self.name).cloned() {
             self.reports.put(self.name.clone(), Report { is_final: true, ..report });
