@@ -1,7 +1,7 @@
 //! The way back by hand: which version of a target's templates, or which generation of its files, is held on to. Shared by
 //! the target and by who gives orders.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::{
     diff::unified,
     files::{self, FileError},
     generations::{self, Generation, Generations},
-    rendered::{Desired, Digest, Product, Rendered, Wanted},
+    rendered::{Desired, Digest, Wanted},
     settings::Symlinks,
 };
 use crate::{
@@ -19,19 +19,15 @@ use crate::{
 
 /// What is held on to.
 const HELD: &str = "held";
-/// What is in effect.
-const IN_EFFECT: &str = "in-effect";
-/// The name of the one content of a version.
-const TEMPLATES: &str = "templates";
 
 /// What was in effect before at one target.
 #[derive(Clone, Debug)]
 pub struct History {
-    folder: Folder,
+    pub(super) folder: Folder,
     /// Files, byte for byte.
-    generations: Generations,
+    pub(super) generations: Generations,
     /// Versions of the templates, each as one file.
-    versions: Generations,
+    pub(super) versions: Generations,
     /// What is held on to, if anything; a change rings for the target.
     held: Store<(), Hold>,
 }
@@ -47,16 +43,6 @@ pub enum Held {
         /// Its number.
         templates: u64,
     },
-}
-
-/// What a target's last successful pass brought into effect, as far as it is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct InEffect {
-    /// The version of the templates that made the files.
-    pub version: Option<u64>,
-    /// The generation of the files.
-    pub generation: Option<u64>,
 }
 
 /// The last order.
@@ -235,27 +221,6 @@ impl History {
         })
     }
 
-    /// What the last successful pass brought into effect. After a rollback was ordered or released, that is the former
-    /// files until the next pass.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn in_effect(&self) -> Result<InEffect, StateError> {
-        if let Some(known) = self.folder.read(IN_EFFECT)? {
-            return Ok(known);
-        }
-        // Written by a Portreeve that did not keep it yet.
-        let (versions, generations) = (self.versions.list()?, self.generations.list()?);
-        let number = |list: Vec<Generation>| list.last().map(|newest| newest.number);
-        Ok(match self.held() {
-            Some(Held::Data(number)) => InEffect { version: None, generation: Some(number) },
-            Some(Held::Templates { templates }) => {
-                InEffect { version: Some(templates), generation: number(generations) }
-            }
-            None => InEffect { version: number(versions), generation: number(generations) },
-        })
-    }
-
     /// What would be different in the files that lie there if a generation came back.
     ///
     /// # Errors
@@ -340,32 +305,6 @@ impl History {
             None => true,
         }
     }
-
-    /// Takes down what is in effect: the files, and the templates that made them. `followed`: the rollback that they come
-    /// from, if any.
-    pub(super) fn record(&self, now: &Wanted, followed: Option<Held>) -> Result<(), StateError> {
-        let made_by = now.entries.values().find_map(|product| product.version.clone());
-        let in_effect = match followed {
-            Some(Held::Data(number)) => InEffect { version: None, generation: Some(number) },
-            Some(Held::Templates { templates }) => {
-                InEffect { version: Some(templates), generation: self.generations.record(now)? }
-            }
-            None => InEffect {
-                generation: self.generations.record(now)?,
-                version: made_by.map(|set| self.versions.record(&as_file(set))).transpose()?.flatten(),
-            },
-        };
-        if self.folder.read(IN_EFFECT)? != Some(in_effect) {
-            self.folder.write(IN_EFFECT, &in_effect)?;
-        }
-        Ok(())
-    }
-}
-
-/// A version is kept as a generation of one file.
-fn as_file(set: Arc<Rendered>) -> Wanted {
-    let product = Product { text: set, template: 0, members: BTreeSet::new(), version: None };
-    Wanted { entries: Arc::new([(TEMPLATES.into(), Arc::new(product))].into()), complete: true, rounds: 0 }
 }
 
 #[cfg(test)]
@@ -373,7 +312,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{state::StateDir, target::Product};
+    use crate::{
+        state::StateDir,
+        target::{InEffect, Product, Rendered},
+    };
 
     #[test]
     fn the_way_back_goes_step_by_step_and_survives_a_restart() {

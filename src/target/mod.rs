@@ -14,6 +14,7 @@ mod failure;
 mod files;
 mod generations;
 mod history;
+mod in_effect;
 mod journal;
 mod language;
 mod listing;
@@ -64,7 +65,8 @@ pub use self::{
     error::{ApplyError, Rejection, SetupError},
     files::FileError,
     generations::{Generation, Kept},
-    history::{Held, History, HistoryError, InEffect, Version},
+    history::{Held, History, HistoryError, Version},
+    in_effect::InEffect,
     language::set_languages,
     nginx::ReloadFailure,
     process::{Absent, ProcessError},
