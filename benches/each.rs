@@ -11,9 +11,9 @@ use std::{
 };
 
 use portreeve::{
+    core::store::Store,
     registry::{Answer, KeyPair, Query, Source},
     render::{self, Section, Settings, Setup},
-    store::Store,
     target::{self, Kind, Nginx},
 };
 use tokio_util::sync::CancellationToken;

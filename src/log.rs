@@ -5,7 +5,7 @@ use std::fmt;
 use clap::ValueEnum;
 use portreeve::{
     cli::{Common, LogFormat},
-    colour::Colours,
+    ui::colour::Colours,
 };
 use tracing::{Level, field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{

@@ -4,10 +4,7 @@
 //! is supervised hands its own on.
 
 mod commands;
-mod init;
-mod keep;
 mod log;
-mod signals;
 
 use std::{fmt, io::Write, path::PathBuf, process::ExitCode, sync::Once, time::Duration};
 
@@ -16,12 +13,13 @@ use clap::{
     Parser,
     error::{ContextKind, ErrorKind},
 };
-use keep::{Keeper, Order, keep};
+use commands::daemon::{Keeper, Order, keep};
 use portreeve::{
     cli::{self, Cli, Common, Format, LogFormat, Mode, RenderCommand},
-    condition,
     config::Config,
-    environment, redact,
+    core::condition,
+    sys::{environment, init},
+    ui::redact,
 };
 use serde::Serialize;
 

@@ -13,9 +13,9 @@ use std::{
 use dev_agent::{DevAgent, PATIENCE};
 use portreeve::{
     consul::{Client, ConsulSource, Settings},
+    core::store::Store,
     fixture::{Fixture, Prepared},
     registry::{Answer, Query, Scope, ServiceQuery, Source},
-    store::Store,
 };
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -9,12 +9,11 @@ use std::{
 };
 
 use portreeve::{
-    colour::Colours,
-    condition::chain,
+    core::{condition::chain, store::Store},
     registry::{Answer, Query, Source},
     render::{self, Book, Section, Settings, Setup},
-    store::Store,
     target::{self, Command, Kind},
+    ui::colour::Colours,
 };
 use tokio_util::sync::CancellationToken;
 

@@ -19,10 +19,12 @@ use nix::{
     unistd::Pid,
 };
 use portreeve::{
-    condition::chain,
+    core::{
+        condition::chain,
+        reconcile::{self, Pace},
+    },
     docker,
-    reconcile::{self, Pace},
-    state::StateDir,
+    sys::state_dir::StateDir,
     target::{Applied, ApplyError, Command, Effect, Kind, Nginx as Settings, Opinion, Rejection, Reload, Template},
 };
 use targets::{

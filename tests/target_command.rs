@@ -16,7 +16,7 @@ use nix::{
 };
 use portreeve::{
     docker,
-    state::StateDir,
+    sys::state_dir::StateDir,
     target::{
         Applied, ApplyError, Command, Desired, Effect, Kind, Rejection, Reload, Settings, Symlinks, Target, Template,
     },

@@ -10,9 +10,12 @@ use std::{
 };
 
 use portreeve::{
-    debounce::{Quiet, Settings as Pace},
-    docker, reconcile,
-    state::StateDir,
+    core::{
+        debounce::{Quiet, Settings as Pace},
+        reconcile,
+    },
+    docker,
+    sys::state_dir::StateDir,
     target::{Command, Desired, Kind, Product, Reports, Settings, Target, Template},
 };
 use targets::directory;

@@ -17,7 +17,7 @@ use common::{
     lab::portreeve::program,
 };
 use nix::sys::signal::Signal;
-use portreeve::state::StateDir;
+use portreeve::sys::state_dir::StateDir;
 
 /// A configuration file, templates and what they become, and a registry of keys.
 struct Bench {

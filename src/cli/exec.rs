@@ -29,5 +29,5 @@ pub struct Exec {
 
 /// The command line prints one line, without causes.
 fn parse<T: std::str::FromStr<Err = crate::exec::SettingsError>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| crate::condition::chain(&error))
+    text.parse().map_err(|error: T::Err| crate::core::condition::chain(&error))
 }

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use super::Cli;
-use crate::value;
+use crate::core::value;
 
 /// What consul-template calls otherwise.
 const ELSEWHERE: [(&str, &str); 2] = [("consul-addr", "consul"), ("dry", "dry-run")];

@@ -23,8 +23,8 @@ pub use rollback::{RenderCommand, Rollback};
 pub use test::Test;
 
 use crate::{
+    core::value,
     register::{Adopt, Deregister, MaxRemoval, OnExit, Starting},
-    value,
 };
 
 const USES: &str = "\

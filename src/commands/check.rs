@@ -2,14 +2,17 @@
 
 use portreeve::{
     cli::{Check, Common, Warnings},
-    colour::Colours,
-    condition::chain,
     config::Config,
-    consul, environment,
+    consul,
+    core::condition::chain,
     exec::SettingsError,
     render::{self, Checked},
-    state::{StateDir, StateError},
+    sys::{
+        environment,
+        state_dir::{StateDir, StateError},
+    },
     target::History,
+    ui::colour::Colours,
 };
 
 use crate::{Failure, answer, load, usage};

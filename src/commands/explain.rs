@@ -7,7 +7,8 @@ use portreeve::{
     docker, register,
 };
 
-use crate::{Failure, answer, failed, keep::tell_of_go_template, usage};
+use super::daemon::tell_of_go_template;
+use crate::{Failure, answer, failed, usage};
 
 /// Prints what of a container is registered, what is not, and why.
 pub(crate) async fn explain(flags: &Explain, config: Config) -> Result<(), Failure> {

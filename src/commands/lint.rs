@@ -2,8 +2,8 @@
 
 use portreeve::{
     cli::{Lint, Warnings},
-    colour::Colours,
     lint, register,
+    ui::colour::Colours,
 };
 
 use crate::{Failure, answer, usage};

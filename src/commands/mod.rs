@@ -1,10 +1,12 @@
 //! The commands that keep nothing in line: they look, ask, or give an order, and end.
 
 mod check;
+pub(super) mod daemon;
 mod explain;
 mod lint;
 mod record;
 mod rollback;
+mod signals;
 mod test;
 
 use std::env;

@@ -7,10 +7,10 @@ use portreeve::{
     cli::Record,
     config::Config,
     consul::{Client, ConsulSource},
-    environment,
     fixture::Recording,
     registry::Answer,
     render::{self, Answers, Reasons, Setup},
+    sys::environment,
 };
 
 use crate::{Failure, failed, tell, usage};

@@ -5,16 +5,17 @@ use std::{fmt::Write, path::Path, sync::Arc};
 use jiff::Timestamp;
 use portreeve::{
     cli::Rollback,
-    condition::chain,
     config::Config,
     consul::{Client, ConsulSource},
     control::{self, ControlError},
+    core::condition::chain,
     render::{self, Account, Order, Setup},
     target::Held,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Failure, answer, signals::end_on_signals, usage};
+use super::signals::end_on_signals;
+use crate::{Failure, answer, usage};
 
 /// Orders the portreeve that runs, or does it itself if none does.
 pub(crate) async fn rollback(flags: &Rollback, config: Config) -> Result<(), Failure> {

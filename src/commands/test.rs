@@ -2,9 +2,9 @@
 
 use portreeve::{
     cli::Test,
-    colour::Colours,
     config::Config,
-    golden::{self, Options},
+    template_test::{self, Options},
+    ui::colour::Colours,
 };
 
 use crate::{Failure, answer, usage};
@@ -12,9 +12,9 @@ use crate::{Failure, answer, usage};
 /// Runs all cases, and prints what came of each.
 pub(crate) async fn test(flags: &Test, config: Config) -> Result<(), Failure> {
     let config = config.with_sources(flags.sources.clone()).map_err(usage)?;
-    let cases = golden::find(&flags.directory, flags.filter.as_deref()).map_err(usage)?;
+    let cases = template_test::find(&flags.directory, flags.filter.as_deref()).map_err(usage)?;
     let options = Options { update: flags.update, check: flags.check };
-    let report = golden::run(&cases, &super::settings(config), options).await;
+    let report = template_test::run(&cases, &super::settings(config), options).await;
     answer(flags.format, &report.text(Colours::on(&std::io::stdout())), &report)?;
     if report.failed() == 0 { Ok(()) } else { Err(Failure::Told) }
 }

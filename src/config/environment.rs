@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use super::{Config, Error, injected};
-use crate::{spelling, value};
+use crate::{core::value, ui::suggest};
 
 const PREFIX: &str = "PORTREEVE_";
 /// Belong to flags, which read them by themselves.
@@ -81,13 +81,13 @@ fn meant(rest: &str, text: &str) -> String {
     let sectioned = SECTIONS.iter().map(|section| format!("{section}_{rest}"));
     let respelled = rest
         .split_once('_')
-        .and_then(|(word, key)| Some(format!("{}_{key}", spelling::nearest(word, SECTIONS, 2).first()?)));
+        .and_then(|(word, key)| Some(format!("{}_{key}", suggest::nearest(word, SECTIONS, 2).first()?)));
     let is_setting = |name: &String| {
         let (section, key) = name.split_once('_').unwrap_or((name, ""));
         let result = set(&mut Table::new(), name, section, key, text);
         !result.is_err_and(|error| is_unknown(&error))
     };
-    let flag = whole.filter(|flag| spelling::distance(flag, rest) <= 2);
+    let flag = whole.filter(|flag| suggest::distance(flag, rest) <= 2);
     let found = flag.chain(respelled).chain(sectioned.filter(is_setting)).next();
     match found {
         Some(name) => format!("; did you mean {PREFIX}{}?", name.to_ascii_uppercase()),
@@ -127,7 +127,7 @@ fn set(table: &mut Table, name: &str, section: &str, key: &str, text: &str) -> R
     let message = match message.strip_prefix("unknown field ") {
         Some(known) => {
             let known: Vec<_> = known.split('`').skip(3).step_by(2).collect();
-            let nearest = spelling::nearest(key, known, 3);
+            let nearest = suggest::nearest(key, known, 3);
             let hint = nearest.first().map(|key| format!("{section}_{key}").to_ascii_uppercase());
             let hint = hint.map(|meant| format!("; did you mean {PREFIX}{meant}?"));
             format!("{UNKNOWN}{}", hint.unwrap_or_else(|| format!(" in [{section}]")))

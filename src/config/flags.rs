@@ -4,13 +4,13 @@ use super::Config;
 use crate::{
     cli::{Common, Exec, Register, Render, Sources, Switch},
     consul::Address,
+    core::value,
     docker, exec,
     register::{self, SettingsError},
     render::{
         self,
         template_argument::{self, ArgumentError},
     },
-    value,
 };
 
 /// What is wrong with a flag.

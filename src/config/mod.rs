@@ -21,7 +21,7 @@ use std::{
 use serde::Deserialize;
 use toml::Table;
 
-use crate::{consul, docker, exec, redact, register, regular_file, render, target};
+use crate::{consul, docker, exec, register, render, sys::regular_file, target, ui::redact};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -10,7 +10,7 @@ use std::{
 use reqwest::Url;
 use serde::Deserialize;
 
-use crate::redact;
+use crate::ui::redact;
 
 const DEFAULT_HOST: &str = "127.0.0.1";
 

@@ -14,7 +14,7 @@ use super::{
     Address, Error, Secret, Settings, SetupError, permits::Permits, response::Response, response::Stamp, tls,
     token::Token,
 };
-use crate::condition::io_kind;
+use crate::core::condition::io_kind;
 
 /// How long an agent may take to answer, not counting the time that a blocking query was asked to wait.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io, path::PathBuf};
 
-use crate::condition;
+use crate::core::condition;
 
 /// Why a call failed. `call` is the method and the path: `PUT /v1/agent/service/register`.
 #[derive(Debug, thiserror::Error)]

@@ -10,9 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Client, trouble::Trouble, watch::Watch};
 use crate::{
-    condition::Condition,
+    core::{condition::Condition, store::Store},
     registry::{Answer, Query, Source},
-    store::Store,
 };
 
 /// One agent as a [`Source`]. Clones share the client, and report trouble once for all.

@@ -11,7 +11,7 @@ use reqwest::{
 };
 
 use super::{Settings, SetupError};
-use crate::regular_file;
+use crate::sys::regular_file;
 
 /// Prepares a client for plain HTTP.
 ///

@@ -8,7 +8,7 @@ use std::{
 use reqwest::header::HeaderValue;
 
 use super::{Error, Secret, SetupError};
-use crate::regular_file;
+use crate::sys::regular_file;
 
 /// The largest token file, in bytes.
 const LARGEST: u64 = 64 * 1024;

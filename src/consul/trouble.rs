@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
-    condition::{Condition, chain},
+    core::condition::{Condition, chain},
     registry::Query,
 };
 

@@ -14,8 +14,8 @@ use super::{
     trouble::Trouble,
 };
 use crate::{
+    core::store::Store,
     registry::{Answer, Query},
-    store::Store,
 };
 
 /// The first delay after an error; up to as much again is added at random, here and below.

@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::Network;
-use crate::value::number;
+use crate::core::value::number;
 
 /// What the last look at a container showed.
 #[derive(Clone, Debug, PartialEq, Eq)]

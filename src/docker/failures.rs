@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::condition::in_seconds;
+use crate::core::condition::in_seconds;
 
 /// Failures within this time after the first one are logged together with it.
 const TOGETHER: Duration = Duration::from_secs(2);

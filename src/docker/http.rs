@@ -9,7 +9,7 @@ use super::{
     error::{Error, Failure, reason},
     settings::Endpoint,
 };
-use crate::regular_file;
+use crate::sys::regular_file;
 
 /// How long the engine may take to answer; for the event stream, to begin its answer.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);

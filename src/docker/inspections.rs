@@ -27,7 +27,7 @@ use super::{
     summary::{Summary, summaries},
     translate,
 };
-use crate::{condition, store::Store};
+use crate::core::{condition, store::Store};
 
 /// How many containers are inspected at the same time.
 const SLOTS: usize = 16;

@@ -1,4 +1,4 @@
-//! A Docker engine, watched: its containers in a [`Store`](crate::store::Store).
+//! A Docker engine, watched: its containers in a [`Store`](crate::core::store::Store).
 //!
 //! ```text
 //! engine --events--> ids --+

@@ -4,7 +4,7 @@ use std::{net::Ipv6Addr, path::PathBuf};
 
 use serde::Deserialize;
 
-use crate::redact;
+use crate::ui::redact;
 
 /// The ports that Docker's own programs mean when none is written, without and with TLS.
 const PLAIN_PORT: u16 = 2375;

@@ -31,7 +31,7 @@ use super::{
     queue::Mark,
     retry::Retry,
 };
-use crate::{condition::Condition, store::Store};
+use crate::core::{condition::Condition, store::Store};
 
 /// Replay from a little before: the engine keeps its last 256 events, and marking a container twice does no harm.
 const OVERLAP: Duration = Duration::from_secs(1);
@@ -196,7 +196,7 @@ impl Watcher {
                 if self.retry.ended(now - since) {
                     self.trouble(&error);
                 } else {
-                    tracing::debug!("{}", crate::condition::chain(&error));
+                    tracing::debug!("{}", crate::core::condition::chain(&error));
                 }
                 State::Waiting { until: now + self.retry.wait() }
             }
@@ -226,7 +226,7 @@ impl Watcher {
     /// An engine that restarts fails in several ways one after the other: that is one line.
     fn trouble(&mut self, error: &Error) {
         if std::mem::replace(&mut self.is_absent, error.is_absent()) && self.is_absent {
-            tracing::debug!("{}", crate::condition::chain(error));
+            tracing::debug!("{}", crate::core::condition::chain(error));
         } else {
             self.condition.trouble(&error.failure);
         }

@@ -9,7 +9,7 @@ use nix::{
 use tokio::{process, time};
 
 use super::{ExecError, settings::Settings};
-use crate::process_group::ProcessGroup;
+use crate::sys::process_group::ProcessGroup;
 
 /// How often we look whether the last of the group is gone: nobody tells us of those that are not our own.
 const LOOK: Duration = Duration::from_millis(20);

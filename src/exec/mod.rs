@@ -27,7 +27,7 @@ pub use self::{
     settings::{Command, Section, Settings, SettingsError, Signal},
 };
 use crate::{
-    random,
+    core::jitter,
     target::{Digest, Report, Reports},
 };
 
@@ -145,7 +145,7 @@ impl Supervisor {
             return Ok(());
         };
         if self.due.is_none() && is_news(settings, &self.known, &reports, |pid| child.has(pid)) {
-            self.due = Some(Instant::now() + random::delay(settings.splay));
+            self.due = Some(Instant::now() + jitter::up_to(settings.splay));
         }
         Ok(())
     }

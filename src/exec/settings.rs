@@ -16,7 +16,7 @@ use nix::sys::signal;
 use serde::Deserialize;
 
 use super::environment::Rules;
-use crate::argv::{SplitError, split};
+use crate::sys::argv::{SplitError, split};
 
 /// Longer times than this are taken for a mistake.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

@@ -5,7 +5,7 @@ use std::{fmt, fs, io, path::PathBuf};
 use serde_json::{Value, json};
 
 use super::{Finding, Invalid, Line, Severity, check};
-use crate::{colour::Colours, register::Settings};
+use crate::{register::Settings, ui::colour::Colours};
 
 /// Each file with its findings.
 #[derive(Clone, Debug, Default)]

@@ -14,8 +14,8 @@ use super::{
     reach,
 };
 use crate::{
+    core::value::{clean, number},
     docker::{Binding, Container, Port},
-    value::{clean, number},
 };
 
 /// Where others reach a port.

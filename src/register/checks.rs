@@ -15,9 +15,9 @@ use super::{
     tags, values,
 };
 use crate::{
+    core::value::clean,
     docker::{Container, Port, Protocol},
     registry::{Check, Probe},
-    value::clean,
 };
 
 /// Time between two probes unless `CHECK_INTERVAL` is given; registrator's default.

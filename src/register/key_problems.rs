@@ -1,7 +1,7 @@
 //! Variables and labels that look like keys of ours and do nothing, or something else than was meant. Pure.
 
 use super::{known, metadata::Scope};
-use crate::{docker::Protocol, spelling};
+use crate::{docker::Protocol, ui::suggest};
 
 /// What is wrong with a variable or label.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(crate) fn no_port(name: &str, scope: Scope, key: &str) -> Option<KeyProblem>
         Scope::Port(_) => {
             let (protocol, _) = key.split_once('_').filter(|(_, rest)| known::is_known(rest))?;
             let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(Protocol::as_str);
-            let meant = spelling::nearest(protocol, all, 1).first().copied()?;
+            let meant = suggest::nearest(protocol, all, 1).first().copied()?;
             let message = format!("{name} only becomes the Meta key {key:?}: {protocol:?} is no protocol");
             let help = format!("did you mean {}?", respelled(name, key, &key.replacen(protocol, meant, 1)));
             Some(KeyProblem::meta(message).help(help))

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::spelling;
+use crate::ui::suggest;
 
 /// Keys that stand alone. `host` and `path` are Meta that routing reads.
 const PLAIN: [&str; 11] =
@@ -62,7 +62,7 @@ pub(crate) fn is_known(key: &str) -> bool {
 /// The key that was probably meant.
 pub(crate) fn meant(key: &str) -> Option<String> {
     if let Some((Some(number), name)) = check(key) {
-        let name = spelling::nearest(name, KINDS.into_iter().chain(OPTIONS), 2).first().copied()?;
+        let name = suggest::nearest(name, KINDS.into_iter().chain(OPTIONS), 2).first().copied()?;
         return Some(format!("check_{number}_{name}"));
     }
     if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| *theirs == key) {
@@ -70,7 +70,7 @@ pub(crate) fn meant(key: &str) -> Option<String> {
     }
     // Meta keys are everybody's own: only what is next to a key of ours is a slip. A check's key is nothing else.
     let within = if key.starts_with("check_") { 3 } else { 1 };
-    spelling::nearest(key, KEYS.iter().map(String::as_str), within).first().map(|key| (*key).to_owned())
+    suggest::nearest(key, KEYS.iter().map(String::as_str), within).first().map(|key| (*key).to_owned())
 }
 
 #[cfg(test)]

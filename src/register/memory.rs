@@ -15,9 +15,9 @@ use super::{
     settings::Settings,
 };
 use crate::{
+    core::store::Snapshot,
     docker::Sight,
     registry::{Entries, Entry, OUT_PREFIX, Owner},
-    store::Snapshot,
 };
 
 /// Feeds the planner with what neither Docker nor the registry can show.
@@ -183,9 +183,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        core::store::Store,
         register::fixture::{container, host, instance},
         registry::{Entry, Report, Status},
-        store::Store,
     };
 
     /// Four entries of containers that the store may know.

@@ -8,8 +8,8 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use crate::{
+    core::value,
     docker::{Container, Port, Protocol},
-    value,
 };
 
 /// Everything a container says, in ascending order of precedence.

@@ -63,11 +63,14 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    condition, docker,
-    reconcile::{self, Cause, Next, Pace, Reconcile},
+    core::{
+        condition,
+        reconcile::{self, Cause, Next, Pace, Reconcile},
+        store::Store,
+        supervise::{Panicked, Tasks},
+    },
+    docker,
     registry::{Ledger, LedgerError},
-    store::Store,
-    supervise::{Panicked, Tasks},
 };
 
 /// When `--once` lists again what one list may have lacked by mistake.

@@ -2,9 +2,9 @@
 
 use super::{image, instances::Host, limits, metadata::PortMetadata, tags, values::is_unseen};
 use crate::{
+    core::value::number,
     docker::{Container, Port, Protocol},
     registry::Weights,
-    value::number,
 };
 
 /// `SERVICE_ID`, else `host:container:port`, with the protocol unless it is tcp.

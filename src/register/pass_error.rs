@@ -1,6 +1,6 @@
 //! Why a pass of the reconciler could not be completed.
 
-use crate::{condition, docker, registry::LedgerError};
+use crate::{core::condition, docker, registry::LedgerError};
 
 /// Why a pass could not be completed.
 #[derive(Debug, thiserror::Error)]

@@ -19,10 +19,12 @@ use tokio::{
 
 use super::{address::Place, checks::host_and_port, metadata::PortMetadata, values};
 use crate::{
-    condition,
+    core::{
+        condition,
+        store::{Snapshot, Store},
+    },
     docker::{Port, Protocol, Sight},
     registry::{Entry, Instance, Owner},
-    store::{Snapshot, Store},
 };
 
 /// The wait after the first failed probe; doubles with each further one.

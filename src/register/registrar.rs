@@ -24,11 +24,13 @@ use super::{
     written::{self, Names},
 };
 use crate::{
-    condition::Condition,
+    core::{
+        condition::Condition,
+        reconcile::{Cause, Next, Reconcile},
+        store::Store,
+    },
     docker::{self, Sight},
-    reconcile::{Cause, Next, Reconcile},
     registry::{Entries, Ledger, LedgerError, OUT_PREFIX},
-    store::Store,
 };
 
 /// So many entries in a row whose writes fail, with no success in between, are trouble of the registry.

@@ -7,7 +7,7 @@ use handlebars::{
 };
 use serde_json::json;
 
-use crate::{docker::Container, value::clean};
+use crate::{core::value::clean, docker::Container};
 
 /// Splits at commas; `\,` is a comma that belongs to the tag. Tags keep their order, are trimmed, and come once each.
 pub(super) fn split(text: &str) -> Vec<String> {

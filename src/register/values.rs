@@ -3,7 +3,7 @@
 //! Each function says what is wrong with a value, if anything is: what it describes can never work, whatever answers.
 
 use super::limits;
-use crate::value::{is_invisible, number};
+use crate::core::value::{is_invisible, number};
 
 /// The methods of RFC 9110 and RFC 5789.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];

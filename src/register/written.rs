@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{difference::change, plan::Step};
 use crate::{
+    core::store::Snapshot,
     docker::Sight,
     registry::{Entries, Entry, Instance, OutReason, Status},
-    store::Snapshot,
 };
 
 /// The names of containers by their id, for as long as there is a container or an entry of it.

@@ -27,7 +27,7 @@ pub use query::{Query, Scope, ServiceQuery};
 use tokio_util::sync::CancellationToken;
 pub use wanted::Wanted;
 
-use crate::{condition::chain, store::Store};
+use crate::core::{condition::chain, store::Store};
 
 /// Why a call to a [`Ledger`] failed, as far as the caller has to know.
 #[derive(Debug, thiserror::Error)]

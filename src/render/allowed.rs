@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     registry::FileContent,
-    watched::{Subject, follow, is_absent, on_disk, open},
+    sys::file_watch::{Subject, follow, is_absent, on_disk, open},
 };
 
 /// What a template can sensibly take in, in bytes.

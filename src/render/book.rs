@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Partials, Settings, SetupError, Template, TemplateError, source, template_set};
-use crate::{store::Store, target};
+use crate::{core::store::Store, target};
 
 /// The book in force. Put another one there, and the next pass renders with it.
 pub type Books = Store<(), Arc<Book>>;

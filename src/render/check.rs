@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use super::{Open, Partials, Settings, Setup, TemplateError, Why, offline, source, whitespace};
 use crate::{
-    colour::{Colours, Meaning},
-    condition::chain,
+    core::condition::chain,
     registry::Query,
     target::{self, Kind, Reload},
+    ui::colour::{Colours, Meaning},
 };
 
 /// All that is wrong, and what there is.

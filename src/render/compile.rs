@@ -12,7 +12,7 @@ use super::{
     foreign,
     helpers::{self, Definition, Form, PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE, REFUSE_EMPTY},
 };
-use crate::spelling;
+use crate::ui::suggest;
 
 /// Line and column, counting from 1.
 pub(super) type Position = (usize, usize);
@@ -142,7 +142,7 @@ fn check_parameters<'a>(parameters: impl Iterator<Item = &'a Parameter>, at: Pos
 }
 
 fn unknown(name: &str, call: &HelperTemplate) -> String {
-    let meant = spelling::nearest(name, helpers::all().map(|helper| helper.name), 2);
+    let meant = suggest::nearest(name, helpers::all().map(|helper| helper.name), 2);
     if let Some(here) = foreign::meaning(name) {
         format!("there is no helper `{name}`, which is from consul-template: {here}")
     } else if call.params.is_empty() && call.hash.is_empty() && !call.block {

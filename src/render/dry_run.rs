@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Setup, narrowing::Narrowing, once::Reasons, open, start, worker::Worker};
 use crate::{
-    colour::{Colours, Meaning},
-    condition::chain,
+    core::{
+        condition::chain,
+        supervise::{Panicked, Tasks},
+    },
     registry::Source,
-    supervise::{Panicked, Tasks},
     target::{ApplyError, Desired, Diff, Digest, Held, Opinion, Rejection},
+    ui::colour::{Colours, Meaning},
 };
 
 /// How long the renderer may take to make a candidate without the held items.

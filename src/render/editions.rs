@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Book, Books, Settings, SetupError};
 use crate::{
-    blocking::blocking,
-    condition::chain,
-    watched::{Ear, Subject, Watched},
+    core::condition::chain,
+    sys::{
+        blocking::blocking,
+        file_watch::{Ear, Subject, Watched},
+    },
 };
 
 /// Keeps the book in force that of the files, until `stop` is cancelled. One that is wrong is told of, and not taken.

@@ -6,10 +6,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::allowed::Allowed;
 use crate::{
-    blocking::blocking,
+    core::store::Store,
     registry::{Answer, FileContent, Query, Source},
-    store::Store,
-    watched::{Ear, Watched},
+    sys::{
+        blocking::blocking,
+        file_watch::{Ear, Watched},
+    },
 };
 
 /// A source that knows files too.

@@ -79,13 +79,15 @@ pub use self::{
 };
 pub use crate::target::Escape;
 use crate::{
-    condition::chain,
     control::{self, Server},
-    environment,
-    reconcile::{self, Pace},
+    core::{
+        condition::chain,
+        reconcile::{self, Pace},
+        store::Store,
+        supervise::{Panicked, Tasks},
+    },
     registry::Source,
-    store::Store,
-    supervise::{Panicked, Tasks},
+    sys::environment,
 };
 
 /// Time between two looks at a target that nobody rang for: files may have been changed by another hand.

@@ -8,8 +8,8 @@ use std::{
 
 use super::{Answers, Open, Setup, pass::Renderer};
 use crate::{
+    core::store::Store,
     registry::{Answer, Query},
-    store::Store,
     target::Product,
 };
 

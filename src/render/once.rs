@@ -7,10 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Open, Setup, narrowing::Narrowing, open, start, worker::Worker};
 use crate::{
-    condition::{Condition, chain},
+    core::{
+        condition::{Condition, chain},
+        store::Store,
+        supervise::{Panicked, Tasks},
+    },
     registry::Source,
-    store::Store,
-    supervise::{Panicked, Tasks},
     target::{Applied, ApplyError, Desired},
 };
 

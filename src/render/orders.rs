@@ -12,8 +12,8 @@ use super::{
     template_set::TemplateSet,
 };
 use crate::{
-    condition::chain,
     control::Handler,
+    core::condition::chain,
     registry::Source,
     target::{Applied, Digest, Generation, Held, History, InEffect, Report, Reports},
 };

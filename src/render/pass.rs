@@ -22,9 +22,11 @@ use super::{
     unanswered::Unanswered,
 };
 use crate::{
-    reconcile::{Cause, Next, Reconcile},
+    core::{
+        reconcile::{Cause, Next, Reconcile},
+        store::Store,
+    },
     registry::{Answer, Query},
-    store::Store,
     target::{Desired, Digest},
 };
 

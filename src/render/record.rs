@@ -6,9 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Answers, Open, Setup, pass::Renderer, watches};
 use crate::{
+    core::{
+        store::Store,
+        supervise::{Panicked, Tasks},
+    },
     registry::Source,
-    store::Store,
-    supervise::{Panicked, Tasks},
 };
 
 /// What was seen until all was rendered, or the deadline came.

@@ -15,9 +15,11 @@ use super::{
 use crate::{
     docker,
     registry::Source,
-    state::{StateDir, StateError},
+    sys::{
+        file_watch::Ear,
+        state_dir::{StateDir, StateError},
+    },
     target::{self, Budgets, Held, Report, Reports, Target},
-    watched::Ear,
 };
 
 /// What `portreeve render` is to do.

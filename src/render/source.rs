@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use crate::regular_file;
+use crate::sys::regular_file;
 
 /// Reads a file whole.
 ///

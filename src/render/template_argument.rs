@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    argv::{self, SplitError},
+    sys::argv::{self, SplitError},
     target::{Command, Kind, Nginx, Reload, Settings, Template},
 };
 

@@ -15,8 +15,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    core::store::Store,
     registry::{Answer, Query, Source},
-    store::Store,
 };
 
 /// Runs until `stop` is cancelled or nobody is left to want anything. A panic inside of a watch comes out here.

@@ -9,8 +9,8 @@ use super::{
     pass::{self, Set},
 };
 use crate::{
-    environment,
-    reconcile::{Cause, Next, Reconcile},
+    core::reconcile::{Cause, Next, Reconcile},
+    sys::environment,
     target::{Applied, ApplyError, Digest, Rejection, Target, Verdict},
 };
 

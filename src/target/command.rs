@@ -19,7 +19,7 @@ use super::{
     run::{self, CANDIDATE},
     settings::{self, Reload},
 };
-use crate::{blocking::blocking, docker};
+use crate::{docker, sys::blocking::blocking};
 
 /// A check and a reload, and how to carry them out.
 #[derive(Debug)]

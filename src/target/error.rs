@@ -8,7 +8,7 @@ use super::{
     program::{CheckError, ReloadError},
     settings::SettingsError,
 };
-use crate::{docker, state::StateError};
+use crate::{docker, sys::state_dir::StateError};
 
 /// Why a target cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,10 @@ use super::{
     retry::{Deferred, Rejected, Retry, Until},
     stamps::Stamps,
 };
-use crate::{blocking::blocking, condition::chain, reconcile::Next};
+use crate::{
+    core::{condition::chain, reconcile::Next},
+    sys::blocking::blocking,
+};
 
 /// How often it is looked whether something that is held depends on has changed.
 const POLL: Duration = Duration::from_secs(1);

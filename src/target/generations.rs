@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::rendered::{Digest, Product, Rendered, Wanted};
-use crate::state::{Folder, StateError};
+use crate::sys::state_dir::{Folder, StateError};
 
 /// The list of generations, newest last.
 const INDEX: &str = "index";
@@ -111,7 +111,7 @@ fn content(digest: Digest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::StateDir;
+    use crate::sys::state_dir::StateDir;
 
     fn wanted(text: &str) -> Wanted {
         let entries = [("/same", "same"), ("/other", text)].map(|(path, text)| (path.into(), Product::new(0, text)));

@@ -13,8 +13,8 @@ use super::{
     settings::Symlinks,
 };
 use crate::{
-    state::{Folder, StateDir, StateError},
-    store::Store,
+    core::store::Store,
+    sys::state_dir::{Folder, StateDir, StateError},
 };
 
 /// What is held on to.
@@ -313,7 +313,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        state::StateDir,
+        sys::state_dir::StateDir,
         target::{InEffect, Product, Rendered},
     };
 

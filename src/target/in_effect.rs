@@ -9,7 +9,7 @@ use super::{
     history::{Held, History},
     rendered::{Product, Rendered, Wanted},
 };
-use crate::state::StateError;
+use crate::sys::state_dir::StateError;
 
 /// What is in effect.
 const IN_EFFECT: &str = "in-effect";

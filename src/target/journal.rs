@@ -10,7 +10,7 @@ use super::{
     plan::{Notes, Owed, Settled},
     rendered::Digest,
 };
-use crate::state::{Folder, StateError};
+use crate::sys::state_dir::{Folder, StateError};
 
 /// The notes.
 const NOTES: &str = "journal";

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Escape, Kind, Settings, files, nginx, settings};
-use crate::condition::chain;
+use crate::core::condition::chain;
 
 /// How long `nginx -V` may take. Most hosts of a target of kind `command` have no nginx, and do not wait.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use super::{
     plan::{Draft, File, Observed, Origin, Version, Wanted},
     rendered::{self, Product, Rendered},
 };
-use crate::blocking::blocking;
+use crate::sys::blocking::blocking;
 
 /// The desired files and those on the disk.
 pub(super) struct Seen {

@@ -53,10 +53,12 @@ use self::{
     retry::Retry,
 };
 use crate::{
-    condition::{Condition, chain},
+    core::{
+        condition::{Condition, chain},
+        reconcile::{Cause, Next, Reconcile},
+    },
     docker,
-    reconcile::{Cause, Next, Reconcile},
-    state::StateDir,
+    sys::state_dir::StateDir,
 };
 
 pub use self::{

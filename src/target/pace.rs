@@ -13,9 +13,9 @@ use super::{
     members::{self, Membership},
     rendered::Wanted,
 };
-use crate::{
+use crate::core::{
     debounce::{Debounce, Settings, Urgency},
-    random,
+    jitter,
     reconcile::Next,
 };
 
@@ -146,7 +146,7 @@ impl Pace {
     fn urgency(&self, newest: &Wanted) -> Urgency {
         let newest: BTreeSet<_> = members(newest).collect();
         if self.members.iter().all(|member| newest.contains(member)) {
-            Urgency::Patient(random::delay(self.settings.splay))
+            Urgency::Patient(jitter::up_to(self.settings.splay))
         } else {
             Urgency::Urgent
         }

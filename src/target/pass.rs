@@ -25,7 +25,10 @@ use super::{
     replace::{self, Replacement},
     verdict,
 };
-use crate::{blocking::blocking, condition::chain, state::StateError};
+use crate::{
+    core::condition::chain,
+    sys::{blocking::blocking, state_dir::StateError},
+};
 
 /// How long a step may go on after Portreeve is asked to end.
 const GRACE: Duration = Duration::from_secs(2);

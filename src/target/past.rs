@@ -6,7 +6,7 @@ use super::{
     ApplyError, Destination, Target, files, generations,
     rendered::{Digest, Product, Wanted},
 };
-use crate::{blocking::blocking, condition::chain};
+use crate::{core::condition::chain, sys::blocking::blocking};
 
 impl Target {
     /// The files of the generation that is held on to; what it does not know of the configured files is as the templates

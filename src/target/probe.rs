@@ -9,7 +9,7 @@ use reqwest::{Client, redirect};
 use tokio::time;
 
 use super::{program::ReloadError, settings};
-use crate::condition::chain;
+use crate::core::condition::chain;
 
 /// The wait between two questions.
 const AGAIN: Duration = Duration::from_millis(100);

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{Snapshot, Store};
+use crate::core::store::{Snapshot, Store};
 
 /// The files that a target shall have, by destination; complete as soon as all of them are known.
 pub type Desired = Store<PathBuf, Arc<Product>>;

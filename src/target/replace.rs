@@ -8,7 +8,7 @@ use super::{
     plan::Version,
     settings::Symlinks,
 };
-use crate::blocking::blocking;
+use crate::sys::blocking::blocking;
 
 /// What happens to one file.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use super::{
     Applied, ApplyError, Held, Proof, Rejection, generations,
     rendered::{Digest, Wanted},
 };
-use crate::{condition::chain, store::Store};
+use crate::core::{condition::chain, store::Store};
 
 /// What all targets have come to, by name.
 pub type Reports = Store<String, Report>;

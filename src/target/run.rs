@@ -11,7 +11,7 @@ use std::{
 use nix::sys::signal::Signal;
 use tokio::{io::AsyncReadExt, net::unix::pipe, process::Command, time};
 
-use crate::process_group::ProcessGroup;
+use crate::sys::process_group::ProcessGroup;
 
 /// In an argument: where the candidate lies.
 pub(crate) const CANDIDATE: &str = "{{candidate}}";

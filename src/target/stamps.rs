@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::regular_file;
+use crate::sys::regular_file;
 
 /// So many paths in one message are looked at.
 const MOST: usize = 16;

@@ -8,7 +8,7 @@ use super::{
     budget::{Budget, Turn},
     now,
 };
-use crate::condition::chain;
+use crate::core::condition::chain;
 
 impl Target {
     /// Waits for the turn; `None` if Portreeve is asked to end before.

@@ -6,7 +6,7 @@ use super::{
     Applied, ApplyError, Files, Rejection, Report, Target, program,
     rendered::{Digest, Wanted},
 };
-use crate::store::Snapshot;
+use crate::core::store::Snapshot;
 
 /// What has become of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]

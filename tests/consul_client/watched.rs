@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use portreeve::{
     consul::{Client, ConsulSource},
+    core::store::Store,
     registry::{Answer, Query, ServiceRecord, Source},
-    store::Store,
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};

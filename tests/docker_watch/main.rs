@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Duration};
 
 use common::fake_docker::{FakeDocker, container};
 use portreeve::{
+    core::store::Store,
     docker::{self, Container, Sight},
-    store::Store,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -10,9 +10,9 @@ use std::{
 };
 
 use portreeve::{
+    core::reconcile::{self, Pace},
     docker,
-    reconcile::{self, Pace},
-    state::StateDir,
+    sys::state_dir::StateDir,
     target::{
         Applied, ApplyError, Budgets, Desired, Effect, Kind, Nginx as Settings, ProbeSettings, Product, Rejection,
         Report, Reports, Settings as TargetSettings, Target, Template,

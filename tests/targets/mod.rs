@@ -21,9 +21,9 @@ use nix::{
     unistd::Pid,
 };
 use portreeve::{
-    condition::chain,
+    core::condition::chain,
     docker,
-    state::StateDir,
+    sys::state_dir::StateDir,
     target::{Applied, ApplyError, Effect, Kind, Product, Settings, Target, Template},
 };
 use tempfile::TempDir;

@@ -7,10 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::find::{self, FindError};
 use crate::{
-    condition::chain,
+    core::{condition::chain, store::Store},
     docker::{self, Engine, Sight},
     register::settings::Settings,
-    store::Store,
 };
 
 /// How long Docker may take until it has told who it is, and until it has listed its containers.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     docker::{Container, Sight},
-    spelling,
+    ui::suggest,
 };
 
 /// How many containers a message names.
@@ -87,7 +87,7 @@ pub(super) fn find<'a>(
 /// Near in spelling first, then those that contain it: `web` is asked for, compose calls it `shop-web-1`.
 fn similar<'a>(wanted: &str, containers: impl Iterator<Item = &'a Container>) -> Vec<String> {
     let names: Vec<_> = containers.map(|container| container.name.as_str()).collect();
-    let mut similar = spelling::nearest(wanted, names.iter().copied(), 2);
+    let mut similar = suggest::nearest(wanted, names.iter().copied(), 2);
     let contain = names.into_iter().filter(|name| wanted.len() > 1 && (name.contains(wanted) || wanted.contains(name)));
     let contain: Vec<_> = contain.filter(|name| !similar.contains(name)).collect();
     similar.extend(contain);

@@ -27,7 +27,7 @@ pub use traffic::Traffic;
 use self::{docker_half::DockerError, registry_half::Known, registry_report::Names};
 use super::{desired::desired, instances::Host, ownership, recall::recall, settings::Settings};
 use crate::{
-    condition::chain,
+    core::condition::chain,
     docker,
     registry::{Entries, Instance, Ledger},
 };

@@ -30,8 +30,8 @@ use self::taken_back::TakenBack;
 pub(super) use self::{item::Item, search::Found, trial::Trials};
 use super::{Answers, book::Chapter};
 use crate::{
+    core::store::Store,
     registry::{Answer, Query},
-    store::Store,
     target::{Digest, Remedies},
 };
 

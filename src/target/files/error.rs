@@ -7,7 +7,7 @@ use std::{
 
 use nix::{errno::Errno, unistd::geteuid};
 
-use crate::state::StateError;
+use crate::sys::state_dir::StateError;
 
 /// Why a file cannot be read or replaced.
 #[derive(Debug, thiserror::Error)]

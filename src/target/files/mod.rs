@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 pub use self::error::FileError;
 pub(crate) use self::follow::{Follower, follow};
 use super::settings::Symlinks;
-use crate::temporary;
+use crate::sys::temp_file;
 
 /// Between the destination's name and the random end of a temporary file's name. With the leading dot no pattern of a
 /// config language matches it.
@@ -167,7 +167,7 @@ pub(crate) fn stage(destination: &Path, bytes: &[u8], wish: Wish, former: Option
         Ok(_) => return Err(FileError::NotAFile(destination.to_owned())),
         Err(_) => None,
     };
-    let temporary = temporary::create(tempfile::Builder::new().prefix(&prefix(name)), directory).map_err(failed)?;
+    let temporary = temp_file::create(tempfile::Builder::new().prefix(&prefix(name)), directory).map_err(failed)?;
     temporary.as_file().write_all(bytes).map_err(failed)?;
     let required = if former.is_some() { Wish::default() } else { wish };
     let fresh = Access::of(&temporary.as_file().metadata().map_err(failed)?);

@@ -33,7 +33,7 @@ use super::{
     rendered::{Digest, Rendered},
     run, settings,
 };
-use crate::blocking::blocking;
+use crate::sys::blocking::blocking;
 
 pub use master::ReloadFailure;
 

@@ -25,7 +25,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::Deserialize;
 
 use super::run::CANDIDATE;
-use crate::debounce;
+use crate::core::debounce;
 
 pub use self::{
     command::{Command, Reload},

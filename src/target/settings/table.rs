@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde::Deserialize;
 
 use super::{Command, Kind, Nginx, Probe, Reload, Settings, SettingsError, TIMEOUT, Template};
-use crate::debounce;
+use crate::core::debounce;
 
 /// A `[[target]]` table as it is written: the keys of all kinds side by side.
 #[derive(Deserialize)]

@@ -23,7 +23,7 @@ pub(crate) use self::{
     look::{is_absent, open},
     route::{follow, on_disk},
 };
-use crate::blocking::blocking;
+use crate::sys::blocking::blocking;
 
 /// Time between two looks that nothing gave rise to.
 const SLOW: Duration = Duration::from_secs(2);

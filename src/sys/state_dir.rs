@@ -21,7 +21,7 @@ use nix::{
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{regular_file, temporary};
+use crate::sys::{regular_file, temp_file};
 
 /// The first line of each file: this, the version of the format, the checksum of what follows.
 const MAGIC: &str = "portreeve-state 1";
@@ -189,7 +189,7 @@ impl Folder {
         self.writable(&path)?;
         make(&self.path)?;
         let write = || {
-            let temp = temporary::create(&hidden(), &self.path)?;
+            let temp = temp_file::create(&hidden(), &self.path)?;
             temp.as_file().write_all(&seal(bytes))?;
             temp.as_file().sync_all()?;
             temp.persist(&path).map_err(|failed| failed.error)?;

@@ -1,22 +1,10 @@
-//! How far two words are apart: for "did you mean". Pure.
+//! Names that a misspelt name may have meant. Pure.
 
-/// The least number of letters to add, drop, change, or swap with their neighbour, that makes one word of the other.
+use strsim::osa_distance;
+
+/// The edit distance of two words: how many letters are added, dropped, changed, or swapped with their neighbour.
 pub fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<_>, Vec<_>) = (one.chars().collect(), other.chars().collect());
-    let mut rows = vec![(0..=other.len()).collect::<Vec<_>>()];
-    for (i, &a) in one.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, &b) in other.iter().enumerate() {
-            let changed = rows[i][j] + usize::from(a != b);
-            let mut best = changed.min(rows[i][j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && a == other[j - 1] && one[i - 1] == b {
-                best = best.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[one.len()][other.len()]
+    osa_distance(one, other)
 }
 
 /// The candidates that `word` may have been meant to be, the nearest first: at most `within` apart, and not too far for

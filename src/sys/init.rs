@@ -20,17 +20,17 @@ use nix::{
 const FIRST: Pid = Pid::from_raw(1);
 
 /// Whether we are the first process.
-pub(super) fn is_first() -> bool {
+pub fn is_first() -> bool {
     getpid() == FIRST
 }
 
 /// Undoes what the first process has done to the signals of this one.
-pub(super) fn hear_signals() -> io::Result<()> {
+pub fn hear_signals() -> io::Result<()> {
     if getppid() == FIRST { Ok(SigSet::all().thread_unblock()?) } else { Ok(()) }
 }
 
 /// Runs Portreeve proper to its end; its exit code.
-pub(super) fn run() -> io::Result<u8> {
+pub fn run() -> io::Result<u8> {
     let signals = SigSet::all();
     signals.thread_block()?;
     let heard = SignalFd::new(&signals)?;

@@ -5,7 +5,7 @@ use super::{
     compare::{self, Files},
 };
 use crate::{
-    condition::chain,
+    core::condition::chain,
     render::{Offline, Settings, Setup, offline},
     target::Opinion,
 };

@@ -110,7 +110,7 @@ fn search(root: &Path, directory: &Path, above: &mut Vec<PathBuf>, cases: &mut V
 impl Case {
     pub(super) fn fixture(&self) -> Result<Fixture, String> {
         match &self.fixtures[..] {
-            [one] => Fixture::read(one).map_err(|error| crate::condition::chain(&error)),
+            [one] => Fixture::read(one).map_err(|error| crate::core::condition::chain(&error)),
             many => {
                 let names: Vec<_> = many.iter().map(|path| path.display().to_string()).collect();
                 Err(format!("a case has one fixture, not {}: {}", many.len(), names.join(", ")))

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
-use crate::colour::{Colours, Meaning};
+use crate::ui::colour::{Colours, Meaning};
 
 /// What came of all cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -8,21 +8,22 @@ use std::sync::Arc;
 
 use portreeve::{
     cli::{Common, Register, Render, Single},
-    colour::Colours,
-    condition,
     config::Config,
     consul::{Client, ConsulLedger, ConsulSource},
+    core::condition,
     docker, exec, register, render,
-    state::StateDir,
+    sys::state_dir::StateDir,
+    ui::colour::Colours,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::again::{Again, Cause};
-use super::{Failure, block_on, config_file, failed, load, signals::end_on_signals};
+use super::signals::end_on_signals;
+use crate::{Failure, block_on, config_file, failed, load};
 
 /// The modes that keep something in line.
-pub(super) enum Keeper<'a> {
+pub(crate) enum Keeper<'a> {
     Register(&'a Register),
     Render(&'a Render),
 }
@@ -38,13 +39,13 @@ impl Keeper<'_> {
 }
 
 /// What the command line asks for.
-pub(super) struct Order<'a> {
-    pub(super) common: &'a Common,
-    pub(super) mode: Keeper<'a>,
+pub(crate) struct Order<'a> {
+    pub(crate) common: &'a Common,
+    pub(crate) mode: Keeper<'a>,
 }
 
 /// Runs as a daemon, or once.
-pub(super) fn keep(order: &Order<'_>, single: Single) -> Result<(), Failure> {
+pub(crate) fn keep(order: &Order<'_>, single: Single) -> Result<(), Failure> {
     let config = configure(order).map_err(Failure::Usage)?;
     let job = Job::new(order, config.clone(), single, None).map_err(Failure::Usage)?;
     if let Keeper::Register(flags) = order.mode {
@@ -142,7 +143,7 @@ async fn serve(
 }
 
 /// A template for another program fails for every container alike: that is told once.
-pub(super) fn tell_of_go_template(settings: &register::Settings) {
+pub(crate) fn tell_of_go_template(settings: &register::Settings) {
     if let Some(hint) = settings.go_template() {
         tracing::warn!("--tags holds a Go template and is left out: Portreeve's templates are Handlebars: {hint}");
     }

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use anyhow::Context;
-use portreeve::watched::{Ear, Subject, Watched};
+use portreeve::sys::file_watch::{Ear, Subject, Watched};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Listens for both.

@@ -15,7 +15,7 @@ use notify::{
 use tokio::sync::Notify;
 
 use super::look::{Names, Post, Route};
-use crate::condition::Condition;
+use crate::core::condition::Condition;
 
 /// Device and inode.
 type Identity = (u64, u64);
@@ -261,7 +261,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::watched::{Subject, look::Look};
+    use crate::sys::file_watch::{Subject, look::Look};
 
     #[tokio::test]
     async fn hears_of_what_concerns_it_and_not_of_reading() {

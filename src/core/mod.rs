@@ -1,0 +1,15 @@
+//! What every mode stands on.
+//!
+//! ```text
+//! watcher ──items──► Store ──bell──► reconcile: one pass ──steps──► apply
+//!                                       ▲        │
+//!                                       └─ retry, resync, due time
+//! ```
+
+pub mod condition;
+pub mod debounce;
+pub mod jitter;
+pub mod reconcile;
+pub mod store;
+pub mod supervise;
+pub mod value;

@@ -1,0 +1,11 @@
+//! The operating system: files, processes, the environment.
+
+pub(crate) mod argv;
+pub(crate) mod blocking;
+pub mod environment;
+pub mod file_watch;
+pub mod init;
+pub(crate) mod process_group;
+pub(crate) mod regular_file;
+pub mod state_dir;
+pub(crate) mod temp_file;
