@@ -13,8 +13,8 @@ use std::{
 use portreeve::{
     core::store::Store,
     registry::{Answer, KeyPair, Query, Source},
-    render::{self, Section, Settings, Setup},
-    target::{self, Kind, Nginx},
+    render::{self, RenderSection, Settings, Setup},
+    target::{self, NginxSettings, TargetKind},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +24,9 @@ const CHANGES: u16 = 5;
 
 /// A registry of one folder.
 #[derive(Clone, Default)]
-struct Sites(Store<String, String>);
+struct SitesSource(Store<String, String>);
 
-impl Source for Sites {
+impl Source for SitesSource {
     async fn watch(&self, query: Query, answers: Store<Query, Arc<Answer>>, stop: CancellationToken) {
         let mut bell = self.0.bell();
         loop {
@@ -61,13 +61,13 @@ fn main() {
 async fn measure(size: usize) {
     let folder = tempfile::tempdir().expect("a directory");
     let settings = settings(folder.path());
-    let sites = Sites::default();
+    let sites = SitesSource::default();
     (0..size).for_each(|number| sites.0.put(format!("s{number:04}"), "1".to_owned()));
     let (stop, begin) = (CancellationToken::new(), Instant::now());
     let setup = Setup::open(settings).expect("it is sound");
     let run = tokio::spawn(render::run(setup, Arc::new(sites.clone()), stop.clone()));
     let last = folder.path().join(format!("conf.d/s{:04}.conf", size - 1));
-    until(&last, ":1;").await;
+    wait_until(&last, ":1;").await;
     let first = begin.elapsed();
     // What follows the first swap is not part of a change.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -75,13 +75,13 @@ async fn measure(size: usize) {
     for port in 2..2 + CHANGES {
         let begin = Instant::now();
         sites.0.put(format!("s{:04}", size - 1), port.to_string());
-        until(&last, &format!(":{port};")).await;
+        wait_until(&last, &format!(":{port};")).await;
         changes.push(begin.elapsed());
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     stop.cancel();
     run.await.expect("no panic").expect("no panic inside");
-    let alone = median((0..CHANGES).map(|_| test(folder.path())).collect());
+    let alone = median((0..CHANGES).map(|_| time_nginx_check(folder.path())).collect());
     let change = median(changes);
     let ratio = change.as_secs_f64() / alone.as_secs_f64();
     println!("| {size} | {first:.1?} | {change:.0?} | {alone:.0?} | {ratio:.1} |");
@@ -96,26 +96,26 @@ fn settings(folder: &Path) -> Settings {
         format!("pid {pid};\nerror_log /dev/null;\nevents {{}}\nhttp {{ access_log off; include {includes}; }}\n");
     fs::write(at("nginx.conf"), conf).expect("a file");
     fs::write(at("site.hbs"), "upstream {{key}} {\n    server 127.0.0.1:{{value}};\n}\n").expect("a file");
-    let template = target::Template {
+    let template = target::TemplateSettings {
         source: at("site.hbs"),
         destination: at("conf.d/{{key}}.conf"),
         each: Some("(ls \"sites\")".to_owned()),
-        ..target::Template::default()
+        ..target::TemplateSettings::default()
     };
-    let nginx = Nginx { conf: Some(at("nginx.conf")), ..Nginx::default() };
-    let mut target = target::Settings::new("sites".to_owned(), Kind::Nginx(nginx), vec![template]);
-    target.pace.interval = Duration::ZERO;
-    let section = Section { state_dir: Some(at("state")), ..Section::default() };
+    let nginx = NginxSettings { conf: Some(at("nginx.conf")), ..NginxSettings::default() };
+    let mut target = target::Settings::new("sites".to_owned(), TargetKind::Nginx(nginx), vec![template]);
+    target.debounce.interval = Duration::ZERO;
+    let section = RenderSection { state_dir: Some(at("state")), ..RenderSection::default() };
     Settings { targets: vec![target], section, ..Settings::default() }
 }
 
-async fn until(file: &PathBuf, part: &str) {
+async fn wait_until(file: &PathBuf, part: &str) {
     while !fs::read_to_string(file).is_ok_and(|text| text.contains(part)) {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-fn test(folder: &Path) -> Duration {
+fn time_nginx_check(folder: &Path) -> Duration {
     let begin = Instant::now();
     let mut nginx = Command::new("nginx");
     nginx.args(["-t", "-q", "-c"]).arg(folder.join("nginx.conf")).stderr(Stdio::null());

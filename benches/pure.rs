@@ -5,25 +5,25 @@ use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
 use portreeve::{
-    docker::{Binding, Container, NetworkAddress, Port, Protocol, Sight},
+    docker::{Container, NetworkAddress, Observation, Port, PortBinding, Protocol},
     register::{
         Settings,
-        desired::{self, Looks},
+        desired::{self, InstanceCache},
         instances::{self, Host},
         metadata::Metadata,
-        plan::{self, Conditions},
+        plan::{self, PlanContext},
     },
     registry::{Entries, Entry},
 };
 
 /// How many containers a large host has.
-const MANY: u16 = 10_000;
+const CONTAINERS: u16 = 10_000;
 
 fn host() -> Host {
     Host {
         engine: "ENGINE".into(),
         hostname: "host-1".into(),
-        root: "/var/lib/docker".into(),
+        data_dir: "/var/lib/docker".into(),
         advertised: "10.0.0.1".into(),
         settings: Settings::default(),
     }
@@ -43,7 +43,7 @@ fn container(number: u16) -> Container {
         ("portreeve.host", "shop.example"),
     ];
     let port = Port { number: 80, protocol: Protocol::Tcp };
-    let binding = |ip: &str| Binding { ip: ip.parse().expect("an address"), port: 20_000 + number };
+    let binding = |ip: &str| PortBinding { ip: ip.parse().expect("an address"), port: 20_000 + number };
     Container {
         id: format!("{name:0>64}"),
         name,
@@ -56,8 +56,8 @@ fn container(number: u16) -> Container {
         health: None,
         starts: Vec::new(),
         started_at: "2026-11-20T10:00:00.123456789Z".into(),
-        exposed: [port].into(),
-        odd_ports: Vec::new(),
+        exposed_ports: [port].into(),
+        invalid_ports: Vec::new(),
         bindings: [(port, vec![binding("0.0.0.0"), binding("::")])].into(),
         network_mode: "shop_default".into(),
         networks: [(
@@ -66,7 +66,7 @@ fn container(number: u16) -> Container {
         )]
         .into(),
         stop_signal: 15,
-        stop_sent: None,
+        stop_signal_sent_at: None,
     }
 }
 
@@ -75,26 +75,30 @@ fn bench(criterion: &mut Criterion) {
     let one = container(0);
     criterion.bench_function("metadata of a container", |b| b.iter(|| Metadata::read(black_box(&one))));
     criterion.bench_function("container to instances", |b| {
-        b.iter(|| instances::verdicts(black_box(&one), &none, &host, now));
+        b.iter(|| instances::port_outcomes(black_box(&one), &none, &host, now));
     });
 
-    let containers: BTreeMap<_, _> =
-        (0..MANY).map(container).map(|container| (container.id.clone(), Sight::Seen(Arc::new(container)))).collect();
+    let containers: BTreeMap<_, _> = (0..CONTAINERS)
+        .map(container)
+        .map(|container| (container.id.clone(), Observation::Inspected(Arc::new(container))))
+        .collect();
     let (empty, ready) = (Entries::default(), BTreeMap::new());
-    let wanted = desired::desired(&containers, &host, &empty, now);
-    let owned = wanted.instances.iter().map(|(id, instance)| (id.clone(), Entry::registered(instance))).collect();
+    let wanted = desired::desired_instances(&containers, &host, &empty, now);
+    let owned = wanted.instances.iter().map(|(id, instance)| (id.clone(), Entry::expected(instance))).collect();
     let actual = Entries { owned, ..Entries::default() };
-    let conditions = Conditions::default();
+    let conditions = PlanContext::default();
     let mut large = criterion.benchmark_group("10,000 containers");
     large.sample_size(20);
-    large.bench_function("all instances", |b| b.iter(|| desired::desired(black_box(&containers), &host, &actual, now)));
-    let (mut looks, mut now_and_then) = (Looks::default(), containers.clone());
-    looks.desired(&containers, &host, &actual, &ready, now);
+    large.bench_function("all instances", |b| {
+        b.iter(|| desired::desired_instances(black_box(&containers), &host, &actual, now))
+    });
+    let (mut looks, mut now_and_then) = (InstanceCache::default(), containers.clone());
+    looks.desired_instances(&containers, &host, &actual, &ready, now);
     large.bench_function("all instances, one has changed", |b| {
         b.iter(|| {
             let (id, changed) = (format!("{:0>64}", "shop-web-7"), Arc::new(container(7)));
-            now_and_then.insert(id, Sight::Seen(changed));
-            looks.desired(black_box(&now_and_then), &host, &actual, &ready, now)
+            now_and_then.insert(id, Observation::Inspected(changed));
+            looks.desired_instances(black_box(&now_and_then), &host, &actual, &ready, now)
         });
     });
     large.bench_function("plan, in line", |b| b.iter(|| plan::plan(&wanted, black_box(&actual), &conditions)));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 use portreeve::{
-    cli::{Common, LogFormat},
+    cli::{CommonArgs, LogFormat},
     ui::colour::Colours,
 };
 use tracing::{Level, field::Field, level_filters::LevelFilter};
@@ -22,9 +22,9 @@ use super::variable;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Starts the log; how it is written.
-pub(super) fn start(common: &Common, default: &str) -> anyhow::Result<LogFormat> {
+pub(super) fn init(common: &CommonArgs, default: &str) -> anyhow::Result<LogFormat> {
     let level = common.log_level.clone().or_else(|| variable("PORTREEVE_LOG_LEVEL"));
-    let filter = filter(&level.unwrap_or_else(|| default.to_owned()))?;
+    let filter = parse_filter(&level.unwrap_or_else(|| default.to_owned()))?;
     let format = match (common.log_format, variable("PORTREEVE_LOG_FORMAT")) {
         (Some(format), _) => format,
         (None, Some(text)) => LogFormat::from_str(&text, true)
@@ -36,7 +36,7 @@ pub(super) fn start(common: &Common, default: &str) -> anyhow::Result<LogFormat>
     let filter = filter.and(own.with_max_level_hint(LevelFilter::TRACE));
     // A log that nobody can write to ends nothing.
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
-    let lines = lines.with_writer(std::io::stderr).with_ansi(Colours::on(&std::io::stderr()).are_on());
+    let lines = lines.with_writer(std::io::stderr).with_ansi(Colours::for_stream(&std::io::stderr()).is_on());
     let lines = match format {
         LogFormat::Text => lines.with_target(false).fmt_fields(format::debug_fn(write_field)).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -58,7 +58,7 @@ fn write_field(writer: &mut format::Writer<'_>, field: &Field, value: &dyn fmt::
 }
 
 /// A level by itself is Portreeve's own.
-fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+fn parse_filter(text: &str) -> anyhow::Result<EnvFilter> {
     let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
     let plain = !text.contains(['=', ',', '[']);
     anyhow::ensure!(

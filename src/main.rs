@@ -13,9 +13,9 @@ use clap::{
     Parser,
     error::{ContextKind, ErrorKind},
 };
-use commands::daemon::{Keeper, Order, keep};
+use commands::daemon::{Invocation, Mode, run_daemon};
 use portreeve::{
-    cli::{self, Cli, Common, Format, LogFormat, Mode, RenderCommand},
+    cli::{self, Cli, CliCommand, CommonArgs, LogFormat, OutputFormat, RenderCommand},
     config::Config,
     core::condition,
     sys::{environment, init},
@@ -24,37 +24,37 @@ use portreeve::{
 use serde::Serialize;
 
 /// Why we end, other than well.
-enum Failure {
+enum CommandFailure {
     /// The user has to change something before it can work.
     Usage(anyhow::Error),
     /// It could not be done now.
     Run(anyhow::Error),
     /// The answer is no, and it has been printed.
-    Told,
+    AlreadyPrinted,
     /// What was supervised has ended with this code.
-    Child(u8),
+    ChildExit(u8),
 }
 
 /// How long file work that has begun may take at the end: a swap of files is completed, a thread that hangs is left behind.
-const SHUTDOWN: Duration = Duration::from_secs(30);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(cli::translate(std::env::args_os())) {
+    let cli = match Cli::try_parse_from(cli::translate_go_flags(std::env::args_os())) {
         Ok(cli) => cli,
-        Err(error) => return refuse(error),
+        Err(error) => return print_usage_error(error),
     };
     // What these find in templates, they print.
-    let finds = matches!(cli.mode, Mode::Check(_) | Mode::Test(_));
-    let format = log::start(&cli.common, if finds { "info,portreeve::render=off" } else { "info" });
+    let finds = matches!(cli.command, CliCommand::Check(_) | CliCommand::Test(_));
+    let format = log::init(&cli.common, if finds { "info,portreeve::render=off" } else { "info" });
     let is_json = matches!(format, Ok(LogFormat::Json));
-    let (error, code) = match format.map_err(Failure::Usage).and_then(|_| run(&cli)) {
+    let (error, code) = match format.map_err(CommandFailure::Usage).and_then(|_| run(&cli)) {
         Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Usage(error)) => (error, 2),
-        Err(Failure::Run(error)) => (error, 1),
-        Err(Failure::Told) => return ExitCode::FAILURE,
-        Err(Failure::Child(code)) => return ExitCode::from(code),
+        Err(CommandFailure::Usage(error)) => (error, 2),
+        Err(CommandFailure::Run(error)) => (error, 1),
+        Err(CommandFailure::AlreadyPrinted) => return ExitCode::FAILURE,
+        Err(CommandFailure::ChildExit(code)) => return ExitCode::from(code),
     };
-    let reason = redact::urls(&condition::chain(error.as_ref()));
+    let reason = redact::urls(&condition::error_chain(error.as_ref()));
     if is_json {
         tracing::error!("{reason}");
     } else {
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints what is wrong with the command line, or what it asks for: help, the version.
-fn refuse(mut error: clap::Error) -> ExitCode {
+fn print_usage_error(mut error: clap::Error) -> ExitCode {
     if error.kind() == ErrorKind::UnknownArgument {
         // An unknown option is a typing error, and nobody's address.
         error.remove(ContextKind::Suggested);
@@ -78,62 +78,72 @@ fn refuse(mut error: clap::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn run(cli: &Cli) -> Result<(), Failure> {
+fn run(cli: &Cli) -> Result<(), CommandFailure> {
     // Only this mode starts programs, which may leave orphans.
-    if matches!(&cli.mode, Mode::Render(flags) if flags.command.is_none()) {
-        if init::is_first() {
-            return match init::run().context("cannot do a first process's work").map_err(Failure::Run)? {
+    if matches!(&cli.command, CliCommand::Render(flags) if flags.command.is_none()) {
+        if init::is_pid_one() {
+            return match init::run().context("cannot do a first process's work").map_err(CommandFailure::Run)? {
                 0 => Ok(()),
-                code => Err(Failure::Child(code)),
+                code => Err(CommandFailure::ChildExit(code)),
             };
         }
-        init::hear_signals().context("cannot hear signals").map_err(Failure::Run)?;
+        init::unblock_signals().context("cannot hear signals").map_err(CommandFailure::Run)?;
     }
-    match &cli.mode {
-        Mode::Register(flags) => keep(&Order { common: &cli.common, mode: Keeper::Register(flags) }, flags.single),
-        Mode::Render(flags) => match &flags.command {
+    match &cli.command {
+        CliCommand::Register(flags) => {
+            run_daemon(&Invocation { common: &cli.common, mode: Mode::Register(flags) }, flags.single)
+        }
+        CliCommand::Render(flags) => match &flags.command {
             Some(RenderCommand::Rollback(flags)) => {
-                block_on(commands::rollback(flags, load(&cli.common).map_err(Failure::Usage)?))?
+                block_on(commands::rollback(flags, load_config(&cli.common).map_err(CommandFailure::Usage)?))?
             }
-            None => keep(&Order { common: &cli.common, mode: Keeper::Render(flags) }, flags.single),
+            None => run_daemon(&Invocation { common: &cli.common, mode: Mode::Render(flags) }, flags.single),
         },
-        Mode::Explain(flags) => block_on(commands::explain(flags, load(&cli.common).map_err(Failure::Usage)?))?,
-        Mode::Lint(flags) => commands::lint(flags, load(&cli.common).map_err(Failure::Usage)?.register),
-        Mode::Check(flags) => commands::check(flags, &cli.common),
-        Mode::Record(flags) => block_on(commands::record(flags, load(&cli.common).map_err(Failure::Usage)?))?,
-        Mode::Test(flags) => block_on(commands::test(flags, load(&cli.common).map_err(Failure::Usage)?))?,
+        CliCommand::Explain(flags) => {
+            block_on(commands::explain(flags, load_config(&cli.common).map_err(CommandFailure::Usage)?))?
+        }
+        CliCommand::Lint(flags) => {
+            commands::lint(flags, load_config(&cli.common).map_err(CommandFailure::Usage)?.register)
+        }
+        CliCommand::Check(flags) => commands::check(flags, &cli.common),
+        CliCommand::Record(flags) => {
+            block_on(commands::record(flags, load_config(&cli.common).map_err(CommandFailure::Usage)?))?
+        }
+        CliCommand::Test(flags) => {
+            block_on(commands::test(flags, load_config(&cli.common).map_err(CommandFailure::Usage)?))?
+        }
     }
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CommandFailure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.context("cannot start the runtime").map_err(Failure::Run)?;
+    let runtime = runtime.context("cannot start the runtime").map_err(CommandFailure::Run)?;
     let done = runtime.block_on(work);
-    runtime.shutdown_timeout(SHUTDOWN);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     Ok(done)
 }
 
-fn load(common: &Common) -> anyhow::Result<Config> {
-    let config = Config::load(config_file(common).as_deref(), environment::variables())?.with_common(common)?;
-    if !config.injected.is_empty() {
+fn load_config(common: &CommonArgs) -> anyhow::Result<Config> {
+    let config = Config::load(config_path(common).as_deref(), environment::variables())?.with_common(common)?;
+    if !config.injected_variables.is_empty() {
         static TOLD: Once = Once::new();
-        let names = config.injected.join(", ");
+        let names = config.injected_variables.join(", ");
         let why = "they look as if a platform had put them there, for a service or link that is called portreeve";
         TOLD.call_once(|| tracing::warn!("these variables are no settings and have no effect: {names}: {why}"));
     }
     Ok(config)
 }
 
-fn config_file(common: &Common) -> Option<PathBuf> {
+fn config_path(common: &CommonArgs) -> Option<PathBuf> {
     common.config.clone().or_else(|| variable("PORTREEVE_CONFIG").map(Into::into))
 }
 
-fn usage(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::Usage(error.into())
+fn usage_failure(error: impl std::error::Error + Send + Sync + 'static) -> CommandFailure {
+    CommandFailure::Usage(error.into())
 }
 
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::Run(error.into())
+fn run_failure(error: impl std::error::Error + Send + Sync + 'static) -> CommandFailure {
+    CommandFailure::Run(error.into())
 }
 
 /// An empty variable counts as unset.
@@ -142,19 +152,19 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Prints an answer, for people or for programs.
-fn answer(format: Format, text: &impl fmt::Display, value: &impl Serialize) -> Result<(), Failure> {
+fn print_answer(format: OutputFormat, text: &impl fmt::Display, value: &impl Serialize) -> Result<(), CommandFailure> {
     match format {
-        Format::Text => tell(&text.to_string()),
-        Format::Json => tell(&format!("{:#}\n", serde_json::json!(value))),
+        OutputFormat::Text => print_text(&text.to_string()),
+        OutputFormat::Json => print_text(&format!("{:#}\n", serde_json::json!(value))),
     }
 }
 
 /// Prints what was asked for. Whoever closes the pipe has seen enough.
-fn tell(text: &str) -> Result<(), Failure> {
+fn print_text(text: &str) -> Result<(), CommandFailure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Run(anyhow::Error::new(error).context("cannot write to standard output")))
+            Err(CommandFailure::Run(anyhow::Error::new(error).context("cannot write to standard output")))
         }
         _ => Ok(()),
     }

@@ -14,7 +14,7 @@ use dev_agent::{DevAgent, PATIENCE};
 use portreeve::{
     consul::{Client, ConsulSource, Settings},
     core::store::Store,
-    fixture::{Fixture, Prepared},
+    fixture::{Fixture, FixturePreparedQuery},
     registry::{Answer, Query, Scope, ServiceQuery, Source},
 };
 use reqwest::Method;
@@ -94,7 +94,9 @@ async fn a_catalog_answers_as_consul_does() {
     let mut fixture = fixture();
     for (name, tags, only_passing) in [("a", &[][..], false), ("b", &["V1", "!green"], false), ("c", &["blue"], true)] {
         let tags = tags.iter().map(ToString::to_string).collect();
-        fixture.prepared.insert(name.to_owned(), Prepared { service: "web".to_owned(), tags, only_passing });
+        fixture
+            .prepared
+            .insert(name.to_owned(), FixturePreparedQuery { service: "web".to_owned(), tags, only_passing });
     }
     let service = |name: &str, tag: Option<&str>, passing| {
         let (name, tag) = (name.to_owned(), tag.map(str::to_owned));

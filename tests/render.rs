@@ -9,10 +9,10 @@ use std::{
 };
 
 use portreeve::{
-    core::{condition::chain, store::Store},
+    core::{condition::error_chain, store::Store},
     registry::{Answer, Query, Source},
-    render::{self, Book, Section, Settings, Setup},
-    target::{self, Command, Kind},
+    render::{self, RenderSection, Settings, Setup, TemplateSet},
+    target::{self, CommandSettings, TargetKind},
     ui::colour::Colours,
 };
 use tokio_util::sync::CancellationToken;
@@ -60,24 +60,25 @@ impl Bench {
     fn new(templates: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let target = |(name, text): (char, &&str)| {
-            let template = target::Template {
+            let template = target::TemplateSettings {
                 source: folder.path().join(format!("{name}.hbs")),
                 destination: folder.path().join(name.to_string()),
-                ..target::Template::default()
+                ..target::TemplateSettings::default()
             };
             fs::write(&template.source, text).expect("it can be written");
-            let kind = Kind::Command(Command::default());
+            let kind = TargetKind::Command(CommandSettings::default());
             target::Settings::new(name.to_string(), kind, vec![template])
         };
         let targets = ('a'..).zip(templates).map(target).collect();
-        let section = Section { state_dir: Some(folder.path().join("state")), ..Section::default() };
+        let section = RenderSection { state_dir: Some(folder.path().join("state")), ..RenderSection::default() };
         let settings = Settings { targets, section, ..Settings::default() };
         Self { folder, registry: Arc::default(), settings }
     }
 
     fn check(mut self, target: usize, command: &str) -> Self {
         let check = Some(command.split(' ').map(str::to_owned).collect());
-        self.settings.targets[target].kind = Kind::Command(Command { check, ..Command::default() });
+        self.settings.targets[target].kind =
+            TargetKind::Command(CommandSettings { check, ..CommandSettings::default() });
         self
     }
 
@@ -110,14 +111,15 @@ impl Bench {
     }
 
     async fn once(&self, deadline: Duration) -> Result<(), String> {
-        let setup = Setup::open(self.settings.clone()).unwrap_or_else(|error| panic!("{}", chain(&error)));
-        render::once(setup, Arc::clone(&self.registry), deadline, &CancellationToken::new())
+        let setup = Setup::open(self.settings.clone()).unwrap_or_else(|error| panic!("{}", error_chain(&error)));
+        render::run_once(setup, Arc::clone(&self.registry), deadline, &CancellationToken::new())
             .await
             .map_err(|error| error.to_string())
     }
 
     async fn dry_run(&self, deadline: Duration) -> (String, Result<(), String>) {
-        let setup = Setup::peek(self.settings.clone()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let setup =
+            Setup::open_read_only(self.settings.clone()).unwrap_or_else(|error| panic!("{}", error_chain(&error)));
         let mut printed = Vec::new();
         let done = render::dry_run(setup, Arc::clone(&self.registry), deadline, Colours::Off, &mut printed).await;
         (String::from_utf8(printed).expect("it is text"), done.map_err(|error| error.to_string()))
@@ -197,7 +199,7 @@ async fn a_panic_ends_the_run_with_an_error() {
     let setup = || Setup::open(bench.settings.clone()).expect("it is sound");
     let ended = render::run(setup(), Arc::clone(&bench.registry), CancellationToken::new()).await;
     assert!(ended.expect_err("it panics").to_string().contains("deliberate"));
-    let ended = render::once(setup(), Arc::clone(&bench.registry), LONG, &CancellationToken::new()).await;
+    let ended = render::run_once(setup(), Arc::clone(&bench.registry), LONG, &CancellationToken::new()).await;
     assert!(ended.expect_err("it panics").to_string().contains("deliberate"));
 }
 
@@ -258,7 +260,7 @@ async fn partials_come_from_a_directory() {
     bench.once(LONG).await.expect("all is there");
     assert_eq!(bench.text("a").as_deref(), Some("[1]\n"));
     fs::write(bench.path("partials/box.hbs"), "{{> nginx/value}}{{> box}}").expect("a file");
-    let refused = chain(&Setup::open(bench.settings.clone()).expect_err("a ring"));
+    let refused = error_chain(&Setup::open(bench.settings.clone()).expect_err("a ring"));
     assert!(
         refused.contains("partials/box.hbs:1:18: partials include each other without end: box -> box"),
         "{refused}"
@@ -272,7 +274,7 @@ async fn a_list_gives_files_that_come_and_go() {
     template.each = Some("(split (key \"sites\") \",\")".to_owned());
     template.destination = template.destination.with_file_name("{{this}}.conf");
     bench.set("sites", "x,y");
-    let setup = Setup::open(bench.settings.clone()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let setup = Setup::open(bench.settings.clone()).unwrap_or_else(|error| panic!("{}", error_chain(&error)));
     let stop = CancellationToken::new();
     let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
     bench.until("y.conf", "y: -").await;
@@ -295,15 +297,15 @@ async fn a_list_gives_files_that_come_and_go() {
 async fn other_templates_are_taken_while_the_watches_run() {
     let bench = Bench::new(&["{{keyOr \"x\" \"-\"}}", "{{keyOr \"y\" \"-\"}}"]);
     let setup = Setup::open(bench.settings.clone()).expect("it is sound");
-    let (stop, books) = (CancellationToken::new(), setup.books());
+    let (stop, books) = (CancellationToken::new(), setup.template_store());
     let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
     bench.until("a", "-").await;
     bench.set("x", "1");
     bench.until("a", "1").await;
     fs::write(bench.path("a.hbs"), "new {{keyOr \"x\" \"-\"}} {{keyOr \"z\" \"-\"}}").expect("a file");
-    let book = Book::read(&bench.settings).expect("it is sound");
+    let book = TemplateSet::read(&bench.settings).expect("it is sound");
     let sources = ["a.hbs", "b.hbs"].map(|name| bench.path(name));
-    assert_eq!(*book.files(), sources.into());
+    assert_eq!(*book.source_files(), sources.into());
     books.put((), Arc::new(book));
     bench.until("a", "new 1 -").await;
     bench.set("z", "2");
@@ -315,7 +317,7 @@ async fn other_templates_are_taken_while_the_watches_run() {
 
 #[test]
 fn a_wrong_configuration_is_found_before_anything_starts() {
-    let refusal = |settings: &Settings| chain(&Setup::open(settings.clone()).expect_err("it is wrong"));
+    let refusal = |settings: &Settings| error_chain(&Setup::open(settings.clone()).expect_err("it is wrong"));
     let bench = Bench::new(&["{{#if}}{{/if}}", "b"]);
     assert!(refusal(&bench.settings).contains("a.hbs:1:1: `if` takes 1 argument, not 0"));
     let mut settings = bench.settings.clone();

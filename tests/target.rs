@@ -20,12 +20,15 @@ use nix::{
 };
 use portreeve::{
     core::{
-        condition::chain,
-        reconcile::{self, Pace},
+        condition::error_chain,
+        reconcile::{self, LoopTimings},
     },
     docker,
     sys::state_dir::StateDir,
-    target::{Applied, ApplyError, Command, Effect, Kind, Nginx as Settings, Opinion, Rejection, Reload, Template},
+    target::{
+        ApplyError, ApplyOutcome, CheckPreview, CommandSettings, Effect, NginxSettings as Settings, Rejection,
+        ReloadMethod, TargetKind, TemplateSettings,
+    },
 };
 use targets::{
     Edge, Orphan, Program, names,
@@ -42,7 +45,7 @@ async fn new_files_are_in_effect_when_the_pass_ends() {
     std::os::unix::fs::chown(&web, Some(1), Some(2)).expect("the tests run as root");
     let more = nginx.path("etc/conf.d/more.conf");
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[web.clone(), more.clone()]);
-    assert_eq!(edge.apply().await.expect("nothing is asked yet"), Applied::Waiting);
+    assert_eq!(edge.apply().await.expect("nothing is asked yet"), ApplyOutcome::Incomplete);
 
     let workers = nginx.workers();
     edge.want(&[(&web, &nginx.server("new")), (&more, "# nothing\n")]);
@@ -67,12 +70,12 @@ async fn new_files_are_in_effect_when_the_pass_ends() {
 #[tokio::test]
 async fn mode_and_owner_are_set() {
     let nginx = Nginx::serving("old");
-    let template = Template {
+    let template = TemplateSettings {
         destination: nginx.web(),
         mode: Some(0o600),
         user: Some("daemon".to_owned()),
         group: Some("12".to_owned()),
-        ..Template::default()
+        ..TemplateSettings::default()
     };
     let mut edge = Edge::with(nginx.kind(), &nginx.state(), vec![template]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
@@ -132,7 +135,7 @@ async fn the_check_sees_a_candidate_wherever_nginx_would() {
         edge.want(&[(&nginx.path(destination), "# fine\n\nnonsense here and there;\n")]);
         let named = format!("{}:3", nginx.path(named).display());
         let error = edge.fails(&["nothing was touched", "[emerg] ", &named]).await;
-        let said = chain(&error);
+        let said = error_chain(&error);
         assert!(!said.contains("/.portreeve-"), "a copy's name: {said}");
         assert_eq!(fs::read(nginx.path(destination)).ok(), before);
     }
@@ -140,8 +143,8 @@ async fn the_check_sees_a_candidate_wherever_nginx_would() {
     for destination in ["etc/conf.d/.hidden.conf", "etc/conf.d/new.conf.off", "etc/sites/one/enabled/x"] {
         let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.path(destination)]);
         edge.want(&[(&nginx.path(destination), "nonsense;")]);
-        let opinion = edge.target.diff().await.expect("it can be checked").opinion;
-        let Some(Opinion::Good { warnings }) = opinion else { panic!("{destination}: {opinion:?}") };
+        let opinion = edge.target.diff().await.expect("it can be checked").check;
+        let Some(CheckPreview::Accepted { warnings }) = opinion else { panic!("{destination}: {opinion:?}") };
         assert!(warnings[0].contains("no include leads to it"), "{warnings:?}");
     }
 }
@@ -177,7 +180,7 @@ async fn a_refused_candidate_touches_nothing_and_is_not_tried_again() {
     let nginx = Nginx::serving("old");
     let binary = watched(&nginx.path(""), "");
     let checks = || text(nginx.path("calls")).lines().filter(|call| *call == "-t").count();
-    let kind = Kind::Nginx(Settings { binary, ..nginx.settings() });
+    let kind = TargetKind::Nginx(Settings { binary, ..nginx.settings() });
     let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
     let (workers, before) = (nginx.workers(), fs::metadata(nginx.web()).expect("it is there"));
 
@@ -186,7 +189,7 @@ async fn a_refused_candidate_touches_nothing_and_is_not_tried_again() {
     let place = format!("unknown directive \"retrun\" in {}:3", nginx.web().display());
     for _ in 0..3 {
         let error = edge.fails(&["refused", &place]).await;
-        assert!(matches!(error, ApplyError::Rejected(Rejection::Refused { .. })), "{error:?}");
+        assert!(matches!(error, ApplyError::Rejected(Rejection::CheckFailed { .. })), "{error:?}");
     }
     assert_eq!(checks(), 1, "one check is enough");
     let after = fs::metadata(nginx.web()).expect("it is there");
@@ -215,7 +218,7 @@ async fn what_is_refused_only_at_reload_is_taken_back() {
     edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, &server)]);
     for _ in 0..2 {
         let error = edge.fails(&["taken back", &format!("bind() to {place} failed"), "in use"]).await;
-        assert!(matches!(error, ApplyError::Rejected(Rejection::TakenBack { .. })), "{error:?}");
+        assert!(matches!(error, ApplyError::Rejected(Rejection::RolledBack { .. })), "{error:?}");
     }
     assert_eq!(text(nginx.web()), nginx.server("old"));
     assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"], "what was not there is not there");
@@ -240,7 +243,7 @@ async fn files_for_an_nginx_that_does_not_run_are_written_and_the_reload_stays_o
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     for written in [vec![nginx.web()], vec![]] {
         let done = edge.apply().await.expect("that is no error");
-        let Applied::Done { written: files, effect: Effect::NotRunning(_) } = done else { panic!("{done:?}") };
+        let ApplyOutcome::Applied { written: files, effect: Effect::NotRunning(_) } = done else { panic!("{done:?}") };
         assert_eq!(files, written);
         assert!(edge.owes());
     }
@@ -248,7 +251,7 @@ async fn files_for_an_nginx_that_does_not_run_are_written_and_the_reload_stays_o
     nginx.start();
     assert_eq!(nginx.ask().expect("it serves"), "new", "it has read the file when it started");
     let done = edge.apply().await.expect("it runs");
-    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
     edge.is_current().await;
 }
 
@@ -261,11 +264,11 @@ async fn a_check_makes_no_pid_file_whether_or_not_the_configuration_names_one() 
     let built_in = nginx.path("prefix/run/built-in.pid");
     let says = format!("[ \"$1\" = -V ] && echo nginx version: nginx/1.22.1 --pid-path={} && exit", built_in.display());
     let before = fs::metadata("/run/nginx.pid").ok().map(|metadata| metadata.ctime_nsec());
-    let kind = Kind::Nginx(Settings { binary: watched(&nginx.path(""), &says), ..nginx.settings() });
+    let kind = TargetKind::Nginx(Settings { binary: watched(&nginx.path(""), &says), ..nginx.settings() });
     let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     let done = edge.apply().await.expect("nobody is there to be told");
-    let Applied::Done { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
+    let ApplyOutcome::Applied { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
     assert_eq!(absent.to_string(), format!("{}: not there, or no pid in it", built_in.display()));
     let after = fs::metadata("/run/nginx.pid").ok().map(|metadata| metadata.ctime_nsec());
     assert_eq!(before, after, "where a Debian nginx has it");
@@ -280,7 +283,7 @@ async fn a_pid_that_belongs_to_somebody_else_is_left_alone() {
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     let done = edge.apply().await.expect("that is no error");
-    let Applied::Done { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
+    let ApplyOutcome::Applied { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
     assert!(absent.to_string().ends_with("is sleep, not an nginx master"), "{absent}");
     assert!(stranger.runs());
     assert_eq!(text(nginx.path("prefix/run/nginx.pid")), stranger.id().to_string(), "the check leaves it alone");
@@ -301,7 +304,7 @@ async fn a_configuration_that_somebody_else_has_broken_stops_an_owed_reload_quie
     assert_eq!(nginx.hang_ups(), 0, "nginx is spared");
     fs::remove_file(nginx.path("etc/conf.d/foreign.conf")).expect("it is ours");
     let done = edge.apply().await.expect("it is mended");
-    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
 }
 
 #[tokio::test]
@@ -313,18 +316,20 @@ async fn a_diff_shows_what_would_happen_and_touches_nothing() {
     let settings = portreeve::target::Settings::new(
         "edge".to_owned(),
         nginx.kind(),
-        [nginx.web(), more.clone()].map(|destination| Template { destination, ..Template::default() }).to_vec(),
+        [nginx.web(), more.clone()]
+            .map(|destination| TemplateSettings { destination, ..TemplateSettings::default() })
+            .to_vec(),
     );
-    let looking = StateDir::peek(&nginx.state());
+    let looking = StateDir::open_read_only(&nginx.state());
     let mut target =
         portreeve::target::Target::new(settings, edge.desired.clone(), &looking, &docker::Settings::default())
             .expect("it makes sense");
     let diff = target.diff().await.expect("it can look");
-    assert!(!diff.complete && diff.files.is_empty() && diff.opinion.is_none());
+    assert!(!diff.complete && diff.files.is_empty() && diff.check.is_none());
 
     edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, "# more\n")]);
     let diff = target.diff().await.expect("it can look");
-    assert_eq!(diff.opinion, Some(Opinion::Good { warnings: vec![] }));
+    assert_eq!(diff.check, Some(CheckPreview::Accepted { warnings: vec![] }));
     let web = nginx.web().display().to_string();
     let (old, new) = (nginx.server("old"), nginx.server("new"));
     assert_eq!(diff.files[1].unified, format!("--- {web}\n+++ {web}\n@@ -1 +1 @@\n-{old}+{new}"));
@@ -333,7 +338,7 @@ async fn a_diff_shows_what_would_happen_and_touches_nothing() {
 
     edge.want(&[(&nginx.web(), "x"), (&more, "")]);
     let diff = target.diff().await.expect("it can look");
-    let Some(Opinion::Refused { output, .. }) = diff.opinion else { panic!("{diff:?}") };
+    let Some(CheckPreview::Rejected { output, .. }) = diff.check else { panic!("{diff:?}") };
     assert!(output.contains(&web), "{output}");
     assert_eq!((text(nginx.web()), nginx.hang_ups(), edge.owes()), (old, 0, false));
     assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"]);
@@ -346,9 +351,13 @@ async fn a_check_that_hangs_delays_its_own_target_only() {
     fs::write(&hold, "").expect("it is ours");
     let wait = format!("while [ \"$1\" = -t ] && [ -e '{}' ]; do sleep 0.01; done", hold.display());
     let kind = |hangs: &Nginx, limit| {
-        Kind::Nginx(Settings { binary: watched(&hangs.path(""), &wait), check_timeout: limit, ..hangs.settings() })
+        TargetKind::Nginx(Settings {
+            binary: watched(&hangs.path(""), &wait),
+            check_timeout: limit,
+            ..hangs.settings()
+        })
     };
-    let pace = Pace::every(Duration::from_secs(3600));
+    let pace = LoopTimings::with_resync(Duration::from_secs(3600));
     let stop = CancellationToken::new();
     let run = |nginx: &Nginx, kind| {
         let Edge { mut target, desired, state } = Edge::new(kind, &nginx.state(), &[nginx.web()]);
@@ -384,14 +393,14 @@ async fn a_check_that_takes_too_long_is_ended_and_tried_again() {
         check_timeout: Duration::from_millis(500),
         ..nginx.settings()
     };
-    let mut edge = Edge::new(Kind::Nginx(settings.clone()), &nginx.state(), &[nginx.web()]);
+    let mut edge = Edge::new(TargetKind::Nginx(settings.clone()), &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     let error = edge.fails(&["cannot be checked", "took longer than 500ms"]).await;
     assert!(matches!(error, ApplyError::Check(_)), "{error:?}");
     assert_eq!(text(nginx.web()), nginx.server("old"));
     drop(edge);
     fs::remove_file(&hold).expect("it is ours");
-    let kind = Kind::Nginx(Settings { check_timeout: Duration::from_secs(60), ..settings });
+    let kind = TargetKind::Nginx(Settings { check_timeout: Duration::from_secs(60), ..settings });
     let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     edge.writes(&[&nginx.web()]).await;
@@ -413,7 +422,7 @@ async fn a_crash_between_swap_and_reload_is_made_good() {
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), nginx.path("etc/conf.d/more.conf")]);
     assert!(edge.owes());
     let done = edge.apply().await.expect("nginx runs");
-    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
     assert_eq!((nginx.ask().expect("it serves").as_str(), nginx.hang_ups()), ("0", 1));
     assert!(!edge.owes());
 }
@@ -430,7 +439,7 @@ async fn a_crash_in_the_middle_of_a_swap_is_made_good_even_if_what_was_desired_i
     fs::remove_file(&more).expect("it was written");
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), more.clone()]);
     let done = edge.apply().await.expect("nginx runs");
-    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
     assert_eq!(text(nginx.web()), nginx.server("old"), "half a change is no change");
     assert!(!more.exists() && !edge.owes());
 }
@@ -465,16 +474,16 @@ async fn worker() {
     let [mode, root, address] = settings.split('\n').collect::<Vec<_>>()[..] else { panic!("{settings}") };
     let path = |below: &str| Path::new(root).join(below);
     let kind = match mode {
-        "hang" => Kind::Command(Command {
-            reload: Some(Reload::Command(
+        "hang" => TargetKind::Command(CommandSettings {
+            reload: Some(ReloadMethod::Command(
                 ["sh", "-c", "echo $$ > \"$0\"; exec sleep 300", &path("hangs").to_string_lossy()]
                     .map(str::to_owned)
                     .to_vec(),
             )),
             reload_timeout: Duration::from_secs(300),
-            ..Command::default()
+            ..CommandSettings::default()
         }),
-        _ => Kind::Nginx(Settings {
+        _ => TargetKind::Nginx(Settings {
             conf: Some(path("etc/nginx.conf")),
             prefix: Some(path("prefix")),
             ..Settings::default()

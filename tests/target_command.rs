@@ -18,7 +18,8 @@ use portreeve::{
     docker,
     sys::state_dir::StateDir,
     target::{
-        Applied, ApplyError, Command, Desired, Effect, Kind, Rejection, Reload, Settings, Symlinks, Target, Template,
+        ApplyError, ApplyOutcome, CommandSettings, DesiredFileStore, Effect, Rejection, ReloadMethod, Settings,
+        SymlinkPolicy, Target, TargetKind, TemplateSettings,
     },
 };
 use targets::{Edge, Program, directory, names, text, wait_until};
@@ -45,8 +46,8 @@ impl Home {
     }
 
     /// A target of `app.conf` only.
-    fn edge(&self, command: Command) -> Edge {
-        Edge::new(Kind::Command(command), &self.path("state"), &[self.file()])
+    fn edge(&self, command: CommandSettings) -> Edge {
+        Edge::new(TargetKind::Command(command), &self.path("state"), &[self.file()])
     }
 
     /// A script as a command: `$H` is this directory.
@@ -55,8 +56,8 @@ impl Home {
         ["sh", "-c", &script, "{{candidate}}"].map(str::to_owned).to_vec()
     }
 
-    fn reload(&self, script: &str) -> Option<Reload> {
-        Some(Reload::Command(self.shell(script)))
+    fn reload(&self, script: &str) -> Option<ReloadMethod> {
+        Some(ReloadMethod::Command(self.shell(script)))
     }
 }
 
@@ -65,8 +66,11 @@ async fn the_check_sees_the_candidate_and_the_reload_the_file() {
     let home = Home::new();
     let check = "echo \"$(basename $0): $(cat $0), $(cat $H/etc/app.conf)\" >> $H/log";
     let reload = "echo \"reload: $(cat $H/etc/app.conf)\" >> $H/log";
-    let mut edge =
-        home.edge(Command { check: Some(home.shell(check)), reload: home.reload(reload), ..Command::default() });
+    let mut edge = home.edge(CommandSettings {
+        check: Some(home.shell(check)),
+        reload: home.reload(reload),
+        ..CommandSettings::default()
+    });
     edge.want(&[(&home.file(), "new\n")]);
     edge.writes(&[&home.file()]).await;
     assert_eq!(text(home.path("log")), "app.conf: new, old\nreload: new\n");
@@ -77,11 +81,11 @@ async fn several_candidates_lie_in_a_directory_under_their_whole_paths() {
     let home = Home::new();
     let other = home.path("etc/other.conf");
     let check = Some(home.shell("cat $0$H/etc/app.conf $0$H/etc/other.conf > $H/log"));
-    let kind = Kind::Command(Command { check, ..Command::default() });
+    let kind = TargetKind::Command(CommandSettings { check, ..CommandSettings::default() });
     let mut edge = Edge::new(kind, &home.path("state"), &[home.file(), other.clone()]);
     edge.want(&[(&home.file(), "new\n"), (&other, "other\n")]);
     let done = edge.apply().await.expect("it is good");
-    assert_eq!(done, Applied::Done { written: vec![home.file(), other], effect: Effect::NoReload });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![home.file(), other], effect: Effect::NoReload });
     assert_eq!(text(home.path("log")), "new\nother\n");
     edge.is_current().await;
 }
@@ -90,11 +94,12 @@ async fn several_candidates_lie_in_a_directory_under_their_whole_paths() {
 async fn a_refused_candidate_is_told_by_the_name_of_the_file() {
     let home = Home::new();
     let check = Some(home.shell("echo $0:1: wrong >&2; echo >> $H/calls; exit 3"));
-    let mut edge = home.edge(Command { check, reload: home.reload("touch $H/reloaded"), ..Command::default() });
+    let mut edge =
+        home.edge(CommandSettings { check, reload: home.reload("touch $H/reloaded"), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
     let place = format!("{}:1: wrong", home.file().display());
     let error = edge.fails(&["nothing was touched", "exit status: 3", &place]).await;
-    assert!(matches!(error, ApplyError::Rejected(Rejection::Refused { certain: false, .. })), "{error:?}");
+    assert!(matches!(error, ApplyError::Rejected(Rejection::CheckFailed { is_permanent: false, .. })), "{error:?}");
     assert_eq!((text(home.file()).as_str(), text(home.path("calls")).as_str()), ("old\n", "\n"));
     assert_eq!(names(home.0.path()), ["calls", "etc", "state"]);
     edge.want(&[(&home.file(), "old\n")]);
@@ -105,7 +110,7 @@ async fn a_refused_candidate_is_told_by_the_name_of_the_file() {
 async fn a_check_that_fails_once_is_made_again() {
     let home = Home::new();
     let check = Some(home.shell("test -e $H/well || { touch $H/well; echo not now; exit 1; }"));
-    let mut edge = home.edge(Command { check, reload: home.reload("true"), ..Command::default() });
+    let mut edge = home.edge(CommandSettings { check, reload: home.reload("true"), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
     edge.fails(&["not now"]).await;
     let again = async {
@@ -121,7 +126,8 @@ async fn a_check_that_fails_once_is_made_again() {
 async fn a_reload_command_that_cannot_be_started_says_nothing_about_the_files() {
     let home = Home::new();
     let program = home.path("reload").display().to_string();
-    let mut edge = home.edge(Command { reload: Some(Reload::Command(vec![program])), ..Command::default() });
+    let mut edge =
+        home.edge(CommandSettings { reload: Some(ReloadMethod::Command(vec![program])), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
     edge.fails(&["the reload is owed", "reload: cannot be started"]).await;
     assert_eq!((text(home.file()).as_str(), edge.owes()), ("new\n", true));
@@ -132,13 +138,13 @@ async fn a_failing_reload_takes_the_files_back_and_reloads_again() {
     let home = Home::new();
     let reload = "cat $H/etc/app.conf >> $H/log; if grep -q bad $H/etc/app.conf; then echo 'no, bad'; exit 1; fi";
     let other = home.path("etc/other.conf");
-    let kind = Kind::Command(Command { reload: home.reload(reload), ..Command::default() });
+    let kind = TargetKind::Command(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
     let mut edge = Edge::new(kind, &home.path("state"), &[home.file(), other.clone()]);
     let before = fs::metadata(home.file()).expect("it is there").mode();
     edge.want(&[(&home.file(), "bad\n"), (&other, "other\n")]);
     for _ in 0..2 {
         let error = edge.fails(&["taken back", "sh: exit status: 1", "no, bad"]).await;
-        assert!(matches!(error, ApplyError::Rejected(Rejection::TakenBack { .. })), "{error:?}");
+        assert!(matches!(error, ApplyError::Rejected(Rejection::RolledBack { .. })), "{error:?}");
     }
     assert_eq!(text(home.path("log")), "bad\nold\n", "there and back, and not again");
     assert_eq!((text(home.file()).as_str(), other.exists(), edge.owes()), ("old\n", false, false));
@@ -151,14 +157,14 @@ async fn a_failing_reload_takes_the_files_back_and_reloads_again() {
 async fn a_reload_that_always_fails_is_not_the_candidates_fault() {
     let home = Home::new();
     let reload = "echo $(cat $H/etc/app.conf) >> $H/log; test -e $H/well";
-    let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
+    let mut edge = home.edge(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
     let error = edge.fails(&["taken back", "the reload of the former files has failed"]).await;
-    assert!(matches!(error, ApplyError::NotBack { .. }), "{error:?}");
+    assert!(matches!(error, ApplyError::RollbackFailed { .. }), "{error:?}");
     assert_eq!(text(home.file()), "old\n");
     // The next process knows what is owed, and brings that to its end before it tries anything new.
     drop(edge);
-    let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
+    let mut edge = home.edge(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
     for _ in 0..3 {
         edge.fails(&["owed has failed"]).await;
@@ -166,7 +172,7 @@ async fn a_reload_that_always_fails_is_not_the_candidates_fault() {
     }
     assert_eq!(text(home.path("log")), "new\nold\nold\nnewer\nold\n", "another candidate is tried once, and not again");
     drop(edge);
-    let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
+    let mut edge = home.edge(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
     fs::write(home.path("well"), "").expect("it is ours");
     edge.writes(&[&home.file()]).await;
@@ -181,10 +187,10 @@ async fn what_was_there_before_cannot_stand_in_the_way() {
         if !was_there {
             fs::remove_file(home.file()).expect("it is ours");
         }
-        let command = Command {
+        let command = CommandSettings {
             check: Some(home.shell("test \"$(cat $0)\" = new")),
             reload: home.reload("test -e $H/well"),
-            ..Command::default()
+            ..CommandSettings::default()
         };
         // Each process tries at once.
         for _ in 0..3 {
@@ -204,10 +210,10 @@ async fn what_was_there_before_cannot_stand_in_the_way() {
 async fn a_reload_that_hangs_is_ended_with_its_children_and_taken_back() {
     let home = Home::new();
     let reload = "if grep -q new $H/etc/app.conf; then sleep 300 & echo $! > $H/child; echo $$ > $H/parent; wait; fi";
-    let mut edge = home.edge(Command {
+    let mut edge = home.edge(CommandSettings {
         reload: home.reload(reload),
         reload_timeout: Duration::from_secs(1),
-        ..Command::default()
+        ..CommandSettings::default()
     });
     edge.want(&[(&home.file(), "new\n")]);
     edge.fails(&["taken back", "took longer than 1s"]).await;
@@ -230,23 +236,26 @@ async fn a_signal_reaches_the_right_process_only() {
     let program = Program::start("sh", &["-c", &script]);
     wait_until("the program", || if home.path("ready").exists() { Ok(()) } else { Err("not ready") });
     fs::write(home.path("pid"), program.id().to_string()).expect("it is ours");
-    let command = |program: Option<&str>| Command {
-        reload: Some(Reload::Signal {
+    let command = |program: Option<&str>| CommandSettings {
+        reload: Some(ReloadMethod::Signal {
             pid_file: home.path("pid"),
             signal: Signal::SIGUSR1,
             program: program.map(str::to_owned),
         }),
-        ..Command::default()
+        ..CommandSettings::default()
     };
     let mut edge = home.edge(command(Some("haproxy")));
     edge.want(&[(&home.file(), "new\n")]);
     let done = edge.apply().await.expect("that is no error");
-    let Applied::Done { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
+    let ApplyOutcome::Applied { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
     assert!(absent.to_string().ends_with("is sh, not haproxy"), "{absent}");
     drop(edge);
     let mut edge = home.edge(command(Some("sh")));
     edge.want(&[(&home.file(), "new\n")]);
-    assert_eq!(edge.apply().await.expect("it runs"), Applied::Done { written: vec![], effect: Effect::Verified });
+    assert_eq!(
+        edge.apply().await.expect("it runs"),
+        ApplyOutcome::Applied { written: vec![], effect: Effect::Verified }
+    );
     wait_until("the signal", || fs::read_to_string(home.path("log")));
 }
 
@@ -255,7 +264,10 @@ async fn a_symlink_is_written_through() {
     let home = Home::new();
     let link = home.path("link.conf");
     symlink("etc/app.conf", &link).expect("a link");
-    let kind = Kind::Command(Command { reload: home.reload("! grep -q bad $H/link.conf"), ..Command::default() });
+    let kind = TargetKind::Command(CommandSettings {
+        reload: home.reload("! grep -q bad $H/link.conf"),
+        ..CommandSettings::default()
+    });
     let mut edge = Edge::new(kind, &home.path("state"), std::slice::from_ref(&link));
     edge.want(&[(&link, "bad\n")]);
     edge.fails(&["taken back"]).await;
@@ -271,7 +283,7 @@ async fn what_a_killed_process_had_staged_is_swept() {
     for name in [".app.conf.portreeve-x1", ".other.conf.portreeve-x1"] {
         fs::write(home.path("etc").join(name), "half").expect("it is ours");
     }
-    let mut edge = home.edge(Command::default());
+    let mut edge = home.edge(CommandSettings::default());
     edge.want(&[(&home.file(), "old\n")]);
     edge.is_current().await;
     assert_eq!(names(&home.path("etc")), [".other.conf.portreeve-x1", "app.conf"], "its own, and nobody else's");
@@ -283,7 +295,7 @@ async fn a_missing_directory_is_made_after_the_check_unless_the_settings_say_no(
     let missing = home.path("no/where/app.conf");
     let check = Some(home.shell("grep new $0"));
     let mut edge = Edge::new(
-        Kind::Command(Command { check, ..Command::default() }),
+        TargetKind::Command(CommandSettings { check, ..CommandSettings::default() }),
         &home.path("state"),
         std::slice::from_ref(&missing),
     );
@@ -298,14 +310,15 @@ async fn a_missing_directory_is_made_after_the_check_unless_the_settings_say_no(
     drop(edge);
 
     let missing = home.path("never/app.conf");
-    let template = Template { destination: missing.clone(), create_dirs: Some(false), ..Template::default() };
-    let mut edge = Edge::with(Kind::Command(Command::default()), &home.path("state"), vec![template]);
+    let template =
+        TemplateSettings { destination: missing.clone(), create_dirs: Some(false), ..TemplateSettings::default() };
+    let mut edge = Edge::with(TargetKind::Command(CommandSettings::default()), &home.path("state"), vec![template]);
     edge.want(&[(&missing, "new\n")]);
     edge.fails(&["the directory is missing; make it"]).await;
     assert!(!home.path("never").exists());
     fs::create_dir(home.path("never")).expect("a directory");
     let done = edge.apply().await.expect("there is one now");
-    assert_eq!(done, Applied::Done { written: vec![missing], effect: Effect::NoReload });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![missing], effect: Effect::NoReload });
 }
 
 /// Runs a test with mounts that nobody else sees and that are gone with its thread.
@@ -339,7 +352,10 @@ fn a_full_disk_changes_nothing() {
         run("mount", &["-t", "tmpfs", "-o", "size=64k", "none", name(&home.path("etc"))]);
         let other = home.path("etc/other.conf");
         fs::write(home.file(), "old\n").expect("there is room");
-        let kind = Kind::Command(Command { reload: home.reload("touch $H/reloaded"), ..Command::default() });
+        let kind = TargetKind::Command(CommandSettings {
+            reload: home.reload("touch $H/reloaded"),
+            ..CommandSettings::default()
+        });
         let mut edge = Edge::new(kind, &home.path("state"), &[home.file(), other.clone()]);
         let large = "x".repeat(100 * 1024);
         for files in [[("new\n", large.as_str())], [(large.as_str(), "new\n")]] {
@@ -362,7 +378,7 @@ fn a_state_directory_without_room_keeps_the_files_as_they_are() {
         fs::create_dir(home.path("state")).expect("a directory");
         run("mount", &["-t", "tmpfs", "-o", "size=64k", "none", name(&home.path("state"))]);
         fs::write(home.file(), "x".repeat(100 * 1024)).expect("there is room");
-        let mut edge = home.edge(Command::default());
+        let mut edge = home.edge(CommandSettings::default());
         edge.want(&[(&home.file(), "new\n")]);
         edge.fails(&[
             "the state directory cannot be read or written",
@@ -382,13 +398,13 @@ fn a_read_only_directory_changes_nothing() {
         let etc = home.path("etc");
         run("mount", &["--bind", name(&etc), name(&etc)]);
         run("mount", &["-o", "remount,bind,ro", name(&etc)]);
-        let mut edge = home.edge(Command::default());
+        let mut edge = home.edge(CommandSettings::default());
         edge.want(&[(&home.file(), "new\n")]);
         edge.fails(&["the files are as they were", "app.conf: cannot be staged; its file system is mounted read-only"])
             .await;
         assert_eq!(text(home.file()), "old\n");
         run("mount", &["-o", "remount,bind,rw", name(&etc)]);
-        assert!(matches!(edge.apply().await, Ok(Applied::Done { .. })), "it recovers by itself");
+        assert!(matches!(edge.apply().await, Ok(ApplyOutcome::Applied { .. })), "it recovers by itself");
     });
 }
 
@@ -400,7 +416,7 @@ fn a_file_that_is_mounted_is_overwritten_in_place() {
         run("mount", &["--bind", name(&source), name(&home.file())]);
         let inode = fs::metadata(home.file()).expect("it is there").ino();
         let reload = home.reload("! grep -q bad $H/etc/app.conf");
-        let mut edge = home.edge(Command { reload, ..Command::default() });
+        let mut edge = home.edge(CommandSettings { reload, ..CommandSettings::default() });
         edge.want(&[(&home.file(), "new\n")]);
         edge.writes(&[&home.file()]).await;
         edge.want(&[(&home.file(), "bad, and longer\n")]);
@@ -417,7 +433,8 @@ fn a_file_that_fails_at_the_swap_leaves_nothing_owed_and_nobody_is_told() {
         let file = home.file();
         run("mount", &["--bind", name(&file), name(&file)]);
         run("mount", &["-o", "remount,bind,ro", name(&file)]);
-        let mut edge = home.edge(Command { reload: home.reload("touch $H/reloaded"), ..Command::default() });
+        let mut edge =
+            home.edge(CommandSettings { reload: home.reload("touch $H/reloaded"), ..CommandSettings::default() });
         edge.want(&[(&file, "new\n")]);
         for _ in 0..2 {
             edge.fails(&[
@@ -437,27 +454,29 @@ async fn a_symlink_is_refused_if_the_settings_say_so() {
     let home = Home::new();
     let link = home.path("link.conf");
     symlink("etc/app.conf", &link).expect("a link");
-    let template = Template { destination: link.clone(), symlinks: Symlinks::Refuse, ..Template::default() };
-    let mut edge = Edge::with(Kind::Command(Command::default()), &home.path("state"), vec![template]);
+    let template =
+        TemplateSettings { destination: link.clone(), symlinks: SymlinkPolicy::Refuse, ..TemplateSettings::default() };
+    let mut edge = Edge::with(TargetKind::Command(CommandSettings::default()), &home.path("state"), vec![template]);
     edge.want(&[(&link, "new\n")]);
     edge.fails(&["link.conf: is a symlink, and `symlinks = \"refuse\"` is set for it"]).await;
     assert_eq!((text(home.file()).as_str(), edge.owes()), ("old\n", false));
     fs::remove_file(&link).expect("it is ours");
     let done = edge.apply().await.expect("it is none any more");
-    assert_eq!(done, Applied::Done { written: vec![link], effect: Effect::NoReload });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![link], effect: Effect::NoReload });
 }
 
 #[tokio::test]
 async fn mode_and_owner_are_set_right_without_a_reload() {
     let home = Home::new();
-    let template = Template {
+    let template = TemplateSettings {
         destination: home.file(),
         mode: Some(0o640),
         user: Some("1".to_owned()),
         group: Some("2".to_owned()),
-        ..Template::default()
+        ..TemplateSettings::default()
     };
-    let kind = Kind::Command(Command { reload: home.reload("touch $H/reloaded"), ..Command::default() });
+    let kind =
+        TargetKind::Command(CommandSettings { reload: home.reload("touch $H/reloaded"), ..CommandSettings::default() });
     let mut edge = Edge::with(kind, &home.path("state"), vec![template]);
     let before = fs::metadata(home.file()).expect("it is there").ino();
     edge.want(&[(&home.file(), "old\n")]);
@@ -471,10 +490,10 @@ async fn mode_and_owner_are_set_right_without_a_reload() {
 async fn two_ways_to_one_file_are_refused_at_load() {
     let home = Home::new();
     let state = StateDir::open(&home.path("state")).expect("nobody else holds it");
-    let template = |below: &str| Template { destination: home.path(below), ..Template::default() };
+    let template = |below: &str| TemplateSettings { destination: home.path(below), ..TemplateSettings::default() };
     let templates = vec![template("no/a"), template("no/../no/a")];
-    let settings = Settings::new("edge".to_owned(), Kind::Command(Command::default()), templates);
-    let made = Target::new(settings, Desired::default(), &state, &docker::Settings::default());
+    let settings = Settings::new("edge".to_owned(), TargetKind::Command(CommandSettings::default()), templates);
+    let made = Target::new(settings, DesiredFileStore::default(), &state, &docker::Settings::default());
     assert!(made.expect_err("they are one").to_string().contains("is written by two templates"));
 }
 
@@ -483,12 +502,12 @@ async fn a_reload_that_takes_long_is_ended_at_the_stop_and_stays_owed() {
     let home = Home::new();
     let stop = CancellationToken::new();
     let reload = "test -e $H/quick && exit; sleep 300 & echo $! > $H/child; wait";
-    let Edge { target, desired, state } = home.edge(Command {
+    let Edge { target, desired, state } = home.edge(CommandSettings {
         reload: home.reload(reload),
         reload_timeout: Duration::from_secs(300),
-        ..Command::default()
+        ..CommandSettings::default()
     });
-    let mut edge = Edge { target: target.until(stop.clone()), desired, state };
+    let mut edge = Edge { target: target.stop_with(stop.clone()), desired, state };
     edge.want(&[(&home.file(), "new\n")]);
     let child = async {
         while fs::read_to_string(home.path("child")).unwrap_or_default().is_empty() {
@@ -506,6 +525,9 @@ async fn a_reload_that_takes_long_is_ended_at_the_stop_and_stays_owed() {
     assert!(text(home.file()) == "new\n" && edge.owes());
     drop(edge);
     fs::write(home.path("quick"), "").expect("it is ours");
-    let mut edge = home.edge(Command { reload: home.reload(reload), ..Command::default() });
-    assert_eq!(edge.apply().await.expect("it is quick"), Applied::Done { written: vec![], effect: Effect::Verified });
+    let mut edge = home.edge(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
+    assert_eq!(
+        edge.apply().await.expect("it is quick"),
+        ApplyOutcome::Applied { written: vec![], effect: Effect::Verified }
+    );
 }

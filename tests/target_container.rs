@@ -11,14 +11,14 @@ use common::lab::Lab;
 use nix::sys::signal::Signal;
 use portreeve::{
     docker,
-    target::{Applied, Command, Effect, Kind, Reload, Settings, Template},
+    target::{ApplyOutcome, CommandSettings, Effect, ReloadMethod, Settings, TargetKind, TemplateSettings},
 };
 use targets::{Edge, directory, text};
 
 fn edge(home: &Path, host: String) -> Edge {
-    let reload = Some(Reload::Container { name: "edge".to_owned(), signal: Signal::SIGTERM });
-    let kind = Kind::Command(Command { reload, ..Command::default() });
-    let template = Template { destination: home.join("app.conf"), ..Template::default() };
+    let reload = Some(ReloadMethod::Container { name: "edge".to_owned(), signal: Signal::SIGTERM });
+    let kind = TargetKind::Command(CommandSettings { reload, ..CommandSettings::default() });
+    let template = TemplateSettings { destination: home.join("app.conf"), ..TemplateSettings::default() };
     let settings = Settings::new("edge".to_owned(), kind, vec![template]);
     let docker = docker::Settings { host: Some(host), ..docker::Settings::default() };
     Edge::from(settings, &home.join("state"), &docker)
@@ -26,7 +26,7 @@ fn edge(home: &Path, host: String) -> Edge {
 
 async fn absent(edge: &mut Edge, saying: &str) {
     let done = edge.apply().await.expect("that is no error");
-    let Applied::Done { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
+    let ApplyOutcome::Applied { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
     assert!(absent.to_string().contains(saying), "{absent}");
     assert!(edge.owes());
 }
@@ -45,7 +45,7 @@ async fn the_signal_reaches_the_container_and_is_owed_as_long_as_it_does_not_run
     let begun = SystemTime::now();
     let container = engine.run("edge", "1", &[]);
     let done = edge.apply().await.expect("it runs");
-    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
     edge.is_current().await;
     let told = engine.events().find("kill", "edge", begun);
     assert_eq!(told.signal, Some(Signal::SIGTERM as i32));

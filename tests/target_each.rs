@@ -14,7 +14,9 @@ use std::{
 
 use portreeve::{
     docker,
-    target::{Applied, Command, Effect, Kind, Product, Reload, Settings, Template},
+    target::{
+        ApplyOutcome, CommandSettings, DesiredFile, Effect, ReloadMethod, Settings, TargetKind, TemplateSettings,
+    },
 };
 use targets::{
     Edge, directory, names,
@@ -24,17 +26,18 @@ use targets::{
 
 /// A target of many sites below `etc/sites`.
 fn sites(nginx: &Nginx) -> Edge {
-    let template = Template {
+    let template = TemplateSettings {
         destination: nginx.path("etc/sites/{{this}}.conf"),
         each: Some("(services)".to_owned()),
         mode: Some(0o600),
-        ..Template::default()
+        ..TemplateSettings::default()
     };
     Edge::with(nginx.kind(), &nginx.state(), vec![template])
 }
 
 fn want(edge: &Edge, nginx: &Nginx, sites: &[(&str, &str)]) {
-    let product = |(name, text): &(&str, &str)| (nginx.path("etc/sites").join(name), Arc::new(Product::new(0, *text)));
+    let product =
+        |(name, text): &(&str, &str)| (nginx.path("etc/sites").join(name), Arc::new(DesiredFile::new(0, *text)));
     edge.desired.replace(sites.iter().map(product).collect::<BTreeMap<_, _>>());
 }
 
@@ -67,7 +70,7 @@ async fn files_come_and_go_with_their_members_and_nobody_elses_do() {
     // Of a template that is gone from the settings, too; a pass that does not know everything removes nothing.
     drop(edge);
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
-    assert_eq!(edge.apply().await.expect("nothing is asked yet"), Applied::Waiting);
+    assert_eq!(edge.apply().await.expect("nothing is asked yet"), ApplyOutcome::Incomplete);
     assert!(path("b.conf").exists());
     edge.want(&[(&nginx.web(), "# nothing\n")]);
     edge.writes(&[&nginx.web()]).await;
@@ -108,15 +111,16 @@ async fn what_fails_brings_back_the_files_that_went() {
     fs::create_dir(path("etc")).expect("a directory");
     let edge = |script: &str| {
         let script = format!("cd '{}'; {script}", home.path().display());
-        let reload = Some(Reload::Command(["sh", "-c", &script].map(str::to_owned).to_vec()));
-        let kind = Kind::Command(Command { reload, ..Command::default() });
+        let reload = Some(ReloadMethod::Command(["sh", "-c", &script].map(str::to_owned).to_vec()));
+        let kind = TargetKind::Command(CommandSettings { reload, ..CommandSettings::default() });
         let destination = path("etc/{{this}}");
-        let template = Template { destination, each: Some("(services)".to_owned()), ..Template::default() };
+        let template =
+            TemplateSettings { destination, each: Some("(services)".to_owned()), ..TemplateSettings::default() };
         let settings = Settings::new("edge".to_owned(), kind, vec![template]);
         Edge::from(settings, &path("state"), &docker::Settings::default())
     };
     let want = |edge: &Edge, files: &[(&str, &str)]| {
-        let product = |(name, text): &(&str, &str)| (path("etc").join(name), Arc::new(Product::new(0, *text)));
+        let product = |(name, text): &(&str, &str)| (path("etc").join(name), Arc::new(DesiredFile::new(0, *text)));
         edge.desired.replace(files.iter().map(product).collect::<BTreeMap<_, _>>());
     };
     fs::write(path("etc/b"), "by hand").expect("it is ours");
@@ -138,16 +142,16 @@ async fn two_names_of_one_file_are_refused() {
     let home = directory();
     let path = |below: &str| home.path().join(below);
     let destination = path("etc/{{this}}");
-    let template = Template { destination, each: Some("(services)".to_owned()), ..Template::default() };
-    let kind = Kind::Command(Command::default());
+    let template = TemplateSettings { destination, each: Some("(services)".to_owned()), ..TemplateSettings::default() };
+    let kind = TargetKind::Command(CommandSettings::default());
     let mut edge = Edge::with(kind, &path("state"), vec![template]);
-    let product = |path: &Path| (path.to_owned(), Arc::new(Product::new(0, "")));
+    let product = |path: &Path| (path.to_owned(), Arc::new(DesiredFile::new(0, "")));
     edge.desired.replace([product(&path("etc/a")), product(&path("etc/../etc/a"))].into());
     edge.fails(&["are the same file"]).await;
     assert!(!path("etc").exists());
     edge.desired.replace([product(&path("etc/a"))].into());
     let done = edge.apply().await.expect("it can be written");
-    assert_eq!(done, Applied::Done { written: vec![path("etc/a")], effect: Effect::NoReload });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![path("etc/a")], effect: Effect::NoReload });
 }
 
 const WORKER: &str = "PORTREEVE_TEST_WORKER";
@@ -167,14 +171,14 @@ async fn worker() {
 
 fn many(home: &Path) -> Edge {
     let destination = home.join("etc/{{this}}.conf");
-    let template = Template { destination, each: Some("(services)".to_owned()), ..Template::default() };
-    Edge::with(Kind::Command(Command::default()), &home.join("state"), vec![template])
+    let template = TemplateSettings { destination, each: Some("(services)".to_owned()), ..TemplateSettings::default() };
+    Edge::with(TargetKind::Command(CommandSettings::default()), &home.join("state"), vec![template])
 }
 
 fn want_many(edge: &Edge, home: &Path, number: u32) {
     let product = |at: u32| {
         let path = home.join(format!("etc/{number}/{at}.conf"));
-        (path, Arc::new(Product::new(0, number.to_string())))
+        (path, Arc::new(DesiredFile::new(0, number.to_string())))
     };
     edge.desired.replace((0..3).map(product).collect::<BTreeMap<_, _>>());
 }

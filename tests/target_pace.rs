@@ -11,12 +11,14 @@ use std::{
 
 use portreeve::{
     core::{
-        debounce::{Quiet, Settings as Pace},
+        debounce::{QuietRange, Settings as Pace},
         reconcile,
     },
     docker,
     sys::state_dir::StateDir,
-    target::{Command, Desired, Kind, Product, Reports, Settings, Target, Template},
+    target::{
+        CommandSettings, DesiredFile, DesiredFileStore, Settings, Target, TargetKind, TargetStatuses, TemplateSettings,
+    },
 };
 use targets::directory;
 use tempfile::TempDir;
@@ -28,15 +30,15 @@ fn ms(milliseconds: u64) -> Duration {
 }
 
 fn pace(quiet: Option<(u64, u64)>, interval: u64, splay: u64) -> Pace {
-    let quiet = quiet.map(|(min, max)| Quiet { min: ms(min), max: ms(max) });
+    let quiet = quiet.map(|(min, max)| QuietRange { min: ms(min), max: ms(max) });
     Pace { quiet, leading: true, interval: ms(interval), splay: ms(splay) }
 }
 
 /// The loop of a target of one file. There is no program to wait for, so the clock stands still while files are written.
 struct Running {
     home: TempDir,
-    desired: Desired,
-    reports: Reports,
+    desired: DesiredFileStore,
+    reports: TargetStatuses,
     stop: CancellationToken,
     run: tokio::task::JoinHandle<()>,
     begin: Instant,
@@ -45,18 +47,20 @@ struct Running {
 impl Running {
     fn start(pace: Pace) -> Self {
         let home = directory();
-        let kind = Kind::Command(Command::default());
-        let templates = vec![Template { destination: home.path().join("file"), ..Template::default() }];
-        let settings = Settings { pace, ..Settings::new("edge".to_owned(), kind, templates) };
-        let (desired, reports, stop) = (Desired::default(), Reports::default(), CancellationToken::new());
+        let kind = TargetKind::Command(CommandSettings::default());
+        let templates = vec![TemplateSettings { destination: home.path().join("file"), ..TemplateSettings::default() }];
+        let settings = Settings { debounce: pace, ..Settings::new("edge".to_owned(), kind, templates) };
+        let (desired, reports, stop) =
+            (DesiredFileStore::default(), TargetStatuses::default(), CancellationToken::new());
         let state = StateDir::open(&home.path().join("state")).expect("nobody else holds it");
         let mut target = Target::new(settings, desired.clone(), &state, &docker::Settings::default())
             .expect("the settings make sense");
-        target.report_to(reports.clone());
+        target.publish_to(reports.clone());
         let (bell, ended) = (desired.bell(), stop.clone());
         let run = tokio::spawn(async move {
             let _held = state;
-            reconcile::run(&mut target, bell, reconcile::Pace::every(Duration::from_secs(3600)), ended).await;
+            reconcile::run(&mut target, bell, reconcile::LoopTimings::with_resync(Duration::from_secs(3600)), ended)
+                .await;
         });
         Self { home, desired, reports, stop, run, begin: Instant::now() }
     }
@@ -68,13 +72,13 @@ impl Running {
     /// What is desired from now on.
     fn want(&self, content: &str, members: &[&str]) {
         let members = members.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-        let product = Product { members, ..Product::new(0, format!("{content}\n")) };
+        let product = DesiredFile { members, ..DesiredFile::new(0, format!("{content}\n")) };
         self.desired.replace(BTreeMap::from([(self.file(), Arc::new(product))]));
     }
 
     /// How often the file was written.
     fn writes(&self) -> u64 {
-        self.reports.snapshot().entries.get("edge").map_or(0, |report| report.writes)
+        self.reports.snapshot().entries.get("edge").map_or(0, |report| report.write_count)
     }
 
     /// Waits until the file holds this; when that was, in milliseconds from the start.
@@ -210,7 +214,7 @@ async fn a_ring_without_a_change_is_none() {
     running.want("b", &[]);
     let begin = running.begin.elapsed().as_millis();
     for _ in 0..100 {
-        running.desired.complete();
+        running.desired.mark_complete();
         tokio::time::sleep(ms(50)).await;
     }
     assert!(running.until("b").await - begin < 6000 && running.writes() == 2, "the rings have not put it off");
@@ -225,7 +229,7 @@ async fn while_a_change_waits_what_was_taken_before_is_kept_right() {
     running.want("b", &[]);
     tokio::time::sleep(ms(100)).await;
     std::fs::write(running.file(), "by another hand\n").expect("it is ours");
-    running.desired.complete();
+    running.desired.mark_complete();
     let mended = running.until("a").await;
     assert!(mended < 1000 && running.writes() == 2, "{mended}");
     assert!(running.until("b").await >= 60_000);

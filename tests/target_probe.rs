@@ -6,7 +6,7 @@ use std::{fs, time::Duration};
 
 use portreeve::{
     docker,
-    target::{ApplyError, Command, Kind, ProbeSettings, Rejection, Settings, Template},
+    target::{ApplyError, CommandSettings, ProbeSettings, Rejection, Settings, TargetKind, TemplateSettings},
 };
 use targets::{Edge, directory, nginx::Nginx, text};
 
@@ -14,8 +14,8 @@ fn probe(url: &str, timeout: Duration) -> ProbeSettings {
     ProbeSettings { url: url.parse().expect("a URL"), timeout, status: None }
 }
 
-fn edge(nginx: &Nginx, kind: Kind, probe: ProbeSettings) -> Edge {
-    let template = Template { destination: nginx.web(), ..Template::default() };
+fn edge(nginx: &Nginx, kind: TargetKind, probe: ProbeSettings) -> Edge {
+    let template = TemplateSettings { destination: nginx.web(), ..TemplateSettings::default() };
     let settings = Settings { probe: Some(probe), ..Settings::new("edge".to_owned(), kind, vec![template]) };
     Edge::from(settings, &nginx.state(), &docker::Settings::default())
 }
@@ -28,7 +28,7 @@ async fn new_files_with_which_the_program_answers_badly_are_taken_back() {
     edge.want(&[(&nginx.web(), &broken)]);
     for _ in 0..2 {
         let error = edge.fails(&["taken back", "the probe http://", "within 500ms", "503 Service Unavailable"]).await;
-        assert!(matches!(error, ApplyError::Rejected(Rejection::TakenBack { .. })), "{error:?}");
+        assert!(matches!(error, ApplyError::Rejected(Rejection::RolledBack { .. })), "{error:?}");
     }
     assert_eq!((text(nginx.web()), nginx.hang_ups()), (nginx.server("old"), 2));
     assert_eq!(nginx.ask().expect("it serves"), "old");
@@ -41,7 +41,7 @@ async fn new_files_with_which_the_program_answers_badly_are_taken_back() {
 #[tokio::test]
 async fn it_is_asked_for_a_target_without_a_reload_too_and_only_one_status_may_do() {
     let nginx = Nginx::serving("old");
-    let command = || Kind::Command(Command::default());
+    let command = || TargetKind::Command(CommandSettings::default());
     let url = format!("http://{}/", nginx.address);
     let teapot = ProbeSettings { status: Some(418), ..probe(&url, Duration::from_millis(300)) };
     let mut refused = edge(&nginx, command(), teapot);
@@ -61,8 +61,8 @@ async fn an_answer_is_waited_for() {
     let home = directory();
     let address = targets::nginx::address();
     let file = home.path().join("app.conf");
-    let template = Template { destination: file.clone(), ..Template::default() };
-    let kind = Kind::Command(Command::default());
+    let template = TemplateSettings { destination: file.clone(), ..TemplateSettings::default() };
+    let kind = TargetKind::Command(CommandSettings::default());
     let probe = Some(probe(&format!("http://{address}/healthz"), Duration::from_secs(60)));
     let settings = Settings { probe, ..Settings::new("edge".to_owned(), kind, vec![template]) };
     let mut edge = Edge::from(settings, &home.path().join("state"), &docker::Settings::default());

@@ -13,9 +13,9 @@ use std::{
 };
 
 use portreeve::{
-    fixture::{Fixture, Service},
+    fixture::{Fixture, FixtureInstance},
     registry::Status,
-    render::{Answers, Escape, Inputs, Outcome, Template},
+    render::{Answers, CompiledTemplate, Escape, RenderInputs, RenderOutcome},
 };
 
 /// A registry that is made up.
@@ -31,12 +31,12 @@ impl Default for Catalog {
 impl Catalog {
     fn with(mut self, name: &str, address: &str, port: u16, status: Status, meta: &[(&str, &str)]) -> Self {
         let number = self.0.catalog.services.len();
-        self.0.catalog.services.push(Service {
+        self.0.catalog.services.push(FixtureInstance {
             node: Some("host-1".to_owned()),
             id: Some(format!("{name}-{number}")),
             meta: meta.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             status: Some(status),
-            ..Service::new(name, address, port)
+            ..FixtureInstance::new(name, address, port)
         });
         self
     }
@@ -50,16 +50,16 @@ impl Catalog {
     fn render(&self, file: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(file);
         let source = fs::read_to_string(path).expect("it ships");
-        let template = Template::compile(file, source, Escape::Nginx).unwrap_or_else(|error| panic!("{error}"));
+        let template = CompiledTemplate::compile(file, source, Escape::Nginx).unwrap_or_else(|error| panic!("{error}"));
         let (mut answers, env) = (Answers::new(), BTreeMap::new());
         loop {
-            let pass = template.render(Inputs { answers: &answers, env: &env, item: &serde_json::Value::Null });
-            let open: Vec<_> = pass.used.into_iter().filter(|query| !answers.contains_key(query)).collect();
+            let pass = template.render(RenderInputs { answers: &answers, env: &env, item: &serde_json::Value::Null });
+            let open: Vec<_> = pass.queries.into_iter().filter(|query| !answers.contains_key(query)).collect();
             match pass.outcome {
-                Outcome::Text(text) => return text,
-                Outcome::Missing(missing) if open.is_empty() => panic!("it waits for {missing:?}"),
-                Outcome::Missing(_) => {}
-                Outcome::Failed(error) => panic!("{error}"),
+                RenderOutcome::Text(text) => return text,
+                RenderOutcome::Missing(missing) if open.is_empty() => panic!("it waits for {missing:?}"),
+                RenderOutcome::Missing(_) => {}
+                RenderOutcome::Failed(error) => panic!("{error}"),
             }
             answers.extend(open.into_iter().map(|query| {
                 let answer = self.0.answer(&query).unwrap_or_else(|error| panic!("{query}: {error}"));

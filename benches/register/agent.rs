@@ -8,11 +8,12 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    bare, container, daemon,
+    container, daemon,
     dev_agent::{DevAgent, Setup},
     fake_consul::FakeConsul,
     fake_docker::FakeDocker,
-    table::{quantile, row, s, title},
+    raw_client,
+    table::{format_seconds, quantile, row, title},
 };
 
 const REPETITIONS: usize = 3;
@@ -42,9 +43,9 @@ async fn compare(services: u16, durable: bool) {
             if we {
                 assert!(once(&docker, &address, "--once").status().expect("the program starts").success());
                 ours.push(begun.elapsed());
-                again = planned(&docker, &address);
+                again = planned_count(&docker, &address);
             } else {
-                bare::register(&address, &bodies);
+                raw_client::register(&address, &bodies);
                 theirs.push(begun.elapsed());
             }
             let held = agent.get("/v1/agent/services").await;
@@ -55,8 +56,8 @@ async fn compare(services: u16, durable: bool) {
     title(&format!("First registration of {services} services on a real {kind} (median of {REPETITIONS})"));
     let median = |times: &mut Vec<Duration>| quantile(times, 0.5);
     let (ours, theirs) = (median(&mut ours), median(&mut theirs));
-    row("register --once, from the start of the program to its end", s(ours));
-    row("the same bodies, sent one after the other by a bare client", s(theirs));
+    row("register --once, from the start of the program to its end", format_seconds(ours));
+    row("the same bodies, sent one after the other by a bare client", format_seconds(theirs));
     row("ratio", format!("{:.2}", ours.as_secs_f64() / theirs.as_secs_f64()));
     row("steps that a second run would take", again);
 }
@@ -68,7 +69,7 @@ fn bodies(docker: &FakeDocker) -> Vec<Value> {
     consul.registrations()
 }
 
-fn planned(docker: &FakeDocker, address: &str) -> usize {
+fn planned_count(docker: &FakeDocker, address: &str) -> usize {
     let output = once(docker, address, "--dry-run").stdout(Stdio::piped()).output().expect("the program starts");
     assert!(output.status.success());
     String::from_utf8_lossy(&output.stdout).lines().count()

@@ -11,7 +11,7 @@ use nix::unistd::{SysconfVar, sysconf};
 use crate::{fake_consul::FakeConsul, fake_docker::FakeDocker};
 
 /// Longer than anything here takes on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// `portreeve register` between an engine and an agent.
 pub(super) fn register(docker: &FakeDocker, consul: &str, arguments: &[&str]) -> Command {
@@ -40,7 +40,7 @@ impl Daemon {
     }
 
     /// Processor time that it has used so far, to 10 ms.
-    pub(super) fn cpu(&self) -> Duration {
+    pub(super) fn cpu_time(&self) -> Duration {
         let stat = self.read("stat");
         // The name of the program, in parentheses, may hold blanks; utime and stime are fields 14 and 15 of all.
         let (_, rest) = stat.rsplit_once(')').expect("a name in parentheses");
@@ -70,10 +70,10 @@ impl Drop for Daemon {
 
 /// Waits until it is so; looks every five milliseconds.
 #[track_caller]
-pub(super) fn until(what: &str, so: impl Fn() -> bool) {
+pub(super) fn wait_until(what: &str, so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !so() {
-        assert!(begun.elapsed() < PATIENCE, "waited for {what}");
+        assert!(begun.elapsed() < TIMEOUT, "waited for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

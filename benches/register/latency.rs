@@ -7,10 +7,10 @@ use std::{
 
 use crate::{
     container,
-    daemon::{Daemon, until},
+    daemon::{Daemon, wait_until},
     fake_consul::FakeConsul,
     fake_docker::FakeDocker,
-    table::{ms, quantile, row, title},
+    table::{format_ms, quantile, row, title},
 };
 
 /// How many containers start, one after the other.
@@ -20,7 +20,7 @@ pub(super) fn run() {
     title(&format!("From Docker's start event to the registration at the agent ({STARTS} starts; fakes)"));
     for others in [10, 10_000] {
         let mut times = measure(others);
-        let figures = [0.5, 0.95].map(|share| ms(quantile(&mut times, share)));
+        let figures = [0.5, 0.95].map(|share| format_ms(quantile(&mut times, share)));
         row(&format!("{others} other containers: median, 95th percentile"), figures.join(", "));
     }
 }
@@ -29,14 +29,14 @@ fn measure(others: u16) -> Vec<Duration> {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     (0..others).for_each(|number| docker.set(container(number, 0, 20_000 + number)));
     let _daemon = Daemon::start(&docker, &consul, &[]);
-    until("all registrations", || consul.count() == usize::from(others));
+    wait_until("all registrations", || consul.count() == usize::from(others));
     let one = |number: u16| {
         // Longer than a pass takes: each start finds everything at rest.
         thread::sleep(Duration::from_millis(100));
         let (new, id) = (container(number, 0, 20_000 + number), format!("dockerhost:web-{number}:80"));
         let written = Instant::now();
         docker.run(new);
-        until("the registration", || consul.registered_at(&id).is_some());
+        wait_until("the registration", || consul.registered_at(&id).is_some());
         consul.registered_at(&id).expect("it is there") - written
     };
     (others..others + STARTS).map(one).collect()

@@ -3,10 +3,10 @@
 //! Prints figures, and asserts nothing on time: `make bench`. What the figures mean stands in `docs/benchmarks.md`.
 
 mod agent;
-mod bare;
 mod daemon;
 mod first_sync;
 mod latency;
+mod raw_client;
 mod storm;
 mod table;
 
@@ -28,14 +28,14 @@ struct Arguments {
     #[arg(long, default_value_t = 60)]
     storm: u64,
     /// Only these parts
-    #[arg(value_parser = PARTS)]
+    #[arg(value_parser = BENCHMARKS)]
     parts: Vec<String>,
     /// Cargo says that to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-const PARTS: [&str; 4] = ["first-sync", "storm", "agent", "latency"];
+const BENCHMARKS: [&str; 4] = ["first-sync", "storm", "agent", "latency"];
 
 fn main() {
     let arguments = Arguments::parse();

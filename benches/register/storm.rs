@@ -8,11 +8,11 @@ use std::{
 
 use crate::{
     container,
-    daemon::{Daemon, until},
+    daemon::{Daemon, wait_until},
     fake_consul::FakeConsul,
     fake_docker::FakeDocker,
     id,
-    table::{row, s, title},
+    table::{format_seconds, row, title},
 };
 
 const CONTAINERS: u16 = 1_000;
@@ -57,9 +57,9 @@ impl Host {
 pub(super) fn run(length: Duration) {
     let (mut host, consul) = (Host::start(), FakeConsul::start("10.0.0.7"));
     let daemon = Daemon::start(&host.docker, &consul, &[]);
-    until("all registrations", || consul.ports() == host.expected());
+    wait_until("all registrations", || consul.ports() == host.expected());
     let traffic = |docker: &FakeDocker| (docker.requests().len(), consul.reads().len(), consul.writes().len());
-    let (before, used) = (traffic(&host.docker), daemon.cpu());
+    let (before, used) = (traffic(&host.docker), daemon.cpu_time());
     let (begun, events) = (Instant::now(), u32::try_from(length.as_secs()).expect("not years") * PER_SECOND);
     for event in 0..events {
         let due = begun + Duration::from_secs(1) / PER_SECOND * event;
@@ -68,18 +68,18 @@ pub(super) fn run(length: Duration) {
     }
     let (took, end) = (begun.elapsed(), Instant::now());
     let expected = host.expected();
-    until("the registry to be right", || consul.ports() == expected);
+    wait_until("the registry to be right", || consul.ports() == expected);
     let late = end.elapsed();
     // What is right once must stay right: nothing is left in a queue that undoes it.
     thread::sleep(Duration::from_secs(2));
     let wrong = if consul.ports() == expected { "none" } else { "SOME" };
-    let (after, used) = (traffic(&host.docker), daemon.cpu() - used);
+    let (after, used) = (traffic(&host.docker), daemon.cpu_time() - used);
     let each = |before: usize, after: usize| format!("{:.3}", (after - before) as f64 / f64::from(events));
     title(&format!(
         "Storm: {events} starts and stops in {}, {CONTAINERS} containers (fake engine, fake agent)",
-        s(took)
+        format_seconds(took)
     ));
-    row("registry equals containers, after the last event", s(late));
+    row("registry equals containers, after the last event", format_seconds(late));
     row("entries wrong two seconds later", wrong);
     row("inspections and lists per event", each(before.0, after.0));
     row("writes to Consul per event", each(before.2, after.2));

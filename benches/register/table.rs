@@ -13,12 +13,12 @@ pub(super) fn row(name: &str, figure: impl std::fmt::Display) {
 }
 
 /// Milliseconds with one digit more than a person needs.
-pub(super) fn ms(time: Duration) -> String {
+pub(super) fn format_ms(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
 /// Seconds.
-pub(super) fn s(time: Duration) -> String {
+pub(super) fn format_seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 

@@ -2,19 +2,19 @@
 
 use clap::Args;
 
-use super::{Format, Sources, Warnings, unused_consul};
+use super::{OutputFormat, SourceArgs, WarningPolicy, unused_consul};
 
 /// `portreeve check`: what is rendered can be given as for `render`.
 #[derive(Clone, Debug, Args)]
 #[command(arg(unused_consul()), mut_arg("state_dir", |flag| flag.hide(true)))]
-pub struct Check {
+pub struct CheckArgs {
     /// How the findings are printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: OutputFormat,
     /// Whether warnings alone make the exit code 1
     #[arg(long, value_name = "WHETHER", default_value = "allow")]
-    pub warnings: Warnings,
+    pub warnings: WarningPolicy,
     /// As for `render`
     #[command(flatten)]
-    pub sources: Sources,
+    pub sources: SourceArgs,
 }

@@ -5,20 +5,20 @@ use std::time::Duration;
 use clap::Args;
 
 use super::duration;
-use crate::exec::{Command, Signal};
+use crate::exec::{ExecCommand, SignalName};
 
 /// A program that uses the files, and lives and ends with us.
 #[derive(Clone, Debug, Args)]
-pub struct Exec {
+pub struct ExecArgs {
     /// A program to start when all targets are applied; the text is split into words, and runs without a shell
-    #[arg(long, value_name = "COMMAND", value_parser = parse::<Command>)]
-    pub exec: Option<Command>,
+    #[arg(long, value_name = "COMMAND", value_parser = parse::<ExecCommand>)]
+    pub exec: Option<ExecCommand>,
     /// The signal to send when its files have changed (default none: it is restarted)
-    #[arg(long, value_name = "SIGNAL", value_parser = parse::<Signal>)]
-    pub exec_reload_signal: Option<Signal>,
+    #[arg(long, value_name = "SIGNAL", value_parser = parse::<SignalName>)]
+    pub exec_reload_signal: Option<SignalName>,
     /// The signal that stops it (default SIGTERM)
-    #[arg(long, value_name = "SIGNAL", value_parser = parse::<Signal>)]
-    pub exec_kill_signal: Option<Signal>,
+    #[arg(long, value_name = "SIGNAL", value_parser = parse::<SignalName>)]
+    pub exec_kill_signal: Option<SignalName>,
     /// How long it may take to stop, before SIGKILL (default 30s)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub exec_kill_timeout: Option<Duration>,
@@ -28,6 +28,6 @@ pub struct Exec {
 }
 
 /// The command line prints one line, without causes.
-fn parse<T: std::str::FromStr<Err = crate::exec::SettingsError>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| crate::core::condition::chain(&error))
+fn parse<T: std::str::FromStr<Err = crate::exec::ExecSettingsError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| crate::core::condition::error_chain(&error))
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Format, Register};
+use super::{OutputFormat, RegisterArgs};
 
 /// `portreeve explain`: everything that decides about a registration can be given as for `register`.
 #[derive(Clone, Debug, Args)]
@@ -12,14 +12,14 @@ use super::{Format, Register};
     mut_arg("no_watch", |flag| flag.hide(true)),
     mut_arg("deadline", |flag| flag.help("How long to wait for Docker"))
 )]
-pub struct Explain {
+pub struct ExplainArgs {
     /// The container: its name, its id, or the beginning of its id
     #[arg(value_name = "CONTAINER")]
     pub container: String,
     /// How it is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: OutputFormat,
     /// As for `register`
     #[command(flatten)]
-    pub register: Register,
+    pub register: RegisterArgs,
 }

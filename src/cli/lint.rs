@@ -4,21 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Format, boolean, unused_consul};
+use super::{OutputFormat, boolean, unused_consul};
 
 /// `portreeve lint`.
 #[derive(Clone, Debug, Args)]
 #[command(arg(unused_consul()))]
-pub struct Lint {
+pub struct LintArgs {
     /// Compose files
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Whether warnings alone make the exit code 1
     #[arg(long, value_name = "WHETHER", default_value = "deny")]
-    pub warnings: Warnings,
+    pub warnings: WarningPolicy,
     /// How the findings are printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: OutputFormat,
     /// Register will run with --internal
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub internal: Option<bool>,
@@ -32,7 +32,7 @@ pub struct Lint {
 
 /// Whether warnings alone make the exit code 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Warnings {
+pub enum WarningPolicy {
     /// They do.
     Deny,
     /// They are only printed.

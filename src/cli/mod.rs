@@ -3,7 +3,7 @@
 mod check;
 mod exec;
 mod explain;
-mod go;
+mod go_flags;
 mod lint;
 mod record;
 mod rollback;
@@ -13,21 +13,21 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Arg, Args, Command, Parser, Subcommand, ValueEnum};
 
-pub use check::Check;
-pub use exec::Exec;
-pub use explain::Explain;
-pub use go::translate;
-pub use lint::{Lint, Warnings};
-pub use record::Record;
-pub use rollback::{RenderCommand, Rollback};
-pub use test::Test;
+pub use check::CheckArgs;
+pub use exec::ExecArgs;
+pub use explain::ExplainArgs;
+pub use go_flags::translate_go_flags;
+pub use lint::{LintArgs, WarningPolicy};
+pub use record::RecordArgs;
+pub use rollback::{RenderCommand, RollbackArgs};
+pub use test::TestArgs;
 
 use crate::{
     core::value,
-    register::{Adopt, Deregister, MaxRemoval, OnExit, Starting},
+    register::{Adopt, DeregisterPolicy, MaxRemoval, OnExit, StartingPolicy},
 };
 
-const USES: &str = "\
+const EXAMPLES: &str = "\
 On each host with containers:
   portreeve register
 Beside nginx:
@@ -35,21 +35,21 @@ Beside nginx:
 
 /// Gets traffic from a load balancer to containers that come and go.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, propagate_version = true, after_help = USES)]
+#[command(version, arg_required_else_help = true, propagate_version = true, after_help = EXAMPLES)]
 #[command(mut_subcommands(same_version))]
 pub struct Cli {
     /// What applies to every mode.
     #[command(flatten)]
-    pub common: Common,
+    pub common: CommonArgs,
     /// The mode.
     #[command(subcommand)]
-    pub mode: Mode,
+    pub command: CliCommand,
 }
 
 /// What applies to every mode.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
-pub struct Common {
+pub struct CommonArgs {
     /// The configuration file (TOML); environment variables and flags override it (also PORTREEVE_CONFIG)
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -76,7 +76,7 @@ pub enum LogFormat {
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// For people.
     Text,
     /// For programs.
@@ -96,26 +96,26 @@ pub enum Switch {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Mode {
+pub enum CliCommand {
     /// Register this host's containers in Consul, and keep their entries up to date
-    Register(Box<Register>),
+    Register(Box<RegisterArgs>),
     /// Write files from templates with data from Consul, check them, and reload the program that uses them
-    Render(Box<Render>),
+    Render(Box<RenderArgs>),
     /// Say how a container is registered and whether it gets traffic, and why not
-    Explain(Box<Explain>),
+    Explain(Box<ExplainArgs>),
     /// Look for mistakes in Compose files before they are deployed
-    Lint(Lint),
+    Lint(LintArgs),
     /// Look for mistakes in the configuration and its templates, without Consul
-    Check(Check),
+    Check(CheckArgs),
     /// Print Consul's answers to the templates, as a fixture for `test`
-    Record(Record),
+    Record(RecordArgs),
     /// Render the templates with fixtures, and compare the results with expected files
-    Test(Test),
+    Test(TestArgs),
 }
 
 /// `portreeve register`.
 #[derive(Clone, Debug, Args)]
-pub struct Register {
+pub struct RegisterArgs {
     /// The registry, as registrator takes it: consul://host:port, consul-tls://host:port, consul-unix:///path
     #[arg(value_name = "REGISTRY", conflicts_with = "consul")]
     pub registry: Option<String>,
@@ -154,13 +154,13 @@ pub struct Register {
     pub allow_script_checks: Option<bool>,
     /// When entries of containers that have ended are removed (default always)
     #[arg(long, value_name = "WHEN")]
-    pub deregister: Option<Deregister>,
+    pub deregister: Option<DeregisterPolicy>,
     /// Whether Docker's HEALTHCHECK becomes a check (default on)
     #[arg(long, value_name = "SWITCH")]
     pub docker_health: Option<Switch>,
     /// The status of a container while its HEALTHCHECK has no result yet (default critical)
     #[arg(long, value_name = "WHAT")]
-    pub docker_starting: Option<Starting>,
+    pub docker_starting: Option<StartingPolicy>,
     /// Each instance gets a TTL check, which becomes critical when it is not refreshed for this time (default none)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub ttl: Option<Duration>,
@@ -201,33 +201,33 @@ pub struct Register {
     pub no_watch: bool,
     /// How a single pass ends
     #[command(flatten)]
-    pub single: Single,
+    pub single: SinglePassArgs,
 }
 
 /// `portreeve render`.
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Render {
+pub struct RenderArgs {
     /// Something else than to render
     #[command(subcommand)]
     pub command: Option<RenderCommand>,
     /// What is rendered
     #[command(flatten)]
-    pub sources: Sources,
+    pub sources: SourceArgs,
     /// Do not read templates, partials and the configuration file again when they are saved, only at SIGHUP
     #[arg(long)]
     pub no_watch: bool,
     /// What is supervised
     #[command(flatten)]
-    pub exec: Exec,
+    pub exec: ExecArgs,
     /// How a single pass ends
     #[command(flatten)]
-    pub single: Single,
+    pub single: SinglePassArgs,
 }
 
 /// What is rendered, beside what the configuration file says.
 #[derive(Clone, Debug, Args)]
-pub struct Sources {
+pub struct SourceArgs {
     /// A template, the file that it writes, and a command that reloads the program; may be repeated
     #[arg(long, value_name = "SOURCE:DESTINATION[:COMMAND]")]
     pub template: Vec<String>,
@@ -244,7 +244,7 @@ pub struct Sources {
 
 /// A single pass instead of a daemon.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct Single {
+pub struct SinglePassArgs {
     /// Apply everything once and exit: 0 if it is applied, 1 if something could not be done
     #[arg(long)]
     pub once: bool,
@@ -268,7 +268,7 @@ fn unused_consul() -> Arg {
 
 /// A boolean in a form that Go's flags accept.
 fn boolean(text: &str) -> Result<bool, String> {
-    value::boolean(text).ok_or_else(|| "write true or false".to_owned())
+    value::parse_boolean(text).ok_or_else(|| "write true or false".to_owned())
 }
 
 /// A bare number is milliseconds: what registrator takes for the time between its tries.

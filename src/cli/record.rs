@@ -4,12 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{Sources, duration};
+use super::{SourceArgs, duration};
 
 /// `portreeve record`: what is rendered can be given as for `render`.
 #[derive(Clone, Debug, Args)]
 #[command(mut_arg("state_dir", |flag| flag.hide(true)))]
-pub struct Record {
+pub struct RecordArgs {
     /// Where the fixture is written (default: standard output)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -21,5 +21,5 @@ pub struct Record {
     pub partial: bool,
     /// As for `render`
     #[command(flatten)]
-    pub sources: Sources,
+    pub sources: SourceArgs,
 }

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{Format, Sources, duration};
+use super::{OutputFormat, SourceArgs, duration};
 
 /// What can be done about what was rendered.
 #[derive(Clone, Debug, Subcommand)]
 pub enum RenderCommand {
     /// Bring an earlier version of a target's templates and configuration back into effect, and pin the target to it
-    Rollback(Rollback),
+    Rollback(RollbackArgs),
 }
 
 /// `portreeve render rollback`.
 #[derive(Clone, Debug, Args)]
-pub struct Rollback {
+pub struct RollbackArgs {
     /// The target; need not be named if there is only one
     #[arg(value_name = "TARGET")]
     pub target: Option<String>,
@@ -36,11 +36,11 @@ pub struct Rollback {
     pub release: bool,
     /// How it is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: OutputFormat,
     /// How long to wait until it is in effect
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub deadline: Duration,
     /// What is rendered: the same as for the portreeve that runs
     #[command(flatten)]
-    pub sources: Sources,
+    pub sources: SourceArgs,
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, Sources, unused_consul};
+use super::{OutputFormat, SourceArgs, unused_consul};
 
 /// `portreeve test`: what is rendered can be given as for `render`.
 #[derive(Clone, Debug, Args)]
 #[command(arg(unused_consul()), mut_arg("state_dir", |flag| flag.hide(true)))]
-pub struct Test {
+pub struct TestArgs {
     /// Every directory in it that holds a fixture (fixture.json, .toml or .yaml) is a case
     #[arg(value_name = "DIRECTORY")]
     pub directory: PathBuf,
@@ -24,8 +24,8 @@ pub struct Test {
     pub check: bool,
     /// How the results are printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: OutputFormat,
     /// As for `render`
     #[command(flatten)]
-    pub sources: Sources,
+    pub sources: SourceArgs,
 }

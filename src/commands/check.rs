@@ -1,12 +1,12 @@
 //! `portreeve check`.
 
 use portreeve::{
-    cli::{Check, Common, Warnings},
+    cli::{CheckArgs, CommonArgs, WarningPolicy},
     config::Config,
     consul,
-    core::condition::chain,
-    exec::SettingsError,
-    render::{self, Checked},
+    core::condition::error_chain,
+    exec::ExecSettingsError,
+    render::{self, TemplateCheckReport},
     sys::{
         environment,
         state_dir::{StateDir, StateError},
@@ -15,43 +15,45 @@ use portreeve::{
     ui::colour::Colours,
 };
 
-use crate::{Failure, answer, load, usage};
+use crate::{CommandFailure, load_config, print_answer, usage_failure};
 
 /// Prints all that is wrong with the configuration and its templates.
-pub(crate) fn check(flags: &Check, common: &Common) -> Result<(), Failure> {
-    let checked = match load(common) {
+pub(crate) fn check(flags: &CheckArgs, common: &CommonArgs) -> Result<(), CommandFailure> {
+    let checked = match load_config(common) {
         Ok(config) => {
-            let config = config.with_sources(flags.sources.clone()).map_err(usage)?;
-            let held = held(&config).map_err(usage)?;
+            let config = config.with_sources(flags.sources.clone()).map_err(usage_failure)?;
+            let held = pinned_targets(&config).map_err(usage_failure)?;
             let registry = consul::Client::new(&config.consul);
-            let program = config.exec.clone().settings(config.target.iter().map(|target| &target.name));
-            let mut checked = render::check(&super::settings(config), &environment::variables().collect());
-            held.into_iter().for_each(|note| checked.warn(note));
+            let program = config.exec.clone().into_settings(config.target.iter().map(|target| &target.name));
+            let mut checked = render::check(&super::read_only_settings(config), &environment::variables().collect());
+            held.into_iter().for_each(|note| checked.add_warning(note));
             if let Err(error) = registry {
-                checked.warn(chain(&error));
+                checked.add_warning(error_chain(&error));
             }
             match program {
                 Ok(_) => {}
                 // It may be given to `render` on the command line.
-                Err(error @ SettingsError::NoCommand) => checked.warn(chain(&error)),
-                Err(error) => checked.error(chain(&error)),
+                Err(error @ ExecSettingsError::NoCommand) => checked.add_warning(error_chain(&error)),
+                Err(error) => checked.add_error(error_chain(&error)),
             }
             checked
         }
-        Err(error) => Checked { errors: vec![chain(error.as_ref())], ..Checked::default() },
+        Err(error) => {
+            TemplateCheckReport { errors: vec![error_chain(error.as_ref())], ..TemplateCheckReport::default() }
+        }
     };
-    answer(flags.format, &checked.text(Colours::on(&std::io::stdout())), &checked)?;
-    let bad = !checked.errors.is_empty() || (flags.warnings == Warnings::Deny && !checked.warnings.is_empty());
-    if bad { Err(Failure::Told) } else { Ok(()) }
+    print_answer(flags.format, &checked.text(Colours::for_stream(&std::io::stdout())), &checked)?;
+    let bad = !checked.errors.is_empty() || (flags.warnings == WarningPolicy::Deny && !checked.warnings.is_empty());
+    if bad { Err(CommandFailure::AlreadyPrinted) } else { Ok(()) }
 }
 
 /// The targets that follow neither their templates nor their configuration, since somebody went back to earlier ones.
-fn held(config: &Config) -> Result<Vec<String>, StateError> {
+fn pinned_targets(config: &Config) -> Result<Vec<String>, StateError> {
     let path = config.render.state_dir()?;
-    let state = StateDir::peek(&path);
+    let state = StateDir::open_read_only(&path);
     let mut notes = Vec::new();
     for target in &config.target {
-        if let Some(held) = History::held_in(&state, &target.name)? {
+        if let Some(held) = History::read_pin(&state, &target.name)? {
             notes.push(format!(
                 "target {}: is pinned to {held} here, until `portreeve render rollback --release` (state directory {})",
                 target.name,

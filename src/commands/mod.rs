@@ -16,7 +16,7 @@ use portreeve::{config::Config, render};
 pub(super) use self::{check::check, explain::explain, lint::lint, record::record, rollback::rollback, test::test};
 
 /// What is rendered. Who only looks needs no state directory.
-fn settings(config: Config) -> render::Settings {
+fn read_only_settings(config: Config) -> render::Settings {
     let mut settings = render::Settings::from(config);
     settings.section.state_dir = Some(env::temp_dir());
     settings

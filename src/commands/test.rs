@@ -1,20 +1,20 @@
 //! `portreeve test`.
 
 use portreeve::{
-    cli::Test,
+    cli::TestArgs,
     config::Config,
-    template_test::{self, Options},
+    template_test::{self, TestOptions},
     ui::colour::Colours,
 };
 
-use crate::{Failure, answer, usage};
+use crate::{CommandFailure, print_answer, usage_failure};
 
 /// Runs all cases, and prints what came of each.
-pub(crate) async fn test(flags: &Test, config: Config) -> Result<(), Failure> {
-    let config = config.with_sources(flags.sources.clone()).map_err(usage)?;
-    let cases = template_test::find(&flags.directory, flags.filter.as_deref()).map_err(usage)?;
-    let options = Options { update: flags.update, check: flags.check };
-    let report = template_test::run(&cases, &super::settings(config), options).await;
-    answer(flags.format, &report.text(Colours::on(&std::io::stdout())), &report)?;
-    if report.failed() == 0 { Ok(()) } else { Err(Failure::Told) }
+pub(crate) async fn test(flags: &TestArgs, config: Config) -> Result<(), CommandFailure> {
+    let config = config.with_sources(flags.sources.clone()).map_err(usage_failure)?;
+    let cases = template_test::find_cases(&flags.directory, flags.filter.as_deref()).map_err(usage_failure)?;
+    let options = TestOptions { update: flags.update, check: flags.check };
+    let report = template_test::run_cases(&cases, &super::read_only_settings(config), options).await;
+    print_answer(flags.format, &report.text(Colours::for_stream(&std::io::stdout())), &report)?;
+    if report.failed_count() == 0 { Ok(()) } else { Err(CommandFailure::AlreadyPrinted) }
 }

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::{Config, Error, injected};
+use super::{Config, Error, injected_variables};
 use crate::{core::value, ui::suggest};
 
 const PREFIX: &str = "PORTREEVE_";
 /// Belong to flags, which read them by themselves.
-const FLAGS: [&str; 3] = ["PORTREEVE_CONFIG", "PORTREEVE_LOG_FORMAT", "PORTREEVE_LOG_LEVEL"];
+const FLAG_VARIABLES: [&str; 3] = ["PORTREEVE_CONFIG", "PORTREEVE_LOG_FORMAT", "PORTREEVE_LOG_LEVEL"];
 const SECTIONS: [&str; 5] = ["consul", "docker", "exec", "register", "render"];
 
 /// What the programs of Consul and Docker themselves read.
-const KNOWN: [(&str, &str, &str); 15] = [
+const STANDARD_VARIABLES: [(&str, &str, &str); 15] = [
     ("CONSUL_HTTP_ADDR", "consul", "address"),
     ("CONSUL_HTTP_TOKEN", "consul", "token"),
     ("CONSUL_HTTP_TOKEN_FILE", "consul", "token_file"),
@@ -42,26 +42,31 @@ pub(super) fn overlay(
 ) -> Result<Vec<String>, Error> {
     let cleaned = environment.map(|(name, text)| (name, value::clean(&text).to_owned()));
     let variables: BTreeMap<_, _> = cleaned.filter(|(_, text)| !text.is_empty()).collect();
-    for (name, section, key) in KNOWN {
+    for (name, section, key) in STANDARD_VARIABLES {
         if let Some(text) = variables.get(name) {
-            set(table, name, section, key, text)?;
+            set_key(table, name, section, key, text)?;
         }
     }
     if variables.contains_key(DOCKER_TLS_VERIFY) {
-        set(table, DOCKER_TLS_VERIFY, "docker", "tls_verify", "true")?;
+        set_key(table, DOCKER_TLS_VERIFY, "docker", "tls_verify", "true")?;
     }
     let mut foreign = Vec::new();
-    for (name, text) in variables.iter().filter(|(name, _)| !FLAGS.contains(&name.as_str())) {
+    for (name, text) in variables.iter().filter(|(name, _)| !FLAG_VARIABLES.contains(&name.as_str())) {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let rest = rest.to_ascii_lowercase();
         let place = SECTIONS.iter().find_map(|section| Some((section, rest.strip_prefix(section)?.strip_prefix('_')?)));
         let done = match place {
-            Some((section, key)) => set(table, name, section, key, text),
-            None => Err(Error::Environment { name: name.clone(), message: format!("{UNKNOWN}{}", meant(&rest, text)) }),
+            Some((section, key)) => set_key(table, name, section, key, text),
+            None => Err(Error::Environment {
+                name: name.clone(),
+                message: format!("{UNKNOWN_SETTING}{}", suggestion(&rest, text)),
+            }),
         };
         match done {
             // A name of ours with a wrong value is no accident.
-            Err(error) if is_unknown(&error) && injected::is_injected(&rest, text) => foreign.push(name.clone()),
+            Err(error) if is_unknown(&error) && injected_variables::is_injected(&rest, text) => {
+                foreign.push(name.clone())
+            }
             done => done?,
         }
     }
@@ -69,25 +74,25 @@ pub(super) fn overlay(
 }
 
 /// How a message begins about a variable that names no setting.
-const UNKNOWN: &str = "there is no such setting";
+const UNKNOWN_SETTING: &str = "there is no such setting";
 
 fn is_unknown(error: &Error) -> bool {
-    matches!(error, Error::Environment { message, .. } if message.starts_with(UNKNOWN))
+    matches!(error, Error::Environment { message, .. } if message.starts_with(UNKNOWN_SETTING))
 }
 
 /// What a name without a section of ours may have been meant to be.
-fn meant(rest: &str, text: &str) -> String {
-    let whole = FLAGS.iter().map(|flag| flag.trim_start_matches(PREFIX).to_ascii_lowercase());
+fn suggestion(rest: &str, text: &str) -> String {
+    let whole = FLAG_VARIABLES.iter().map(|flag| flag.trim_start_matches(PREFIX).to_ascii_lowercase());
     let sectioned = SECTIONS.iter().map(|section| format!("{section}_{rest}"));
     let respelled = rest
         .split_once('_')
         .and_then(|(word, key)| Some(format!("{}_{key}", suggest::nearest(word, SECTIONS, 2).first()?)));
     let is_setting = |name: &String| {
         let (section, key) = name.split_once('_').unwrap_or((name, ""));
-        let result = set(&mut Table::new(), name, section, key, text);
+        let result = set_key(&mut Table::new(), name, section, key, text);
         !result.is_err_and(|error| is_unknown(&error))
     };
-    let flag = whole.filter(|flag| suggest::distance(flag, rest) <= 2);
+    let flag = whole.filter(|flag| suggest::edit_distance(flag, rest) <= 2);
     let found = flag.chain(respelled).chain(sectioned.filter(is_setting)).next();
     match found {
         Some(name) => format!("; did you mean {PREFIX}{}?", name.to_ascii_uppercase()),
@@ -96,12 +101,12 @@ fn meant(rest: &str, text: &str) -> String {
 }
 
 /// Sets one key, as text or as what the text means: whichever the setting takes.
-fn set(table: &mut Table, name: &str, section: &str, key: &str, text: &str) -> Result<(), Error> {
+fn set_key(table: &mut Table, name: &str, section: &str, key: &str, text: &str) -> Result<(), Error> {
     let meant = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
     let switch = match text {
         "on" => Some(true),
         "off" => Some(false),
-        _ => value::boolean(text),
+        _ => value::parse_boolean(text),
     };
     let text = Value::String(text.to_owned());
     let mut error = None;
@@ -130,7 +135,7 @@ fn set(table: &mut Table, name: &str, section: &str, key: &str, text: &str) -> R
             let nearest = suggest::nearest(key, known, 3);
             let hint = nearest.first().map(|key| format!("{section}_{key}").to_ascii_uppercase());
             let hint = hint.map(|meant| format!("; did you mean {PREFIX}{meant}?"));
-            format!("{UNKNOWN}{}", hint.unwrap_or_else(|| format!(" in [{section}]")))
+            format!("{UNKNOWN_SETTING}{}", hint.unwrap_or_else(|| format!(" in [{section}]")))
         }
         None => message,
     };

@@ -2,14 +2,14 @@
 
 use super::Config;
 use crate::{
-    cli::{Common, Exec, Register, Render, Sources, Switch},
+    cli::{CommonArgs, ExecArgs, RegisterArgs, RenderArgs, SourceArgs, Switch},
     consul::Address,
     core::value,
     docker, exec,
-    register::{self, SettingsError},
+    register::{self, RegisterSettingsError},
     render::{
         self,
-        template_argument::{self, ArgumentError},
+        template_argument::{self, TemplateArgumentError},
     },
 };
 
@@ -27,10 +27,10 @@ pub enum Error {
     },
     /// Settings that contradict each other.
     #[error(transparent)]
-    Register(#[from] SettingsError),
+    Register(#[from] RegisterSettingsError),
     /// A template.
     #[error(transparent)]
-    Template(#[from] ArgumentError),
+    Template(#[from] TemplateArgumentError),
 }
 
 impl Config {
@@ -38,9 +38,9 @@ impl Config {
     ///
     /// # Errors
     /// An address of an unknown form.
-    pub fn with_common(mut self, flags: &Common) -> Result<Self, Error> {
+    pub fn with_common(mut self, flags: &CommonArgs) -> Result<Self, Error> {
         if let Some(text) = &flags.consul {
-            self.consul.address = address("--consul", text)?;
+            self.consul.address = parse_address("--consul", text)?;
         }
         Ok(self)
     }
@@ -49,20 +49,20 @@ impl Config {
     ///
     /// # Errors
     /// An address of an unknown form.
-    pub fn with_register(mut self, flags: Register) -> Result<Self, Error> {
+    pub fn with_register(mut self, flags: RegisterArgs) -> Result<Self, Error> {
         // Registrator takes an empty host for what the environment says.
         if let Some(text) = flags.registry.filter(|text| !text.eq_ignore_ascii_case("consul://")) {
-            self.consul.address = address("the registry", &text)?;
+            self.consul.address = parse_address("the registry", &text)?;
         }
         let settings = self.register;
         self.register = register::Settings {
-            ip: text(flags.ip, settings.ip),
+            ip: text_setting(flags.ip, settings.ip),
             internal: flags.internal.unwrap_or(settings.internal),
-            network: text(flags.network, settings.network),
+            network: text_setting(flags.network, settings.network),
             explicit: flags.explicit.unwrap_or(settings.explicit),
-            use_ip_from_label: text(flags.use_ip_from_label, settings.use_ip_from_label),
+            use_ip_from_label: text_setting(flags.use_ip_from_label, settings.use_ip_from_label),
             tags: flags.tags.or(settings.tags),
-            hostname: text(flags.hostname, settings.hostname),
+            hostname: text_setting(flags.hostname, settings.hostname),
             allow_script_checks: flags.allow_script_checks.unwrap_or(settings.allow_script_checks),
             deregister: flags.deregister.unwrap_or(settings.deregister),
             docker_health: flags.docker_health.map_or(settings.docker_health, |switch| switch == Switch::On),
@@ -90,7 +90,7 @@ impl Config {
     ///
     /// # Errors
     /// A template argument of an unknown form.
-    pub fn with_render(self, flags: Render) -> Result<Self, Error> {
+    pub fn with_render(self, flags: RenderArgs) -> Result<Self, Error> {
         let mut config = self.with_sources(flags.sources)?.with_exec(flags.exec);
         config.render.watch &= !flags.no_watch;
         Ok(config)
@@ -100,9 +100,9 @@ impl Config {
     ///
     /// # Errors
     /// A template argument of an unknown form.
-    pub fn with_sources(mut self, flags: Sources) -> Result<Self, Error> {
+    pub fn with_sources(mut self, flags: SourceArgs) -> Result<Self, Error> {
         self.target.extend(template_argument::parse(&flags.template)?);
-        self.render = render::Section {
+        self.render = render::RenderSection {
             state_dir: flags.state_dir.or(self.render.state_dir),
             partials: flags.partials.or(self.render.partials),
             files: flags.files.or(self.render.files),
@@ -112,8 +112,8 @@ impl Config {
     }
 
     /// Applies the flags about the child.
-    fn with_exec(mut self, flags: Exec) -> Self {
-        self.exec = exec::Section {
+    fn with_exec(mut self, flags: ExecArgs) -> Self {
+        self.exec = exec::ExecSection {
             command: flags.exec.or(self.exec.command),
             reload_signal: flags.exec_reload_signal.or(self.exec.reload_signal),
             kill_signal: flags.exec_kill_signal.or(self.exec.kill_signal),
@@ -126,10 +126,10 @@ impl Config {
 }
 
 /// A text setting: the flag's, else the one before, without what stands around it in a file that a value was taken from.
-fn text(flag: Option<String>, setting: Option<String>) -> Option<String> {
+fn text_setting(flag: Option<String>, setting: Option<String>) -> Option<String> {
     flag.or(setting).map(|text| value::clean(&text).to_owned())
 }
 
-fn address(flag: &'static str, text: &str) -> Result<Address, Error> {
+fn parse_address(flag: &'static str, text: &str) -> Result<Address, Error> {
     text.parse().map_err(|source| Error::Address { flag, source })
 }

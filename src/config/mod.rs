@@ -11,7 +11,7 @@
 
 mod environment;
 pub mod flags;
-mod injected;
+mod injected_variables;
 
 use std::{
     io,
@@ -34,14 +34,14 @@ pub struct Config {
     /// `portreeve register`.
     pub register: register::Settings,
     /// `portreeve render`.
-    pub render: render::Section,
+    pub render: render::RenderSection,
     /// What `portreeve render` supervises.
-    pub exec: exec::Section,
+    pub exec: exec::ExecSection,
     /// What `portreeve render` keeps up to date.
     pub target: Vec<target::Settings>,
     /// Variables that look like settings of ours, and that a platform has put into the environment.
     #[serde(skip)]
-    pub injected: Vec<String>,
+    pub injected_variables: Vec<String>,
 }
 
 /// What is wrong with a configuration.
@@ -86,23 +86,23 @@ impl Config {
     /// # Errors
     /// An unreadable file, a key that does not exist, a value of the wrong form.
     pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
-        let mut table = file.map_or_else(|| Ok(Table::new()), read)?;
+        let mut table = file.map_or_else(|| Ok(Table::new()), read_table)?;
         let injected = environment::overlay(&mut table, environment)?;
         let path = file.map_or_else(PathBuf::new, Path::to_path_buf);
-        let config: Self = table.try_into().map_err(|error| wrong(&path, &error))?;
-        Ok(Self { injected, ..config })
+        let config: Self = table.try_into().map_err(|error| file_error(&path, &error))?;
+        Ok(Self { injected_variables: injected, ..config })
     }
 }
 
 /// Reads a file, and checks it by itself: only so can an error point at the place.
-fn read(path: &Path) -> Result<Table, Error> {
-    let text = regular_file::read_text(path, regular_file::LARGEST)
+fn read_table(path: &Path) -> Result<Table, Error> {
+    let text = regular_file::read_text(path, regular_file::MAX_BYTES)
         .map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    toml::from_str::<Config>(&text).map_err(|error| wrong(path, &error))?;
-    toml::from_str(&text).map_err(|error| wrong(path, &error))
+    toml::from_str::<Config>(&text).map_err(|error| file_error(path, &error))?;
+    toml::from_str(&text).map_err(|error| file_error(path, &error))
 }
 
 /// The message quotes the line, which may hold a password.
-fn wrong(path: &Path, error: &toml::de::Error) -> Error {
+fn file_error(path: &Path, error: &toml::de::Error) -> Error {
     Error::File { path: path.to_owned(), message: redact::configuration(&error.to_string()) }
 }

@@ -49,7 +49,7 @@ pub struct AddressError {
 /// What a scheme stands for: the URL's own scheme, and the port that is meant when none is written.
 ///
 /// A URL without a port means what it means in a browser, as for Consul's own tools; every other form means an agent.
-fn meaning(scheme: &str) -> Option<(&'static str, Option<u16>)> {
+fn scheme_defaults(scheme: &str) -> Option<(&'static str, Option<u16>)> {
     match scheme {
         "" | "consul" => Some(("http", Some(8500))),
         "consul-tls" => Some(("https", Some(8501))),
@@ -71,7 +71,7 @@ impl Address {
     ///
     /// # Errors
     /// A unix socket is spoken to in plain HTTP only.
-    pub(super) fn secured(mut self) -> Result<Self, &'static str> {
+    pub(super) fn with_tls(mut self) -> Result<Self, &'static str> {
         match &mut self {
             Self::Url(url) => {
                 url.set_scheme("https").expect("both http and https are special schemes");
@@ -100,7 +100,7 @@ fn parse(address: &str) -> Result<Address, String> {
             Err("the path of a unix socket starts with a slash".into())
         };
     }
-    let (scheme, port) = meaning(scheme).ok_or_else(|| match scheme {
+    let (scheme, port) = scheme_defaults(scheme).ok_or_else(|| match scheme {
         "consulkv" | "consulkv-unix" | "etcd" | "etcd-tls" | "skydns2" | "zookeeper" | "zookeeper-path" => {
             format!("the scheme {scheme:?} is that of another registry, and Portreeve writes to Consul only")
         }
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn tls_keeps_the_port() {
         let secured =
-            |address: &str| address.parse::<Address>().expect("an address").secured().map(|it| it.to_string());
+            |address: &str| address.parse::<Address>().expect("an address").with_tls().map(|it| it.to_string());
         assert_eq!(secured("127.0.0.1:8500").as_deref(), Ok("https://127.0.0.1:8500"));
         assert_eq!(secured("https://host").as_deref(), Ok("https://host"));
         assert!(secured("unix:///run/consul.sock").is_err());

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Client, Error, ServiceDefinition, client::Call, health::null_is_default, path};
+use super::{Client, Error, ServiceDefinition, client::ApiRequest, health::null_is_default, path};
 
-const SERVICE: &str = "/v1/agent/service";
+const SERVICE_PATH: &str = "/v1/agent/service";
 
 /// A service as its agent holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -55,14 +55,14 @@ pub struct AgentCheck {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Myself {
-    config: Config,
-    member: Member,
+struct AgentSelf {
+    config: AgentConfig,
+    member: AgentMember,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Config {
+struct AgentConfig {
     node_name: String,
     #[serde(default)]
     version: String,
@@ -70,7 +70,7 @@ struct Config {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Member {
+struct AgentMember {
     addr: String,
 }
 
@@ -80,7 +80,7 @@ impl Client {
     /// # Errors
     /// As for any call; needs `agent:read`.
     pub async fn advertised_address(&self) -> Result<String, Error> {
-        Ok(self.myself().await?.member.addr)
+        Ok(self.agent_self().await?.member.addr)
     }
 
     /// The name of the agent's own node.
@@ -88,7 +88,7 @@ impl Client {
     /// # Errors
     /// As for any call; needs `agent:read`.
     pub async fn own_node(&self) -> Result<String, Error> {
-        Ok(self.myself().await?.config.node_name)
+        Ok(self.agent_self().await?.config.node_name)
     }
 
     /// The version of the agent.
@@ -96,11 +96,11 @@ impl Client {
     /// # Errors
     /// As for any call; needs `agent:read`.
     pub async fn version(&self) -> Result<String, Error> {
-        Ok(self.myself().await?.config.version)
+        Ok(self.agent_self().await?.config.version)
     }
 
-    async fn myself(&self) -> Result<Myself, Error> {
-        self.send(Call::get("/v1/agent/self")).await?.json()
+    async fn agent_self(&self) -> Result<AgentSelf, Error> {
+        self.send(ApiRequest::get("/v1/agent/self")).await?.json()
     }
 
     /// The services of this agent, by id.
@@ -111,7 +111,7 @@ impl Client {
         let are_consuls = |services: &BTreeMap<String, AgentService>| {
             services.iter().all(|(id, service)| *id == service.id && !service.service.is_empty())
         };
-        self.send(Call::get("/v1/agent/services")).await?.json_that(are_consuls)
+        self.send(ApiRequest::get("/v1/agent/services")).await?.json_matching(are_consuls)
     }
 
     /// The checks of this agent, by id.
@@ -119,24 +119,24 @@ impl Client {
     /// # Errors
     /// As for any call. A token that may not read a check does not see it, without an error.
     pub async fn agent_checks(&self) -> Result<BTreeMap<String, AgentCheck>, Error> {
-        self.checks(Call::get("/v1/agent/checks")).await
+        self.fetch_checks(ApiRequest::get("/v1/agent/checks")).await
     }
 
     /// The checks of one service.
     ///
     /// # Errors
     /// As for any call.
-    pub(super) async fn agent_checks_of(&self, service: &str) -> Result<BTreeMap<String, AgentCheck>, Error> {
-        let call = Call::get("/v1/agent/checks");
+    pub(super) async fn agent_service_checks(&self, service: &str) -> Result<BTreeMap<String, AgentCheck>, Error> {
+        let call = ApiRequest::get("/v1/agent/checks");
         // Between backticks a filter takes everything else as it is. Without a filter there is only more to read.
         let quotable = !service.contains('`');
-        self.checks(if quotable { call.with("filter", format!("ServiceID == `{service}`")) } else { call }).await
+        self.fetch_checks(if quotable { call.with("filter", format!("ServiceID == `{service}`")) } else { call }).await
     }
 
-    async fn checks(&self, call: Call) -> Result<BTreeMap<String, AgentCheck>, Error> {
+    async fn fetch_checks(&self, call: ApiRequest) -> Result<BTreeMap<String, AgentCheck>, Error> {
         let are_consuls =
             |checks: &BTreeMap<String, AgentCheck>| checks.iter().all(|(id, check)| *id == check.check_id);
-        self.send(call).await?.json_that(are_consuls)
+        self.send(call).await?.json_matching(are_consuls)
     }
 
     /// Creates or replaces a service. Any other check of it goes, and with it maintenance mode.
@@ -144,9 +144,9 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] tells what the agent does not accept.
     pub async fn register_service(&self, definition: &ServiceDefinition<'_>) -> Result<(), Error> {
-        let mut call = Call::put(format!("{SERVICE}/register")).with("replace-existing-checks", "true");
+        let mut call = ApiRequest::put(format!("{SERVICE_PATH}/register")).with("replace-existing-checks", "true");
         call.body = Some(serde_json::to_vec(definition).expect("strings, numbers and maps with string keys"));
-        self.exchange(call).await?.written()
+        self.send_any_status(call).await?.require_written()
     }
 
     /// Removes a service. It is no error if there is none: some versions answer 200 then, others 404.
@@ -154,8 +154,8 @@ impl Client {
     /// # Errors
     /// As for any call.
     pub async fn deregister_service(&self, id: &str) -> Result<(), Error> {
-        let call = Call::put(path::with_name(&format!("{SERVICE}/deregister"), id)?);
-        match self.exchange(call).await?.written() {
+        let call = ApiRequest::put(path::with_name(&format!("{SERVICE_PATH}/deregister"), id)?);
+        match self.send_any_status(call).await?.require_written() {
             // A 404 of somebody else knows of no services.
             Err(Error::Refused { status: 404, answer, .. }) if answer.to_lowercase().contains("service") => Ok(()),
             result => result,
@@ -167,22 +167,22 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] if there is no such check (404, or 500 from older agents as [`Error::Trouble`]).
     pub async fn update_check(&self, check: &str, status: &str, output: &str) -> Result<(), Error> {
-        let mut call = Call::put(path::with_name("/v1/agent/check/update", check)?);
+        let mut call = ApiRequest::put(path::with_name("/v1/agent/check/update", check)?);
         let body = serde_json::json!({"Status": status, "Output": output});
         call.body = Some(body.to_string().into_bytes());
-        self.exchange(call).await?.written()
+        self.send_any_status(call).await?.require_written()
     }
 
     /// Switches maintenance mode on, with a reason, or off. A service that is in it already keeps its first reason.
     ///
     /// # Errors
     /// [`Error::Refused`] with status 404 if there is no such service.
-    pub async fn maintain_service(&self, id: &str, reason: Option<&str>) -> Result<(), Error> {
-        let call = Call::put(path::with_name(&format!("{SERVICE}/maintenance"), id)?);
+    pub async fn set_service_maintenance(&self, id: &str, reason: Option<&str>) -> Result<(), Error> {
+        let call = ApiRequest::put(path::with_name(&format!("{SERVICE_PATH}/maintenance"), id)?);
         let call = match reason {
             Some(reason) => call.with("enable", "true").with("reason", reason),
             None => call.with("enable", "false"),
         };
-        self.exchange(call).await?.written()
+        self.send_any_status(call).await?.require_written()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Client, Error, Node, Read, Reply, Service, client::Call, health::null_is_default, path};
+use super::{Client, Error, Node, QueryOptions, Reply, Service, client::ApiRequest, health::null_is_default, path};
 
 /// A node and its services, if there is such a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -26,12 +26,12 @@ impl Client {
     pub async fn catalog_services(
         &self,
         filter: Option<&str>,
-        read: &Read<'_>,
+        read: &QueryOptions<'_>,
     ) -> Result<Reply<BTreeMap<String, Vec<String>>>, Error> {
-        let response = self.read(Call::get("/v1/catalog/services").with_any("filter", filter), read).await?;
+        let response = self.read(ApiRequest::get("/v1/catalog/services").with_optional("filter", filter), read).await?;
         let value: BTreeMap<String, Option<Vec<String>>> = response.json()?;
         let value = value.into_iter().map(|(name, tags)| (name, tags.unwrap_or_default())).collect();
-        Ok(Reply { value, stamp: response.stamp })
+        Ok(Reply { value, meta: response.meta })
     }
 
     /// All nodes; sorted by the round-trip time from `near` if it is given.
@@ -42,25 +42,25 @@ impl Client {
         &self,
         near: Option<&str>,
         filter: Option<&str>,
-        read: &Read<'_>,
+        read: &QueryOptions<'_>,
     ) -> Result<Reply<Vec<Node>>, Error> {
-        let call = Call::get("/v1/catalog/nodes").with_any("near", near).with_any("filter", filter);
+        let call = ApiRequest::get("/v1/catalog/nodes").with_optional("near", near).with_optional("filter", filter);
         let response = self.read(call, read).await?;
         let are_consuls = |nodes: &Vec<Node>| nodes.iter().all(|node| !node.node.is_empty());
-        Ok(Reply { value: response.json_that(are_consuls)?, stamp: response.stamp })
+        Ok(Reply { value: response.json_matching(are_consuls)?, meta: response.meta })
     }
 
     /// One node and its services.
     ///
     /// # Errors
     /// As for any read. It is none if there is no such node.
-    pub async fn catalog_node(&self, name: &str, read: &Read<'_>) -> Result<Reply<CatalogNode>, Error> {
-        let call = Call::get(path::with_name("/v1/catalog/node-services", name)?);
+    pub async fn catalog_node(&self, name: &str, read: &QueryOptions<'_>) -> Result<Reply<CatalogNode>, Error> {
+        let call = ApiRequest::get(path::with_name("/v1/catalog/node-services", name)?);
         let response = self.read(call, read).await?;
         let is_consuls = |found: &CatalogNode| {
             found.node.as_ref().is_none_or(|node| !node.node.is_empty())
                 && found.services.iter().all(|service| !service.id.is_empty())
         };
-        Ok(Reply { value: response.json_that(is_consuls)?, stamp: response.stamp })
+        Ok(Reply { value: response.json_matching(is_consuls)?, meta: response.meta })
     }
 }

@@ -11,8 +11,8 @@ use std::{
 use reqwest::{Method, RequestBuilder, StatusCode, Url, redirect};
 
 use super::{
-    Address, Error, Secret, Settings, SetupError, permits::Permits, response::Response, response::Stamp, tls,
-    token::Token,
+    Address, ConsulSetupError, Error, Secret, Settings, connection_limiter::ConnectionLimiter, response::ApiResponse,
+    response::ResponseMeta, tls, token::Token,
 };
 use crate::core::condition::io_kind;
 
@@ -21,31 +21,31 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that breaks so soon, while others stay open, was probably refused for their number.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// How long it takes at most until all connections to an agent that has ended are broken.
-const ALL_BREAK_WITHIN: Duration = Duration::from_millis(100);
+const AGENT_EXIT_TIME: Duration = Duration::from_millis(100);
 /// The words of agents that say so when they have too many connections of one client.
-const TOO_MANY: &[u8] = b"too many concurrent connections";
+const TOO_MANY_CONNECTIONS: &[u8] = b"too many concurrent connections";
 
 /// A client of one agent. Clones share connections, permits and token.
 #[derive(Clone, Debug)]
 pub struct Client {
-    shared: Arc<Shared>,
+    inner: Arc<ClientInner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ClientInner {
     http: reqwest::Client,
     address: Address,
     base: Url,
     settings: Settings,
     token: Token,
-    permits: Permits,
-    open: AtomicUsize,
+    limiter: ConnectionLimiter,
+    in_flight: AtomicUsize,
 }
 
 /// One call, ready to be sent.
-pub(super) struct Call {
+pub(super) struct ApiRequest {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: Vec<(&'static str, String)>,
@@ -54,7 +54,7 @@ pub(super) struct Call {
     pub(super) wait: Duration,
 }
 
-impl Call {
+impl ApiRequest {
     pub(super) fn get(path: impl Into<String>) -> Self {
         Self { method: Method::GET, path: path.into(), query: Vec::new(), body: None, wait: Duration::ZERO }
     }
@@ -69,7 +69,7 @@ impl Call {
     }
 
     /// The same if there is a value.
-    pub(super) fn with_any(self, key: &'static str, value: Option<&str>) -> Self {
+    pub(super) fn with_optional(self, key: &'static str, value: Option<&str>) -> Self {
         match value {
             Some(value) => self.with(key, value),
             None => self,
@@ -86,7 +86,7 @@ impl Client {
     ///
     /// # Errors
     /// Settings that contradict each other, or certificates that cannot be used.
-    pub fn new(settings: &Settings) -> Result<Self, SetupError> {
+    pub fn new(settings: &Settings) -> Result<Self, ConsulSetupError> {
         settings.validate()?;
         // Fails only where somebody else was faster, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -104,58 +104,59 @@ impl Client {
             Address::Unix(_) => Url::parse("http://localhost").expect("a plain URL"),
         };
         builder = match &address {
-            Address::Unix(path) => tls::none(builder).unix_socket(path.clone()),
+            Address::Unix(path) => tls::without_tls(builder).unix_socket(path.clone()),
             Address::Url(url) if url.scheme() == "https" => tls::configure(builder, settings, &mut base)?,
-            Address::Url(_) => tls::none(builder),
+            Address::Url(_) => tls::without_tls(builder),
         };
         let token = Token::new(settings.token.as_ref(), settings.token_file.as_deref())?;
-        let shared = Shared {
-            http: builder.build().map_err(SetupError::Tls)?,
+        let shared = ClientInner {
+            http: builder.build().map_err(ConsulSetupError::Tls)?,
             address,
             base,
             token,
-            permits: Permits::new(settings.connections, settings.wait),
+            limiter: ConnectionLimiter::new(settings.connections, settings.wait),
             settings: settings.clone(),
-            open: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { inner: Arc::new(shared) })
     }
 
     /// Where the agent is; nothing secret.
     pub fn address(&self) -> &Address {
-        &self.shared.address
+        &self.inner.address
     }
 
     /// What the client was made of.
     pub fn settings(&self) -> &Settings {
-        &self.shared.settings
+        &self.inner.settings
     }
 
-    pub(super) fn permits(&self) -> &Permits {
-        &self.shared.permits
+    pub(super) fn limiter(&self) -> &ConnectionLimiter {
+        &self.inner.limiter
     }
 
     /// Sends a call and reads the whole answer, whatever its status is.
-    pub(super) async fn exchange(&self, call: Call) -> Result<Response, Error> {
+    pub(super) async fn send_any_status(&self, call: ApiRequest) -> Result<ApiResponse, Error> {
         let name = call.name();
         let request = self.request(call)?;
-        let open = Open::enter(&self.shared.open);
+        let open = InFlightRequest::enter(&self.inner.in_flight);
         let begin = Instant::now();
         let answered = async {
             let answer = request.send().await?;
-            let (status, stamp) = (answer.status(), Stamp::from(answer.headers()));
+            let (status, stamp) = (answer.status(), ResponseMeta::from(answer.headers()));
             Ok((status, stamp, answer.bytes().await?))
         };
         match answered.await {
             Ok((status, stamp, body)) => {
-                if status == StatusCode::TOO_MANY_REQUESTS && contains(&body, TOO_MANY) {
-                    self.shared.permits.narrow(open.others());
+                if status == StatusCode::TOO_MANY_REQUESTS && contains(&body, TOO_MANY_CONNECTIONS) {
+                    self.inner.limiter.reduce_capacity(open.others());
                 }
-                Ok(Response { call: name, status, stamp, body: body.into() })
+                Ok(ApiResponse { call: name, status, meta: stamp, body: body.into() })
             }
             Err(error) => {
                 drop(open);
-                let hint = if self.is_crowded(&error, begin.elapsed()).await { CROWDED } else { "" };
+                let hint =
+                    if self.is_connection_limit(&error, begin.elapsed()).await { CONNECTION_LIMIT_HINT } else { "" };
                 // The URL holds an index: with it, no two errors would be the same.
                 Err(Error::Unreachable { call: name, hint, error: error.without_url() })
             }
@@ -163,26 +164,26 @@ impl Client {
     }
 
     /// Whether a call failed because the agent has too many connections: it was taken and closed, and others stay.
-    async fn is_crowded(&self, error: &reqwest::Error, after: Duration) -> bool {
-        let Shared { permits, open, .. } = &*self.shared;
+    async fn is_connection_limit(&self, error: &reqwest::Error, after: Duration) -> bool {
+        let ClientInner { limiter: permits, in_flight: open, .. } = &*self.inner;
         let refused = io_kind(error) == Some(std::io::ErrorKind::ConnectionRefused);
-        if refused || (after >= AT_ONCE && !error.is_timeout()) {
-            permits.agent_is_away();
+        if refused || (after >= REFUSED_WITHIN && !error.is_timeout()) {
+            permits.record_agent_unavailable();
         }
-        if refused || after >= AT_ONCE || error.is_timeout() || error.is_connect() {
+        if refused || after >= REFUSED_WITHIN || error.is_timeout() || error.is_connect() {
             return false;
         }
-        tokio::time::sleep(ALL_BREAK_WITHIN).await;
-        permits.suspect(open.load(Ordering::Relaxed))
+        tokio::time::sleep(AGENT_EXIT_TIME).await;
+        permits.record_closed_connection(open.load(Ordering::Relaxed))
     }
 
     /// Sends a call that has to succeed.
-    pub(super) async fn send(&self, call: Call) -> Result<Response, Error> {
-        self.exchange(call).await?.success()
+    pub(super) async fn send(&self, call: ApiRequest) -> Result<ApiResponse, Error> {
+        self.send_any_status(call).await?.require_success()
     }
 
-    fn request(&self, call: Call) -> Result<RequestBuilder, Error> {
-        let Shared { http, base, settings, token, .. } = &*self.shared;
+    fn request(&self, call: ApiRequest) -> Result<RequestBuilder, Error> {
+        let ClientInner { http, base, settings, token, .. } = &*self.inner;
         let mut url = base.clone();
         url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), call.path));
         let enterprise = [("ns", &settings.namespace), ("partition", &settings.partition)];
@@ -214,9 +215,9 @@ fn credentials(auth: &Secret) -> (&str, Option<&str>) {
 }
 
 /// Counts the calls that are open now; one that is dropped on its way counts no more.
-struct Open<'a>(&'a AtomicUsize);
+struct InFlightRequest<'a>(&'a AtomicUsize);
 
-impl<'a> Open<'a> {
+impl<'a> InFlightRequest<'a> {
     fn enter(open: &'a AtomicUsize) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
         Self(open)
@@ -227,14 +228,14 @@ impl<'a> Open<'a> {
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for InFlightRequest<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// What may help where an agent takes no more connections.
-const CROWDED: &str = "; the agent closed the connection, maybe because it has too many from this host (its \
+const CONNECTION_LIMIT_HINT: &str = "; the agent closed the connection, maybe because it has too many from this host (its \
                        limits.http_max_conns_per_client, or consul.connections here)";
 
 fn contains(body: &[u8], words: &[u8]) -> bool {

@@ -2,11 +2,11 @@
 
 use futures_util::{StreamExt, stream};
 
-use super::{Client, Error, Read, Reply, client::Call};
+use super::{Client, Error, QueryOptions, Reply, client::ApiRequest};
 use crate::registry::Scope;
 
 /// So many datacenters are asked at once: each call may take its whole time limit.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 
 impl Client {
     /// The names of all datacenters that the agent has heard of, in no particular order. The call cannot wait for a
@@ -15,10 +15,10 @@ impl Client {
     /// # Errors
     /// As for any call.
     pub async fn catalog_datacenters(&self) -> Result<Reply<Vec<String>>, Error> {
-        let response = self.send(Call::get("/v1/catalog/datacenters")).await?;
+        let response = self.send(ApiRequest::get("/v1/catalog/datacenters")).await?;
         // The agent's own is always among them.
         let are_consuls = |names: &Vec<String>| !names.is_empty();
-        Ok(Reply { value: response.json_that(are_consuls)?, stamp: response.stamp })
+        Ok(Reply { value: response.json_matching(are_consuls)?, meta: response.meta })
     }
 
     /// Those of them whose servers answer.
@@ -29,29 +29,30 @@ impl Client {
         let all = self.catalog_datacenters().await?;
         let asked = stream::iter(all.value).map(|dc| async move {
             let scope = Scope { dc: Some(dc), ..Scope::default() };
-            let answer = self.catalog_services(None, &Read { scope: Some(&scope), ..Read::default() }).await;
+            let answer =
+                self.catalog_services(None, &QueryOptions { scope: Some(&scope), ..QueryOptions::default() }).await;
             (scope.dc.unwrap_or_default(), answer)
         });
         let (mut reachable, mut away) = (Vec::new(), None);
-        for (dc, answer) in asked.buffered(AT_ONCE).collect::<Vec<_>>().await {
+        for (dc, answer) in asked.buffered(MAX_CONCURRENT).collect::<Vec<_>>().await {
             match answer {
                 Ok(_) => reachable.push(dc),
-                Err(error) if is_away(&error) => away = Some(error),
+                Err(error) if is_datacenter_unreachable(&error) => away = Some(error),
                 Err(error) => return Err(error),
             }
         }
         match away {
             Some(error) if reachable.is_empty() => Err(error),
-            _ => Ok(Reply { value: reachable, stamp: all.stamp }),
+            _ => Ok(Reply { value: reachable, meta: all.meta }),
         }
     }
 }
 
 /// Whether it is the datacenter that does not answer, and not our agent.
-fn is_away(error: &Error) -> bool {
+fn is_datacenter_unreachable(error: &Error) -> bool {
     match error {
-        Error::Trouble { status, .. } => *status != 429,
-        Error::Leaderless { .. } => true,
+        Error::ServerError { status, .. } => *status != 429,
+        Error::NoLeader { .. } => true,
         Error::Unreachable { error, .. } => error.is_timeout(),
         _ => false,
     }

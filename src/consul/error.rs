@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// The call was not sent: its path would be tidied up on the way, and name something else.
     #[error("{path}: a name, or a part of a key, must not be empty, \".\" or \"..\"")]
-    Unnameable {
+    InvalidPath {
         /// The path that was meant.
         path: String,
     },
@@ -35,7 +35,7 @@ pub enum Error {
     },
     /// The agent has trouble of its own: 5xx, or too many requests.
     #[error("{call}: {status}: {answer}")]
-    Trouble {
+    ServerError {
         /// Method and path.
         call: String,
         /// The HTTP status.
@@ -55,7 +55,7 @@ pub enum Error {
     },
     /// A server answered that knows of no leader: what it says may be long out of date.
     #[error("{call}: the server that answered knows of no leader")]
-    Leaderless {
+    NoLeader {
         /// Method and path.
         call: String,
     },
@@ -80,13 +80,13 @@ pub enum Error {
     },
     /// A value that no template could use.
     #[error("the value of the key {key:?} is no text: it is not UTF-8")]
-    NoText {
+    NotUtf8 {
         /// The whole key.
         key: String,
     },
     /// A question that is not Consul's to answer.
     #[error("{question}: Consul has no answer to that")]
-    Foreign {
+    Unsupported {
         /// As a template asks it.
         question: String,
     },
@@ -103,7 +103,7 @@ pub enum Error {
 
 /// Why no answer came, and what to do.
 fn unreachable(error: &reqwest::Error) -> String {
-    let cause = condition::root(error);
+    let cause = condition::root_cause(error);
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
@@ -125,7 +125,7 @@ fn unreachable(error: &reqwest::Error) -> String {
 
 /// Why a client could not be made. Names the setting that has to change.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {
+pub enum ConsulSetupError {
     /// A value that cannot be meant.
     #[error("consul.{setting}: {problem}")]
     Invalid {

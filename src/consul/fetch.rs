@@ -1,17 +1,17 @@
 //! From a question to the call that answers it, and from its reply to the answer.
 
 use super::{
-    Client, Error, Read, Reply,
-    answer::{self, Order},
+    Client, Error, QueryOptions, Reply,
+    answer::{self, SortOrder},
 };
 use crate::registry::{Answer, Query};
 
 /// Asks what `query` asks, in its scope. A reply without an index is one of a call that cannot wait for a change.
-pub(super) async fn fetch(client: &Client, query: &Query, read: Read<'_>) -> Result<Reply<Answer>, Error> {
-    let read = &Read { scope: query.scope(), ..read };
+pub(super) async fn fetch(client: &Client, query: &Query, read: QueryOptions<'_>) -> Result<Reply<Answer>, Error> {
+    let read = &QueryOptions { scope: query.scope(), ..read };
     Ok(match query {
         Query::Service(query) => {
-            let order = Order::of(query.near.as_ref());
+            let order = SortOrder::of(query.near.as_ref());
             let reply = client.health_service(query, read).await?;
             reply.map(|entries| Answer::Service(answer::records(entries, order)))
         }
@@ -21,7 +21,7 @@ pub(super) async fn fetch(client: &Client, query: &Query, read: Read<'_>) -> Res
         }
         Query::Nodes { near, filter, .. } => {
             let reply = client.catalog_nodes(near.as_deref(), filter.as_deref(), read).await?;
-            reply.map(|nodes| Answer::Nodes(answer::nodes(nodes, Order::of(near.as_ref()))))
+            reply.map(|nodes| Answer::Nodes(answer::nodes(nodes, SortOrder::of(near.as_ref()))))
         }
         Query::Node { name, .. } => {
             let name = match name {
@@ -39,17 +39,17 @@ pub(super) async fn fetch(client: &Client, query: &Query, read: Read<'_>) -> Res
         }
         Query::Key { path, .. } => client.kv_get(path, read).await?.map(Answer::Key),
         Query::Keys { prefix, .. } => {
-            let Reply { value, stamp } = client.kv_list(prefix, read).await?;
-            Reply { value: Answer::Keys(answer::pairs(prefix, value)), stamp }
+            let Reply { value, meta: stamp } = client.kv_list(prefix, read).await?;
+            Reply { value: Answer::Keys(answer::pairs(prefix, value)), meta: stamp }
         }
         Query::Prepared { name, near, .. } => {
             let reply = client.execute_query(name, near.as_deref(), read).await?;
-            reply.map(|entries| Answer::Service(answer::records(entries, Order::of(near.as_ref()))))
+            reply.map(|entries| Answer::Service(answer::records(entries, SortOrder::of(near.as_ref()))))
         }
         Query::CaRoots => client.ca_roots(read).await?.map(|roots| Answer::CaRoots(answer::roots(roots))),
         Query::CaLeaf { service } => {
             client.ca_leaf(service, read).await?.map(|leaf| Answer::CaLeaf(answer::leaf(leaf)))
         }
-        Query::File { .. } => return Err(Error::Foreign { question: query.to_string() }),
+        Query::File { .. } => return Err(Error::Unsupported { question: query.to_string() }),
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Client, Error, Read, Reply, client::Call, path};
+use super::{Client, Error, QueryOptions, Reply, client::ApiRequest, path};
 use crate::registry::ServiceQuery;
 
 /// One instance, its node, and the checks of both.
@@ -56,7 +56,7 @@ pub struct Service {
     pub port: i64,
     /// Its further addresses, by name.
     #[serde(deserialize_with = "null_is_default")]
-    pub tagged_addresses: BTreeMap<String, TaggedAddress>,
+    pub tagged_addresses: BTreeMap<String, ServiceTaggedAddress>,
     /// In the order in which they were registered.
     #[serde(deserialize_with = "null_is_default")]
     pub tags: Vec<String>,
@@ -64,7 +64,7 @@ pub struct Service {
     #[serde(deserialize_with = "null_is_default")]
     pub meta: BTreeMap<String, String>,
     /// Missing in old entries.
-    pub weights: Option<Weights>,
+    pub weights: Option<ServiceWeights>,
     /// Whether the tags in the catalog may be changed there.
     pub enable_tag_override: bool,
 }
@@ -72,7 +72,7 @@ pub struct Service {
 /// One of an instance's further addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct TaggedAddress {
+pub struct ServiceTaggedAddress {
     /// An address or a host name.
     pub address: String,
     /// Consul takes any number.
@@ -82,7 +82,7 @@ pub struct TaggedAddress {
 /// How much of the traffic an instance gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Weights {
+pub struct ServiceWeights {
     /// While its checks pass.
     pub passing: i64,
     /// While one of them warns.
@@ -113,24 +113,27 @@ impl Client {
     pub async fn health_service(
         &self,
         query: &ServiceQuery,
-        read: &Read<'_>,
+        read: &QueryOptions<'_>,
     ) -> Result<Reply<Vec<HealthEntry>>, Error> {
         let ServiceQuery { name, tag, passing, connect, near, filter, peer, sameness_group, scope } = query;
         let group = if *connect { "/v1/health/connect" } else { "/v1/health/service" };
-        let call = Call::get(path::with_name(group, name)?)
-            .with_any("tag", tag.as_deref())
-            .with_any("passing", passing.then_some("1"))
-            .with_any("near", near.as_deref())
-            .with_any("filter", filter.as_deref())
-            .with_any("peer", peer.as_deref())
-            .with_any("sg", sameness_group.as_deref());
-        let response = self.read(call, &Read { scope: Some(scope), ..*read }).await?;
-        Ok(Reply { value: response.json_that(|entries: &Vec<_>| are_consuls(entries))?, stamp: response.stamp })
+        let call = ApiRequest::get(path::with_name(group, name)?)
+            .with_optional("tag", tag.as_deref())
+            .with_optional("passing", passing.then_some("1"))
+            .with_optional("near", near.as_deref())
+            .with_optional("filter", filter.as_deref())
+            .with_optional("peer", peer.as_deref())
+            .with_optional("sg", sameness_group.as_deref());
+        let response = self.read(call, &QueryOptions { scope: Some(scope), ..*read }).await?;
+        Ok(Reply {
+            value: response.json_matching(|entries: &Vec<_>| have_required_fields(entries))?,
+            meta: response.meta,
+        })
     }
 }
 
 /// Whether what the agent never leaves out is there.
-pub(super) fn are_consuls(entries: &[HealthEntry]) -> bool {
+pub(super) fn have_required_fields(entries: &[HealthEntry]) -> bool {
     entries.iter().all(|entry| !(entry.node.node.is_empty() || entry.service.id.is_empty()))
 }
 

@@ -4,10 +4,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    Client, Error, Read, Reply,
-    client::Call,
+    Client, Error, QueryOptions, Reply,
+    client::ApiRequest,
     path,
-    response::{Response, Stamp},
+    response::{ApiResponse, ResponseMeta},
 };
 
 /// A key as Consul holds it.
@@ -38,15 +38,15 @@ impl Client {
     /// # Errors
     /// As for any read; [`Error::NoText`] for a value that is not UTF-8; [`Error::Unnameable`] for a key that an URL
     /// cannot name (a part that is empty, `.` or `..`).
-    pub async fn kv_get(&self, key: &str, read: &Read<'_>) -> Result<Reply<Option<String>>, Error> {
+    pub async fn kv_get(&self, key: &str, read: &QueryOptions<'_>) -> Result<Reply<Option<String>>, Error> {
         // Raw: the index and the 404 are the same as with JSON, and the value needs no decoding.
-        let call = Call::get(path::with_key("/v1/kv", key)?).with("raw", "");
-        match found(self.read_any(call, read).await?)? {
+        let call = ApiRequest::get(path::with_key("/v1/kv", key)?).with("raw", "");
+        match existing(self.read_any_status(call, read).await?)? {
             Ok(response) => {
-                let value = String::from_utf8(response.body).map_err(|_| Error::NoText { key: key.to_owned() })?;
-                Ok(Reply { value: Some(value), stamp: response.stamp })
+                let value = String::from_utf8(response.body).map_err(|_| Error::NotUtf8 { key: key.to_owned() })?;
+                Ok(Reply { value: Some(value), meta: response.meta })
             }
-            Err(stamp) => Ok(Reply { value: None, stamp }),
+            Err(stamp) => Ok(Reply { value: None, meta: stamp }),
         }
     }
 
@@ -55,24 +55,24 @@ impl Client {
     /// # Errors
     /// As for any read; [`Error::Unnameable`] for a prefix that an URL cannot name. A key that the token may not read
     /// is left out, without an error.
-    pub async fn kv_list(&self, prefix: &str, read: &Read<'_>) -> Result<Reply<Vec<KvEntry>>, Error> {
+    pub async fn kv_list(&self, prefix: &str, read: &QueryOptions<'_>) -> Result<Reply<Vec<KvEntry>>, Error> {
         let path = if prefix.is_empty() { "/v1/kv/".to_owned() } else { path::with_key("/v1/kv", prefix)? };
-        match found(self.read_any(Call::get(path).with("recurse", ""), read).await?)? {
-            Ok(response) => Ok(Reply { value: response.json()?, stamp: response.stamp }),
-            Err(stamp) => Ok(Reply { value: Vec::new(), stamp }),
+        match existing(self.read_any_status(ApiRequest::get(path).with("recurse", ""), read).await?)? {
+            Ok(response) => Ok(Reply { value: response.json()?, meta: response.meta }),
+            Err(stamp) => Ok(Reply { value: Vec::new(), meta: stamp }),
         }
     }
 }
 
 /// What there is, or that there is nothing. A 404 without an index is somebody else's (a proxy's, say): it tells nothing
 /// of the key.
-fn found(response: Response) -> Result<Result<Response, Stamp>, Error> {
-    if response.status == reqwest::StatusCode::NOT_FOUND && response.stamp.index.is_some() {
-        return Ok(Err(response.stamp));
+fn existing(response: ApiResponse) -> Result<Result<ApiResponse, ResponseMeta>, Error> {
+    if response.status == reqwest::StatusCode::NOT_FOUND && response.meta.index.is_some() {
+        return Ok(Err(response.meta));
     }
     match response.status {
         reqwest::StatusCode::NOT_FOUND => Err(response.not_consul()),
-        _ => response.indexed().map(Ok),
+        _ => response.require_index().map(Ok),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The side of Consul that `register` writes: the services of one agent.
 
 use super::{Client, Error, registration};
-use crate::registry::{CheckRecord, Entries, Instance, Ledger, LedgerError, Report};
+use crate::registry::{CheckRecord, Entries, Instance, Ledger, LedgerError, StatusReport};
 
 /// One agent as a [`Ledger`]. Clones share the client.
 ///
@@ -19,7 +19,7 @@ impl ConsulLedger {
 
     /// The body that [`Ledger::put`] sends for an instance, for people to see.
     pub fn body(instance: &Instance) -> serde_json::Value {
-        serde_json::to_value(registration::definition(instance, &instance.digest(), None))
+        serde_json::to_value(registration::service_definition(instance, &instance.digest(), None))
             .expect("strings, numbers and maps with string keys")
     }
 }
@@ -31,22 +31,22 @@ impl Ledger for ConsulLedger {
 
     async fn entries(&self) -> Result<Entries, LedgerError> {
         let (services, checks) = tokio::try_join!(self.client.agent_services(), self.client.agent_checks())
-            .map_err(|error| failed("the listing of its entries", error))?;
+            .map_err(|error| ledger_error("the listing of its entries", error))?;
         Ok(registration::entries(services, &checks))
     }
 
     async fn maintenance(&self, id: &str) -> Result<Option<String>, LedgerError> {
         let check = format!("{}{id}", CheckRecord::SERVICE_MAINTENANCE);
-        let checks = self.client.agent_checks_of(id).await;
-        let mut checks = checks.map_err(|error| failed(format!("the question for the checks of {id}"), error))?;
+        let checks = self.client.agent_service_checks(id).await;
+        let mut checks = checks.map_err(|error| ledger_error(format!("the question for the checks of {id}"), error))?;
         Ok(checks.remove(&check).map(|check| check.notes))
     }
 
     async fn put(&self, instance: &Instance, out: Option<&str>) -> Result<(), LedgerError> {
         let digest = instance.digest();
-        let mut definition = registration::definition(instance, &digest, out);
+        let mut definition = registration::service_definition(instance, &digest, out);
         let mut sent = self.client.register_service(&definition).await;
-        if matches!(&sent, Err(Error::Refused { answer, .. }) if answer.contains(registration::H2PING)) {
+        if matches!(&sent, Err(Error::Refused { answer, .. }) if answer.contains(registration::H2PING_FIELD)) {
             tracing::warn!(
                 id = instance.id,
                 "registered without its H2PING check: this agent has none, Consul 1.10 has"
@@ -54,40 +54,40 @@ impl Ledger for ConsulLedger {
             definition.checks.retain(|check| check.h2ping.is_none());
             sent = self.client.register_service(&definition).await;
         }
-        sent.map_err(|error| failed(format!("the registration of {}", instance.id), error))
+        sent.map_err(|error| ledger_error(format!("the registration of {}", instance.id), error))
     }
 
-    async fn report(&self, id: &str, key: &str, report: &Report) -> Result<(), LedgerError> {
-        let (check, status) = (registration::check_id(id, key), registration::status(report.status));
+    async fn report(&self, id: &str, key: &str, report: &StatusReport) -> Result<(), LedgerError> {
+        let (check, status) = (registration::check_id(id, key), registration::status_text(report.status));
         let sent = self.client.update_check(&check, status, &report.output).await;
-        sent.map_err(|error| failed(format!("the status of {id}"), error))
+        sent.map_err(|error| ledger_error(format!("the status of {id}"), error))
     }
 
-    async fn take_out(&self, id: &str, reason: &str) -> Result<(), LedgerError> {
-        let sent = self.client.maintain_service(id, Some(reason)).await;
-        sent.map_err(|error| failed(format!("taking {id} out of traffic"), error))
+    async fn enable_maintenance(&self, id: &str, reason: &str) -> Result<(), LedgerError> {
+        let sent = self.client.set_service_maintenance(id, Some(reason)).await;
+        sent.map_err(|error| ledger_error(format!("taking {id} out of traffic"), error))
     }
 
-    async fn bring_back(&self, id: &str) -> Result<(), LedgerError> {
-        let sent = self.client.maintain_service(id, None).await;
-        sent.map_err(|error| failed(format!("bringing {id} back into traffic"), error))
+    async fn disable_maintenance(&self, id: &str) -> Result<(), LedgerError> {
+        let sent = self.client.set_service_maintenance(id, None).await;
+        sent.map_err(|error| ledger_error(format!("bringing {id} back into traffic"), error))
     }
 
     async fn remove(&self, id: &str) -> Result<(), LedgerError> {
         let sent = self.client.deregister_service(id).await;
-        sent.map_err(|error| failed(format!("the removal of {id}"), error))
+        sent.map_err(|error| ledger_error(format!("the removal of {id}"), error))
     }
 
     async fn advertised_address(&self) -> Result<String, LedgerError> {
         let found = self.client.advertised_address().await;
-        found.map_err(|error| failed("the question for the agent's address", error))
+        found.map_err(|error| ledger_error("the question for the agent's address", error))
     }
 }
 
-fn failed(what: impl Into<String>, error: Error) -> LedgerError {
+fn ledger_error(what: impl Into<String>, error: Error) -> LedgerError {
     let what = what.into();
     match error {
-        Error::Refused { .. } | Error::Unnameable { .. } => LedgerError::Refused { what, answer: error.to_string() },
+        Error::Refused { .. } | Error::InvalidPath { .. } => LedgerError::Refused { what, answer: error.to_string() },
         Error::Denied { .. } => LedgerError::Denied { what, answer: error.to_string() },
         _ => LedgerError::Unavailable { what, source: error.into() },
     }

@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 
-use super::{Client, Error, Read, Reply, client::Call, health::null_is_default, path};
+use super::{Client, Error, QueryOptions, Reply, client::ApiRequest, health::null_is_default, path};
 
 /// The certificates of the mesh's authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Roots {
+pub struct CaRootList {
     /// The id of the one that signs.
     #[serde(rename = "ActiveRootID")]
     pub active_root_id: String,
@@ -15,13 +15,13 @@ pub struct Roots {
     pub trust_domain: String,
     /// In the agent's order.
     #[serde(deserialize_with = "null_is_default")]
-    pub roots: Vec<Root>,
+    pub roots: Vec<RootCert>,
 }
 
 /// One of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Root {
+pub struct RootCert {
     /// Its id.
     #[serde(rename = "ID")]
     pub id: String,
@@ -39,7 +39,7 @@ pub struct Root {
 /// The certificate of one service, with its key.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Leaf {
+pub struct LeafCert {
     /// In hex.
     pub serial_number: String,
     /// PEM.
@@ -60,7 +60,7 @@ pub struct Leaf {
 }
 
 /// Without the key.
-impl std::fmt::Debug for Leaf {
+impl std::fmt::Debug for LeafCert {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Leaf").field("service", &self.service).finish_non_exhaustive()
     }
@@ -71,18 +71,18 @@ impl Client {
     ///
     /// # Errors
     /// As for any read; [`Error::Trouble`] where the mesh is off.
-    pub async fn ca_roots(&self, read: &Read<'_>) -> Result<Reply<Roots>, Error> {
-        let response = self.read_own(Call::get("/v1/agent/connect/ca/roots"), read).await?;
-        Ok(Reply { value: response.json()?, stamp: response.stamp })
+    pub async fn ca_roots(&self, read: &QueryOptions<'_>) -> Result<Reply<CaRootList>, Error> {
+        let response = self.read_local(ApiRequest::get("/v1/agent/connect/ca/roots"), read).await?;
+        Ok(Reply { value: response.json()?, meta: response.meta })
     }
 
     /// The certificate of a service, which need not be registered. The agent renews it in time.
     ///
     /// # Errors
     /// As for any read; needs `service:write`.
-    pub async fn ca_leaf(&self, service: &str, read: &Read<'_>) -> Result<Reply<Leaf>, Error> {
-        let call = Call::get(path::with_name("/v1/agent/connect/ca/leaf", service)?);
-        let response = self.read_own(call, read).await?;
-        Ok(Reply { value: response.json()?, stamp: response.stamp })
+    pub async fn ca_leaf(&self, service: &str, read: &QueryOptions<'_>) -> Result<Reply<LeafCert>, Error> {
+        let call = ApiRequest::get(path::with_name("/v1/agent/connect/ca/leaf", service)?);
+        let response = self.read_local(call, read).await?;
+        Ok(Reply { value: response.json()?, meta: response.meta })
     }
 }

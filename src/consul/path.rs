@@ -4,21 +4,21 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Error;
 
-const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
-const KEY: &AsciiSet = &NAME.remove(b'/');
+const NAME_CHARS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+const KEY_CHARS: &AsciiSet = &NAME_CHARS.remove(b'/');
 
 /// `prefix` and one segment.
 pub(super) fn with_name(prefix: &str, name: &str) -> Result<String, Error> {
-    let path = format!("{prefix}/{}", utf8_percent_encode(name, NAME));
-    if matches!(name, "" | "." | "..") { Err(Error::Unnameable { path }) } else { Ok(path) }
+    let path = format!("{prefix}/{}", utf8_percent_encode(name, NAME_CHARS));
+    if matches!(name, "" | "." | "..") { Err(Error::InvalidPath { path }) } else { Ok(path) }
 }
 
 /// `prefix` and a key, whose slashes are kept.
 pub(super) fn with_key(prefix: &str, key: &str) -> Result<String, Error> {
-    let path = format!("{prefix}/{}", utf8_percent_encode(key, KEY));
+    let path = format!("{prefix}/{}", utf8_percent_encode(key, KEY_CHARS));
     // A slash at the end belongs to the key; everywhere else an empty segment would be cleaned away.
     let mut segments = key.strip_suffix('/').unwrap_or(key).split('/');
-    if segments.any(|segment| matches!(segment, "" | "." | "..")) { Err(Error::Unnameable { path }) } else { Ok(path) }
+    if segments.any(|segment| matches!(segment, "" | "." | "..")) { Err(Error::InvalidPath { path }) } else { Ok(path) }
 }
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 use serde::Deserialize;
 
 use super::{
-    Client, Error, HealthEntry, Read, Reply,
-    client::Call,
-    health::{are_consuls, null_is_default},
+    Client, Error, HealthEntry, QueryOptions, Reply,
+    client::ApiRequest,
+    health::{have_required_fields, null_is_default},
     path,
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Found {
+struct PreparedQueryResult {
     #[serde(deserialize_with = "null_is_default")]
     nodes: Vec<HealthEntry>,
 }
@@ -26,13 +26,16 @@ impl Client {
         &self,
         name: &str,
         near: Option<&str>,
-        read: &Read<'_>,
+        read: &QueryOptions<'_>,
     ) -> Result<Reply<Vec<HealthEntry>>, Error> {
         let path = format!("{}/execute", path::with_name("/v1/query", name)?);
-        let response = self.read(Call::get(path).with_any("near", near), read).await?;
-        let mut stamp = response.stamp;
+        let response = self.read(ApiRequest::get(path).with_optional("near", near), read).await?;
+        let mut stamp = response.meta;
         // Always 1, and nothing can be newer than it.
         stamp.index = None;
-        Ok(Reply { value: response.json_that(|found: &Found| are_consuls(&found.nodes))?.nodes, stamp })
+        Ok(Reply {
+            value: response.json_matching(|found: &PreparedQueryResult| have_required_fields(&found.nodes))?.nodes,
+            meta: stamp,
+        })
     }
 }

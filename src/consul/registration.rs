@@ -6,19 +6,20 @@ use serde::Serialize;
 
 use super::{AgentCheck, AgentService};
 use crate::registry::{
-    Check, CheckRecord, Entries, Entry, FailingCheck, Instance, META_PREFIX, Owner, Probe, SeenCheck, Status, Weights,
+    Check, CheckProbe, CheckRecord, Entries, Entry, FailingCheck, Instance, META_PREFIX, Owner, RegisteredCheck,
+    Status, Weights,
 };
 
 /// The Meta key of [`Instance::digest`].
-const DIGEST: &str = "portreeve-digest";
+const DIGEST_KEY: &str = "portreeve-digest";
 
 /// The name that Consul gives to the check of maintenance mode.
-const MAINTENANCE: &str = "Service Maintenance Mode";
+const MAINTENANCE_CHECK_NAME: &str = "Service Maintenance Mode";
 /// No agent takes a check from a registration that nobody reports for and that never ends: ten years.
 const MAINTENANCE_TTL: &str = "87600h";
 
 /// The field of an HTTP/2 ping, which agents before 1.10 do not know and refuse by this name.
-pub(super) const H2PING: &str = "H2PING";
+pub(super) const H2PING_FIELD: &str = "H2PING";
 
 /// The body of a registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,7 +40,7 @@ pub struct ServiceDefinition<'a> {
     pub meta: BTreeMap<&'a str, &'a str>,
     /// Addresses beside the main one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub tagged_addresses: BTreeMap<&'a str, TaggedAddress<'a>>,
+    pub tagged_addresses: BTreeMap<&'a str, TaggedAddressDefinition<'a>>,
     /// How much of the traffic it gets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
@@ -53,7 +54,7 @@ pub struct ServiceDefinition<'a> {
 /// An address beside the main one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct TaggedAddress<'a> {
+pub struct TaggedAddressDefinition<'a> {
     /// An IP address.
     pub address: &'a str,
     /// The port that belongs to it.
@@ -136,14 +137,18 @@ pub struct CheckDefinition<'a> {
 }
 
 /// What is sent for `instance`; `digest` is its own, `out` why it gets no traffic.
-pub(super) fn definition<'a>(instance: &'a Instance, digest: &'a str, out: Option<&'a str>) -> ServiceDefinition<'a> {
+pub(super) fn service_definition<'a>(
+    instance: &'a Instance,
+    digest: &'a str,
+    out: Option<&'a str>,
+) -> ServiceDefinition<'a> {
     let Owner { engine, host, container, started } = &instance.owner;
     let marks = [
-        (Owner::ENGINE, engine.as_str()),
-        (Owner::HOST, host),
-        (Owner::CONTAINER, container),
-        (Owner::STARTED, started),
-        (DIGEST, digest),
+        (Owner::ENGINE_KEY, engine.as_str()),
+        (Owner::HOST_KEY, host),
+        (Owner::CONTAINER_KEY, container),
+        (Owner::STARTED_KEY, started),
+        (DIGEST_KEY, digest),
     ];
     let own = instance.meta.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let tagged = instance.tagged_addresses.iter();
@@ -156,25 +161,25 @@ pub(super) fn definition<'a>(instance: &'a Instance, digest: &'a str, out: Optio
         // The marks come last: nobody else's value may stand in their place.
         meta: own.chain(marks).collect(),
         tagged_addresses: tagged
-            .map(|(tag, (address, port))| (tag.as_str(), TaggedAddress { address, port: *port }))
+            .map(|(tag, (address, port))| (tag.as_str(), TaggedAddressDefinition { address, port: *port }))
             .collect(),
         weights: instance.weights,
         enable_tag_override: instance.tag_override,
         checks: {
             let checks = instance.checks.iter().map(|check| check_definition(instance, check));
-            checks.chain(out.map(|reason| maintenance(&instance.id, reason))).collect()
+            checks.chain(out.map(|reason| maintenance_check(&instance.id, reason))).collect()
         },
     }
 }
 
 /// What maintenance mode is on an agent: a check of this id. The switch of the API only makes and removes it.
-fn maintenance<'a>(id: &str, reason: &'a str) -> CheckDefinition<'a> {
+fn maintenance_check<'a>(id: &str, reason: &'a str) -> CheckDefinition<'a> {
     CheckDefinition {
         check_id: format!("{}{id}", CheckRecord::SERVICE_MAINTENANCE),
-        name: Some(MAINTENANCE),
+        name: Some(MAINTENANCE_CHECK_NAME),
         notes: Some(reason),
         ttl: Some(MAINTENANCE_TTL),
-        status: Some(status(Status::Critical)),
+        status: Some(status_text(Status::Critical)),
         ..CheckDefinition::default()
     }
 }
@@ -186,7 +191,7 @@ pub(super) fn check_id(id: &str, key: &str) -> String {
 }
 
 /// A status in Consul's words.
-pub(super) fn status(status: Status) -> &'static str {
+pub(super) fn status_text(status: Status) -> &'static str {
     match status {
         Status::Passing => "passing",
         Status::Warning => "warning",
@@ -196,7 +201,7 @@ pub(super) fn status(status: Status) -> &'static str {
 
 fn check_definition<'a>(instance: &'a Instance, check: &'a Check) -> CheckDefinition<'a> {
     // A report that is known already is not waited for.
-    let reported = instance.reports.get(&check.key).map(|report| status(report.status));
+    let reported = instance.reports.get(&check.key).map(|report| status_text(report.status));
     let common = CheckDefinition {
         check_id: check_id(&instance.id, &check.key),
         name: check.name.as_deref(),
@@ -209,7 +214,7 @@ fn check_definition<'a>(instance: &'a Instance, check: &'a Check) -> CheckDefini
         ..CheckDefinition::default()
     };
     match &check.probe {
-        Probe::Http { url, method, header, body, tls_skip_verify } => CheckDefinition {
+        CheckProbe::Http { url, method, header, body, tls_skip_verify } => CheckDefinition {
             http: Some(url),
             method: method.as_deref(),
             header: Some(header).filter(|header| !header.is_empty()),
@@ -217,24 +222,24 @@ fn check_definition<'a>(instance: &'a Instance, check: &'a Check) -> CheckDefini
             tls_skip_verify: *tls_skip_verify,
             ..common
         },
-        Probe::Tcp { address } => CheckDefinition { tcp: Some(address), ..common },
-        Probe::Grpc { address, tls, tls_skip_verify } => {
+        CheckProbe::Tcp { address } => CheckDefinition { tcp: Some(address), ..common },
+        CheckProbe::Grpc { address, tls, tls_skip_verify } => {
             CheckDefinition { grpc: Some(address), grpc_use_tls: *tls, tls_skip_verify: *tls_skip_verify, ..common }
         }
-        Probe::H2ping { address, tls, tls_skip_verify } => CheckDefinition {
+        CheckProbe::H2ping { address, tls, tls_skip_verify } => CheckDefinition {
             h2ping: Some(address),
             h2ping_use_tls: Some(*tls),
             tls_skip_verify: *tls_skip_verify,
             ..common
         },
-        Probe::Script { arguments } => CheckDefinition { args: Some(arguments), ..common },
-        Probe::Docker { container, shell, arguments } => CheckDefinition {
+        CheckProbe::Script { arguments } => CheckDefinition { args: Some(arguments), ..common },
+        CheckProbe::Docker { container, shell, arguments } => CheckDefinition {
             docker_container_id: Some(container),
             shell: shell.as_deref(),
             args: Some(arguments),
             ..common
         },
-        Probe::Report { ttl } => CheckDefinition { ttl: Some(ttl), ..common },
+        CheckProbe::Report { ttl } => CheckDefinition { ttl: Some(ttl), ..common },
     }
 }
 
@@ -247,25 +252,25 @@ fn is_false(value: &bool) -> bool {
 /// All services of an agent: those with our marks, and the others.
 pub(super) fn entries(services: BTreeMap<String, AgentService>, checks: &BTreeMap<String, AgentCheck>) -> Entries {
     let mut entries = Entries::default();
-    let mut failing = failing(checks);
+    let mut failing = failing_checks(checks);
     for (id, service) in services {
         let failing = failing.remove(id.as_str()).unwrap_or_default();
         let is_ours = service.meta.keys().any(|key| key.starts_with(META_PREFIX));
-        let entry = Entry { failing, ..entry(service, checks) };
+        let entry = Entry { failing_checks: failing, ..entry(service, checks) };
         if is_ours {
             entries.owned.insert(id, entry);
         } else {
-            entries.contents.insert(id.clone(), entry);
+            entries.foreign_entries.insert(id.clone(), entry);
             entries.foreign.insert(id, None);
         }
     }
-    entries.host_failing = failing.remove("").unwrap_or_default();
+    entries.failing_host_checks = failing.remove("").unwrap_or_default();
     entries
 }
 
 /// The checks that do not pass, by the service that they belong to. Maintenance mode of a service is not among them: see
 /// [`Entry::out`].
-fn failing(checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<&str, Vec<FailingCheck>> {
+fn failing_checks(checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<&str, Vec<FailingCheck>> {
     let mut failing = BTreeMap::<_, Vec<_>>::new();
     for (id, check) in checks {
         let (status, output) = match check.status.as_str() {
@@ -284,16 +289,16 @@ fn failing(checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<&str, Vec<FailingC
 fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry {
     let out =
         checks.get(&format!("{}{}", CheckRecord::SERVICE_MAINTENANCE, service.id)).map(|check| check.notes.clone());
-    let seen = seen(&service, checks);
+    let seen = registered_checks(&service, checks);
     let (service_id, mut meta) = (service.id.clone(), service.meta);
     let mut take = |key| meta.remove(key).unwrap_or_default();
     let owner = Owner {
-        engine: take(Owner::ENGINE),
-        host: take(Owner::HOST),
-        container: take(Owner::CONTAINER),
-        started: take(Owner::STARTED),
+        engine: take(Owner::ENGINE_KEY),
+        host: take(Owner::HOST_KEY),
+        container: take(Owner::CONTAINER_KEY),
+        started: take(Owner::STARTED_KEY),
     };
-    let digest = take(DIGEST);
+    let digest = take(DIGEST_KEY);
     meta.retain(|key, _| !key.starts_with(META_PREFIX));
     Entry {
         id: service.id,
@@ -306,14 +311,17 @@ fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry 
         owner,
         digest,
         checks: seen,
-        reports: reports(&service_id, checks),
-        out,
-        failing: Vec::new(),
+        reported_statuses: reported_statuses(&service_id, checks),
+        out_of_traffic: out,
+        failing_checks: Vec::new(),
     }
 }
 
 /// The checks of a service with ids of ours, by key.
-fn seen(service: &AgentService, checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<String, SeenCheck> {
+fn registered_checks(
+    service: &AgentService,
+    checks: &BTreeMap<String, AgentCheck>,
+) -> BTreeMap<String, RegisteredCheck> {
     let first = check_id(&service.id, Check::FIRST);
     let further = check_id(&service.id, "");
     let named_by_agent = format!("Service '{}' check", service.service);
@@ -322,13 +330,13 @@ fn seen(service: &AgentService, checks: &BTreeMap<String, AgentCheck>) -> BTreeM
     ours.filter(|(_, check)| check.service_id == service.id)
         .filter_map(|(id, AgentCheck { kind, name, .. })| {
             let kind = Some(kind.clone()).filter(|kind| !kind.is_empty());
-            Some((key(id)?, SeenCheck { kind, name: Some(name.clone()).filter(|name| *name != named_by_agent) }))
+            Some((key(id)?, RegisteredCheck { kind, name: Some(name.clone()).filter(|name| *name != named_by_agent) }))
         })
         .collect()
 }
 
 /// The status of every check of a service, by key. Those that the agent probes by itself are among them, and do no harm.
-fn reports(id: &str, checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<String, Status> {
+fn reported_statuses(id: &str, checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<String, Status> {
     let prefix = check_id(id, "");
     let ours = checks.range(prefix.clone()..).take_while(|(check, _)| check.starts_with(&prefix));
     let status = |check: &AgentCheck| match check.status.as_str() {

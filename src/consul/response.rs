@@ -8,20 +8,20 @@ use serde::de::DeserializeOwned;
 use super::Error;
 
 /// The longest piece of an agent's own words that we repeat, in characters.
-const WORDS: usize = 300;
+const MAX_ERROR_TEXT: usize = 300;
 
 /// A complete answer, good or bad.
 #[derive(Debug)]
-pub(super) struct Response {
+pub(super) struct ApiResponse {
     pub(super) call: String,
     pub(super) status: StatusCode,
-    pub(super) stamp: Stamp,
+    pub(super) meta: ResponseMeta,
     pub(super) body: Vec<u8>,
 }
 
 /// What the headers of an answer say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct ResponseMeta {
     /// `X-Consul-Index`: where the data stood; missing on calls that cannot block.
     pub index: Option<u64>,
     /// `X-Consul-Knownleader`; true where it is missing.
@@ -32,7 +32,7 @@ pub struct Stamp {
     pub filtered: bool,
 }
 
-impl From<&HeaderMap> for Stamp {
+impl From<&HeaderMap> for ResponseMeta {
     fn from(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let number = |name| text(name).and_then(|value: &str| value.parse().ok());
@@ -45,64 +45,64 @@ impl From<&HeaderMap> for Stamp {
     }
 }
 
-impl Response {
+impl ApiResponse {
     /// Itself if the call was carried out.
-    pub(super) fn success(self) -> Result<Self, Error> {
+    pub(super) fn require_success(self) -> Result<Self, Error> {
         let status = self.status.as_u16();
         if self.status.is_success() {
             return Ok(self);
         }
         // An agent redirects its web pages only, and never answers with one.
-        if self.status.is_redirection() || (self.is_page() && !matches!(status, 401 | 403)) {
+        if self.status.is_redirection() || (self.is_html() && !matches!(status, 401 | 403)) {
             return Err(self.not_consul());
         }
-        let (answer, call) = (words(self.status, &self.body), self.call);
+        let (answer, call) = (error_text(self.status, &self.body), self.call);
         Err(match status {
             401 | 403 => Error::Denied { call, status, answer },
-            408 | 425 | 429 | 500.. => Error::Trouble { call, status, answer },
+            408 | 425 | 429 | 500.. => Error::ServerError { call, status, answer },
             _ => Error::Refused { call, status, answer },
         })
     }
 
     /// Itself if the call was carried out and the answer has an `X-Consul-Index`, as all blocking queries do. An agent
     /// answers them only with 200: a 204 comes from a proxy, and is not an empty value.
-    pub(super) fn indexed(self) -> Result<Self, Error> {
-        let response = self.success()?;
-        let is_consuls = response.status == StatusCode::OK && response.stamp.index.is_some();
+    pub(super) fn require_index(self) -> Result<Self, Error> {
+        let response = self.require_success()?;
+        let is_consuls = response.status == StatusCode::OK && response.meta.index.is_some();
         if is_consuls { Ok(response) } else { Err(response.not_consul()) }
     }
 
     /// Nothing if the call was carried out: an agent has nothing to say of a write.
-    pub(super) fn written(self) -> Result<(), Error> {
-        let response = self.success()?;
+    pub(super) fn require_written(self) -> Result<(), Error> {
+        let response = self.require_success()?;
         if response.body.trim_ascii().is_empty() { Ok(()) } else { Err(response.not_consul()) }
     }
 
     pub(super) fn not_consul(&self) -> Error {
-        let what = match (self.status.is_redirection(), self.is_page(), self.body.is_empty()) {
+        let what = match (self.status.is_redirection(), self.is_html(), self.body.is_empty()) {
             (true, ..) => "a redirection",
             (_, true, _) => "an HTML page",
             (.., true) => "nothing",
-            _ if self.stamp.index.is_some() => "a status that Consul never gives to a read",
+            _ if self.meta.index.is_some() => "a status that Consul never gives to a read",
             _ => "a text without X-Consul-Index, or where there should be none",
         };
         Error::NotConsul { call: self.call.clone(), what: format!("{what} ({})", self.status) }
     }
 
     /// Whether it is meant for a browser. A value of a key may be a page as well, but comes with an index.
-    fn is_page(&self) -> bool {
-        self.stamp.index.is_none() && self.body.trim_ascii_start().starts_with(b"<")
+    fn is_html(&self) -> bool {
+        self.meta.index.is_none() && self.body.trim_ascii_start().starts_with(b"<")
     }
 
     /// The body, read as JSON of which `is_consuls` holds.
-    pub(super) fn json_that<T: DeserializeOwned>(&self, is_consuls: impl Fn(&T) -> bool) -> Result<T, Error> {
+    pub(super) fn json_matching<T: DeserializeOwned>(&self, is_consuls: impl Fn(&T) -> bool) -> Result<T, Error> {
         let value = self.json()?;
         if is_consuls(&value) { Ok(value) } else { Err(self.malformed("it lacks names or ids")) }
     }
 
     /// The body, read as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        if self.is_page() {
+        if self.is_html() {
             return Err(self.not_consul());
         }
         serde_json::from_slice(&self.body).map_err(|error| self.malformed(error))
@@ -114,10 +114,10 @@ impl Response {
 }
 
 /// The agent's own words on one line, or the usual name of the status where there are none.
-fn words(status: StatusCode, body: &[u8]) -> String {
+fn error_text(status: StatusCode, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(WORDS) {
+    match text.char_indices().nth(MAX_ERROR_TEXT) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None if text.is_empty() => status.canonical_reason().unwrap_or("no reason given").to_owned(),
         None => text,
@@ -128,10 +128,10 @@ fn words(status: StatusCode, body: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn answered(status: u16, body: &str) -> Result<Response, Error> {
-        let stamp = Stamp::from(&HeaderMap::new());
+    fn answered(status: u16, body: &str) -> Result<ApiResponse, Error> {
+        let stamp = ResponseMeta::from(&HeaderMap::new());
         let status = StatusCode::from_u16(status).expect("a status");
-        Response { call: "GET /v1/x".into(), status, stamp, body: body.into() }.success()
+        ApiResponse { call: "GET /v1/x".into(), status, meta: stamp, body: body.into() }.require_success()
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
             assert!(matches!(answered(status, ""), Err(Error::Denied { .. })), "{status}");
         }
         for status in [408, 429, 500, 502, 503, 504] {
-            assert!(matches!(answered(status, ""), Err(Error::Trouble { .. })), "{status}");
+            assert!(matches!(answered(status, ""), Err(Error::ServerError { .. })), "{status}");
         }
     }
 
@@ -156,19 +156,19 @@ mod tests {
         }
         assert!(!is_not_consuls(403, "<html>"), "perhaps it asks for user and password");
         let good = |body| answered(200, body).expect("200");
-        assert!(matches!(good("<html>").indexed(), Err(Error::NotConsul { .. })));
-        assert!(matches!(good("{}").indexed(), Err(Error::NotConsul { .. })));
+        assert!(matches!(good("<html>").require_index(), Err(Error::NotConsul { .. })));
+        assert!(matches!(good("{}").require_index(), Err(Error::NotConsul { .. })));
         for (status, is_consuls) in [(200, true), (201, false), (204, false), (206, false)] {
             let mut response = answered(status, "").expect("a success");
-            response.stamp.index = Some(7);
-            assert_eq!(response.indexed().is_ok(), is_consuls, "{status}");
+            response.meta.index = Some(7);
+            assert_eq!(response.require_index().is_ok(), is_consuls, "{status}");
         }
-        assert!(matches!(good("<html>").written(), Err(Error::NotConsul { .. })));
-        assert!(matches!(good("{\"ok\":true}").written(), Err(Error::NotConsul { .. })));
-        assert!(good("\n").written().is_ok());
+        assert!(matches!(good("<html>").require_written(), Err(Error::NotConsul { .. })));
+        assert!(matches!(good("{\"ok\":true}").require_written(), Err(Error::NotConsul { .. })));
+        assert!(good("\n").require_written().is_ok());
         assert!(matches!(good("<html>").json::<String>(), Err(Error::NotConsul { .. })));
         assert!(matches!(good("7").json::<String>(), Err(Error::Malformed { .. })));
-        assert!(good("\"\"").json_that(|text: &String| !text.is_empty()).is_err());
+        assert!(good("\"\"").json_matching(|text: &String| !text.is_empty()).is_err());
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
         let said = |status, body: &str| answered(status, body).expect_err("an error").to_string();
         assert_eq!(said(400, "Invalid\n service\r\n"), "GET /v1/x: 400: Invalid service");
         assert_eq!(said(500, ""), "GET /v1/x: 500: Internal Server Error");
-        assert_eq!(said(500, &"ü".repeat(1000)).matches('ü').count(), WORDS);
+        assert_eq!(said(500, &"ü".repeat(1000)).matches('ü').count(), MAX_ERROR_TEXT);
         assert!(
             said(403, "Permission denied")
                 .ends_with("Permission denied; the ACL token, or what it may do, has to change")
@@ -185,13 +185,16 @@ mod tests {
 
     #[test]
     fn headers_that_are_missing_or_odd_take_nothing_for_granted() {
-        let plain = Stamp::from(&HeaderMap::new());
-        assert_eq!(plain, Stamp { index: None, known_leader: true, last_contact: Duration::ZERO, filtered: false });
+        let plain = ResponseMeta::from(&HeaderMap::new());
+        assert_eq!(
+            plain,
+            ResponseMeta { index: None, known_leader: true, last_contact: Duration::ZERO, filtered: false }
+        );
         let mut headers = HeaderMap::new();
         headers.insert("x-consul-index", "many".parse().expect("a value"));
         headers.insert("x-consul-knownleader", "false".parse().expect("a value"));
         headers.insert("x-consul-lastcontact", "1500".parse().expect("a value"));
-        let odd = Stamp::from(&headers);
+        let odd = ResponseMeta::from(&headers);
         assert_eq!((odd.index, odd.known_leader, odd.last_contact), (None, false, Duration::from_millis(1500)));
     }
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use super::{Address, Secret, SetupError};
+use super::{Address, ConsulSetupError, Secret};
 
 /// How to reach an agent, and how to ask it. Every field has a default: an agent on this machine, without ACLs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -87,8 +87,8 @@ impl Settings {
     ///
     /// # Errors
     /// [`SetupError::Invalid`] names the setting.
-    pub fn validate(&self) -> Result<(), SetupError> {
-        let invalid = |setting, problem: &str| Err(SetupError::Invalid { setting, problem: problem.to_owned() });
+    pub fn validate(&self) -> Result<(), ConsulSetupError> {
+        let invalid = |setting, problem: &str| Err(ConsulSetupError::Invalid { setting, problem: problem.to_owned() });
         for (setting, time) in [("wait", self.wait), ("poll", self.poll)] {
             if !(Duration::from_secs(1)..=Duration::from_secs(600)).contains(&time) {
                 return invalid(setting, "must be between 1s and 10min");
@@ -106,12 +106,12 @@ impl Settings {
     }
 
     /// The address with [`Settings::ssl`] taken into account.
-    pub(super) fn effective_address(&self) -> Result<Address, SetupError> {
+    pub(super) fn effective_address(&self) -> Result<Address, ConsulSetupError> {
         let address = self.address.clone();
         if !self.ssl {
             return Ok(address);
         }
-        address.secured().map_err(|problem| SetupError::Invalid { setting: "ssl", problem: problem.to_owned() })
+        address.with_tls().map_err(|problem| ConsulSetupError::Invalid { setting: "ssl", problem: problem.to_owned() })
     }
 }
 

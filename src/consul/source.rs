@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Client, trouble::Trouble, watch::Watch};
+use super::{Client, watch::Watch, watch_failures::WatchFailures};
 use crate::{
     core::{condition::Condition, store::Store},
     registry::{Answer, Query, Source},
@@ -18,20 +18,20 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ConsulSource {
     client: Client,
-    trouble: Arc<Trouble>,
+    failures: Arc<WatchFailures>,
 }
 
 impl ConsulSource {
     /// Reads through `client`.
     pub fn new(client: Client) -> Self {
-        let trouble = Trouble::new(Condition::new(format!("reading from Consul at {}", client.address())));
-        Self { client, trouble: Arc::new(trouble) }
+        let trouble = WatchFailures::new(Condition::new(format!("reading from Consul at {}", client.address())));
+        Self { client, failures: Arc::new(trouble) }
     }
 }
 
 impl Source for ConsulSource {
     async fn watch(&self, query: Query, answers: Store<Query, Arc<Answer>>, stop: CancellationToken) {
-        let watch = Watch::new(&self.client, &query, &self.trouble);
+        let watch = Watch::new(&self.client, &query, &self.failures);
         tokio::select! {
             biased;
             () = stop.cancelled() => {}

@@ -1,6 +1,6 @@
 //! `/v1/status`: whether the cluster has a leader.
 
-use super::{Client, Error, client::Call};
+use super::{Client, Error, client::ApiRequest};
 
 impl Client {
     /// The leader's address, or `None` while there is no leader. Needs no token.
@@ -8,7 +8,7 @@ impl Client {
     /// # Errors
     /// As for any call.
     pub async fn leader(&self) -> Result<Option<String>, Error> {
-        let leader: String = self.send(Call::get("/v1/status/leader")).await?.json()?;
+        let leader: String = self.send(ApiRequest::get("/v1/status/leader")).await?.json()?;
         Ok(Some(leader).filter(|leader| !leader.is_empty()))
     }
 }

@@ -10,13 +10,13 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
 };
 
-use super::{Settings, SetupError};
+use super::{ConsulSetupError, Settings};
 use crate::sys::regular_file;
 
 /// Prepares a client for plain HTTP.
 ///
 /// Without this it would load the system's authorities, and fail where there are none (in a bare container).
-pub(super) fn none(builder: ClientBuilder) -> ClientBuilder {
+pub(super) fn without_tls(builder: ClientBuilder) -> ClientBuilder {
     builder.tls_certs_only([])
 }
 
@@ -25,35 +25,36 @@ pub(super) fn configure(
     mut builder: ClientBuilder,
     settings: &Settings,
     url: &mut Url,
-) -> Result<ClientBuilder, SetupError> {
-    let authorities = authorities(settings)?;
+) -> Result<ClientBuilder, ConsulSetupError> {
+    let authorities = root_certificates(settings)?;
     if !settings.ssl_verify {
-        builder = none(builder).tls_danger_accept_invalid_certs(true);
+        builder = without_tls(builder).tls_danger_accept_invalid_certs(true);
     } else if !authorities.is_empty() {
         builder = builder.tls_certs_only(authorities);
     }
     if let (Some(certificate), Some(key)) = (&settings.client_cert, &settings.client_key) {
-        let mut pem = read("client_cert", certificate)?;
+        let mut pem = read_file("client_cert", certificate)?;
         pem.push(b'\n');
-        pem.extend(read("client_key", key)?);
-        let identity = Identity::from_pem(&pem).map_err(|error| unusable("client_cert", certificate, error))?;
+        pem.extend(read_file("client_key", key)?);
+        let identity = Identity::from_pem(&pem).map_err(|error| file_error("client_cert", certificate, error))?;
         builder = builder.identity(identity);
     }
     if let Some(name) = &settings.tls_server_name {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let invalid = |_| SetupError::Invalid { setting: "tls_server_name", problem: format!("{name:?} is no name") };
+        let invalid =
+            |_| ConsulSetupError::Invalid { setting: "tls_server_name", problem: format!("{name:?} is no name") };
         url.set_host(Some(name)).map_err(invalid)?;
-        builder = builder.dns_resolver(Elsewhere { host });
+        builder = builder.dns_resolver(FixedHostResolver { host });
     }
     Ok(builder)
 }
 
 /// Finds every name at the address of one host: the URL carries the name that the certificate must have.
-struct Elsewhere {
+struct FixedHostResolver {
     host: String,
 }
 
-impl Resolve for Elsewhere {
+impl Resolve for FixedHostResolver {
     fn resolve(&self, _name: Name) -> Resolving {
         let host = self.host.clone();
         Box::pin(async move {
@@ -63,13 +64,13 @@ impl Resolve for Elsewhere {
     }
 }
 
-fn authorities(settings: &Settings) -> Result<Vec<Certificate>, SetupError> {
+fn root_certificates(settings: &Settings) -> Result<Vec<Certificate>, ConsulSetupError> {
     let mut all = Vec::new();
     if let Some(file) = &settings.ca_cert {
         all.extend(certificates("ca_cert", file)?);
     }
     if let Some(dir) = &settings.ca_path {
-        for file in files(dir).map_err(|error| unusable("ca_path", dir, error))? {
+        for file in files(dir).map_err(|error| file_error("ca_path", dir, error))? {
             all.extend(certificates("ca_path", &file)?);
         }
     }
@@ -84,23 +85,23 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     if files.is_empty() { Err(io::Error::other("there are no files in it")) } else { Ok(files) }
 }
 
-fn certificates(setting: &'static str, file: &Path) -> Result<Vec<Certificate>, SetupError> {
-    let found = Certificate::from_pem_bundle(&read(setting, file)?);
-    let found = found.map_err(|error| unusable(setting, file, error))?;
+fn certificates(setting: &'static str, file: &Path) -> Result<Vec<Certificate>, ConsulSetupError> {
+    let found = Certificate::from_pem_bundle(&read_file(setting, file)?);
+    let found = found.map_err(|error| file_error(setting, file, error))?;
     if found.is_empty() {
-        return Err(unusable(setting, file, io::Error::other("there is no PEM certificate in it")));
+        return Err(file_error(setting, file, io::Error::other("there is no PEM certificate in it")));
     }
     Ok(found)
 }
 
-fn read(setting: &'static str, file: &Path) -> Result<Vec<u8>, SetupError> {
-    regular_file::read(file, regular_file::LARGEST).map_err(|error| unusable(setting, file, error))
+fn read_file(setting: &'static str, file: &Path) -> Result<Vec<u8>, ConsulSetupError> {
+    regular_file::read(file, regular_file::MAX_BYTES).map_err(|error| file_error(setting, file, error))
 }
 
-fn unusable(
+fn file_error(
     setting: &'static str,
     path: &Path,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> SetupError {
-    SetupError::File { setting, path: path.to_owned(), source: source.into() }
+) -> ConsulSetupError {
+    ConsulSetupError::File { setting, path: path.to_owned(), source: source.into() }
 }

@@ -7,11 +7,11 @@ use std::{
 
 use reqwest::header::HeaderValue;
 
-use super::{Error, Secret, SetupError};
+use super::{ConsulSetupError, Error, Secret};
 use crate::sys::regular_file;
 
 /// The largest token file, in bytes.
-const LARGEST: u64 = 64 * 1024;
+const MAX_FILE_SIZE: u64 = 64 * 1024;
 
 /// Where the token comes from.
 #[derive(Debug)]
@@ -27,13 +27,13 @@ pub(super) enum Token {
 
 impl Token {
     /// The file goes before the token.
-    pub(super) fn new(token: Option<&Secret>, file: Option<&Path>) -> Result<Self, SetupError> {
+    pub(super) fn new(token: Option<&Secret>, file: Option<&Path>) -> Result<Self, ConsulSetupError> {
         match (file, token.map(Secret::expose)) {
             (Some(path), _) => Ok(Self::File(path.to_owned())),
             (None, None | Some("")) => Ok(Self::Anonymous),
             (None, Some(text)) => header(text)
                 .map(Self::Fixed)
-                .map_err(|error| SetupError::Invalid { setting: "token", problem: error.to_string() }),
+                .map_err(|error| ConsulSetupError::Invalid { setting: "token", problem: error.to_string() }),
         }
     }
 
@@ -43,7 +43,7 @@ impl Token {
             Self::Anonymous => Ok(None),
             Self::Fixed(value) => Ok(Some(value.clone())),
             Self::File(path) => {
-                let value = regular_file::read_text(path, LARGEST).and_then(|text| header(&text));
+                let value = regular_file::read_text(path, MAX_FILE_SIZE).and_then(|text| header(&text));
                 value.map(Some).map_err(|error| Error::TokenFile { path: path.clone(), source: error.into() })
             }
         }

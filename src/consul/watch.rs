@@ -6,12 +6,12 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    Client, Error, Read, Reply,
+    Client, Error, QueryOptions, Reply,
+    connection_limiter::RegisteredWatch,
     fetch::fetch,
-    index::{Index, Step},
-    permits::Enrolled,
-    spacing::Spacing,
-    trouble::Trouble,
+    index::{Index, IndexChange},
+    rate_limiter::RateLimiter,
+    watch_failures::WatchFailures,
 };
 use crate::{
     core::store::Store,
@@ -27,29 +27,29 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Watch<'a> {
     client: &'a Client,
     query: &'a Query,
-    trouble: &'a Trouble,
-    enrolled: Enrolled<'a>,
+    failures: &'a WatchFailures,
+    registration: RegisteredWatch<'a>,
     index: Index,
-    spacing: Spacing,
-    delays: ExponentialBackoff,
+    rate_limiter: RateLimiter,
+    backoff: ExponentialBackoff,
     /// Whether any server may answer the next time.
     stale: bool,
     /// Whether the last answer was cut by an ACL.
-    filtered: bool,
+    is_acl_filtered: bool,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(client: &'a Client, query: &'a Query, trouble: &'a Trouble) -> Self {
+    pub(super) fn new(client: &'a Client, query: &'a Query, trouble: &'a WatchFailures) -> Self {
         Self {
             client,
             query,
-            trouble,
-            enrolled: client.permits().enrol(),
+            failures: trouble,
+            registration: client.limiter().register_watch(),
             index: Index::default(),
-            spacing: Spacing::default(),
-            delays: delays(),
+            rate_limiter: RateLimiter::default(),
+            backoff: backoff(),
             stale: client.settings().max_stale.is_some(),
-            filtered: false,
+            is_acl_filtered: false,
         }
     }
 
@@ -57,16 +57,16 @@ impl<'a> Watch<'a> {
     pub(super) async fn run(mut self, answers: &Store<Query, Arc<Answer>>) {
         loop {
             let now = Instant::now();
-            let send_at = self.spacing.reserve(now);
+            let send_at = self.rate_limiter.reserve(now);
             if send_at > now {
                 sleep_until(send_at).await;
             }
-            match self.ask().await {
+            match self.query_agent().await {
                 Ok(reply) => {
-                    let can_wait = reply.stamp.index.is_some();
-                    let believed = self.believe(reply);
-                    self.trouble.over(self.query);
-                    self.delays = delays();
+                    let can_wait = reply.meta.index.is_some();
+                    let believed = self.accept(reply);
+                    self.failures.record_success(self.query);
+                    self.backoff = backoff();
                     if let Some(answer) = believed {
                         answers.put(self.query.clone(), Arc::new(answer));
                         if !can_wait {
@@ -74,48 +74,48 @@ impl<'a> Watch<'a> {
                         }
                     }
                 }
-                Err(error) => self.sit_out(&error).await,
+                Err(error) => self.back_off(&error).await,
             }
         }
     }
 
-    async fn ask(&self) -> Result<Reply<Answer>, Error> {
-        let turn = match self.index.seen() {
-            Some(_) => self.enrolled.turn_to_wait().await,
-            None => self.enrolled.turn_to_look().await,
+    async fn query_agent(&self) -> Result<Reply<Answer>, Error> {
+        let turn = match self.index.last_seen() {
+            Some(_) => self.registration.acquire_blocking().await,
+            None => self.registration.acquire_immediate().await,
         };
-        let read = Read { scope: None, newer_than: self.index.seen().zip(turn.wait), stale: self.stale };
+        let read = QueryOptions { scope: None, newer_than: self.index.last_seen().zip(turn.wait), stale: self.stale };
         fetch(self.client, self.query, read).await
     }
 
     /// The answer, if its index and age allow to believe it. What is just as old as the last is taken as well: what a
     /// token may see changes without the index.
-    fn believe(&mut self, reply: Reply<Answer>) -> Option<Answer> {
+    fn accept(&mut self, reply: Reply<Answer>) -> Option<Answer> {
         let max_stale = self.client.settings().max_stale;
-        if self.stale && max_stale.is_some_and(|max| reply.stamp.last_contact > max) {
-            tracing::debug!("{}: the answer is {:?} old, asking the leader", self.query, reply.stamp.last_contact);
+        if self.stale && max_stale.is_some_and(|max| reply.meta.last_contact > max) {
+            tracing::debug!("{}: the answer is {:?} old, asking the leader", self.query, reply.meta.last_contact);
             self.stale = false;
             return None;
         }
         self.stale = max_stale.is_some();
-        if self.index.advance(reply.stamp.index) == Step::Backward {
+        if self.index.advance(reply.meta.index) == IndexChange::Backward {
             tracing::info!("{}: the index went backwards, fetching everything anew", self.query);
             return None;
         }
-        if reply.stamp.filtered && !self.filtered {
+        if reply.meta.filtered && !self.is_acl_filtered {
             tracing::warn!("{}: ACLs hide a part of the answer from our token", self.query);
         }
-        self.filtered = reply.stamp.filtered;
+        self.is_acl_filtered = reply.meta.filtered;
         Some(reply.value)
     }
 
     /// Waits until it makes sense to ask again, from the start.
-    async fn sit_out(&mut self, error: &Error) {
-        self.index.forget();
-        let recovery = self.trouble.recovery();
-        self.trouble.failed(self.query, error);
+    async fn back_off(&mut self, error: &Error) {
+        self.index.reset();
+        let recovery = self.failures.recovery();
+        self.failures.record_failure(self.query, error);
         tokio::select! {
-            () = sleep(self.delays.next().unwrap_or(RETRY_MAX)) => {}
+            () = sleep(self.backoff.next().unwrap_or(RETRY_MAX)) => {}
             () = recovery => {}
         }
     }
@@ -123,11 +123,11 @@ impl<'a> Watch<'a> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        self.trouble.dropped(self.query);
+        self.failures.forget(self.query);
     }
 }
 
-fn delays() -> ExponentialBackoff {
+fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(RETRY_MIN)
         .with_max_delay(RETRY_MAX)

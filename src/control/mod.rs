@@ -10,14 +10,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use client::ask;
-pub use server::{Handler, Server};
+pub use client::send_request;
+pub use server::{ControlServer, RequestHandler};
 
 /// The longest line that is taken, in bytes.
-const LONGEST: u64 = 1024 * 1024;
+const MAX_LINE_LENGTH: u64 = 1024 * 1024;
 
 /// Where the socket of the Portreeve with this state directory lies.
-pub fn socket(state_dir: &Path) -> PathBuf {
+pub fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join("control.sock")
 }
 
@@ -26,7 +26,7 @@ pub fn socket(state_dir: &Path) -> PathBuf {
 pub enum ControlError {
     /// Nobody listens.
     #[error("{}: no portreeve listens there", .0.display())]
-    NobodyThere(PathBuf),
+    NotListening(PathBuf),
     /// The socket cannot be made.
     #[error("{}: the control socket cannot be made", path.display())]
     Bind {
@@ -37,7 +37,7 @@ pub enum ControlError {
     },
     /// The conversation broke off.
     #[error("{}: the control socket broke off", path.display())]
-    Broken {
+    Disconnected {
         /// The socket.
         path: PathBuf,
         /// How.
@@ -45,7 +45,7 @@ pub enum ControlError {
     },
     /// The other side speaks otherwise: most likely it is another version of Portreeve.
     #[error("{}: not understood; is the running portreeve of another version?", path.display())]
-    Foreign {
+    InvalidMessage {
         /// The socket.
         path: PathBuf,
         /// What is not understood.

@@ -15,27 +15,27 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ControlError, LONGEST};
+use super::{ControlError, MAX_LINE_LENGTH};
 
 /// Carries orders out.
-pub trait Handler: Send + Sync + 'static {
+pub trait RequestHandler: Send + Sync + 'static {
     /// What can be ordered.
-    type Order: DeserializeOwned + Send;
+    type Request: DeserializeOwned + Send;
     /// What is answered.
-    type Answer: Serialize + Send;
+    type Response: Serialize + Send;
 
     /// Carries one order out; an error is told to whoever gave it.
-    fn handle(&self, order: Self::Order) -> impl Future<Output = Result<Self::Answer, String>> + Send;
+    fn handle(&self, order: Self::Request) -> impl Future<Output = Result<Self::Response, String>> + Send;
 }
 
 /// A socket that is listened at. Dropped, it is removed.
 #[derive(Debug)]
-pub struct Server {
+pub struct ControlServer {
     listener: UnixListener,
     path: PathBuf,
 }
 
-impl Server {
+impl ControlServer {
     /// Listens at `path`, for the owner only. One that is there already is a dead one's: who holds the lock of the state
     /// directory is alone with it.
     ///
@@ -54,7 +54,7 @@ impl Server {
     }
 
     /// Answers until `stop` is cancelled; an order that is being carried out then is dropped.
-    pub async fn run<H: Handler>(self, handler: Arc<H>, stop: CancellationToken) {
+    pub async fn run<H: RequestHandler>(self, handler: Arc<H>, stop: CancellationToken) {
         let mut conversations = JoinSet::new();
         loop {
             tokio::select! {
@@ -64,7 +64,7 @@ impl Server {
                     Ok((stream, _)) => {
                         let handler = Arc::clone(&handler);
                         conversations.spawn(async move {
-                            if let Err(error) = converse(stream, handler.as_ref()).await {
+                            if let Err(error) = handle_connection(stream, handler.as_ref()).await {
                                 tracing::debug!("control socket: {error}");
                             }
                         });
@@ -80,17 +80,17 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ControlServer {
     fn drop(&mut self) {
         // The next one removes it as well.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-async fn converse<H: Handler>(stream: UnixStream, handler: &H) -> io::Result<()> {
+async fn handle_connection<H: RequestHandler>(stream: UnixStream, handler: &H) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut order = Vec::new();
-    BufReader::new(read.take(LONGEST)).read_until(b'\n', &mut order).await?;
+    BufReader::new(read.take(MAX_LINE_LENGTH)).read_until(b'\n', &mut order).await?;
     let answer = match serde_json::from_slice(&order) {
         Ok(order) => handler.handle(order).await,
         Err(error) => Err(format!("this order is not understood: {error}")),
@@ -103,13 +103,13 @@ async fn converse<H: Handler>(stream: UnixStream, handler: &H) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::ask;
+    use crate::control::send_request;
 
-    struct Double;
+    struct DoublingHandler;
 
-    impl Handler for Double {
-        type Order = u32;
-        type Answer = u32;
+    impl RequestHandler for DoublingHandler {
+        type Request = u32;
+        type Response = u32;
 
         async fn handle(&self, order: u32) -> Result<u32, String> {
             order.checked_mul(2).ok_or_else(|| format!("{order} is too much"))
@@ -120,21 +120,21 @@ mod tests {
     async fn orders_are_answered_or_refused_and_the_socket_goes_with_its_server() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("control.sock");
-        let nobody = ask::<_, u32>(&path, &1).await.expect_err("nobody listens");
-        assert!(matches!(nobody, ControlError::NobodyThere(_)), "{nobody}");
+        let nobody = send_request::<_, u32>(&path, &1).await.expect_err("nobody listens");
+        assert!(matches!(nobody, ControlError::NotListening(_)), "{nobody}");
         // A dead one's socket does not stand in the way.
         drop(std::os::unix::net::UnixListener::bind(&path).expect("it can be made"));
-        assert!(matches!(ask::<_, u32>(&path, &1).await, Err(ControlError::NobodyThere(_))));
+        assert!(matches!(send_request::<_, u32>(&path, &1).await, Err(ControlError::NotListening(_))));
         let stop = CancellationToken::new();
-        let server = Server::bind(&path).expect("it can be made");
-        let running = tokio::spawn(server.run(Arc::new(Double), stop.clone()));
+        let server = ControlServer::bind(&path).expect("it can be made");
+        let running = tokio::spawn(server.run(Arc::new(DoublingHandler), stop.clone()));
         assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
-        assert_eq!(ask::<_, u32>(&path, &21).await.expect("an answer"), 42);
-        let refused = ask::<_, u32>(&path, &u32::MAX).await.expect_err("too much");
+        assert_eq!(send_request::<_, u32>(&path, &21).await.expect("an answer"), 42);
+        let refused = send_request::<_, u32>(&path, &u32::MAX).await.expect_err("too much");
         assert_eq!(refused.to_string(), "4294967295 is too much");
-        let refused = ask::<_, u32>(&path, &"word").await.expect_err("no number");
+        let refused = send_request::<_, u32>(&path, &"word").await.expect_err("no number");
         assert!(refused.to_string().contains("not understood"), "{refused}");
-        assert!(matches!(ask::<_, String>(&path, &1).await, Err(ControlError::Foreign { .. })));
+        assert!(matches!(send_request::<_, String>(&path, &1).await, Err(ControlError::InvalidMessage { .. })));
         stop.cancel();
         running.await.expect("no panic");
         assert!(!path.exists());

@@ -13,11 +13,11 @@ use tokio::sync::watch;
 /// A handle on the shared state; clones share it.
 #[derive(Debug)]
 pub struct Store<K, V> {
-    shared: Arc<Shared<K, V>>,
+    shared: Arc<StoreInner<K, V>>,
 }
 
 #[derive(Debug)]
-struct Shared<K, V> {
+struct StoreInner<K, V> {
     state: Mutex<Snapshot<K, V>>,
     bell: watch::Sender<u64>,
 }
@@ -30,7 +30,7 @@ pub struct Snapshot<K, V> {
     /// Whether `entries` was the full picture at least once. Nothing may be removed on the strength of less.
     pub complete: bool,
     /// How many times it was declared the full picture.
-    pub rounds: u64,
+    pub complete_count: u64,
 }
 
 impl<K, V> Clone for Snapshot<K, V> {
@@ -47,20 +47,20 @@ impl<K, V> Clone for Store<K, V> {
 
 impl<K: Ord + Clone, V: PartialEq + Clone> Default for Store<K, V> {
     fn default() -> Self {
-        let state = Snapshot { entries: Arc::default(), complete: false, rounds: 0 };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), bell: watch::Sender::new(0) }) }
+        let state = Snapshot { entries: Arc::default(), complete: false, complete_count: 0 };
+        Self { shared: Arc::new(StoreInner { state: Mutex::new(state), bell: watch::Sender::new(0) }) }
     }
 }
 
 impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
     /// An empty store that rings the bell of `other`: who listens there hears of both.
-    pub fn beside<L, W>(other: &Store<L, W>) -> Self {
-        let state = Snapshot { entries: Arc::default(), complete: false, rounds: 0 };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), bell: other.shared.bell.clone() }) }
+    pub fn with_bell_of<L, W>(other: &Store<L, W>) -> Self {
+        let state = Snapshot { entries: Arc::default(), complete: false, complete_count: 0 };
+        Self { shared: Arc::new(StoreInner { state: Mutex::new(state), bell: other.shared.bell.clone() }) }
     }
 
     /// What rings the bell, for what is not kept in a store.
-    pub fn ringer(&self) -> watch::Sender<u64> {
+    pub fn bell_sender(&self) -> watch::Sender<u64> {
         self.shared.bell.clone()
     }
 
@@ -117,19 +117,19 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
     pub fn replace(&self, entries: BTreeMap<K, V>) {
         let mut state = self.lock();
         if !state.complete || *state.entries != entries {
-            *state = Snapshot { entries: Arc::new(entries), complete: true, rounds: state.rounds + 1 };
+            *state = Snapshot { entries: Arc::new(entries), complete: true, complete_count: state.complete_count + 1 };
             self.ring(state);
         }
     }
 
     /// Declares what is known the full picture, once more; rings.
-    pub fn complete(&self) {
-        self.complete_with([]);
+    pub fn mark_complete(&self) {
+        self.mark_complete_with([]);
     }
 
     /// The same with the last changes, where nothing means that an entry is forgotten. Nobody sees only some of them, or
     /// all of them before the picture was full.
-    pub fn complete_with(&self, changes: impl IntoIterator<Item = (K, Option<V>)>) {
+    pub fn mark_complete_with(&self, changes: impl IntoIterator<Item = (K, Option<V>)>) {
         let mut state = self.lock();
         for (key, value) in changes {
             let entries = Arc::make_mut(&mut state.entries);
@@ -139,7 +139,7 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
             }
         }
         state.complete = true;
-        state.rounds += 1;
+        state.complete_count += 1;
         self.ring(state);
     }
 
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn two_stores_ring_one_bell() {
         let store = Store::<&str, u8>::default();
-        let beside = Store::beside(&store);
+        let beside = Store::with_bell_of(&store);
         let mut bell = store.bell();
         rang(&mut bell);
         beside.put("a", 1);

@@ -10,7 +10,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// A set of named tasks that share one end.
 #[derive(Debug)]
-pub struct Tasks {
+pub struct TaskSet {
     set: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -18,9 +18,9 @@ pub struct Tasks {
 /// A task panicked: a bug in Portreeve.
 #[derive(Debug, thiserror::Error)]
 #[error("a task ended by a panic, which is a bug in portreeve: {0}")]
-pub struct Panicked(String);
+pub struct TaskPanicked(String);
 
-impl Tasks {
+impl TaskSet {
     /// No tasks yet. Cancelling `stop` asks all of them to end.
     pub fn new(stop: CancellationToken) -> Self {
         Self { set: JoinSet::new(), stop }
@@ -35,7 +35,7 @@ impl Tasks {
     ///
     /// # Errors
     /// A task panicked: the others were asked to stop.
-    pub async fn join(mut self) -> Result<(), Panicked> {
+    pub async fn join(mut self) -> Result<(), TaskPanicked> {
         let mut panicked = None;
         let late = async {
             self.stop.cancelled().await;
@@ -48,7 +48,7 @@ impl Tasks {
                     None => break,
                     Some(Err(error)) if error.is_panic() => {
                         self.stop.cancel();
-                        panicked = Some(Panicked(error.to_string()));
+                        panicked = Some(TaskPanicked(error.to_string()));
                     }
                     Some(_) => {}
                 },
@@ -69,7 +69,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_the_others_and_is_told() {
         let stop = CancellationToken::new();
-        let mut tasks = Tasks::new(stop.clone());
+        let mut tasks = TaskSet::new(stop.clone());
         tasks.spawn(async move { stop.cancelled().await });
         tasks.spawn(async { panic!("deliberate") });
         let error = tasks.join().await.expect_err("a panic");
@@ -79,7 +79,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_that_does_not_end_is_cut_short() {
         let stop = CancellationToken::new();
-        let mut tasks = Tasks::new(stop.clone());
+        let mut tasks = TaskSet::new(stop.clone());
         tasks.spawn(std::future::pending());
         stop.cancel();
         assert!(tasks.join().await.is_ok());

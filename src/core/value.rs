@@ -18,7 +18,7 @@ pub fn trim(text: &str) -> &str {
 }
 
 /// A number of decimal digits alone: without the sign that Rust takes as well.
-pub fn number<T: FromStr>(text: &str) -> Option<T> {
+pub fn parse_number<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
@@ -28,7 +28,7 @@ pub fn is_invisible(char: char) -> bool {
 }
 
 /// What Go's `strconv.ParseBool` takes, and nothing else.
-pub fn boolean(text: &str) -> Option<bool> {
+pub fn parse_boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
@@ -65,9 +65,12 @@ mod tests {
 
     #[test]
     fn a_number_has_no_sign() {
-        assert_eq!((number("80"), number("0"), number("65535")), (Some(80_u16), Some(0), Some(65_535)));
+        assert_eq!(
+            (parse_number("80"), parse_number("0"), parse_number("65535")),
+            (Some(80_u16), Some(0), Some(65_535))
+        );
         for wrong in ["+80", "-1", "", " 80", "8 0", "70000", "80/tcp", "８０"] {
-            assert_eq!(number::<u16>(wrong), None, "{wrong:?}");
+            assert_eq!(parse_number::<u16>(wrong), None, "{wrong:?}");
         }
     }
 }

@@ -8,19 +8,19 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{
-    error::{Error, Failure},
+    error::{CallFailure, Error},
     fields,
-    http::{ANSWER_WITHIN, Http},
+    http::{ANSWER_TIMEOUT, HttpClient},
     networks::Networks,
-    settings::{Endpoint, Settings, SettingsError},
+    settings::{Endpoint, EndpointError, Settings},
     summary::summaries,
     translate,
 };
 
 /// How long one inspection may take: an engine can hang on a single container.
-const INSPECT_WITHIN: Duration = Duration::from_secs(10);
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the list of networks may take. The callers can do without it.
-const NETWORKS_WITHIN: Duration = Duration::from_secs(2);
+const NETWORKS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A way to the engine. Nothing is connected before the first call.
 #[derive(Clone, Debug)]
@@ -35,14 +35,14 @@ pub struct Engine {
     /// Its own id: survives restarts, differs between engines.
     pub id: String,
     /// The name of its host.
-    pub name: String,
+    pub host_name: String,
     /// Its data directory, which two engines on one host do not share.
-    pub root: String,
+    pub data_dir: String,
 }
 
 /// Whether a container runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum ContainerStatus {
     /// It does.
     Running,
     /// There is such a container, but its program has ended or was not started.
@@ -56,7 +56,7 @@ impl Client {
     ///
     /// # Errors
     /// A host of an unknown form, or TLS without certificates.
-    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+    pub fn new(settings: Settings) -> Result<Self, EndpointError> {
         let endpoint = settings.endpoint()?;
         Ok(Self { settings, endpoint })
     }
@@ -78,7 +78,7 @@ impl Client {
     ///
     /// # Errors
     /// The engine cannot be reached, or does not answer as one.
-    pub async fn names(&self) -> Result<BTreeMap<String, String>, Error> {
+    pub async fn container_names(&self) -> Result<BTreeMap<String, String>, Error> {
         let list = self.connect().await?.list().await?;
         Ok(summaries(&list).map(|(id, summary)| (id, summary.name)).collect())
     }
@@ -96,45 +96,45 @@ impl Client {
     ///
     /// # Errors
     /// The engine cannot be reached, or does not answer as one.
-    pub async fn life(&self, container: &str) -> Result<Life, Error> {
-        self.connect().await?.life(container).await
+    pub async fn container_status(&self, container: &str) -> Result<ContainerStatus, Error> {
+        self.connect().await?.container_status(container).await
     }
 
     /// Sends a signal (`SIGHUP`) to the main process of a container, given by name or id. Tells whether there was one.
     ///
     /// # Errors
     /// The engine cannot be reached, or refuses.
-    pub async fn signal(&self, container: &str, signal: &str) -> Result<Life, Error> {
+    pub async fn signal_container(&self, container: &str, signal: &str) -> Result<ContainerStatus, Error> {
         let connection = self.connect().await?;
-        match connection.life(container).await? {
-            Life::Running => connection.signal(container, signal).await,
+        match connection.container_status(container).await? {
+            ContainerStatus::Running => connection.signal_container(container, signal).await,
             dead => Ok(dead),
         }
     }
 
     /// Connects and settles the API version.
     pub(super) async fn connect(&self) -> Result<Connection, Error> {
-        Ok(Connection { http: Http::connect(&self.endpoint, self.address()).await? })
+        Ok(Connection { http: HttpClient::connect(&self.endpoint, self.address()).await? })
     }
 }
 
 /// A connection with a settled API version.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
-    http: Http,
+    http: HttpClient,
 }
 
 impl Connection {
-    pub(super) fn http(&self) -> &Http {
+    pub(super) fn http(&self) -> &HttpClient {
         &self.http
     }
 
     pub(super) async fn engine(&self) -> Result<Engine, Error> {
         let info = self.info().await?;
         let id = fields::text(&info["ID"]).filter(|id| !id.is_empty());
-        let id = id.ok_or_else(|| self.http.failed(Failure::NoId))?;
+        let id = id.ok_or_else(|| self.http.error(CallFailure::NoId))?;
         let text = |key: &str| fields::text(&info[key]).unwrap_or_default();
-        Ok(Engine { id, name: text("Name"), root: text("DockerRootDir") })
+        Ok(Engine { id, host_name: text("Name"), data_dir: text("DockerRootDir") })
     }
 
     /// What the engine's clock shows. Ours if it does not tell.
@@ -144,29 +144,29 @@ impl Connection {
     }
 
     async fn info(&self) -> Result<Value, Error> {
-        self.http.json(Method::GET, "/info", &[], "describe itself", ANSWER_WITHIN).await
+        self.http.json(Method::GET, "/info", &[], "describe itself", ANSWER_TIMEOUT).await
     }
 
     /// All containers in short, those that have ended too.
     pub(super) async fn list(&self) -> Result<Vec<Value>, Error> {
         let action = "list its containers";
-        match self.http.json(Method::GET, "/containers/json", &[("all", "true")], action, ANSWER_WITHIN).await? {
+        match self.http.json(Method::GET, "/containers/json", &[("all", "true")], action, ANSWER_TIMEOUT).await? {
             Value::Array(list) => Ok(list),
-            _ => Err(self.http.failed(Failure::Form { action, reason: "no list".to_owned() })),
+            _ => Err(self.http.error(CallFailure::UnexpectedForm { action, reason: "no list".to_owned() })),
         }
     }
 
     /// All networks.
     pub(super) async fn networks(&self) -> Result<Networks, Error> {
         let action = "list its networks";
-        self.http.json(Method::GET, "/networks", &[], action, NETWORKS_WITHIN).await.map(|list| Networks::read(&list))
+        self.http.json(Method::GET, "/networks", &[], action, NETWORKS_TIMEOUT).await.map(|list| Networks::read(&list))
     }
 
     /// The name of an image, if it has one: `nginx:1.22`.
     pub(super) async fn image_name(&self, id: &str) -> Result<Option<String>, Error> {
         let path = format!("/images/{}/json", segment(id));
-        let answer = self.http.json(Method::GET, &path, &[], "inspect an image", INSPECT_WITHIN).await;
-        let Some(image) = found(answer)? else { return Ok(None) };
+        let answer = self.http.json(Method::GET, &path, &[], "inspect an image", INSPECT_TIMEOUT).await;
+        let Some(image) = none_if_not_found(answer)? else { return Ok(None) };
         let mut names = fields::list(&image["RepoTags"]).chain(fields::list(&image["RepoDigests"]));
         Ok(names.find_map(|name| name.as_str().filter(|name| !name.starts_with("<none>")).map(str::to_owned)))
     }
@@ -174,27 +174,27 @@ impl Connection {
     /// One container in full; `None` if there is no such container.
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<Value>, Error> {
         let (path, action) = (format!("/containers/{}/json", segment(id)), "inspect a container");
-        match found(self.http.json(Method::GET, &path, &[], action, INSPECT_WITHIN).await)? {
-            Some(answer) if !translate::is_conclusive(&answer) => Err(self.http.failed(Failure::Inconclusive)),
+        match none_if_not_found(self.http.json(Method::GET, &path, &[], action, INSPECT_TIMEOUT).await)? {
+            Some(answer) if !translate::is_conclusive(&answer) => Err(self.http.error(CallFailure::Inconclusive)),
             answer => Ok(answer),
         }
     }
 
-    async fn life(&self, id: &str) -> Result<Life, Error> {
+    async fn container_status(&self, id: &str) -> Result<ContainerStatus, Error> {
         Ok(match self.inspect(id).await? {
-            None => Life::Missing,
-            Some(found) if translate::runs(&found) == Some(true) => Life::Running,
-            Some(_) => Life::Stopped,
+            None => ContainerStatus::Missing,
+            Some(found) if translate::is_running(&found) == Some(true) => ContainerStatus::Running,
+            Some(_) => ContainerStatus::Stopped,
         })
     }
 
-    async fn signal(&self, id: &str, signal: &str) -> Result<Life, Error> {
+    async fn signal_container(&self, id: &str, signal: &str) -> Result<ContainerStatus, Error> {
         let (path, action) = (format!("/containers/{}/kill", segment(id)), "send a signal to a container");
-        match self.http.json(Method::POST, &path, &[("signal", signal)], action, ANSWER_WITHIN).await {
-            Ok(_) => Ok(Life::Running),
+        match self.http.json(Method::POST, &path, &[("signal", signal)], action, ANSWER_TIMEOUT).await {
+            Ok(_) => Ok(ContainerStatus::Running),
             // It has ended in between.
-            Err(error) if error.is(StatusCode::NOT_FOUND) => Ok(Life::Missing),
-            Err(error) if error.is(StatusCode::CONFLICT) => Ok(Life::Stopped),
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(ContainerStatus::Missing),
+            Err(error) if error.has_status(StatusCode::CONFLICT) => Ok(ContainerStatus::Stopped),
             Err(error) => Err(error),
         }
     }
@@ -205,10 +205,10 @@ fn segment(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, NON_ALPHANUMERIC)
 }
 
-fn found(answer: Result<Value, Error>) -> Result<Option<Value>, Error> {
+fn none_if_not_found(answer: Result<Value, Error>) -> Result<Option<Value>, Error> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.is(StatusCode::NOT_FOUND) => Ok(None),
+        Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
         Err(error) => Err(error),
     }
 }

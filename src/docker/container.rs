@@ -12,13 +12,13 @@ use std::{
 use jiff::Timestamp;
 
 use super::Network;
-use crate::core::value::number;
+use crate::core::value::parse_number;
 
 /// What the last look at a container showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Observation {
     /// The engine described it.
-    Seen(Arc<Container>),
+    Inspected(Arc<Container>),
     /// It exists, but was not described yet, or the engine fails to: nothing may be concluded from that.
     Unreadable,
     /// A full list did not show it any more, and no event told why. The next list decides.
@@ -51,11 +51,11 @@ pub struct Container {
     /// The last starts that events told of, the latest last.
     pub starts: Vec<Timestamp>,
     /// The ports that the image or the command line exposes.
-    pub exposed: BTreeSet<Port>,
+    pub exposed_ports: BTreeSet<Port>,
     /// What the engine lists among the ports and is none: `0/tcp`, an unknown protocol.
-    pub odd_ports: Vec<String>,
+    pub invalid_ports: Vec<String>,
     /// Where each port is published on the host; empty for a port that is not published.
-    pub bindings: BTreeMap<Port, Vec<Binding>>,
+    pub bindings: BTreeMap<Port, Vec<PortBinding>>,
     /// `bridge`, `host`, `none`, `container:ID`, or the name of a network.
     pub network_mode: String,
     /// Its addresses, by name of the network.
@@ -63,7 +63,7 @@ pub struct Container {
     /// The signal that `docker stop` sends.
     pub stop_signal: i32,
     /// When the engine last sent it its stop signal. No inspection shows that: it comes from an event, and is kept here.
-    pub stop_sent: Option<Timestamp>,
+    pub stop_signal_sent_at: Option<Timestamp>,
 }
 
 impl Container {
@@ -73,13 +73,13 @@ impl Container {
     }
 
     /// How long ago this run of the container got its stop signal. A signal to an earlier run does not count.
-    pub fn stopping_for(&self, now: Timestamp) -> Option<Duration> {
-        let sent = self.stop_sent.filter(|sent| self.started_before(*sent))?;
+    pub fn time_since_stop_signal(&self, now: Timestamp) -> Option<Duration> {
+        let sent = self.stop_signal_sent_at.filter(|sent| self.was_started_before(*sent))?;
         Some(now.duration_since(sent).try_into().unwrap_or(Duration::ZERO))
     }
 
     /// Whether this run of the container began before `time`.
-    pub(super) fn started_before(&self, time: Timestamp) -> bool {
+    pub(super) fn was_started_before(&self, time: Timestamp) -> bool {
         time > Timestamp::from_str(&self.started_at).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 }
@@ -156,7 +156,7 @@ impl FromStr for Port {
 
     /// `80/tcp`; a bare `80` is tcp. There is no port 0.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (number, protocol) = halves(text);
+        let (number, protocol) = split_protocol(text);
         Ok(Self { number: port_number(number).ok_or(())?, protocol: protocol.parse()? })
     }
 }
@@ -164,7 +164,7 @@ impl FromStr for Port {
 impl Port {
     /// One port, or each of a range: `33060-33061/tcp`. `None` if the text names no port.
     pub fn range(text: &str) -> Option<impl Iterator<Item = Self> + use<>> {
-        let (numbers, protocol) = halves(text);
+        let (numbers, protocol) = split_protocol(text);
         let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
         let (first, last, protocol) = (port_number(first)?, port_number(last)?, protocol.parse().ok()?);
         (first <= last).then(|| (first..=last).map(move |number| Self { number, protocol }))
@@ -172,19 +172,19 @@ impl Port {
 }
 
 /// Number and protocol.
-fn halves(text: &str) -> (&str, &str) {
+fn split_protocol(text: &str) -> (&str, &str) {
     let (number, protocol) = text.split_once('/').unwrap_or((text, ""));
     let protocol = Some(protocol.trim()).filter(|protocol| !protocol.is_empty());
     (number, protocol.unwrap_or("tcp"))
 }
 
 fn port_number(text: &str) -> Option<u16> {
-    number(text.trim()).filter(|number| *number != 0)
+    parse_number(text.trim()).filter(|number| *number != 0)
 }
 
 /// One place on the host where a port is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Binding {
+pub struct PortBinding {
     /// The host's address that was bound; unspecified (`0.0.0.0`, `::`) means all of them.
     pub ip: IpAddr,
     /// The port on the host.

@@ -11,12 +11,12 @@ pub struct Error {
     /// Where the engine should be.
     pub(super) address: String,
     #[source]
-    pub(super) failure: Failure,
+    pub(super) failure: CallFailure,
 }
 
 /// What went wrong, without the address.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum CallFailure {
     #[error(
         "permission denied: run as root, or add the user to the group of the socket (usually `docker`) and log in again"
     )]
@@ -38,15 +38,15 @@ pub(super) enum Failure {
         source: io::Error,
     },
     #[error("failed to {action}: the connection was lost ({reason})")]
-    Lost { action: &'static str, reason: String },
+    ConnectionLost { action: &'static str, reason: String },
     #[error("did not {action} within {within:?}")]
-    Late { action: &'static str, within: Duration },
+    TimedOut { action: &'static str, within: Duration },
     #[error("failed to {action}: {status}{}", told(message))]
     Status { action: &'static str, status: StatusCode, message: String },
     #[error("failed to {action}: the answer is not what Docker's API describes ({reason}); is that a Docker engine?")]
-    Form { action: &'static str, reason: String },
+    UnexpectedForm { action: &'static str, reason: String },
     #[error("closed its event stream")]
-    Closed,
+    EventStreamClosed,
     #[error(
         "did not tell whether it runs and where it is published: State, HostConfig or NetworkSettings has an unknown form"
     )]
@@ -66,29 +66,32 @@ impl Error {
     }
 
     /// Whether nobody answers: the reasons alternate while an engine restarts, and stand for the same trouble.
-    pub(super) fn is_absent(&self) -> bool {
-        use Failure::{Closed, Connect, Late, Lost, NoSocket, Refused};
-        matches!(self.failure, NoSocket | Refused | Connect(_) | Lost { .. } | Late { .. } | Closed)
+    pub(super) fn is_unreachable(&self) -> bool {
+        use CallFailure::{Connect, ConnectionLost, EventStreamClosed, NoSocket, Refused, TimedOut};
+        matches!(
+            self.failure,
+            NoSocket | Refused | Connect(_) | ConnectionLost { .. } | TimedOut { .. } | EventStreamClosed
+        )
     }
 
     /// Whether the engine was reached, and did not answer in time.
-    pub(super) fn is_late(&self) -> bool {
-        matches!(self.failure, Failure::Late { .. })
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self.failure, CallFailure::TimedOut { .. })
     }
 
     /// Whether the engine answered that there is no such thing.
-    pub(super) fn is(&self, wanted: StatusCode) -> bool {
-        matches!(self.failure, Failure::Status { status, .. } if status == wanted)
+    pub(super) fn has_status(&self, wanted: StatusCode) -> bool {
+        matches!(self.failure, CallFailure::Status { status, .. } if status == wanted)
     }
 }
 
-impl Failure {
+impl CallFailure {
     /// From a request that got no whole answer.
-    pub(super) fn of(error: &reqwest::Error, action: &'static str, within: Duration) -> Self {
-        let reason = reason(error);
+    pub(super) fn from_request(error: &reqwest::Error, action: &'static str, within: Duration) -> Self {
+        let reason = innermost_cause(error);
         match causes(error).find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind) {
-            _ if error.is_timeout() && !error.is_connect() => Self::Late { action, within },
-            _ if !error.is_connect() => Self::Lost { action, reason },
+            _ if error.is_timeout() && !error.is_connect() => Self::TimedOut { action, within },
+            _ if !error.is_connect() => Self::ConnectionLost { action, reason },
             Some(io::ErrorKind::PermissionDenied) => Self::Permission,
             Some(io::ErrorKind::NotFound) => Self::NoSocket,
             Some(io::ErrorKind::ConnectionRefused) => Self::Refused,
@@ -98,7 +101,7 @@ impl Failure {
 }
 
 /// The innermost cause: it is the system's or the peer's, while what is around it names parts of the HTTP client.
-pub(super) fn reason(error: &reqwest::Error) -> String {
+pub(super) fn innermost_cause(error: &reqwest::Error) -> String {
     causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 

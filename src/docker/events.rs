@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     client::Connection,
-    error::{Error, Failure},
+    error::{CallFailure, Error},
     fields,
-    http::{ANSWER_WITHIN, Http},
-    queue::{End, Mark},
+    http::{ANSWER_TIMEOUT, HttpClient},
+    inspection_queue::{ContainerEvents, ContainerExit},
     signal,
 };
 
@@ -29,7 +29,7 @@ const ACTIONS: [&str; 11] = [
 ];
 
 /// The longest line that can be an event.
-const LONGEST: usize = 1 << 20;
+const MAX_LINE: usize = 1 << 20;
 
 /// Events in their order. The stream ends with an error.
 pub(super) type Events = BoxStream<'static, Result<Event, Error>>;
@@ -40,104 +40,108 @@ pub(super) struct Event {
     /// When it happened, by the engine's clock.
     pub(super) at: Option<Timestamp>,
     /// Which container has to be inspected, and what the event tells beyond that.
-    pub(super) subject: Option<(String, Mark)>,
+    pub(super) container: Option<(String, ContainerEvents)>,
 }
 
 /// Events from `since` on, the ones of the past first.
 pub(super) fn follow(connection: &Connection, since: Timestamp) -> Events {
     let filters = json!({"type": ["container", "network"], "event": ACTIONS});
-    open(connection, vec![("since", seconds(since)), ("filters", filters.to_string())], "send events")
+    open_stream(connection, vec![("since", seconds(since)), ("filters", filters.to_string())], "send events")
 }
 
 /// The events between two times of the past that tell what no inspection shows, as far as the engine remembers them.
-pub(super) async fn past(connection: &Connection, since: Timestamp, until: Timestamp) -> Result<Vec<Event>, Error> {
+pub(super) async fn past_events(
+    connection: &Connection,
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Event>, Error> {
     let filters = json!({"type": ["container"], "event": ["kill", "start"]});
     let query = vec![("since", seconds(since)), ("until", seconds(until)), ("filters", filters.to_string())];
-    let mut events = open(connection, query, "tell its past events");
+    let mut events = open_stream(connection, query, "tell its past events");
     let mut past = Vec::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => past.push(event),
-            Err(Error { failure: Failure::Closed, .. }) => break,
+            Err(Error { failure: CallFailure::EventStreamClosed, .. }) => break,
             Err(error) => return Err(error),
         }
     }
     Ok(past)
 }
 
-fn open(connection: &Connection, query: Vec<(&'static str, String)>, action: &'static str) -> Events {
+fn open_stream(connection: &Connection, query: Vec<(&'static str, String)>, action: &'static str) -> Events {
     let lines = lines(connection.http().clone(), query, action);
     lines.filter_map(async |line| line.map(|line| read(&line)).transpose()).boxed()
 }
 
 /// An answer without end.
-enum Body {
+enum BodyState {
     Unopened,
-    Open(reqwest::Response, Lines),
-    Over,
+    Open(reqwest::Response, LineSplitter),
+    Ended,
 }
 
 /// The lines of the answer. The last item is an error.
 fn lines(
-    http: Http,
+    http: HttpClient,
     query: Vec<(&'static str, String)>,
     action: &'static str,
 ) -> impl Stream<Item = Result<Vec<u8>, Error>> + Send + 'static {
-    unfold((http, query, Body::Unopened), move |(http, query, body)| async move {
+    unfold((http, query, BodyState::Unopened), move |(http, query, body)| async move {
         let (line, body) = match body {
-            Body::Unopened => {
+            BodyState::Unopened => {
                 let query: Vec<_> = query.iter().map(|(key, value)| (*key, value.as_str())).collect();
                 match http.stream("/events", &query, action).await {
-                    Ok(response) => next(&http, response, Lines::default(), action).await,
-                    Err(error) => (Err(error), Body::Over),
+                    Ok(response) => next(&http, response, LineSplitter::default(), action).await,
+                    Err(error) => (Err(error), BodyState::Ended),
                 }
             }
-            Body::Open(response, lines) => next(&http, response, lines, action).await,
-            Body::Over => return None,
+            BodyState::Open(response, lines) => next(&http, response, lines, action).await,
+            BodyState::Ended => return None,
         };
         Some((line, (http, query, body)))
     })
 }
 
 async fn next(
-    http: &Http,
+    http: &HttpClient,
     mut response: reqwest::Response,
-    mut lines: Lines,
+    mut lines: LineSplitter,
     action: &'static str,
-) -> (Result<Vec<u8>, Error>, Body) {
+) -> (Result<Vec<u8>, Error>, BodyState) {
     loop {
         if let Some(line) = lines.next() {
-            return (Ok(line), Body::Open(response, lines));
+            return (Ok(line), BodyState::Open(response, lines));
         }
         let failure = match response.chunk().await {
             Ok(Some(chunk)) => {
                 lines.add(&chunk);
                 continue;
             }
-            Ok(None) => Failure::Closed,
-            Err(error) => Failure::of(&error, action, ANSWER_WITHIN),
+            Ok(None) => CallFailure::EventStreamClosed,
+            Err(error) => CallFailure::from_request(&error, action, ANSWER_TIMEOUT),
         };
-        return (Err(http.failed(failure)), Body::Over);
+        return (Err(http.error(failure)), BodyState::Ended);
     }
 }
 
 /// Splits a body into lines.
 #[derive(Debug, Default)]
-struct Lines {
-    rest: Vec<u8>,
+struct LineSplitter {
+    buffer: Vec<u8>,
 }
 
-impl Lines {
+impl LineSplitter {
     fn add(&mut self, chunk: &[u8]) {
-        if self.rest.len() > LONGEST {
-            self.rest.clear();
+        if self.buffer.len() > MAX_LINE {
+            self.buffer.clear();
         }
-        self.rest.extend_from_slice(chunk);
+        self.buffer.extend_from_slice(chunk);
     }
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        let end = self.rest.iter().position(|byte| *byte == b'\n')?;
-        Some(self.rest.drain(..=end).collect())
+        let end = self.buffer.iter().position(|byte| *byte == b'\n')?;
+        Some(self.buffer.drain(..=end).collect())
     }
 }
 
@@ -155,16 +159,16 @@ fn read(line: &[u8]) -> Option<Event> {
     let nanos = fields::number::<i64>(&event["timeNano"]).map(i128::from);
     let nanos = nanos.or_else(|| Some(i128::from(fields::number::<i64>(&event["time"])?) * 1_000_000_000));
     let at = nanos.filter(|nanos| *nanos > 0).and_then(|nanos| Timestamp::from_nanosecond(nanos).ok());
-    Some(Event { at, subject: subject(&event, at) })
+    Some(Event { at, container: subject(&event, at) })
 }
 
-fn subject(event: &Value, at: Option<Timestamp>) -> Option<(String, Mark)> {
+fn subject(event: &Value, at: Option<Timestamp>) -> Option<(String, ContainerEvents)> {
     let (actor, action) = (&event["Actor"], event["Action"].as_str());
     if event["Type"].as_str() == Some("network") {
-        return Some((actor["Attributes"]["container"].as_str()?.to_owned(), Mark::default()));
+        return Some((actor["Attributes"]["container"].as_str()?.to_owned(), ContainerEvents::default()));
     }
     let id = actor["ID"].as_str().or_else(|| event["id"].as_str()).filter(|id| !id.is_empty())?;
-    let mut mark = Mark { announced: true, ..Mark::default() };
+    let mut mark = ContainerEvents { has_event: true, ..ContainerEvents::default() };
     let at = at.unwrap_or_else(Timestamp::now);
     match action {
         Some("kill") => {
@@ -173,7 +177,7 @@ fn subject(event: &Value, at: Option<Timestamp>) -> Option<(String, Mark)> {
         }
         Some("start") => mark.starts.push(at),
         Some("die" | "destroy") => {
-            mark.ended = Some(End { at, exit_code: fields::number(&actor["Attributes"]["exitCode"]) });
+            mark.exit = Some(ContainerExit { at, exit_code: fields::number(&actor["Attributes"]["exitCode"]) });
         }
         _ => {}
     }
@@ -200,17 +204,17 @@ mod tests {
     fn an_event_names_its_container_whatever_else_is_odd() {
         let good = event(|_| {}).expect("an event");
         assert_eq!(good.at, Some("1970-01-01T00:00:05.000000001Z".parse().expect("a time")));
-        let (id, mark) = good.subject.expect("a container");
-        assert_eq!((id.as_str(), mark.announced, mark.signals.contains_key(&15)), ("c0ffee", true, true));
+        let (id, mark) = good.container.expect("a container");
+        assert_eq!((id.as_str(), mark.has_event, mark.signals.contains_key(&15)), ("c0ffee", true, true));
         for odd in [json!(null), json!([]), json!({}), json!("odd"), json!(-7), json!(true)] {
             for field in ["/Action", "/time", "/timeNano", "/Actor/Attributes", "/Actor/Attributes/signal"] {
                 let event = event(|event| *event.pointer_mut(field).expect("it is there") = odd.clone());
-                let (id, mark) = event.expect(field).subject.expect(field);
-                assert_eq!((id.as_str(), mark.announced), ("c0ffee", true), "{field} {odd}");
+                let (id, mark) = event.expect(field).container.expect(field);
+                assert_eq!((id.as_str(), mark.has_event), ("c0ffee", true), "{field} {odd}");
             }
             for field in ["/Actor", "/Actor/ID"] {
                 let event = event(|event| *event.pointer_mut(field).expect("it is there") = odd.clone());
-                assert!(event.expect(field).subject.is_none_or(|(id, _)| id == "odd"), "{field} {odd}");
+                assert!(event.expect(field).container.is_none_or(|(id, _)| id == "odd"), "{field} {odd}");
             }
             event(|event| *event = odd.clone());
         }
@@ -219,15 +223,15 @@ mod tests {
     #[test]
     fn what_is_no_event_is_passed_over() {
         for line in ["\n", "{\n", "<html>\n", "null\n", "\u{0}\n"] {
-            assert!(read(line.as_bytes()).is_none_or(|event| event.subject.is_none()), "{line:?}");
+            assert!(read(line.as_bytes()).is_none_or(|event| event.container.is_none()), "{line:?}");
         }
         let of_a_plugin = event(|event| event["Type"] = json!("plugin")).expect("an event");
-        assert_eq!(of_a_plugin.subject, None);
+        assert_eq!(of_a_plugin.container, None);
     }
 
     #[test]
     fn chunks_need_not_end_where_lines_do() {
-        let mut lines = Lines::default();
+        let mut lines = LineSplitter::default();
         for chunk in ["{\"a\"", ":1}\n{", "}\n\n", "x"] {
             lines.add(chunk.as_bytes());
         }

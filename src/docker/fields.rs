@@ -38,7 +38,7 @@ pub(super) fn map(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 
 /// The type that a field should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FieldType {
     Text,
     Flag,
     Number,
@@ -46,8 +46,8 @@ pub(super) enum Kind {
     Map,
 }
 
-impl Kind {
-    fn takes(self, value: &Value) -> bool {
+impl FieldType {
+    fn matches(self, value: &Value) -> bool {
         match self {
             Self::Text => text(value).is_some(),
             Self::Flag => flag(value).is_some(),
@@ -59,9 +59,9 @@ impl Kind {
 }
 
 /// Which of `fields` (JSON pointers) have a value of another type.
-pub(super) fn unreadable(value: &Value, fields: &[(&'static str, Kind)]) -> Vec<&'static str> {
-    let unreadable = |(pointer, kind): &&(&'static str, Kind)| {
-        value.pointer(pointer).is_some_and(|value| !value.is_null() && !kind.takes(value))
+pub(super) fn unreadable(value: &Value, fields: &[(&'static str, FieldType)]) -> Vec<&'static str> {
+    let unreadable = |(pointer, kind): &&(&'static str, FieldType)| {
+        value.pointer(pointer).is_some_and(|value| !value.is_null() && !kind.matches(value))
     };
     fields.iter().filter(unreadable).map(|(pointer, _)| *pointer).collect()
 }

@@ -6,47 +6,47 @@ use reqwest::{Certificate, Identity, Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use super::{
-    error::{Error, Failure, reason},
+    error::{CallFailure, Error, innermost_cause},
     settings::Endpoint,
 };
 use crate::sys::regular_file;
 
 /// How long the engine may take to answer; for the event stream, to begin its answer.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may take to open.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The newest version of the API that we have seen the answers of.
-const NEWEST: (u32, u32) = (1, 53);
+const MAX_API_VERSION: (u32, u32) = (1, 53);
 
 /// A way to an engine, with the version settled. Clones share connections.
 #[derive(Clone, Debug)]
-pub(super) struct Http {
+pub(super) struct HttpClient {
     address: String,
     client: reqwest::Client,
     base: String,
     socket: Option<String>,
 }
 
-impl Http {
+impl HttpClient {
     /// Reads the certificates, and asks for the version.
     pub(super) async fn connect(endpoint: &Endpoint, address: &str) -> Result<Self, Error> {
         let failed = |failure| Error { address: address.to_owned(), failure };
         let mut http = Self::new(endpoint, address).map_err(failed)?;
-        match http.json(Method::GET, "/version", &[], "tell its version", ANSWER_WITHIN).await {
-            Ok(version) => http.base.extend(path(&version["ApiVersion"])),
+        match http.json(Method::GET, "/version", &[], "tell its version", ANSWER_TIMEOUT).await {
+            Ok(version) => http.base.extend(version_prefix(&version["ApiVersion"])),
             // A proxy in front of the engine may not let it through. Without a version, the engine uses its own.
-            Err(Error { failure: Failure::Status { status, .. }, .. }) if status.is_client_error() => {}
+            Err(Error { failure: CallFailure::Status { status, .. }, .. }) if status.is_client_error() => {}
             Err(error) => return Err(error),
         }
         Ok(http)
     }
 
-    fn new(endpoint: &Endpoint, address: &str) -> Result<Self, Failure> {
+    fn new(endpoint: &Endpoint, address: &str) -> Result<Self, CallFailure> {
         // Fails only where somebody else was faster, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_WITHIN)
+            .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("portreeve/", env!("CARGO_PKG_VERSION")))
             .http1_only()
@@ -64,7 +64,7 @@ impl Http {
                 (builder.tls_certs_only(authorities).identity(identity), url.clone(), None)
             }
         };
-        let client = builder.build().map_err(|error| Failure::of(&error, "connect", CONNECT_WITHIN))?;
+        let client = builder.build().map_err(|error| CallFailure::from_request(&error, "connect", CONNECT_TIMEOUT))?;
         Ok(Self { address: address.to_owned(), client, base, socket })
     }
 
@@ -79,11 +79,13 @@ impl Http {
     ) -> Result<Value, Error> {
         let request = self.request(method, path, query).timeout(within);
         let response = self.send(request, action, within).await?;
-        let body = response.bytes().await.map_err(|error| self.failed(Failure::of(&error, action, within)))?;
+        let body =
+            response.bytes().await.map_err(|error| self.error(CallFailure::from_request(&error, action, within)))?;
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&body).map_err(|error| self.failed(Failure::Form { action, reason: error.to_string() }))
+        serde_json::from_slice(&body)
+            .map_err(|error| self.error(CallFailure::UnexpectedForm { action, reason: error.to_string() }))
     }
 
     /// Begins a call whose answer has no end.
@@ -94,11 +96,11 @@ impl Http {
         action: &'static str,
     ) -> Result<Response, Error> {
         let request = self.request(Method::GET, path, query);
-        let answer = tokio::time::timeout(ANSWER_WITHIN, self.send(request, action, ANSWER_WITHIN)).await;
-        answer.unwrap_or_else(|_| Err(self.failed(Failure::Late { action, within: ANSWER_WITHIN })))
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.send(request, action, ANSWER_TIMEOUT)).await;
+        answer.unwrap_or_else(|_| Err(self.error(CallFailure::TimedOut { action, within: ANSWER_TIMEOUT })))
     }
 
-    pub(super) fn failed(&self, failure: Failure) -> Error {
+    pub(super) fn error(&self, failure: CallFailure) -> Error {
         Error { address: self.address.clone(), failure }
     }
 
@@ -108,11 +110,13 @@ impl Http {
 
     async fn send(&self, request: RequestBuilder, action: &'static str, within: Duration) -> Result<Response, Error> {
         let response = request.send().await.map_err(|error| {
-            let failure = match Failure::of(&error, action, within) {
-                Failure::Refused if self.socket.as_deref().is_some_and(is_no_socket) => Failure::NotASocket,
+            let failure = match CallFailure::from_request(&error, action, within) {
+                CallFailure::Refused if self.socket.as_deref().is_some_and(exists_but_is_no_socket) => {
+                    CallFailure::NotASocket
+                }
                 failure => failure,
             };
-            self.failed(failure)
+            self.error(failure)
         })?;
         let status = response.status();
         if status.is_success() {
@@ -121,30 +125,33 @@ impl Http {
         let body = response.bytes().await.unwrap_or_default();
         let told: Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = told["message"].as_str().unwrap_or_default().to_owned();
-        Err(self.failed(Failure::Status { action, status, message }))
+        Err(self.error(CallFailure::Status { action, status, message }))
     }
 }
 
-fn is_no_socket(path: &str) -> bool {
+fn exists_but_is_no_socket(path: &str) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket())
 }
 
 /// The first part of each path: the engine's version of the API, at most ours. `None` if it cannot be read.
-fn path(version: &Value) -> Option<String> {
+fn version_prefix(version: &Value) -> Option<String> {
     let (major, minor) = version.as_str()?.split_once('.')?;
     let (major, minor) = (major.parse().ok()?, minor.parse().ok()?);
-    let (major, minor) = NEWEST.min((major, minor));
+    let (major, minor) = MAX_API_VERSION.min((major, minor));
     Some(format!("/v{major}.{minor}"))
 }
 
-fn certificates(dir: &Path) -> Result<(Vec<Certificate>, Identity), Failure> {
+fn certificates(dir: &Path) -> Result<(Vec<Certificate>, Identity), CallFailure> {
     let read = |name: &str| {
         let file = dir.join(name);
-        regular_file::read(&file, regular_file::LARGEST).map_err(|source| Failure::Certificate { file, source })
+        regular_file::read(&file, regular_file::MAX_BYTES).map_err(|source| CallFailure::Certificate { file, source })
     };
     let unusable = |name: &str| {
         let file = dir.join(name);
-        move |error: reqwest::Error| Failure::Certificate { file, source: io::Error::other(reason(&error)) }
+        move |error: reqwest::Error| CallFailure::Certificate {
+            file,
+            source: io::Error::other(innermost_cause(&error)),
+        }
     };
     let authorities = Certificate::from_pem_bundle(&read("ca.pem")?).map_err(unusable("ca.pem"))?;
     let mut pem = read("cert.pem")?;
@@ -171,7 +178,7 @@ mod tests {
             (json!(null), None),
         ];
         for (version, expected) in cases {
-            assert_eq!(path(&version).as_deref(), expected, "{version}");
+            assert_eq!(version_prefix(&version).as_deref(), expected, "{version}");
         }
     }
 }

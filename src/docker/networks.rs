@@ -46,13 +46,13 @@ impl Networks {
     }
 
     /// Whether every network of an inspected container is known.
-    pub(super) fn cover(&self, inspect: &Value) -> bool {
+    pub(super) fn contain_all_of(&self, inspect: &Value) -> bool {
         let mut endpoints = fields::map(&inspect["NetworkSettings"]["Networks"]);
         endpoints.all(|(name, endpoint)| self.find(name, endpoint["NetworkID"].as_str().unwrap_or_default()).is_some())
     }
 
     /// The container with the properties of its networks; `None` if nothing changes.
-    pub(super) fn describe(&self, container: &Container) -> Option<Container> {
+    pub(super) fn annotate(&self, container: &Container) -> Option<Container> {
         let mut networks = container.networks.clone();
         for (name, address) in &mut networks {
             if let Some(network) = self.find(name, &address.id) {
@@ -84,9 +84,9 @@ mod tests {
         assert!(networks.find("back", "").is_some_and(|back| back.internal && back.scope.is_empty()));
         assert_eq!(networks.find("back", "c3"), None, "another network of that name");
         let on = |endpoints: Value| json!({"NetworkSettings": {"Networks": endpoints}});
-        assert!(networks.cover(&on(json!({"back": {"NetworkID": "b2"}, "mesh": null}))));
-        assert!(!networks.cover(&on(json!({"new": {"NetworkID": "c3"}}))));
-        assert!(networks.cover(&json!(null)));
+        assert!(networks.contain_all_of(&on(json!({"back": {"NetworkID": "b2"}, "mesh": null}))));
+        assert!(!networks.contain_all_of(&on(json!({"new": {"NetworkID": "c3"}}))));
+        assert!(networks.contain_all_of(&json!(null)));
         for odd in [json!(null), json!("odd"), json!({"a": 1})] {
             assert_eq!(Networks::read(&odd), Networks::default());
         }

@@ -33,7 +33,7 @@ pub(super) enum Endpoint {
 
 /// What is wrong with the settings.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
+pub enum EndpointError {
     /// None of the known forms. The host is without user and password.
     #[error("Docker host {host:?} is not of the form unix:///path, tcp://host:port or http://host:port: {problem}")]
     Host {
@@ -55,16 +55,16 @@ impl Settings {
         self.host.as_deref().unwrap_or("unix:///var/run/docker.sock")
     }
 
-    pub(super) fn endpoint(&self) -> Result<Endpoint, SettingsError> {
+    pub(super) fn endpoint(&self) -> Result<Endpoint, EndpointError> {
         let host = self.address().trim();
-        let wrong = |problem| SettingsError::Host { host: redact::address(host), problem };
-        let (scheme, place) = scheme(host).map_err(wrong)?;
+        let wrong = |problem| EndpointError::Host { host: redact::address(host), problem };
+        let (scheme, place) = split_scheme(host).map_err(wrong)?;
         match (&*scheme.to_ascii_lowercase(), place) {
             ("unix", path) if path.len() > 1 && path.starts_with('/') => Ok(Endpoint::Unix(path.to_owned())),
             ("unix", _) => Err(wrong("the path of the socket starts with a slash")),
             ("tcp" | "https", place) if self.tls_verify => {
                 let url = format!("https://{}", authority(place, Some(TLS_PORT)).map_err(wrong)?);
-                let certs = self.cert_path.clone().ok_or_else(|| SettingsError::NoCertificates(host.to_owned()))?;
+                let certs = self.cert_path.clone().ok_or_else(|| EndpointError::NoCertificates(host.to_owned()))?;
                 Ok(Endpoint::Tls { url, certs })
             }
             ("https", _) => Err(wrong("TLS needs DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH")),
@@ -83,7 +83,7 @@ impl Settings {
 }
 
 /// Scheme and the rest. A path is a socket, and `host:port` is TCP, as for Docker's own programs.
-fn scheme(host: &str) -> Result<(&str, &str), &'static str> {
+fn split_scheme(host: &str) -> Result<(&str, &str), &'static str> {
     if let Some(parts) = host.split_once("://") {
         return Ok(parts);
     }
@@ -118,7 +118,7 @@ fn authority(place: &str, port: Option<u16>) -> Result<String, &'static str> {
     let written = written.map(|port| port.parse::<u16>().ok().filter(|port| *port != 0).ok_or("the port is none"));
     let port = written.transpose()?.or(port).map(|port| format!(":{port}")).unwrap_or_default();
     match host {
-        "" if written_nothing(place) => Err("it has no host"),
+        "" if has_no_host(place) => Err("it has no host"),
         "" => Ok(format!("127.0.0.1{port}")),
         _ if host.contains(':') && host.parse::<Ipv6Addr>().is_err() => Err("the host is no IPv6 address"),
         _ if host.contains(':') => Ok(format!("[{host}]{port}")),
@@ -126,7 +126,7 @@ fn authority(place: &str, port: Option<u16>) -> Result<String, &'static str> {
     }
 }
 
-fn written_nothing(place: &str) -> bool {
+fn has_no_host(place: &str) -> bool {
     place.is_empty() || place == "[]"
 }
 
@@ -134,7 +134,7 @@ fn written_nothing(place: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn endpoint(host: &str, tls_verify: bool, certs: Option<&str>) -> Result<Endpoint, SettingsError> {
+    fn endpoint(host: &str, tls_verify: bool, certs: Option<&str>) -> Result<Endpoint, EndpointError> {
         Settings { host: Some(host.into()), tls_verify, cert_path: certs.map(Into::into) }.endpoint()
     }
 
@@ -166,7 +166,7 @@ mod tests {
             let tls = Endpoint::Tls { url: url.into(), certs: "/c".into() };
             assert_eq!(endpoint(host, true, Some("/c")), Ok(tls), "{host}");
         }
-        assert!(matches!(endpoint("tcp://h:2376", true, None), Err(SettingsError::NoCertificates(_))));
+        assert!(matches!(endpoint("tcp://h:2376", true, None), Err(EndpointError::NoCertificates(_))));
     }
 
     #[test]

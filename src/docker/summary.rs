@@ -8,7 +8,7 @@ use super::fields;
 
 /// One item of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Summary {
+pub(super) struct ContainerSummary {
     /// The name, without Docker's leading slash; empty if the engine did not tell it.
     pub(super) name: String,
     /// Differs when the item does, apart from what changes while nothing happens.
@@ -16,25 +16,25 @@ pub(super) struct Summary {
 }
 
 /// Id and summary of each item. An item without an id is left out: there is nothing that it could be asked for.
-pub(super) fn summaries(list: &[Value]) -> impl Iterator<Item = (String, Summary)> {
+pub(super) fn summaries(list: &[Value]) -> impl Iterator<Item = (String, ContainerSummary)> {
     list.iter().filter_map(|item| Some((item["Id"].as_str().filter(|id| !id.is_empty())?.to_owned(), summary(item))))
 }
 
-fn summary(item: &Value) -> Summary {
+fn summary(item: &Value) -> ContainerSummary {
     let mut hasher = DefaultHasher::new();
     for (key, value) in fields::map(item) {
         match key.as_str() {
             "SizeRw" | "SizeRootFs" => {}
-            "Status" => steady(value.as_str().unwrap_or_default()).hash(&mut hasher),
+            "Status" => without_duration(value.as_str().unwrap_or_default()).hash(&mut hasher),
             _ => (key, value).hash(&mut hasher),
         }
     }
     let name = fields::list(&item["Names"]).find_map(Value::as_str).unwrap_or_default();
-    Summary { name: name.trim_start_matches('/').to_owned(), fingerprint: hasher.finish() }
+    ContainerSummary { name: name.trim_start_matches('/').to_owned(), fingerprint: hasher.finish() }
 }
 
 /// `Up 5 minutes (healthy)` without what only the time changes: `healthy`.
-fn steady(status: &str) -> &str {
+fn without_duration(status: &str) -> &str {
     status.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(inside, _)| inside)
 }
 

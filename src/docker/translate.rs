@@ -9,43 +9,43 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Binding, Container, Health, HealthStatus, Network, NetworkAddress, Port,
-    fields::{self, Kind},
-    queue::Mark,
+    Container, Health, HealthStatus, Network, NetworkAddress, Port, PortBinding,
+    fields::{self, FieldType},
+    inspection_queue::ContainerEvents,
     signal,
 };
 
 /// How many starts of a container are remembered.
-const STARTS: usize = 32;
+const MAX_STARTS: usize = 32;
 
 /// What is read of an inspection.
-const FIELDS: [(&str, Kind); 22] = [
-    ("/Name", Kind::Text),
-    ("/State", Kind::Map),
-    ("/State/Status", Kind::Text),
-    ("/State/Running", Kind::Flag),
-    ("/State/Paused", Kind::Flag),
-    ("/State/Restarting", Kind::Flag),
-    ("/State/StartedAt", Kind::Text),
-    ("/State/ExitCode", Kind::Number),
-    ("/State/Health", Kind::Map),
-    ("/State/Health/Status", Kind::Text),
-    ("/State/Health/Log", Kind::List),
-    ("/Config", Kind::Map),
-    ("/Config/Image", Kind::Text),
-    ("/Config/Env", Kind::List),
-    ("/Config/Labels", Kind::Map),
-    ("/Config/ExposedPorts", Kind::Map),
-    ("/Config/StopSignal", Kind::Text),
-    ("/HostConfig", Kind::Map),
-    ("/HostConfig/NetworkMode", Kind::Text),
-    ("/NetworkSettings", Kind::Map),
-    ("/NetworkSettings/Ports", Kind::Map),
-    ("/NetworkSettings/Networks", Kind::Map),
+const FIELDS: [(&str, FieldType); 22] = [
+    ("/Name", FieldType::Text),
+    ("/State", FieldType::Map),
+    ("/State/Status", FieldType::Text),
+    ("/State/Running", FieldType::Flag),
+    ("/State/Paused", FieldType::Flag),
+    ("/State/Restarting", FieldType::Flag),
+    ("/State/StartedAt", FieldType::Text),
+    ("/State/ExitCode", FieldType::Number),
+    ("/State/Health", FieldType::Map),
+    ("/State/Health/Status", FieldType::Text),
+    ("/State/Health/Log", FieldType::List),
+    ("/Config", FieldType::Map),
+    ("/Config/Image", FieldType::Text),
+    ("/Config/Env", FieldType::List),
+    ("/Config/Labels", FieldType::Map),
+    ("/Config/ExposedPorts", FieldType::Map),
+    ("/Config/StopSignal", FieldType::Text),
+    ("/HostConfig", FieldType::Map),
+    ("/HostConfig/NetworkMode", FieldType::Text),
+    ("/NetworkSettings", FieldType::Map),
+    ("/NetworkSettings/Ports", FieldType::Map),
+    ("/NetworkSettings/Networks", FieldType::Map),
 ];
 
 /// The fields of an inspection that have a value of another type than they should, and count as absent.
-pub(super) fn unreadable(inspect: &Value) -> Vec<&'static str> {
+pub(super) fn unreadable_fields(inspect: &Value) -> Vec<&'static str> {
     let mut unreadable = fields::unreadable(inspect, &FIELDS);
     // `health` reads a text as the status.
     unreadable.retain(|pointer| *pointer != "/State/Health" || !inspect["State"]["Health"].is_string());
@@ -55,11 +55,11 @@ pub(super) fn unreadable(inspect: &Value) -> Vec<&'static str> {
 /// Whether an answer tells if the container runs and where it is published. From one that does not, nothing may be
 /// concluded: its entries would be removed.
 pub(super) fn is_conclusive(inspect: &Value) -> bool {
-    runs(inspect).is_some_and(|running| !running || tells_address(inspect))
+    is_running(inspect).is_some_and(|running| !running || has_readable_address(inspect))
 }
 
 /// Whether every field that decides about the address of a running container can be read.
-fn tells_address(inspect: &Value) -> bool {
+fn has_readable_address(inspect: &Value) -> bool {
     let network = &inspect["NetworkSettings"];
     let (ports, networks) = (&network["Ports"], &network["Networks"]);
     let is_map = |value: &Value| value.is_null() || value.is_object();
@@ -77,7 +77,7 @@ fn tells_address(inspect: &Value) -> bool {
 }
 
 /// Whether the main process runs; `None` if the answer does not tell.
-pub(super) fn runs(inspect: &Value) -> Option<bool> {
+pub(super) fn is_running(inspect: &Value) -> Option<bool> {
     let state = &inspect["State"];
     // Between two runs under a restart policy the engine says both.
     let restarting = fields::flag(&state["Restarting"]).unwrap_or_default();
@@ -91,10 +91,15 @@ pub(super) fn runs(inspect: &Value) -> Option<bool> {
 }
 
 /// Takes over what matters; what the engine left out is empty. `before` and `mark` are what only events can tell.
-pub(super) fn container(id: &str, inspect: &Value, before: Option<&Arc<Container>>, mark: &Mark) -> Container {
+pub(super) fn container(
+    id: &str,
+    inspect: &Value,
+    before: Option<&Arc<Container>>,
+    mark: &ContainerEvents,
+) -> Container {
     let (state, config, network) = (&inspect["State"], &inspect["Config"], &inspect["NetworkSettings"]);
     let text = |value: &Value| fields::text(value).unwrap_or_default();
-    let running = runs(inspect).unwrap_or_default();
+    let running = is_running(inspect).unwrap_or_default();
     let stop_signal = fields::text(&config["StopSignal"])
         .and_then(|text| signal::parse(&text))
         .unwrap_or(signal::DEFAULT_STOP_SIGNAL);
@@ -103,7 +108,7 @@ pub(super) fn container(id: &str, inspect: &Value, before: Option<&Arc<Container
     starts.extend(&mark.starts);
     starts.sort_unstable();
     starts.dedup();
-    starts.drain(..starts.len().saturating_sub(STARTS));
+    starts.drain(..starts.len().saturating_sub(MAX_STARTS));
     let pairs = fields::list(&config["Env"]).filter_map(|pair| pair.as_str()?.split_once('='));
     let labels = fields::map(&config["Labels"]).filter_map(|(key, value)| Some((key.clone(), fields::text(value)?)));
     let exposed = || fields::map(&config["ExposedPorts"]).map(|(port, _)| port);
@@ -121,12 +126,12 @@ pub(super) fn container(id: &str, inspect: &Value, before: Option<&Arc<Container
         starts,
         paused: fields::flag(&state["Paused"]).unwrap_or(state["Status"] == "paused"),
         started_at: text(&state["StartedAt"]),
-        exposed: exposed().filter_map(|port| Port::range(port)).flatten().collect(),
-        odd_ports: odd_ports(exposed().chain(published)),
+        exposed_ports: exposed().filter_map(|port| Port::range(port)).flatten().collect(),
+        invalid_ports: invalid_ports(exposed().chain(published)),
         bindings: bindings(&network["Ports"]),
         network_mode: text(&inspect["HostConfig"]["NetworkMode"]),
-        networks: fields::map(&network["Networks"]).map(address).collect(),
-        stop_sent: mark.signals.get(&stop_signal).copied().or_else(|| before?.stop_sent),
+        networks: fields::map(&network["Networks"]).map(network_address).collect(),
+        stop_signal_sent_at: mark.signals.get(&stop_signal).copied().or_else(|| before?.stop_signal_sent_at),
         stop_signal,
     }
 }
@@ -151,32 +156,32 @@ fn health(health: &Value, before: Option<&Health>) -> Option<Health> {
     Some(Health { status, output: output.trim_end().to_owned() })
 }
 
-fn bindings(ports: &Value) -> BTreeMap<Port, Vec<Binding>> {
-    let ports = fields::map(ports).filter_map(|(port, bound)| Some((Port::range(port)?, sorted(bound))));
+fn bindings(ports: &Value) -> BTreeMap<Port, Vec<PortBinding>> {
+    let ports = fields::map(ports).filter_map(|(port, bound)| Some((Port::range(port)?, sorted_bindings(bound))));
     ports.flat_map(|(ports, bound)| ports.map(move |port| (port, bound.clone()))).collect()
 }
 
 /// What stands among the ports and is none.
-fn odd_ports<'a>(ports: impl Iterator<Item = &'a String>) -> Vec<String> {
+fn invalid_ports<'a>(ports: impl Iterator<Item = &'a String>) -> Vec<String> {
     let odd: BTreeSet<_> = ports.filter(|port| Port::range(port).is_none()).collect();
     odd.into_iter().cloned().collect()
 }
 
-fn sorted(bound: &Value) -> Vec<Binding> {
-    let mut bindings: Vec<_> = fields::list(bound).flat_map(binding).collect();
+fn sorted_bindings(bound: &Value) -> Vec<PortBinding> {
+    let mut bindings: Vec<_> = fields::list(bound).flat_map(expand_binding).collect();
     bindings.sort_unstable();
     bindings.dedup();
     bindings
 }
 
 /// The places that a binding stands for: an engine that leaves the address out means all addresses of both families.
-fn binding(bound: &Value) -> Vec<Binding> {
+fn expand_binding(bound: &Value) -> Vec<PortBinding> {
     let port = fields::number(&bound["HostPort"]).filter(|port| *port != 0);
     let ips = match fields::text(&bound["HostIp"]).unwrap_or_default().as_str() {
         "" => vec![IpAddr::from([0, 0, 0, 0]), IpAddr::from([0; 16])],
         ip => ip_address(ip).into_iter().collect(),
     };
-    port.into_iter().flat_map(|port| ips.iter().map(move |ip| Binding { ip: *ip, port })).collect()
+    port.into_iter().flat_map(|port| ips.iter().map(move |ip| PortBinding { ip: *ip, port })).collect()
 }
 
 /// An address, without brackets, without the name of an interface, and IPv4 as such.
@@ -186,7 +191,7 @@ fn ip_address(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
-fn address((name, endpoint): (&String, &Value)) -> (String, NetworkAddress) {
+fn network_address((name, endpoint): (&String, &Value)) -> (String, NetworkAddress) {
     let address = |key: &str| network_ip(&endpoint[key]);
     let id = fields::text(&endpoint["NetworkID"]).unwrap_or_default();
     let (v4, v6) = (address("IPAddress"), address("GlobalIPv6Address"));
@@ -217,7 +222,7 @@ mod tests {
                 "Networks": {"bridge": {"IPAddress": "172.17.0.2", "GlobalIPv6Address": ""}},
             },
         });
-        let container = container("c0ffee", &inspect, None, &Mark::default());
+        let container = container("c0ffee", &inspect, None, &ContainerEvents::default());
         assert_eq!((container.name.as_str(), container.stop_signal, container.running), ("web", 3, true));
         assert_eq!(container.env, [("A".to_owned(), "b=c".to_owned())]);
         let bound: Vec<_> = container.bindings.iter().map(|(port, bound)| (port.number, bound.len())).collect();
@@ -229,11 +234,14 @@ mod tests {
     #[test]
     fn a_stop_signal_counts_for_the_run_that_got_it() {
         let inspect = |started: &str| json!({"State": {"Running": true, "StartedAt": started}});
-        let mark = Mark { signals: [(15, "2026-11-20T10:00:00Z".parse().expect("valid"))].into(), ..Mark::default() };
+        let mark = ContainerEvents {
+            signals: [(15, "2026-11-20T10:00:00Z".parse().expect("valid"))].into(),
+            ..ContainerEvents::default()
+        };
         let now = "2026-11-20T10:00:05Z".parse().expect("valid");
         let stopping = |started| {
             let container = container("x", &inspect(started), None, &mark);
-            container.stopping_for(now).map(|time| time.as_secs())
+            container.time_since_stop_signal(now).map(|time| time.as_secs())
         };
         assert_eq!(stopping("2026-11-20T09:00:00.1Z"), Some(5));
         assert_eq!(stopping("2026-11-20T11:30:00+02:00"), Some(5), "an engine may write local time");
@@ -255,7 +263,7 @@ mod tests {
     }
 
     fn read(inspect: &Value) -> Container {
-        container("c0ffee", inspect, None, &Mark::default())
+        container("c0ffee", inspect, None, &ContainerEvents::default())
     }
 
     #[test]
@@ -263,17 +271,17 @@ mod tests {
         let odd =
             [json!(null), json!("odd"), json!(-70_000), json!(true), json!([]), json!([null, 7]), json!({"a": null})];
         let good = read(&whole());
-        assert_eq!(unreadable(&whole()), [""; 0]);
+        assert_eq!(unreadable_fields(&whole()), [""; 0]);
         for (pointer, kind) in FIELDS {
             for odd in &odd {
                 let mut inspect = whole();
                 *inspect.pointer_mut(pointer).expect(pointer) = odd.clone();
                 let container = read(&inspect);
-                assert!(runs(&inspect).is_some() || pointer == "/State", "{pointer} {odd}");
-                let fits = unreadable(&inspect).is_empty();
-                assert!(fits || unreadable(&inspect) == [pointer], "{pointer} {odd}");
+                assert!(is_running(&inspect).is_some() || pointer == "/State", "{pointer} {odd}");
+                let fits = unreadable_fields(&inspect).is_empty();
+                assert!(fits || unreadable_fields(&inspect) == [pointer], "{pointer} {odd}");
                 assert!(!odd.is_null() || fits, "null is absent: {pointer}");
-                assert!(kind != Kind::List || fits || !odd.is_array(), "{pointer} {odd}");
+                assert!(kind != FieldType::List || fits || !odd.is_array(), "{pointer} {odd}");
                 // All that has nothing to do with the field is as it was.
                 let same = [
                     ("/State", good.running == container.running),
@@ -282,7 +290,7 @@ mod tests {
                     ("/Name", good.name == container.name),
                     ("/Config", good.env == container.env),
                     ("/Config", good.labels == container.labels),
-                    ("/Config", good.exposed == container.exposed),
+                    ("/Config", good.exposed_ports == container.exposed_ports),
                     ("/Config", good.image == container.image),
                     ("/HostConfig", good.network_mode == container.network_mode),
                     ("/NetworkSettings", good.bindings == container.bindings),
@@ -380,7 +388,7 @@ mod tests {
             assert_eq!(health(&value, None).map(|health| health.status), alone, "{value}");
             assert_eq!(health(&value, Some(&before)).map(|health| health.status), after, "{value}");
         }
-        assert_eq!(unreadable(&json!({"State": {"Health": "unhealthy"}})), [""; 0]);
+        assert_eq!(unreadable_fields(&json!({"State": {"Health": "unhealthy"}})), [""; 0]);
     }
 
     #[test]
@@ -408,7 +416,7 @@ mod tests {
             (json!("running"), None),
         ];
         for (state, expected) in cases {
-            assert_eq!(runs(&json!({"State": state})), expected, "{state}");
+            assert_eq!(is_running(&json!({"State": state})), expected, "{state}");
             let inspect = json!({"State": state, "HostConfig": {}, "NetworkSettings": {}});
             assert_eq!(is_conclusive(&inspect), expected.is_some(), "{state}");
         }

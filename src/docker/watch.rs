@@ -23,36 +23,43 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Client, Error, Sight,
+    Client, Error, Observation,
     client::Connection,
     events::{self, Event, Events},
-    inspections::{self, Inspections},
+    inspection_queue::ContainerEvents,
+    inspector::{self, Inspector},
     networks::Networks,
-    queue::Mark,
-    retry::Retry,
+    reconnect_backoff::ReconnectBackoff,
 };
 use crate::core::{condition::Condition, store::Store};
 
 /// Replay from a little before: the engine keeps its last 256 events, and marking a container twice does no harm.
-const OVERLAP: Duration = Duration::from_secs(1);
+const REPLAY_OVERLAP: Duration = Duration::from_secs(1);
 
 /// From how long ago the first session wants to know who was told to stop, and who started how often: a register that is
 /// started again while a container drains must not bring it back into traffic.
-const RECALL: Duration = Duration::from_secs(600);
+const REPLAY_SPAN: Duration = Duration::from_secs(600);
 
 /// How long the engine may take to tell its past. One that does not know `until` would never end.
-const RECALL_WITHIN: Duration = Duration::from_secs(5);
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Fills `containers` until `stop` is cancelled. Trouble with the engine is waited out; the store keeps the last state.
 ///
 /// From a list on, every container that it shows is in the store: as [`Sight::Unreadable`] until its first inspection
 /// succeeds. The store is declared complete when the first list's containers have been inspected, apart from those whose
 /// inspection hangs.
-pub async fn watch(client: Client, containers: Store<String, Sight>, resync: Duration, stop: CancellationToken) {
+pub async fn watch(client: Client, containers: Store<String, Observation>, resync: Duration, stop: CancellationToken) {
     let condition = Condition::new(format!("Docker at {}", client.address()));
-    let inspections = Inspections::new(containers);
-    let mut watcher =
-        Watcher { client, resync, condition, inspections, heard: None, retry: Retry::default(), is_absent: false };
+    let inspections = Inspector::new(containers);
+    let mut watcher = Watcher {
+        client,
+        resync,
+        condition,
+        inspections,
+        last_event: None,
+        backoff: ReconnectBackoff::default(),
+        is_unreachable: false,
+    };
     tokio::select! {
         () = watcher.run() => {}
         () = stop.cancelled() => {}
@@ -63,78 +70,78 @@ struct Watcher {
     client: Client,
     resync: Duration,
     condition: Condition,
-    inspections: Inspections,
+    inspections: Inspector,
     /// The time of the last event.
-    heard: Option<Timestamp>,
-    retry: Retry,
+    last_event: Option<Timestamp>,
+    backoff: ReconnectBackoff,
     /// Whether it was logged that nobody answers.
-    is_absent: bool,
+    is_unreachable: bool,
 }
 
-type List = BoxFuture<'static, Result<Listed, Error>>;
+type ListFuture = BoxFuture<'static, Result<ListResult, Error>>;
 
 /// The result of a list.
-struct Listed {
+struct ListResult {
     containers: Vec<Value>,
     networks: Option<Networks>,
 }
 
 /// What is being waited for.
-enum State {
+enum WatchState {
     /// The time of the next attempt.
     Waiting { until: Instant },
     /// The version of the API; the first time also the past.
-    Connecting { opened: BoxFuture<'static, Result<Opened, Error>> },
+    Connecting { opened: BoxFuture<'static, Result<NewConnection, Error>> },
     /// A list, while events are heard already. A stream that ends so early does not cost the list.
-    Listing { connection: Connection, events: Events, ended: Option<Error>, list: List },
+    Listing { connection: Connection, events: Events, ended: Option<Error>, list: ListFuture },
     /// An event, or the time of the next list.
     Following { connection: Connection, events: Events, since: Instant, list_at: Instant },
 }
 
 /// A connection, and from when on it has to tell events.
-struct Opened {
+struct NewConnection {
     connection: Connection,
     since: Timestamp,
     /// What events told before the first session.
-    past: BTreeMap<String, Mark>,
+    past_events: BTreeMap<String, ContainerEvents>,
 }
 
 /// What has come.
-enum Input {
-    Due,
-    Opened(Opened),
-    Listed(Listed),
+enum WatchInput {
+    TimerFired,
+    Connected(NewConnection),
+    Listed(ListResult),
     Event(Event),
     /// The stream, with the reason.
-    Ended(Error),
+    StreamEnded(Error),
     /// What is asked for once.
     Failed(Error),
 }
 
-impl State {
+impl WatchState {
     /// Waits for what comes next. Dropping this future loses nothing.
-    async fn input(&mut self) -> Input {
+    async fn next_input(&mut self) -> WatchInput {
         match self {
             Self::Waiting { until } => {
                 sleep_until(*until).await;
-                Input::Due
+                WatchInput::TimerFired
             }
-            Self::Connecting { opened } => opened.await.map_or_else(Input::Failed, Input::Opened),
+            Self::Connecting { opened } => opened.await.map_or_else(WatchInput::Failed, WatchInput::Connected),
             Self::Listing { events, ended, list, .. } => tokio::select! {
-                list = list => list.map_or_else(Input::Failed, Input::Listed),
-                event = event(events), if ended.is_none() => event,
+                list = list => list.map_or_else(WatchInput::Failed, WatchInput::Listed),
+                event = next_event(events), if ended.is_none() => event,
             },
             Self::Following { events, list_at, .. } => tokio::select! {
-                () = sleep_until(*list_at) => Input::Due,
-                event = event(events) => event,
+                () = sleep_until(*list_at) => WatchInput::TimerFired,
+                event = next_event(events) => event,
             },
         }
     }
 }
 
-async fn event(events: &mut Events) -> Input {
+async fn next_event(events: &mut Events) -> WatchInput {
     match events.next().await {
-        Some(event) => event.map_or_else(Input::Ended, Input::Event),
+        Some(event) => event.map_or_else(WatchInput::StreamEnded, WatchInput::Event),
         // Its last item is an error, after which it is not asked again.
         None => std::future::pending().await,
     }
@@ -142,132 +149,136 @@ async fn event(events: &mut Events) -> Input {
 
 impl Watcher {
     async fn run(&mut self) {
-        let mut state = State::Waiting { until: Instant::now() };
+        let mut state = WatchState::Waiting { until: Instant::now() };
         loop {
             state = tokio::select! {
                 // Events that have arrived are handled before inspections go on: an end that a start follows does not
                 // count.
                 biased;
-                input = state.input() => self.step(state, input, Instant::now()),
+                input = state.next_input() => self.transition(state, input, Instant::now()),
                 () = self.inspections.progress() => state,
             };
         }
     }
 
     /// What an input makes of a state.
-    fn step(&mut self, state: State, input: Input, now: Instant) -> State {
+    fn transition(&mut self, state: WatchState, input: WatchInput, now: Instant) -> WatchState {
         match (state, input) {
-            (State::Waiting { .. }, Input::Due) => {
-                State::Connecting { opened: open(self.client.clone(), self.heard).boxed() }
+            (WatchState::Waiting { .. }, WatchInput::TimerFired) => {
+                WatchState::Connecting { opened: connect(self.client.clone(), self.last_event).boxed() }
             }
-            (_, Input::Opened(Opened { connection, since, past })) => {
-                self.heard = Some(since);
-                self.inspections.remember(past);
-                self.list(connection)
+            (_, WatchInput::Connected(NewConnection { connection, since, past_events: past })) => {
+                self.last_event = Some(since);
+                self.inspections.set_past_events(past);
+                self.start_listing(connection)
             }
-            (State::Listing { connection, events, list, .. }, Input::Ended(error)) => {
-                State::Listing { connection, events, ended: Some(error), list }
+            (WatchState::Listing { connection, events, list, .. }, WatchInput::StreamEnded(error)) => {
+                WatchState::Listing { connection, events, ended: Some(error), list }
             }
-            (State::Listing { connection, events, ended, .. }, Input::Listed(list)) => {
-                list.networks.into_iter().for_each(|networks| self.inspections.know(networks));
-                self.inspections.listed(&list.containers, now);
-                if !self.retry.is_unstable() {
-                    self.well();
+            (WatchState::Listing { connection, events, ended, .. }, WatchInput::Listed(list)) => {
+                list.networks.into_iter().for_each(|networks| self.inspections.set_networks(networks));
+                self.inspections.handle_list(&list.containers, now);
+                if !self.backoff.is_unstable() {
+                    self.report_recovery();
                 }
-                let following = State::Following { connection, events, since: now, list_at: now + self.resync };
+                let following = WatchState::Following { connection, events, since: now, list_at: now + self.resync };
                 match ended {
                     None => following,
-                    Some(error) => self.step(following, Input::Ended(error), now),
+                    Some(error) => self.transition(following, WatchInput::StreamEnded(error), now),
                 }
             }
-            (State::Following { connection, .. }, Input::Due) => {
-                self.retry.succeeded();
-                self.well();
-                self.list(connection)
+            (WatchState::Following { connection, .. }, WatchInput::TimerFired) => {
+                self.backoff.session_succeeded();
+                self.report_recovery();
+                self.start_listing(connection)
             }
-            (state, Input::Event(event)) => {
-                self.heard = latest(self.heard, event.at);
-                if let Some((id, mark)) = event.subject {
-                    self.inspections.add(id, mark);
+            (state, WatchInput::Event(event)) => {
+                self.last_event = latest_event(self.last_event, event.at);
+                if let Some((id, mark)) = event.container {
+                    self.inspections.handle_event(id, mark);
                 }
                 state
             }
-            (State::Following { since, .. }, Input::Ended(error)) => {
-                if self.retry.ended(now - since) {
-                    self.trouble(&error);
+            (WatchState::Following { since, .. }, WatchInput::StreamEnded(error)) => {
+                if self.backoff.session_ended(now - since) {
+                    self.report_failure(&error);
                 } else {
-                    tracing::debug!("{}", crate::core::condition::chain(&error));
+                    tracing::debug!("{}", crate::core::condition::error_chain(&error));
                 }
-                State::Waiting { until: now + self.retry.wait() }
+                WatchState::Waiting { until: now + self.backoff.next_delay() }
             }
-            (_, Input::Failed(error)) => {
-                self.retry.failed();
-                self.trouble(&error);
-                State::Waiting { until: now + self.retry.wait() }
+            (_, WatchInput::Failed(error)) => {
+                self.backoff.connect_failed();
+                self.report_failure(&error);
+                WatchState::Waiting { until: now + self.backoff.next_delay() }
             }
             // No other input belongs to the state.
-            (state, Input::Due | Input::Listed(_) | Input::Ended(_)) => state,
+            (state, WatchInput::TimerFired | WatchInput::Listed(_) | WatchInput::StreamEnded(_)) => state,
         }
     }
 
-    fn list(&mut self, connection: Connection) -> State {
-        self.inspections.connected(connection.clone());
+    fn start_listing(&mut self, connection: Connection) -> WatchState {
+        self.inspections.set_connection(connection.clone());
         // The last event was heard: told again, it would be one inspection more at each resync.
-        let since = self.heard.and_then(|heard| heard.checked_add(Duration::from_nanos(1)).ok());
+        let since = self.last_event.and_then(|heard| heard.checked_add(Duration::from_nanos(1)).ok());
         let events = events::follow(&connection, since.unwrap_or_else(Timestamp::now));
         let listing = connection.clone();
         let list = async move {
-            let (containers, networks) = join(listing.list(), inspections::known_networks(&listing)).await;
-            containers.map(|containers| Listed { containers, networks })
+            let (containers, networks) = join(listing.list(), inspector::known_networks(&listing)).await;
+            containers.map(|containers| ListResult { containers, networks })
         };
-        State::Listing { connection, events, ended: None, list: list.boxed() }
+        WatchState::Listing { connection, events, ended: None, list: list.boxed() }
     }
 
     /// An engine that restarts fails in several ways one after the other: that is one line.
-    fn trouble(&mut self, error: &Error) {
-        if std::mem::replace(&mut self.is_absent, error.is_absent()) && self.is_absent {
-            tracing::debug!("{}", crate::core::condition::chain(error));
+    fn report_failure(&mut self, error: &Error) {
+        if std::mem::replace(&mut self.is_unreachable, error.is_unreachable()) && self.is_unreachable {
+            tracing::debug!("{}", crate::core::condition::error_chain(error));
         } else {
-            self.condition.trouble(&error.failure);
+            self.condition.report_problem(&error.failure);
         }
     }
 
-    fn well(&mut self) {
-        self.is_absent = false;
-        self.condition.well();
+    fn report_recovery(&mut self) {
+        self.is_unreachable = false;
+        self.condition.report_ok();
     }
 }
 
 /// Up to when events have been heard. They may come in another order than they happened, unless the clock of the engine
 /// was set back.
-fn latest(heard: Option<Timestamp>, at: Option<Timestamp>) -> Option<Timestamp> {
-    let is_earlier = |heard: Timestamp, at: Timestamp| at < heard && heard.duration_since(at).unsigned_abs() < OVERLAP;
+fn latest_event(heard: Option<Timestamp>, at: Option<Timestamp>) -> Option<Timestamp> {
+    let is_earlier =
+        |heard: Timestamp, at: Timestamp| at < heard && heard.duration_since(at).unsigned_abs() < REPLAY_OVERLAP;
     match (heard, at) {
         (Some(heard), Some(at)) if is_earlier(heard, at) => Some(heard),
         (heard, at) => at.or(heard),
     }
 }
 
-async fn open(client: Client, heard: Option<Timestamp>) -> Result<Opened, Error> {
+async fn connect(client: Client, heard: Option<Timestamp>) -> Result<NewConnection, Error> {
     let connection = client.connect().await?;
     if let Some(since) = heard {
-        return Ok(Opened { connection, since, past: BTreeMap::new() });
+        return Ok(NewConnection { connection, since, past_events: BTreeMap::new() });
     }
     // The engine's clock counts, not ours.
     let now = connection.clock().await?;
-    let past = recall(&connection, now).await?;
-    Ok(Opened { connection, since: now.checked_sub(OVERLAP).unwrap_or(now), past })
+    let past = read_past_events(&connection, now).await?;
+    Ok(NewConnection { connection, since: now.checked_sub(REPLAY_OVERLAP).unwrap_or(now), past_events: past })
 }
 
 /// What past events tell of each container.
-async fn recall(connection: &Connection, until: Timestamp) -> Result<BTreeMap<String, Mark>, Error> {
-    let since = until.checked_sub(RECALL).unwrap_or(until);
-    let Ok(events) = timeout(RECALL_WITHIN, events::past(connection, since, until)).await else {
-        tracing::debug!("the engine did not tell its past events within {RECALL_WITHIN:?}: starting without");
+async fn read_past_events(
+    connection: &Connection,
+    until: Timestamp,
+) -> Result<BTreeMap<String, ContainerEvents>, Error> {
+    let since = until.checked_sub(REPLAY_SPAN).unwrap_or(until);
+    let Ok(events) = timeout(REPLAY_TIMEOUT, events::past_events(connection, since, until)).await else {
+        tracing::debug!("the engine did not tell its past events within {REPLAY_TIMEOUT:?}: starting without");
         return Ok(BTreeMap::new());
     };
-    let mut past = BTreeMap::<_, Mark>::new();
-    for (id, mark) in events?.into_iter().filter_map(|event| event.subject) {
+    let mut past = BTreeMap::<_, ContainerEvents>::new();
+    for (id, mark) in events?.into_iter().filter_map(|event| event.container) {
         past.entry(id).or_default().merge(mark);
     }
     Ok(past)

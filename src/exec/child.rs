@@ -12,9 +12,9 @@ use super::{ExecError, settings::Settings};
 use crate::sys::process_group::ProcessGroup;
 
 /// How often we look whether the last of the group is gone: nobody tells us of those that are not our own.
-const LOOK: Duration = Duration::from_millis(20);
+const GROUP_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-pub(super) struct Child {
+pub(super) struct ChildProcess {
     /// Before the process: it is killed while its number is its own.
     group: ProcessGroup,
     process: process::Child,
@@ -22,7 +22,7 @@ pub(super) struct Child {
     kill_timeout: Duration,
 }
 
-impl Child {
+impl ChildProcess {
     pub(super) fn start(settings: &Settings) -> Result<Self, ExecError> {
         let command = &settings.command;
         let start = |source| ExecError::Start { program: command.program.clone(), source };
@@ -51,7 +51,7 @@ impl Child {
     }
 
     /// Whether the process is the program, or one that it has started and that is still in its group.
-    pub(super) fn has(&self, pid: i32) -> bool {
+    pub(super) fn contains(&self, pid: i32) -> bool {
         let group = getpgid(Some(Pid::from_raw(pid))).ok();
         group.is_some_and(|group| self.process.id().map(u32::cast_signed) == Some(group.as_raw()))
     }
@@ -62,9 +62,9 @@ impl Child {
     }
 
     /// Asks all of the group to end, and makes it when the time is up.
-    pub(super) async fn end(mut self) -> Result<ExitStatus, ExecError> {
+    pub(super) async fn stop(mut self) -> Result<ExitStatus, ExecError> {
         self.group.signal(self.kill_signal);
-        if time::timeout(self.kill_timeout, self.gone()).await.is_err() {
+        if time::timeout(self.kill_timeout, self.wait_for_group()).await.is_err() {
             tracing::warn!(
                 "exec: the child has not ended within {:?} after {}: SIGKILL",
                 self.kill_timeout,
@@ -76,18 +76,18 @@ impl Child {
         self.wait().await
     }
 
-    async fn gone(&mut self) {
+    async fn wait_for_group(&mut self) {
         // An error comes again, and is told, where the status is wanted.
         drop(self.process.wait().await);
         while !self.group.is_gone() {
-            time::sleep(LOOK).await;
+            time::sleep(GROUP_POLL_INTERVAL).await;
         }
     }
 }
 
 /// Our own exit code: the child's, or 128 and the number of the signal that ended it. One that ended by the signal that
 /// asked it to has done what it was told.
-pub(super) fn code(status: ExitStatus, asked: Option<Signal>) -> u8 {
+pub(super) fn exit_code(status: ExitStatus, asked: Option<Signal>) -> u8 {
     let number = match status.signal() {
         Some(signal) if asked.is_some_and(|asked| asked as i32 == signal) => 0,
         Some(signal) => 128 + signal,
@@ -97,7 +97,7 @@ pub(super) fn code(status: ExitStatus, asked: Option<Signal>) -> u8 {
 }
 
 /// How it ended, in words.
-pub(super) fn described(status: ExitStatus) -> String {
+pub(super) fn describe(status: ExitStatus) -> String {
     match status.signal() {
         Some(signal) => {
             Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string())
@@ -113,11 +113,11 @@ mod tests {
     #[test]
     fn exit_codes() {
         let (exited, signalled) = (|code: i32| ExitStatus::from_raw(code << 8), ExitStatus::from_raw);
-        assert_eq!(code(exited(0), None), 0);
-        assert_eq!(code(exited(3), Some(Signal::SIGTERM)), 3);
-        assert_eq!(code(signalled(15), None), 143);
-        assert_eq!(code(signalled(15), Some(Signal::SIGTERM)), 0);
-        assert_eq!(code(signalled(9), Some(Signal::SIGTERM)), 137);
-        assert_eq!((described(exited(3)).as_str(), described(signalled(9)).as_str()), ("exit code 3", "SIGKILL"));
+        assert_eq!(exit_code(exited(0), None), 0);
+        assert_eq!(exit_code(exited(3), Some(Signal::SIGTERM)), 3);
+        assert_eq!(exit_code(signalled(15), None), 143);
+        assert_eq!(exit_code(signalled(15), Some(Signal::SIGTERM)), 0);
+        assert_eq!(exit_code(signalled(9), Some(Signal::SIGTERM)), 137);
+        assert_eq!((describe(exited(3)).as_str(), describe(signalled(9)).as_str()), ("exit code 3", "SIGKILL"));
     }
 }

@@ -7,11 +7,11 @@ use serde::Deserialize;
 /// The table `[exec.env]`. First the inherited variables are chosen, then `custom` is added whatever that has said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Rules {
+pub struct EnvRules {
     /// Nothing is inherited. Default false.
     pub pristine: bool,
     /// Variables of its own, as `NAME=VALUE`; they go before inherited ones.
-    pub custom: Vec<Variable>,
+    pub custom: Vec<EnvVariable>,
     /// Only what one of these patterns names is inherited, if there are any. `*` stands for any text.
     pub allow: Vec<String>,
     /// What one of these patterns names is not inherited, even if it is allowed.
@@ -21,7 +21,7 @@ pub struct Rules {
 /// A name and a value.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Variable {
+pub struct EnvVariable {
     name: String,
     value: String,
 }
@@ -29,22 +29,22 @@ pub struct Variable {
 /// Not a variable.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not NAME=VALUE")]
-pub struct VariableError(String);
+pub struct EnvVariableError(String);
 
-impl TryFrom<String> for Variable {
-    type Error = VariableError;
+impl TryFrom<String> for EnvVariable {
+    type Error = EnvVariableError;
 
-    fn try_from(text: String) -> Result<Self, VariableError> {
+    fn try_from(text: String) -> Result<Self, EnvVariableError> {
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
                 Ok(Self { name: name.to_owned(), value: value.to_owned() })
             }
-            _ => Err(VariableError(text)),
+            _ => Err(EnvVariableError(text)),
         }
     }
 }
 
-impl Rules {
+impl EnvRules {
     /// The child's variables, made from ours.
     pub(super) fn apply(&self, ours: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<OsString, OsString> {
         let inherited = ours.into_iter().filter(|(name, _)| self.inherits(&name.to_string_lossy()));
@@ -75,7 +75,7 @@ mod tests {
     const OURS: [(&str, &str); 4] = [("HOME", "/root"), ("PATH", "/bin"), ("CONSUL_TOKEN", "x"), ("CONSUL_ADDR", "y")];
 
     fn child(rules: &str) -> Vec<String> {
-        let rules: Rules = toml::from_str(rules).expect("they are right");
+        let rules: EnvRules = toml::from_str(rules).expect("they are right");
         let applied = rules.apply(OURS.map(|(name, value)| (name.into(), value.into())));
         applied.into_iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect()
     }

@@ -19,16 +19,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    child::{Child, code, described},
-    signals::Forwarded,
+    child::{ChildProcess, describe, exit_code},
+    signals::ForwardedSignals,
 };
 pub use self::{
-    environment::{Rules, Variable, VariableError},
-    settings::{Command, Section, Settings, SettingsError, Signal},
+    environment::{EnvRules, EnvVariable, EnvVariableError},
+    settings::{ExecCommand, ExecSection, ExecSettingsError, Settings, SignalName},
 };
 use crate::{
     core::jitter,
-    target::{Digest, Report, Reports},
+    target::{Digest, TargetStatus, TargetStatuses},
 };
 
 /// Why the child cannot be supervised.
@@ -52,28 +52,28 @@ pub enum ExecError {
 
 /// What a run has to do: each time that the configuration is read there is a new one.
 #[derive(Clone, Debug, Default)]
-pub struct Order {
+pub struct ChildSpec {
     /// The child; nothing: none.
     pub settings: Option<Settings>,
     /// What the targets of this run have come to, each with an entry from the beginning.
-    pub reports: Reports,
+    pub statuses: TargetStatuses,
 }
 
 /// The files of a target as the child knows them, and how often they had been written by then.
-type Known = BTreeMap<String, (Digest, u64)>;
+type KnownFiles = BTreeMap<String, (Digest, u64)>;
 
 #[derive(Default)]
 struct Supervisor {
-    order: Order,
-    child: Option<Child>,
-    known: Known,
+    spec: ChildSpec,
+    child: Option<ChildProcess>,
+    known_files: KnownFiles,
     /// When the child hears of what it does not know yet.
-    due: Option<Instant>,
-    signals: Option<Forwarded>,
+    notify_at: Option<Instant>,
+    signals: Option<ForwardedSignals>,
     /// What keeps it from being started, as it was said.
-    said: Option<Vec<String>>,
+    logged_waiting: Option<Vec<String>>,
     /// What the last child has left for us to exit with.
-    code: u8,
+    exit_code: u8,
 }
 
 /// Supervises the child of the newest order until `stop` is cancelled, or until it ends by itself. Returns the exit code
@@ -81,90 +81,90 @@ struct Supervisor {
 ///
 /// # Errors
 /// The child cannot be started, or not be watched.
-pub async fn supervise(mut orders: watch::Receiver<Order>, stop: CancellationToken) -> Result<u8, ExecError> {
+pub async fn supervise(mut orders: watch::Receiver<ChildSpec>, stop: CancellationToken) -> Result<u8, ExecError> {
     let mut it = Supervisor::default();
-    let mut bell = it.order.reports.bell();
+    let mut bell = it.spec.statuses.bell();
     orders.mark_changed();
     loop {
         tokio::select! {
             () = stop.cancelled() => {
-                it.end().await?;
-                return Ok(it.code);
+                it.stop_child().await?;
+                return Ok(it.exit_code);
             }
             Ok(()) = orders.changed() => {
                 let order = orders.borrow_and_update().clone();
-                bell = order.reports.bell();
-                it.take(order).await?;
+                bell = order.statuses.bell();
+                it.set_spec(order).await?;
             }
-            Ok(()) = bell.changed() => it.look()?,
-            status = ended(&mut it.child) => {
+            Ok(()) = bell.changed() => it.reconcile()?,
+            status = wait_for_exit(&mut it.child) => {
                 let status = status?;
-                tracing::info!("exec: the child ended by itself ({}); stopping", described(status));
+                tracing::info!("exec: the child ended by itself ({}); stopping", describe(status));
                 // Whatever it has left behind.
-                it.end().await?;
-                return Ok(code(status, None));
+                it.stop_child().await?;
+                return Ok(exit_code(status, None));
             }
-            signal = next(&mut it.signals) => it.child.iter().for_each(|child| child.signal(signal)),
-            () = sleep_until(it.due.unwrap_or_else(Instant::now)), if it.due.is_some() => it.tell(&stop).await?,
+            signal = next_signal(&mut it.signals) => it.child.iter().for_each(|child| child.signal(signal)),
+            () = sleep_until(it.notify_at.unwrap_or_else(Instant::now)), if it.notify_at.is_some() => it.notify_child(&stop).await?,
         }
     }
 }
 
 impl Supervisor {
     /// The child stays, unless it is another one that is asked for.
-    async fn take(&mut self, order: Order) -> Result<(), ExecError> {
+    async fn set_spec(&mut self, order: ChildSpec) -> Result<(), ExecError> {
         if order.settings.is_some() && self.signals.is_none() {
-            self.signals = Some(Forwarded::listen().map_err(ExecError::Signals)?);
+            self.signals = Some(ForwardedSignals::listen().map_err(ExecError::Signals)?);
         }
-        if order.settings == self.order.settings {
+        if order.settings == self.spec.settings {
             // A new run counts from 0.
-            self.known.values_mut().for_each(|(_, writes)| *writes = 0);
+            self.known_files.values_mut().for_each(|(_, writes)| *writes = 0);
         } else {
             if self.child.is_some() {
                 tracing::info!("exec: its settings have changed: the child is ended");
             }
-            self.end().await?;
+            self.stop_child().await?;
             // That was ours to ask for, and says nothing of the one to come.
-            self.code = 0;
+            self.exit_code = 0;
         }
-        self.order = order;
-        self.look()
+        self.spec = order;
+        self.reconcile()
     }
 
     /// Starts the child if it is time, and sees whether it has to hear something.
-    fn look(&mut self) -> Result<(), ExecError> {
-        let Some(settings) = &self.order.settings else { return Ok(()) };
-        let reports = self.order.reports.snapshot().entries;
-        let open: Vec<_> = reports.iter().filter(|(_, report)| report.in_line.is_none()).collect();
+    fn reconcile(&mut self) -> Result<(), ExecError> {
+        let Some(settings) = &self.spec.settings else { return Ok(()) };
+        let reports = self.spec.statuses.snapshot().entries;
+        let open: Vec<_> = reports.iter().filter(|(_, report)| report.in_sync_files.is_none()).collect();
         if self.child.is_none() && open.is_empty() {
             self.start()?;
             return Ok(());
         }
         let Some(child) = &self.child else {
-            self.say(&open);
+            self.log_waiting(&open);
             return Ok(());
         };
-        if self.due.is_none() && is_news(settings, &self.known, &reports, |pid| child.has(pid)) {
-            self.due = Some(Instant::now() + jitter::up_to(settings.splay));
+        if self.notify_at.is_none() && has_new_files(settings, &self.known_files, &reports, |pid| child.contains(pid)) {
+            self.notify_at = Some(Instant::now() + jitter::up_to(settings.splay));
         }
         Ok(())
     }
 
     fn start(&mut self) -> Result<(), ExecError> {
-        if let Some(settings) = &self.order.settings {
+        if let Some(settings) = &self.spec.settings {
             // What is written from here on is news.
-            self.known = known(&self.order.reports.snapshot().entries);
-            self.child = Some(Child::start(settings)?);
-            (self.code, self.said) = (0, None);
+            self.known_files = files_in_sync(&self.spec.statuses.snapshot().entries);
+            self.child = Some(ChildProcess::start(settings)?);
+            (self.exit_code, self.logged_waiting) = (0, None);
         }
         Ok(())
     }
 
-    fn say(&mut self, open: &[(&String, &Report)]) {
+    fn log_waiting(&mut self, open: &[(&String, &TargetStatus)]) {
         let trouble =
-            |(name, report): &(&String, &Report)| Some(format!("target {name}: {}", report.trouble.as_ref()?));
+            |(name, report): &(&String, &TargetStatus)| Some(format!("target {name}: {}", report.error.as_ref()?));
         let trouble: Vec<_> = open.iter().filter_map(trouble).collect();
-        if self.said.as_ref() == Some(&trouble) {
+        if self.logged_waiting.as_ref() == Some(&trouble) {
             return;
         }
         if trouble.is_empty() {
@@ -173,43 +173,43 @@ impl Supervisor {
         } else {
             tracing::warn!("exec: the child is not started: {}", trouble.join("; "));
         }
-        self.said = Some(trouble);
+        self.logged_waiting = Some(trouble);
     }
 
     /// Lets the child know that files are new.
-    async fn tell(&mut self, stop: &CancellationToken) -> Result<(), ExecError> {
-        self.due = None;
-        let signal = self.order.settings.as_ref().and_then(|settings| settings.reload_signal);
+    async fn notify_child(&mut self, stop: &CancellationToken) -> Result<(), ExecError> {
+        self.notify_at = None;
+        let signal = self.spec.settings.as_ref().and_then(|settings| settings.reload_signal);
         match (signal, &self.child) {
-            (Some(Signal(signal)), Some(child)) => {
-                self.known.extend(known(&self.order.reports.snapshot().entries));
+            (Some(SignalName(signal)), Some(child)) => {
+                self.known_files.extend(files_in_sync(&self.spec.statuses.snapshot().entries));
                 child.signal(signal);
                 tracing::info!("exec: files are new: sent {signal} to the child");
                 Ok(())
             }
             _ => {
                 tracing::info!("exec: files are new: the child is restarted");
-                self.end().await?;
+                self.stop_child().await?;
                 if stop.is_cancelled() { Ok(()) } else { self.start() }
             }
         }
     }
 
     /// Ends the child, and all that it has started.
-    async fn end(&mut self) -> Result<(), ExecError> {
-        self.due = None;
+    async fn stop_child(&mut self) -> Result<(), ExecError> {
+        self.notify_at = None;
         if let Some(child) = self.child.take() {
             let asked = child.kill_signal();
-            let status = child.end().await?;
-            tracing::debug!("exec: the child has ended ({})", described(status));
-            self.code = code(status, Some(asked));
+            let status = child.stop().await?;
+            tracing::debug!("exec: the child has ended ({})", describe(status));
+            self.exit_code = exit_code(status, Some(asked));
         }
         Ok(())
     }
 }
 
 /// The end of the child; never comes without one.
-async fn ended(child: &mut Option<Child>) -> Result<ExitStatus, ExecError> {
+async fn wait_for_exit(child: &mut Option<ChildProcess>) -> Result<ExitStatus, ExecError> {
     match child {
         Some(child) => child.wait().await,
         None => pending().await,
@@ -217,30 +217,31 @@ async fn ended(child: &mut Option<Child>) -> Result<ExitStatus, ExecError> {
 }
 
 /// The next signal for the child.
-async fn next(signals: &mut Option<Forwarded>) -> nix::sys::signal::Signal {
+async fn next_signal(signals: &mut Option<ForwardedSignals>) -> nix::sys::signal::Signal {
     match signals {
         Some(signals) => signals.next().await,
         None => pending().await,
     }
 }
 
-fn known(reports: &BTreeMap<String, Report>) -> Known {
-    let known = |(name, report): (&String, &Report)| Some((name.clone(), (report.in_line?, report.writes)));
+fn files_in_sync(reports: &BTreeMap<String, TargetStatus>) -> KnownFiles {
+    let known =
+        |(name, report): (&String, &TargetStatus)| Some((name.clone(), (report.in_sync_files?, report.write_count)));
     reports.iter().filter_map(known).collect()
 }
 
 /// Whether a target that concerns the child has other files than it knows. One that is in trouble has none to show, and
 /// one that has proven its reload on a process of the child's (`is_ours`) has told it already.
-fn is_news(
+fn has_new_files(
     settings: &Settings,
-    known: &Known,
-    reports: &BTreeMap<String, Report>,
+    known: &KnownFiles,
+    reports: &BTreeMap<String, TargetStatus>,
     is_ours: impl Fn(i32) -> bool,
 ) -> bool {
-    let is_news = |(name, report): (&String, &Report)| {
-        let now = report.in_line.map(|files| (files, report.writes));
-        let is_proven = || report.proven.is_some_and(&is_ours);
-        settings.concerns(name) && now.is_some() && now.as_ref() != known.get(name) && !is_proven()
+    let is_news = |(name, report): (&String, &TargetStatus)| {
+        let now = report.in_sync_files.map(|files| (files, report.write_count));
+        let is_proven = || report.verified_pid.is_some_and(&is_ours);
+        settings.has_target(name) && now.is_some() && now.as_ref() != known.get(name) && !is_proven()
     };
     reports.iter().any(is_news)
 }
@@ -251,22 +252,23 @@ mod tests {
 
     #[test]
     fn what_is_news() {
-        let report = |files: &str, writes| Report {
-            in_line: Some(Digest::of(&[files.as_bytes()])),
-            writes,
-            ..Report::default()
+        let report = |files: &str, writes| TargetStatus {
+            in_sync_files: Some(Digest::of(&[files.as_bytes()])),
+            write_count: writes,
+            ..TargetStatus::default()
         };
-        let reports =
-            |one: &Report, other: &Report| BTreeMap::from([("a".into(), one.clone()), ("b".into(), other.clone())]);
+        let reports = |one: &TargetStatus, other: &TargetStatus| {
+            BTreeMap::from([("a".into(), one.clone()), ("b".into(), other.clone())])
+        };
         let (first, second, again) = (report("1", 0), report("2", 1), report("1", 2));
-        let trouble = Report { trouble: Some("refused".into()), writes: 1, ..Report::default() };
-        let proven = |pid| Report { proven: Some(pid), ..report("2", 1) };
+        let trouble = TargetStatus { error: Some("refused".into()), write_count: 1, ..TargetStatus::default() };
+        let proven = |pid| TargetStatus { verified_pid: Some(pid), ..report("2", 1) };
         let settings = |keys: &str| {
-            let section = toml::from_str::<Section>(&format!("command = 'x'\n{keys}")).expect("it is right");
-            section.settings([&"a".into(), &"b".into()]).expect("it is right").expect("there is a command")
+            let section = toml::from_str::<ExecSection>(&format!("command = 'x'\n{keys}")).expect("it is right");
+            section.into_settings([&"a".into(), &"b".into()]).expect("it is right").expect("there is a command")
         };
         let (all, only_a) = (settings(""), settings("targets = ['a']"));
-        let before = known(&reports(&first, &first));
+        let before = files_in_sync(&reports(&first, &first));
         let cases = [
             ("nothing has changed", &all, reports(&first, &first), false),
             ("new files", &all, reports(&first, &second), true),
@@ -278,8 +280,11 @@ mod tests {
         ];
         let is_ours = |pid| pid == 8;
         for (what, settings, reports, expected) in cases {
-            assert_eq!(is_news(settings, &before, &reports, is_ours), expected, "{what}");
+            assert_eq!(has_new_files(settings, &before, &reports, is_ours), expected, "{what}");
         }
-        assert!(is_news(&all, &Known::new(), &reports(&first, &trouble), is_ours), "a target that it does not know");
+        assert!(
+            has_new_files(&all, &KnownFiles::new(), &reports(&first, &trouble), is_ours),
+            "a target that it does not know"
+        );
     }
 }

@@ -15,22 +15,22 @@ use std::{collections::BTreeSet, str::FromStr, time::Duration};
 use nix::sys::signal;
 use serde::Deserialize;
 
-use super::environment::Rules;
+use super::environment::EnvRules;
 use crate::sys::argv::{SplitError, split};
 
 /// Longer times than this are taken for a mistake.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The table, as it is written: `command` may still come from somewhere else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Section {
+pub struct ExecSection {
     /// The program and its arguments: a list, or a text that is split into words. No shell is involved.
-    pub command: Option<Command>,
+    pub command: Option<ExecCommand>,
     /// Tells the child that files are new. Default: none, so it is restarted.
-    pub reload_signal: Option<Signal>,
+    pub reload_signal: Option<SignalName>,
     /// Asks the child to end. Default `SIGTERM`.
-    pub kill_signal: Option<Signal>,
+    pub kill_signal: Option<SignalName>,
     /// How long it may take after that, before SIGKILL. Default 30 s.
     #[serde(with = "humantime_serde")]
     pub kill_timeout: Option<Duration>,
@@ -38,7 +38,7 @@ pub struct Section {
     #[serde(with = "humantime_serde")]
     pub splay: Option<Duration>,
     /// Which variables the child sees; the table `[exec.env]`. Default: ours.
-    pub env: Rules,
+    pub env: EnvRules,
     /// The targets whose changes concern the child. Default: all.
     pub targets: Option<BTreeSet<String>>,
 }
@@ -46,19 +46,19 @@ pub struct Section {
 /// What is to be supervised, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    pub(super) command: Command,
-    pub(super) reload_signal: Option<Signal>,
-    pub(super) kill_signal: Signal,
+    pub(super) command: ExecCommand,
+    pub(super) reload_signal: Option<SignalName>,
+    pub(super) kill_signal: SignalName,
     pub(super) kill_timeout: Duration,
     pub(super) splay: Duration,
-    pub(super) env: Rules,
+    pub(super) env: EnvRules,
     pub(super) targets: Option<BTreeSet<String>>,
 }
 
 /// A program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Written")]
-pub struct Command {
+#[serde(try_from = "CommandValue")]
+pub struct ExecCommand {
     pub(super) program: String,
     pub(super) arguments: Vec<String>,
 }
@@ -66,21 +66,21 @@ pub struct Command {
 /// A signal by its name: `SIGHUP`, `HUP` or `hup`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Signal(pub(super) signal::Signal);
+pub struct SignalName(pub(super) signal::Signal);
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a command is a text, or a list of a program and its arguments")]
-enum Written {
+enum CommandValue {
     Text(String),
     List(Vec<String>),
 }
 
 /// What is wrong with the settings. Names the key.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum ExecSettingsError {
     /// Nothing to run.
     #[error("[exec] `command`: the first word has to be a program")]
-    Empty,
+    NoProgram,
     /// Settings for nothing.
     #[error("[exec] has settings, but no `command`: name it there, or with --exec")]
     NoCommand,
@@ -101,23 +101,26 @@ pub enum SettingsError {
     TooLong(&'static str),
 }
 
-impl Section {
+impl ExecSection {
     /// What is to be supervised; nothing if nothing is asked for. `known`: the names of all targets.
     ///
     /// # Errors
     /// Settings without a command, a target that does not exist, a time that nobody can mean.
-    pub fn settings<'a>(self, known: impl IntoIterator<Item = &'a String>) -> Result<Option<Settings>, SettingsError> {
+    pub fn into_settings<'a>(
+        self,
+        known: impl IntoIterator<Item = &'a String>,
+    ) -> Result<Option<Settings>, ExecSettingsError> {
         let Some(command) = self.command else {
-            return if self == Self::default() { Ok(None) } else { Err(SettingsError::NoCommand) };
+            return if self == Self::default() { Ok(None) } else { Err(ExecSettingsError::NoCommand) };
         };
         let known: BTreeSet<_> = known.into_iter().collect();
         if let Some(unknown) = self.targets.iter().flatten().find(|name| !known.contains(name)) {
-            return Err(SettingsError::Target(unknown.clone()));
+            return Err(ExecSettingsError::Target(unknown.clone()));
         }
         let settings = Settings {
             command,
             reload_signal: self.reload_signal,
-            kill_signal: self.kill_signal.unwrap_or(Signal(signal::Signal::SIGTERM)),
+            kill_signal: self.kill_signal.unwrap_or(SignalName(signal::Signal::SIGTERM)),
             kill_timeout: self.kill_timeout.unwrap_or(Duration::from_secs(30)),
             splay: self.splay.unwrap_or_default(),
             env: self.env,
@@ -125,9 +128,9 @@ impl Section {
         };
         match [("kill_timeout", settings.kill_timeout), ("splay", settings.splay)]
             .iter()
-            .find(|(_, time)| *time > LONGEST)
+            .find(|(_, time)| *time > MAX_DURATION)
         {
-            Some((key, _)) => Err(SettingsError::TooLong(key)),
+            Some((key, _)) => Err(ExecSettingsError::TooLong(key)),
             None => Ok(Some(settings)),
         }
     }
@@ -135,53 +138,53 @@ impl Section {
 
 impl Settings {
     /// Whether the child uses the files of this target.
-    pub(super) fn concerns(&self, target: &str) -> bool {
+    pub(super) fn has_target(&self, target: &str) -> bool {
         self.targets.as_ref().is_none_or(|targets| targets.contains(target))
     }
 }
 
-impl FromStr for Command {
-    type Err = SettingsError;
+impl FromStr for ExecCommand {
+    type Err = ExecSettingsError;
 
-    fn from_str(text: &str) -> Result<Self, SettingsError> {
+    fn from_str(text: &str) -> Result<Self, ExecSettingsError> {
         let words = split(text).map_err(|error| match error {
-            SplitError::Quotes(source) => SettingsError::Quotes(text.to_owned(), source),
-            SplitError::Shell(word) => SettingsError::Shell(word),
+            SplitError::Quotes(source) => ExecSettingsError::Quotes(text.to_owned(), source),
+            SplitError::Shell(word) => ExecSettingsError::Shell(word),
         })?;
-        Written::List(words).try_into()
+        CommandValue::List(words).try_into()
     }
 }
 
-impl TryFrom<Written> for Command {
-    type Error = SettingsError;
+impl TryFrom<CommandValue> for ExecCommand {
+    type Error = ExecSettingsError;
 
-    fn try_from(written: Written) -> Result<Self, SettingsError> {
+    fn try_from(written: CommandValue) -> Result<Self, ExecSettingsError> {
         match written {
-            Written::Text(text) => text.parse(),
-            Written::List(words) => match words.split_first() {
+            CommandValue::Text(text) => text.parse(),
+            CommandValue::List(words) => match words.split_first() {
                 Some((program, arguments)) if !program.is_empty() => {
                     Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
                 }
-                _ => Err(SettingsError::Empty),
+                _ => Err(ExecSettingsError::NoProgram),
             },
         }
     }
 }
 
-impl FromStr for Signal {
-    type Err = SettingsError;
+impl FromStr for SignalName {
+    type Err = ExecSettingsError;
 
-    fn from_str(text: &str) -> Result<Self, SettingsError> {
+    fn from_str(text: &str) -> Result<Self, ExecSettingsError> {
         let name = text.to_ascii_uppercase();
         let name = format!("SIG{}", name.strip_prefix("SIG").unwrap_or(&name));
-        name.parse().map(Self).map_err(|_| SettingsError::Signal(text.to_owned()))
+        name.parse().map(Self).map_err(|_| ExecSettingsError::Signal(text.to_owned()))
     }
 }
 
-impl TryFrom<String> for Signal {
-    type Error = SettingsError;
+impl TryFrom<String> for SignalName {
+    type Error = ExecSettingsError;
 
-    fn try_from(text: String) -> Result<Self, SettingsError> {
+    fn try_from(text: String) -> Result<Self, ExecSettingsError> {
         text.parse()
     }
 }
@@ -191,8 +194,8 @@ mod tests {
     use super::*;
 
     fn read(keys: &str) -> Result<Option<Settings>, String> {
-        let section = toml::from_str::<Section>(keys).map_err(|error| error.to_string())?;
-        section.settings([&"edge".to_owned()]).map_err(|error| error.to_string())
+        let section = toml::from_str::<ExecSection>(keys).map_err(|error| error.to_string())?;
+        section.into_settings([&"edge".to_owned()]).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -202,20 +205,20 @@ mod tests {
              targets = ['edge']\n[env]\npristine = true",
         );
         let expected = Settings {
-            command: Command { program: "app".to_owned(), arguments: vec!["-v".to_owned()] },
-            reload_signal: Some(Signal(signal::Signal::SIGUSR1)),
-            kill_signal: Signal(signal::Signal::SIGINT),
+            command: ExecCommand { program: "app".to_owned(), arguments: vec!["-v".to_owned()] },
+            reload_signal: Some(SignalName(signal::Signal::SIGUSR1)),
+            kill_signal: SignalName(signal::Signal::SIGINT),
             kill_timeout: Duration::from_secs(5),
             splay: Duration::from_secs(1),
-            env: Rules { pristine: true, ..Rules::default() },
+            env: EnvRules { pristine: true, ..EnvRules::default() },
             targets: Some(BTreeSet::from(["edge".to_owned()])),
         };
         assert_eq!(settings, Ok(Some(expected.clone())));
-        assert!(expected.concerns("edge") && !expected.concerns("other"));
+        assert!(expected.has_target("edge") && !expected.has_target("other"));
         assert_eq!(read(""), Ok(None));
         let settings = read("command = \"app 'two words'\"").expect("it is right").expect("there is a command");
         assert_eq!(settings.command.arguments, ["two words"]);
-        assert!(settings.kill_signal.0 == signal::Signal::SIGTERM && settings.concerns("any"));
+        assert!(settings.kill_signal.0 == signal::Signal::SIGTERM && settings.has_target("any"));
     }
 
     #[test]

@@ -9,9 +9,9 @@ const FORWARDED: [Signal; 6] =
     [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGQUIT, Signal::SIGWINCH, Signal::SIGCONT, Signal::SIGALRM];
 
 /// Listens to them, from when it is made: they do no longer what they would do to us.
-pub(super) struct Forwarded(Vec<(Signal, unix::Signal)>);
+pub(super) struct ForwardedSignals(Vec<(Signal, unix::Signal)>);
 
-impl Forwarded {
+impl ForwardedSignals {
     pub(super) fn listen() -> io::Result<Self> {
         let listen = |name: Signal| Ok((name, signal(SignalKind::from_raw(name as i32))?));
         FORWARDED.into_iter().map(listen).collect::<io::Result<_>>().map(Self)

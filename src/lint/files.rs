@@ -4,13 +4,13 @@ use std::{fmt, fs, io, path::PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Finding, Invalid, Line, Severity, check};
+use super::{Finding, FindingLine, Severity, YamlError, lint_text};
 use crate::{register::Settings, ui::colour::Colours};
 
 /// Each file with its findings.
 #[derive(Clone, Debug, Default)]
-pub struct Files {
-    found: Vec<(String, Vec<Finding>)>,
+pub struct LintReport {
+    findings_by_file: Vec<(String, Vec<Finding>)>,
 }
 
 /// Why a file could not be looked at.
@@ -39,7 +39,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        invalid: Invalid,
+        invalid: YamlError,
     },
 }
 
@@ -47,29 +47,29 @@ pub enum Error {
 ///
 /// # Errors
 /// One cannot be read, or is no YAML.
-pub fn read(paths: &[PathBuf], settings: &Settings) -> Result<Files, Error> {
-    let read = |path: &PathBuf| {
+pub fn lint_files(paths: &[PathBuf], settings: &Settings) -> Result<LintReport, Error> {
+    let lint_file = |path: &PathBuf| {
         let bytes = fs::read(path).map_err(|source| Error::Read { path: path.clone(), source })?;
         let text = String::from_utf8(bytes)
-            .map_err(|error| Error::Encoding { path: path.clone(), encoding: encoding(error.as_bytes()) })?;
-        let found = check(&text, settings).map_err(|invalid| Error::Invalid { path: path.clone(), invalid })?;
+            .map_err(|error| Error::Encoding { path: path.clone(), encoding: guess_encoding(error.as_bytes()) })?;
+        let found = lint_text(&text, settings).map_err(|invalid| Error::Invalid { path: path.clone(), invalid })?;
         Ok((path.display().to_string(), found))
     };
-    Ok(Files { found: paths.iter().map(read).collect::<Result<_, Error>>()? })
+    Ok(LintReport { findings_by_file: paths.iter().map(lint_file).collect::<Result<_, Error>>()? })
 }
 
 /// The encoding of a file that is not UTF-8.
-fn encoding(bytes: &[u8]) -> &'static str {
+fn guess_encoding(bytes: &[u8]) -> &'static str {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
         _ => "not UTF-8",
     }
 }
 
-impl Files {
+impl LintReport {
     /// The worst that was found.
-    pub fn worst(&self) -> Option<Severity> {
-        self.all().map(|(_, finding)| finding.severity).min()
+    pub fn worst_severity(&self) -> Option<Severity> {
+        self.findings().map(|(_, finding)| finding.severity).min()
     }
 
     /// For programs: all findings in one list.
@@ -79,18 +79,18 @@ impl Files {
             value["file"] = file.into();
             value
         };
-        self.all().map(with_file).collect()
+        self.findings().map(with_file).collect()
     }
 
     /// For people: a line or two for each finding, and a last one that counts them.
     pub fn text(&self, colours: Colours) -> impl fmt::Display {
         let mut text = String::new();
-        for (file, finding) in self.all() {
-            text.push_str(&format!("{}\n", Line { file, finding, colours }));
+        for (file, finding) in self.findings() {
+            text.push_str(&format!("{}\n", FindingLine { file, finding, colours }));
         }
-        let count = |severity| self.all().filter(|(_, finding)| finding.severity == severity).count();
+        let count = |severity| self.findings().filter(|(_, finding)| finding.severity == severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-        match self.found.len() {
+        match self.findings_by_file.len() {
             1 => text.push_str("1 file: "),
             files => text.push_str(&format!("{files} files: ")),
         }
@@ -98,7 +98,7 @@ impl Files {
         text
     }
 
-    fn all(&self) -> impl Iterator<Item = (&str, &Finding)> {
-        self.found.iter().flat_map(|(file, found)| found.iter().map(|finding| (file.as_str(), finding)))
+    fn findings(&self) -> impl Iterator<Item = (&str, &Finding)> {
+        self.findings_by_file.iter().flat_map(|(file, found)| found.iter().map(|finding| (file.as_str(), finding)))
     }
 }

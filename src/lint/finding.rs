@@ -4,18 +4,18 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::ui::colour::{Colours, Meaning};
+use crate::ui::colour::{Colours, TextRole};
 
 /// A place in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Place {
+pub struct SourcePosition {
     /// From 1.
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourcePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
@@ -49,7 +49,7 @@ impl Severity {
 pub struct Finding {
     /// Where.
     #[serde(flatten)]
-    pub place: Place,
+    pub position: SourcePosition,
     /// How bad.
     pub severity: Severity,
     /// The name of the rule, for those who look it up.
@@ -64,7 +64,7 @@ pub struct Finding {
 
 /// A finding of a file, on one line or two.
 #[derive(Clone, Copy, Debug)]
-pub struct Line<'a> {
+pub struct FindingLine<'a> {
     /// The file, as it was given.
     pub file: &'a str,
     /// What was found there.
@@ -73,13 +73,13 @@ pub struct Line<'a> {
     pub colours: Colours,
 }
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for FindingLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Finding { place, severity, rule, service, message, help } = self.finding;
+        let Finding { position: place, severity, rule, service, message, help } = self.finding;
         let meaning = match severity {
-            Severity::Error => Meaning::Bad,
-            Severity::Warning => Meaning::Doubtful,
-            Severity::Note => Meaning::Aside,
+            Severity::Error => TextRole::Error,
+            Severity::Warning => TextRole::Warning,
+            Severity::Note => TextRole::Note,
         };
         let severity = self.colours.paint(meaning, severity.as_str());
         write!(f, "{}:{place}: {severity}[{rule}]: {service}: {message}", self.file)?;
@@ -94,14 +94,14 @@ mod tests {
     #[test]
     fn a_line_says_where_what_and_what_to_do() {
         let finding = Finding {
-            place: Place { line: 3, column: 7 },
+            position: SourcePosition { line: 3, column: 7 },
             severity: Severity::Error,
             rule: "unknown-key",
             service: "web".into(),
             message: "SERVICE_CHECK_HTP means nothing".into(),
             help: Some("did you mean SERVICE_CHECK_HTTP?".into()),
         };
-        let line = |colours| Line { file: "c.yml", finding: &finding, colours }.to_string();
+        let line = |colours| FindingLine { file: "c.yml", finding: &finding, colours }.to_string();
         assert_eq!(
             line(Colours::Off),
             "c.yml:3:7: error[unknown-key]: web: SERVICE_CHECK_HTP means nothing\n  help: did you mean SERVICE_CHECK_HTTP?"

@@ -6,20 +6,20 @@
 //!
 //! Nothing is judged twice: names, ids, addresses, Meta and checks come from the same functions that `register` uses.
 
+mod coercion;
 mod compose;
+mod evaluated_service;
+mod expected_shape;
 mod files;
 mod finding;
-mod plain;
-mod publication;
+mod port_mapping;
 mod rules;
-mod shape;
-mod subject;
 mod text;
 mod yaml;
 
-pub use files::{Error, Files, read};
-pub use finding::{Finding, Line, Place, Severity};
-pub use yaml::Invalid;
+pub use files::{Error, LintReport, lint_files};
+pub use finding::{Finding, FindingLine, Severity, SourcePosition};
+pub use yaml::YamlError;
 
 use crate::register::Settings;
 
@@ -28,15 +28,16 @@ use crate::register::Settings;
 ///
 /// # Errors
 /// It is no YAML, or no Compose file.
-pub fn check(text: &str, settings: &Settings) -> Result<Vec<Finding>, Invalid> {
-    let documents = yaml::read(text)?;
+pub fn lint_text(text: &str, settings: &Settings) -> Result<Vec<Finding>, YamlError> {
+    let documents = yaml::parse_documents(text)?;
     if !documents.iter().any(compose::is_compose) {
         let message = "there are no services: is that a Compose file?".to_owned();
-        return Err(Invalid { place: Place { line: 1, column: 1 }, message });
+        return Err(YamlError { position: SourcePosition { line: 1, column: 1 }, message });
     }
     let services: Vec<_> = documents.iter().map(compose::services).collect::<Result<_, _>>()?;
     let services = services.concat();
-    let subjects: Vec<_> = services.iter().map(|service| subject::Subject::new(service, settings)).collect();
+    let subjects: Vec<_> =
+        services.iter().map(|service| evaluated_service::EvaluatedService::new(service, settings)).collect();
     Ok(rules::findings(&subjects))
 }
 
@@ -61,13 +62,13 @@ mod tests {
             let file = json!({"services": {"web": web.clone(), "other": web}}).to_string();
             for internal in [false, true] {
                 let settings = Settings { internal, ..Settings::default() };
-                prop_assert!(check(&file, &settings).is_ok(), "{}", file);
+                prop_assert!(lint_text(&file, &settings).is_ok(), "{}", file);
             }
         }
 
         #[test]
         fn what_is_no_compose_file_is_refused(text in "[a-z:\\[\\]{}&*!|>'\"\n -]{0,40}") {
-            prop_assert!(check(&text, &Settings::default()).is_err());
+            prop_assert!(lint_text(&text, &Settings::default()).is_err());
         }
     }
 }

@@ -2,19 +2,19 @@
 
 /// A scalar of a Compose file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Text {
+pub(super) struct ComposeText {
     /// As it was written.
     pub(super) raw: String,
     /// As the container gets it, with [`Text::HOLE`] where a variable is put in.
     pub(super) value: String,
 }
 
-impl Text {
+impl ComposeText {
     /// Stands for what a variable brings.
-    pub(super) const HOLE: char = '\u{fffd}';
+    pub(super) const UNKNOWN_VALUE: char = '\u{fffd}';
 
     /// Reads `$$`, `$NAME` and `${NAME…}`.
-    pub(super) fn read(raw: &str) -> Self {
+    pub(super) fn parse(raw: &str) -> Self {
         let (mut value, mut rest) = (String::new(), raw);
         while let Some((before, after)) = rest.split_once('$') {
             value.push_str(before);
@@ -23,8 +23,8 @@ impl Text {
             };
             let (piece, length) = match after.chars().next() {
                 Some('$') => ('$', 1),
-                Some('{') => (Self::HOLE, braces(after)),
-                Some(char) if char.is_ascii_alphabetic() || char == '_' => (Self::HOLE, name(after)),
+                Some('{') => (Self::UNKNOWN_VALUE, braces_length(after)),
+                Some(char) if char.is_ascii_alphabetic() || char == '_' => (Self::UNKNOWN_VALUE, name(after)),
                 _ => ('$', 0),
             };
             value.push(piece);
@@ -36,17 +36,17 @@ impl Text {
 
     /// What only the shell that runs Compose knows.
     pub(super) fn unknown() -> Self {
-        Self { raw: String::new(), value: Self::HOLE.to_string() }
+        Self { raw: String::new(), value: Self::UNKNOWN_VALUE.to_string() }
     }
 
     /// Whether there is no variable in it.
     pub(super) fn is_known(&self) -> bool {
-        !self.value.contains(Self::HOLE)
+        !self.value.contains(Self::UNKNOWN_VALUE)
     }
 }
 
 /// How long `{…}` is, with other braces inside.
-fn braces(text: &str) -> usize {
+fn braces_length(text: &str) -> usize {
     let mut depth = 0_usize;
     for (at, char) in text.char_indices() {
         match char {
@@ -76,8 +76,12 @@ mod tests {
             ("$$SERVICE_IP", "$SERVICE_IP"),
         ];
         for (raw, value) in cases {
-            assert_eq!(Text::read(raw).value, value, "{raw}");
+            assert_eq!(ComposeText::parse(raw).value, value, "{raw}");
         }
-        assert!(!Text::read("$A").is_known() && Text::read("a").is_known() && !Text::unknown().is_known());
+        assert!(
+            !ComposeText::parse("$A").is_known()
+                && ComposeText::parse("a").is_known()
+                && !ComposeText::unknown().is_known()
+        );
     }
 }

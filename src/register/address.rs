@@ -8,32 +8,31 @@
 use std::fmt;
 
 use super::{
-    instances::{Host, Skip},
-    limits,
+    instances::{Host, SkipReason},
     metadata::PortMetadata,
-    reach,
+    reachability, registry_limits,
 };
 use crate::{
-    core::value::{clean, number},
-    docker::{Binding, Container, Port},
+    core::value::{clean, parse_number},
+    docker::{Container, Port, PortBinding},
 };
 
 /// Where others reach a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ServiceAddress {
     /// An IP address, or a host name that an operator gave.
     pub(super) address: String,
     /// The port that belongs to `address`.
     pub(super) port: u16,
     /// Why it is that address.
-    pub(super) origin: Origin,
+    pub(super) source: AddressSource,
 }
 
 /// What an address was taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum AddressSource {
     /// The container's own word, in a variable or label of this name.
-    Said(String),
+    Metadata(String),
     /// The label of this name, which `--use-ip-from-label` asks for.
     Label(String),
     /// The container's own address on the Docker network of this name.
@@ -46,10 +45,10 @@ pub enum Origin {
     Advertised,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for AddressSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Said(name) => write!(f, "from {name}"),
+            Self::Metadata(name) => write!(f, "from {name}"),
             Self::Label(name) => write!(f, "from the label {name}, which --use-ip-from-label asks for"),
             Self::Network(name) => write!(f, "the container's own address on the network {name:?}"),
             Self::Flag => f.write_str("from --ip"),
@@ -60,63 +59,67 @@ impl fmt::Display for Origin {
 }
 
 /// A port of a container, with what decides about its address.
-pub(super) struct Subject<'a> {
+pub(super) struct AddressResolver<'a> {
     /// The container that serves.
     pub(super) container: &'a Container,
     /// The container whose network it uses: itself, unless it was started with `--network container:ID`.
-    pub(super) owner: &'a Container,
+    pub(super) network_owner: &'a Container,
     /// The port inside.
     pub(super) port: Port,
     /// The places on the host that lead to it.
-    pub(super) bindings: &'a [Binding],
+    pub(super) bindings: &'a [PortBinding],
     /// What the container says about the port.
     pub(super) metadata: &'a PortMetadata<'a>,
 }
 
-impl Subject<'_> {
+impl AddressResolver<'_> {
     /// Where others reach it, or why they do not.
-    pub(super) fn place(&self, host: &Host, notes: &mut Vec<String>) -> Result<Place, Skip> {
-        let port = self.said_port(notes);
-        let said = self.said_address(host, notes);
+    pub(super) fn resolve(&self, host: &Host, notes: &mut Vec<String>) -> Result<ServiceAddress, SkipReason> {
+        let port = self.declared_port(notes);
+        let said = self.declared_address(host, notes);
         if let (Some((address, origin)), Some(port)) = (&said, port) {
-            return Ok(Place { address: address.clone(), port, origin: origin.clone() });
+            return Ok(ServiceAddress { address: address.clone(), port, source: origin.clone() });
         }
         let asked = said.as_ref().map(|(address, _)| address.as_str());
-        let place = if host.settings.internal { self.inside(host)? } else { self.outside(host, asked)? };
-        let (address, origin) = said.unwrap_or((place.address, place.origin));
-        Ok(Place { address, port: port.unwrap_or(place.port), origin })
+        let place =
+            if host.settings.internal { self.container_address(host)? } else { self.host_address(host, asked)? };
+        let (address, origin) = said.unwrap_or((place.address, place.source));
+        Ok(ServiceAddress { address, port: port.unwrap_or(place.port), source: origin })
     }
 
     /// Where this host reaches it, whatever the container says of itself: the published place, else its own address.
-    pub(super) fn own_place(&self, host: &Host) -> Option<Place> {
-        let outside = || self.outside(host, None).or_else(|_| self.inside(host));
-        if host.settings.internal { self.inside(host) } else { outside() }.ok()
+    pub(super) fn resolve_local(&self, host: &Host) -> Option<ServiceAddress> {
+        let outside = || self.host_address(host, None).or_else(|_| self.container_address(host));
+        if host.settings.internal { self.container_address(host) } else { outside() }.ok()
     }
 
     /// `SERVICE_ADVERTISE_PORT`.
-    fn said_port(&self, notes: &mut Vec<String>) -> Option<u16> {
+    fn declared_port(&self, notes: &mut Vec<String>) -> Option<u16> {
         let setting = self.metadata.get("advertise_port")?;
-        let port = number(setting.value).filter(|port| *port != 0);
+        let port = parse_number(setting.value).filter(|port| *port != 0);
         if port.is_none() {
-            notes.push(format!("{} is ignored: {:?} is no port", setting.spelled, setting.value));
+            notes.push(format!("{} is ignored: {:?} is no port", setting.name, setting.value));
         }
         port
     }
 
     /// `SERVICE_ADDRESS`, else the label that `--use-ip-from-label` names, without a network mask.
-    fn said_address(&self, host: &Host, notes: &mut Vec<String>) -> Option<(String, Origin)> {
-        let own =
-            self.metadata.get("address").map(|said| (said.value, said.spelled, Origin::Said(said.spelled.to_owned())));
+    fn declared_address(&self, host: &Host, notes: &mut Vec<String>) -> Option<(String, AddressSource)> {
+        let own = self
+            .metadata
+            .get("address")
+            .map(|said| (said.value, said.name, AddressSource::Metadata(said.name.to_owned())));
         let label = host.settings.use_ip_from_label.as_ref();
-        let label =
-            label.and_then(|name| Some((self.container.labels.get_key_value(name)?, Origin::Label(name.clone()))));
+        let label = label
+            .and_then(|name| Some((self.container.labels.get_key_value(name)?, AddressSource::Label(name.clone()))));
         let label = label.map(|((name, text), origin)| {
             let text = clean(text);
             (text.rsplit_once('/').map_or(text, |(ip, _mask)| ip), name.as_str(), origin)
         });
         let said = own.into_iter().chain(label).filter(|(address, ..)| !address.is_empty());
-        let (usable, useless): (Vec<_>, Vec<_>) = said.partition(|(address, ..)| limits::is_host(address));
-        let note = |(address, name, _): (&str, &str, Origin)| {
+        let (usable, useless): (Vec<_>, Vec<_>) =
+            said.partition(|(address, ..)| registry_limits::is_reachable_host(address));
+        let note = |(address, name, _): (&str, &str, AddressSource)| {
             format!("{name} is ignored: {address:?} is no address or host name that others reach")
         };
         notes.extend(useless.into_iter().map(note));
@@ -124,36 +127,44 @@ impl Subject<'_> {
     }
 
     /// The container's own address, with the port inside.
-    fn inside(&self, host: &Host) -> Result<Place, Skip> {
-        if self.owner.network_mode == "host" {
-            return Ok(on_host(host, self.port.number));
+    fn container_address(&self, host: &Host) -> Result<ServiceAddress, SkipReason> {
+        if self.network_owner.network_mode == "host" {
+            return Ok(advertised_host_address(host, self.port.number));
         }
-        let (network, address) = reach::own_address(self.owner, host.settings.network.as_deref())?;
-        let origin = Origin::Network(network.to_owned());
-        Ok(Place { address: address.to_string(), port: self.port.number, origin })
+        let (network, address) = reachability::container_address(self.network_owner, host.settings.network.as_deref())?;
+        let origin = AddressSource::Network(network.to_owned());
+        Ok(ServiceAddress { address: address.to_string(), port: self.port.number, source: origin })
     }
 
     /// The host's address, with the port there. `said` is the address that was asked for, by which the port is chosen.
-    fn outside(&self, host: &Host, said: Option<&str>) -> Result<Place, Skip> {
+    fn host_address(&self, host: &Host, said: Option<&str>) -> Result<ServiceAddress, SkipReason> {
         if self.bindings.is_empty() {
             // In the network of another container, behind no published port: reachable where that container is.
-            return if self.owner.id == self.container.id { Err(Skip::NotPublished) } else { self.inside(host) };
+            return if self.network_owner.id == self.container.id {
+                Err(SkipReason::NotPublished)
+            } else {
+                self.container_address(host)
+            };
         }
-        let asked = match (said, host.forced_address()) {
-            (Some(address), _) => reach::passed_on(self.bindings, address),
-            (None, Some(address)) => reach::at(self.bindings, address),
+        let asked = match (said, host.configured_address()) {
+            (Some(address), _) => reachability::binding_behind(self.bindings, address),
+            (None, Some(address)) => reachability::binding_at(self.bindings, address),
             (None, None) => None,
         };
-        match asked.or_else(|| reach::best(self.bindings, &host.outside_address())) {
-            Some(binding) if asked.is_some() || binding.ip.is_unspecified() => Ok(on_host(host, binding.port)),
-            Some(Binding { ip, port }) => Ok(Place { address: ip.to_string(), port: *port, origin: Origin::Binding }),
-            None => Err(reach::nowhere(self.bindings)),
+        match asked.or_else(|| reachability::best_binding(self.bindings, &host.external_address())) {
+            Some(binding) if asked.is_some() || binding.ip.is_unspecified() => {
+                Ok(advertised_host_address(host, binding.port))
+            }
+            Some(PortBinding { ip, port }) => {
+                Ok(ServiceAddress { address: ip.to_string(), port: *port, source: AddressSource::Binding })
+            }
+            None => Err(reachability::unreachable_reason(self.bindings)),
         }
     }
 }
 
 /// The address by which others know this host.
-fn on_host(host: &Host, port: u16) -> Place {
-    let origin = if host.forced_address().is_some() { Origin::Flag } else { Origin::Advertised };
-    Place { address: host.outside_address(), port, origin }
+fn advertised_host_address(host: &Host, port: u16) -> ServiceAddress {
+    let origin = if host.configured_address().is_some() { AddressSource::Flag } else { AddressSource::Advertised };
+    ServiceAddress { address: host.external_address(), port, source: origin }
 }

@@ -10,63 +10,62 @@ use std::{
 };
 
 use super::{
-    limits,
-    metadata::{PortMetadata, Setting, is_yes},
-    tags, values,
+    metadata::{PortMetadata, Setting, is_truthy},
+    registry_limits, tags, value_problems,
 };
 use crate::{
     core::value::clean,
     docker::{Container, Port, Protocol},
-    registry::{Check, Probe},
+    registry::{Check, CheckProbe},
 };
 
 /// Time between two probes unless `CHECK_INTERVAL` is given; registrator's default.
-const INTERVAL: &str = "10s";
+const DEFAULT_INTERVAL: &str = "10s";
 
 /// Registrator's order, then ours: the first of these that is set decides.
-const KINDS: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
+const KIND_PRECEDENCE: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
 
 /// Those that make the agent run a command. They need `--allow-script-checks`: an image brings its own variables, and must
 /// not thereby run programs on the host.
-const SCRIPTS: [&str; 3] = ["cmd", "script", "docker"];
+const SCRIPT_KINDS: [&str; 3] = ["cmd", "script", "docker"];
 
 /// Those of which a port of another protocol knows nothing.
-const CONNECTIONS: [&str; 5] = ["http", "https", "tcp", "grpc", "h2ping"];
+const TCP_KINDS: [&str; 5] = ["http", "https", "tcp", "grpc", "h2ping"];
 
 /// One port of a container, with what its checks are made of.
-pub(super) struct Checked<'a> {
+pub(super) struct CheckBuilder<'a> {
     pub(super) container: &'a Container,
     pub(super) metadata: &'a PortMetadata<'a>,
     pub(super) port: Port,
     /// Where others reach the port.
     pub(super) address: &'a str,
     /// The port that belongs to `address`.
-    pub(super) published: u16,
+    pub(super) address_port: u16,
     /// Whether a check may make the agent run a command.
-    pub(super) scripts: bool,
+    pub(super) allow_scripts: bool,
 }
 
-impl Checked<'_> {
+impl CheckBuilder<'_> {
     /// All checks. What cannot be done is noted.
-    pub(super) fn checks(&self, notes: &mut Vec<String>) -> Vec<Check> {
-        let numbers = self.metadata.iter().filter_map(|(key, _)| number(key));
+    pub(super) fn build_all(&self, notes: &mut Vec<String>) -> Vec<Check> {
+        let numbers = self.metadata.iter().filter_map(|(key, _)| check_number(key));
         let groups: BTreeSet<_> = numbers.collect();
-        [None].into_iter().chain(groups.into_iter().map(Some)).filter_map(|group| self.check(group, notes)).collect()
+        [None].into_iter().chain(groups.into_iter().map(Some)).filter_map(|group| self.build(group, notes)).collect()
     }
 
-    fn check(&self, group: Option<u32>, notes: &mut Vec<String>) -> Option<Check> {
-        let mut asked = KINDS.iter().filter_map(|kind| Some((*kind, self.own(group, kind)?)));
+    fn build(&self, group: Option<u32>, notes: &mut Vec<String>) -> Option<Check> {
+        let mut asked = KIND_PRECEDENCE.iter().filter_map(|kind| Some((*kind, self.own_setting(group, kind)?)));
         let (kind, asked) = asked.find(|(kind, asked)| {
-            let refused = SCRIPTS.contains(kind) && !self.scripts;
+            let refused = SCRIPT_KINDS.contains(kind) && !self.allow_scripts;
             if refused {
                 let what =
                     "is not carried out: it makes Consul's agent run a command, which needs --allow-script-checks";
-                notes.push(format!("{} {what}", asked.spelled));
+                notes.push(format!("{} {what}", asked.name));
             }
             !refused
         })?;
         // A connection for the whole container is meant for its tcp ports.
-        if self.port.protocol != Protocol::Tcp && !asked.for_port && CONNECTIONS.contains(&kind) {
+        if self.port.protocol != Protocol::Tcp && !asked.is_port_specific && TCP_KINDS.contains(&kind) {
             return None;
         }
         let probe = match self.probe(group, kind, asked) {
@@ -77,80 +76,95 @@ impl Checked<'_> {
             }
         };
         let probe = self.with_method(group, kind, probe, notes);
-        let mut accepted = |key, problem| self.accepted(group, key, problem, notes);
-        let reported = matches!(probe, Probe::Report { .. });
+        let mut accepted = |key, problem| self.valid_value(group, key, problem, notes);
+        let reported = matches!(probe, CheckProbe::Report { .. });
         Some(Check {
             key: group.map_or_else(|| Check::FIRST.to_owned(), |number| number.to_string()),
-            interval: (!reported).then(|| accepted("interval", values::span).unwrap_or_else(|| INTERVAL.to_owned())),
-            timeout: (!reported).then(|| accepted("timeout", values::span)).flatten(),
-            initial_status: accepted("initial_status", limits::initial_status).map(|status| status.to_lowercase()),
-            deregister_after: accepted("deregister_after", limits::duration),
-            success_before_passing: accepted("success_before_passing", values::count).and_then(|n| n.parse().ok()),
-            failures_before_critical: accepted("failures_before_critical", values::count).and_then(|n| n.parse().ok()),
+            interval: (!reported).then(|| {
+                accepted("interval", value_problems::interval_problem).unwrap_or_else(|| DEFAULT_INTERVAL.to_owned())
+            }),
+            timeout: (!reported).then(|| accepted("timeout", value_problems::interval_problem)).flatten(),
+            initial_status: accepted("initial_status", registry_limits::initial_status_problem)
+                .map(|status| status.to_lowercase()),
+            deregister_after: accepted("deregister_after", registry_limits::duration_problem),
+            success_before_passing: accepted("success_before_passing", value_problems::count_problem)
+                .and_then(|n| n.parse().ok()),
+            failures_before_critical: accepted("failures_before_critical", value_problems::count_problem)
+                .and_then(|n| n.parse().ok()),
             // A name is one check's own.
-            name: self.own(group, "name").and_then(|own| usable(own, values::line, notes)),
+            name: self
+                .own_setting(group, "name")
+                .and_then(|own| without_problem(own, value_problems::check_name_problem, notes)),
             probe,
         })
     }
 
     /// What is probed, or a note of why nothing is.
-    fn probe(&self, group: Option<u32>, kind: &str, asked: Setting<'_>) -> Result<Probe, String> {
-        let refused = |problem| format!("{} is not carried out: {problem}", asked.spelled);
-        let place = host_and_port(self.address, self.published);
-        let tls_skip_verify = self.is_on(group, "tls_skip_verify");
+    fn probe(&self, group: Option<u32>, kind: &str, asked: Setting<'_>) -> Result<CheckProbe, String> {
+        let refused = |problem| format!("{} is not carried out: {problem}", asked.name);
+        let place = host_and_port(self.address, self.address_port);
+        let tls_skip_verify = self.is_enabled(group, "tls_skip_verify");
         Ok(match kind {
-            "http" | "https" => Probe::Http {
-                url: values::path(asked.value)
+            "http" | "https" => CheckProbe::Http {
+                url: value_problems::path_problem(asked.value)
                     .map_or_else(|| Ok(url(kind, &place, asked.value)), |no| Err(refused(no)))?,
                 method: None,
                 header: self.setting(group, "header").map_or(Ok(BTreeMap::new()), |header| {
-                    headers(header.value)
-                        .map_err(|no| format!("{} is wrong, and its check left out: {no}", header.spelled))
+                    parse_headers(header.value)
+                        .map_err(|no| format!("{} is wrong, and its check left out: {no}", header.name))
                 })?,
                 body: self.value(group, "body").map(str::to_owned),
                 tls_skip_verify: tls_skip_verify && kind == "https",
             },
-            "tcp" => Probe::Tcp { address: place },
+            "tcp" => CheckProbe::Tcp { address: place },
             "grpc" => {
-                let tls = self.is_on(group, "grpc_use_tls");
-                Probe::Grpc { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
+                let tls = self.is_enabled(group, "grpc_use_tls");
+                CheckProbe::Grpc { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
             }
             "h2ping" => {
-                let tls = self.is_on(group, "h2ping_use_tls");
-                Probe::H2ping { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
+                let tls = self.is_enabled(group, "h2ping_use_tls");
+                CheckProbe::H2ping { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
             }
             "ttl" => {
-                limits::duration(asked.value).map_or(Ok(()), |problem| Err(refused(problem)))?;
-                Probe::Report { ttl: asked.value.to_owned() }
+                registry_limits::duration_problem(asked.value).map_or(Ok(()), |problem| Err(refused(problem)))?;
+                CheckProbe::Report { ttl: asked.value.to_owned() }
             }
-            "docker" => Probe::Docker {
+            "docker" => CheckProbe::Docker {
                 container: self.container.id.clone(),
                 shell: self.value(group, "shell").map(str::to_owned),
-                arguments: words(asked.value).map_err(refused)?,
+                arguments: split_command(asked.value).map_err(refused)?,
             },
             "cmd" => {
                 let words = ["check-cmd", self.container.short_id(), &self.port.number.to_string(), asked.value];
-                Probe::Script { arguments: words.map(str::to_owned).into() }
+                CheckProbe::Script { arguments: words.map(str::to_owned).into() }
             }
             _ => {
                 let script = asked.value.replace("$SERVICE_IP", self.address);
-                let script = script.replace("$SERVICE_PORT", &self.published.to_string());
-                Probe::Script { arguments: words(&script).map_err(refused)? }
+                let script = script.replace("$SERVICE_PORT", &self.address_port.to_string());
+                CheckProbe::Script { arguments: split_command(&script).map_err(refused)? }
             }
         })
     }
 
     /// The probe with the method that was asked for, if it has one.
-    fn with_method(&self, group: Option<u32>, kind: &str, mut probe: Probe, notes: &mut Vec<String>) -> Probe {
-        if let Probe::Http { method, .. } = &mut probe {
+    fn with_method(
+        &self,
+        group: Option<u32>,
+        kind: &str,
+        mut probe: CheckProbe,
+        notes: &mut Vec<String>,
+    ) -> CheckProbe {
+        if let CheckProbe::Http { method, .. } = &mut probe {
             let asked = self.setting(group, &format!("{kind}_method")).or_else(|| self.setting(group, "method"));
-            *method = asked.and_then(|asked| usable(asked, values::method, notes)).map(|method| method.to_uppercase());
+            *method = asked
+                .and_then(|asked| without_problem(asked, value_problems::method_problem, notes))
+                .map(|method| method.to_uppercase());
         }
         probe
     }
 
     /// The setting of this very group.
-    fn own(&self, group: Option<u32>, key: &str) -> Option<Setting<'_>> {
+    fn own_setting(&self, group: Option<u32>, key: &str) -> Option<Setting<'_>> {
         match group {
             None => self.metadata.get(&format!("check_{key}")),
             Some(number) => self.metadata.get(&format!("check_{number}_{key}")),
@@ -159,7 +173,7 @@ impl Checked<'_> {
 
     /// The setting of this group, else the one for all.
     fn setting(&self, group: Option<u32>, key: &str) -> Option<Setting<'_>> {
-        self.own(group, key).or_else(|| self.own(None, key))
+        self.own_setting(group, key).or_else(|| self.own_setting(None, key))
     }
 
     fn value(&self, group: Option<u32>, key: &str) -> Option<&str> {
@@ -167,32 +181,36 @@ impl Checked<'_> {
     }
 
     /// A setting that Consul accepts: for one that it does not, it would refuse the whole service.
-    fn accepted(
+    fn valid_value(
         &self,
         group: Option<u32>,
         key: &str,
         problem: fn(&str) -> Option<String>,
         notes: &mut Vec<String>,
     ) -> Option<String> {
-        usable(self.setting(group, key)?, problem, notes)
+        without_problem(self.setting(group, key)?, problem, notes)
     }
 
-    fn is_on(&self, group: Option<u32>, key: &str) -> bool {
-        self.value(group, key).is_some_and(is_yes)
+    fn is_enabled(&self, group: Option<u32>, key: &str) -> bool {
+        self.value(group, key).is_some_and(is_truthy)
     }
 }
 
 /// The value of a setting, unless there is a problem with it: that is noted.
-fn usable(setting: Setting<'_>, problem: fn(&str) -> Option<String>, notes: &mut Vec<String>) -> Option<String> {
+fn without_problem(
+    setting: Setting<'_>,
+    problem: fn(&str) -> Option<String>,
+    notes: &mut Vec<String>,
+) -> Option<String> {
     if let Some(problem) = problem(setting.value) {
-        notes.push(format!("{} is ignored: {problem}", setting.spelled));
+        notes.push(format!("{} is ignored: {problem}", setting.name));
         return None;
     }
     Some(setting.value.to_owned())
 }
 
 /// The number of a numbered check's key: 2 of `check_2_tcp`.
-fn number(key: &str) -> Option<u32> {
+fn check_number(key: &str) -> Option<u32> {
     let (number, _) = key.strip_prefix("check_")?.split_once('_')?;
     number.parse().ok().filter(|parsed: &u32| *parsed > 0 && parsed.to_string() == number)
 }
@@ -211,19 +229,19 @@ fn url(scheme: &str, place: &str, path: &str) -> String {
 }
 
 /// `Host: a.example, X-Probe: 1`.
-fn headers(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
+fn parse_headers(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
     let mut headers = BTreeMap::<_, Vec<_>>::new();
-    for pair in tags::split(text) {
+    for pair in tags::split_tags(text) {
         let (name, value) = pair.split_once(':').ok_or_else(|| format!("{pair:?} is not of the form Name: value"))?;
         let (name, value) = (name.trim(), clean(value));
-        values::header(name, value).map_or(Ok(()), Err)?;
+        value_problems::header_problem(name, value).map_or(Ok(()), Err)?;
         headers.entry(name.to_owned()).or_default().push(value.to_owned());
     }
     Ok(headers)
 }
 
 /// The agent runs a program with arguments. What only a shell understands is left to a shell.
-fn words(script: &str) -> Result<Vec<String>, String> {
+fn split_command(script: &str) -> Result<Vec<String>, String> {
     let words = shell_words::split(script).map_err(|error| error.to_string())?;
     match words.is_empty() {
         true => Err("it is empty".to_owned()),
@@ -256,16 +274,22 @@ mod tests {
         let container = pairs.iter().fold(container("web"), |container, (name, value)| container.env(name, value));
         let (metadata, port, mut notes) = (Metadata::read(&container), port.parse().expect("a port"), Vec::new());
         let metadata = metadata.for_port(port);
-        let checked =
-            Checked { container: &container, metadata: &metadata, port, address, published: 8000, scripts: true };
-        (checked.checks(&mut notes), notes)
+        let checked = CheckBuilder {
+            container: &container,
+            metadata: &metadata,
+            port,
+            address,
+            address_port: 8000,
+            allow_scripts: true,
+        };
+        (checked.build_all(&mut notes), notes)
     }
 
     fn probe(pairs: &[(&str, &str)], port: &str, address: &str) -> String {
         match made(pairs, port, address).0.first().map(|check| &check.probe) {
-            Some(Probe::Http { url, .. }) => url.clone(),
-            Some(Probe::Tcp { address }) => address.clone(),
-            Some(Probe::Script { arguments }) => format!("{arguments:?}"),
+            Some(CheckProbe::Http { url, .. }) => url.clone(),
+            Some(CheckProbe::Tcp { address }) => address.clone(),
+            Some(CheckProbe::Script { arguments }) => format!("{arguments:?}"),
             Some(other) => format!("{other:?}"),
             None => "none".into(),
         }
@@ -319,7 +343,7 @@ mod tests {
         ];
         let (checks, notes) = made(pairs, "80/tcp", "h");
         let [check] = &checks[..] else { panic!("{checks:?}") };
-        let Probe::Http { method, header, tls_skip_verify, .. } = &check.probe else { panic!("{check:?}") };
+        let CheckProbe::Http { method, header, tls_skip_verify, .. } = &check.probe else { panic!("{check:?}") };
         assert_eq!((method.as_deref(), *tls_skip_verify), (Some("HEAD"), true));
         assert_eq!((&header["Host"][..], &header["X-List"][..]), (&["a.example".into()][..], &["1,2".into()][..]));
         assert_eq!((check.interval.as_deref(), check.timeout.as_deref()), (Some("10s"), Some("2s")));
@@ -370,12 +394,18 @@ mod tests {
         let web = web.env("SERVICE_CHECK_1_CMD", "z").env("SERVICE_CHECK_TCP", "1");
         let (metadata, port, mut notes) = (Metadata::read(&web), "80/tcp".parse().expect("a port"), Vec::new());
         let metadata = metadata.for_port(port);
-        let checked =
-            Checked { container: &web, metadata: &metadata, port, address: "h", published: 1, scripts: false };
-        let checks = checked.checks(&mut notes);
+        let checked = CheckBuilder {
+            container: &web,
+            metadata: &metadata,
+            port,
+            address: "h",
+            address_port: 1,
+            allow_scripts: false,
+        };
+        let checks = checked.build_all(&mut notes);
         assert_eq!(
             checks.iter().map(|check| &check.probe).collect::<Vec<_>>(),
-            [&Probe::Tcp { address: "h:1".into() }]
+            [&CheckProbe::Tcp { address: "h:1".into() }]
         );
         assert!(notes.iter().all(|note| note.contains("--allow-script-checks")), "{notes:?}");
         assert_eq!(notes.len(), 2, "the one that goes before tcp, and the numbered one");
@@ -403,7 +433,7 @@ mod tests {
         ];
         let pairs: Vec<_> = [("SERVICE_CHECK_HTTP", "/")].into_iter().chain(settings).collect();
         let (checks, notes) = check(&pairs);
-        let Probe::Http { method, .. } = &checks[0].probe else { panic!("{checks:?}") };
+        let CheckProbe::Http { method, .. } = &checks[0].probe else { panic!("{checks:?}") };
         assert_eq!((method, checks[0].interval.as_deref(), &checks[0].timeout), (&None, Some("10s"), &None));
         assert_eq!(notes.len(), 5, "{notes:?}");
         let (checks, notes) = check(&[("SERVICE_CHECK_HTTP", "/"), ("SERVICE_CHECK_HEADER", "a b: c")]);

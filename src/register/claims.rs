@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 
 use jiff::Timestamp;
 
-use super::ready::Gate;
+use super::readiness::ReadinessGate;
 use crate::{
     docker::{Container, Port},
-    registry::{Entry, Wanted},
+    registry::{DigestedInstance, Entry},
 };
 
 /// A port that is to be registered.
@@ -15,20 +15,20 @@ use crate::{
 pub(super) struct Claim<'a> {
     pub(super) container: &'a Container,
     pub(super) port: Port,
-    pub(super) wanted: &'a Wanted,
+    pub(super) instance: &'a DigestedInstance,
     /// Set while the instance is not ready.
-    pub(super) gate: Option<&'a Gate>,
+    pub(super) gate: Option<&'a ReadinessGate>,
 }
 
 impl Claim<'_> {
     /// For people.
-    pub(super) fn name(&self) -> String {
+    pub(super) fn description(&self) -> String {
         format!("{} of container {:?}", self.port, self.container.name)
     }
 
     /// Why it is refused, for the log: `rival` is the claim that counts.
     pub(super) fn refusal(&self, rival: &Self) -> String {
-        let (port, id) = (self.port, &self.wanted.id);
+        let (port, id) = (self.port, &self.instance.id);
         if rival.container.id == self.container.id {
             let (one, other) = (port.number, rival.port.number);
             format!(
@@ -61,7 +61,7 @@ impl Claim<'_> {
 
     /// Whether the container makes no other claim, or has the entry and this claim is what the entry was made of.
     fn is_unambiguous(&self, claims: &[Self], entry: Option<&Entry>) -> bool {
-        let place = |claim: &Self| (claim.wanted.address.clone(), claim.wanted.port);
+        let place = |claim: &Self| (claim.instance.address.clone(), claim.instance.port);
         let kept = |claim: &Self| entry.is_some_and(|entry| (entry.address.clone(), entry.port) == place(claim));
         let rank = |claim: &Self| (Reverse(kept(claim)), claim.port);
         let mut others =
@@ -71,7 +71,7 @@ impl Claim<'_> {
 }
 
 /// The claims without those that are out of date.
-pub(super) fn current<'a>(claims: &[Claim<'a>]) -> Vec<Claim<'a>> {
+pub(super) fn without_outdated<'a>(claims: &[Claim<'a>]) -> Vec<Claim<'a>> {
     claims.iter().filter(|claim| !claims.iter().any(|other| claim.is_outdated_by(other))).copied().collect()
 }
 
@@ -79,7 +79,7 @@ pub(super) fn current<'a>(claims: &[Claim<'a>]) -> Vec<Claim<'a>> {
 /// an entry that serves is never lost by a conflict. Two ports of one container are refused: either choice would be wrong.
 pub(super) fn winner<'a, 'b>(claims: &'b [Claim<'a>], entry: Option<&Entry>) -> Option<&'b Claim<'a>> {
     claims.iter().filter(|claim| claim.is_unambiguous(claims, entry)).min_by_key(|claim| {
-        let idle = (claim.gate.is_some(), claim.wanted.out.is_some());
+        let idle = (claim.gate.is_some(), claim.instance.out_of_traffic.is_some());
         (idle, !claim.is_incumbent(entry), claim.started(), claim.container.id.clone())
     })
 }

@@ -12,142 +12,149 @@ use super::{
     claims::{self, Claim},
     instances::{self, Host},
     ports,
-    ready::{self, Gate, Run},
-    settings::Deregister,
-    skip::Skip,
+    readiness::{self, PortRun, ReadinessGate},
+    settings::DeregisterPolicy,
+    skip_reason::SkipReason,
 };
 use crate::{
-    docker::{Container, Port, Sight},
-    registry::{Entries, Wanted},
+    docker::{Container, Observation, Port},
+    registry::{DigestedInstance, Entries},
 };
 
 /// What the registry should hold of this host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Desired {
+pub struct DesiredInstances {
     /// By id.
-    pub instances: BTreeMap<String, Wanted>,
+    pub instances: BTreeMap<String, DigestedInstance>,
     /// Containers that could not be looked at: whatever they have in the registry stays.
     pub unreadable: BTreeSet<String>,
     /// Containers that have failed, and whose entries are kept out of traffic.
     pub failed: BTreeSet<String>,
     /// Ids that several ports want, each with those ports: at most one of them is among `instances`.
-    pub contended: BTreeMap<String, Vec<String>>,
+    pub contended_ids: BTreeMap<String, Vec<String>>,
     /// What has to succeed once before an instance is registered for the first time, with its id.
-    pub gates: Vec<(String, Gate)>,
+    pub gates: Vec<(String, ReadinessGate)>,
     /// What a user should know: of the container that is named first, in the second.
     pub notes: BTreeSet<(String, String)>,
     /// When to look again, although nothing happens.
-    pub due: Option<Duration>,
+    pub recheck_after: Option<Duration>,
 }
 
 /// Collects the instances of all containers; `entries` tells who has an id that several want. Nothing that has to be ready
 /// first counts as ready, unless it has its entry.
-pub fn desired(containers: &BTreeMap<String, Sight>, host: &Host, entries: &Entries, now: Timestamp) -> Desired {
-    Looks::default().desired(containers, host, entries, &BTreeMap::new(), now)
+pub fn desired_instances(
+    containers: &BTreeMap<String, Observation>,
+    host: &Host,
+    entries: &Entries,
+    now: Timestamp,
+) -> DesiredInstances {
+    InstanceCache::default().desired_instances(containers, host, entries, &BTreeMap::new(), now)
 }
 
 /// What each container gave when it was last looked at: on a large host an event is about one of many.
 #[derive(Debug, Default)]
-pub struct Looks {
+pub struct InstanceCache {
     /// Whose containers they are.
     host: Option<Host>,
     /// By the container's id.
-    looks: HashMap<String, Look>,
+    by_container: HashMap<String, CachedContainer>,
 }
 
 /// What one container gives.
 #[derive(Debug)]
-struct Look {
+struct CachedContainer {
     container: Arc<Container>,
-    ports: Vec<(Port, Wanted, Option<Gate>)>,
+    ports: Vec<(Port, DigestedInstance, Option<ReadinessGate>)>,
     notes: Vec<String>,
-    due: Option<Duration>,
+    recheck_after: Option<Duration>,
 }
 
-impl Looks {
+impl InstanceCache {
     /// The same as [`desired`], without a new look at containers that have not changed. `passed` is what was ready.
-    pub fn desired(
+    pub fn desired_instances(
         &mut self,
-        containers: &BTreeMap<String, Sight>,
+        containers: &BTreeMap<String, Observation>,
         host: &Host,
         entries: &Entries,
-        passed: &BTreeMap<Run, ()>,
+        passed: &BTreeMap<PortRun, ()>,
         now: Timestamp,
-    ) -> Desired {
-        let mut desired = Desired::default();
-        self.look(containers, host, now);
+    ) -> DesiredInstances {
+        let mut desired = DesiredInstances::default();
+        self.refresh(containers, host, now);
         let mut claims = Vec::new();
         for (id, sight) in containers {
             let container = match sight {
-                Sight::Seen(container) if !ports::is_network_unreadable(container, containers) => container,
-                Sight::Seen(_) | Sight::Unreadable => {
+                Observation::Inspected(container) if !ports::is_network_unreadable(container, containers) => container,
+                Observation::Inspected(_) | Observation::Unreadable => {
                     desired.unreadable.insert(id.clone());
                     continue;
                 }
-                Sight::Missing => continue,
+                Observation::Missing => continue,
             };
             if has_failed(container, host) {
                 desired.failed.insert(id.clone());
             }
-            let look = &self.looks[id];
+            let look = &self.by_container[id];
             desired.notes.extend(look.notes.iter().map(|note| (container.name.clone(), note.clone())));
-            desired.due = desired.due.into_iter().chain(look.due).min();
+            desired.recheck_after = desired.recheck_after.into_iter().chain(look.recheck_after).min();
             claims.extend(look.ports.iter().map(|(port, wanted, gate)| {
                 let entry = entries.owned.get(&wanted.id);
-                let gate = gate.as_ref().filter(|gate| ready::is_closed(gate, &wanted.owner, entry, passed));
-                Claim { container, port: *port, wanted, gate }
+                let gate = gate.as_ref().filter(|gate| readiness::is_waiting(gate, &wanted.owner, entry, passed));
+                Claim { container, port: *port, instance: wanted, gate }
             }));
         }
-        claims.sort_by_key(|claim| &claim.wanted.id);
-        for claims in claims.chunk_by(|one, other| one.wanted.id == other.wanted.id) {
-            desired.assign(claims, entries);
+        claims.sort_by_key(|claim| &claim.instance.id);
+        for claims in claims.chunk_by(|one, other| one.instance.id == other.instance.id) {
+            desired.assign_id(claims, entries);
         }
         desired
     }
 
     /// Brings the looks up to date.
-    fn look(&mut self, containers: &BTreeMap<String, Sight>, host: &Host, now: Timestamp) {
+    fn refresh(&mut self, containers: &BTreeMap<String, Observation>, host: &Host, now: Timestamp) {
         if self.host.as_ref() != Some(host) {
-            *self = Self { host: Some(host.clone()), looks: HashMap::new() };
+            *self = Self { host: Some(host.clone()), by_container: HashMap::new() };
         }
         for (id, sight) in containers {
-            if let Sight::Seen(container) = sight
-                && !self.looks.get(id).is_some_and(|look| look.holds_for(container))
+            if let Observation::Inspected(container) = sight
+                && !self.by_container.get(id).is_some_and(|look| look.is_current_for(container))
             {
-                self.looks.insert(id.clone(), Look::at(container, containers, host, now));
+                self.by_container.insert(id.clone(), CachedContainer::evaluate(container, containers, host, now));
             }
         }
         // With as many as there are containers, there is nothing to forget.
-        if self.looks.len() > containers.len() {
-            self.looks.retain(|id, _| containers.contains_key(id));
+        if self.by_container.len() > containers.len() {
+            self.by_container.retain(|id, _| containers.contains_key(id));
         }
     }
 }
 
-impl Desired {
+impl DesiredInstances {
     /// Gives an id to one of the ports that claim it.
-    fn assign(&mut self, claims: &[Claim<'_>], entries: &Entries) {
-        let id = &claims[0].wanted.id;
+    fn assign_id(&mut self, claims: &[Claim<'_>], entries: &Entries) {
+        let id = &claims[0].instance.id;
         let entry = entries.owned.get(id);
-        let claims = claims::current(claims);
+        let claims = claims::without_outdated(claims);
         // What the container of an entry wants is not known while it cannot be inspected: the entry stays its own.
         let unreadable = entry.map(|entry| &entry.owner.container).filter(|owner| self.unreadable.contains(*owner));
         let winner = claims::winner(&claims, entry).filter(|_| unreadable.is_none());
-        if winner.is_none_or(|winner| winner.gate.is_some() || winner.wanted.out.is_some()) && unreadable.is_none() {
+        if winner.is_none_or(|winner| winner.gate.is_some() || winner.instance.out_of_traffic.is_some())
+            && unreadable.is_none()
+        {
             // The first that is ready takes over.
             self.gates.extend(claims.iter().filter_map(|claim| Some((id.clone(), claim.gate?.clone()))));
         }
         if let Some(winner) = winner.filter(|winner| winner.gate.is_none()) {
-            self.instances.insert(id.clone(), winner.wanted.clone());
+            self.instances.insert(id.clone(), winner.instance.clone());
         }
-        let is_winner = |claim: &Claim<'_>| winner.is_some_and(|winner| std::ptr::eq(winner.wanted, claim.wanted));
+        let is_winner = |claim: &Claim<'_>| winner.is_some_and(|winner| std::ptr::eq(winner.instance, claim.instance));
         // While another container still has the entry, the log does not say that the winner has it.
         let takes_over = |winner: &Claim<'_>| {
             winner.gate.is_none() && entry.is_some_and(|entry| entry.owner.container != winner.container.id)
         };
         let is_told = !winner.is_some_and(takes_over);
         for claim in claims.iter().filter(|claim| !is_winner(claim)) {
-            let rival = winner.or_else(|| claims.iter().find(|rival| !std::ptr::eq(rival.wanted, claim.wanted)));
+            let rival = winner.or_else(|| claims.iter().find(|rival| !std::ptr::eq(rival.instance, claim.instance)));
             let note = match (unreadable, rival) {
                 (Some(owner), _) => {
                     let (port, owner) = (claim.port, owner.get(..12).unwrap_or(owner));
@@ -159,21 +166,30 @@ impl Desired {
             if is_told {
                 self.notes.insert((claim.container.name.clone(), note));
             }
-            self.contended.insert(id.clone(), claims.iter().map(Claim::name).collect());
+            self.contended_ids.insert(id.clone(), claims.iter().map(Claim::description).collect());
         }
     }
 }
 
-impl Look {
-    fn at(container: &Arc<Container>, others: &BTreeMap<String, Sight>, host: &Host, now: Timestamp) -> Self {
-        let due = instances::due(container, host, now);
-        let mut look =
-            Self { container: Arc::clone(container), ports: Vec::new(), notes: instances::notes(container), due };
-        for verdict in instances::verdicts(container, others, host, now) {
+impl CachedContainer {
+    fn evaluate(
+        container: &Arc<Container>,
+        others: &BTreeMap<String, Observation>,
+        host: &Host,
+        now: Timestamp,
+    ) -> Self {
+        let due = instances::next_traffic_change(container, host, now);
+        let mut look = Self {
+            container: Arc::clone(container),
+            ports: Vec::new(),
+            notes: instances::container_notes(container),
+            recheck_after: due,
+        };
+        for verdict in instances::port_outcomes(container, others, host, now) {
             look.notes.extend(verdict.notes);
-            match verdict.outcome {
-                Ok(instance) => look.ports.push((verdict.port, instance.into(), verdict.gate)),
-                Err(skip @ (Skip::LinkLocal | Skip::OtherFamily | Skip::Unreachable)) => {
+            match verdict.instance {
+                Ok(instance) => look.ports.push((verdict.port, instance.into(), verdict.readiness_gate)),
+                Err(skip @ (SkipReason::LinkLocal | SkipReason::WrongAddressFamily | SkipReason::Unreachable)) => {
                     look.notes.push(format!("{} is not registered: {skip}", verdict.port));
                 }
                 Err(skip) => {
@@ -185,8 +201,8 @@ impl Look {
     }
 
     /// Whether nothing can have changed: neither the container, nor one whose network it uses, nor by the time alone.
-    fn holds_for(&self, container: &Arc<Container>) -> bool {
-        let by_itself = !container.network_mode.starts_with("container:") && self.due.is_none();
+    fn is_current_for(&self, container: &Arc<Container>) -> bool {
+        let by_itself = !container.network_mode.starts_with("container:") && self.recheck_after.is_none();
         by_itself && Arc::ptr_eq(&self.container, container)
     }
 }
@@ -194,7 +210,7 @@ impl Look {
 /// Under `--deregister on-success`: it has ended, neither well (0) nor by a signal (128 and more).
 fn has_failed(container: &Container, host: &Host) -> bool {
     let failed = container.exit_code.is_some_and(|code| code != 0 && code & 128 == 0);
-    failed && host.settings.deregister == Deregister::OnSuccess
+    failed && host.settings.deregister == DeregisterPolicy::OnSuccess
 }
 
 #[cfg(test)]
@@ -205,46 +221,47 @@ mod tests {
         registry::Entry,
     };
 
-    fn seen(container: Container) -> (String, Sight) {
-        (container.id.clone(), Sight::Seen(Arc::new(container)))
+    fn inspected(container: Container) -> (String, Observation) {
+        (container.id.clone(), Observation::Inspected(Arc::new(container)))
     }
 
-    fn of(containers: Vec<Container>) -> Desired {
+    fn of(containers: Vec<Container>) -> DesiredInstances {
         among(containers, &Entries::default())
     }
 
-    fn among(containers: Vec<Container>, entries: &Entries) -> Desired {
-        let seen = containers.into_iter().map(seen);
-        let seen = seen.chain([("x".into(), Sight::Unreadable)]).collect();
-        desired(&seen, &host(), entries, "2026-11-20T12:00:05Z".parse().expect("a time"))
+    fn among(containers: Vec<Container>, entries: &Entries) -> DesiredInstances {
+        let seen = containers.into_iter().map(inspected);
+        let seen = seen.chain([("x".into(), Observation::Unreadable)]).collect();
+        desired_instances(&seen, &host(), entries, "2026-11-20T12:00:05Z".parse().expect("a time"))
     }
 
     /// Web containers that claim the id `same`, each started at its second.
-    fn claimant(name: &str, started: &str) -> Container {
+    fn container_with_id(name: &str, started: &str) -> Container {
         let started_at = format!("2026-11-20T10:00:{started}Z");
         Container { started_at, ..container(name).publish("80/tcp", &["0.0.0.0:1"]).env("SERVICE_ID", "same") }
     }
 
     /// An entry `same` of this container.
-    fn held_by(container: &Container) -> Entries {
-        let seen = [seen(container.clone())].into();
+    fn entries_of(container: &Container) -> Entries {
+        let seen = [inspected(container.clone())].into();
         let now = "2026-11-20T12:00:05Z".parse().expect("a time");
-        let instance = desired(&seen, &host(), &Entries::default(), now).instances.remove("same");
-        let entry = Entry::registered(&instance.expect("an instance"));
+        let instance = desired_instances(&seen, &host(), &Entries::default(), now).instances.remove("same");
+        let entry = Entry::expected(&instance.expect("an instance"));
         Entries { owned: [("same".to_owned(), entry)].into(), ..Entries::default() }
     }
 
     #[test]
     fn of_two_that_claim_one_id_one_gets_it() {
-        let (a, b) = (claimant("a", "01"), claimant("b", "02"));
+        let (a, b) = (container_with_id("a", "01"), container_with_id("b", "02"));
         let paused = |of: &Container| Container { paused: true, ..of.clone() };
         let unready = |of: &Container| of.clone().env("SERVICE_READY", "tcp");
-        let stopping = |of: &Container| Container { stop_sent: "2026-11-20T12:00:00Z".parse().ok(), ..of.clone() };
+        let stopping =
+            |of: &Container| Container { stop_signal_sent_at: "2026-11-20T12:00:00Z".parse().ok(), ..of.clone() };
         let ended = |of: &Container| Container { running: false, ..of.clone() };
         let cases = [
             ("nobody has it: the first", vec![a.clone(), b.clone()], None, Some(&a)),
             ("the incumbent", vec![a.clone(), b.clone()], Some(&b), Some(&b)),
-            ("a third had it, and is gone", vec![a.clone(), b.clone()], Some(&claimant("c", "00")), Some(&a)),
+            ("a third had it, and is gone", vec![a.clone(), b.clone()], Some(&container_with_id("c", "00")), Some(&a)),
             ("the newcomer is paused", vec![a.clone(), paused(&b)], Some(&a), Some(&a)),
             ("the newcomer is not ready", vec![a.clone(), unready(&b)], Some(&a), Some(&a)),
             ("the newcomer drains", vec![a.clone(), stopping(&b)], Some(&a), Some(&a)),
@@ -255,7 +272,7 @@ mod tests {
             ("the first is not ready", vec![unready(&a), b.clone()], None, Some(&b)),
         ];
         for (case, containers, incumbent, expected) in cases {
-            let entries = incumbent.map(held_by).unwrap_or_default();
+            let entries = incumbent.map(entries_of).unwrap_or_default();
             let desired = among(containers, &entries);
             let owner = desired.instances.get("same").map(|instance| &instance.owner.container);
             assert_eq!(owner, expected.map(|container| &container.id), "{case}");
@@ -264,29 +281,29 @@ mod tests {
 
     #[test]
     fn whoever_is_refused_is_told_by_name_who_has_the_id() {
-        let desired = among(vec![claimant("a", "01"), claimant("b", "02")], &Entries::default());
+        let desired = among(vec![container_with_id("a", "01"), container_with_id("b", "02")], &Entries::default());
         let told =
             "80/tcp is not registered: container \"a\" has the id \"same\"; give one of the two another SERVICE_ID";
         assert_eq!(desired.notes, [("b".to_owned(), told.to_owned())].into());
-        assert_eq!(desired.contended["same"], ["80/tcp of container \"a\"", "80/tcp of container \"b\""]);
+        assert_eq!(desired.contended_ids["same"], ["80/tcp of container \"a\"", "80/tcp of container \"b\""]);
     }
 
     #[test]
     fn two_ports_of_one_container_that_claim_one_id_are_refused_unless_one_has_the_entry() {
-        let a = claimant("a", "01");
+        let a = container_with_id("a", "01");
         let two = a.clone().publish("81/tcp", &["0.0.0.0:2"]);
         let desired = among(vec![two.clone()], &Entries::default());
-        assert_eq!((desired.instances.len(), desired.notes.len(), desired.contended["same"].len()), (0, 2, 2));
-        assert_eq!(among(vec![two.clone()], &held_by(&a)).instances["same"].port, 1);
-        let b = claimant("b", "02");
+        assert_eq!((desired.instances.len(), desired.notes.len(), desired.contended_ids["same"].len()), (0, 2, 2));
+        assert_eq!(among(vec![two.clone()], &entries_of(&a)).instances["same"].port, 1);
+        let b = container_with_id("b", "02");
         assert_eq!(among(vec![two, b.clone()], &Entries::default()).instances["same"].owner.container, b.id);
     }
 
     #[test]
     fn an_entry_whose_container_cannot_be_inspected_is_nobody_elses() {
-        let mut x = claimant("x", "00");
+        let mut x = container_with_id("x", "00");
         x.id = "x".into();
-        let desired = among(vec![claimant("a", "01")], &held_by(&x));
+        let desired = among(vec![container_with_id("a", "01")], &entries_of(&x));
         assert_eq!(desired.instances.len(), 0);
         let (who, note) = desired.notes.first().expect("a note");
         assert_eq!(
@@ -298,20 +315,20 @@ mod tests {
 
     #[test]
     fn a_container_that_was_recreated_under_its_name_is_no_conflict() {
-        let (old, new) = (claimant("a", "01"), Container { id: "new".into(), ..claimant("a", "02") });
-        let desired = among(vec![old.clone(), new], &held_by(&old));
+        let (old, new) = (container_with_id("a", "01"), Container { id: "new".into(), ..container_with_id("a", "02") });
+        let desired = among(vec![old.clone(), new], &entries_of(&old));
         assert_eq!(desired.instances["same"].owner.container, "new");
-        assert_eq!((desired.notes.len(), desired.contended.len()), (0, 0));
+        assert_eq!((desired.notes.len(), desired.contended_ids.len()), (0, 0));
     }
 
     #[test]
     fn all_that_are_not_ready_are_probed_while_nobody_serves() {
-        let unready = |name, started| claimant(name, started).env("SERVICE_READY", "tcp");
+        let unready = |name, started| container_with_id(name, started).env("SERVICE_READY", "tcp");
         let (a, b) = (unready("a", "01"), unready("b", "02"));
         assert_eq!(among(vec![a.clone(), b.clone()], &Entries::default()).gates.len(), 2);
-        assert_eq!(among(vec![a.clone(), b.clone()], &held_by(&claimant("a", "01"))).gates.len(), 0);
-        let stopping = Container { stop_sent: "2026-11-20T12:00:00Z".parse().ok(), ..a };
-        let desired = among(vec![stopping, b], &held_by(&claimant("a", "01")));
+        assert_eq!(among(vec![a.clone(), b.clone()], &entries_of(&container_with_id("a", "01"))).gates.len(), 0);
+        let stopping = Container { stop_signal_sent_at: "2026-11-20T12:00:00Z".parse().ok(), ..a };
+        let desired = among(vec![stopping, b], &entries_of(&container_with_id("a", "01")));
         assert_eq!((desired.gates.len(), desired.instances.len()), (1, 1));
     }
 
@@ -327,22 +344,25 @@ mod tests {
         let web = |name, port: &str| container(name).publish("80/tcp", &[&format!("0.0.0.0:{port}")]);
         let owner = web("o", "3");
         let user = Container { network_mode: format!("container:{}", owner.id), ..web("u", "4") };
-        let stopping = Container { stop_sent: "2026-11-20T12:00:00Z".parse().ok(), ..web("s", "5") };
-        let mut containers: BTreeMap<_, _> = [web("a", "1"), web("b", "2"), owner, user, stopping].map(seen).into();
-        let (mut looks, mut host, entries) = (Looks::default(), host(), Entries::default());
+        let stopping = Container { stop_signal_sent_at: "2026-11-20T12:00:00Z".parse().ok(), ..web("s", "5") };
+        let mut containers: BTreeMap<_, _> =
+            [web("a", "1"), web("b", "2"), owner, user, stopping].map(inspected).into();
+        let (mut looks, mut host, entries) = (InstanceCache::default(), host(), Entries::default());
         let mut now: Timestamp = "2026-11-20T12:00:05Z".parse().expect("a time");
-        type Change<'a> = &'a dyn Fn(&mut BTreeMap<String, Sight>, &mut Host);
-        let changes: [Change<'_>; 5] = [
+        type CacheChange<'a> = &'a dyn Fn(&mut BTreeMap<String, Observation>, &mut Host);
+        let changes: [CacheChange<'_>; 5] = [
             &|_, _| {},
-            &|containers, _| containers.extend([seen(web("a", "9"))]),
-            &|containers, _| containers.extend([seen(Container { network_mode: "host".into(), ..container("o") })]),
+            &|containers, _| containers.extend([inspected(web("a", "9"))]),
+            &|containers, _| {
+                containers.extend([inspected(Container { network_mode: "host".into(), ..container("o") })])
+            },
             &|containers, _| drop(containers.pop_first()),
             &|_, host| host.hostname = "other".into(),
         ];
         for change in changes {
             change(&mut containers, &mut host);
-            let again = looks.desired(&containers, &host, &entries, &BTreeMap::new(), now);
-            assert_eq!(again, desired(&containers, &host, &entries, now));
+            let again = looks.desired_instances(&containers, &host, &entries, &BTreeMap::new(), now);
+            assert_eq!(again, desired_instances(&containers, &host, &entries, now));
             // The drain is over before the last change.
             now += host.settings.drain_return / 4;
         }
@@ -350,9 +370,9 @@ mod tests {
 
     #[test]
     fn the_first_that_is_due_counts() {
-        let stopping = |name, sent: &str| Container { stop_sent: sent.parse().ok(), ..container(name) };
+        let stopping = |name, sent: &str| Container { stop_signal_sent_at: sent.parse().ok(), ..container(name) };
         let desired =
             of(vec![stopping("a", "2026-11-20T12:00:00Z"), stopping("b", "2026-11-20T11:55:05Z"), container("c")]);
-        assert_eq!(desired.due, Some(Duration::from_secs(300)));
+        assert_eq!(desired.recheck_after, Some(Duration::from_secs(300)));
     }
 }

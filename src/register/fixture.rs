@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Settings, instances::Host};
 use crate::{
-    docker::{Binding, Container},
+    docker::{Container, PortBinding},
     registry::{Instance, Owner},
 };
 
@@ -22,13 +22,13 @@ pub(crate) fn container(name: &str) -> Container {
         health: None,
         starts: Vec::new(),
         started_at: "2026-11-20T10:00:00Z".into(),
-        exposed: [].into(),
-        odd_ports: Vec::new(),
+        exposed_ports: [].into(),
+        invalid_ports: Vec::new(),
         bindings: BTreeMap::new(),
         network_mode: "default".into(),
         networks: BTreeMap::new(),
         stop_signal: 15,
-        stop_sent: None,
+        stop_signal_sent_at: None,
     }
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn host() -> Host {
     Host {
         engine: "E".into(),
         hostname: "h".into(),
-        root: String::new(),
+        data_dir: String::new(),
         advertised: "10.0.0.1".into(),
         settings: Settings::default(),
     }
@@ -58,7 +58,7 @@ pub(crate) fn instance(id: &str, container: &str) -> Instance {
         checks: Vec::new(),
         reports: BTreeMap::new(),
         owner: Owner { engine: "E".into(), host: "h".into(), container: container.into(), started: "now".into() },
-        out: None,
+        out_of_traffic: None,
     }
 }
 
@@ -68,9 +68,9 @@ impl Container {
         let port = port.parse().expect("a port");
         let binding = |place: &&str| {
             let place: std::net::SocketAddr = place.parse().expect("ip:port");
-            Binding { ip: place.ip(), port: place.port() }
+            PortBinding { ip: place.ip(), port: place.port() }
         };
-        self.exposed.insert(port);
+        self.exposed_ports.insert(port);
         self.bindings.insert(port, places.iter().map(binding).collect());
         self
     }

@@ -6,45 +6,45 @@ use std::time::Duration;
 use super::settings::Settings;
 use crate::{
     docker::{Container, HealthStatus},
-    registry::{Check, Probe, Report, Status},
+    registry::{Check, CheckProbe, Status, StatusReport},
 };
 
 /// The key of the check that repeats what Docker's HEALTHCHECK says.
-pub(super) const DOCKER: &str = "docker";
+pub(super) const DOCKER_CHECK: &str = "docker";
 /// The key of the check of `--ttl`.
-pub(super) const TTL: &str = "ttl";
+pub(super) const TTL_CHECK: &str = "ttl";
 
 /// So long that it speaks of the container and not of us: a register that is stopped for a while makes nothing critical.
 const DOCKER_TTL: Duration = Duration::from_secs(168 * 3600);
 
 /// How often the report of a check has to be repeated.
-pub(super) fn repeat_every(key: &str, settings: &Settings) -> Option<Duration> {
+pub(super) fn report_interval(key: &str, settings: &Settings) -> Option<Duration> {
     match key {
-        DOCKER => Some(DOCKER_TTL / 2),
-        TTL => settings.ttl_refresh,
+        DOCKER_CHECK => Some(DOCKER_TTL / 2),
+        TTL_CHECK => settings.ttl_refresh,
         _ => None,
     }
 }
 
 /// The checks that we report for, each with what we report now.
-pub(super) fn reported(container: &Container, settings: &Settings) -> Vec<(Check, Report)> {
+pub(super) fn reported_checks(container: &Container, settings: &Settings) -> Vec<(Check, StatusReport)> {
     let docker = container.health.as_ref().filter(|_| settings.docker_health).map(|health| {
         let status = if health.status == HealthStatus::Healthy { Status::Passing } else { Status::Critical };
         let output = match health.status {
             HealthStatus::Starting => format!("starting\n{}", health.output),
             _ => health.output.clone(),
         };
-        (check(DOCKER, "Docker HEALTHCHECK", DOCKER_TTL), Report { status, output })
+        (ttl_check(DOCKER_CHECK, "Docker HEALTHCHECK", DOCKER_TTL), StatusReport { status, output })
     });
     let ttl = settings.ttl.map(|ttl| {
         let output = "portreeve register sees the container run".to_owned();
-        (check(TTL, "portreeve register", ttl), Report { status: Status::Passing, output })
+        (ttl_check(TTL_CHECK, "portreeve register", ttl), StatusReport { status: Status::Passing, output })
     });
     docker.into_iter().chain(ttl).collect()
 }
 
-fn check(key: &str, name: &str, ttl: Duration) -> Check {
-    let probe = Probe::Report { ttl: format!("{}s", ttl.as_secs()) };
+fn ttl_check(key: &str, name: &str, ttl: Duration) -> Check {
+    let probe = CheckProbe::Report { ttl: format!("{}s", ttl.as_secs()) };
     Check { name: Some(name.to_owned()), ..Check::new(key, probe) }
 }
 
@@ -58,30 +58,33 @@ mod tests {
         let said = |status| {
             let mut container = container("w");
             container.health = Some(Health { status, output: "ok".into() });
-            reported(&container, &Settings::default()).remove(0)
+            reported_checks(&container, &Settings::default()).remove(0)
         };
         let (check, report) = said(HealthStatus::Healthy);
-        assert_eq!(check.probe, Probe::Report { ttl: "604800s".into() });
-        assert_eq!(report, Report { status: Status::Passing, output: "ok".into() });
+        assert_eq!(check.probe, CheckProbe::Report { ttl: "604800s".into() });
+        assert_eq!(report, StatusReport { status: Status::Passing, output: "ok".into() });
         assert_eq!(said(HealthStatus::Unhealthy).1.status, Status::Critical);
-        assert_eq!(said(HealthStatus::Starting).1, Report { status: Status::Critical, output: "starting\nok".into() });
+        assert_eq!(
+            said(HealthStatus::Starting).1,
+            StatusReport { status: Status::Critical, output: "starting\nok".into() }
+        );
     }
 
     #[test]
     fn images_without_a_healthcheck_are_unaffected_and_it_can_be_switched_off() {
-        assert_eq!(reported(&container("w"), &Settings::default()), []);
+        assert_eq!(reported_checks(&container("w"), &Settings::default()), []);
         let mut sick = container("w");
         sick.health = Some(Health { status: HealthStatus::Unhealthy, output: String::new() });
-        assert_eq!(reported(&sick, &Settings { docker_health: false, ..Settings::default() }), []);
+        assert_eq!(reported_checks(&sick, &Settings { docker_health: false, ..Settings::default() }), []);
     }
 
     #[test]
     fn a_ttl_is_repeated_as_often_as_asked_for() {
         let seconds = Duration::from_secs;
         let settings = Settings { ttl: Some(seconds(30)), ttl_refresh: Some(seconds(10)), ..Settings::default() };
-        let (check, report) = reported(&container("w"), &settings).remove(0);
-        assert_eq!((check.key.as_str(), report.status), (TTL, Status::Passing));
-        assert_eq!(repeat_every(TTL, &settings), Some(seconds(10)));
-        assert_eq!(repeat_every(DOCKER, &settings), Some(seconds(84 * 3600)));
+        let (check, report) = reported_checks(&container("w"), &settings).remove(0);
+        assert_eq!((check.key.as_str(), report.status), (TTL_CHECK, Status::Passing));
+        assert_eq!(report_interval(TTL_CHECK, &settings), Some(seconds(10)));
+        assert_eq!(report_interval(DOCKER_CHECK, &settings), Some(seconds(84 * 3600)));
     }
 }

@@ -1,6 +1,6 @@
 //! Variables and labels that look like keys of ours and do nothing, or something else than was meant. Pure.
 
-use super::{known, metadata::Scope};
+use super::{known_keys, metadata::KeyScope};
 use crate::{docker::Protocol, ui::suggest};
 
 /// What is wrong with a variable or label.
@@ -11,16 +11,16 @@ pub(crate) struct KeyProblem {
     /// What to do.
     pub(crate) help: Option<String>,
     /// It has no effect at all. Otherwise it is Meta, which may be meant.
-    pub(crate) is_dead: bool,
+    pub(crate) has_no_effect: bool,
 }
 
 impl KeyProblem {
-    fn dead(message: String) -> Self {
-        Self { message, help: None, is_dead: true }
+    fn without_effect(message: String) -> Self {
+        Self { message, help: None, has_no_effect: true }
     }
 
     fn meta(message: String) -> Self {
-        Self { is_dead: false, ..Self::dead(message) }
+        Self { has_no_effect: false, ..Self::without_effect(message) }
     }
 
     fn help(self, help: impl Into<String>) -> Self {
@@ -29,18 +29,19 @@ impl KeyProblem {
 }
 
 /// A check's setting that does not exist, and a key of Meta that is next to one of ours.
-pub(crate) fn unknown(name: &str, key: &str) -> Option<KeyProblem> {
-    if known::is_known(key) || looks_like_a_port(key).is_some() {
+pub(crate) fn unknown_key(name: &str, key: &str) -> Option<KeyProblem> {
+    if known_keys::is_known(key) || port_like_prefix(key).is_some() {
         return None;
     }
-    let meant = known::meant(key).map(|meant| format!("did you mean {}?", respelled(name, key, &meant)));
-    match (known::check(key), meant) {
-        (Some((Some(number), rest)), _) if known::is_known(&format!("check_{rest}")) => {
-            let problem = KeyProblem::dead(format!("{name} means nothing: {number:?} is no number of a check"));
+    let meant = known_keys::suggestion(key).map(|meant| format!("did you mean {}?", respelled(name, key, &meant)));
+    match (known_keys::parse_check_key(key), meant) {
+        (Some((Some(number), rest)), _) if known_keys::is_known(&format!("check_{rest}")) => {
+            let problem =
+                KeyProblem::without_effect(format!("{name} means nothing: {number:?} is no number of a check"));
             Some(problem.help("checks are numbered 1, 2, 3"))
         }
         (Some(_), help) => {
-            let problem = KeyProblem::dead(format!("{name} means nothing: checks have no such setting"));
+            let problem = KeyProblem::without_effect(format!("{name} means nothing: checks have no such setting"));
             Some(KeyProblem { help, ..problem })
         }
         (None, Some(help)) => Some(KeyProblem::meta(format!("{name} only becomes the Meta key {key:?}")).help(help)),
@@ -49,10 +50,10 @@ pub(crate) fn unknown(name: &str, key: &str) -> Option<KeyProblem> {
 }
 
 /// A key whose beginning was meant for a port and is none, and a range of ports that is empty.
-pub(crate) fn no_port(name: &str, scope: Scope, key: &str) -> Option<KeyProblem> {
+pub(crate) fn invalid_port(name: &str, scope: KeyScope, key: &str) -> Option<KeyProblem> {
     match scope {
-        Scope::Global => {
-            let head = looks_like_a_port(key)?;
+        KeyScope::Global => {
+            let head = port_like_prefix(key)?;
             let message =
                 format!("{name} holds for no port, as {head:?} is none: it only becomes the Meta key {key:?}");
             let meant = head.replace('o', "0").replace(['i', 'l'], "1").replace('/', "_");
@@ -63,12 +64,12 @@ pub(crate) fn no_port(name: &str, scope: Scope, key: &str) -> Option<KeyProblem>
             };
             Some(KeyProblem::meta(message).help(help))
         }
-        Scope::Range(first, last) if first > last => {
+        KeyScope::Range(first, last) if first > last => {
             let message = format!("{name} holds for no port: the range {first}-{last} ends before it begins");
-            Some(KeyProblem::dead(message).help(format!("write {last}-{first}")))
+            Some(KeyProblem::without_effect(message).help(format!("write {last}-{first}")))
         }
-        Scope::Port(_) => {
-            let (protocol, _) = key.split_once('_').filter(|(_, rest)| known::is_known(rest))?;
+        KeyScope::Port(_) => {
+            let (protocol, _) = key.split_once('_').filter(|(_, rest)| known_keys::is_known(rest))?;
             let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(Protocol::as_str);
             let meant = suggest::nearest(protocol, all, 1).first().copied()?;
             let message = format!("{name} only becomes the Meta key {key:?}: {protocol:?} is no protocol");
@@ -81,13 +82,13 @@ pub(crate) fn no_port(name: &str, scope: Scope, key: &str) -> Option<KeyProblem>
 
 /// Why nobody reads a variable or label that [`Metadata`](super::metadata::Metadata) does not hold, if it looks like one
 /// of ours.
-pub(crate) fn unread(name: &str, label: bool) -> Option<KeyProblem> {
+pub(crate) fn unread_key(name: &str, label: bool) -> Option<KeyProblem> {
     if !label && name.starts_with("portreeve.") {
-        let problem = KeyProblem::dead(format!("{name} is read from labels only"));
+        let problem = KeyProblem::without_effect(format!("{name} is read from labels only"));
         return Some(problem.help(format!("make it a label, or write {}", service_spelling(name))));
     }
     if is_prefixed(name) {
-        let problem = KeyProblem::dead(format!("{name} is not read: there is no such port, or no key"));
+        let problem = KeyProblem::without_effect(format!("{name} is not read: there is no such port, or no key"));
         return Some(problem.help("ports go from 1 to 65535, without leading zeros"));
     }
     let spelled = if name.to_ascii_lowercase().starts_with("service_") {
@@ -101,7 +102,7 @@ pub(crate) fn unread(name: &str, label: bool) -> Option<KeyProblem> {
     let key = spelled.split_once(['_', '.']).map(|(_, key)| key.to_lowercase().replace('.', "_"))?;
     let key = key.split_once('_').filter(|(port, _)| port.parse::<u16>().is_ok()).map_or(key.as_str(), |(_, key)| key);
     let problem = KeyProblem::meta(format!("{name} is not read: the case of its beginning counts"));
-    known::is_known(key).then(|| problem.help(format!("write {spelled}")))
+    known_keys::is_known(key).then(|| problem.help(format!("write {spelled}")))
 }
 
 /// Whether a name begins as ours do.
@@ -110,14 +111,14 @@ pub(crate) fn is_prefixed(name: &str) -> bool {
 }
 
 /// The part of a global key that somebody took for a port: `8o` of `8o_name`, `80/tcp` of `80/tcp_name`, `80` of `80`.
-fn looks_like_a_port(key: &str) -> Option<&str> {
+fn port_like_prefix(key: &str) -> Option<&str> {
     let (head, rest) = key.split_once('_').unwrap_or((key, ""));
     let digit = |char: char| char.is_ascii_digit() || "oil".contains(char);
     let number = head.contains(|char: char| char.is_ascii_digit())
         && (head.starts_with(|char: char| char.is_ascii_digit()) || head.chars().all(digit));
     let rest =
         rest.split_once('_').filter(|(protocol, _)| protocol.parse::<Protocol>().is_ok()).map_or(rest, |(_, key)| key);
-    (number && (rest.is_empty() || known::is_known(rest))).then_some(head)
+    (number && (rest.is_empty() || known_keys::is_known(rest))).then_some(head)
 }
 
 /// `portreeve.80.check.http` and `service_80_check_http` as `SERVICE_80_CHECK_HTTP`.

@@ -2,48 +2,51 @@
 
 use std::collections::BTreeMap;
 
-use super::{metadata::PortMetadata, values};
+use super::{metadata::PortMetadata, value_problems};
 use crate::registry::META_PREFIX;
 
 /// Keys that configure the registration itself.
-const OWN: [&str; 7] = ["address", "advertise_port", "id", "name", "ready", "tag_override", "tags"];
+const REGISTRATION_KEYS: [&str; 7] = ["address", "advertise_port", "id", "name", "ready", "tag_override", "tags"];
 
 /// Consul's limits (agent/structs: `metaKeyFormat`, `metaMaxKeyPairs`, `metaKeyMaxLength`, `metaValueMaxLength`).
-const KEY_LENGTH: usize = 128;
-const VALUE_LENGTH: usize = 512;
-const PAIRS: usize = 64;
+const MAX_KEY_LENGTH: usize = 128;
+const MAX_VALUE_LENGTH: usize = 512;
+const MAX_PAIRS: usize = 64;
 /// Of which ours.
-const OWN_PAIRS: usize = 5;
+const RESERVED_PAIRS: usize = 5;
 /// What a note says of a value that should not be there, after the name of the variable or label.
-pub(crate) const SECRET: &str = "looks like a secret: it becomes Meta, which everybody reads who may read the service";
+pub(crate) const SECRET_NOTE: &str =
+    "looks like a secret: it becomes Meta, which everybody reads who may read the service";
 /// Keys that Consul keeps for itself.
-const RESERVED: &str = "consul-";
+const RESERVED_PREFIX: &str = "consul-";
 
 /// Everything that is left of a port's metadata. What Consul would refuse is made safe or dropped, with a note each: one
 /// odd label must not cost the whole service.
 pub(super) fn meta(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> BTreeMap<String, String> {
     let mut meta = BTreeMap::new();
-    for (key, setting) in metadata.iter().filter(|(key, _)| !OWN.contains(key) && !key.starts_with("check_")) {
+    for (key, setting) in
+        metadata.iter().filter(|(key, _)| !REGISTRATION_KEYS.contains(key) && !key.starts_with("check_"))
+    {
         let safe = safe_key(key);
-        if values::is_secret(key, setting.value) {
-            notes.push(format!("{} {SECRET}", setting.spelled));
+        if value_problems::is_secret(key, setting.value) {
+            notes.push(format!("{} {SECRET_NOTE}", setting.name));
         }
         let odd = setting.value.chars().find(|char| char.is_control() && !"\n\r\t".contains(*char));
-        let reason = if safe.len() > KEY_LENGTH {
-            format!("its key is longer than {KEY_LENGTH} characters")
-        } else if setting.value.len() > VALUE_LENGTH {
-            format!("its value is longer than {VALUE_LENGTH} bytes")
+        let reason = if safe.len() > MAX_KEY_LENGTH {
+            format!("its key is longer than {MAX_KEY_LENGTH} characters")
+        } else if setting.value.len() > MAX_VALUE_LENGTH {
+            format!("its value is longer than {MAX_VALUE_LENGTH} bytes")
         } else if let Some(odd) = odd {
             format!("its value contains {odd:?}")
-        } else if safe.starts_with(RESERVED) || safe.starts_with(META_PREFIX) {
+        } else if safe.starts_with(RESERVED_PREFIX) || safe.starts_with(META_PREFIX) {
             "its key belongs to Consul or to us".to_owned()
-        } else if meta.len() == PAIRS - OWN_PAIRS {
-            format!("there are more than {} already", PAIRS - OWN_PAIRS)
+        } else if meta.len() == MAX_PAIRS - RESERVED_PAIRS {
+            format!("there are more than {} already", MAX_PAIRS - RESERVED_PAIRS)
         } else {
             meta.insert(safe, setting.value.to_owned());
             continue;
         };
-        notes.push(format!("{} is left out of Meta: {reason}", setting.spelled));
+        notes.push(format!("{} is left out of Meta: {reason}", setting.name));
     }
     meta
 }
@@ -83,7 +86,7 @@ mod tests {
     #[test]
     fn what_looks_like_a_secret_is_told() {
         let (meta, notes) = made(&[("SERVICE_DB_PASSWORD", "x"), ("SERVICE_REGION", "eu")]);
-        assert_eq!((meta.len(), notes), (2, vec![format!("SERVICE_DB_PASSWORD {SECRET}")]));
+        assert_eq!((meta.len(), notes), (2, vec![format!("SERVICE_DB_PASSWORD {SECRET_NOTE}")]));
     }
 
     #[test]

@@ -15,23 +15,23 @@ use crate::{
 /// Everything a container says, in ascending order of precedence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    said: Vec<Said>,
+    declarations: Vec<Declaration>,
 }
 
 /// One variable or label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Said {
-    scope: Scope,
-    source: Source,
+struct Declaration {
+    scope: KeyScope,
+    source: MetadataSource,
     order: usize,
     key: String,
     value: String,
-    spelled: String,
+    name: String,
 }
 
 /// What a key is limited to, the least specific first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
+pub enum KeyScope {
     /// Nothing: it holds for every port.
     Global,
     /// The ports from the first to the last.
@@ -44,7 +44,7 @@ pub enum Scope {
 
 /// Where a key was found, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
+pub enum MetadataSource {
     /// The environment of the container.
     Variable,
     /// A label in registrator's style.
@@ -65,11 +65,11 @@ pub struct Setting<'a> {
     /// As it was written, without the spaces and quotes around it.
     pub value: &'a str,
     /// Whether the key was limited to this port.
-    pub for_port: bool,
+    pub is_port_specific: bool,
     /// The name of the variable or label.
-    pub spelled: &'a str,
+    pub name: &'a str,
     /// The kind of place where it stood.
-    pub source: Source,
+    pub source: MetadataSource,
 }
 
 impl Metadata {
@@ -78,35 +78,37 @@ impl Metadata {
         let variables = container.env.iter().map(|(name, value)| (name, value, false));
         let labels = container.labels.iter().map(|(name, value)| (name, value, true));
         let pairs = variables.chain(labels).enumerate();
-        let said = pairs.filter_map(|(order, (name, value, label))| Said::read(order, name, value, label));
+        let said = pairs.filter_map(|(order, (name, value, label))| Declaration::parse(order, name, value, label));
         let mut said: Vec<_> = said.collect();
         said.sort_unstable();
-        Self { said }
+        Self { declarations: said }
     }
 
     /// What holds for one port. An empty value that is limited to ports says nothing.
     pub fn for_port(&self, port: Port) -> PortMetadata<'_> {
-        PortMetadata { settings: self.holding(port).collect() }
+        PortMetadata { settings: self.applicable(port).collect() }
     }
 
     /// By key, everything that is said about one port: what won first, then what lost to it, the strongest first.
-    pub fn contenders(&self, port: Port) -> BTreeMap<&str, Vec<Setting<'_>>> {
+    pub fn settings_by_precedence(&self, port: Port) -> BTreeMap<&str, Vec<Setting<'_>>> {
         let mut contenders = BTreeMap::<_, Vec<_>>::new();
-        for (key, setting) in self.holding(port) {
+        for (key, setting) in self.applicable(port) {
             contenders.entry(key).or_default().insert(0, setting);
         }
         contenders
     }
 
     /// Every variable and label that says something, whatever it is limited to, in ascending order of precedence.
-    pub fn said(&self) -> impl Iterator<Item = (Scope, &str, Setting<'_>)> {
-        self.said.iter().map(|said| (said.scope, said.key.as_str(), said.setting()))
+    pub fn declarations(&self) -> impl Iterator<Item = (KeyScope, &str, Setting<'_>)> {
+        self.declarations.iter().map(|said| (said.scope, said.key.as_str(), said.setting()))
     }
 
     /// In ascending order of precedence.
-    fn holding(&self, port: Port) -> impl Iterator<Item = (&str, Setting<'_>)> {
-        let holding = self.said().filter(move |(scope, ..)| scope.holds_for(port));
-        holding.map(|(_, key, setting)| (key, setting)).filter(|(_, said)| !(said.for_port && said.value.is_empty()))
+    fn applicable(&self, port: Port) -> impl Iterator<Item = (&str, Setting<'_>)> {
+        let holding = self.declarations().filter(move |(scope, ..)| scope.applies_to(port));
+        holding
+            .map(|(_, key, setting)| (key, setting))
+            .filter(|(_, said)| !(said.is_port_specific && said.value.is_empty()))
     }
 }
 
@@ -122,8 +124,8 @@ impl<'a> PortMetadata<'a> {
     }
 
     /// Whether a switch is on.
-    pub fn is_on(&self, key: &str) -> bool {
-        self.value(key).is_some_and(is_yes)
+    pub fn is_enabled(&self, key: &str) -> bool {
+        self.value(key).is_some_and(is_truthy)
     }
 
     /// All keys with their values, the empty ones too, in alphabetical order.
@@ -133,34 +135,34 @@ impl<'a> PortMetadata<'a> {
 }
 
 /// Registrator takes any value for yes; what means no in Go's `strconv.ParseBool` does, and so do `no` and `off`.
-pub(crate) fn is_yes(text: &str) -> bool {
-    value::boolean(text) != Some(false) && !["no", "off"].contains(&text.to_ascii_lowercase().as_str())
+pub(crate) fn is_truthy(text: &str) -> bool {
+    value::parse_boolean(text) != Some(false) && !["no", "off"].contains(&text.to_ascii_lowercase().as_str())
 }
 
-impl Said {
+impl Declaration {
     fn setting(&self) -> Setting<'_> {
-        let for_port = self.scope != Scope::Global;
-        Setting { value: &self.value, for_port, spelled: &self.spelled, source: self.source }
+        let for_port = self.scope != KeyScope::Global;
+        Setting { value: &self.value, is_port_specific: for_port, name: &self.name, source: self.source }
     }
 
-    fn read(order: usize, spelled: &str, value: &str, label: bool) -> Option<Self> {
+    fn parse(order: usize, spelled: &str, value: &str, label: bool) -> Option<Self> {
         // The first line of an env file may begin with a byte order mark.
         let name = value::trim(spelled);
         let (source, text) = match (name.strip_prefix("SERVICE_"), name.strip_prefix("portreeve.")) {
-            (Some(text), _) if label => (Source::ServiceLabel, text.to_lowercase()),
-            (Some(text), _) => (Source::Variable, text.to_lowercase()),
-            (_, Some(text)) if label => (Source::PortreeveLabel, text.replace('.', "_").to_lowercase()),
+            (Some(text), _) if label => (MetadataSource::ServiceLabel, text.to_lowercase()),
+            (Some(text), _) => (MetadataSource::Variable, text.to_lowercase()),
+            (_, Some(text)) if label => (MetadataSource::PortreeveLabel, text.replace('.', "_").to_lowercase()),
             _ => return None,
         };
-        let (scope, key) = limited(&text)?;
+        let (scope, key) = parse_scope(&text)?;
         let (value, spelled) = (value::clean(value).to_owned(), spelled.to_owned());
-        (!key.is_empty()).then(|| Self { scope, source, order, key: key.to_owned(), value, spelled })
+        (!key.is_empty()).then(|| Self { scope, source, order, key: key.to_owned(), value, name: spelled })
     }
 }
 
-impl Scope {
+impl KeyScope {
     /// Whether it takes in a port.
-    pub fn holds_for(self, port: Port) -> bool {
+    pub fn applies_to(self, port: Port) -> bool {
         match self {
             Self::Global => true,
             Self::Range(first, last) => (first..=last).contains(&port.number),
@@ -171,29 +173,29 @@ impl Scope {
 }
 
 /// Splits `80_tcp_name` into what it is limited to and the key; `None` if no port can ever match.
-fn limited(text: &str) -> Option<(Scope, &str)> {
-    let Some((head, key)) = text.split_once('_') else { return Some((Scope::Global, text)) };
+fn parse_scope(text: &str) -> Option<(KeyScope, &str)> {
+    let Some((head, key)) = text.split_once('_') else { return Some((KeyScope::Global, text)) };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some((first, last)) = head.split_once('-')
         && digits(first)
         && digits(last)
     {
-        return Some((Scope::Range(number(first)?, number(last)?), key));
+        return Some((KeyScope::Range(parse_port(first)?, parse_port(last)?), key));
     }
     if !digits(head) {
-        return Some((Scope::Global, text));
+        return Some((KeyScope::Global, text));
     }
-    let number = number(head)?;
+    let number = parse_port(head)?;
     if let Some((protocol, key)) = key.split_once('_')
         && let Ok(protocol) = Protocol::from_str(protocol)
     {
-        return Some((Scope::PortAndProtocol(Port { number, protocol }), key));
+        return Some((KeyScope::PortAndProtocol(Port { number, protocol }), key));
     }
-    Some((Scope::Port(number), key))
+    Some((KeyScope::Port(number), key))
 }
 
 /// A port as Docker writes it: `080` is none, as in registrator.
-fn number(text: &str) -> Option<u16> {
+fn parse_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|number: &u16| number.to_string() == text)
 }
 
@@ -241,16 +243,19 @@ mod tests {
         let mut web = container("web").env("SERVICE_NAME", "one").env("SERVICE_80_NAME", "").env("SERVICE_NAME", "two");
         web.labels.insert("portreeve.80.name".into(), "three".into());
         let metadata = Metadata::read(&web);
-        let contenders = metadata.contenders("80/tcp".parse().expect("a port"));
+        let contenders = metadata.settings_by_precedence("80/tcp".parse().expect("a port"));
         let values: Vec<_> = contenders["name"].iter().map(|setting| setting.value).collect();
         assert_eq!(values, ["three", "two", "one"], "an empty value for a port says nothing");
-        assert_eq!(metadata.said().last().map(|(scope, key, _)| (scope, key)), Some((Scope::Port(80), "name")));
+        assert_eq!(
+            metadata.declarations().last().map(|(scope, key, _)| (scope, key)),
+            Some((KeyScope::Port(80), "name"))
+        );
     }
 
     #[test]
     fn what_means_no() {
-        assert!(["0", "f", "F", "false", "False", "FALSE", "no", "No", "off"].into_iter().all(|text| !is_yes(text)));
-        assert!(["1", "t", "true", "yes", "on", "anything"].into_iter().all(is_yes));
+        assert!(["0", "f", "F", "false", "False", "FALSE", "no", "No", "off"].into_iter().all(|text| !is_truthy(text)));
+        assert!(["1", "t", "true", "yes", "on", "anything"].into_iter().all(is_truthy));
     }
 
     #[test]

@@ -9,12 +9,11 @@
 //! [`metadata`], [`instances`], [`desired`] and [`plan`] are pure; [`registrar`] is the loop body around them.
 
 mod address;
-mod brake;
 mod checks;
 mod claims;
-mod crash;
+mod crash_loop;
 pub mod desired;
-mod difference;
+mod differences;
 mod dry_run;
 pub mod explain;
 #[cfg(test)]
@@ -23,30 +22,31 @@ mod health;
 mod image;
 pub mod instances;
 pub(crate) mod key_problems;
-pub(crate) mod known;
-pub mod limits;
-mod memory;
+pub(crate) mod known_keys;
 pub(crate) mod meta;
 pub mod metadata;
-mod names;
+mod naming;
 mod ownership;
 mod pass_error;
 pub mod plan;
+mod planner_state;
 mod ports;
-mod reach;
-pub mod ready;
-mod recall;
+mod reachability;
+pub mod readiness;
 pub mod registrar;
+pub mod registry_limits;
 mod removal;
-mod setbacks;
+mod removal_guard;
+mod restored_state;
+mod retry_state;
 mod settings;
-mod skip;
-mod tagged;
+mod skip_reason;
+mod tagged_addresses;
 mod tags;
 mod traffic;
-pub mod values;
-mod writes;
-mod written;
+pub mod value_problems;
+mod write_log;
+mod write_queue;
 
 use std::{
     collections::BTreeSet,
@@ -55,34 +55,34 @@ use std::{
     time::Duration,
 };
 
-pub use address::Origin;
+pub use address::AddressSource;
 pub use pass_error::PassError;
 use registrar::Registrar;
-pub use settings::{Adopt, Deregister, MaxRemoval, OnExit, Settings, SettingsError, Starting};
+pub use settings::{Adopt, DeregisterPolicy, MaxRemoval, OnExit, RegisterSettingsError, Settings, StartingPolicy};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     core::{
         condition,
-        reconcile::{self, Cause, Next, Pace, Reconcile},
+        reconcile::{self, LoopTimings, NextPass, PassCause, Reconcile},
         store::Store,
-        supervise::{Panicked, Tasks},
+        supervise::{TaskPanicked, TaskSet},
     },
     docker,
     registry::{Ledger, LedgerError},
 };
 
 /// When `--once` lists again what one list may have lacked by mistake.
-const ANOTHER_LIST: Duration = Duration::from_secs(2);
+const SECOND_LIST_AFTER: Duration = Duration::from_secs(2);
 
 /// How long the entries may take to be taken back at a clean stop.
-const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time between two passes of `--once`.
-const ONCE_AGAIN_AFTER: Duration = Duration::from_millis(100);
+const ONCE_INTERVAL: Duration = Duration::from_millis(100);
 /// After so much time `--once` and `--dry-run` tell what they wait for.
-const TELL_AFTER: Duration = Duration::from_secs(1);
+const LOG_WAITING_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs until `end` is cancelled. If that is because `stop` is, which `end` has to be a child of, the entries are left as
 /// [`OnExit`] says; if not, another run takes over, and they stay as they are.
@@ -95,13 +95,13 @@ pub async fn run<L: Ledger>(
     ledger: Arc<L>,
     stop: CancellationToken,
     end: CancellationToken,
-) -> Result<(), RunError> {
+) -> Result<(), RegisterError> {
     let containers = Store::default();
     let (report, mut left) = oneshot::channel();
-    let mut tasks = Tasks::new(end.clone());
+    let mut tasks = TaskSet::new(end.clone());
     tasks.spawn(docker::watch(docker.clone(), containers.clone(), settings.resync, end.clone()));
     tasks.spawn(async move {
-        let pace = Pace::every(settings.resync);
+        let pace = LoopTimings::with_resync(settings.resync);
         let mut registrar = Registrar::new(settings, docker, containers.clone(), ledger);
         let passes = reconcile::run(&mut registrar, containers.bell(), pace, end.clone());
         // Dropping a pass is harmless: what it did not complete is still different at the next start.
@@ -110,7 +110,7 @@ pub async fn run<L: Ledger>(
             () = end.cancelled() => {}
         }
         // Sending cannot fail: the receiver outlives the tasks.
-        drop(report.send(leave(&mut registrar, stop.is_cancelled()).await));
+        drop(report.send(shut_down(&mut registrar, stop.is_cancelled()).await));
     });
     tasks.join().await?;
     left.try_recv().unwrap_or(Ok(()))
@@ -118,32 +118,32 @@ pub async fn run<L: Ledger>(
 
 /// Why [`run`] failed.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub enum RegisterError {
     /// A task panicked.
     #[error(transparent)]
-    Panicked(#[from] Panicked),
+    Panicked(#[from] TaskPanicked),
     /// The registry did not carry out what [`OnExit`] asks for.
     #[error("--on-exit: entries stay in the registry as they are")]
-    Leave(#[source] PassError),
+    OnExit(#[source] PassError),
     /// The registry did not answer in time.
     #[error("--on-exit: the registry did not answer within {0:?}: entries stay as they are")]
-    Late(Duration),
+    TimedOut(Duration),
 }
 
 /// Waits for open writes, even if another run takes over: they must not overwrite its entries.
-async fn leave<L: Ledger>(registrar: &mut Registrar<L>, is_stop: bool) -> Result<(), RunError> {
+async fn shut_down<L: Ledger>(registrar: &mut Registrar<L>, is_stop: bool) -> Result<(), RegisterError> {
     let leaving = async {
-        registrar.finish().await;
-        if is_stop { registrar.leave().await } else { Ok(()) }
+        registrar.finish_writes().await;
+        if is_stop { registrar.apply_on_exit().await } else { Ok(()) }
     };
-    let left = tokio::time::timeout(LEAVE_WITHIN, leaving).await.map_err(|_| RunError::Late(LEAVE_WITHIN))?;
-    left.map_err(RunError::Leave)
+    let left = tokio::time::timeout(EXIT_TIMEOUT, leaving).await.map_err(|_| RegisterError::TimedOut(EXIT_TIMEOUT))?;
+    left.map_err(RegisterError::OnExit)
 }
 
 /// The registry could not be reached at the start.
 #[derive(Debug, thiserror::Error)]
 #[error("gave up after {tries} tries to reach the registry (--retry-attempts)")]
-pub struct Unreachable {
+pub struct RegistryUnreachable {
     tries: u64,
     #[source]
     source: LedgerError,
@@ -154,14 +154,14 @@ pub struct Unreachable {
 ///
 /// # Errors
 /// It did not answer.
-pub async fn reach<L: Ledger>(settings: &Settings, ledger: &L) -> Result<(), Unreachable> {
+pub async fn wait_for_registry<L: Ledger>(settings: &Settings, ledger: &L) -> Result<(), RegistryUnreachable> {
     let Ok(more) = u64::try_from(settings.retry_attempts) else { return Ok(()) };
     let tries = more.saturating_add(1);
     for number in 1.. {
         match ledger.advertised_address().await {
             Ok(_) => break,
-            Err(source) if number >= tries => return Err(Unreachable { tries, source }),
-            Err(error) => tracing::warn!("try {number} of {tries}: {}", condition::chain(&error)),
+            Err(source) if number >= tries => return Err(RegistryUnreachable { tries, source }),
+            Err(error) => tracing::warn!("try {number} of {tries}: {}", condition::error_chain(&error)),
         }
         tokio::time::sleep(settings.retry_interval).await;
     }
@@ -170,16 +170,16 @@ pub async fn reach<L: Ledger>(settings: &Settings, ledger: &L) -> Result<(), Unr
 
 /// Why `--once` or `--dry-run` gave up.
 #[derive(Debug, thiserror::Error)]
-pub enum OnceError {
+pub enum RegisterOnceError {
     /// Trouble did not pass in time, or something that is waited for did not come.
     #[error("not in line within {} s: {}", .0.as_secs_f64(), .1.join("; "))]
-    Late(Duration, Vec<String>),
+    TimedOut(Duration, Vec<String>),
     /// Waiting cannot help.
     #[error("{0}")]
-    Hopeless(String),
+    Unrecoverable(String),
     /// Something could not be registered, and waiting cannot help.
     #[error("not everything could be registered: {}", .0.join("; "))]
-    Undone(Vec<String>),
+    Incomplete(Vec<String>),
 }
 
 /// Makes one complete pass, or with `dry_run` only prints what it would do. Trouble is waited out until `deadline`, and so
@@ -193,70 +193,71 @@ pub async fn once<L: Ledger>(
     ledger: Arc<L>,
     dry_run: bool,
     deadline: Duration,
-) -> Result<(), OnceError> {
+) -> Result<(), RegisterOnceError> {
     let containers = Store::default();
     let stop = CancellationToken::new();
-    let watching = docker::watch(docker.clone(), containers.clone(), settings.resync.min(ANOTHER_LIST), stop.clone());
+    let watching =
+        docker::watch(docker.clone(), containers.clone(), settings.resync.min(SECOND_LIST_AFTER), stop.clone());
     let mut registrar = Registrar::new(settings, docker.clone(), containers.clone(), ledger);
     let begun = Instant::now();
     let until = begun + deadline;
     let unlisted = OnceLock::new();
     let work = async {
         let mut told = BTreeSet::new();
-        let mut cause = Cause::Resync;
+        let mut cause = PassCause::Resync;
         if let Err(error) = docker.engine().await {
-            let reason = unlisted.get_or_init(|| condition::chain(&error));
+            let reason = unlisted.get_or_init(|| condition::error_chain(&error));
             // One that we may not ask lists nothing either.
             if condition::io_kind(&error) == Some(std::io::ErrorKind::PermissionDenied) {
-                return Err(OnceError::Hopeless(reason.clone()));
+                return Err(RegisterOnceError::Unrecoverable(reason.clone()));
             }
         }
         loop {
             let done = if dry_run { print_plan(&mut registrar).await } else { registrar.pass(cause).await };
-            if let Some(reason) = registrar.hopeless() {
-                return Err(OnceError::Hopeless(reason));
+            if let Some(reason) = registrar.permanent_failure() {
+                return Err(RegisterOnceError::Unrecoverable(reason));
             }
             let is_listed = containers.snapshot().complete;
-            if is_listed && done != Next::Retry && (dry_run || !registrar.is_pending()) {
+            if is_listed && done != NextPass::Retry && (dry_run || !registrar.is_pending()) {
                 return Ok(());
             }
             // What fails for a moment only is not worth a line; what fails for longer is told once.
-            if begun.elapsed() >= TELL_AFTER {
-                for reason in registrar.awaited(unlisted.get()) {
+            if begun.elapsed() >= LOG_WAITING_AFTER {
+                for reason in registrar.waiting_for(unlisted.get()) {
                     if told.insert(reason.clone()) {
                         tracing::info!("waiting, at most until the deadline of {deadline:?}: {reason}");
                     }
                 }
             }
-            cause = if done == Next::Retry { Cause::Resync } else { Cause::Wake };
-            tokio::time::sleep(ONCE_AGAIN_AFTER).await;
+            cause = if done == NextPass::Retry { PassCause::Resync } else { PassCause::Wake };
+            tokio::time::sleep(ONCE_INTERVAL).await;
         }
     };
     tokio::select! {
         done = work => done?,
         () = watching => {}
-        () = tokio::time::sleep_until(until) => return Err(OnceError::Late(deadline, registrar.awaited(unlisted.get()))),
+        () = tokio::time::sleep_until(until) => return Err(RegisterOnceError::TimedOut(deadline, registrar.waiting_for(unlisted.get()))),
     }
-    let undone = registrar.undone();
-    if undone.is_empty() { Ok(()) } else { Err(OnceError::Undone(undone)) }
+    let undone = registrar.not_registered();
+    if undone.is_empty() { Ok(()) } else { Err(RegisterOnceError::Incomplete(undone)) }
 }
 
 /// Prints the plan, unless a container is still to be inspected: its entries would be missing.
-async fn print_plan<L: Ledger>(registrar: &mut Registrar<L>) -> Next {
-    match registrar.look().await {
-        Ok(None) => Next::Retry,
-        Ok(Some((desired, _))) if !desired.unreadable.is_empty() => Next::Retry,
+async fn print_plan<L: Ledger>(registrar: &mut Registrar<L>) -> NextPass {
+    match registrar.plan().await {
+        Ok(None) => NextPass::Retry,
+        Ok(Some((desired, _))) if !desired.unreadable.is_empty() => NextPass::Retry,
         Ok(Some((desired, plan))) => {
-            registrar.tell(&desired);
+            registrar.log_notes(&desired);
             let lines = registrar.describe(&desired, plan).into_iter().map(|line| line + "\n");
             if let Err(error) = std::io::stdout().write_all(lines.collect::<String>().as_bytes()) {
                 tracing::error!("cannot write to standard output: {error}");
             }
-            Next::Idle
+            NextPass::Idle
         }
         Err(error) => {
-            registrar.failed(&error);
-            Next::Retry
+            registrar.record_failure(&error);
+            NextPass::Retry
         }
     }
 }

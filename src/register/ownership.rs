@@ -7,28 +7,28 @@ use std::collections::BTreeMap;
 
 use super::{instances::Host, settings::Adopt};
 use crate::{
-    docker::Sight,
+    docker::Observation,
     registry::{Entries, Owner},
 };
 
 /// Tells ours from all others. `rivals` are entries that we have removed or replaced, by id: what comes back as it was is
 /// written by somebody else.
-pub(super) fn settle(
+pub(super) fn classify(
     read: Entries,
     host: &Host,
-    containers: &BTreeMap<String, Sight>,
+    containers: &BTreeMap<String, Observation>,
     rivals: &BTreeMap<String, Owner>,
 ) -> Entries {
     let adopt = host.settings.adopt;
     let is_ours = |id: &String, owner: &Owner| {
-        let here = is_here(owner, host) || adopt == Some(Adopt::Portreeve) && owner.engine == host.engine;
+        let here = is_for_this_engine(owner, host) || adopt == Some(Adopt::Portreeve) && owner.engine == host.engine;
         (here || containers.contains_key(&owner.container))
-            && !rivals.get(id).is_some_and(|rival| is_same(rival, owner))
+            && !rivals.get(id).is_some_and(|rival| is_same_writer(rival, owner))
     };
     let (owned, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
         read.owned.into_iter().partition(|(id, entry)| is_ours(id, &entry.owner));
     let mut foreign = read.foreign;
-    let mut contents = read.contents;
+    let mut contents = read.foreign_entries;
     for (id, entry) in others {
         foreign.insert(id.clone(), Some(entry.owner.clone()));
         contents.insert(id, entry);
@@ -39,38 +39,38 @@ pub(super) fn settle(
         None => false,
     };
     let adoptable = foreign.iter().filter(|(_, owner)| is_adoptable(owner)).map(|(id, _)| id.clone()).collect();
-    Entries { owned, foreign, adoptable, contents, host_failing: read.host_failing }
+    Entries { owned, foreign, adoptable, foreign_entries: contents, failing_host_checks: read.failing_host_checks }
 }
 
 /// Why an entry is left alone, and how it is taken over.
-pub(super) fn left_alone(id: &str, owner: Option<&Owner>, host: &Host) -> String {
+pub(super) fn foreign_entry_reason(id: &str, owner: Option<&Owner>, host: &Host) -> String {
     let why = match owner {
         None => "it carries nobody's mark; --adopt registrator takes it over".to_owned(),
-        Some(owner) if is_here(owner, host) => came_back(),
+        Some(owner) if is_for_this_engine(owner, host) => reappeared_reason(),
         Some(owner) => format!(
             "Portreeve wrote it for engine {}, this engine is {} on {}; --adopt portreeve takes it over",
-            place(owner),
+            engine_and_host(owner),
             host.engine,
-            host.mark()
+            host.owner_host()
         ),
     };
     format!("the registry has an entry {id:?} that is not ours, which is left alone: {why}")
 }
 
 /// What users should know of entries that look like ours, but are not: with who wrote them.
-pub(super) fn notes(entries: &Entries, host: &Host) -> impl Iterator<Item = (String, String)> {
+pub(super) fn foreign_entry_notes(entries: &Entries, host: &Host) -> impl Iterator<Item = (String, String)> {
     let mut alike = BTreeMap::<_, Vec<&String>>::new();
     for (id, owner) in &entries.foreign {
         if let Some(owner) = owner
-            && (owner.engine == host.engine || is_here(owner, host))
+            && (owner.engine == host.engine || is_for_this_engine(owner, host))
         {
-            alike.entry((is_here(owner, host), place(owner))).or_default().push(id);
+            alike.entry((is_for_this_engine(owner, host), engine_and_host(owner))).or_default().push(id);
         }
     }
     alike.into_iter().map(|((here, place), ids)| {
         let entries = format!("left alone: {} entries, such as {:?}", ids.len(), ids[0]);
         let note = if here {
-            format!("{entries}: {}", came_back())
+            format!("{entries}: {}", reappeared_reason())
         } else {
             format!(
                 "{entries}, which carry this engine's id: if this host had that name before, --adopt portreeve takes \
@@ -81,22 +81,22 @@ pub(super) fn notes(entries: &Entries, host: &Host) -> impl Iterator<Item = (Str
     })
 }
 
-fn came_back() -> String {
+fn reappeared_reason() -> String {
     "it came back after its removal, so another Portreeve writes it, with the same host name: give each its own --hostname"
         .to_owned()
 }
 
 /// Whether an entry was written for an engine at this place.
-fn is_here(owner: &Owner, host: &Host) -> bool {
-    if owner.host.is_empty() { owner.engine == host.engine } else { owner.host == host.mark() }
+fn is_for_this_engine(owner: &Owner, host: &Host) -> bool {
+    if owner.host.is_empty() { owner.engine == host.engine } else { owner.host == host.owner_host() }
 }
 
 /// Whether both are by the same hand for the same container.
-fn is_same(one: &Owner, other: &Owner) -> bool {
+fn is_same_writer(one: &Owner, other: &Owner) -> bool {
     (&one.engine, &one.host, &one.container) == (&other.engine, &other.host, &other.container)
 }
 
-fn place(Owner { engine, host, .. }: &Owner) -> String {
+fn engine_and_host(Owner { engine, host, .. }: &Owner) -> String {
     if host.is_empty() { engine.clone() } else { format!("{engine} on {host}") }
 }
 
@@ -110,19 +110,25 @@ mod tests {
 
     fn host(adopt: Option<Adopt>) -> Host {
         let settings = Settings { adopt, ..Settings::default() };
-        Host { engine: "E".into(), hostname: "h".into(), root: "/d".into(), advertised: "10.0.0.1".into(), settings }
+        Host {
+            engine: "E".into(),
+            hostname: "h".into(),
+            data_dir: "/d".into(),
+            advertised: "10.0.0.1".into(),
+            settings,
+        }
     }
 
     /// One entry, as the registry has it.
-    fn written(engine: &str, host: &str, container: &str) -> Entries {
-        let mut entry = Entry::registered(&instance("web", container));
+    fn entries_written_by(engine: &str, host: &str, container: &str) -> Entries {
+        let mut entry = Entry::expected(&instance("web", container));
         (entry.owner.engine, entry.owner.host) = (engine.into(), host.into());
         Entries { owned: [("web".to_owned(), entry)].into(), ..Entries::default() }
     }
 
     #[test]
     fn the_marks_decide() {
-        let containers = [("ours".to_owned(), Sight::Unreadable)].into();
+        let containers = [("ours".to_owned(), Observation::Unreadable)].into();
         // Engine, host and container of the entry; whether it is ours, and under `--adopt portreeve`.
         let cases = [
             ("as we write it", ("E", "h:/d", "gone"), true, true),
@@ -137,34 +143,35 @@ mod tests {
             ("the version before, a former engine's container lives", ("OLD", "", "ours"), true, true),
         ];
         for (case, (engine, place, container), ours, adopted) in cases {
-            let settled =
-                |adopt| settle(written(engine, place, container), &host(adopt), &containers, &BTreeMap::new());
+            let settled = |adopt| {
+                classify(entries_written_by(engine, place, container), &host(adopt), &containers, &BTreeMap::new())
+            };
             let entries = settled(None);
-            assert_eq!((entries.owned.len() == 1, entries.is_free("web")), (ours, ours), "{case}");
+            assert_eq!((entries.owned.len() == 1, entries.is_writable("web")), (ours, ours), "{case}");
             let entries = settled(Some(Adopt::Portreeve));
-            assert_eq!((entries.owned.len() == 1, entries.is_free("web")), (adopted, true), "{case}");
+            assert_eq!((entries.owned.len() == 1, entries.is_writable("web")), (adopted, true), "{case}");
         }
     }
 
     #[test]
     fn what_came_back_after_its_removal_is_somebody_elses() {
-        let read = written("E", "h:/d", "gone");
+        let read = entries_written_by("E", "h:/d", "gone");
         let rivals = [("web".to_owned(), read.owned["web"].owner.clone())].into();
-        let entries = settle(read, &host(None), &BTreeMap::new(), &rivals);
-        assert!(entries.owned.is_empty() && !entries.is_free("web"));
-        let (who, note) = notes(&entries, &host(None)).next().expect("a note");
+        let entries = classify(read, &host(None), &BTreeMap::new(), &rivals);
+        assert!(entries.owned.is_empty() && !entries.is_writable("web"));
+        let (who, note) = foreign_entry_notes(&entries, &host(None)).next().expect("a note");
         assert!(who == "engine E on h:/d" && note.contains("give each its own --hostname"), "{note}");
     }
 
     #[test]
     fn whose_it_is_is_said() {
         let said = |engine: &str, place: &str| {
-            let owner = written(engine, place, "gone").owned["web"].owner.clone();
-            left_alone("web", Some(&owner), &host(None))
+            let owner = entries_written_by(engine, place, "gone").owned["web"].owner.clone();
+            foreign_entry_reason("web", Some(&owner), &host(None))
         };
         let told = "the registry has an entry \"web\" that is not ours, which is left alone: Portreeve wrote it for engine X \
                     on host-7:/d, this engine is E on h:/d; --adopt portreeve takes it over";
         assert_eq!(said("X", "host-7:/d"), told);
-        assert!(left_alone("web", None, &host(None)).contains("--adopt registrator"));
+        assert!(foreign_entry_reason("web", None, &host(None)).contains("--adopt registrator"));
     }
 }

@@ -13,10 +13,10 @@ pub enum PassError {
     Registry(LedgerError),
     /// The registry can be read, but no write succeeds.
     #[error("no write succeeds: {0}")]
-    Writes(String),
+    WriteOutage(String),
     /// At a clean stop some writes did not succeed.
     #[error("{}", .0.join("; "))]
-    Left(Vec<String>),
+    UnfinishedWrites(Vec<String>),
 }
 
 impl From<LedgerError> for PassError {
@@ -27,11 +27,11 @@ impl From<LedgerError> for PassError {
 
 impl PassError {
     /// Whether waiting may help. It does not for a missing permission.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Docker(error) => condition::io_kind(error) != Some(std::io::ErrorKind::PermissionDenied),
             Self::Registry(error) => !matches!(error, LedgerError::Denied { .. }),
-            Self::Writes(_) | Self::Left(_) => true,
+            Self::WriteOutage(_) | Self::UnfinishedWrites(_) => true,
         }
     }
 }

@@ -2,34 +2,34 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use crate::docker::{Binding, Container, Port, Sight};
+use crate::docker::{Container, Observation, Port, PortBinding};
 
 /// The container whose network this one uses: `--network container:ID` may be a chain.
-pub(super) fn network_owner<'a>(container: &'a Container, others: &'a BTreeMap<String, Sight>) -> &'a Container {
+pub(super) fn network_owner<'a>(container: &'a Container, others: &'a BTreeMap<String, Observation>) -> &'a Container {
     let mut owner = container;
     // A chain longer than the number of containers would be a circle, which Docker does not make.
     for _ in 0..others.len() {
         let next = owner.network_mode.strip_prefix("container:").and_then(|id| others.get(id));
-        let Some(Sight::Seen(next)) = next else { break };
+        let Some(Observation::Inspected(next)) = next else { break };
         owner = next;
     }
     owner
 }
 
 /// Whether it uses the network of a container that could not be inspected: what is published there is not known.
-pub(super) fn is_network_unreadable(container: &Container, others: &BTreeMap<String, Sight>) -> bool {
+pub(super) fn is_network_unreadable(container: &Container, others: &BTreeMap<String, Observation>) -> bool {
     let owner = network_owner(container, others).network_mode.strip_prefix("container:");
-    owner.is_some_and(|id| others.get(id) == Some(&Sight::Unreadable))
+    owner.is_some_and(|id| others.get(id) == Some(&Observation::Unreadable))
 }
 
 /// Every port that the container has, with its places on the host.
 ///
 /// With a network of its own that is what Docker published. On the host's network each exposed port is open on the host
 /// as it is (registrator does the same). In the network of another container it is that one's to publish.
-pub(super) fn ports(container: &Container, owner: &Container) -> Vec<(Port, Vec<Binding>)> {
-    let exposed = container.exposed.iter().filter(|port| !container.bindings.contains_key(port)).map(|port| {
+pub(super) fn ports(container: &Container, owner: &Container) -> Vec<(Port, Vec<PortBinding>)> {
+    let exposed = container.exposed_ports.iter().filter(|port| !container.bindings.contains_key(port)).map(|port| {
         let everywhere =
-            || [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0; 16])].map(|ip| Binding { ip, port: port.number });
+            || [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0; 16])].map(|ip| PortBinding { ip, port: port.number });
         let on_host = || if owner.network_mode == "host" { everywhere().into() } else { Vec::new() };
         (*port, owner.bindings.get(port).cloned().unwrap_or_else(on_host))
     });

@@ -1,14 +1,14 @@
 //! Why an entry is not wanted any more, in words. Pure.
 
-use super::{desired::Desired, instances::Host};
-use crate::{docker::Sight, registry::Entry};
+use super::{desired::DesiredInstances, instances::Host};
+use crate::{docker::Observation, registry::Entry};
 
 /// `name` is what the container was called when it was last seen.
-pub(super) fn reason(
+pub(super) fn removal_reason(
     entry: &Entry,
-    sight: Option<&Sight>,
+    sight: Option<&Observation>,
     name: Option<&String>,
-    desired: &Desired,
+    desired: &DesiredInstances,
     host: &Host,
 ) -> String {
     let id = &entry.owner.container;
@@ -19,15 +19,15 @@ pub(super) fn reason(
         instances.find(|new| (&new.owner.container, &new.address, new.port) == at).map(|new| &new.id)
     };
     let why = match sight {
-        Some(Sight::Seen(container)) if container.running => match successor() {
+        Some(Observation::Inspected(container)) if container.running => match successor() {
             Some(id) => format!("is registered as {id}"),
             None => "does not ask for it any more".to_owned(),
         },
-        Some(Sight::Seen(container)) => match container.exit_code {
+        Some(Observation::Inspected(container)) => match container.exit_code {
             Some(code) => format!("has ended with exit code {code}"),
             None => "does not run".to_owned(),
         },
-        Some(Sight::Missing | Sight::Unreadable) | None => "is gone".to_owned(),
+        Some(Observation::Missing | Observation::Unreadable) | None => "is gone".to_owned(),
     };
     if entry.owner.engine == host.engine {
         format!("container {container} {why}")
@@ -49,17 +49,19 @@ mod tests {
     #[test]
     fn the_container_and_what_became_of_it() {
         let host = |engine: &str| Host { engine: engine.into(), ..fixture::host() };
-        let entry = Entry::registered(&instance("old", "0123456789abcdef"));
-        let (none, mut renamed) = (Desired::default(), Desired::default());
+        let entry = Entry::expected(&instance("old", "0123456789abcdef"));
+        let (none, mut renamed) = (DesiredInstances::default(), DesiredInstances::default());
         renamed.instances.insert("new".into(), instance("new", "0123456789abcdef").into());
-        let seen = |running, exit_code| Sight::Seen(Arc::new(Container { running, exit_code, ..container("web") }));
+        let seen =
+            |running, exit_code| Observation::Inspected(Arc::new(Container { running, exit_code, ..container("web") }));
         let name = "web".to_owned();
-        let said = |sight: Option<&Sight>, desired| reason(&entry, sight, Some(&name), desired, &host("E"));
+        let said =
+            |sight: Option<&Observation>, desired| removal_reason(&entry, sight, Some(&name), desired, &host("E"));
         assert_eq!(said(Some(&seen(true, None)), &none), "container web does not ask for it any more");
         assert_eq!(said(Some(&seen(true, None)), &renamed), "container web is registered as new");
         assert_eq!(said(Some(&seen(false, Some(0))), &none), "container web has ended with exit code 0");
-        assert_eq!(said(Some(&Sight::Missing), &none), "container web is gone");
+        assert_eq!(said(Some(&Observation::Missing), &none), "container web is gone");
         let former = "container 0123456789ab is gone, it was of the former engine E";
-        assert_eq!(reason(&entry, None, None, &none, &host("NEW")), former);
+        assert_eq!(removal_reason(&entry, None, None, &none, &host("NEW")), former);
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{limits, tags};
+use super::{registry_limits, tags};
 
 /// The `[register]` table of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,11 +28,11 @@ pub struct Settings {
     /// Default false: the variables of an image could ask for them.
     pub allow_script_checks: bool,
     /// When entries of containers that have ended are removed. Default: always.
-    pub deregister: Deregister,
+    pub deregister: DeregisterPolicy,
     /// Whether Docker's HEALTHCHECK becomes a check. Default true.
     pub docker_health: bool,
     /// What a container is whose HEALTHCHECK has no verdict yet. Default: critical.
-    pub docker_starting: Starting,
+    pub docker_starting: StartingPolicy,
     /// Each instance gets a check that is critical when we have not refreshed it for so long. Default: none.
     #[serde(with = "humantime_serde")]
     pub ttl: Option<Duration>,
@@ -71,7 +71,7 @@ pub struct Settings {
 /// When entries of containers that have ended are removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Deregister {
+pub enum DeregisterPolicy {
     /// Whatever the exit code was.
     #[default]
     Always,
@@ -83,7 +83,7 @@ pub enum Deregister {
 /// What a container is whose HEALTHCHECK has no verdict yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Starting {
+pub enum StartingPolicy {
     /// Registered, and critical.
     #[default]
     Critical,
@@ -116,7 +116,7 @@ pub enum OnExit {
 
 /// How many entries may be removed at once although no event said why: `10`, or `50%` (and at least 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "MaxRemovalValue")]
 pub enum MaxRemoval {
     /// So many.
     Count(usize),
@@ -126,7 +126,7 @@ pub enum MaxRemoval {
 
 impl MaxRemoval {
     /// How many of `all` that is.
-    pub fn of(self, all: usize) -> usize {
+    pub fn limit_for(self, all: usize) -> usize {
         match self {
             Self::Count(count) => count,
             Self::Percent(percent) => (all * usize::from(percent) / 100).max(3),
@@ -152,31 +152,31 @@ impl FromStr for MaxRemoval {
 /// As it may stand in a file.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum MaxRemovalValue {
     Number(usize),
     Text(String),
 }
 
-impl TryFrom<Written> for MaxRemoval {
+impl TryFrom<MaxRemovalValue> for MaxRemoval {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
+    fn try_from(written: MaxRemovalValue) -> Result<Self, String> {
         match written {
-            Written::Number(count) => Ok(Self::Count(count)),
-            Written::Text(text) => text.parse(),
+            MaxRemovalValue::Number(count) => Ok(Self::Count(count)),
+            MaxRemovalValue::Text(text) => text.parse(),
         }
     }
 }
 
 /// What is wrong with the settings.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
+pub enum RegisterSettingsError {
     /// One without the other.
     #[error("--ttl and --ttl-refresh must be given together")]
-    Alone,
+    TtlWithoutRefresh,
     /// The check would be critical before each refresh.
     #[error("--ttl must be longer than --ttl-refresh")]
-    TooShort,
+    TtlTooShort,
     /// Nobody would reach it.
     #[error("--ip {0:?} is no IP address or full host name under which others reach this host")]
     Ip(String),
@@ -190,19 +190,19 @@ pub enum SettingsError {
     Tags(String),
     /// It would have no effect.
     #[error("--network {0:?} chooses among a container's own addresses, so it needs --internal")]
-    NetworkAlone(String),
+    NetworkWithoutInternal(String),
     /// Registrator's word for "never".
     #[error(
         "--resync must not be 0: registrator's 0 is never, and Portreeve always looks again (a resync reads, and writes \
          only what differs); leave it out for 30s, or give a long time such as 24h"
     )]
-    NoResync,
+    ResyncZero,
     /// Looking again and again would be all that we do.
     #[error("--resync must be at least 50ms")]
-    Resync,
+    ResyncTooShort,
     /// Registrator's default, which asks for nothing.
     #[error("--{0} must not be 0: leave it out for no TTL check")]
-    NoTtl(&'static str),
+    TtlZero(&'static str),
     /// A wait of nothing would never end.
     #[error("--{0} must not be 0")]
     Zero(&'static str),
@@ -210,7 +210,7 @@ pub enum SettingsError {
 
 impl Settings {
     /// Each setting that is not as by default: `hostname=box`.
-    pub fn differing(&self) -> Vec<String> {
+    pub fn non_default(&self) -> Vec<String> {
         let fields = |settings: &Self| match serde_json::to_value(settings) {
             Ok(serde_json::Value::Object(fields)) => fields,
             _ => serde_json::Map::new(),
@@ -230,44 +230,46 @@ impl Settings {
     ///
     /// # Errors
     /// Settings that contradict each other.
-    pub fn validate(&self) -> Result<(), SettingsError> {
+    pub fn validate(&self) -> Result<(), RegisterSettingsError> {
         for (name, time) in [("ttl", self.ttl), ("ttl-refresh", self.ttl_refresh)] {
             if time.is_some_and(|time| time.is_zero()) {
-                return Err(SettingsError::NoTtl(name));
+                return Err(RegisterSettingsError::TtlZero(name));
             }
         }
         match (self.ttl, self.ttl_refresh) {
-            (Some(_), None) | (None, Some(_)) => return Err(SettingsError::Alone),
-            (Some(ttl), Some(refresh)) if ttl <= refresh => return Err(SettingsError::TooShort),
+            (Some(_), None) | (None, Some(_)) => return Err(RegisterSettingsError::TtlWithoutRefresh),
+            (Some(ttl), Some(refresh)) if ttl <= refresh => return Err(RegisterSettingsError::TtlTooShort),
             _ => {}
         }
         // 127.0.0.1 may be meant, on a machine that is alone; that is told then.
-        let closed = |ip: &str| ip.parse().is_ok_and(limits::is_closed);
+        let closed = |ip: &str| ip.parse().is_ok_and(registry_limits::is_local_only);
         // A name without a dot is probably an interface or a typing error, not a host that other hosts can resolve.
-        let host = |ip: &str| limits::is_host(ip) && (ip.contains('.') || ip.parse::<IpAddr>().is_ok());
+        let host =
+            |ip: &str| registry_limits::is_reachable_host(ip) && (ip.contains('.') || ip.parse::<IpAddr>().is_ok());
         let unusable = |ip: &&String| !(ip.is_empty() || host(ip) || closed(ip));
         if let Some(ip) = self.ip.as_ref().filter(unusable) {
-            return Err(SettingsError::Ip(ip.clone()));
+            return Err(RegisterSettingsError::Ip(ip.clone()));
         }
-        if let Some(problem) = self.tags.as_deref().and_then(tags::problem) {
-            return Err(SettingsError::Tags(problem));
+        if let Some(problem) = self.tags.as_deref().and_then(tags::template_problem) {
+            return Err(RegisterSettingsError::Tags(problem));
         }
-        let unfit = |name: &&String| name.trim() != name.as_str() || name.is_empty() || !limits::is_id(name);
+        let unfit =
+            |name: &&String| name.trim() != name.as_str() || name.is_empty() || !registry_limits::is_valid_id(name);
         if let Some(name) = self.hostname.as_ref().filter(unfit) {
-            return Err(SettingsError::Hostname(name.clone()));
+            return Err(RegisterSettingsError::Hostname(name.clone()));
         }
         if let Some(network) = self.network.as_ref().filter(|network| !(network.is_empty() || self.internal)) {
-            return Err(SettingsError::NetworkAlone(network.clone()));
+            return Err(RegisterSettingsError::NetworkWithoutInternal(network.clone()));
         }
         if self.resync.is_zero() {
-            return Err(SettingsError::NoResync);
+            return Err(RegisterSettingsError::ResyncZero);
         }
         if self.resync < Duration::from_millis(50) {
-            return Err(SettingsError::Resync);
+            return Err(RegisterSettingsError::ResyncTooShort);
         }
         let zero = [("retry-interval", self.retry_interval)];
         match zero.iter().find(|(_, time)| time.is_zero()) {
-            Some((name, _)) => Err(SettingsError::Zero(name)),
+            Some((name, _)) => Err(RegisterSettingsError::Zero(name)),
             None => Ok(()),
         }
     }
@@ -284,9 +286,9 @@ impl Default for Settings {
             tags: None,
             hostname: None,
             allow_script_checks: false,
-            deregister: Deregister::default(),
+            deregister: DeregisterPolicy::default(),
             docker_health: true,
-            docker_starting: Starting::default(),
+            docker_starting: StartingPolicy::default(),
             ttl: None,
             ttl_refresh: None,
             resync: Duration::from_secs(30),
@@ -325,17 +327,17 @@ mod tests {
 
     #[test]
     fn how_many_may_go() {
-        let of = |text: &str, all| text.parse::<MaxRemoval>().map(|max| max.of(all));
+        let of = |text: &str, all| text.parse::<MaxRemoval>().map(|max| max.limit_for(all));
         assert_eq!([of("50%", 100), of("50%", 4), of("0", 100), of("7", 3)], [Ok(50), Ok(3), Ok(0), Ok(7)]);
         assert!(of("101%", 1).is_err() && of("many", 1).is_err());
     }
 
     #[test]
     fn what_differs_from_the_defaults() {
-        assert_eq!(Settings::default().differing(), [""; 0]);
+        assert_eq!(Settings::default().non_default(), [""; 0]);
         let resync = Duration::from_secs(5);
         let settings = Settings { internal: true, resync, hostname: Some("box".into()), ..Settings::default() };
-        assert_eq!(settings.differing(), ["hostname=box", "internal=true", "resync=5s"]);
+        assert_eq!(settings.non_default(), ["hostname=box", "internal=true", "resync=5s"]);
     }
 
     #[test]
@@ -344,10 +346,10 @@ mod tests {
         let of = |ttl, ttl_refresh| Settings { ttl, ttl_refresh, ..Settings::default() }.validate();
         assert_eq!(of(None, None), Ok(()));
         assert_eq!(of(seconds(30), seconds(10)), Ok(()));
-        assert_eq!(of(seconds(30), None), Err(SettingsError::Alone));
-        assert_eq!(of(seconds(10), seconds(10)), Err(SettingsError::TooShort));
-        assert_eq!(of(seconds(0), None), Err(SettingsError::NoTtl("ttl")));
-        assert_eq!(of(seconds(9), seconds(0)), Err(SettingsError::NoTtl("ttl-refresh")));
+        assert_eq!(of(seconds(30), None), Err(RegisterSettingsError::TtlWithoutRefresh));
+        assert_eq!(of(seconds(10), seconds(10)), Err(RegisterSettingsError::TtlTooShort));
+        assert_eq!(of(seconds(0), None), Err(RegisterSettingsError::TtlZero("ttl")));
+        assert_eq!(of(seconds(9), seconds(0)), Err(RegisterSettingsError::TtlZero("ttl-refresh")));
     }
 
     #[test]
@@ -357,9 +359,12 @@ mod tests {
             assert_eq!(settings.validate().is_ok(), fits, "{name:?}");
         }
         let network = Settings { network: Some("a".into()), ..Settings::default() };
-        assert_eq!(network.validate(), Err(SettingsError::NetworkAlone("a".into())));
+        assert_eq!(network.validate(), Err(RegisterSettingsError::NetworkWithoutInternal("a".into())));
         assert_eq!(Settings { internal: true, ..network }.validate(), Ok(()));
-        assert_eq!(Settings { resync: Duration::ZERO, ..Settings::default() }.validate(), Err(SettingsError::NoResync));
+        assert_eq!(
+            Settings { resync: Duration::ZERO, ..Settings::default() }.validate(),
+            Err(RegisterSettingsError::ResyncZero)
+        );
         let ip = |ip: &str| Settings { ip: Some(ip.into()), ..Settings::default() }.validate();
         for bad in [
             "a.localhost",
@@ -374,7 +379,7 @@ mod tests {
             "0.0.0.0",
             "[::1]",
         ] {
-            assert_eq!(ip(bad), Err(SettingsError::Ip(bad.into())));
+            assert_eq!(ip(bad), Err(RegisterSettingsError::Ip(bad.into())));
         }
         for good in ["", "10.0.0.5", "2001:db8::1", "edge.example", "127.0.0.1", "::1", "169.254.1.1", "fe80::1"] {
             assert_eq!(ip(good), Ok(()), "{good:?}");

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{core::value::clean, docker::Container};
 
 /// Splits at commas; `\,` is a comma that belongs to the tag. Tags keep their order, are trimmed, and come once each.
-pub(super) fn split(text: &str) -> Vec<String> {
+pub(super) fn split_tags(text: &str) -> Vec<String> {
     let mut tags = vec![String::new()];
     let mut rest = text.chars().peekable();
     while let Some(char) = rest.next() {
@@ -21,40 +21,40 @@ pub(super) fn split(text: &str) -> Vec<String> {
             _ => tag.push(char),
         }
     }
-    once_each(tags.iter().map(|tag| clean(tag)).filter(|tag| !tag.is_empty()).map(str::to_owned))
+    deduplicated(tags.iter().map(|tag| clean(tag)).filter(|tag| !tag.is_empty()).map(str::to_owned))
 }
 
 /// Renders `--tags` for one container, and splits the result. Known are `id`, `name`, `image`, `env` and `labels`.
-pub(super) fn from_template(template: &str, container: &Container) -> Result<Vec<String>, String> {
+pub(super) fn render_tags(template: &str, container: &Container) -> Result<Vec<String>, String> {
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(no_escape);
-    let template = Template::compile(template).map_err(|error| syntax(&error))?;
+    let template = Template::compile(template).map_err(|error| syntax_problem(&error))?;
     let env: BTreeMap<_, _> = container.env.iter().map(|(name, value)| (name, value)).collect();
     let (id, name, image, labels) = (&container.id, &container.name, &container.image, &container.labels);
     let data = json!({"id": id, "name": name, "image": image, "env": env, "labels": labels});
     let mut output = StringOutput::new();
-    let context = Context::wraps(data).map_err(|error| reason(error.reason()))?;
+    let context = Context::wraps(data).map_err(|error| render_problem(error.reason()))?;
     template
         .render(&engine, &context, &mut RenderContext::new(None), &mut output)
-        .map_err(|error| reason(error.reason()))?;
-    output.into_string().map(|text| split(&text)).map_err(|error| error.to_string())
+        .map_err(|error| render_problem(error.reason()))?;
+    output.into_string().map(|text| split_tags(&text)).map_err(|error| error.to_string())
 }
 
 /// Why a text is not a Handlebars template; `None` if it is one, or if it is a Go template, which has its own message.
-pub(super) fn problem(template: &str) -> Option<String> {
+pub(super) fn template_problem(template: &str) -> Option<String> {
     let error = Template::compile(template).err().filter(|_| go_template(template).is_none());
-    error.map(|error| syntax(&error))
+    error.map(|error| syntax_problem(&error))
 }
 
-fn syntax(error: &TemplateError) -> String {
+fn syntax_problem(error: &TemplateError) -> String {
     match error.pos() {
         Some((line, column)) => format!("line {line}, column {column}: {}", error.reason()),
         None => error.reason().to_string(),
     }
 }
 
-fn reason(error: &RenderErrorReason) -> String {
+fn render_problem(error: &RenderErrorReason) -> String {
     match error {
         RenderErrorReason::MissingVariable(Some(path)) => format!("the container has no {path}"),
         // Only `lookup` does not name the missing value.
@@ -99,7 +99,7 @@ pub(super) fn go_template(template: &str) -> Option<String> {
         return None;
     }
     let ours = expressions().try_fold(template.to_owned(), |text, expression| {
-        Some(text.replace(&format!("{{{{{expression}}}}}"), &format!("{{{{{}}}}}", handlebars(expression)?)))
+        Some(text.replace(&format!("{{{{{expression}}}}}"), &format!("{{{{{}}}}}", to_handlebars(expression)?)))
     });
     Some(match ours {
         Some(ours) => format!("write {ours:?}"),
@@ -110,7 +110,7 @@ pub(super) fn go_template(template: &str) -> Option<String> {
 }
 
 /// The same expression in Handlebars, if there is such a one.
-fn handlebars(expression: &str) -> Option<String> {
+fn to_handlebars(expression: &str) -> Option<String> {
     let expression = expression.trim_matches(['-', ' ']);
     let label = expression.strip_prefix("index .Config.Labels ").map(|label| label.trim().trim_matches(['"', '`']));
     let label = label.or_else(|| expression.strip_prefix(".Config.Labels."));
@@ -123,7 +123,7 @@ fn handlebars(expression: &str) -> Option<String> {
 }
 
 /// Drops what came before.
-pub(super) fn once_each(tags: impl IntoIterator<Item = String>) -> Vec<String> {
+pub(super) fn deduplicated(tags: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut once = Vec::new();
     for tag in tags {
         if !once.contains(&tag) {
@@ -141,7 +141,7 @@ mod tests {
     fn a_template_over_the_container() {
         let mut web = crate::register::fixture::container("web-1").env("STAGE", "prod");
         web.labels.insert("com.example.team".into(), "blue".into());
-        let tags = |template: &str| from_template(template, &web);
+        let tags = |template: &str| render_tags(template, &web);
         let all = tags("fixed,{{env.STAGE}},{{name}},{{labels.[com.example.team]}}");
         assert_eq!(all, Ok(["fixed", "prod", "web-1", "blue"].map(str::to_owned).into()));
         assert_eq!(tags("{{env.MISSING}}"), Err("the container has no env.MISSING".into()));
@@ -172,10 +172,10 @@ mod tests {
 
     #[test]
     fn what_is_no_template_is_known_before_any_container() {
-        assert!(problem("a,{{name").is_some_and(|problem| problem.starts_with("line 1, column ")));
-        assert!(problem("{{#if name}}x").is_some());
+        assert!(template_problem("a,{{name").is_some_and(|problem| problem.starts_with("line 1, column ")));
+        assert!(template_problem("{{#if name}}x").is_some());
         for good in ["a,{{name}}", "", "{{ .Name }}", "{{range .Config.Env}}{{.}}{{end}}"] {
-            assert_eq!(problem(good), None, "{good:?}");
+            assert_eq!(template_problem(good), None, "{good:?}");
         }
     }
 
@@ -195,7 +195,7 @@ mod tests {
             ("a\\b", &["a\\b"]),
         ];
         for (text, tags) in cases {
-            assert_eq!(split(text), tags, "{text:?}");
+            assert_eq!(split_tags(text), tags, "{text:?}");
         }
     }
 }

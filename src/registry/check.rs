@@ -16,7 +16,7 @@ pub struct Check {
     /// For people; the registry's own default when unset.
     pub name: Option<String>,
     /// What is probed.
-    pub probe: Probe,
+    pub probe: CheckProbe,
     /// Time between two probes; nothing for [`Probe::Report`].
     pub interval: Option<String>,
     /// How long one probe may take; the agent's default (10 s) when unset.
@@ -36,7 +36,7 @@ impl Check {
     pub const FIRST: &'static str = "0";
 
     /// A check with the registry's own defaults for everything else.
-    pub fn new(key: &str, probe: Probe) -> Self {
+    pub fn new(key: &str, probe: CheckProbe) -> Self {
         Self {
             key: key.to_owned(),
             name: None,
@@ -53,16 +53,16 @@ impl Check {
 
 /// A [`Check`] as a registry shows it: not all of its definition, but enough to see that it was replaced by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenCheck {
+pub struct RegisteredCheck {
     /// See [`Probe::kind`]; `None` where the registry does not tell.
     pub kind: Option<String>,
     /// See [`Check::name`].
     pub name: Option<String>,
 }
 
-impl SeenCheck {
+impl RegisteredCheck {
     /// What a registry shows of a check that was registered like this.
-    pub fn registered(check: &Check) -> Self {
+    pub fn expected(check: &Check) -> Self {
         Self { kind: Some(check.probe.kind().to_owned()), name: check.name.clone() }
     }
 
@@ -74,7 +74,7 @@ impl SeenCheck {
 
 /// What a [`Check`] probes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum Probe {
+pub enum CheckProbe {
     /// A request: 2xx is passing, 429 is warning, everything else critical.
     Http {
         /// The whole address, `http://` or `https://`.
@@ -132,7 +132,7 @@ pub enum Probe {
     },
 }
 
-impl Probe {
+impl CheckProbe {
     /// The kind in one word, as Consul shows it.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -149,7 +149,7 @@ impl Probe {
 
 /// A status that we report, for a check with [`Probe::Report`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct StatusReport {
     /// [`Status::Passing`], [`Status::Warning`] or [`Status::Critical`].
     pub status: Status,
     /// For people: the last lines of a probe.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Instance, Owner, Probe, SeenCheck, Status};
+use super::{CheckProbe, Instance, Owner, RegisteredCheck, Status};
 
 /// The actual state of a registry. As a [`Ledger`](super::Ledger) returns it, every entry with our marks is in `owned`,
 /// whichever engine it was written for.
@@ -16,14 +16,14 @@ pub struct Entries {
     /// Those of `foreign` that are taken over if we want their id.
     pub adoptable: BTreeSet<String>,
     /// What those of `foreign` hold, for people to compare.
-    pub contents: BTreeMap<String, Entry>,
+    pub foreign_entries: BTreeMap<String, Entry>,
     /// The checks of the host itself that do not pass: they keep every entry out of traffic.
-    pub host_failing: Vec<FailingCheck>,
+    pub failing_host_checks: Vec<FailingCheck>,
 }
 
 impl Entries {
     /// Whether an id is ours to write.
-    pub fn is_free(&self, id: &str) -> bool {
+    pub fn is_writable(&self, id: &str) -> bool {
         !self.foreign.contains_key(id) || self.adoptable.contains(id)
     }
 }
@@ -48,13 +48,13 @@ pub struct Entry {
     /// What [`Instance::digest`] was when it was sent; empty when the mark is missing.
     pub digest: String,
     /// Its checks, by [`Check::key`](super::Check::key).
-    pub checks: BTreeMap<String, SeenCheck>,
+    pub checks: BTreeMap<String, RegisteredCheck>,
     /// The status of each of its checks that waits for reports, by [`Check::key`](super::Check::key).
-    pub reports: BTreeMap<String, Status>,
+    pub reported_statuses: BTreeMap<String, Status>,
     /// Set while it is out of traffic: the reason that the registry shows, ours or an operator's.
-    pub out: Option<String>,
+    pub out_of_traffic: Option<String>,
     /// Its checks that do not pass, whoever made them.
-    pub failing: Vec<FailingCheck>,
+    pub failing_checks: Vec<FailingCheck>,
 }
 
 /// A check that does not pass.
@@ -70,7 +70,7 @@ pub struct FailingCheck {
 
 impl Entry {
     /// The entry that a successful registration of `instance` leaves behind.
-    pub fn registered(instance: &Instance) -> Self {
+    pub fn expected(instance: &Instance) -> Self {
         Self {
             id: instance.id.clone(),
             name: instance.name.clone(),
@@ -80,15 +80,15 @@ impl Entry {
             meta: instance.meta.clone(),
             owner: instance.owner.clone(),
             digest: instance.digest(),
-            checks: instance.checks.iter().map(|check| (check.key.clone(), SeenCheck::registered(check))).collect(),
-            reports: BTreeMap::new(),
-            out: None,
-            failing: Vec::new(),
+            checks: instance.checks.iter().map(|check| (check.key.clone(), RegisteredCheck::expected(check))).collect(),
+            reported_statuses: BTreeMap::new(),
+            out_of_traffic: None,
+            failing_checks: Vec::new(),
         }
     }
 
     /// Whether it is of the same container, address and port as `instance`, whatever the ids are.
-    pub fn is_at_the_place_of(&self, instance: &Instance) -> bool {
+    pub fn has_same_address_as(&self, instance: &Instance) -> bool {
         let place = (&self.owner.container, &self.address, self.port);
         place == (&instance.owner.container, &instance.address, instance.port)
     }
@@ -102,8 +102,20 @@ impl Entry {
 
     /// The same where the instance's digest is known.
     pub fn matches_digest(&self, instance: &Instance, wanted: &str) -> bool {
-        let Self { id, name, address, port, tags, meta, owner, digest, checks: _, reports: _, out: _, failing: _ } =
-            self;
+        let Self {
+            id,
+            name,
+            address,
+            port,
+            tags,
+            meta,
+            owner,
+            digest,
+            checks: _,
+            reported_statuses: _,
+            out_of_traffic: _,
+            failing_checks: _,
+        } = self;
         digest == wanted
             && (id, name, address, port) == (&instance.id, &instance.name, &instance.address, &instance.port)
             && (tags == &instance.tags || instance.tag_override)
@@ -118,7 +130,7 @@ impl Entry {
     pub fn has_checks(&self, instance: &Instance) -> bool {
         instance.checks.iter().all(|check| match self.checks.get(&check.key) {
             Some(seen) => seen.matches(check),
-            None => matches!(check.probe, Probe::H2ping { .. }),
+            None => matches!(check.probe, CheckProbe::H2ping { .. }),
         })
     }
 }

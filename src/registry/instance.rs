@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Check, Report};
+use super::{Check, StatusReport};
 
 /// Every key that we add to a service's Meta starts with this.
 pub const META_PREFIX: &str = "portreeve-";
 
 /// Every reason that we give for taking an entry out of traffic starts with this; any other reason is an operator's.
-pub const OUT_PREFIX: &str = "portreeve: ";
+pub const MAINTENANCE_PREFIX: &str = "portreeve: ";
 
 /// Goes into each digest. Raise it when the same [`Instance`] starts to be sent as a different body.
 const BODY_VERSION: u8 = 2;
@@ -42,12 +42,12 @@ pub struct Instance {
     pub checks: Vec<Check>,
     /// What we report for those of `checks` that wait for reports, by [`Check::key`].
     #[serde(skip)]
-    pub reports: BTreeMap<String, Report>,
+    pub reports: BTreeMap<String, StatusReport>,
     /// Whose entry it is.
     pub owner: Owner,
     /// Set while the instance must get no traffic.
     #[serde(skip)]
-    pub out: Option<OutReason>,
+    pub out_of_traffic: Option<OutOfTraffic>,
 }
 
 impl Instance {
@@ -86,13 +86,13 @@ pub struct Owner {
 
 impl Owner {
     /// The Meta key of [`Owner::engine`].
-    pub const ENGINE: &'static str = "portreeve-engine";
+    pub const ENGINE_KEY: &'static str = "portreeve-engine";
     /// The Meta key of [`Owner::host`].
-    pub const HOST: &'static str = "portreeve-host";
+    pub const HOST_KEY: &'static str = "portreeve-host";
     /// The Meta key of [`Owner::container`].
-    pub const CONTAINER: &'static str = "portreeve-container";
+    pub const CONTAINER_KEY: &'static str = "portreeve-container";
     /// The Meta key of [`Owner::started`].
-    pub const STARTED: &'static str = "portreeve-started";
+    pub const STARTED_KEY: &'static str = "portreeve-started";
 
     /// Whether both are the same container since the same start.
     pub fn is_same_run(&self, other: &Self) -> bool {
@@ -102,7 +102,7 @@ impl Owner {
 
 /// Why an instance must get no traffic although its container exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutReason {
+pub enum OutOfTraffic {
     /// The engine sent the container its stop signal; the process still serves what it has.
     Draining {
         /// When that was.
@@ -117,14 +117,14 @@ pub enum OutReason {
 }
 
 /// How the reason of [`OutReason::Draining`] begins.
-const DRAINING: &str = "draining, the container was told to stop";
+const DRAINING_PREFIX: &str = "draining, the container was told to stop";
 
-impl OutReason {
+impl OutOfTraffic {
     /// Reads a reason as the registry shows it; `None` if it is none of ours. `now` stands for a time that is missing, as
     /// earlier versions wrote none.
-    pub fn read(reason: &str, now: Timestamp) -> Option<Self> {
-        let said = reason.strip_prefix(OUT_PREFIX)?;
-        if let Some(rest) = said.strip_prefix(DRAINING) {
+    pub fn parse(reason: &str, now: Timestamp) -> Option<Self> {
+        let said = reason.strip_prefix(MAINTENANCE_PREFIX)?;
+        if let Some(rest) = said.strip_prefix(DRAINING_PREFIX) {
             let since = rest.strip_prefix(" at ").and_then(|time| time.parse().ok());
             return Some(Self::Draining { since: since.unwrap_or(now) });
         }
@@ -133,14 +133,14 @@ impl OutReason {
 }
 
 /// A time is told in whole seconds.
-impl fmt::Display for OutReason {
+impl fmt::Display for OutOfTraffic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self {
-            Self::Draining { since } => return write!(f, "{OUT_PREFIX}{DRAINING} at {since:.0}"),
+            Self::Draining { since } => return write!(f, "{MAINTENANCE_PREFIX}{DRAINING_PREFIX} at {since:.0}"),
             Self::Paused => "the container is paused",
             Self::CrashLoop => "the container starts again and again",
             Self::Failed => "the container has failed",
         };
-        write!(f, "{OUT_PREFIX}{word}")
+        write!(f, "{MAINTENANCE_PREFIX}{word}")
     }
 }

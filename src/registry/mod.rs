@@ -9,10 +9,10 @@
 
 mod answer;
 mod check;
+mod digested_instance;
 mod entry;
 mod instance;
 mod query;
-mod wanted;
 
 use std::{future::Future, sync::Arc};
 
@@ -20,14 +20,14 @@ pub use answer::{
     Answer, CaLeaf, CaRoot, CaRoots, CheckRecord, FileContent, KeyPair, NodeRecord, NodeService, NodeServices,
     RecordWeights, ServiceRecord, Status, TaggedAddress,
 };
-pub use check::{Check, Probe, Report, SeenCheck};
+pub use check::{Check, CheckProbe, RegisteredCheck, StatusReport};
+pub use digested_instance::DigestedInstance;
 pub use entry::{Entries, Entry, FailingCheck};
-pub use instance::{Instance, META_PREFIX, OUT_PREFIX, OutReason, Owner, Weights};
+pub use instance::{Instance, MAINTENANCE_PREFIX, META_PREFIX, OutOfTraffic, Owner, Weights};
 pub use query::{Query, Scope, ServiceQuery};
 use tokio_util::sync::CancellationToken;
-pub use wanted::Wanted;
 
-use crate::core::{condition::chain, store::Store};
+use crate::core::{condition::error_chain, store::Store};
 
 /// Why a call to a [`Ledger`] failed, as far as the caller has to know.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ impl LedgerError {
         match self {
             Self::Refused { .. } => self.to_string(),
             Self::Denied { answer, .. } => answer.clone(),
-            Self::Unavailable { source, .. } => chain(source.as_ref()),
+            Self::Unavailable { source, .. } => error_chain(source.as_ref()),
         }
     }
 }
@@ -89,13 +89,18 @@ pub trait Ledger: Send + Sync + 'static {
     fn put(&self, instance: &Instance, out: Option<&str>) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// Reports the status of the check `key` of the entry `id`, which waits for reports.
-    fn report(&self, id: &str, key: &str, report: &Report) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    fn report(
+        &self,
+        id: &str,
+        key: &str,
+        report: &StatusReport,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// Takes the entry out of traffic, with a reason that other users of the registry can read.
-    fn take_out(&self, id: &str, reason: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    fn enable_maintenance(&self, id: &str, reason: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// Puts the entry back into traffic.
-    fn bring_back(&self, id: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    fn disable_maintenance(&self, id: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// Removes the entry. An entry that is not there is no error.
     fn remove(&self, id: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;

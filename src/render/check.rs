@@ -11,17 +11,19 @@ use std::{
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 
-use super::{Open, Partials, Settings, Setup, TemplateError, Why, offline, source, whitespace};
+use super::{
+    Partials, Settings, Setup, TemplateError, Unrendered, UnrenderedReason, render_offline, template_file, whitespace,
+};
 use crate::{
-    core::condition::chain,
+    core::condition::error_chain,
     registry::Query,
-    target::{self, Kind, Reload},
-    ui::colour::{Colours, Meaning},
+    target::{self, ReloadMethod, TargetKind},
+    ui::colour::{Colours, TextRole},
 };
 
 /// All that is wrong, and what there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Checked {
+pub struct TemplateCheckReport {
     /// What is wrong everywhere.
     pub errors: Vec<String>,
     /// What is wrong on this host.
@@ -53,103 +55,107 @@ pub struct TemplateOutline {
 }
 
 /// Looks at each template by itself, so that one mistake does not hide another, and then at all together.
-pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> Checked {
-    let mut checked = Checked::default();
+pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> TemplateCheckReport {
+    let mut checked = TemplateCheckReport::default();
     let mut settings = settings.clone();
-    target::set_languages(&mut settings.targets);
+    target::detect_escapes(&mut settings.targets);
     for target in &settings.targets {
         let templates = target.templates.iter().map(|template| {
             let alone = target::Settings { templates: vec![template.clone()], ..target.clone() };
-            let asks = checked.template(Settings { targets: vec![alone], ..settings.clone() }, env);
+            let asks = checked.check_template(Settings { targets: vec![alone], ..settings.clone() }, env);
             let asks = asks.iter().map(ToString::to_string).collect();
             // What cannot be read is an error by now.
-            if let Ok(text) = source::read(&template.source) {
-                checked.lines(&template.source.display().to_string(), &text);
+            if let Ok(text) = template_file::read_template(&template.source) {
+                checked.check_whitespace(&template.source.display().to_string(), &text);
             }
             TemplateOutline { source: template.source.clone(), destination: template.destination.clone(), asks }
         });
         let templates = templates.collect();
         checked.targets.push(TargetOutline { name: target.name.clone(), kind: target.kind.name(), templates });
-        for program in programs(&target.kind).into_iter().filter(|program| !is_program(program)) {
-            checked.warn(format!("target {}: there is no program {} here", target.name, program.display()));
+        for program in programs(&target.kind).into_iter().filter(|program| !is_executable(program)) {
+            checked.add_warning(format!("target {}: there is no program {} here", target.name, program.display()));
         }
-        if let Some(remark) = target.remark() {
-            checked.warn(format!("target {}: {remark}", target.name));
+        if let Some(remark) = target.advice() {
+            checked.add_warning(format!("target {}: {remark}", target.name));
         }
         for template in target.templates.iter().filter(|template| template.each.is_none()) {
-            checked.destination(&target.name, template);
+            checked.check_destination(&target.name, template);
         }
     }
     if let Some(Ok(partials)) = settings.section.partials.as_deref().map(Partials::read) {
-        partials.iter().for_each(|(_, partial)| checked.lines(partial.name(), partial.source()));
+        partials.iter().for_each(|(_, partial)| checked.check_whitespace(partial.name(), partial.source()));
     }
-    if let Err(error) = Setup::peek(settings) {
-        checked.error(chain(&error));
+    if let Err(error) = Setup::open_read_only(settings) {
+        checked.add_error(error_chain(&error));
     }
     checked
 }
 
-impl Checked {
+impl TemplateCheckReport {
     /// Says each thing once.
-    pub fn error(&mut self, message: String) {
+    pub fn add_error(&mut self, message: String) {
         if !self.errors.contains(&message) {
             self.errors.push(message);
         }
     }
 
     /// Says each thing once.
-    pub fn warn(&mut self, message: String) {
+    pub fn add_warning(&mut self, message: String) {
         if !self.warnings.contains(&message) {
             self.warnings.push(message);
         }
     }
 
     /// What one template asks first.
-    fn template(&mut self, alone: Settings, env: &BTreeMap<String, String>) -> BTreeSet<Query> {
-        let mut setup = match Setup::peek(alone) {
+    fn check_template(&mut self, alone: Settings, env: &BTreeMap<String, String>) -> BTreeSet<Query> {
+        let mut setup = match Setup::open_read_only(alone) {
             Ok(setup) => setup,
             Err(error) => {
-                self.error(chain(&error));
+                self.add_error(error_chain(&error));
                 return BTreeSet::new();
             }
         };
-        let rendered = offline(&mut setup, env.clone(), |_| None);
-        for Open { why, .. } in &rendered.open {
-            if let Why::Failed(error) = why {
-                self.error(error.to_string());
+        let rendered = render_offline(&mut setup, env.clone(), |_| None);
+        for Unrendered { reason: why, .. } in &rendered.unrendered {
+            if let UnrenderedReason::Failed(error) = why {
+                self.add_error(error.to_string());
             }
         }
-        rendered.asked
+        rendered.queries
     }
 
     /// Lines that are hardly meant as they are.
-    fn lines(&mut self, name: &str, text: &str) {
-        for uneven in whitespace::uneven(text) {
-            self.warn(TemplateError::at(name, text, uneven.at, uneven.reason).to_string());
+    fn check_whitespace(&mut self, name: &str, text: &str) {
+        for uneven in whitespace::uneven_blocks(text) {
+            self.add_warning(TemplateError::at(name, text, uneven.at, uneven.reason).to_string());
         }
     }
 
-    fn destination(&mut self, target: &str, template: &target::Template) {
+    fn check_destination(&mut self, target: &str, template: &target::TemplateSettings) {
         let destination = &template.destination;
         if destination.is_dir() {
-            self.error(format!("target {target}: {}: is a directory, not a file", destination.display()));
+            self.add_error(format!("target {target}: {}: is a directory, not a file", destination.display()));
             return;
         }
         let Ok(whole) = std::path::absolute(destination) else { return };
         let Some(directory) = whole.parent().filter(|directory| !directory.is_dir()) else { return };
         match directory.ancestors().find(|above| above.exists()) {
             Some(above) if !above.is_dir() => {
-                self.error(format!("target {target}: {}: {} is no directory", destination.display(), above.display()));
+                self.add_error(format!(
+                    "target {target}: {}: {} is no directory",
+                    destination.display(),
+                    above.display()
+                ));
             }
             _ if template.create_dirs != Some(false) => {}
-            _ => self.warn(format!("target {target}: there is no directory {} here", directory.display())),
+            _ => self.add_warning(format!("target {target}: there is no directory {} here", directory.display())),
         }
     }
 
     /// For people.
     pub fn text(&self, colours: Colours) -> impl fmt::Display {
         let mut text = String::new();
-        let said = [(Meaning::Bad, "error", &self.errors), (Meaning::Doubtful, "warning", &self.warnings)];
+        let said = [(TextRole::Error, "error", &self.errors), (TextRole::Warning, "warning", &self.warnings)];
         for (meaning, word, messages) in said {
             for message in messages {
                 text.push_str(&format!("{}: {message}\n", colours.paint(meaning, word)));
@@ -168,13 +174,13 @@ impl Checked {
     }
 }
 
-fn programs(kind: &Kind) -> Vec<&Path> {
+fn programs(kind: &TargetKind) -> Vec<&Path> {
     match kind {
-        Kind::Nginx(nginx) => vec![&nginx.binary],
-        Kind::Command(command) => {
+        TargetKind::Nginx(nginx) => vec![&nginx.binary],
+        TargetKind::Command(command) => {
             let reload = command.reload.as_ref().and_then(|reload| match reload {
-                Reload::Command(argv) => argv.first(),
-                Reload::Signal { .. } | Reload::Container { .. } => None,
+                ReloadMethod::Command(argv) => argv.first(),
+                ReloadMethod::Signal { .. } | ReloadMethod::Container { .. } => None,
             });
             let check = command.check.as_ref().and_then(|argv| argv.first());
             [check, reload].into_iter().flatten().map(Path::new).collect()
@@ -183,7 +189,7 @@ fn programs(kind: &Kind) -> Vec<&Path> {
 }
 
 /// As `execvp` finds it.
-fn is_program(program: &Path) -> bool {
+fn is_executable(program: &Path) -> bool {
     let runs = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
     match program.components().count() {
         1 => env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| runs(&folder.join(program))),

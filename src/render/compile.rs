@@ -7,10 +7,11 @@ use handlebars::template::{
 use serde_json::Value;
 
 use super::{
-    TemplateError, calls,
-    depth::too_deep,
-    foreign,
-    helpers::{self, Definition, Form, PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE, REFUSE_EMPTY},
+    TemplateError, call_text, go_template_hints,
+    helpers::{
+        self, CallForm, HelperDefinition, PRINT, PRINT_AS_JSON, PRINT_JSON, PRINT_LINES, PRINT_RAW, REJECT_EMPTY,
+    },
+    nesting::find_too_deep,
 };
 use crate::ui::suggest;
 
@@ -21,29 +22,29 @@ pub(super) type Position = (usize, usize);
 pub(super) type Fault = (Position, String);
 
 /// Compiles a template or a partial. What it includes is looked at later.
-pub(super) fn file(name: &str, source: &str) -> Result<Template, TemplateError> {
+pub(super) fn compile_file(name: &str, source: &str) -> Result<Template, TemplateError> {
     let mut template = parse(name, source)?;
     route_output(&mut template, name);
     Ok(template)
 }
 
 /// Compiles `{{…}}` to something that prints the value as JSON.
-pub(super) fn expression(name: &str, source: &str) -> Result<Template, TemplateError> {
+pub(super) fn compile_expression(name: &str, source: &str) -> Result<Template, TemplateError> {
     let mut template = parse(name, source)?;
     let [TemplateElement::Expression(call)] = &mut template.elements[..] else {
         let reason = "this must be one expression, such as (services) or (tree \"vhosts/\")";
         return Err(TemplateError::at(name, source, (1, 1), reason.to_owned()));
     };
-    lead(call, PRINT_VALUE);
+    call_printer(call, PRINT_AS_JSON);
     Ok(template)
 }
 
 fn parse(name: &str, source: &str) -> Result<Template, TemplateError> {
-    if let Some((position, reason)) = too_deep(source) {
+    if let Some((position, reason)) = find_too_deep(source) {
         return Err(TemplateError::at(name, source, position, reason));
     }
-    let template = Template::compile(source).map_err(|error| TemplateError::syntax(name, source, &error))?;
-    check(&template, (1, 1)).map_err(|(position, reason)| TemplateError::at(name, source, position, reason))?;
+    let template = Template::compile(source).map_err(|error| TemplateError::from_syntax_error(name, source, &error))?;
+    check_calls(&template, (1, 1)).map_err(|(position, reason)| TemplateError::at(name, source, position, reason))?;
     Ok(template)
 }
 
@@ -54,20 +55,20 @@ pub(super) fn elements(template: &Template, at: Position) -> impl Iterator<Item 
 }
 
 /// Refuses calls that could never succeed: found here, they stop the start and not the first render that gets there.
-fn check(template: &Template, at: Position) -> Result<(), Fault> {
+fn check_calls(template: &Template, at: Position) -> Result<(), Fault> {
     for (element, at) in elements(template, at) {
         match element {
             TemplateElement::Expression(call) | TemplateElement::HtmlExpression(call) => {
                 if is_call(call) {
-                    check_call(call, Form::Value, at)?;
+                    check_call(call, CallForm::Value, at)?;
                 } else {
                     check_parameters([&call.name].into_iter(), at)?;
                 }
             }
             TemplateElement::HelperBlock(call) => {
-                check_call(call, Form::Block, at)?;
+                check_call(call, CallForm::Block, at)?;
                 for branch in [&call.template, &call.inverse].into_iter().flatten() {
-                    check(branch, at)?;
+                    check_calls(branch, at)?;
                 }
             }
             TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
@@ -75,7 +76,7 @@ fn check(template: &Template, at: Position) -> Result<(), Fault> {
             }
             TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
                 check_parameters(partial.params.iter().chain(partial.hash.values()), at)?;
-                partial.template.iter().try_for_each(|body| check(body, at))?;
+                partial.template.iter().try_for_each(|body| check_calls(body, at))?;
             }
             _ => {}
         }
@@ -85,26 +86,27 @@ fn check(template: &Template, at: Position) -> Result<(), Fault> {
 
 fn check_decorator(decorator: &DecoratorTemplate, at: Position) -> Result<(), Fault> {
     match decorator.name.as_name() {
-        Some("inline") => decorator.template.iter().try_for_each(|body| check(body, at)),
+        Some("inline") => decorator.template.iter().try_for_each(|body| check_calls(body, at)),
         name => Err((at, format!("there is no decorator `{}`, only `inline`", name.unwrap_or("( )")))),
     }
 }
 
-fn check_call(call: &HelperTemplate, form: Form, at: Position) -> Result<(), Fault> {
+fn check_call(call: &HelperTemplate, form: CallForm, at: Position) -> Result<(), Fault> {
     let fault = |reason| Err((at, reason));
     let Some(name) = call.name.as_name() else {
         return fault("a helper's name cannot be computed".to_owned());
     };
-    let Some(helper) = helpers::find(name) else { return fault(unknown(name, call)) };
+    let Some(helper) = helpers::find(name) else { return fault(unknown_helper(name, call)) };
     match (helper.form, form) {
-        (Form::Block, Form::Value) => {
+        (CallForm::Block, CallForm::Value) => {
             let inner = call.params.first().and_then(Parameter::as_name);
-            let here = inner
-                .and_then(|inner| Some(format!("; `{inner}` is from consul-template: {}", foreign::meaning(inner)?)));
+            let here = inner.and_then(|inner| {
+                Some(format!("; `{inner}` is from consul-template: {}", go_template_hints::replacement_hint(inner)?))
+            });
             let here = here.unwrap_or_default();
             return fault(format!("`{name}` is a block: {{{{#{name} …}}}} … {{{{/{name}}}}}{here}"));
         }
-        (Form::Value, Form::Block) => {
+        (CallForm::Value, CallForm::Block) => {
             return fault(format!("`{name}` is no block: {{{{#each ({name} …)}}}} or {{{{{name} …}}}}"));
         }
         _ => {}
@@ -116,7 +118,7 @@ fn check_call(call: &HelperTemplate, form: Form, at: Position) -> Result<(), Fau
             }
             _ => "",
         };
-        return fault(format!("`{name}` takes {}, not {}{here}", count(helper), call.params.len()));
+        return fault(format!("`{name}` takes {}, not {}{here}", arity_text(helper), call.params.len()));
     }
     let mut options: Vec<_> = call.hash.keys().collect();
     options.sort();
@@ -135,15 +137,15 @@ fn check_parameters<'a>(parameters: impl Iterator<Item = &'a Parameter>, at: Pos
             if call.name.as_name() == Some("raw") {
                 return Err((at, "`raw` prints: it cannot stand in parentheses".to_owned()));
             }
-            check_call(call, Form::Value, at)?;
+            check_call(call, CallForm::Value, at)?;
         }
     }
     Ok(())
 }
 
-fn unknown(name: &str, call: &HelperTemplate) -> String {
+fn unknown_helper(name: &str, call: &HelperTemplate) -> String {
     let meant = suggest::nearest(name, helpers::all().map(|helper| helper.name), 2);
-    if let Some(here) = foreign::meaning(name) {
+    if let Some(here) = go_template_hints::replacement_hint(name) {
         format!("there is no helper `{name}`, which is from consul-template: {here}")
     } else if call.params.is_empty() && call.hash.is_empty() && !call.block {
         format!("there is no helper `{name}`; a value stands without parentheses")
@@ -154,7 +156,7 @@ fn unknown(name: &str, call: &HelperTemplate) -> String {
     }
 }
 
-fn count(helper: &Definition) -> String {
+fn arity_text(helper: &HelperDefinition) -> String {
     match (*helper.arguments.start(), *helper.arguments.end()) {
         (from, to) if from == to => format!("{from} argument{}", if from == 1 { "" } else { "s" }),
         (from, usize::MAX) => format!("at least {from} arguments"),
@@ -169,23 +171,23 @@ fn is_call(call: &HelperTemplate) -> bool {
 }
 
 /// The engine's name for a file. It takes an inclusion of that very name for a ring, so it must be no partial's.
-pub(super) fn mark(file: &str) -> String {
+pub(super) fn engine_name(file: &str) -> String {
     format!("\0{file}")
 }
 
 /// Makes `{{x}}` a call of the printing helper with `x`, and so on in all that is nested. All of it gets the file's
 /// name: a body may be rendered from another file, and an error has to say where it stands.
 fn route_output(template: &mut Template, file: &str) {
-    template.name = Some(mark(file));
+    template.name = Some(engine_name(file));
     let mappings = template.mapping.iter().map(Some).chain(std::iter::repeat(None));
     for (element, at) in template.elements.iter_mut().zip(mappings) {
         match element {
-            TemplateElement::Expression(call) => lead(call, PRINT),
-            TemplateElement::HtmlExpression(call) => lead(call, PRINT_RAW),
+            TemplateElement::Expression(call) => call_printer(call, PRINT),
+            TemplateElement::HtmlExpression(call) => call_printer(call, PRINT_RAW),
             TemplateElement::HelperBlock(call) => {
                 let branches = [&mut call.template, &mut call.inverse];
                 branches.into_iter().flatten().for_each(|branch| route_output(branch, file));
-                refuse_empty(call, at);
+                reject_empty_with(call, at);
             }
             TemplateElement::DecoratorExpression(decorator)
             | TemplateElement::DecoratorBlock(decorator)
@@ -199,12 +201,12 @@ fn route_output(template: &mut Template, file: &str) {
 }
 
 /// A `with` of something empty that has no `else` is an error, which the engine gives as if there were no such value.
-fn refuse_empty(call: &mut HelperTemplate, at: Option<&TemplateMapping>) {
+fn reject_empty_with(call: &mut HelperTemplate, at: Option<&TemplateMapping>) {
     let ([value], Some("with"), None) = (&call.params[..], call.name.as_name(), &call.inverse) else { return };
     let mut branch = Template::compile("{{value}}").expect("it is sound");
     if let Some(TemplateElement::Expression(refusal)) = branch.elements.first_mut() {
-        let written = Parameter::Literal(Value::String(calls::printed(value)));
-        refusal.name = Parameter::Name(REFUSE_EMPTY.to_owned());
+        let written = Parameter::Literal(Value::String(call_text::expression_text(value)));
+        refusal.name = Parameter::Name(REJECT_EMPTY.to_owned());
         refusal.params = vec![value.clone(), written];
     }
     branch.mapping = at.cloned().into_iter().collect();
@@ -213,14 +215,14 @@ fn refuse_empty(call: &mut HelperTemplate, at: Option<&TemplateMapping>) {
 }
 
 /// The printing helper gets the value, and how it was written.
-fn lead(call: &mut HelperTemplate, printer: &str) {
+fn call_printer(call: &mut HelperTemplate, printer: &str) {
     let is_call = is_call(call);
     let name = std::mem::replace(&mut call.name, Parameter::Name(printer.to_owned()));
     let mut params = std::mem::take(&mut call.params);
     let hash = std::mem::take(&mut call.hash);
     let called = if is_call { name.as_name() } else { None };
     let own = match called {
-        _ if printer == PRINT_VALUE => None,
+        _ if printer == PRINT_AS_JSON => None,
         Some("raw" | "quote") => Some(PRINT_RAW),
         Some("upstream") => Some(PRINT_LINES),
         Some("toJSON" | "toJSONPretty") if printer == PRINT => Some(PRINT_JSON),
@@ -234,6 +236,6 @@ fn lead(call: &mut HelperTemplate, printer: &str) {
         Some(called) => Parameter::Subexpression(Subexpression::new(Parameter::Name(called.to_owned()), params, hash)),
         None => name,
     };
-    let written = Parameter::Literal(Value::String(calls::printed(&value)));
+    let written = Parameter::Literal(Value::String(call_text::expression_text(&value)));
     call.params.extend([value, written]);
 }

@@ -8,32 +8,32 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Setup, narrowing::Narrowing, once::Reasons, open, start, worker::Worker};
+use super::{Setup, narrowing::Narrowing, once::Reasons, spawn_renderer, target_worker::TargetWorker, unrendered};
 use crate::{
     core::{
-        condition::chain,
-        supervise::{Panicked, Tasks},
+        condition::error_chain,
+        supervise::{TaskPanicked, TaskSet},
     },
     registry::Source,
-    target::{ApplyError, Desired, Diff, Digest, Held, Opinion, Rejection},
-    ui::colour::{Colours, Meaning},
+    target::{ApplyError, CheckPreview, DesiredFileStore, Diff, Digest, Rejection, RollbackPin},
+    ui::colour::{Colours, TextRole},
 };
 
 /// How long the renderer may take to make a candidate without the held items.
-const RENDER: Duration = Duration::from_secs(10);
+const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why not all that would change can be shown, or would be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum DryRunError {
     /// Something is not rendered, cannot be checked, or would be refused.
     #[error("this would not take effect:{0}")]
-    Trouble(Reasons),
+    WouldNotApply(Reasons),
     /// Nobody reads what is printed.
     #[error("cannot print")]
     Print(#[from] io::Error),
     /// A task panicked.
     #[error(transparent)]
-    Panicked(#[from] Panicked),
+    Panicked(#[from] TaskPanicked),
 }
 
 /// Prints a unified diff for each file that would change, or go. Lines that begin with `#` are ours, and nothing to `patch`.
@@ -47,19 +47,22 @@ pub async fn dry_run<S: Source>(
     colours: Colours,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DryRunError> {
-    setup.tell();
-    let source = setup.source(source);
+    setup.log_warnings();
+    let source = setup.source_with_files(source);
     let stop = CancellationToken::new();
-    let mut tasks = Tasks::new(stop.clone());
-    let sets: Vec<_> = setup.sets.iter().map(|set| set.desired.clone()).collect();
-    let narrowings: Vec<_> = setup.sets.iter().map(|set| set.narrowing.clone()).collect();
-    let workers = std::mem::take(&mut setup.targets).into_iter().zip(&setup.sets);
-    let mut workers: Vec<_> = workers.map(|(target, set)| Worker::new(target, set)).collect();
-    let mut open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &stop);
+    let mut tasks = TaskSet::new(stop.clone());
+    let sets: Vec<_> = setup.target_renderers.iter().map(|set| set.desired.clone()).collect();
+    let narrowings: Vec<_> = setup.target_renderers.iter().map(|set| set.narrowing.clone()).collect();
+    let workers = std::mem::take(&mut setup.targets).into_iter().zip(&setup.target_renderers);
+    let mut workers: Vec<_> = workers.map(|(target, set)| TargetWorker::new(target, set)).collect();
+    let mut open =
+        spawn_renderer(&mut tasks, setup.template_store, setup.pinned_store, setup.target_renderers, source, &stop);
     let rendered = async {
         for (desired, worker) in sets.iter().zip(&workers) {
             let mut bell = desired.bell();
-            while !desired.snapshot().complete && !open::fails(&open.borrow_and_update(), worker.target.name()) {
+            while !desired.snapshot().complete
+                && !unrendered::has_failure(&open.borrow_and_update(), worker.target.name())
+            {
                 let changed = tokio::select! {
                     changed = bell.changed() => changed,
                     changed = open.changed() => changed,
@@ -82,82 +85,87 @@ pub async fn dry_run<S: Source>(
     let open = if whole { Vec::new() } else { open.borrow().clone() };
     let mut trouble: Vec<_> = open.iter().map(ToString::to_string).collect();
     for (worker, desired) in workers.iter_mut().zip(&sets) {
-        let diff = narrowed(worker, desired).await;
+        let diff = narrowed_diff(worker, desired).await;
         let target = &worker.target;
         match diff {
             Ok(diff) => {
-                let pinned = target.history().held();
+                let pinned = target.history().pin();
                 if let Some(held) = pinned {
                     let note = format!(
                         "# target {}: is pinned to {held}; changes of its files and templates are withheld until \
                          `portreeve render rollback --release`",
                         target.name()
                     );
-                    writeln!(out, "{}", colours.paint(Meaning::Doubtful, note))?;
+                    writeln!(out, "{}", colours.paint(TextRole::Warning, note))?;
                 }
-                let good = match (setup.unchecked.contains(target.name()), pinned) {
+                let good = match (setup.unchecked_targets.contains(target.name()), pinned) {
                     (true, _) => "this would be written; nothing checks it",
                     // It is not, as long as the target is pinned.
-                    (false, Some(Held::Data(_))) => "the check takes this, which waits for the release",
+                    (false, Some(RollbackPin::Data(_))) => "the check takes this, which waits for the release",
                     (false, _) => "this would be taken",
                 };
-                print(target.name(), &diff, good, colours, out)?;
-                if let Some(Opinion::Refused { certain, .. }) = diff.opinion {
-                    trouble.push(format!("target {}: the check refuses it; {}", target.name(), held(certain)));
+                print_diff(target.name(), &diff, good, colours, out)?;
+                if let Some(CheckPreview::Rejected { is_permanent: certain, .. }) = diff.check {
+                    trouble.push(format!(
+                        "target {}: the check refuses it; {}",
+                        target.name(),
+                        hold_duration_text(certain)
+                    ));
                 }
             }
-            Err(error) => trouble.push(format!("target {}: {}", target.name(), chain(&error))),
+            Err(error) => trouble.push(format!("target {}: {}", target.name(), error_chain(&error))),
         }
     }
     // The diffs are without entries that cannot be printed or are refused.
-    let left_out: Vec<_> = narrowings.iter().flat_map(Narrowing::reasons).collect();
+    let left_out: Vec<_> = narrowings.iter().flat_map(Narrowing::hold_reasons).collect();
     for reason in left_out.iter().flat_map(|reason| reason.lines()) {
-        writeln!(out, "{}", colours.paint(Meaning::Doubtful, format_args!("# {reason}")))?;
+        writeln!(out, "{}", colours.paint(TextRole::Warning, format_args!("# {reason}")))?;
     }
     trouble.extend(left_out);
-    if trouble.is_empty() { Ok(()) } else { Err(DryRunError::Trouble(Reasons(trouble))) }
+    if trouble.is_empty() { Ok(()) } else { Err(DryRunError::WouldNotApply(Reasons(trouble))) }
 }
 
 /// The diff that a running Portreeve would reach: without the entries because of which the check refuses a candidate.
-async fn narrowed(worker: &mut Worker, desired: &Desired) -> Result<Diff, ApplyError> {
+async fn narrowed_diff(worker: &mut TargetWorker, desired: &DesiredFileStore) -> Result<Diff, ApplyError> {
     loop {
         let (files, mut bell) = (Digest::of_files(&desired.snapshot().entries), desired.bell());
         bell.mark_unchanged();
         let diff = worker.target.diff().await?;
-        let Some(Opinion::Refused { output, certain }) = &diff.opinion else { return Ok(diff) };
-        let refusal = Rejection::Refused { output: output.clone(), certain: *certain };
-        let is_new = worker.search(files, refusal).await && tokio::time::timeout(RENDER, bell.changed()).await.is_ok();
+        let Some(CheckPreview::Rejected { output, is_permanent: certain }) = &diff.check else { return Ok(diff) };
+        let refusal = Rejection::CheckFailed { output: output.clone(), is_permanent: *certain };
+        let is_new = worker.hold_culprits(files, refusal).await
+            && tokio::time::timeout(RENDER_TIMEOUT, bell.changed()).await.is_ok();
         if !is_new {
             return Ok(diff);
         }
     }
 }
 
-fn print(target: &str, diff: &Diff, good: &str, colours: Colours, out: &mut (dyn Write + Send)) -> io::Result<()> {
+fn print_diff(target: &str, diff: &Diff, good: &str, colours: Colours, out: &mut (dyn Write + Send)) -> io::Result<()> {
     diff.files.iter().try_for_each(|file| out.write_all(colours.diff(&file.unified).as_bytes()))?;
-    let meaning = match diff.opinion {
-        Some(Opinion::Refused { .. }) => Meaning::Bad,
-        Some(Opinion::Good { .. }) => Meaning::Good,
-        None => Meaning::Aside,
+    let meaning = match diff.check {
+        Some(CheckPreview::Rejected { .. }) => TextRole::Error,
+        Some(CheckPreview::Accepted { .. }) => TextRole::Success,
+        None => TextRole::Note,
     };
     let mut comment = |text: &str| {
         text.lines().try_for_each(|line| writeln!(out, "{}", colours.paint(meaning, format_args!("# {line}"))))
     };
-    match &diff.opinion {
+    match &diff.check {
         None if diff.complete => comment(&format!("target {target}: nothing would change")),
         None => comment(&format!("target {target}: not rendered")),
-        Some(Opinion::Good { warnings }) => {
+        Some(CheckPreview::Accepted { warnings }) => {
             comment(&format!("target {target}: {good}"))?;
             warnings.iter().try_for_each(|warning| comment(warning))
         }
-        Some(Opinion::Refused { output, certain }) => {
-            comment(&format!("target {target}: the check refuses this:\n{output}\n{}", held(*certain)))
+        Some(CheckPreview::Rejected { output, is_permanent: certain }) => {
+            comment(&format!("target {target}: the check refuses this:\n{output}\n{}", hold_duration_text(*certain)))
         }
     }
 }
 
 /// Until when a running Portreeve would not try it again.
-fn held(certain: bool) -> &'static str {
+fn hold_duration_text(certain: bool) -> &'static str {
     match certain {
         true => "it would be held until the templates, their data or the configuration change",
         false => "it would be held for some seconds, up to a minute, and tried again",

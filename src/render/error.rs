@@ -4,7 +4,7 @@ use std::fmt;
 
 use handlebars::{RenderErrorReason, TemplateErrorReason};
 
-use super::{calls::Call, helpers, syntax};
+use super::{call_text::CallText, helpers, syntax};
 
 /// A template that cannot be compiled, or cannot be rendered with certain answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,14 +12,14 @@ pub struct TemplateError {
     /// The template's file.
     pub template: String,
     /// Where, if it is known.
-    pub place: Option<Place>,
+    pub location: Option<TemplateLocation>,
     /// What is wrong there, and what to do.
     pub reason: String,
 }
 
 /// A place in a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct TemplateLocation {
     /// Counts from 1.
     pub line: usize,
     /// Counts characters from 1.
@@ -32,13 +32,13 @@ impl TemplateError {
     /// An error at a known position, line and column counting from 1.
     pub(super) fn at(template: &str, source: &str, (line, column): (usize, usize), reason: String) -> Self {
         let text = source.lines().nth(line - 1).unwrap_or_default().to_owned();
-        Self { template: template.to_owned(), place: Some(Place { line, column, text }), reason }
+        Self { template: template.to_owned(), location: Some(TemplateLocation { line, column, text }), reason }
     }
 
     /// The engine's error on a template that is no Handlebars.
-    pub(super) fn syntax(template: &str, source: &str, error: &handlebars::TemplateError) -> Self {
+    pub(super) fn from_syntax_error(template: &str, source: &str, error: &handlebars::TemplateError) -> Self {
         let Some(position) = error.pos() else {
-            return Self { template: template.to_owned(), place: None, reason: error.reason().to_string() };
+            return Self { template: template.to_owned(), location: None, reason: error.reason().to_string() };
         };
         let (position, reason) = match error.reason() {
             TemplateErrorReason::MismatchingClosedHelper(open, close)
@@ -52,9 +52,9 @@ impl TemplateError {
     }
 
     /// What the engine says of a template that does not fit the answers. `calls`: those of a helper at that place.
-    pub(super) fn reason(error: &RenderErrorReason, calls: impl Fn(&str) -> Vec<Call>) -> String {
+    pub(super) fn render_error_reason(error: &RenderErrorReason, calls: impl Fn(&str) -> Vec<CallText>) -> String {
         match error {
-            RenderErrorReason::MissingVariable(Some(path)) => helpers::no_value(path),
+            RenderErrorReason::MissingVariable(Some(path)) => helpers::missing_value_message(path),
             // Only `lookup` does not say what it looked for.
             RenderErrorReason::MissingVariable(None) => {
                 let calls: Vec<_> = calls("lookup").into_iter().map(|call| format!("`{}`", call.text)).collect();
@@ -92,7 +92,7 @@ impl TemplateError {
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Place { line, column, text }) = &self.place else {
+        let Some(TemplateLocation { line, column, text }) = &self.location else {
             return write!(f, "{}: {}", self.template, self.reason);
         };
         let number = line.to_string();

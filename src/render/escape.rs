@@ -12,8 +12,8 @@ use crate::target::Escape;
 
 impl Escape {
     /// Why `value` cannot be printed as it is; it goes on a sentence that began with the value.
-    pub(super) fn refusal(self, value: &str) -> Option<String> {
-        let offence = self.offence(value);
+    pub(super) fn rejection_reason(self, value: &str) -> Option<String> {
+        let offence = self.special_char(value);
         if self == Self::Path {
             return match offence {
                 Some(offence) => Some(format!("holds {offence:?}, so it cannot be a part of a path")),
@@ -33,11 +33,11 @@ impl Escape {
     }
 
     /// The character that has a meaning of its own.
-    pub(super) fn offence(self, value: &str) -> Option<char> {
-        value.chars().find(|c| self.has_meaning(*c))
+    pub(super) fn special_char(self, value: &str) -> Option<char> {
+        value.chars().find(|c| self.is_special(*c))
     }
 
-    fn has_meaning(self, c: char) -> bool {
+    fn is_special(self, c: char) -> bool {
         match self {
             Self::Nginx => c.is_whitespace() || c.is_control() || r#";{}"'\$#"#.contains(c),
             Self::Haproxy => c.is_whitespace() || c.is_control() || r#""'\$#"#.contains(c),
@@ -85,21 +85,21 @@ mod tests {
     use super::*;
     use crate::{
         registry::{Answer, Query},
-        render::{Inputs, Outcome, Template},
+        render::{CompiledTemplate, RenderInputs, RenderOutcome},
     };
 
     /// What becomes of `text` when the key `v` has this value.
     fn rendered(text: &str, value: &str, escape: Escape) -> Option<String> {
-        let template = Template::compile("t.hbs", text, escape).unwrap_or_else(|error| panic!("{error}"));
+        let template = CompiledTemplate::compile("t.hbs", text, escape).unwrap_or_else(|error| panic!("{error}"));
         let answers = [(Query::key("v"), Arc::new(Answer::Key(Some(value.to_owned()))))].into();
         let item = serde_json::Value::Null;
-        match template.render(Inputs { answers: &answers, env: &BTreeMap::new(), item: &item }).outcome {
-            Outcome::Text(text) => Some(text),
-            Outcome::Failed(error) => {
+        match template.render(RenderInputs { answers: &answers, env: &BTreeMap::new(), item: &item }).outcome {
+            RenderOutcome::Text(text) => Some(text),
+            RenderOutcome::Failed(error) => {
                 assert!(error.reason.contains(r#"key "v""#) || error.reason.contains("quoted"), "{error}");
                 None
             }
-            Outcome::Missing(missing) => panic!("it waits for {missing:?}"),
+            RenderOutcome::Missing(missing) => panic!("it waits for {missing:?}"),
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_a_language_treats_apart_is_refused() {
-        let refused = |escape: Escape, value: &str| escape.refusal(value).is_some();
+        let refused = |escape: Escape, value: &str| escape.rejection_reason(value).is_some();
         for value in ["a b", "a\nb", "\"", "'", "a\\", "$host", "#", "\u{0}", "\u{a0}"] {
             assert!(refused(Escape::Nginx, value) && refused(Escape::Haproxy, value), "{value:?}");
             assert!(!refused(Escape::None, value));
@@ -212,10 +212,10 @@ mod tests {
     #[test]
     fn a_part_of_a_path_is_one_component() {
         for (value, why) in [("a/b", "'/'"), ("", "empty"), ("..", "a dot"), (".a", "a dot"), ("a\u{0}", "'\\0'")] {
-            let refusal = Escape::Path.refusal(value).unwrap_or_else(|| panic!("{value:?} is taken"));
+            let refusal = Escape::Path.rejection_reason(value).unwrap_or_else(|| panic!("{value:?} is taken"));
             assert!(refusal.contains(why), "{refusal}");
         }
-        assert_eq!(Escape::Path.refusal("shop.example.com v2"), None);
+        assert_eq!(Escape::Path.rejection_reason("shop.example.com v2"), None);
     }
 
     #[test]

@@ -16,22 +16,22 @@ use serde_json::Value;
 use super::{
     Partials, TemplateError,
     compile::{Fault, Position, elements},
-    unit::Unit,
+    compiled_file::CompiledFile,
 };
 
 /// Who includes whom, and where. The template itself has no name, so it cannot be included.
-type Inclusions<'a> = BTreeMap<Option<String>, BTreeMap<String, Place<'a>>>;
+type Inclusions<'a> = BTreeMap<Option<String>, BTreeMap<String, IncludeLocation<'a>>>;
 
 /// Where something is included.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    unit: &'a Unit,
-    at: Position,
+struct IncludeLocation<'a> {
+    unit: &'a CompiledFile,
+    position: Position,
 }
 
-impl Place<'_> {
+impl IncludeLocation<'_> {
     fn error(self, reason: String) -> TemplateError {
-        self.unit.error(self.at, reason)
+        self.unit.error_at(self.position, reason)
     }
 }
 
@@ -40,33 +40,36 @@ impl Place<'_> {
 const PARTIAL_BLOCK: &str = "@partial-block";
 
 /// The files that a template reaches, by name. Refuses names that are computed or unknown, and rings.
-pub(super) fn resolve(template: &Unit, partials: &Partials) -> Result<BTreeMap<String, Arc<Unit>>, TemplateError> {
-    let (inclusions, reached) = follow(template, None, partials)?;
+pub(super) fn resolve(
+    template: &CompiledFile,
+    partials: &Partials,
+) -> Result<BTreeMap<String, Arc<CompiledFile>>, TemplateError> {
+    let (inclusions, reached) = collect_reachable(template, None, partials)?;
     for (name, place) in inclusions.values().flatten() {
         if !inclusions.contains_key(&Some(name.clone())) {
-            return Err(place.error(unknown(name, *place, template, partials)));
+            return Err(place.error(unknown_partial(name, *place, template, partials)));
         }
     }
-    refuse_rings(&inclusions)?;
+    reject_cycles(&inclusions)?;
     Ok(reached)
 }
 
 /// Refuses rings among the files of a directory, whether a template uses them or not. Names that no file has are for
 /// the templates to make.
-pub(super) fn check(partials: &Partials) -> Result<(), TemplateError> {
+pub(super) fn check_cycles(partials: &Partials) -> Result<(), TemplateError> {
     for (name, unit) in partials.iter() {
-        let (inclusions, _) = follow(unit, Some(name), partials)?;
-        refuse_rings(&inclusions)?;
+        let (inclusions, _) = collect_reachable(unit, Some(name), partials)?;
+        reject_cycles(&inclusions)?;
     }
     Ok(())
 }
 
 /// What `unit` includes, and what that includes, and so on.
-fn follow<'a>(
-    unit: &'a Unit,
+fn collect_reachable<'a>(
+    unit: &'a CompiledFile,
     name: Option<&str>,
     partials: &'a Partials,
-) -> Result<(Inclusions<'a>, BTreeMap<String, Arc<Unit>>), TemplateError> {
+) -> Result<(Inclusions<'a>, BTreeMap<String, Arc<CompiledFile>>), TemplateError> {
     let (mut inclusions, mut reached) = (Inclusions::new(), BTreeMap::new());
     collect_all(unit, name, &mut inclusions)?;
     let new = |inclusions: &Inclusions<'a>, reached: &BTreeMap<_, _>| {
@@ -80,7 +83,7 @@ fn follow<'a>(
     Ok((inclusions, reached))
 }
 
-fn unknown(name: &str, place: Place<'_>, template: &Unit, partials: &Partials) -> String {
+fn unknown_partial(name: &str, place: IncludeLocation<'_>, template: &CompiledFile, partials: &Partials) -> String {
     let from = if *place.unit == *template { String::new() } else { format!(" for {}", template.name()) };
     let names: Vec<_> = partials.iter().map(|(name, _)| name).collect();
     let files = if names.is_empty() {
@@ -91,14 +94,18 @@ fn unknown(name: &str, place: Place<'_>, template: &Unit, partials: &Partials) -
     format!("there is no partial `{name}`{from}: {{{{#*inline \"{name}\"}}}} … {{{{/inline}}}} makes one, and {files}")
 }
 
-fn collect_all<'a>(unit: &'a Unit, name: Option<&str>, inclusions: &mut Inclusions<'a>) -> Result<(), TemplateError> {
+fn collect_all<'a>(
+    unit: &'a CompiledFile,
+    name: Option<&str>,
+    inclusions: &mut Inclusions<'a>,
+) -> Result<(), TemplateError> {
     let found = collect(unit, unit.template(), (1, 1), name, name.is_some(), inclusions);
-    found.map_err(|(at, reason)| unit.error(at, reason))
+    found.map_err(|(at, reason)| unit.error_at(at, reason))
 }
 
 /// `slots`: whether the unit is a partial, where `{{#> name}} … {{/name}}` may be a place that the caller fills or not.
 fn collect<'a>(
-    unit: &'a Unit,
+    unit: &'a CompiledFile,
     template: &Template,
     at: Position,
     inside: Option<&str>,
@@ -125,7 +132,7 @@ fn collect<'a>(
                     partial_name(partial).ok_or_else(|| (at, "a partial's name cannot be computed".to_owned()))?;
                 if name != PARTIAL_BLOCK {
                     let included = found.entry(inside.map(str::to_owned)).or_default();
-                    included.entry(name.to_owned()).or_insert(Place { unit, at });
+                    included.entry(name.to_owned()).or_insert(IncludeLocation { unit, position: at });
                     if slots && partial.template.is_some() {
                         found.entry(Some(name.to_owned())).or_default();
                     }
@@ -154,13 +161,13 @@ fn inline_name(decorator: &DecoratorTemplate) -> Option<&str> {
     }
 }
 
-fn refuse_rings(inclusions: &Inclusions<'_>) -> Result<(), TemplateError> {
+fn reject_cycles(inclusions: &Inclusions<'_>) -> Result<(), TemplateError> {
     let mut done = BTreeSet::new();
-    inclusions.keys().try_for_each(|name| search(name, inclusions, &mut Vec::new(), &mut done))
+    inclusions.keys().try_for_each(|name| find_cycle(name, inclusions, &mut Vec::new(), &mut done))
 }
 
 /// Walks down from `name`; `path` is how we got there.
-fn search(
+fn find_cycle(
     name: &Option<String>,
     inclusions: &Inclusions<'_>,
     path: &mut Vec<Option<String>>,
@@ -177,7 +184,7 @@ fn search(
             let ring = ring.collect::<Vec<_>>().join(" -> ");
             return Err(place.error(format!("partials include each other without end: {ring}")));
         }
-        search(&next, inclusions, path, done)?;
+        find_cycle(&next, inclusions, path, done)?;
     }
     path.pop();
     done.insert(name.clone());
@@ -187,21 +194,23 @@ fn search(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::{Escape, Inputs, Outcome, PartialsError, Template};
+    use crate::render::{CompiledTemplate, Escape, PartialsError, RenderInputs, RenderOutcome};
 
     fn partials(files: &[(&str, &str)]) -> Result<Partials, PartialsError> {
-        Partials::of(files.iter().map(|(name, text)| (name.to_string(), format!("p/{name}.hbs"), text.to_string())))
+        Partials::from_files(
+            files.iter().map(|(name, text)| (name.to_string(), format!("p/{name}.hbs"), text.to_string())),
+        )
     }
 
-    fn template(text: &str, files: &[(&str, &str)]) -> Result<Template, TemplateError> {
+    fn template(text: &str, files: &[(&str, &str)]) -> Result<CompiledTemplate, TemplateError> {
         let partials = partials(files).unwrap_or_else(|error| panic!("{error:?}"));
-        Template::with_partials("t.hbs", text, Escape::Nginx, &partials)
+        CompiledTemplate::compile_with_partials("t.hbs", text, Escape::Nginx, &partials)
     }
 
-    fn outcome(text: &str, files: &[(&str, &str)]) -> Outcome {
+    fn outcome(text: &str, files: &[(&str, &str)]) -> RenderOutcome {
         let template = template(text, files).unwrap_or_else(|error| panic!("{error}"));
         let item = serde_json::json!({ "name": "web", "list": [1, 2], "bad": "a;b" });
-        template.render(Inputs { answers: &BTreeMap::new(), env: &BTreeMap::new(), item: &item }).outcome
+        template.render(RenderInputs { answers: &BTreeMap::new(), env: &BTreeMap::new(), item: &item }).outcome
     }
 
     const LAYOUT: (&str, &str) =
@@ -221,7 +230,7 @@ mod tests {
             ("{{#*inline \"outer\"}}mine{{/inline}}{{> outer}}", "mine"),
         ];
         for (text, expected) in cases {
-            assert_eq!(outcome(text, &[server, inner, LAYOUT]), Outcome::Text(expected.to_owned()), "{text}");
+            assert_eq!(outcome(text, &[server, inner, LAYOUT]), RenderOutcome::Text(expected.to_owned()), "{text}");
         }
     }
 
@@ -242,7 +251,7 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            let Outcome::Failed(error) = outcome(text, &files) else { panic!("{text} is rendered") };
+            let RenderOutcome::Failed(error) = outcome(text, &files) else { panic!("{text} is rendered") };
             let error = error.to_string();
             assert!(error.starts_with(expected) && error.contains('^'), "{text}: {error}");
         }
@@ -268,7 +277,7 @@ mod tests {
     #[test]
     fn a_ring_is_refused_across_files_and_inline_ones() {
         let error = partials(&[("a", "{{> b}}"), ("b", "x\n{{#if y}}{{> a}}{{/if}}")]).expect_err("a ring");
-        let PartialsError::Wrong(error) = error else { panic!("{error}") };
+        let PartialsError::Invalid(error) = error else { panic!("{error}") };
         assert!(error.to_string().starts_with("p/b.hbs:2:10: partials include each other without end: a -> b -> a"));
         let files = [("a", "{{> slot}}"), LAYOUT];
         let cases = [

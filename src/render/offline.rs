@@ -6,46 +6,51 @@ use std::{
     sync::Arc,
 };
 
-use super::{Answers, Open, Setup, pass::Renderer};
+use super::{Answers, Setup, Unrendered, renderer::Renderer};
 use crate::{
     core::store::Store,
     registry::{Answer, Query},
-    target::Product,
+    target::DesiredFile,
 };
 
 /// What all templates of a setup came to.
 #[derive(Debug)]
-pub struct Offline {
+pub struct OfflineRender {
     /// By the target's name, its files by destination. `None`: one of its templates is open.
-    pub targets: BTreeMap<String, Option<BTreeMap<PathBuf, Arc<Product>>>>,
+    pub targets: BTreeMap<String, Option<BTreeMap<PathBuf, Arc<DesiredFile>>>>,
     /// The templates that are not rendered, and why.
-    pub open: Vec<Open>,
+    pub unrendered: Vec<Unrendered>,
     /// What was asked in the last pass, whether it was answered or not.
-    pub asked: BTreeSet<Query>,
+    pub queries: BTreeSet<Query>,
 }
 
 /// Renders until nothing new is asked. `answer` is asked once for each query; `None`: there will be no answer.
-pub fn offline(
+pub fn render_offline(
     setup: &mut Setup,
     env: BTreeMap<String, String>,
     mut answer: impl FnMut(&Query) -> Option<Answer>,
-) -> Offline {
-    let mut renderer =
-        Renderer::new(Store::default(), env, setup.books(), setup.held.clone(), std::mem::take(&mut setup.sets));
+) -> OfflineRender {
+    let mut renderer = Renderer::new(
+        Store::default(),
+        env,
+        setup.template_store(),
+        setup.pinned_store.clone(),
+        std::mem::take(&mut setup.target_renderers),
+    );
     let (mut answers, mut known) = (Answers::new(), BTreeSet::new());
     loop {
         renderer.render(&answers);
-        let asked = renderer.wanted.borrow().clone();
+        let asked = renderer.wanted_queries.borrow().clone();
         let new: Vec<_> = asked.difference(&known).cloned().collect();
         if new.is_empty() {
             let names = setup.targets.iter().map(|target| target.name().to_owned());
-            let files = renderer.sets.iter().map(|set| {
+            let files = renderer.targets.iter().map(|set| {
                 let desired = set.desired.snapshot();
                 desired.complete.then(|| Arc::unwrap_or_clone(desired.entries))
             });
             let targets = names.zip(files).collect();
-            let open = renderer.open.borrow().clone();
-            return Offline { targets, open, asked };
+            let open = renderer.unrendered.borrow().clone();
+            return OfflineRender { targets, unrendered: open, queries: asked };
         }
         answers.extend(new.iter().filter_map(|query| Some((query.clone(), Arc::new(answer(query)?)))));
         known.extend(new);

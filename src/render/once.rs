@@ -5,29 +5,29 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Open, Setup, narrowing::Narrowing, open, start, worker::Worker};
+use super::{Setup, Unrendered, narrowing::Narrowing, spawn_renderer, target_worker::TargetWorker, unrendered};
 use crate::{
     core::{
-        condition::{Condition, chain},
+        condition::{Condition, error_chain},
         store::Store,
-        supervise::{Panicked, Tasks},
+        supervise::{TaskPanicked, TaskSet},
     },
     registry::Source,
-    target::{Applied, ApplyError, Desired},
+    target::{ApplyError, ApplyOutcome, DesiredFileStore},
 };
 
 /// How soon to try a target again whose trouble may pass by itself.
-const AGAIN: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What keeps a target while its pass is under way.
-const BUSY: &str = "its check or its reload has not come to an end";
+const BUSY_REASON: &str = "its check or its reload has not come to an end";
 
 /// Why not everything is as it should be.
 #[derive(Debug, thiserror::Error)]
-pub enum OnceError {
+pub enum RenderOnceError {
     /// The deadline came first.
     #[error("not in line within {within:?}:{reasons}")]
-    Late {
+    DeadlineExceeded {
         /// The deadline.
         within: Duration,
         /// What is left.
@@ -41,10 +41,10 @@ pub enum OnceError {
     Failed(Reasons),
     /// The files are applied, without the bad entries.
     #[error("in line, except for bad entries:{0}")]
-    Held(Reasons),
+    EntriesHeld(Reasons),
     /// A task panicked.
     #[error(transparent)]
-    Panicked(#[from] Panicked),
+    Panicked(#[from] TaskPanicked),
 }
 
 /// What could not be done, and why; each on lines of its own.
@@ -63,25 +63,27 @@ impl fmt::Display for Reasons {
 /// # Errors
 /// What was not in line by then, or is kept out of the files, with the reasons; a template that fails with all answers at
 /// hand ends it as soon as the other targets are in line.
-pub async fn once<S: Source>(
+pub async fn run_once<S: Source>(
     setup: Setup,
     source: Arc<S>,
     deadline: Duration,
     stop: &CancellationToken,
-) -> Result<(), OnceError> {
-    setup.tell();
-    let source = setup.source(source);
+) -> Result<(), RenderOnceError> {
+    setup.log_warnings();
+    let source = setup.source_with_files(source);
     let end = CancellationToken::new();
-    let mut tasks = Tasks::new(end.clone());
+    let mut tasks = TaskSet::new(end.clone());
     let failures = Store::default();
-    let desired: Vec<_> = setup.sets.iter().map(|set| set.desired.clone()).collect();
+    let desired: Vec<_> = setup.target_renderers.iter().map(|set| set.desired.clone()).collect();
     let (mut applying, enough) = (JoinSet::new(), CancellationToken::new());
-    let workers = setup.sets.iter().zip(setup.targets);
-    let workers: Vec<_> = workers.map(|(set, target)| Worker::new(target.until(enough.clone()), set)).collect();
+    let workers = setup.target_renderers.iter().zip(setup.targets);
+    let workers: Vec<_> =
+        workers.map(|(set, target)| TargetWorker::new(target.stop_with(enough.clone()), set)).collect();
     let narrowings: Vec<_> = workers.iter().map(|worker| worker.narrowing.clone()).collect();
-    let open = start(&mut tasks, setup.books, setup.held, setup.sets, source, &end);
+    let open =
+        spawn_renderer(&mut tasks, setup.template_store, setup.pinned_store, setup.target_renderers, source, &end);
     for (desired, worker) in desired.into_iter().zip(workers) {
-        applying.spawn(bring_in_line(worker, desired, failures.clone(), open.clone(), enough.clone()));
+        applying.spawn(apply_until_in_sync(worker, desired, failures.clone(), open.clone(), enough.clone()));
     }
     let reasons = || {
         let unrendered = open.borrow().iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -90,13 +92,13 @@ pub async fn once<S: Source>(
         Reasons(unrendered.into_iter().chain(unapplied).collect())
     };
     let in_line = || {
-        let held: Vec<_> = narrowings.iter().flat_map(Narrowing::reasons).collect();
-        if held.is_empty() { Ok(()) } else { Err(OnceError::Held(Reasons(held))) }
+        let held: Vec<_> = narrowings.iter().flat_map(Narrowing::hold_reasons).collect();
+        if held.is_empty() { Ok(()) } else { Err(RenderOnceError::EntriesHeld(Reasons(held))) }
     };
-    let mut all = std::pin::pin!(all(applying));
+    let mut all = std::pin::pin!(all_in_sync(applying));
     let stopped = tokio::select! {
-        done = &mut all => return if done { in_line() } else { Err(OnceError::Failed(reasons())) },
-        ended = tasks.join() => return ended.map_err(OnceError::from),
+        done = &mut all => return if done { in_line() } else { Err(RenderOnceError::Failed(reasons())) },
+        ended = tasks.join() => return ended.map_err(RenderOnceError::from),
         () = tokio::time::sleep(deadline) => false,
         () = stop.cancelled() => true,
     };
@@ -105,34 +107,34 @@ pub async fn once<S: Source>(
         return in_line();
     }
     match stopped {
-        true => Err(OnceError::Stopped(reasons())),
-        false => Err(OnceError::Late { within: deadline, reasons: reasons() }),
+        true => Err(RenderOnceError::Stopped(reasons())),
+        false => Err(RenderOnceError::DeadlineExceeded { within: deadline, reasons: reasons() }),
     }
 }
 
 /// Returns whether the target is in line; it is not if a template of it fails, and `enough` ends it before. Notes in
 /// `failures`, by the target's name, what keeps it.
-async fn bring_in_line(
-    mut worker: Worker,
-    desired: Desired,
+async fn apply_until_in_sync(
+    mut worker: TargetWorker,
+    desired: DesiredFileStore,
     failures: Store<String, String>,
-    mut open: watch::Receiver<Vec<Open>>,
+    mut open: watch::Receiver<Vec<Unrendered>>,
     enough: CancellationToken,
 ) -> bool {
     let name = worker.target.name().to_owned();
-    let condition = Condition::of_target(&name);
+    let condition = Condition::for_target(&name);
     let mut bell = desired.bell();
     loop {
         bell.mark_unchanged();
         if !failures.snapshot().entries.contains_key(&name) {
-            failures.put(name.clone(), BUSY.to_owned());
+            failures.put(name.clone(), BUSY_REASON.to_owned());
         }
-        let is_all = worker.target.knows_all();
+        let is_all = worker.target.has_all_files();
         match worker.apply().await {
             // Not even if the reload that an earlier run owed was made good.
-            Ok(applied) if !is_all || applied == Applied::Waiting => {
+            Ok(applied) if !is_all || applied == ApplyOutcome::Incomplete => {
                 failures.remove(&name);
-                if open::fails(&open.borrow_and_update(), &name) {
+                if unrendered::has_failure(&open.borrow_and_update(), &name) {
                     return false;
                 }
             }
@@ -144,8 +146,8 @@ async fn bring_in_line(
             Err(ApplyError::Stopped) => return false,
             Err(error) => {
                 // Whoever waits is told what for, once.
-                condition.trouble(&error);
-                failures.put(name.clone(), chain(&error));
+                condition.report_problem(&error);
+                failures.put(name.clone(), error_chain(&error));
             }
         }
         tokio::select! {
@@ -153,13 +155,13 @@ async fn bring_in_line(
             // An error: the renderer has ended, and its task says why.
             Ok(()) = bell.changed() => {}
             Ok(()) = open.changed() => {}
-            () = tokio::time::sleep(AGAIN) => {}
+            () = tokio::time::sleep(RETRY_INTERVAL) => {}
         }
     }
 }
 
 /// Waits for all, and returns whether all are in line; a panic of one comes out here.
-async fn all(mut applying: JoinSet<bool>) -> bool {
+async fn all_in_sync(mut applying: JoinSet<bool>) -> bool {
     let mut is_done = true;
     while let Some(ended) = applying.join_next().await {
         match ended {

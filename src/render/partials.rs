@@ -7,11 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{TemplateError, inclusions, source, unit::Unit};
+use super::{TemplateError, compiled_file::CompiledFile, inclusions, template_file};
 
 /// What templates can include by name, compiled once for all of them.
 #[derive(Clone, Debug, Default)]
-pub struct Partials(BTreeMap<String, Arc<Unit>>);
+pub struct Partials(BTreeMap<String, Arc<CompiledFile>>);
 
 /// Why a directory's partials cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum PartialsError {
     },
     /// A partial that can never be rendered.
     #[error("a partial is wrong")]
-    Wrong(#[from] TemplateError),
+    Invalid(#[from] TemplateError),
 }
 
 impl Partials {
@@ -37,39 +37,39 @@ impl Partials {
     /// What cannot be read, what is no template, and partials that include each other in a ring.
     pub fn read(directory: &Path) -> Result<Self, PartialsError> {
         let mut files = BTreeMap::new();
-        find(directory, "", &mut Vec::new(), &mut files)?;
+        find_files(directory, "", &mut Vec::new(), &mut files)?;
         let read = |(name, path): (String, PathBuf)| {
-            let text = source::read(&path).map_err(|source| unreadable(&path, source))?;
+            let text = template_file::read_template(&path).map_err(|source| unreadable(&path, source))?;
             Ok((name, path.display().to_string(), text))
         };
-        Self::of(files.into_iter().map(read).collect::<Result<Vec<_>, PartialsError>>()?)
+        Self::from_files(files.into_iter().map(read).collect::<Result<Vec<_>, PartialsError>>()?)
     }
 
     /// Compiles partials, each with its name, what errors call it, and its text.
-    pub(super) fn of(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, PartialsError> {
-        Ok(Self::of_texts(files)?)
+    pub(super) fn from_files(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, PartialsError> {
+        Ok(Self::from_texts(files)?)
     }
 
     /// The same.
-    pub(super) fn of_texts(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, TemplateError> {
-        let compile = |(name, file, text)| Ok((name, Arc::new(Unit::compile(file, text)?)));
+    pub(super) fn from_texts(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, TemplateError> {
+        let compile = |(name, file, text)| Ok((name, Arc::new(CompiledFile::compile(file, text)?)));
         let partials = files.into_iter().map(compile).collect::<Result<_, TemplateError>>().map(Self)?;
-        inclusions::check(&partials)?;
+        inclusions::check_cycles(&partials)?;
         Ok(partials)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Arc<Unit>> {
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<CompiledFile>> {
         self.0.get(name)
     }
 
     /// All of them, by name.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Unit)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &CompiledFile)> {
         self.0.iter().map(|(name, unit)| (name.as_str(), unit.as_ref()))
     }
 }
 
 /// Notes the files by name. `above`: the directories that we are inside of, so that a symlink leads into no ring.
-fn find(
+fn find_files(
     directory: &Path,
     prefix: &str,
     above: &mut Vec<PathBuf>,
@@ -87,7 +87,7 @@ fn find(
         };
         // Editors and mounts make and remove entries at any time: one that is gone is none.
         match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => find(&path, &format!("{prefix}{file}/"), above, files)?,
+            Ok(metadata) if metadata.is_dir() => find_files(&path, &format!("{prefix}{file}/"), above, files)?,
             Ok(metadata) if metadata.is_file() => {
                 if let Some(name) = file.strip_suffix(".hbs") {
                     files.insert(format!("{prefix}{name}"), path);

@@ -16,7 +16,7 @@ pub type Answers = BTreeMap<Query, Arc<Answer>>;
 
 /// Everything that a render depends on besides the template.
 #[derive(Clone, Copy, Debug)]
-pub struct Inputs<'a> {
+pub struct RenderInputs<'a> {
     /// The answers that are known.
     pub answers: &'a Answers,
     /// The environment that `env` and `envOr` see.
@@ -27,7 +27,7 @@ pub struct Inputs<'a> {
 
 /// Why a template cannot be rendered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum MissingInput {
     /// The query has not been answered once.
     Answer,
     /// The answer is that there is no such key, and the template cannot do without.
@@ -43,7 +43,7 @@ pub enum Missing {
     },
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answer => f.write_str("not answered yet"),
@@ -57,52 +57,52 @@ impl fmt::Display for Missing {
 }
 
 /// The pass as the helpers see it.
-pub(super) struct Recorder<'a> {
-    inputs: Inputs<'a>,
+pub(super) struct QueryRecorder<'a> {
+    inputs: RenderInputs<'a>,
     pub(super) escape: Escape,
-    notes: Mutex<Notes>,
+    record: Mutex<RenderRecord>,
 }
 
 /// What a pass asked, what of it cannot be had, and what the author may have meant otherwise.
 #[derive(Default)]
-pub(super) struct Notes {
-    pub(super) used: BTreeSet<Query>,
-    pub(super) missing: BTreeMap<Query, Missing>,
+pub(super) struct RenderRecord {
+    pub(super) queries: BTreeSet<Query>,
+    pub(super) missing: BTreeMap<Query, MissingInput>,
     /// What the render has left out, and what its author may have meant otherwise.
-    pub(super) remarks: BTreeSet<String>,
+    pub(super) warnings: BTreeSet<String>,
     /// Who has claimed a name first, by kind and name.
     claims: BTreeMap<(String, String), String>,
 }
 
-impl<'a> Recorder<'a> {
-    pub(super) fn new(inputs: Inputs<'a>, escape: Escape) -> Self {
-        Self { inputs, escape, notes: Mutex::default() }
+impl<'a> QueryRecorder<'a> {
+    pub(super) fn new(inputs: RenderInputs<'a>, escape: Escape) -> Self {
+        Self { inputs, escape, record: Mutex::default() }
     }
 
     /// The answer to `query`. `None`: not yet, so this pass is for finding out what to ask, and writes nothing.
     pub(super) fn ask(&self, query: Query) -> Option<&'a Answer> {
         let answer = self.inputs.answers.get(&query);
-        let mut notes = self.notes();
+        let mut notes = self.lock();
         if answer.is_none() {
-            notes.missing.insert(query.clone(), Missing::Answer);
+            notes.missing.insert(query.clone(), MissingInput::Answer);
         }
-        notes.used.insert(query);
+        notes.queries.insert(query);
         answer.map(Arc::as_ref)
     }
 
     /// The template must not be written before `query` is answered otherwise.
-    pub(super) fn hold(&self, query: Query, why: Missing) {
-        self.notes().missing.entry(query).or_insert(why);
+    pub(super) fn add_missing(&self, query: Query, why: MissingInput) {
+        self.lock().missing.entry(query).or_insert(why);
     }
 
     /// Notes what the log is to tell: something that is left out, or that the author may have meant otherwise.
-    pub(super) fn remark(&self, text: String) {
-        self.notes().remarks.insert(text);
+    pub(super) fn warn(&self, text: String) {
+        self.lock().warnings.insert(text);
     }
 
     /// Claims a name for `owner`; the error is who has claimed it before.
     pub(super) fn claim(&self, kind: String, name: String, owner: String) -> Result<(), String> {
-        match self.notes().claims.entry((kind, name)) {
+        match self.lock().claims.entry((kind, name)) {
             Entry::Vacant(free) => {
                 free.insert(owner);
                 Ok(())
@@ -117,15 +117,15 @@ impl<'a> Recorder<'a> {
     }
 
     /// A variable of the environment.
-    pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn env_var(&self, name: &str) -> Option<&'a str> {
         self.inputs.env.get(name).map(String::as_str)
     }
 
-    pub(super) fn into_notes(self) -> Notes {
-        self.notes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn into_record(self) -> RenderRecord {
+        self.record.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, RenderRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,16 +10,17 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Book, Books, PartialsError, TemplateError, allowed::Allowed, book::HeldSets, local::Local, orders, pass::Set,
+    PartialsError, TemplateError, TemplateSet, TemplateStore, control_handler, file_root::FileRoot,
+    file_source::FileSource, renderer::TargetRenderer, template_set::PinnedTemplatesStore,
 };
 use crate::{
     docker,
     registry::Source,
     sys::{
-        file_watch::Ear,
+        file_watch::Inotify,
         state_dir::{StateDir, StateError},
     },
-    target::{self, Budgets, Held, Report, Reports, Target},
+    target::{self, ReloadBudgets, RollbackPin, Target, TargetStatus, TargetStatuses},
 };
 
 /// What `portreeve render` is to do.
@@ -28,7 +29,7 @@ pub struct Settings {
     /// What is written.
     pub targets: Vec<target::Settings>,
     /// The table `[render]`.
-    pub section: Section,
+    pub section: RenderSection,
     /// The engine whose containers can be told of new files.
     pub docker: docker::Settings,
 }
@@ -36,7 +37,7 @@ pub struct Settings {
 /// The table `[render]` of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Section {
+pub struct RenderSection {
     /// Where state that must survive a restart lies. Default: [`StateDir::default_path`].
     pub state_dir: Option<PathBuf>,
     /// A directory of partials: each `*.hbs` below it, called by its path without that end. Default: none.
@@ -47,13 +48,13 @@ pub struct Section {
     pub watch: bool,
 }
 
-impl Default for Section {
+impl Default for RenderSection {
     fn default() -> Self {
         Self { state_dir: None, partials: None, files: None, watch: true }
     }
 }
 
-impl Section {
+impl RenderSection {
     /// Where the state lies.
     ///
     /// # Errors
@@ -65,16 +66,16 @@ impl Section {
 
 /// Why nothing can be rendered: the configuration has to be changed first.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {
+pub enum RenderSetupError {
     /// There is nothing to do.
     #[error("nothing to render: give --template SOURCE:DESTINATION, or a [[target]] in the configuration file")]
-    Nothing,
+    NoTargets,
     /// Two targets with one name.
     #[error("two targets have the name {0:?}")]
-    Name(String),
+    DuplicateName(String),
     /// Two targets would overwrite each other's file.
     #[error("{}: is the destination of two targets, {first} and {second}", destination.display())]
-    Destination {
+    DuplicateDestination {
         /// The file.
         destination: PathBuf,
         /// One of the targets.
@@ -84,7 +85,7 @@ pub enum SetupError {
     },
     /// A template would be lost.
     #[error("{}: is a template and its own destination", .0.display())]
-    Itself(PathBuf),
+    DestinationIsSource(PathBuf),
     /// A template cannot be read.
     #[error("target {target}: cannot read the template {}", path.display())]
     Read {
@@ -112,7 +113,7 @@ pub enum SetupError {
         /// The target.
         target: String,
         /// What is wrong.
-        source: target::SetupError,
+        source: target::TargetSetupError,
     },
     /// The state directory cannot be used.
     #[error(transparent)]
@@ -122,19 +123,19 @@ pub enum SetupError {
 /// Compiled templates and their targets, ready to run.
 #[derive(Debug)]
 pub struct Setup {
-    pub(super) books: Books,
-    pub(super) held: HeldSets,
-    pub(super) sets: Vec<Set>,
+    pub(super) template_store: TemplateStore,
+    pub(super) pinned_store: PinnedTemplatesStore,
+    pub(super) target_renderers: Vec<TargetRenderer>,
     pub(crate) targets: Vec<Target>,
-    allowed: Allowed,
-    state: StateDir,
-    reports: Reports,
+    file_root: FileRoot,
+    state_dir: StateDir,
+    reports: TargetStatuses,
     /// What the authors of targets may have taken for granted.
-    remarks: Vec<String>,
+    warnings: Vec<String>,
     /// The targets whose files nothing checks.
-    pub(super) unchecked: BTreeSet<String>,
+    pub(super) unchecked_targets: BTreeSet<String>,
     /// Where templates are read again when they are saved: what from.
-    pub(super) watched: Option<Settings>,
+    pub(super) watched_settings: Option<Settings>,
 }
 
 impl Setup {
@@ -142,7 +143,7 @@ impl Setup {
     ///
     /// # Errors
     /// What is wrong with the configuration.
-    pub fn open(settings: Settings) -> Result<Self, SetupError> {
+    pub fn open(settings: Settings) -> Result<Self, RenderSetupError> {
         Self::new(settings, StateDir::open)
     }
 
@@ -150,114 +151,126 @@ impl Setup {
     ///
     /// # Errors
     /// What is wrong with the configuration.
-    pub fn take_over(settings: Settings, held: &StateDir) -> Result<Self, SetupError> {
-        Self::new(settings, |path| StateDir::open_beside(path, held))
+    pub fn open_beside(settings: Settings, held: &StateDir) -> Result<Self, RenderSetupError> {
+        Self::new(settings, |path| StateDir::open_sharing_lock(path, held))
     }
 
     /// The same for [`dry_run`](super::dry_run): takes nothing, so it works beside a running Portreeve.
     ///
     /// # Errors
     /// What is wrong with the configuration.
-    pub fn peek(settings: Settings) -> Result<Self, SetupError> {
-        Self::new(settings, |path| Ok(StateDir::peek(path)))
+    pub fn open_read_only(settings: Settings) -> Result<Self, RenderSetupError> {
+        Self::new(settings, |path| Ok(StateDir::open_read_only(path)))
     }
 
     /// The templates in force. A [`Book`] that is put there takes their place, with the same targets and files; the
     /// watches go on.
-    pub fn books(&self) -> Books {
-        self.books.clone()
+    pub fn template_store(&self) -> TemplateStore {
+        self.template_store.clone()
     }
 
     /// The state directory.
-    pub fn state(&self) -> &StateDir {
-        &self.state
+    pub fn state_dir(&self) -> &StateDir {
+        &self.state_dir
     }
 
     /// The registry and the files that templates may read, as one.
-    pub(super) fn source<S: Source>(&self, registry: Arc<S>) -> Arc<Local<S>> {
-        Arc::new(Local::new(registry, self.allowed.clone(), Ear::shared()))
+    pub(super) fn source_with_files<S: Source>(&self, registry: Arc<S>) -> Arc<FileSource<S>> {
+        Arc::new(FileSource::new(registry, self.file_root.clone(), Inotify::shared()))
     }
 
     fn new(
         mut settings: Settings,
         state: impl FnOnce(&std::path::Path) -> Result<StateDir, StateError>,
-    ) -> Result<Self, SetupError> {
-        check(&settings.targets)?;
-        target::set_languages(&mut settings.targets);
+    ) -> Result<Self, RenderSetupError> {
+        check_conflicts(&settings.targets)?;
+        target::detect_escapes(&mut settings.targets);
         let watched = settings.section.watch.then(|| settings.clone());
-        let book = Book::read(&settings)?;
-        let named = settings.targets.iter().zip(&book.chapters);
-        let mut sets: Vec<_> = named.map(|(target, chapter)| Set::new(&target.name, chapter)).collect();
-        let chapters = book.chapters.clone();
-        let books = Books::default();
+        let book = TemplateSet::read(&settings)?;
+        let named = settings.targets.iter().zip(&book.targets);
+        let mut sets: Vec<_> = named.map(|(target, chapter)| TargetRenderer::new(&target.name, chapter)).collect();
+        let chapters = book.targets.clone();
+        let books = TemplateStore::default();
         books.put((), Arc::new(book));
         // The renderer listens to the books, and to the answers beside them.
-        sets.iter_mut().for_each(|set| set.narrowing.ring_with(&books));
+        sets.iter_mut().for_each(|set| set.narrowing.share_bell(&books));
         let state = state(&settings.section.state_dir()?)?;
-        let remark = |target: &target::Settings| Some(format!("target {}: {}", target.name, target.remark()?));
+        let remark = |target: &target::Settings| Some(format!("target {}: {}", target.name, target.advice()?));
         let remarks = settings.targets.iter().filter_map(remark).collect();
-        let unchecked = settings.targets.iter().filter(|target| !target.is_checked());
+        let unchecked = settings.targets.iter().filter(|target| !target.has_check());
         let unchecked = unchecked.map(|target| target.name.clone()).collect();
-        let (reports, budgets, docker) = (Reports::default(), Budgets::default(), settings.docker);
+        let (reports, budgets, docker) = (TargetStatuses::default(), ReloadBudgets::default(), settings.docker);
         let targets = settings.targets.into_iter().zip(&sets).map(|(settings, set)| {
             let name = settings.name.clone();
             let mut target = Target::new(settings, set.desired.clone(), &state, &docker)
-                .map_err(|source| SetupError::Target { target: name.clone(), source })?;
-            reports.put(name, Report::default());
-            target.report_to(reports.clone());
-            target.share(budgets.clone());
-            Ok::<_, SetupError>(target)
+                .map_err(|source| RenderSetupError::Target { target: name.clone(), source })?;
+            reports.put(name, TargetStatus::default());
+            target.publish_to(reports.clone());
+            target.share_budgets(budgets.clone());
+            Ok::<_, RenderSetupError>(target)
         });
         let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
-        let held = HeldSets::beside(&books);
+        let held = PinnedTemplatesStore::with_bell_of(&books);
         for (at, (target, now)) in targets.iter().zip(&chapters).enumerate() {
-            let Some(Held::Templates { templates }) = target.history().held() else { continue };
-            match orders::held_set(target.name(), &target.history(), Some(templates), now) {
+            let Some(RollbackPin::Templates { templates }) = target.history().pin() else { continue };
+            match control_handler::load_pinned_templates(target.name(), &target.history(), Some(templates), now) {
                 Ok(set) => {
-                    sets[at].turn(&set.chapter);
+                    sets[at].replace_templates(&set.templates);
                     held.put(at, Arc::new(set));
                 }
                 Err(reason) => {
-                    target.history().suspend();
+                    target.history().suspend_pin();
                     tracing::error!("{reason}; until then the target follows its templates");
                 }
             }
         }
-        let allowed = Allowed::new(settings.section.files);
-        Ok(Self { books, held, sets, targets, allowed, state, reports, remarks, unchecked, watched })
+        let allowed = FileRoot::new(settings.section.files);
+        Ok(Self {
+            template_store: books,
+            pinned_store: held,
+            target_renderers: sets,
+            targets,
+            file_root: allowed,
+            state_dir: state,
+            reports,
+            warnings: remarks,
+            unchecked_targets: unchecked,
+            watched_settings: watched,
+        })
     }
 
     /// Says what the authors of targets may have taken for granted.
-    pub(super) fn tell(&self) {
-        self.remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
+    pub(super) fn log_warnings(&self) {
+        self.warnings.iter().for_each(|remark| tracing::warn!("{remark}"));
     }
 
     /// What the targets come to; each of them has an entry from the beginning.
-    pub fn reports(&self) -> Reports {
+    pub fn reports(&self) -> TargetStatuses {
         self.reports.clone()
     }
 }
 
 /// What no single target can know.
-fn check(targets: &[target::Settings]) -> Result<(), SetupError> {
+fn check_conflicts(targets: &[target::Settings]) -> Result<(), RenderSetupError> {
     if targets.is_empty() {
-        return Err(SetupError::Nothing);
+        return Err(RenderSetupError::NoTargets);
     }
     let (mut names, mut files) = (BTreeSet::new(), BTreeMap::new());
     for target in targets {
         if !names.insert(&target.name) {
-            return Err(SetupError::Name(target.name.clone()));
+            return Err(RenderSetupError::DuplicateName(target.name.clone()));
         }
         for template in target.templates.iter().filter(|template| template.each.is_none()) {
             let real = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
             if real(&template.source) == real(&template.destination) {
-                return Err(SetupError::Itself(template.source.clone()));
+                return Err(RenderSetupError::DestinationIsSource(template.source.clone()));
             }
-            if let Some(first) =
-                files.insert(target::place(&template.destination), &target.name).filter(|first| *first != &target.name)
+            if let Some(first) = files
+                .insert(target::resolve_destination(&template.destination), &target.name)
+                .filter(|first| *first != &target.name)
             {
                 let (destination, second) = (template.destination.clone(), target.name.clone());
-                return Err(SetupError::Destination { destination, first: first.clone(), second });
+                return Err(RenderSetupError::DuplicateDestination { destination, first: first.clone(), second });
             }
         }
     }

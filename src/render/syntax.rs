@@ -1,6 +1,6 @@
 //! Says in plain words why a text is no Handlebars: the parser itself names the rules of its grammar.
 
-use super::foreign;
+use super::go_template_hints;
 
 /// The place to point at and the reason, from where the parser stopped and what it would have liked to see there.
 pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> ((usize, usize), String) {
@@ -10,12 +10,12 @@ pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> 
     // Go's templates are what people come from. Their blocks are calls here, so the parser stops at what is in them.
     let mut tags =
         before.match_indices("{{").map(|(at, _)| (at, source[at + 2..].split("}}").next().unwrap_or_default()));
-    if let Some((at, reason)) = tags.find_map(|(at, tag)| Some((at, foreign::block(tag)?))) {
+    if let Some((at, reason)) = tags.find_map(|(at, tag)| Some((at, go_template_hints::block_hint(tag)?))) {
         return (position(source, at), reason);
     }
     let start = if after.starts_with("{{") { Some(offset) } else { before.rfind("{{") };
     let tag = start.map(|start| source[start + 2..].split("}}").next().unwrap_or_default());
-    if let Some(reason) = tag.and_then(foreign::tag) {
+    if let Some(reason) = tag.and_then(go_template_hints::tag_hint) {
         return (stopped, reason);
     }
     // `{{ else if x }}` is read as a call up to its end.
@@ -29,17 +29,17 @@ pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> 
         (stopped, "this closes a block that is not open".to_owned())
     } else if (opens && (after.starts_with("else") || after.starts_with('^'))) || is_else {
         (stopped, "`else` stands outside of a block, or is there twice".to_owned())
-    } else if let Some((name, start)) = unclosed(source).filter(|_| after.trim().is_empty()) {
+    } else if let Some((name, start)) = unclosed_block(source).filter(|_| after.trim().is_empty()) {
         (position(source, start), format!("the block `{{{{#{name}}}}}` is not closed: `{{{{/{name}}}}}` is missing"))
     } else if after.trim().is_empty() {
         (stopped, "the file ends inside of `{{ }}`".to_owned())
     } else {
-        (stopped, format!("this is not Handlebars: {}", words(expected)))
+        (stopped, format!("this is not Handlebars: {}", explain_rule(expected)))
     }
 }
 
 /// The innermost block that is still open at the end: its name, and where it begins.
-fn unclosed(source: &str) -> Option<(&str, usize)> {
+fn unclosed_block(source: &str) -> Option<(&str, usize)> {
     let mut open = Vec::new();
     for (start, _) in source.match_indices("{{") {
         let tag = source[start + 2..].trim_start_matches('~');
@@ -55,7 +55,7 @@ fn unclosed(source: &str) -> Option<(&str, usize)> {
 }
 
 /// The parser's rules, as far as they mean something to an author.
-fn words(expected: &str) -> &'static str {
+fn explain_rule(expected: &str) -> &'static str {
     if expected.contains("path_inline") {
         "a name or a value must stand here"
     } else if expected.contains("helper_parameter") {

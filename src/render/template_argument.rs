@@ -12,20 +12,20 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     sys::argv::{self, SplitError},
-    target::{Command, Kind, Nginx, Reload, Settings, Template},
+    target::{CommandSettings, NginxSettings, ReloadMethod, Settings, TargetKind, TemplateSettings},
 };
 
 /// Why a `--template` is not understood.
 #[derive(Debug, thiserror::Error)]
-pub enum ArgumentError {
+pub enum TemplateArgumentError {
     /// Not two or three parts.
     #[error(
         "--template {0:?}: write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND; --dry-run shows what would be written"
     )]
-    Form(String),
+    InvalidForm(String),
     /// A quotation mark without its partner.
     #[error("--template {argument:?}: the command cannot be split into words")]
-    Quotes {
+    UnbalancedQuotes {
         /// The whole argument.
         argument: String,
         /// Where it fails.
@@ -37,7 +37,7 @@ pub enum ArgumentError {
         "--template {argument:?}: {word:?} means something to a shell only, and none is involved; `nginx -t` is run \
          before every `nginx -s reload` anyway; for the rest write sh -c '…'"
     )]
-    Shell {
+    ShellSyntax {
         /// The whole argument.
         argument: String,
         /// The word.
@@ -49,7 +49,7 @@ pub enum ArgumentError {
 ///
 /// # Errors
 /// Names the argument, and what is wrong with it.
-pub fn parse(arguments: &[String]) -> Result<Vec<Settings>, ArgumentError> {
+pub fn parse(arguments: &[String]) -> Result<Vec<Settings>, TemplateArgumentError> {
     let mut targets: Vec<(Vec<String>, Settings)> = Vec::new();
     for argument in arguments {
         let (template, command) = split(argument)?;
@@ -57,68 +57,72 @@ pub fn parse(arguments: &[String]) -> Result<Vec<Settings>, ArgumentError> {
             Some((_, target)) => target.templates.push(template),
             None => {
                 let taken = |name: &str| targets.iter().any(|(_, target)| target.name == name);
-                let name = name(&template.destination, taken);
-                targets.push((command.clone(), Settings::new(name, kind(command), vec![template])));
+                let name = target_name(&template.destination, taken);
+                targets.push((command.clone(), Settings::new(name, target_kind(command), vec![template])));
             }
         }
     }
     Ok(targets.into_iter().map(|(_, target)| target).collect())
 }
 
-fn split(argument: &str) -> Result<(Template, Vec<String>), ArgumentError> {
+fn split(argument: &str) -> Result<(TemplateSettings, Vec<String>), TemplateArgumentError> {
     let mut parts = argument.splitn(3, ':');
     let (Some(source), Some(destination)) = (parts.next(), parts.next()) else {
-        return Err(ArgumentError::Form(argument.to_owned()));
+        return Err(TemplateArgumentError::InvalidForm(argument.to_owned()));
     };
     let command = parts.next();
     if source.is_empty() || destination.is_empty() || command.is_some_and(|command| command.trim().is_empty()) {
-        return Err(ArgumentError::Form(argument.to_owned()));
+        return Err(TemplateArgumentError::InvalidForm(argument.to_owned()));
     }
-    let template = Template { source: source.into(), destination: destination.into(), ..Template::default() };
+    let template =
+        TemplateSettings { source: source.into(), destination: destination.into(), ..TemplateSettings::default() };
     let command = command.unwrap_or_default();
-    if of_kill(command).is_some() {
+    if parse_kill(command).is_some() {
         return Ok((template, vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()]));
     }
     let command = argv::split(command).map_err(|error| {
         let argument = argument.to_owned();
         match error {
-            SplitError::Quotes(source) => ArgumentError::Quotes { argument, source },
-            SplitError::Shell(word) => ArgumentError::Shell { argument, word },
+            SplitError::Quotes(source) => TemplateArgumentError::UnbalancedQuotes { argument, source },
+            SplitError::Shell(word) => TemplateArgumentError::ShellSyntax { argument, word },
         }
     })?;
     Ok((template, command))
 }
 
 /// A name that stays the same from run to run: the destination's path.
-fn name(destination: &Path, taken: impl Fn(&str) -> bool) -> String {
+fn target_name(destination: &Path, taken: impl Fn(&str) -> bool) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let path: String = destination.to_string_lossy().trim_start_matches(['/', '.']).chars().map(plain).collect();
     let numbered = (2..).map(|number| format!("{path}-{number}"));
     std::iter::once(path.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(path)
 }
 
-fn kind(command: Vec<String>) -> Kind {
-    match nginx(&command) {
-        Some(nginx) => Kind::Nginx(nginx),
-        None if command.is_empty() => Kind::Command(Command::default()),
-        None => Kind::Command(Command { reload: Some(Reload::Command(command)), ..Command::default() }),
+fn target_kind(command: Vec<String>) -> TargetKind {
+    match parse_nginx_reload(&command) {
+        Some(nginx) => TargetKind::Nginx(nginx),
+        None if command.is_empty() => TargetKind::Command(CommandSettings::default()),
+        None => TargetKind::Command(CommandSettings {
+            reload: Some(ReloadMethod::Command(command)),
+            ..CommandSettings::default()
+        }),
     }
 }
 
 /// Understands nginx's reload; anything more than that is a command like any other.
-fn nginx(command: &[String]) -> Option<Nginx> {
+fn parse_nginx_reload(command: &[String]) -> Option<NginxSettings> {
     let (binary, mut arguments) = command.split_first()?;
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match (Path::new(binary).file_name()?.to_str()?, &words[..]) {
         ("systemctl", ["reload", "nginx" | "nginx.service"]) | ("service", ["nginx", "reload"]) => {
-            return Some(Nginx::default());
+            return Some(NginxSettings::default());
         }
-        ("nginx", ["reload"]) if binary == "/etc/init.d/nginx" => return Some(Nginx::default()),
-        ("sh" | "bash", ["-c", script]) => return of_script(script),
+        ("nginx", ["reload"]) if binary == "/etc/init.d/nginx" => return Some(NginxSettings::default()),
+        ("sh" | "bash", ["-c", script]) => return parse_script(script),
         ("nginx", _) => {}
         _ => return None,
     }
-    let mut nginx = Nginx { binary: binary.into(), ..Nginx::default() };
+    let mut nginx = NginxSettings { binary: binary.into(), ..NginxSettings::default() };
     let mut reload = false;
     while let Some((argument, rest)) = arguments.split_first() {
         // `-c FILE` and `-cFILE` are the same to nginx.
@@ -133,7 +137,7 @@ fn nginx(command: &[String]) -> Option<Nginx> {
             "-s" if value == "reload" => reload = true,
             "-p" => nginx.prefix = Some(value.into()),
             "-c" => nginx.conf = Some(value.into()),
-            "-g" => nginx.pid_file = pid_file(value)?.or(nginx.pid_file),
+            "-g" => nginx.pid_file = parse_pid_directive(value)?.or(nginx.pid_file),
             _ => return None,
         }
         arguments = rest;
@@ -142,12 +146,12 @@ fn nginx(command: &[String]) -> Option<Nginx> {
 }
 
 /// `nginx -t && nginx -s reload`: the test is made anyway.
-fn of_script(script: &str) -> Option<Nginx> {
+fn parse_script(script: &str) -> Option<NginxSettings> {
     let mut commands = script.rsplit("&&");
     let last = commands.next()?;
-    let reload = of_kill(last).or_else(|| {
+    let reload = parse_kill(last).or_else(|| {
         let is_plain = !last.contains(['|', ';', '$', '`', '<', '>']);
-        nginx(&argv::split(last).ok().filter(|_| is_plain)?)
+        parse_nginx_reload(&argv::split(last).ok().filter(|_| is_plain)?)
     });
     let mut commands = commands.map(|command| argv::split(command).ok());
     let is_test = |command: Option<Vec<String>>| {
@@ -159,7 +163,7 @@ fn of_script(script: &str) -> Option<Nginx> {
 }
 
 /// `kill -HUP $(cat /run/nginx.pid)`, where the file has nginx in its name.
-fn of_kill(command: &str) -> Option<Nginx> {
+fn parse_kill(command: &str) -> Option<NginxSettings> {
     let words: Vec<_> =
         command.split(|c: char| c.is_whitespace() || "$()`\"'".contains(c)).filter(|w| !w.is_empty()).collect();
     let (program, signal, pid_file) = match words[..] {
@@ -172,11 +176,11 @@ fn of_kill(command: &str) -> Option<Nginx> {
     let is_substituted = command.contains("$(") || command.contains('`');
     let names_nginx = Path::new(pid_file).file_name()?.to_str()?.contains("nginx");
     let is_known = is_kill && is_hang_up && is_substituted && names_nginx && pid_file.starts_with('/');
-    is_known.then(|| Nginx { pid_file: Some(pid_file.into()), ..Nginx::default() })
+    is_known.then(|| NginxSettings { pid_file: Some(pid_file.into()), ..NginxSettings::default() })
 }
 
 /// The pid file that `-g` names. `None` if it says more than a running master's signal and check have to know.
-fn pid_file(directives: &str) -> Option<Option<PathBuf>> {
+fn parse_pid_directive(directives: &str) -> Option<Option<PathBuf>> {
     let mut found = None;
     for directive in directives.split(';') {
         match *directive.split_whitespace().collect::<Vec<_>>() {
@@ -196,7 +200,7 @@ mod tests {
         parse(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn one(command: &str) -> Kind {
+    fn one(command: &str) -> TargetKind {
         targets(&[&format!("a:/b:{command}")]).remove(0).kind
     }
 
@@ -204,7 +208,7 @@ mod tests {
     fn a_template_alone_is_a_file_that_nobody_has_to_be_told_of() {
         let [target] = &targets(&["web.hbs:/etc/app/web.conf"])[..] else { panic!("one target") };
         assert_eq!(target.name, "etc-app-web.conf");
-        assert_eq!(target.kind, Kind::Command(Command::default()));
+        assert_eq!(target.kind, TargetKind::Command(CommandSettings::default()));
         assert_eq!(target.templates[0].source, PathBuf::from("web.hbs"));
         assert_eq!(target.templates[0].destination, PathBuf::from("/etc/app/web.conf"));
         assert!(target.validate().is_ok());
@@ -214,7 +218,10 @@ mod tests {
     fn a_command_is_split_into_words() {
         let reload = |words: &[&str]| {
             let words = words.iter().map(ToString::to_string).collect();
-            Kind::Command(Command { reload: Some(Reload::Command(words)), ..Command::default() })
+            TargetKind::Command(CommandSettings {
+                reload: Some(ReloadMethod::Command(words)),
+                ..CommandSettings::default()
+            })
         };
         assert_eq!(one("systemctl reload haproxy"), reload(&["systemctl", "reload", "haproxy"]));
         assert_eq!(one("curl http://localhost:80/ -d 'a b'"), reload(&["curl", "http://localhost:80/", "-d", "a b"]));
@@ -228,8 +235,8 @@ mod tests {
 
     #[test]
     fn nginx_reloads_itself_through_us() {
-        let plain = Nginx::default;
-        let at = |pid_file: &str| Nginx { pid_file: Some(pid_file.into()), ..plain() };
+        let plain = NginxSettings::default;
+        let at = |pid_file: &str| NginxSettings { pid_file: Some(pid_file.into()), ..plain() };
         let cases = [
             ("nginx -s reload", plain()),
             ("nginx -sreload -q", plain()),
@@ -239,12 +246,12 @@ mod tests {
             ("/etc/init.d/nginx reload", plain()),
             ("sh -c 'nginx -t && nginx -s reload'", plain()),
             ("/bin/sh -c 'nginx -tq && service nginx reload'", plain()),
-            ("/opt/sbin/nginx -s reload", Nginx { binary: "/opt/sbin/nginx".into(), ..plain() }),
+            ("/opt/sbin/nginx -s reload", NginxSettings { binary: "/opt/sbin/nginx".into(), ..plain() }),
             (
                 "nginx -p /srv -c /srv/n.conf -s reload",
-                Nginx { prefix: Some("/srv".into()), conf: Some("/srv/n.conf".into()), ..plain() },
+                NginxSettings { prefix: Some("/srv".into()), conf: Some("/srv/n.conf".into()), ..plain() },
             ),
-            ("nginx -c/srv/n.conf -s reload", Nginx { conf: Some("/srv/n.conf".into()), ..plain() }),
+            ("nginx -c/srv/n.conf -s reload", NginxSettings { conf: Some("/srv/n.conf".into()), ..plain() }),
             ("kill -HUP $(cat /run/nginx.pid)", at("/run/nginx.pid")),
             ("kill -s HUP `cat /var/run/nginx.pid`", at("/var/run/nginx.pid")),
             ("/bin/kill -1 \"$(cat /run/nginx-edge.pid)\"", at("/run/nginx-edge.pid")),
@@ -252,11 +259,11 @@ mod tests {
             ("sh -c 'nginx -t && kill -SIGHUP $(cat /run/nginx.pid)'", at("/run/nginx.pid")),
             (
                 "nginx -g 'pid /run/x.pid; daemon off;' -s reload",
-                Nginx { pid_file: Some("/run/x.pid".into()), ..plain() },
+                NginxSettings { pid_file: Some("/run/x.pid".into()), ..plain() },
             ),
         ];
         for (command, expected) in cases {
-            assert_eq!(one(command), Kind::Nginx(expected), "{command}");
+            assert_eq!(one(command), TargetKind::Nginx(expected), "{command}");
         }
     }
 
@@ -272,13 +279,13 @@ mod tests {
             "pkill -HUP nginx",
         ] {
             let target = |destination| targets(&[&format!("a:{destination}:{command}")]).remove(0);
-            let remark = target("/x/a.conf").remark().unwrap_or_default();
+            let remark = target("/x/a.conf").advice().unwrap_or_default();
             assert!(remark.starts_with(&format!("no check, no escaping: `{}", &command[..2])), "{command}: {remark}");
-            let remark = target("/etc/nginx/conf.d/a.conf").remark().unwrap_or_default();
+            let remark = target("/etc/nginx/conf.d/a.conf").advice().unwrap_or_default();
             assert!(remark.starts_with("no check: `"), "{command}: {remark}");
         }
         for command in ["nginx -s reload", "systemctl reload haproxy"] {
-            assert_eq!(targets(&[&format!("a:/b:{command}")])[0].remark(), None, "{command}");
+            assert_eq!(targets(&[&format!("a:/b:{command}")])[0].advice(), None, "{command}");
         }
     }
 

@@ -1,174 +1,138 @@
-//! The templates of a target as texts, with the settings that decide what they become. A set is kept for each version that
-//! was in effect, and compiled again when somebody goes back to it.
+//! All that is compiled: the templates of every target, and where their files go. What runs takes a new book at any
+//! time and goes on with the answers that it has.
 
-use std::{collections::BTreeMap, fmt::Write, path::PathBuf, sync::Arc};
-
-use serde::{Deserialize, Serialize};
-
-use super::{
-    Escape, Partials, Template, TemplateError,
-    book::{Chapter, Each, Page, Place},
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
-use crate::target::{Rendered, unified};
 
-/// All that decides what a target's files become, besides the data.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct TemplateSet {
-    templates: Vec<TemplateText>,
+use super::{CompiledTemplate, Partials, RenderSetupError, Settings, TemplateError, template_file, template_sources};
+use crate::{core::store::Store, target};
+
+/// The book in force. Put another one there, and the next pass renders with it.
+pub type TemplateStore = Store<(), Arc<TemplateSet>>;
+
+/// The templates that stay in force whatever the book has, by the target's place among the targets.
+pub(super) type PinnedTemplatesStore = Store<usize, Arc<PinnedTemplates>>;
+
+/// Templates that somebody went back to.
+#[derive(Debug, PartialEq)]
+pub(super) struct PinnedTemplates {
+    /// The target's name.
+    pub(super) target: String,
+    /// Which version of its templates it is.
+    pub(super) version: u64,
+    pub(super) templates: TargetTemplates,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct TemplateText {
-    /// What errors call it: its path.
-    name: String,
-    text: String,
-    /// The partials that it includes, by name.
-    partials: BTreeMap<String, PartialText>,
-    escape: Escape,
-    destination: PathBuf,
-    /// The expression of a template that makes many files.
-    each: Option<String>,
+/// The compiled templates of all targets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TemplateSet {
+    pub(super) targets: Vec<TargetTemplates>,
+    source_files: BTreeSet<PathBuf>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct PartialText {
-    file: String,
-    text: String,
+/// The templates of one target.
+pub(super) type TargetTemplates = Vec<TemplateSpec>;
+
+/// One template, and where its files go.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TemplateSpec {
+    pub(super) template: CompiledTemplate,
+    pub(super) output: OutputSpec,
+}
+
+/// Where the files of a template go.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum OutputSpec {
+    /// To one file.
+    File(PathBuf),
+    /// To one file for each member of a list.
+    Each(Box<EachSpec>),
+}
+
+/// One file for each member.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct EachSpec {
+    /// The list or record, as an expression.
+    pub(super) list: CompiledTemplate,
+    /// A member's file.
+    pub(super) path: CompiledTemplate,
 }
 
 impl TemplateSet {
-    /// The texts of compiled templates.
-    pub(super) fn of(chapter: &Chapter) -> Self {
-        let text = |Page { body, place }: &Page| {
-            let partial = |(name, file, text): (&str, &str, &str)| {
-                (name.to_owned(), PartialText { file: file.to_owned(), text: text.to_owned() })
-            };
-            let (destination, each) = match place {
-                Place::File(path) => (path.clone(), None),
-                Place::Each(each) => (each.path.source().into(), Some(each.list.expression_text().to_owned())),
-            };
-            TemplateText {
-                name: body.name().to_owned(),
-                text: body.source().to_owned(),
-                partials: body.partials().map(partial).collect(),
-                escape: body.escape(),
-                destination,
-                each,
-            }
-        };
-        Self { templates: chapter.iter().map(text).collect() }
+    /// Reads and compiles the partials and the templates of all targets.
+    ///
+    /// # Errors
+    /// What cannot be read, and what is wrong in a template, with its place.
+    pub fn read(settings: &Settings) -> Result<Self, RenderSetupError> {
+        let directory = settings.section.partials.as_deref();
+        let partials = directory.map_or_else(|| Ok(Partials::default()), Partials::read)?;
+        let chapters =
+            settings.targets.iter().map(|target| compile_target(target, &partials)).collect::<Result<_, _>>()?;
+        let templates = settings.targets.iter().flat_map(|target| &target.templates);
+        let files = templates.map(|template| template.source.as_path()).chain(directory);
+        Ok(Self { targets: chapters, source_files: files.map(Path::to_owned).collect() })
     }
 
-    /// What was written down. `None`: by another version of Portreeve, in another form.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+    #[cfg(test)]
+    pub(super) fn from_targets(chapters: Vec<TargetTemplates>) -> Self {
+        Self { targets: chapters, source_files: BTreeSet::new() }
     }
 
-    /// Compiles the set; each template carries what it was compiled from.
-    pub(super) fn compile(&self) -> Result<Chapter, TemplateError> {
-        let page = |template: &TemplateText| {
-            let partials = template.partials.iter();
-            let partials = partials.map(|(name, partial)| (name.clone(), partial.file.clone(), partial.text.clone()));
-            let partials = Partials::of_texts(partials)?;
-            let body = Template::with_partials(&template.name, &template.text, template.escape, &partials)?;
-            let place = match &template.each {
-                None => Place::File(template.destination.clone()),
-                Some(each) => Place::Each(Box::new(Each::compile(&template.name, each, &template.destination)?)),
-            };
-            Ok(Page { body, place })
-        };
-        let mut chapter = self.templates.iter().map(page).collect::<Result<_, TemplateError>>()?;
-        mark(&mut chapter);
-        Ok(chapter)
-    }
-
-    /// What is different from the set before, in a few words.
-    pub(super) fn cause(&self, before: Option<&Self>) -> String {
-        let Some(before) = before else { return "first".to_owned() };
-        let changed = self.texts();
-        let former = before.texts();
-        let names = changed.iter().filter(|(name, text)| former.get(*name).is_some_and(|former| former != *text));
-        let names: Vec<_> = names.map(|(name, _)| *name).collect();
-        match names.is_empty() {
-            false => format!("template edited: {}", names.join(", ")),
-            true => "configuration".to_owned(),
-        }
-    }
-
-    /// What is different in another set, as a unified diff.
-    pub(super) fn diff(&self, other: &Self) -> String {
-        let (old, new) = (self.texts(), other.texts());
-        let mut diff = String::new();
-        for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
-            let text = |texts: &BTreeMap<&str, &str>| texts.get(name).copied().unwrap_or_default().to_owned();
-            let title = |texts: &BTreeMap<&str, &str>| if texts.contains_key(name) { *name } else { "/dev/null" };
-            if old.get(name) != new.get(name) {
-                diff += &unified(&text(&old), &text(&new), title(&old), title(&new));
-            }
-        }
-        for (one, two) in self.templates.iter().zip(&other.templates) {
-            if (one.escape, &one.each) != (two.escape, &two.each) {
-                // Writing to a text cannot fail.
-                let _ = writeln!(
-                    diff,
-                    "# {}: escape {:?} -> {:?}, each {:?} -> {:?}",
-                    one.name, one.escape, two.escape, one.each, two.each
-                );
-            }
-        }
-        diff
-    }
-
-    /// All texts, by file.
-    fn texts(&self) -> BTreeMap<&str, &str> {
-        let partials = self.templates.iter().flat_map(|template| template.partials.values());
-        let partials = partials.map(|partial| (partial.file.as_str(), partial.text.as_str()));
-        let templates = self.templates.iter().map(|template| (template.name.as_str(), template.text.as_str()));
-        templates.chain(partials).collect()
+    /// What it was made from: the templates' files, and the directory of partials.
+    pub fn source_files(&self) -> &BTreeSet<PathBuf> {
+        &self.source_files
     }
 }
 
-/// Has each template carry the texts of its whole set: what is rendered can then be traced to it.
-pub(super) fn mark(chapter: &mut Chapter) {
-    // A path that is not UTF-8 cannot be written down; such a set is not kept.
-    let set = serde_json::to_vec(&TemplateSet::of(chapter)).ok().map(|set| Arc::new(Rendered::new(set)));
-    chapter.iter_mut().for_each(|page| page.body.set_version(set.clone()));
+impl EachSpec {
+    /// `name`: what errors call the template.
+    pub(super) fn compile(name: &str, each: &str, destination: &Path) -> Result<Self, TemplateError> {
+        Ok(Self {
+            list: CompiledTemplate::compile_expression(format!("{name}, `each`"), each)?,
+            path: CompiledTemplate::compile(
+                format!("{name}, `destination`"),
+                destination.to_string_lossy(),
+                target::Escape::Path,
+            )?,
+        })
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether one can take the place of the other: their files go to the same places.
+pub(super) fn has_same_outputs(one: &TargetTemplates, other: &TargetTemplates) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.output == other.output)
+}
 
-    fn chapter(text: &str, partial: &str, escape: Escape) -> Chapter {
-        let partials = [("head".to_owned(), "/p/head.hbs".to_owned(), partial.to_owned())];
-        let partials = Partials::of_texts(partials).unwrap_or_else(|error| panic!("{error}"));
-        let body = Template::with_partials("/t/a.hbs", text, escape, &partials);
-        let each = Each::compile("/t/a.hbs", "(services)", "/o/{{name}}".as_ref());
-        let (body, each) = (body.expect("it is right"), each.expect("it is right"));
-        vec![Page { body, place: Place::Each(Box::new(each)) }]
-    }
+fn compile_target(target: &target::Settings, partials: &Partials) -> Result<TargetTemplates, RenderSetupError> {
+    let pages = target.templates.iter().map(|template| compile_template(target, template, partials));
+    let mut chapter = pages.collect::<Result<_, _>>()?;
+    template_sources::attach_sources(&mut chapter);
+    Ok(chapter)
+}
 
-    #[test]
-    fn a_set_that_was_written_down_compiles_to_the_same_templates() {
-        let mut chapter = chapter("{{> head}}{{name}}", "# head\n", Escape::Nginx);
-        mark(&mut chapter);
-        let written = serde_json::to_vec(&TemplateSet::of(&chapter)).expect("text");
-        let again = TemplateSet::read(&written).expect("it is ours").compile().expect("it is right");
-        assert!(again == chapter);
-        assert_eq!(TemplateSet::read(b"{}"), None);
-    }
-
-    #[test]
-    fn what_has_changed_is_named_and_shown() {
-        let set = |text, partial, escape| TemplateSet::of(&chapter(text, partial, escape));
-        let one = set("{{> head}}a\n", "x\n", Escape::Nginx);
-        assert_eq!(one.cause(None), "first");
-        let two = set("{{> head}}b\n", "x\n", Escape::Nginx);
-        assert_eq!(two.cause(Some(&one)), "template edited: /t/a.hbs");
-        assert_eq!(set("{{> head}}a\n", "y\n", Escape::Nginx).cause(Some(&one)), "template edited: /p/head.hbs");
-        let three = set("{{> head}}a\n", "x\n", Escape::None);
-        assert_eq!(three.cause(Some(&one)), "configuration");
-        assert!(two.diff(&one).contains("-{{> head}}b\n+{{> head}}a\n"), "{}", two.diff(&one));
-        assert!(three.diff(&one).contains("escape None -> Nginx"), "{}", three.diff(&one));
-    }
+fn compile_template(
+    target: &target::Settings,
+    template: &target::TemplateSettings,
+    partials: &Partials,
+) -> Result<TemplateSpec, RenderSetupError> {
+    let path = &template.source;
+    let text = template_file::read_template(path).map_err(|source| {
+        let (target, path) = (target.name.clone(), path.clone());
+        RenderSetupError::Read { target, path, source }
+    })?;
+    let name = path.display().to_string();
+    let compiled = || {
+        let place = match &template.each {
+            None => OutputSpec::File(template.destination.clone()),
+            Some(each) => OutputSpec::Each(Box::new(EachSpec::compile(&name, each, &template.destination)?)),
+        };
+        Ok(TemplateSpec {
+            template: CompiledTemplate::compile_with_partials(&name, text, target.escape(template), partials)?,
+            output: place,
+        })
+    };
+    compiled().map_err(|source| RenderSetupError::Template { target: target.name.clone(), source })
 }

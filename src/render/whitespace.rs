@@ -7,13 +7,13 @@ use super::syntax::position;
 
 /// A block of that kind: where it begins, and what to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Uneven {
+pub(super) struct UnevenBlock {
     pub(super) at: (usize, usize),
     pub(super) reason: String,
 }
 
 /// A tag as it stands in the text, from its first brace to behind its last.
-struct Tag<'a> {
+struct TemplateTag<'a> {
     start: usize,
     end: usize,
     /// Without braces and `~`.
@@ -23,7 +23,7 @@ struct Tag<'a> {
 }
 
 /// All blocks of that kind, in the order of their ends.
-pub(super) fn uneven(source: &str) -> Vec<Uneven> {
+pub(super) fn uneven_blocks(source: &str) -> Vec<UnevenBlock> {
     let (mut open, mut found) = (Vec::new(), Vec::new());
     for tag in tags(source) {
         if tag.inner.starts_with('#') {
@@ -31,13 +31,13 @@ pub(super) fn uneven(source: &str) -> Vec<Uneven> {
         } else if tag.inner.starts_with('/')
             && let Some(begin) = open.pop()
         {
-            found.extend(compare(source, &begin, &tag));
+            found.extend(check_block(source, &begin, &tag));
         }
     }
     found
 }
 
-fn compare(source: &str, begin: &Tag<'_>, end: &Tag<'_>) -> Option<Uneven> {
+fn check_block(source: &str, begin: &TemplateTag<'_>, end: &TemplateTag<'_>) -> Option<UnevenBlock> {
     let one_line = !source[begin.start..end.start].contains('\n');
     let (first, last) = (is_alone(source, begin), is_alone(source, end));
     if one_line || first == last || begin.trims || end.trims {
@@ -58,18 +58,18 @@ fn compare(source: &str, begin: &Tag<'_>, end: &Tag<'_>) -> Option<Uneven> {
              or write {{{{#{name} …~}}}}"
         )
     };
-    Some(Uneven { at: (line, column), reason })
+    Some(UnevenBlock { at: (line, column), reason })
 }
 
 /// Whether there is nothing but white space around it on its line.
-fn is_alone(source: &str, tag: &Tag<'_>) -> bool {
+fn is_alone(source: &str, tag: &TemplateTag<'_>) -> bool {
     let before = source[..tag.start].rsplit('\n').next().unwrap_or_default();
     let after = source[tag.end..].split('\n').next().unwrap_or_default();
     before.trim().is_empty() && after.trim().is_empty()
 }
 
 /// The tags of a text, without comments and what is written to be printed as it is.
-fn tags(source: &str) -> impl Iterator<Item = Tag<'_>> {
+fn tags(source: &str) -> impl Iterator<Item = TemplateTag<'_>> {
     let mut from = 0;
     std::iter::from_fn(move || {
         loop {
@@ -94,7 +94,7 @@ fn tags(source: &str) -> impl Iterator<Item = Tag<'_>> {
             from = end;
             let inner = source[start + 2..end - 2].trim();
             let trims = inner.starts_with('~') || inner.ends_with('~');
-            return Some(Tag { start, end, inner: inner.trim_matches('~').trim(), trims });
+            return Some(TemplateTag { start, end, inner: inner.trim_matches('~').trim(), trims });
         }
     })
 }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn places(source: &str) -> Vec<(usize, usize)> {
-        uneven(source).into_iter().map(|uneven| uneven.at).collect()
+        uneven_blocks(source).into_iter().map(|uneven| uneven.at).collect()
     }
 
     #[test]

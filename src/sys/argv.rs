@@ -12,14 +12,14 @@ pub(crate) enum SplitError {
 /// The words of `text`.
 pub(crate) fn split(text: &str) -> Result<Vec<String>, SplitError> {
     let words = shell_words::split(text).map_err(SplitError::Quotes)?;
-    match words.iter().find(|word| is_for_a_shell(word)) {
+    match words.iter().find(|word| is_shell_syntax(word)) {
         Some(word) => Err(SplitError::Shell(word.clone())),
         None => Ok(words),
     }
 }
 
 /// Whether a shell would take this word for more than a word.
-fn is_for_a_shell(word: &str) -> bool {
+fn is_shell_syntax(word: &str) -> bool {
     let is_operator = ["&&", "||", "|", "&", ";", ">", ">>", "<"].contains(&word);
     is_operator || word.starts_with("$(") || word.starts_with('`') || (word.ends_with(';') && !word.contains(' '))
 }

@@ -17,16 +17,16 @@ use nix::{
     unistd::{Pid, getpid, getppid},
 };
 
-const FIRST: Pid = Pid::from_raw(1);
+const PID_ONE: Pid = Pid::from_raw(1);
 
 /// Whether we are the first process.
-pub fn is_first() -> bool {
-    getpid() == FIRST
+pub fn is_pid_one() -> bool {
+    getpid() == PID_ONE
 }
 
 /// Undoes what the first process has done to the signals of this one.
-pub fn hear_signals() -> io::Result<()> {
-    if getppid() == FIRST { Ok(SigSet::all().thread_unblock()?) } else { Ok(()) }
+pub fn unblock_signals() -> io::Result<()> {
+    if getppid() == PID_ONE { Ok(SigSet::all().thread_unblock()?) } else { Ok(()) }
 }
 
 /// Runs Portreeve proper to its end; its exit code.

@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 const MIB: u64 = 1024 * 1024;
 
 /// The largest template, configuration file or certificate that is read, in bytes.
-pub(crate) const LARGEST: u64 = 16 * MIB;
+pub(crate) const MAX_BYTES: u64 = 16 * MIB;
 
 /// Opens a regular file for reading.
 ///
@@ -20,18 +20,18 @@ pub(crate) const LARGEST: u64 = 16 * MIB;
 /// It is not a regular file, or cannot be opened.
 pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
     // Opening a device may have side effects.
-    check(&fs::metadata(path)?)?;
+    require_regular(&fs::metadata(path)?)?;
     // It may have been replaced by a pipe since.
     let file = fs::File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    check(&file.metadata()?)?;
+    require_regular(&file.metadata()?)?;
     Ok(file)
 }
 
-fn check(found: &fs::Metadata) -> io::Result<()> {
+fn require_regular(found: &fs::Metadata) -> io::Result<()> {
     if found.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
     }
-    if found.is_file() { Ok(()) } else { Err(unfit("it is no regular file".to_owned())) }
+    if found.is_file() { Ok(()) } else { Err(invalid_data("it is no regular file".to_owned())) }
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -43,7 +43,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let size = if limit < MIB { format!("{} KiB", limit / 1024) } else { format!("{} MiB", limit / MIB) };
-        return Err(unfit(format!("it is larger than {size}")));
+        return Err(invalid_data(format!("it is larger than {size}")));
     }
     Ok(bytes)
 }
@@ -53,11 +53,12 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read`], or the file is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    String::from_utf8(read(path, limit)?)
-        .map_err(|error| unfit(format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to() + 1)))
+    String::from_utf8(read(path, limit)?).map_err(|error| {
+        invalid_data(format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to() + 1))
+    })
 }
 
-fn unfit(reason: String) -> io::Error {
+fn invalid_data(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 

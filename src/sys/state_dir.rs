@@ -27,10 +27,10 @@ use crate::sys::{regular_file, temp_file};
 const MAGIC: &str = "portreeve-state 1";
 
 /// The end of the name of what is there for a short time only.
-const TEMPORARY: &str = ".tmp";
+const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// How long somebody else may hold the lock before that is an error.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A locked state directory; the lock lasts as long as it or one of its folders.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct StateDir {
 
 /// One subject's files in the state directory.
 #[derive(Clone, Debug)]
-pub struct Folder {
+pub struct StateFolder {
     path: PathBuf,
     lock: Option<Arc<Flock<fs::File>>>,
 }
@@ -51,13 +51,13 @@ pub struct Folder {
 pub enum StateError {
     /// There is no place that could be guessed.
     #[error("no state directory: neither XDG_STATE_HOME nor HOME is an absolute path; name one with --state-dir")]
-    Nowhere,
+    NoDefaultPath,
     /// Somebody else writes it.
     #[error(
         "state directory {}: in use by process {holder}; stop that one, or name another with --state-dir",
         path.display()
     )]
-    Held {
+    Locked {
         /// The directory.
         path: PathBuf,
         /// The pid that the other process left there.
@@ -94,12 +94,12 @@ impl StateDir {
         }
         let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = || absolute("HOME").map(|home| home.join(".local/state"));
-        Ok(absolute("XDG_STATE_HOME").or_else(home).ok_or(StateError::Nowhere)?.join("portreeve"))
+        Ok(absolute("XDG_STATE_HOME").or_else(home).ok_or(StateError::NoDefaultPath)?.join("portreeve"))
     }
 
     /// Makes the directory if need be (readable for its owner only) and locks it.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        make(path)?;
+        create_directory(path)?;
         let lock_path = path.join("lock");
         let failed = |source| StateError::Io { action: "lock", path: lock_path.clone(), source };
         let file = fs::File::options()
@@ -115,11 +115,11 @@ impl StateDir {
             Err(Errno::EWOULDBLOCK) => {
                 let holder = fs::read_to_string(&lock_path).unwrap_or_default();
                 let holder = Some(holder.trim()).filter(|pid| !pid.is_empty()).unwrap_or("unknown").to_owned();
-                return Err(StateError::Held { path: path.to_owned(), holder });
+                return Err(StateError::Locked { path: path.to_owned(), holder });
             }
             Err(errno) => return Err(failed(errno.into())),
         };
-        sweep(path);
+        remove_leftovers(path);
         // Only for the error message of another process.
         if let Err(error) = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())) {
             tracing::warn!("state directory: cannot write {}{}: {error}", lock_path.display(), advice(&error));
@@ -128,14 +128,14 @@ impl StateDir {
     }
 
     /// Opens it for who takes over from `held` in this process: the same directory shares its lock.
-    pub fn open_beside(path: &Path, held: &Self) -> Result<Self, StateError> {
+    pub fn open_sharing_lock(path: &Path, held: &Self) -> Result<Self, StateError> {
         let real = |path| fs::canonicalize(path).ok();
         let same = held.lock.is_some() && real(path).is_some() && real(path) == real(&held.path);
         if same { Ok(Self { path: path.to_owned(), lock: held.lock.clone() }) } else { Self::open(path) }
     }
 
     /// Opens it without a lock, to look only; it need not exist.
-    pub fn peek(path: &Path) -> Self {
+    pub fn open_read_only(path: &Path) -> Self {
         Self { path: path.to_owned(), lock: None }
     }
 
@@ -145,12 +145,12 @@ impl StateDir {
     }
 
     /// The files of one subject: `folder("targets", "edge")`. Both are single path components.
-    pub fn folder(&self, kind: &str, name: &str) -> Folder {
-        Folder { path: self.path.join(kind).join(name), lock: self.lock.clone() }
+    pub fn folder(&self, kind: &str, name: &str) -> StateFolder {
+        StateFolder { path: self.path.join(kind).join(name), lock: self.lock.clone() }
     }
 }
 
-impl Folder {
+impl StateFolder {
     /// A value; `None` if there is none, or its content is wrong.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
         let Some(bytes) = self.read_bytes(name)? else { return Ok(None) };
@@ -186,14 +186,14 @@ impl Folder {
     /// Replaces bytes. They are on the disk when this returns.
     pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         let path = self.path.join(name);
-        self.writable(&path)?;
-        make(&self.path)?;
+        self.require_lock(&path)?;
+        create_directory(&self.path)?;
         let write = || {
-            let temp = temp_file::create(&hidden(), &self.path)?;
+            let temp = temp_file::create(&temporary_builder(), &self.path)?;
             temp.as_file().write_all(&seal(bytes))?;
             temp.as_file().sync_all()?;
             temp.persist(&path).map_err(|failed| failed.error)?;
-            sync(&self.path)
+            sync_directory(&self.path)
         };
         write().map_err(|source| StateError::Io { action: "write", path: path.clone(), source })
     }
@@ -201,8 +201,8 @@ impl Folder {
     /// Forgets a value or bytes. One that does not exist is fine.
     pub fn remove(&self, name: &str) -> Result<(), StateError> {
         let path = self.path.join(name);
-        self.writable(&path)?;
-        match fs::remove_file(&path).and_then(|()| sync(&self.path)) {
+        self.require_lock(&path)?;
+        match fs::remove_file(&path).and_then(|()| sync_directory(&self.path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StateError::Io { action: "remove", path, source: error })
             }
@@ -212,11 +212,11 @@ impl Folder {
 
     /// A directory of our own for a short time; after a crash it is gone when the state directory is next opened. Who
     /// only looks gets one elsewhere.
-    pub fn scratch(&self) -> Result<tempfile::TempDir, StateError> {
+    pub fn scratch_dir(&self) -> Result<tempfile::TempDir, StateError> {
         let place = if self.lock.is_some() { self.path.clone() } else { env::temp_dir() };
-        let made = if self.lock.is_some() { make(&place) } else { Ok(()) };
+        let made = if self.lock.is_some() { create_directory(&place) } else { Ok(()) };
         let failed = |source| StateError::Io { action: "make a directory in", path: place.clone(), source };
-        made.and_then(|()| hidden().tempdir_in(&place).map_err(failed))
+        made.and_then(|()| temporary_builder().tempdir_in(&place).map_err(failed))
     }
 
     /// What there is, leaving out what was set aside or never completed.
@@ -231,7 +231,7 @@ impl Folder {
         Ok(names.filter(|name| !name.starts_with('.') && !name.ends_with(".unreadable")).collect())
     }
 
-    fn writable(&self, path: &Path) -> Result<(), StateError> {
+    fn require_lock(&self, path: &Path) -> Result<(), StateError> {
         self.lock.as_ref().map(|_| ()).ok_or_else(|| StateError::ReadOnly(path.to_owned()))
     }
 
@@ -261,7 +261,7 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-fn make(path: &Path) -> Result<(), StateError> {
+fn create_directory(path: &Path) -> Result<(), StateError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| StateError::Io { action: "make", path: path.to_owned(), source })
 }
@@ -269,7 +269,7 @@ fn make(path: &Path) -> Result<(), StateError> {
 /// Takes the lock, with some patience: when a process is killed while it starts a program, that one holds the lock too,
 /// until it has begun to run.
 fn lock(mut file: fs::File) -> Result<Flock<fs::File>, Errno> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + LOCK_TIMEOUT;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Err((again, Errno::EWOULDBLOCK)) if Instant::now() < end => file = again,
@@ -279,18 +279,18 @@ fn lock(mut file: fs::File) -> Result<Flock<fs::File>, Errno> {
     }
 }
 
-fn hidden() -> tempfile::Builder<'static, 'static> {
+fn temporary_builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".portreeve-").suffix(TEMPORARY);
+    builder.prefix(".portreeve-").suffix(TEMPORARY_SUFFIX);
     builder
 }
 
 /// Removes what an earlier process was at when it was killed. Only for who holds the lock.
-fn sweep(path: &Path) {
+fn remove_leftovers(path: &Path) {
     let below = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     for entry in below(path.to_owned()).flat_map(below).flat_map(below) {
         let name = entry.file_name().unwrap_or_default().as_encoded_bytes();
-        if name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes()) {
+        if name.starts_with(b".") && name.ends_with(TEMPORARY_SUFFIX.as_bytes()) {
             // Twice: a program that was to check something may still be at it, and add a file at the wrong moment.
             let remove = || if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
             let removed = remove().or_else(|_| remove());
@@ -301,7 +301,7 @@ fn sweep(path: &Path) {
     }
 }
 
-fn sync(directory: &Path) -> io::Result<()> {
+fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
 
@@ -355,7 +355,7 @@ mod tests {
         state.folder("targets", "edge").write("owed", &7).expect("it is ours");
         let path = directory.path().join("state/targets/edge");
         fs::write(path.join(".x1.tmp"), "half").expect("a file");
-        let scratch = state.folder("targets", "edge").scratch().expect("it is ours");
+        let scratch = state.folder("targets", "edge").scratch_dir().expect("it is ours");
         fs::write(scratch.path().join("a"), "").expect("a file");
         // Without its end, as after a crash.
         std::mem::forget(scratch);
@@ -380,24 +380,24 @@ mod tests {
     fn who_takes_over_shares_the_lock_of_the_same_directory_only() {
         let (directory, state) = open();
         std::os::unix::fs::symlink("state", directory.path().join("link")).expect("a link");
-        let next = StateDir::open_beside(&directory.path().join("link"), &state).expect("it is ours");
+        let next = StateDir::open_sharing_lock(&directory.path().join("link"), &state).expect("it is ours");
         drop(state);
         StateDir::open(&directory.path().join("state")).expect_err("the next one holds it");
         let other = StateDir::open(&directory.path().join("other")).expect("free");
-        StateDir::open_beside(&directory.path().join("other"), &next).expect_err("somebody else holds it");
+        StateDir::open_sharing_lock(&directory.path().join("other"), &next).expect_err("somebody else holds it");
         drop(other);
-        StateDir::open_beside(&directory.path().join("other"), &next).expect("free again");
+        StateDir::open_sharing_lock(&directory.path().join("other"), &next).expect("free again");
     }
 
     #[test]
     fn who_only_looks_needs_no_lock_and_writes_nothing() {
         let (directory, state) = open();
         state.folder("targets", "edge").write("owed", &7).expect("it is ours");
-        let looking = StateDir::peek(&directory.path().join("state")).folder("targets", "edge");
+        let looking = StateDir::open_read_only(&directory.path().join("state")).folder("targets", "edge");
         assert_eq!(looking.read("owed").expect("it can be read"), Some(7));
         assert!(matches!(looking.write("owed", &8), Err(StateError::ReadOnly(_))));
         assert!(matches!(looking.remove("owed"), Err(StateError::ReadOnly(_))));
-        let nothing = StateDir::peek(Path::new("/nonexistent")).folder("a", "b");
+        let nothing = StateDir::open_read_only(Path::new("/nonexistent")).folder("a", "b");
         assert_eq!(nothing.read::<u8>("owed").expect("nothing is wrong"), None);
     }
 

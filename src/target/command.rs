@@ -10,127 +10,135 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    Candidate, Contents,
-    container::Container,
+    Candidate, ContentByPath,
+    container::ContainerProcess,
+    desired_file::Digest,
     files,
-    process::{Absent, Process, ProcessError},
-    program::{CheckError, ReloadError, Sent, Verdict},
-    rendered::Digest,
-    run::{self, CANDIDATE},
-    settings::{self, Reload},
+    program::{CheckError, CheckVerdict, ReloadError, ReloadOutcome},
+    running_process::{NotRunningReason, ProcessError, RunningProcess},
+    settings::{self, ReloadMethod},
+    subprocess::{self, CANDIDATE},
 };
 use crate::{docker, sys::blocking::blocking};
 
 /// A check and a reload, and how to carry them out.
 #[derive(Debug)]
-pub(super) struct Command {
-    settings: settings::Command,
+pub(super) struct CommandProgram {
+    settings: settings::CommandSettings,
     /// Whether there is one file only, by the settings: the check sees a file then, not a directory.
-    alone: bool,
-    container: Option<Container>,
+    is_single_file: bool,
+    container: Option<ContainerProcess>,
 }
 
-impl Command {
+impl CommandProgram {
     pub(super) fn new(
-        settings: settings::Command,
+        settings: settings::CommandSettings,
         alone: bool,
         docker: &docker::Settings,
-    ) -> Result<Self, docker::SettingsError> {
+    ) -> Result<Self, docker::EndpointError> {
         let container = match &settings.reload {
-            Some(Reload::Container { name, signal }) => {
+            Some(ReloadMethod::Container { name, signal }) => {
                 let client = docker::Client::new(docker.clone())?;
-                Some(Container::new(client, name.clone(), *signal, settings.reload_timeout))
+                Some(ContainerProcess::new(client, name.clone(), *signal, settings.reload_timeout))
             }
             _ => None,
         };
-        Ok(Self { settings, alone, container })
+        Ok(Self { settings, is_single_file: alone, container })
     }
 
     /// Names all that the verdict hangs on, as far as can be known.
-    pub(super) fn inputs(candidate: &Candidate) -> Digest {
+    pub(super) fn inputs_digest(candidate: &Candidate) -> Digest {
         let files = candidate.files.iter().flat_map(|(path, text)| [path.as_os_str().as_encoded_bytes(), text.bytes()]);
-        let gone = candidate.gone.iter().map(|path| path.as_os_str().as_encoded_bytes());
+        let gone = candidate.removed.iter().map(|path| path.as_os_str().as_encoded_bytes());
         Digest::of(&files.chain(gone).collect::<Vec<_>>())
     }
 
-    pub(super) async fn check(&self, candidate: &Arc<Candidate>, scratch: TempDir) -> Result<Verdict, CheckError> {
-        let inputs = Self::inputs(candidate);
+    pub(super) async fn check(&self, candidate: &Arc<Candidate>, scratch: TempDir) -> Result<CheckVerdict, CheckError> {
+        let inputs = Self::inputs_digest(candidate);
         let Some((program, args)) = self.settings.check.as_ref().and_then(|argv| argv.split_first()) else {
-            return Ok(Verdict::Good { inputs, warnings: Vec::new() });
+            return Ok(CheckVerdict::Accepted { inputs_digest: inputs, warnings: Vec::new() });
         };
         let owned = Arc::clone(candidate);
-        let single = candidate.files.keys().next().filter(|_| self.alone && candidate.files.len() == 1);
+        let single = candidate.files.keys().next().filter(|_| self.is_single_file && candidate.files.len() == 1);
         let is_single = single.is_some();
-        let (copy, scratch) = blocking(move || (stage(&owned.files, is_single, scratch.path()), scratch)).await;
+        let (copy, scratch) =
+            blocking(move || (copy_candidate(&owned.files, is_single, scratch.path()), scratch)).await;
         let copy = copy.map_err(CheckError::Stage)?.to_string_lossy().into_owned();
         let args: Vec<_> = args.iter().map(|arg| arg.replace(CANDIDATE, &copy)).collect();
-        let ended = run::run(Path::new(program), &args, self.settings.check_timeout).await?;
+        let ended = subprocess::run(Path::new(program), &args, self.settings.check_timeout).await?;
         blocking(move || drop(scratch)).await;
         let real = single.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
         let output = ended.output.replace(&copy, &real);
         Ok(match ended.status.success() {
-            true => Verdict::Good { inputs, warnings: Vec::new() },
+            true => CheckVerdict::Accepted { inputs_digest: inputs, warnings: Vec::new() },
             false => {
-                let output = format!("{}{}", ended.status, run::said(&output));
+                let output = format!("{}{}", ended.status, subprocess::output_suffix(&output));
                 // Nobody knows what else the program looks at.
-                Verdict::Refused { inputs, certain: false, output }
+                CheckVerdict::Rejected { inputs_digest: inputs, is_permanent: false, output }
             }
         })
     }
 
     pub(super) fn pid_file(&self) -> Option<&Path> {
         match &self.settings.reload {
-            Some(Reload::Signal { pid_file, .. }) => Some(pid_file),
+            Some(ReloadMethod::Signal { pid_file, .. }) => Some(pid_file),
             _ => None,
         }
     }
 
     /// For the log.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(super) fn display_name(&self) -> Option<String> {
         Some(match self.settings.reload.as_ref()? {
-            Reload::Command(argv) => format!("with {}", argv.join(" ")),
-            Reload::Signal { program: Some(program), .. } => program.clone(),
-            Reload::Signal { pid_file, .. } => format!("the process of {}", pid_file.display()),
-            Reload::Container { name, .. } => format!("container {name}"),
+            ReloadMethod::Command(argv) => format!("with {}", argv.join(" ")),
+            ReloadMethod::Signal { program: Some(program), .. } => program.clone(),
+            ReloadMethod::Signal { pid_file, .. } => format!("the process of {}", pid_file.display()),
+            ReloadMethod::Container { name, .. } => format!("container {name}"),
         })
     }
 
     /// Names what is told of new files.
-    pub(super) fn key(&self) -> Option<String> {
+    pub(super) fn budget_key(&self) -> Option<String> {
         Some(match self.settings.reload.as_ref()? {
-            Reload::Signal { pid_file, .. } => {
-                files::follow(pid_file).unwrap_or_else(|_| pid_file.clone()).display().to_string()
+            ReloadMethod::Signal { pid_file, .. } => {
+                files::resolve(pid_file).unwrap_or_else(|_| pid_file.clone()).display().to_string()
             }
-            Reload::Container { name, .. } => format!("container {name}"),
-            Reload::Command(argv) => format!("command {argv:?}"),
+            ReloadMethod::Container { name, .. } => format!("container {name}"),
+            ReloadMethod::Command(argv) => format!("command {argv:?}"),
         })
     }
 
     /// Who would be told, if anybody.
-    pub(super) async fn absent(&self) -> Result<Option<Absent>, ReloadError> {
+    pub(super) async fn not_running_reason(&self) -> Result<Option<NotRunningReason>, ReloadError> {
         match (&self.settings.reload, &self.container) {
-            (_, Some(container)) => container.absent().await,
-            (Some(Reload::Signal { pid_file, program, .. }), _) => Ok(find(pid_file, program.as_deref())?.err()),
+            (_, Some(container)) => container.not_running_reason().await,
+            (Some(ReloadMethod::Signal { pid_file, program, .. }), _) => {
+                Ok(find_process(pid_file, program.as_deref())?.err())
+            }
             _ => Ok(None),
         }
     }
 
-    pub(super) async fn reload(&self) -> Result<Sent, ReloadError> {
+    pub(super) async fn reload(&self) -> Result<ReloadOutcome, ReloadError> {
         match (&self.settings.reload, &self.container) {
-            (_, Some(container)) => container.tell().await,
-            (Some(Reload::Command(argv)), _) => call(argv, self.settings.reload_timeout).await,
-            (Some(Reload::Signal { pid_file, signal, program }), _) => match find(pid_file, program.as_deref())? {
-                Ok(process) if process.signal(*signal)? => Ok(Sent::Done),
-                Ok(process) => Ok(Sent::NotRunning(Absent::Ended { file: pid_file.clone(), pid: process.pid() })),
-                Err(absent) => Ok(Sent::NotRunning(absent)),
-            },
-            _ => Ok(Sent::Nothing),
+            (_, Some(container)) => container.send_signal().await,
+            (Some(ReloadMethod::Command(argv)), _) => run_reload_command(argv, self.settings.reload_timeout).await,
+            (Some(ReloadMethod::Signal { pid_file, signal, program }), _) => {
+                match find_process(pid_file, program.as_deref())? {
+                    Ok(process) if process.signal(*signal)? => Ok(ReloadOutcome::Done),
+                    Ok(process) => Ok(ReloadOutcome::NotRunning(NotRunningReason::Exited {
+                        file: pid_file.clone(),
+                        pid: process.pid(),
+                    })),
+                    Err(absent) => Ok(ReloadOutcome::NotRunning(absent)),
+                }
+            }
+            _ => Ok(ReloadOutcome::NotConfigured),
         }
     }
 }
 
 /// Copies the candidate to where a program can look at it, and says where.
-fn stage(contents: &Contents, is_single: bool, scratch: &Path) -> io::Result<PathBuf> {
+fn copy_candidate(contents: &ContentByPath, is_single: bool, scratch: &Path) -> io::Result<PathBuf> {
     let mut candidate = scratch.to_owned();
     for (path, text) in contents {
         let copy = match is_single {
@@ -146,10 +154,10 @@ fn stage(contents: &Contents, is_single: bool, scratch: &Path) -> io::Result<Pat
     Ok(candidate)
 }
 
-async fn call(argv: &[String], limit: Duration) -> Result<Sent, ReloadError> {
+async fn run_reload_command(argv: &[String], limit: Duration) -> Result<ReloadOutcome, ReloadError> {
     let (program, args) = argv.split_first().expect("validated: a command begins with a program");
     let program = Path::new(program);
-    let ended = run::run(program, args, limit).await?;
+    let ended = subprocess::run(program, args, limit).await?;
     if !ended.status.success() {
         let (program, status) = (program.to_owned(), ended.status);
         return Err(ReloadError::Command { program, status, output: ended.output });
@@ -157,10 +165,13 @@ async fn call(argv: &[String], limit: Duration) -> Result<Sent, ReloadError> {
     if !ended.output.is_empty() {
         tracing::info!("{}: {}", program.display(), ended.output);
     }
-    Ok(Sent::Done)
+    Ok(ReloadOutcome::Done)
 }
 
-fn find(pid_file: &Path, program: Option<&str>) -> Result<Result<Process, Absent>, ProcessError> {
+fn find_process(
+    pid_file: &Path,
+    program: Option<&str>,
+) -> Result<Result<RunningProcess, NotRunningReason>, ProcessError> {
     let is = |name: &str, _: &str| program.is_none_or(|program| name == program);
-    Process::from_pid_file(pid_file, program.unwrap_or("the program"), is)
+    RunningProcess::from_pid_file(pid_file, program.unwrap_or("the program"), is)
 }

@@ -6,49 +6,49 @@ use nix::sys::signal::Signal;
 use tokio::time;
 
 use super::{
-    process::Absent,
-    program::{ReloadError, Sent},
+    program::{ReloadError, ReloadOutcome},
+    running_process::NotRunningReason,
 };
 use crate::docker::{self, Client};
 
 /// One container of one engine.
 #[derive(Debug)]
-pub(super) struct Container {
+pub(super) struct ContainerProcess {
     client: Client,
     name: String,
     signal: Signal,
-    limit: Duration,
+    timeout: Duration,
 }
 
-impl Container {
+impl ContainerProcess {
     pub(super) fn new(client: Client, name: String, signal: Signal, limit: Duration) -> Self {
-        Self { client, name, signal, limit }
+        Self { client, name, signal, timeout: limit }
     }
 
     /// `None` if the container is running, otherwise why not.
-    pub(super) async fn absent(&self) -> Result<Option<Absent>, ReloadError> {
-        let life = self.within(self.client.life(&self.name)).await?;
-        Ok(self.dead(life))
+    pub(super) async fn not_running_reason(&self) -> Result<Option<NotRunningReason>, ReloadError> {
+        let life = self.with_timeout(self.client.container_status(&self.name)).await?;
+        Ok(self.reason_for(life))
     }
 
-    pub(super) async fn tell(&self) -> Result<Sent, ReloadError> {
-        let life = self.within(self.client.signal(&self.name, self.signal.as_str())).await?;
-        Ok(self.dead(life).map_or(Sent::Done, Sent::NotRunning))
+    pub(super) async fn send_signal(&self) -> Result<ReloadOutcome, ReloadError> {
+        let life = self.with_timeout(self.client.signal_container(&self.name, self.signal.as_str())).await?;
+        Ok(self.reason_for(life).map_or(ReloadOutcome::Done, ReloadOutcome::NotRunning))
     }
 
-    fn dead(&self, life: docker::Life) -> Option<Absent> {
+    fn reason_for(&self, life: docker::ContainerStatus) -> Option<NotRunningReason> {
         let (name, docker) = (self.name.clone(), self.client.address().to_owned());
         match life {
-            docker::Life::Running => None,
-            docker::Life::Stopped => Some(Absent::Stopped { name, docker }),
-            docker::Life::Missing => Some(Absent::Missing { name, docker }),
+            docker::ContainerStatus::Running => None,
+            docker::ContainerStatus::Stopped => Some(NotRunningReason::ContainerStopped { name, docker }),
+            docker::ContainerStatus::Missing => Some(NotRunningReason::ContainerMissing { name, docker }),
         }
     }
 
-    async fn within<T>(&self, call: impl Future<Output = Result<T, docker::Error>>) -> Result<T, ReloadError> {
-        match time::timeout(self.limit, call).await {
+    async fn with_timeout<T>(&self, call: impl Future<Output = Result<T, docker::Error>>) -> Result<T, ReloadError> {
+        match time::timeout(self.timeout, call).await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(ReloadError::Silent { docker: self.client.address().to_owned(), limit: self.limit }),
+            Err(_) => Err(ReloadError::DockerTimeout { docker: self.client.address().to_owned(), limit: self.timeout }),
         }
     }
 }

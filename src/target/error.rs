@@ -3,22 +3,22 @@
 use std::{io, path::PathBuf};
 
 use super::{
-    backoff::Cost,
+    backoff::FailureCost,
     files::FileError,
     program::{CheckError, ReloadError},
-    settings::SettingsError,
+    settings::TargetSettingsError,
 };
 use crate::{docker, sys::state_dir::StateError};
 
 /// Why a target cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {
+pub enum TargetSetupError {
     /// The settings make no sense.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] TargetSettingsError),
     /// The settings of `[docker]` make no sense.
     #[error(transparent)]
-    Docker(#[from] docker::SettingsError),
+    Docker(#[from] docker::EndpointError),
     /// What was in effect before cannot be read.
     #[error(transparent)]
     State(#[from] StateError),
@@ -35,7 +35,7 @@ pub enum SetupError {
     },
     /// There is no such user or group.
     #[error("`{key}`: no {key} is called {name:?}")]
-    Unknown {
+    UnknownOwner {
         /// `user` or `group`.
         key: &'static str,
         /// What the settings have.
@@ -43,7 +43,7 @@ pub enum SetupError {
     },
     /// The system's users or groups cannot be read.
     #[error("`{key}`: {name:?} cannot be looked up")]
-    LookUp {
+    OwnerLookup {
         /// `user` or `group`.
         key: &'static str,
         /// What the settings have.
@@ -55,11 +55,11 @@ pub enum SetupError {
 
 impl ApplyError {
     /// The cost of the failed attempt, if the target itself retries it with back-off.
-    pub(super) fn deferral(&self) -> Option<Cost> {
+    pub(super) fn retry_cost(&self) -> Option<FailureCost> {
         match self {
-            Self::Check(_) | Self::NotTold(_) => Some(Cost::Check),
-            Self::Reload(_) => Some(Cost::Reload),
-            Self::NotBack { source, .. } => source.deferral(),
+            Self::Check(_) | Self::NotNotified(_) => Some(FailureCost::Check),
+            Self::ReloadFailed(_) => Some(FailureCost::Reload),
+            Self::RollbackFailed { source, .. } => source.retry_cost(),
             _ => None,
         }
     }
@@ -91,25 +91,25 @@ pub enum ApplyError {
     Stopped,
     /// A reload is owed, but would fail as things are.
     #[error("the reload that is owed has to wait, since the check refuses the files as they are:\n{output}")]
-    Waits {
+    PresentRejected {
         /// What the check said.
         output: String,
     },
     /// The program could not be notified. This is not the fault of the files.
     #[error("the files are in their places, but their program could not be notified, so the reload is owed")]
-    NotTold(#[source] ReloadError),
+    NotNotified(#[source] ReloadError),
     /// A reload is owed, has failed, and is not tried again yet.
     #[error("{reason}")]
-    Deferred {
+    ReloadDeferred {
         /// What happened the last time.
         reason: String,
     },
     /// A reload is owed and has failed. There is nothing to go back to.
     #[error("the reload that is owed has failed")]
-    Reload(#[source] ReloadError),
+    ReloadFailed(#[source] ReloadError),
     /// The way back has failed as well, so it is not the fault of the new files.
     #[error("the new files were taken back ({reason}), and the reload of the former files has failed")]
-    NotBack {
+    RollbackFailed {
         /// What happened first.
         reason: String,
         /// What happened then.
@@ -119,12 +119,12 @@ pub enum ApplyError {
 
 impl Rejection {
     /// For the log: what has happened, `until` when it is held, and why.
-    pub(super) fn told(&self, until: &str) -> String {
+    pub(super) fn log_message(&self, until: &str) -> String {
         match self {
-            Self::Refused { output, .. } => {
+            Self::CheckFailed { output, .. } => {
                 format!("the candidate was refused, and nothing was touched; {until}:\n{output}")
             }
-            Self::TakenBack { reason } => {
+            Self::RolledBack { reason } => {
                 format!("the new files were taken back, since they did not take effect; {until}: {reason}")
             }
         }
@@ -136,15 +136,15 @@ impl Rejection {
 pub enum Rejection {
     /// The check said no; no file was touched.
     #[error("the candidate was refused, and nothing was touched:\n{output}")]
-    Refused {
+    CheckFailed {
         /// What the check said.
         output: String,
         /// Whether that is known to depend on the contents of the files alone.
-        certain: bool,
+        is_permanent: bool,
     },
     /// The new files could not be made effective. The former ones are back, and in effect.
     #[error("the new files were taken back, since they did not take effect: {reason}")]
-    TakenBack {
+    RolledBack {
         /// What happened.
         reason: String,
     },

@@ -8,13 +8,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::rendered::{Digest, Product, Rendered, Wanted};
-use crate::sys::state_dir::{Folder, StateError};
+use super::desired_file::{DesiredFile, DesiredSnapshot, Digest, HashedContent};
+use crate::sys::state_dir::{StateError, StateFolder};
 
 /// The list of generations, newest last.
-const INDEX: &str = "index";
+const INDEX_FILE: &str = "index";
 /// How the name of a content begins.
-const CONTENT: &str = "content-";
+const CONTENT_PREFIX: &str = "content-";
 
 /// A set of files that was in effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Generation {
     /// When it came into effect, by our clock, RFC 3339.
     pub since: String,
     /// Its files, by destination.
-    pub files: BTreeMap<PathBuf, Kept>,
+    pub files: BTreeMap<PathBuf, GenerationFile>,
     /// Names the version of the templates that made them. `None`: no template did, or it is not known.
     #[serde(default)]
     pub version: Option<Digest>,
@@ -32,7 +32,7 @@ pub struct Generation {
 
 /// One file of a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct GenerationFile {
     /// See [`Product::template`].
     pub template: usize,
     /// Names its content.
@@ -41,71 +41,76 @@ pub struct Kept {
 
 /// The generations of one target, in the state directory.
 #[derive(Clone, Debug)]
-pub(super) struct Generations {
-    folder: Folder,
+pub(super) struct GenerationStore {
+    folder: StateFolder,
     /// How many are kept; 0 keeps none.
-    keep: usize,
+    max_kept: usize,
 }
 
-impl Generations {
-    pub(super) fn new(folder: Folder, keep: usize) -> Self {
-        Self { folder, keep }
+impl GenerationStore {
+    pub(super) fn new(folder: StateFolder, keep: usize) -> Self {
+        Self { folder, max_kept: keep }
     }
 
     /// Oldest first.
     pub(super) fn list(&self) -> Result<Vec<Generation>, StateError> {
-        Ok(self.folder.read(INDEX)?.unwrap_or_default())
+        Ok(self.folder.read(INDEX_FILE)?.unwrap_or_default())
     }
 
     /// Takes down what is in effect now, unless that is the newest generation already. Returns the number of the newest
     /// generation.
-    pub(super) fn record(&self, now: &Wanted) -> Result<Option<u64>, StateError> {
+    pub(super) fn record(&self, now: &DesiredSnapshot) -> Result<Option<u64>, StateError> {
         let mut list = self.list()?;
-        let kept = |product: &Product| Kept { template: product.template, digest: product.text.digest() };
+        let kept =
+            |product: &DesiredFile| GenerationFile { template: product.template, digest: product.content.digest() };
         let files: BTreeMap<_, _> =
             now.entries.iter().map(|(path, product)| (path.clone(), kept(product.as_ref()))).collect();
-        if self.keep == 0 || files.is_empty() || list.last().is_some_and(|newest| newest.files == files) {
+        if self.max_kept == 0 || files.is_empty() || list.last().is_some_and(|newest| newest.files == files) {
             return Ok(list.last().map(|newest| newest.number));
         }
         let known: BTreeSet<_> = self.folder.names()?.into_iter().collect();
-        for text in now.entries.values().map(|product| &product.text) {
-            if !known.contains(&content(text.digest())) {
-                self.folder.write_bytes(&content(text.digest()), text.bytes())?;
+        for text in now.entries.values().map(|product| &product.content) {
+            if !known.contains(&content_name(text.digest())) {
+                self.folder.write_bytes(&content_name(text.digest()), text.bytes())?;
             }
         }
         let number = list.last().map_or(1, |newest| newest.number + 1);
         let since = jiff::Timestamp::now().strftime("%FT%TZ").to_string();
-        list.push(Generation { number, since, files, version: version(now) });
-        let too_many = list.len().saturating_sub(self.keep);
+        list.push(Generation { number, since, files, version: template_version(now) });
+        let too_many = list.len().saturating_sub(self.max_kept);
         list.drain(..too_many);
-        self.folder.write(INDEX, &list)?;
-        let used: BTreeSet<_> =
-            list.iter().flat_map(|generation| generation.files.values()).map(|file| content(file.digest)).collect();
-        let mut unused = known.iter().filter(|name| name.starts_with(CONTENT) && !used.contains(*name));
+        self.folder.write(INDEX_FILE, &list)?;
+        let used: BTreeSet<_> = list
+            .iter()
+            .flat_map(|generation| generation.files.values())
+            .map(|file| content_name(file.digest))
+            .collect();
+        let mut unused = known.iter().filter(|name| name.starts_with(CONTENT_PREFIX) && !used.contains(*name));
         unused.try_for_each(|name| self.folder.remove(name))?;
         Ok(Some(number))
     }
 
     /// The files of a generation; `None` if one of them is lost.
-    pub(super) fn files(&self, generation: &Generation) -> Result<Option<Wanted>, StateError> {
+    pub(super) fn files(&self, generation: &Generation) -> Result<Option<DesiredSnapshot>, StateError> {
         let mut entries = BTreeMap::new();
         for (path, kept) in &generation.files {
-            let Some(bytes) = self.folder.read_bytes(&content(kept.digest))? else { return Ok(None) };
-            let text = Arc::new(Rendered::new(bytes));
-            let product = Product { text, template: kept.template, members: BTreeSet::new(), version: None };
+            let Some(bytes) = self.folder.read_bytes(&content_name(kept.digest))? else { return Ok(None) };
+            let text = Arc::new(HashedContent::new(bytes));
+            let product =
+                DesiredFile { content: text, template: kept.template, members: BTreeSet::new(), templates: None };
             entries.insert(path.clone(), Arc::new(product));
         }
-        Ok(Some(Wanted { entries: Arc::new(entries), complete: true, rounds: 0 }))
+        Ok(Some(DesiredSnapshot { entries: Arc::new(entries), complete: true, complete_count: 0 }))
     }
 }
 
 /// Names the version of the templates that made these files.
-pub(super) fn version(files: &Wanted) -> Option<Digest> {
-    files.entries.values().find_map(|product| product.version.as_ref()).map(|version| version.digest())
+pub(super) fn template_version(files: &DesiredSnapshot) -> Option<Digest> {
+    files.entries.values().find_map(|product| product.templates.as_ref()).map(|version| version.digest())
 }
 
-fn content(digest: Digest) -> String {
-    format!("{CONTENT}{digest}")
+fn content_name(digest: Digest) -> String {
+    format!("{CONTENT_PREFIX}{digest}")
 }
 
 #[cfg(test)]
@@ -113,17 +118,18 @@ mod tests {
     use super::*;
     use crate::sys::state_dir::StateDir;
 
-    fn wanted(text: &str) -> Wanted {
-        let entries = [("/same", "same"), ("/other", text)].map(|(path, text)| (path.into(), Product::new(0, text)));
+    fn wanted(text: &str) -> DesiredSnapshot {
+        let entries =
+            [("/same", "same"), ("/other", text)].map(|(path, text)| (path.into(), DesiredFile::new(0, text)));
         let entries = entries.into_iter().map(|(path, product)| (path, Arc::new(product))).collect();
-        Wanted { entries: Arc::new(entries), complete: true, rounds: 1 }
+        DesiredSnapshot { entries: Arc::new(entries), complete: true, complete_count: 1 }
     }
 
     #[test]
     fn the_last_few_are_kept() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::open(folder.path()).expect("it is ours");
-        let generations = Generations::new(state.folder("generations", "edge"), 2);
+        let generations = GenerationStore::new(state.folder("generations", "edge"), 2);
         for text in ["1", "2", "2", "3"] {
             generations.record(&wanted(text)).expect("there is room");
         }
@@ -133,19 +139,19 @@ mod tests {
         assert_eq!(numbers(), [2, 3]);
         let files = generations.files(&generations.list().expect("it can be read")[0]).expect("it can be read");
         let files = files.expect("nothing is lost");
-        assert_eq!(files.entries[&PathBuf::from("/other")].text.bytes(), b"2");
+        assert_eq!(files.entries[&PathBuf::from("/other")].content.bytes(), b"2");
         assert_eq!(generations.record(&wanted("4")).expect("there is room"), Some(4));
         assert_eq!(numbers(), [3, 4]);
         // `same`, `3` and `4` are left.
         let names = state.folder("generations", "edge").names().expect("it can be listed");
-        assert_eq!(names.iter().filter(|name| name.starts_with(CONTENT)).count(), 3);
+        assert_eq!(names.iter().filter(|name| name.starts_with(CONTENT_PREFIX)).count(), 3);
     }
 
     #[test]
     fn none_are_kept_if_nobody_wants_them() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::open(folder.path()).expect("it is ours");
-        let generations = Generations::new(state.folder("generations", "edge"), 0);
+        let generations = GenerationStore::new(state.folder("generations", "edge"), 0);
         assert_eq!(generations.record(&wanted("1")).expect("nothing to do"), None);
         assert!(generations.list().expect("it can be read").is_empty());
     }

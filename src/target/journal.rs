@@ -7,33 +7,33 @@ use std::{collections::BTreeSet, path::PathBuf};
 use tempfile::TempDir;
 
 use super::{
-    plan::{Notes, Owed, Settled},
-    rendered::Digest,
+    desired_file::Digest,
+    plan::{CommittedFiles, JournalRecord, PendingReload},
 };
-use crate::sys::state_dir::{Folder, StateError};
+use crate::sys::state_dir::{StateError, StateFolder};
 
 /// The notes.
-const NOTES: &str = "journal";
+const RECORD: &str = "journal";
 
 /// The target's folder in the state directory.
 #[derive(Clone, Debug)]
 pub(super) struct Journal {
-    folder: Folder,
+    folder: StateFolder,
 }
 
 impl Journal {
-    pub(super) fn new(folder: Folder) -> Self {
+    pub(super) fn new(folder: StateFolder) -> Self {
         Self { folder }
     }
 
     /// What is written down. A file that is owed and whose former content is lost is left out: it cannot be brought
     /// back.
-    pub(super) fn notes(&self) -> Result<Notes, StateError> {
-        let mut notes = self.read()?;
-        for (path, digest) in notes.former() {
-            if self.former(digest)?.is_none() {
+    pub(super) fn record(&self) -> Result<JournalRecord, StateError> {
+        let mut notes = self.read_record()?;
+        for (path, digest) in notes.former_contents() {
+            if self.former_content(digest)?.is_none() {
                 tracing::warn!("{}: its former content is lost, so it could not be restored", path.display());
-                if let Some(owed) = &mut notes.owed {
+                if let Some(owed) = &mut notes.pending_reload {
                     owed.changes.remove(&path);
                 }
             }
@@ -43,43 +43,46 @@ impl Journal {
 
     /// Files with these names are about to be made for the first time.
     pub(super) fn announce(&self, announced: BTreeSet<PathBuf>) -> Result<(), StateError> {
-        self.folder.write(NOTES, &Notes { announced, ..self.read()? })
+        self.folder.write(RECORD, &JournalRecord { announced, ..self.read_record()? })
     }
 
-    pub(super) fn owe(&self, owed: Owed) -> Result<(), StateError> {
+    pub(super) fn record_pending_reload(&self, owed: PendingReload) -> Result<(), StateError> {
         // It names all that was announced.
-        self.folder.write(NOTES, &Notes { owed: Some(owed), announced: BTreeSet::new(), ..self.read()? })
+        self.folder.write(
+            RECORD,
+            &JournalRecord { pending_reload: Some(owed), announced: BTreeSet::new(), ..self.read_record()? },
+        )
     }
 
     /// Nothing is owed any more. The note goes first: without it the former contents mean nothing.
-    pub(super) fn settle(&self, settled: Settled) -> Result<(), StateError> {
-        self.folder.write(NOTES, &Notes { settled, ..Notes::default() })?;
-        let former = |name: &String| name.starts_with(FORMER);
+    pub(super) fn commit(&self, settled: CommittedFiles) -> Result<(), StateError> {
+        self.folder.write(RECORD, &JournalRecord { committed: settled, ..JournalRecord::default() })?;
+        let former = |name: &String| name.starts_with(FORMER_PREFIX);
         self.folder.names()?.iter().filter(|name| former(name)).try_for_each(|name| self.folder.remove(name))
     }
 
     /// Keeps a content for a way back.
-    pub(super) fn save(&self, digest: Digest, bytes: &[u8]) -> Result<(), StateError> {
-        self.folder.write_bytes(&former(digest), bytes)
+    pub(super) fn save_content(&self, digest: Digest, bytes: &[u8]) -> Result<(), StateError> {
+        self.folder.write_bytes(&former_name(digest), bytes)
     }
 
-    pub(super) fn former(&self, digest: Digest) -> Result<Option<Vec<u8>>, StateError> {
-        self.folder.read_bytes(&former(digest))
+    pub(super) fn former_content(&self, digest: Digest) -> Result<Option<Vec<u8>>, StateError> {
+        self.folder.read_bytes(&former_name(digest))
     }
 
     /// A place for the copies that a check looks at.
-    pub(super) fn scratch(&self) -> Result<TempDir, StateError> {
-        self.folder.scratch()
+    pub(super) fn scratch_dir(&self) -> Result<TempDir, StateError> {
+        self.folder.scratch_dir()
     }
 
-    fn read(&self) -> Result<Notes, StateError> {
-        Ok(self.folder.read(NOTES)?.unwrap_or_default())
+    fn read_record(&self) -> Result<JournalRecord, StateError> {
+        Ok(self.folder.read(RECORD)?.unwrap_or_default())
     }
 }
 
 /// The beginning of the names of saved contents.
-const FORMER: &str = "former-";
+const FORMER_PREFIX: &str = "former-";
 
-fn former(digest: Digest) -> String {
-    format!("{FORMER}{digest}")
+fn former_name(digest: Digest) -> String {
+    format!("{FORMER_PREFIX}{digest}")
 }

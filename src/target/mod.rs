@@ -4,40 +4,40 @@
 //! one reload whose success is proven. What cannot be proven is taken back. Each target has a task of its own, so one
 //! that hangs delays nobody else.
 
+mod apply_scheduler;
 mod backoff;
-mod budget;
+mod candidate_outcome;
 mod command;
 mod container;
+mod desired_file;
 mod diff;
+mod effect_record;
 mod error;
+mod escape_detection;
 mod failure;
+mod failure_dependencies;
+mod file_list;
+mod file_operation;
 mod files;
+mod generation_log;
 mod generations;
 mod history;
-mod in_effect;
 mod journal;
-mod language;
-mod listing;
-mod look;
-mod members;
+mod membership_change;
 mod nginx;
+mod observation;
 mod owner;
-mod pace;
 mod pass;
-mod past;
 mod plan;
 mod probe;
-mod process;
 mod program;
-mod rendered;
-mod replace;
-mod report;
+mod program_lock;
+mod reload_budget;
 mod retry;
-mod run;
+mod running_process;
 mod settings;
-mod stamps;
-mod turn;
-mod verdict;
+mod status;
+mod subprocess;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,54 +49,55 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    budget::Budget, files::Wish, journal::Journal, members::Membership, pace::Pace, probe::Probe, program::Program,
-    retry::Retry,
+    apply_scheduler::ApplyScheduler, files::FileAttrs, journal::Journal, membership_change::MembershipChange,
+    probe::HttpProbe, program::Program, reload_budget::ReloadBudget, retry::TargetRetry,
 };
 use crate::{
     core::{
-        condition::{Condition, chain},
-        reconcile::{Cause, Next, Reconcile},
+        condition::{Condition, error_chain},
+        reconcile::{NextPass, PassCause, Reconcile},
     },
     docker,
     sys::state_dir::StateDir,
 };
 
 pub use self::{
-    budget::Budgets,
-    diff::{Diff, FileDiff, Opinion},
-    error::{ApplyError, Rejection, SetupError},
+    candidate_outcome::CandidateOutcome,
+    desired_file::{DesiredFile, DesiredFileStore, DesiredFiles, Digest, HashedContent},
+    diff::{CheckPreview, Diff, FileDiff},
+    effect_record::InEffect,
+    error::{ApplyError, Rejection, TargetSetupError},
+    escape_detection::detect_escapes,
     files::FileError,
-    generations::{Generation, Kept},
-    history::{Held, History, HistoryError, Version},
-    in_effect::InEffect,
-    language::set_languages,
+    generations::{Generation, GenerationFile},
+    history::{History, HistoryError, RollbackPin, SavedVersion},
     nginx::ReloadFailure,
-    process::{Absent, ProcessError},
     program::{CheckError, ReloadError},
-    rendered::{Desired, Digest, Files, Product, Rendered},
-    report::{Report, Reports},
-    run::RunError,
+    reload_budget::ReloadBudgets,
+    running_process::{NotRunningReason, ProcessError},
     settings::{
-        Command, Escape, Kind, Nginx, Probe as ProbeSettings, Reload, Settings, SettingsError, Symlinks, Template,
+        CommandSettings, Escape, NginxSettings, ProbeSettings, ReloadMethod, Settings, SymlinkPolicy, TargetKind,
+        TargetSettingsError, TemplateSettings,
     },
-    verdict::Verdict,
+    status::{TargetStatus, TargetStatuses},
+    subprocess::SubprocessError,
 };
-pub(crate) use self::{diff::unified, listing::listing, stamps::Remedies};
+pub(crate) use self::{diff::unified_diff, failure_dependencies::RecoveryTriggers, file_list::format_file_list};
 
 /// How soon to look again for a program that does not run, and so has a reload coming to it.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const NOT_RUNNING_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Contents by destination.
-type Contents = BTreeMap<PathBuf, Arc<Rendered>>;
+type ContentByPath = BTreeMap<PathBuf, Arc<HashedContent>>;
 
 /// What a check looks at.
 #[derive(Debug, Default)]
 struct Candidate {
-    files: Contents,
+    files: ContentByPath,
     /// The `files` that differ from those on the disk.
     changed: BTreeSet<PathBuf>,
     /// Destinations at which there is to be no file, whether or not one is there now.
-    gone: BTreeSet<PathBuf>,
+    removed: BTreeSet<PathBuf>,
 }
 
 /// The worker of one target.
@@ -104,36 +105,36 @@ struct Candidate {
 pub struct Target {
     name: String,
     program: Program,
-    probe: Option<Probe>,
+    probe: Option<HttpProbe>,
     /// The destinations that the settings name.
-    fixed: Vec<Destination>,
+    fixed_destinations: Vec<Destination>,
     /// What is wanted of the files of templates that make many, by the template's number.
-    each: BTreeMap<usize, Wish>,
-    desired: Desired,
-    pace: Pace,
+    multi_file_attrs: BTreeMap<usize, FileAttrs>,
+    desired: DesiredFileStore,
+    scheduler: ApplyScheduler,
     journal: Journal,
     history: History,
     /// What has become of the last candidate.
-    verdict: Option<Verdict>,
+    outcome: Option<CandidateOutcome>,
     /// What was ordered by hand and is worked on: a new order does not wait.
-    followed: Option<Held>,
+    applied_pin: Option<RollbackPin>,
     /// What is recorded as in effect already: the files, the version of the templates, and what is held on to.
-    recorded: Option<(Digest, Option<Digest>, Option<Held>)>,
+    recorded: Option<(Digest, Option<Digest>, Option<RollbackPin>)>,
     /// Where others learn what has become of it.
-    reports: Reports,
+    statuses: TargetStatuses,
     /// What has failed, and when it is tried again.
-    retry: Retry,
+    retry: TargetRetry,
     /// All budgets of this process; those that are ours among them, once it is known which these are.
-    budgets: Budgets,
-    shared: Vec<Arc<Budget>>,
-    is_located: bool,
+    budgets: ReloadBudgets,
+    shared_budgets: Vec<Arc<ReloadBudget>>,
+    is_program_known: bool,
     /// Whether the program was told in this pass.
-    was_told: bool,
+    was_notified: bool,
     /// Of the last reload, if it took.
-    proof: Option<Proof>,
-    swept: bool,
-    begun: bool,
-    said: Said,
+    verified_reload: Option<VerifiedReload>,
+    are_leftovers_removed: bool,
+    are_originals_recorded: bool,
+    logged: LoggedState,
     condition: Condition,
     stop: CancellationToken,
 }
@@ -143,43 +144,43 @@ struct Destination {
     /// As the settings have it, and the store of what is desired.
     key: PathBuf,
     path: PathBuf,
-    wish: Wish,
+    attrs: FileAttrs,
 }
 
 /// A reload that took.
 #[derive(Clone, Copy, Debug)]
-struct Proof {
+struct VerifiedReload {
     /// The process that has proven it.
     pid: Option<i32>,
     /// How long that took.
-    took: Duration,
+    duration: Duration,
 }
 
 /// What is not said twice.
 #[derive(Debug, Default)]
-struct Said {
+struct LoggedState {
     warnings: Vec<String>,
     in_place: BTreeSet<PathBuf>,
-    unkept: BTreeSet<PathBuf>,
-    failure: Option<Rejection>,
+    access_lost: BTreeSet<PathBuf>,
+    rejection: Option<Rejection>,
     /// Since when something has failed.
-    since: Option<Instant>,
-    absent: bool,
-    in_line: bool,
-    held: Option<Held>,
+    failing_since: Option<Instant>,
+    not_running: bool,
+    in_sync: bool,
+    pin: Option<RollbackPin>,
     /// Names what the templates became and is not taken.
-    withheld: Option<Digest>,
+    withheld_digest: Option<Digest>,
 }
 
 /// What a pass has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Applied {
+pub enum ApplyOutcome {
     /// Not all templates have rendered yet.
-    Waiting,
+    Incomplete,
     /// All is as wanted, and in effect; nothing was touched.
-    Current,
+    UpToDate,
     /// Files were changed, or the reload that an earlier pass owed was made good (then nothing is written).
-    Done {
+    Applied {
         /// The files that were made or replaced. Those that were removed are not among them.
         written: Vec<PathBuf>,
         /// What became of them.
@@ -195,13 +196,13 @@ pub enum Effect {
     /// The settings name no reload.
     NoReload,
     /// The program does not run; it reads them when it starts. The reload stays owed until it runs.
-    NotRunning(Absent),
+    NotRunning(NotRunningReason),
 }
 
 /// The file that a destination means, so that two ways to one file can be told: absolute, without symlinks and `..`.
 /// Where that cannot be found out, the destination itself.
-pub fn place(destination: &Path) -> PathBuf {
-    files::follow(destination).unwrap_or_else(|_| destination.to_owned())
+pub fn resolve_destination(destination: &Path) -> PathBuf {
+    files::resolve(destination).unwrap_or_else(|_| destination.to_owned())
 }
 
 impl Target {
@@ -209,14 +210,14 @@ impl Target {
     /// as all templates of the target have rendered. `docker`: the engine that may have to pass a signal on.
     pub fn new(
         settings: Settings,
-        desired: Desired,
+        desired: DesiredFileStore,
         state: &StateDir,
         docker: &docker::Settings,
-    ) -> Result<Self, SetupError> {
+    ) -> Result<Self, TargetSetupError> {
         settings.validate()?;
         let (mut fixed, mut each) = (Vec::new(), BTreeMap::new());
         for (number, template) in settings.templates.iter().enumerate() {
-            let wish = wish(template)?;
+            let wish = file_attrs(template)?;
             match template.each {
                 Some(_) => drop(each.insert(number, wish)),
                 None => fixed.push(Destination::new(template, wish)?),
@@ -224,36 +225,36 @@ impl Target {
         }
         let mut seen = BTreeSet::new();
         for Destination { path, .. } in &fixed {
-            if !seen.insert(place(path)) {
+            if !seen.insert(resolve_destination(path)) {
                 let (name, destination) = (settings.name, path.clone());
-                return Err(SettingsError::Twice { name, destination }.into());
+                return Err(TargetSettingsError::DuplicateDestination { name, destination }.into());
             }
         }
         let history = History::new(state, &settings.name, settings.generations, &desired)?;
         let alone = fixed.len() == 1 && each.is_empty();
         Ok(Self {
             program: Program::new(settings.kind, alone, docker)?,
-            probe: settings.probe.map(Probe::new).transpose()?,
-            fixed,
-            each,
-            pace: Pace::new(settings.pace),
-            reports: Reports::default(),
+            probe: settings.probe.map(HttpProbe::new).transpose()?,
+            fixed_destinations: fixed,
+            multi_file_attrs: each,
+            scheduler: ApplyScheduler::new(settings.debounce),
+            statuses: TargetStatuses::default(),
             journal: Journal::new(state.folder("targets", &settings.name)),
-            followed: history.held(),
+            applied_pin: history.pin(),
             history,
-            verdict: None,
+            outcome: None,
             recorded: None,
-            retry: Retry::new(),
-            budgets: Budgets::default(),
-            shared: Vec::new(),
-            is_located: false,
-            was_told: false,
-            proof: None,
-            swept: false,
-            begun: false,
-            said: Said::default(),
+            retry: TargetRetry::new(),
+            budgets: ReloadBudgets::default(),
+            shared_budgets: Vec::new(),
+            is_program_known: false,
+            was_notified: false,
+            verified_reload: None,
+            are_leftovers_removed: false,
+            are_originals_recorded: false,
+            logged: LoggedState::default(),
             stop: CancellationToken::new(),
-            condition: Condition::of_target(&settings.name),
+            condition: Condition::for_target(&settings.name),
             desired,
             name: settings.name,
         })
@@ -261,7 +262,7 @@ impl Target {
 
     /// Ends a check, a reload or a verification that is under way some moments after `stop` is cancelled. What is owed
     /// then stays owed.
-    pub fn until(self, stop: CancellationToken) -> Self {
+    pub fn stop_with(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
     }
 
@@ -281,35 +282,39 @@ impl Target {
     }
 
     /// After each pass of the loop, a [`Report`] is put there under the target's name.
-    pub fn report_to(&mut self, reports: Reports) {
-        self.reports = reports;
+    pub fn publish_to(&mut self, reports: TargetStatuses) {
+        self.statuses = reports;
     }
 
     /// Takes turns with the other targets of the process where they use the same program.
-    pub fn share(&mut self, budgets: Budgets) {
+    pub fn share_budgets(&mut self, budgets: ReloadBudgets) {
         self.budgets = budgets;
     }
 
-    fn say(&mut self, applied: &Applied, change: &Membership) {
-        let Applied::Done { written, effect } = applied else {
-            let is_new = *applied == Applied::Current && !std::mem::replace(&mut self.said.in_line, true);
+    fn log_outcome(&mut self, applied: &ApplyOutcome, change: &MembershipChange) {
+        let ApplyOutcome::Applied { written, effect } = applied else {
+            let is_new = *applied == ApplyOutcome::UpToDate && !std::mem::replace(&mut self.logged.in_sync, true);
             // Files that are held to their bytes say nothing of what the templates wait for.
-            if is_new && !matches!(self.history.held(), Some(Held::Data(_))) {
+            if is_new && !matches!(self.history.pin(), Some(RollbackPin::Data(_))) {
                 tracing::info!(target_name = self.name, "target {}: in line", self.name);
             }
             return;
         };
-        let files =
-            if written.is_empty() { "nothing to write".to_owned() } else { format!("wrote {}", listing(written)) };
+        let files = if written.is_empty() {
+            "nothing to write".to_owned()
+        } else {
+            format!("wrote {}", format_file_list(written))
+        };
         let instances = if change.is_empty() { String::new() } else { format!(": {change}") };
         // What is not there is no field.
         let field = |text: String| Some(text).filter(|text| !text.is_empty());
-        let (name, file) = (&self.name, field(listing(written)));
+        let (name, file) = (&self.name, field(format_file_list(written)));
         let (service, instance) = (field(change.services()), field(change.to_string()));
         match effect {
             Effect::Verified => {
-                let program = self.program.name().map_or("probed".to_owned(), |program| format!("reloaded {program}"));
-                let took = self.proof.map_or(0, |proof| proof.took.as_millis());
+                let program =
+                    self.program.display_name().map_or("probed".to_owned(), |program| format!("reloaded {program}"));
+                let took = self.verified_reload.map_or(0, |proof| proof.duration.as_millis());
                 tracing::info!(
                     target_name = name,
                     file,
@@ -321,7 +326,7 @@ impl Target {
             Effect::NoReload => {
                 tracing::info!(target_name = name, file, service, instance, "target {name}: {files}{instances}");
             }
-            Effect::NotRunning(absent) if !self.said.absent || !written.is_empty() => {
+            Effect::NotRunning(absent) if !self.logged.not_running || !written.is_empty() => {
                 tracing::warn!(
                     target_name = name,
                     file,
@@ -333,94 +338,97 @@ impl Target {
             }
             Effect::NotRunning(_) => {}
         }
-        self.said.absent = matches!(effect, Effect::NotRunning(_));
+        self.logged.not_running = matches!(effect, Effect::NotRunning(_));
         // Later looks say nothing new about it, and a template may be in trouble by then.
-        self.said.in_line = true;
+        self.logged.in_sync = true;
     }
 }
 
 impl Destination {
-    fn new(template: &Template, wish: Wish) -> Result<Self, SetupError> {
+    fn new(template: &TemplateSettings, wish: FileAttrs) -> Result<Self, TargetSetupError> {
         let key = template.destination.clone();
         let path = std::path::absolute(&key);
-        let path = path.map_err(|source| SetupError::Destination { path: key.clone(), source })?;
-        Ok(Self { key, path, wish })
+        let path = path.map_err(|source| TargetSetupError::Destination { path: key.clone(), source })?;
+        Ok(Self { key, path, attrs: wish })
     }
 }
 
-fn wish(template: &Template) -> Result<Wish, SetupError> {
-    Ok(Wish {
+fn file_attrs(template: &TemplateSettings) -> Result<FileAttrs, TargetSetupError> {
+    Ok(FileAttrs {
         mode: template.mode,
-        uid: template.user.as_deref().map(owner::user).transpose()?,
-        gid: template.group.as_deref().map(owner::group).transpose()?,
+        uid: template.user.as_deref().map(owner::user_id).transpose()?,
+        gid: template.group.as_deref().map(owner::group_id).transpose()?,
         symlinks: template.symlinks,
         create_dirs: template.create_dirs.unwrap_or(true),
     })
 }
 
 impl Reconcile for Target {
-    async fn pass(&mut self, cause: Cause) -> Next {
-        if cause == Cause::Wake
-            && let Some(next) = self.rests().await
+    async fn pass(&mut self, cause: PassCause) -> NextPass {
+        if cause == PassCause::Wake
+            && let Some(next) = self.idle_while_blocked().await
         {
             return next;
         }
-        let Some(mut turn) = self.turn().await else { return Next::Idle };
-        let held = match self.ordered() {
+        let Some(mut turn) = self.lock_program().await else { return NextPass::Idle };
+        let held = match self.pinned_snapshot() {
             Ok(held) => held,
-            Err(error) => return self.conclude(Err(error), &Membership::default()),
+            Err(error) => return self.finish_pass(Err(error), &MembershipChange::default()),
         };
-        self.pace.wait_until(turn.paid_until());
-        let desired = held.unwrap_or_else(|| self.choose());
-        let followed = self.followed.filter(|_| self.history.held() == self.followed);
-        let applied = self.bring_in_line(&desired).await;
-        self.spend(&mut turn, &applied);
-        self.pace.wait_until(turn.paid_until());
+        self.scheduler.set_next_regular_reload(turn.next_regular_reload());
+        let desired = held.unwrap_or_else(|| self.choose_desired());
+        let followed = self.applied_pin.filter(|_| self.history.pin() == self.applied_pin);
+        let applied = self.apply_snapshot(&desired).await;
+        self.charge_reload(&mut turn, &applied);
+        self.scheduler.set_next_regular_reload(turn.next_regular_reload());
         drop(turn);
-        let change = self.pace.note(&applied, now());
-        report::put(&self.reports, &self.name, &desired, followed, self.proof.as_ref(), &applied);
-        let next = self.conclude(applied, &change);
-        self.pace.next(next, now())
+        let change = self.scheduler.record_outcome(&applied, now());
+        status::publish(&self.statuses, &self.name, &desired, followed, self.verified_reload.as_ref(), &applied);
+        let next = self.finish_pass(applied, &change);
+        self.scheduler.next(next, now())
     }
 }
 
 impl Target {
     /// Says what is new about what a pass has come to.
-    fn conclude(&mut self, applied: Result<Applied, ApplyError>, change: &Membership) -> Next {
+    fn finish_pass(&mut self, applied: Result<ApplyOutcome, ApplyError>, change: &MembershipChange) -> NextPass {
         if applied.is_err() {
-            self.said.since.get_or_insert_with(now);
+            self.logged.failing_since.get_or_insert_with(now);
         }
         match applied {
             Ok(applied) => {
-                self.condition.well();
-                self.say(&applied, change);
-                let since = self.said.since.take();
-                if let (Some(_), Some(since)) = (self.said.failure.take(), since) {
+                self.condition.report_ok();
+                self.log_outcome(&applied, change);
+                let since = self.logged.failing_since.take();
+                if let (Some(_), Some(since)) = (self.logged.rejection.take(), since) {
                     let seconds = now().saturating_duration_since(since).as_secs();
                     tracing::info!(target_name = self.name, "target {}: well again after {seconds} s", self.name);
                 }
                 match applied {
-                    Applied::Done { effect: Effect::NotRunning(_), .. } => Next::After(LOOK_AGAIN),
-                    _ => Next::Idle,
+                    ApplyOutcome::Applied { effect: Effect::NotRunning(_), .. } => {
+                        NextPass::After(NOT_RUNNING_POLL_INTERVAL)
+                    }
+                    _ => NextPass::Idle,
                 }
             }
             Err(ApplyError::Rejected(rejection)) => {
-                if self.said.failure.as_ref() != Some(&rejection) {
-                    let until = self.retry.next().map(|until| until.described(now()).to_string()).unwrap_or_default();
-                    let (name, reason) = (&self.name, chain(&rejection));
-                    tracing::error!(target_name = name, reason, "target {name}: {}", rejection.told(&until));
-                    self.said.failure = Some(rejection);
+                if self.logged.rejection.as_ref() != Some(&rejection) {
+                    let until =
+                        self.retry.next_attempt().map(|until| until.describe(now()).to_string()).unwrap_or_default();
+                    let (name, reason) = (&self.name, error_chain(&rejection));
+                    tracing::error!(target_name = name, reason, "target {name}: {}", rejection.log_message(&until));
+                    self.logged.rejection = Some(rejection);
                 }
-                self.poll()
+                self.next_poll()
             }
             Err(error @ ApplyError::Stopped) => {
                 tracing::info!(target_name = self.name, "target {}: {error}", self.name);
-                Next::Idle
+                NextPass::Idle
             }
             Err(error) => {
-                self.condition.trouble(&error);
-                let has_own_time = matches!(error, ApplyError::Deferred { .. }) || error.deferral().is_some();
-                if has_own_time { self.poll() } else { Next::Retry }
+                self.condition.report_problem(&error);
+                let has_own_time = matches!(error, ApplyError::ReloadDeferred { .. }) || error.retry_cost().is_some();
+                if has_own_time { self.next_poll() } else { NextPass::Retry }
             }
         }
     }

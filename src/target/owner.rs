@@ -2,26 +2,30 @@
 
 use nix::unistd::{Group, User};
 
-use super::SetupError;
+use super::TargetSetupError;
 
 /// A user's number, by name or number.
-pub(super) fn user(name: &str) -> Result<u32, SetupError> {
-    id("user", name, |name| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw())))
+pub(super) fn user_id(name: &str) -> Result<u32, TargetSetupError> {
+    look_up_id("user", name, |name| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw())))
 }
 
 /// A group's number, by name or number.
-pub(super) fn group(name: &str) -> Result<u32, SetupError> {
-    id("group", name, |name| Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw())))
+pub(super) fn group_id(name: &str) -> Result<u32, TargetSetupError> {
+    look_up_id("group", name, |name| Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw())))
 }
 
-fn id(key: &'static str, name: &str, find: impl Fn(&str) -> nix::Result<Option<u32>>) -> Result<u32, SetupError> {
+fn look_up_id(
+    key: &'static str,
+    name: &str,
+    find: impl Fn(&str) -> nix::Result<Option<u32>>,
+) -> Result<u32, TargetSetupError> {
     if let Ok(number) = name.parse() {
         return Ok(number);
     }
     match find(name) {
         Ok(Some(number)) => Ok(number),
-        Ok(None) => Err(SetupError::Unknown { key, name: name.to_owned() }),
-        Err(errno) => Err(SetupError::LookUp { key, name: name.to_owned(), source: errno.into() }),
+        Ok(None) => Err(TargetSetupError::UnknownOwner { key, name: name.to_owned() }),
+        Err(errno) => Err(TargetSetupError::OwnerLookup { key, name: name.to_owned(), source: errno.into() }),
     }
 }
 
@@ -31,9 +35,9 @@ mod tests {
 
     #[test]
     fn owners_by_name_or_number() {
-        assert_eq!(user("root").expect("everywhere"), 0);
-        assert_eq!(group("1234").expect("a number"), 1234);
-        let error = user("no such user").expect_err("nobody is called so");
+        assert_eq!(user_id("root").expect("everywhere"), 0);
+        assert_eq!(group_id("1234").expect("a number"), 1234);
+        let error = user_id("no such user").expect_err("nobody is called so");
         assert_eq!(error.to_string(), "`user`: no user is called \"no such user\"");
     }
 }

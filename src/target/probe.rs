@@ -9,28 +9,28 @@ use reqwest::{Client, redirect};
 use tokio::time;
 
 use super::{program::ReloadError, settings};
-use crate::core::condition::chain;
+use crate::core::condition::error_chain;
 
 /// The wait between two questions.
-const AGAIN: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// One URL, and who asks it.
 #[derive(Debug)]
-pub(super) struct Probe {
-    settings: settings::Probe,
+pub(super) struct HttpProbe {
+    settings: settings::ProbeSettings,
     http: Client,
 }
 
 /// Names what is asked.
-impl fmt::Display for Probe {
+impl fmt::Display for HttpProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "probe {}", self.settings.url)
     }
 }
 
-impl Probe {
+impl HttpProbe {
     /// Redirects are not followed: they are an answer. Each question has a connection of its own, as a stranger's has.
-    pub(super) fn new(settings: settings::Probe) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(settings: settings::ProbeSettings) -> Result<Self, reqwest::Error> {
         // An error means that the process has one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let agent = concat!("portreeve/", env!("CARGO_PKG_VERSION"));
@@ -44,21 +44,21 @@ impl Probe {
     }
 
     /// Asks until the answer is good, or the time is up.
-    pub(super) async fn run(&self) -> Result<(), ReloadError> {
+    pub(super) async fn wait_until_ok(&self) -> Result<(), ReloadError> {
         let begin = Instant::now();
         loop {
-            let Err(last) = self.ask().await else { return Ok(()) };
-            if begin.elapsed() + AGAIN >= self.settings.timeout {
+            let Err(last) = self.send_request().await else { return Ok(()) };
+            if begin.elapsed() + RETRY_INTERVAL >= self.settings.timeout {
                 let (url, limit) = (self.settings.url.to_string(), self.settings.timeout);
                 return Err(ReloadError::Probe { url, limit, last });
             }
-            time::sleep(AGAIN).await;
+            time::sleep(RETRY_INTERVAL).await;
         }
     }
 
-    async fn ask(&self) -> Result<(), String> {
+    async fn send_request(&self) -> Result<(), String> {
         let answer = self.http.get(self.settings.url.clone()).send().await;
-        let status = answer.map_err(|error| chain(&error.without_url()))?.status();
+        let status = answer.map_err(|error| error_chain(&error.without_url()))?.status();
         let good = match self.settings.status {
             Some(wanted) => status.as_u16() == wanted,
             None => status.is_success() || status.is_redirection(),

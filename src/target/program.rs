@@ -12,47 +12,47 @@ use tempfile::TempDir;
 
 use super::{
     Candidate, command,
+    desired_file::Digest,
     nginx::{self, ReloadFailure},
-    process::{Absent, ProcessError},
-    rendered::Digest,
-    run::{RunError, said},
+    running_process::{NotRunningReason, ProcessError},
     settings,
+    subprocess::{SubprocessError, output_suffix},
 };
 use crate::docker;
 
 /// One of the kinds.
 #[derive(Debug)]
 pub(super) enum Program {
-    Nginx(nginx::Nginx),
-    Command(command::Command),
+    Nginx(nginx::NginxProgram),
+    Command(command::CommandProgram),
 }
 
 /// What a check says about a candidate. `inputs` names all that it hangs on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Good {
-        inputs: Digest,
+pub(super) enum CheckVerdict {
+    Accepted {
+        inputs_digest: Digest,
         warnings: Vec<String>,
     },
     /// Certain: it will be refused until its inputs change.
-    Refused {
-        inputs: Digest,
-        certain: bool,
+    Rejected {
+        inputs_digest: Digest,
+        is_permanent: bool,
         output: String,
     },
 }
 
 /// What a reload has come to so far.
 #[derive(Debug)]
-pub(super) enum Sent {
+pub(super) enum ReloadOutcome {
     /// There is nothing to be done.
-    Nothing,
+    NotConfigured,
     /// There is nobody to tell.
-    NotRunning(Absent),
+    NotRunning(NotRunningReason),
     /// Done, and known to have taken.
     Done,
     /// On its way: whether it takes is still to be seen.
-    Pending(nginx::Pending),
+    InProgress(nginx::ReloadInProgress),
 }
 
 /// Why nothing can be said about a candidate.
@@ -60,9 +60,9 @@ pub(super) enum Sent {
 pub enum CheckError {
     /// The program that checks did not come to its end.
     #[error("the check did not end")]
-    Run(#[from] RunError),
+    Run(#[from] SubprocessError),
     /// The program is not what the settings say.
-    #[error("{}: does not answer to -V as nginx does{}", program.display(), said(output))]
+    #[error("{}: does not answer to -V as nginx does{}", program.display(), output_suffix(output))]
     NotNginx {
         /// `binary` in the settings.
         program: PathBuf,
@@ -87,12 +87,12 @@ pub enum CheckError {
 pub enum ReloadError {
     /// It cannot be found out whom to tell.
     #[error("the path of nginx's pid file cannot be determined")]
-    Find(#[source] CheckError),
+    FindProcess(#[source] CheckError),
     /// The process cannot be told.
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// nginx was told, and went on as before.
-    #[error("{failure}{}", if log.is_empty() { "; its error log says why".to_owned() } else { said(log) })]
+    #[error("{failure}{}", if log.is_empty() { "; its error log says why".to_owned() } else { output_suffix(log) })]
     Nginx {
         /// What was seen.
         failure: ReloadFailure,
@@ -104,7 +104,7 @@ pub enum ReloadError {
     Docker(#[from] docker::Error),
     /// The engine does not answer.
     #[error("Docker at {docker} did not answer within {limit:?}")]
-    Silent {
+    DockerTimeout {
         /// Where the engine is.
         docker: String,
         /// `reload_timeout` in the settings.
@@ -122,9 +122,9 @@ pub enum ReloadError {
     },
     /// The reload command did not come to its end.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] SubprocessError),
     /// The reload command failed.
-    #[error("{}: {status}{}", program.display(), said(output))]
+    #[error("{}: {status}{}", program.display(), output_suffix(output))]
     Command {
         /// Its program.
         program: PathBuf,
@@ -137,10 +137,10 @@ pub enum ReloadError {
 
 impl ReloadError {
     /// Whether the program may know of the new files. If not, the error says nothing about them.
-    pub(super) fn was_told(&self) -> bool {
+    pub(super) fn was_notified(&self) -> bool {
         match self {
-            Self::Find(_) | Self::Process(_) | Self::Docker(_) | Self::Silent { .. } => false,
-            Self::Run(error) => !matches!(error, RunError::Start { .. }),
+            Self::FindProcess(_) | Self::Process(_) | Self::Docker(_) | Self::DockerTimeout { .. } => false,
+            Self::Run(error) => !matches!(error, SubprocessError::Start { .. }),
             Self::Nginx { .. } | Self::Probe { .. } | Self::Command { .. } => true,
         }
     }
@@ -149,26 +149,32 @@ impl ReloadError {
 impl Program {
     /// `alone`: whether there is one file only, by the settings. `docker`: the engine that may have to pass a signal on.
     pub(super) fn new(
-        settings: settings::Kind,
+        settings: settings::TargetKind,
         alone: bool,
         docker: &docker::Settings,
-    ) -> Result<Self, docker::SettingsError> {
+    ) -> Result<Self, docker::EndpointError> {
         Ok(match settings {
-            settings::Kind::Nginx(settings) => Self::Nginx(nginx::Nginx::new(settings)),
-            settings::Kind::Command(settings) => Self::Command(command::Command::new(settings, alone, docker)?),
+            settings::TargetKind::Nginx(settings) => Self::Nginx(nginx::NginxProgram::new(settings)),
+            settings::TargetKind::Command(settings) => {
+                Self::Command(command::CommandProgram::new(settings, alone, docker)?)
+            }
         })
     }
 
     /// Names all that a check's verdict hangs on, as far as can be known.
-    pub(super) async fn inputs(&mut self, candidate: &Arc<Candidate>) -> Result<Digest, CheckError> {
+    pub(super) async fn inputs_digest(&mut self, candidate: &Arc<Candidate>) -> Result<Digest, CheckError> {
         match self {
-            Self::Nginx(nginx) => nginx.inputs(candidate).await,
-            Self::Command(_) => Ok(command::Command::inputs(candidate)),
+            Self::Nginx(nginx) => nginx.inputs_digest(candidate).await,
+            Self::Command(_) => Ok(command::CommandProgram::inputs_digest(candidate)),
         }
     }
 
     /// Checks copies of the candidate, made in `scratch`; touches nothing else.
-    pub(super) async fn check(&mut self, candidate: &Arc<Candidate>, scratch: TempDir) -> Result<Verdict, CheckError> {
+    pub(super) async fn check(
+        &mut self,
+        candidate: &Arc<Candidate>,
+        scratch: TempDir,
+    ) -> Result<CheckVerdict, CheckError> {
         match self {
             Self::Nginx(nginx) => nginx.check(candidate, scratch).await,
             Self::Command(command) => command.check(candidate, scratch).await,
@@ -176,18 +182,18 @@ impl Program {
     }
 
     /// `None` if the program is running, otherwise why not.
-    pub(super) async fn absent(&mut self) -> Result<Option<Absent>, ReloadError> {
+    pub(super) async fn not_running_reason(&mut self) -> Result<Option<NotRunningReason>, ReloadError> {
         match self {
-            Self::Nginx(nginx) => nginx.absent().await,
-            Self::Command(command) => command.absent().await,
+            Self::Nginx(nginx) => nginx.not_running_reason().await,
+            Self::Command(command) => command.not_running_reason().await,
         }
     }
 
     /// Why a process that was told has not taken the files, and does not count as having refused them: it has ended
     /// meanwhile. `None` if it is still the one.
-    pub(super) async fn replaced(&mut self, pid: i32) -> Option<Absent> {
+    pub(super) async fn replaced_reason(&mut self, pid: i32) -> Option<NotRunningReason> {
         match self {
-            Self::Nginx(nginx) => nginx.replaced(pid).await,
+            Self::Nginx(nginx) => nginx.replaced_reason(pid).await,
             Self::Command(_) => None,
         }
     }
@@ -201,23 +207,23 @@ impl Program {
     }
 
     /// For the log, what is told of new files; `None`: nothing is.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(super) fn display_name(&self) -> Option<String> {
         match self {
             Self::Nginx(_) => Some("nginx".to_owned()),
-            Self::Command(command) => command.name(),
+            Self::Command(command) => command.display_name(),
         }
     }
 
     /// Names what is told of new files, so that targets of the same program can be told; `None`: nothing is.
-    pub(super) async fn key(&mut self) -> Result<Option<String>, CheckError> {
+    pub(super) async fn budget_key(&mut self) -> Result<Option<String>, CheckError> {
         match self {
-            Self::Nginx(nginx) => nginx.key().await.map(Some),
-            Self::Command(command) => Ok(command.key()),
+            Self::Nginx(nginx) => nginx.budget_key().await.map(Some),
+            Self::Command(command) => Ok(command.budget_key()),
         }
     }
 
     /// Tells who uses the files that there are new ones.
-    pub(super) async fn reload(&mut self) -> Result<Sent, ReloadError> {
+    pub(super) async fn reload(&mut self) -> Result<ReloadOutcome, ReloadError> {
         match self {
             Self::Nginx(nginx) => nginx.reload().await,
             Self::Command(command) => command.reload().await,

@@ -9,152 +9,157 @@ use std::{
 };
 
 use super::{
-    backoff::{Backoff, Cost},
+    backoff::{Backoff, FailureCost},
+    desired_file::Digest,
     error::Rejection,
-    rendered::Digest,
-    stamps::Stamps,
+    failure_dependencies::FailureDependencies,
 };
 
 #[derive(Debug)]
-pub(super) struct Retry {
-    checks: Backoff,
-    reloads: Backoff,
-    rejected: Option<Rejected>,
-    deferred: Option<Deferred>,
+pub(super) struct TargetRetry {
+    check_backoff: Backoff,
+    reload_backoff: Backoff,
+    rejected: Option<RejectedCandidate>,
+    deferred: Option<DeferredReload>,
 }
 
 /// A candidate that the check refused, or that was taken back.
 #[derive(Debug)]
-pub(super) struct Rejected {
+pub(super) struct RejectedCandidate {
     /// Identifies the candidate and all files that the check has read.
-    pub(super) inputs: Digest,
+    pub(super) inputs_digest: Digest,
     pub(super) rejection: Rejection,
-    pub(super) stamps: Stamps,
+    pub(super) dependencies: FailureDependencies,
     /// Whether the candidate, or something else that the failure may depend on, has changed since.
     pub(super) changed: bool,
 }
 
 /// A check that did not end, or an owed reload that has failed.
 #[derive(Debug)]
-pub(super) struct Deferred {
+pub(super) struct DeferredReload {
     pub(super) reason: String,
-    pub(super) cost: Cost,
-    pub(super) stamps: Stamps,
+    pub(super) cost: FailureCost,
+    pub(super) dependencies: FailureDependencies,
     /// The candidate whose reload failed; `None` if only the files on the disk were tried.
-    pub(super) tried: Option<Digest>,
+    pub(super) tried_candidate: Option<Digest>,
     /// Whether the candidate, or something else that the failure may depend on, has changed since.
     pub(super) changed: bool,
 }
 
 /// When something that is held is tried again if nothing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
+pub(super) enum NextAttempt {
     /// Not before a change.
-    Change,
-    Time(Instant),
+    OnChange,
+    At(Instant),
 }
 
-impl Retry {
+impl TargetRetry {
     pub(super) fn new() -> Self {
-        Self { checks: Backoff::new(Cost::Check), reloads: Backoff::new(Cost::Reload), rejected: None, deferred: None }
+        Self {
+            check_backoff: Backoff::new(FailureCost::Check),
+            reload_backoff: Backoff::new(FailureCost::Reload),
+            rejected: None,
+            deferred: None,
+        }
     }
 
-    pub(super) fn reject(&mut self, rejected: Rejected, now: Instant) {
-        self.backoff(cost(&rejected.rejection)).failed(now);
+    pub(super) fn reject(&mut self, rejected: RejectedCandidate, now: Instant) {
+        self.backoff(failure_cost(&rejected.rejection)).record_failure(now);
         self.rejected = Some(rejected);
     }
 
-    pub(super) fn defer(&mut self, deferred: Deferred, now: Instant) {
-        self.backoff(deferred.cost).failed(now);
+    pub(super) fn defer(&mut self, deferred: DeferredReload, now: Instant) {
+        self.backoff(deferred.cost).record_failure(now);
         self.deferred = Some(deferred);
     }
 
     /// The check has accepted a candidate.
-    pub(super) fn accepted(&mut self, now: Instant) {
-        self.checks.succeeded(now);
+    pub(super) fn record_check_passed(&mut self, now: Instant) {
+        self.check_backoff.record_success(now);
     }
 
     /// What is wanted is in effect.
-    pub(super) fn succeeded(&mut self, now: Instant) {
-        self.reloads.succeeded(now);
+    pub(super) fn record_success(&mut self, now: Instant) {
+        self.reload_backoff.record_success(now);
         (self.rejected, self.deferred) = (None, None);
     }
 
     /// No reload is owed, and the check ends.
-    pub(super) fn settled(&mut self) {
+    pub(super) fn clear_deferred(&mut self) {
         self.deferred = None;
     }
 
-    pub(super) fn rejected(&self) -> Option<&Rejected> {
+    pub(super) fn rejected(&self) -> Option<&RejectedCandidate> {
         self.rejected.as_ref()
     }
 
-    pub(super) fn deferred(&self) -> Option<&Deferred> {
+    pub(super) fn deferred(&self) -> Option<&DeferredReload> {
         self.deferred.as_ref()
     }
 
     /// Whether a candidate is not tried now because of the one that was rejected. `changed`: whether its inputs or the
     /// stamps differ.
-    pub(super) fn holds_candidate(&mut self, changed: bool, now: Instant) -> bool {
+    pub(super) fn is_candidate_blocked(&mut self, changed: bool, now: Instant) -> bool {
         if let Some(rejected) = &mut self.rejected {
             rejected.changed = changed;
         }
-        self.rejected.as_ref().is_some_and(|rejected| holds(self.until(rejected), now))
+        self.rejected.as_ref().is_some_and(|rejected| is_blocked(self.attempt_after_rejection(rejected), now))
     }
 
     /// Whether the owed reload is not tried now. `changed`: whether the stamps differ.
-    pub(super) fn holds_reload(&mut self, changed: bool, now: Instant) -> bool {
+    pub(super) fn is_reload_blocked(&mut self, changed: bool, now: Instant) -> bool {
         if let Some(deferred) = &mut self.deferred {
             deferred.changed |= changed;
         }
         let due = self.deferred.as_ref().and_then(|deferred| self.due(deferred.cost, deferred.changed));
-        due.is_some_and(|due| holds(Until::Time(due), now))
+        due.is_some_and(|due| is_blocked(NextAttempt::At(due), now))
     }
 
     /// Whether `candidate` replaces the files on the disk, whose reload has failed: they may never take effect.
-    pub(super) fn overtakes(&mut self, candidate: Digest, now: Instant) -> bool {
+    pub(super) fn can_supersede(&mut self, candidate: Digest, now: Instant) -> bool {
         let Some(deferred) = &mut self.deferred else { return false };
-        deferred.changed = deferred.tried != Some(candidate);
-        deferred.changed && !self.holds_reload(true, now)
+        deferred.changed = deferred.tried_candidate != Some(candidate);
+        deferred.changed && !self.is_reload_blocked(true, now)
     }
 
     /// When the next attempt is made if nothing changes; `None` if nothing is held.
-    pub(super) fn next(&self) -> Option<Until> {
+    pub(super) fn next_attempt(&self) -> Option<NextAttempt> {
         match (&self.deferred, &self.rejected) {
-            (Some(deferred), _) => self.due(deferred.cost, deferred.changed).map(Until::Time),
-            (None, Some(rejected)) => Some(self.until(rejected)),
+            (Some(deferred), _) => self.due(deferred.cost, deferred.changed).map(NextAttempt::At),
+            (None, Some(rejected)) => Some(self.attempt_after_rejection(rejected)),
             (None, None) => None,
         }
     }
 
-    fn until(&self, Rejected { rejection, changed, .. }: &Rejected) -> Until {
+    fn attempt_after_rejection(&self, RejectedCandidate { rejection, changed, .. }: &RejectedCandidate) -> NextAttempt {
         match rejection {
-            Rejection::Refused { certain: true, .. } if !changed => Until::Change,
-            _ => self.due(cost(rejection), *changed).map_or(Until::Change, Until::Time),
+            Rejection::CheckFailed { is_permanent: true, .. } if !changed => NextAttempt::OnChange,
+            _ => self.due(failure_cost(rejection), *changed).map_or(NextAttempt::OnChange, NextAttempt::At),
         }
     }
 
-    fn due(&self, cost: Cost, changed: bool) -> Option<Instant> {
+    fn due(&self, cost: FailureCost, changed: bool) -> Option<Instant> {
         match cost {
-            Cost::Check => self.checks.due(changed),
-            Cost::Reload => self.reloads.due(changed),
+            FailureCost::Check => self.check_backoff.due(changed),
+            FailureCost::Reload => self.reload_backoff.due(changed),
         }
     }
 
-    fn backoff(&mut self, cost: Cost) -> &mut Backoff {
+    fn backoff(&mut self, cost: FailureCost) -> &mut Backoff {
         match cost {
-            Cost::Check => &mut self.checks,
-            Cost::Reload => &mut self.reloads,
+            FailureCost::Check => &mut self.check_backoff,
+            FailureCost::Reload => &mut self.reload_backoff,
         }
     }
 }
 
-impl Until {
+impl NextAttempt {
     /// For a log line.
-    pub(super) fn described(self, now: Instant) -> impl fmt::Display {
+    pub(super) fn describe(self, now: Instant) -> impl fmt::Display {
         match self {
-            Self::Change => "held until the templates, their data or the configuration change".to_owned(),
-            Self::Time(at) => {
+            Self::OnChange => "held until the templates, their data or the configuration change".to_owned(),
+            Self::At(at) => {
                 let seconds = at.saturating_duration_since(now).as_millis().div_ceil(1000);
                 format!("held until the next attempt in {seconds} s, or until what it depends on changes")
             }
@@ -162,25 +167,25 @@ impl Until {
     }
 
     /// The time until then, at most `longest`.
-    pub(super) fn wait(self, now: Instant, longest: Duration) -> Duration {
+    pub(super) fn time_left(self, now: Instant, longest: Duration) -> Duration {
         match self {
-            Self::Change => longest,
-            Self::Time(at) => at.saturating_duration_since(now).min(longest),
+            Self::OnChange => longest,
+            Self::At(at) => at.saturating_duration_since(now).min(longest),
         }
     }
 }
 
-fn holds(until: Until, now: Instant) -> bool {
+fn is_blocked(until: NextAttempt, now: Instant) -> bool {
     match until {
-        Until::Change => true,
-        Until::Time(at) => now < at,
+        NextAttempt::OnChange => true,
+        NextAttempt::At(at) => now < at,
     }
 }
 
-fn cost(rejection: &Rejection) -> Cost {
+fn failure_cost(rejection: &Rejection) -> FailureCost {
     match rejection {
-        Rejection::Refused { .. } => Cost::Check,
-        Rejection::TakenBack { .. } => Cost::Reload,
+        Rejection::CheckFailed { .. } => FailureCost::Check,
+        Rejection::RolledBack { .. } => FailureCost::Reload,
     }
 }
 
@@ -188,20 +193,31 @@ fn cost(rejection: &Rejection) -> Cost {
 mod tests {
     use super::*;
 
-    fn rejected(rejection: Rejection) -> Rejected {
-        Rejected { inputs: Digest::of(&[]), rejection, stamps: Stamps::default(), changed: false }
+    fn rejected(rejection: Rejection) -> RejectedCandidate {
+        RejectedCandidate {
+            inputs_digest: Digest::of(&[]),
+            rejection,
+            dependencies: FailureDependencies::default(),
+            changed: false,
+        }
     }
 
-    fn deferred(tried: Option<Digest>) -> Deferred {
-        let (reason, stamps) = ("the probe fails".to_owned(), Stamps::default());
-        Deferred { reason, cost: Cost::Reload, stamps, tried, changed: false }
+    fn deferred(tried: Option<Digest>) -> DeferredReload {
+        let (reason, stamps) = ("the probe fails".to_owned(), FailureDependencies::default());
+        DeferredReload {
+            reason,
+            cost: FailureCost::Reload,
+            dependencies: stamps,
+            tried_candidate: tried,
+            changed: false,
+        }
     }
 
     #[test]
     fn only_a_refusal_that_depends_on_the_candidate_alone_is_kept() {
         let (begin, day) = (Instant::now(), Duration::from_secs(24 * 3600));
-        let refused = |certain| Rejection::Refused { output: "no".to_owned(), certain };
-        let back = Rejection::TakenBack { reason: "no".to_owned() };
+        let refused = |certain| Rejection::CheckFailed { output: "no".to_owned(), is_permanent: certain };
+        let back = Rejection::RolledBack { reason: "no".to_owned() };
         // Whether it is held after half a second, after two minutes and after a day, and when something has changed.
         let cases = [
             (refused(true), [true, true, true], false),
@@ -209,23 +225,23 @@ mod tests {
             (back, [true, false, false], false),
         ];
         for (rejection, held, changed) in cases {
-            let mut retry = Retry::new();
+            let mut retry = TargetRetry::new();
             retry.reject(rejected(rejection.clone()), begin);
             let after = [Duration::from_millis(500), Duration::from_secs(120), day];
-            assert_eq!(after.map(|wait| retry.holds_candidate(false, begin + wait)), held, "{rejection:?}");
-            assert_eq!(retry.holds_candidate(true, begin), changed, "{rejection:?}");
-            retry.succeeded(begin);
-            assert!(!retry.holds_candidate(false, begin) && retry.next().is_none());
+            assert_eq!(after.map(|wait| retry.is_candidate_blocked(false, begin + wait)), held, "{rejection:?}");
+            assert_eq!(retry.is_candidate_blocked(true, begin), changed, "{rejection:?}");
+            retry.record_success(begin);
+            assert!(!retry.is_candidate_blocked(false, begin) && retry.next_attempt().is_none());
         }
     }
 
     #[test]
     fn another_candidate_each_second_does_not_reload_each_second() {
-        let (mut retry, begin) = (Retry::new(), Instant::now());
-        let back = || rejected(Rejection::TakenBack { reason: "the probe fails".to_owned() });
+        let (mut retry, begin) = (TargetRetry::new(), Instant::now());
+        let back = || rejected(Rejection::RolledBack { reason: "the probe fails".to_owned() });
         let tries = |second: &u64| {
             let now = begin + Duration::from_secs(*second);
-            let goes = !retry.holds_candidate(true, now);
+            let goes = !retry.is_candidate_blocked(true, now);
             if goes {
                 retry.reject(back(), now);
             }
@@ -236,34 +252,34 @@ mod tests {
 
     #[test]
     fn another_candidate_is_due_within_a_minute_and_takes_the_place_of_files_that_fail() {
-        let (mut retry, begin, mut now) = (Retry::new(), Instant::now(), Instant::now());
+        let (mut retry, begin, mut now) = (TargetRetry::new(), Instant::now(), Instant::now());
         let (one, other) = (Digest::of(&[b"1"]), Digest::of(&[b"2"]));
-        assert!(!retry.overtakes(one, begin), "nothing has failed");
+        assert!(!retry.can_supersede(one, begin), "nothing has failed");
         for wait in [0, 15, 60, 60] {
             retry.defer(deferred(Some(one)), now);
-            assert!(!retry.overtakes(one, now), "the same again");
-            assert_eq!(retry.overtakes(other, now), wait == 0);
+            assert!(!retry.can_supersede(one, now), "the same again");
+            assert_eq!(retry.can_supersede(other, now), wait == 0);
             let due = now + Duration::from_secs(wait);
-            assert_eq!(retry.next(), Some(Until::Time(due)), "it is looked at again by then");
-            assert!(retry.overtakes(other, due));
+            assert_eq!(retry.next_attempt(), Some(NextAttempt::At(due)), "it is looked at again by then");
+            assert!(retry.can_supersede(other, due));
             now = due;
         }
         retry.defer(deferred(None), now);
-        assert!(retry.overtakes(one, now + Duration::from_secs(60)), "it was never tried");
-        let mut retry = Retry::new();
-        let back = || rejected(Rejection::TakenBack { reason: "no".to_owned() });
+        assert!(retry.can_supersede(one, now + Duration::from_secs(60)), "it was never tried");
+        let mut retry = TargetRetry::new();
+        let back = || rejected(Rejection::RolledBack { reason: "no".to_owned() });
         for wait in [0, 15, 60] {
             retry.reject(back(), begin);
-            assert_eq!(retry.holds_candidate(true, begin), wait > 0);
-            assert_eq!(retry.next(), Some(Until::Time(begin + Duration::from_secs(wait))));
+            assert_eq!(retry.is_candidate_blocked(true, begin), wait > 0);
+            assert_eq!(retry.next_attempt(), Some(NextAttempt::At(begin + Duration::from_secs(wait))));
         }
     }
 
     #[test]
     fn the_log_says_until_when() {
         let now = Instant::now();
-        let said = |until: Until| until.described(now).to_string();
-        assert!(said(Until::Time(now + Duration::from_millis(9001))).contains("in 10 s"));
-        assert!(said(Until::Change).starts_with("held until the templates"));
+        let said = |until: NextAttempt| until.describe(now).to_string();
+        assert!(said(NextAttempt::At(now + Duration::from_millis(9001))).contains("in 10 s"));
+        assert!(said(NextAttempt::OnChange).starts_with("held until the templates"));
     }
 }

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use crate::{fixture::Fixture, render::Settings};
 
 /// What a fixture's file may be called.
-const FIXTURES: [&str; 4] = ["fixture.json", "fixture.toml", "fixture.yaml", "fixture.yml"];
+const FIXTURE_NAMES: [&str; 4] = ["fixture.json", "fixture.toml", "fixture.yaml", "fixture.yml"];
 
 /// A directory that holds a fixture.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Case {
+pub struct TestCase {
     /// Its path in the directory of all cases.
     pub name: String,
     /// Where it lies.
@@ -27,7 +27,7 @@ pub struct Case {
 /// What a case is about: its `case.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Terms {
+pub(super) struct CaseFile {
     /// Only these targets. Default: all.
     targets: Option<Vec<String>>,
     /// Only templates whose paths end so. Default: all.
@@ -40,7 +40,7 @@ pub(super) struct Terms {
 
 /// Why there are no cases.
 #[derive(Debug, thiserror::Error)]
-pub enum FindError {
+pub enum FindCasesError {
     /// A directory cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -51,10 +51,10 @@ pub enum FindError {
     },
     /// There is none.
     #[error("there is no case in {}: a case is a directory with a fixture.json, fixture.toml or fixture.yaml", .0.display())]
-    None(PathBuf),
+    NoCase(PathBuf),
     /// There is none of that name.
     #[error("no case in {} has {filter:?} in its name", directory.display())]
-    Filter {
+    NoMatch {
         /// The directory of all cases.
         directory: PathBuf,
         /// What was asked for.
@@ -66,16 +66,16 @@ pub enum FindError {
 ///
 /// # Errors
 /// There is none, or a directory cannot be read.
-pub fn find(directory: &Path, filter: Option<&str>) -> Result<Vec<Case>, FindError> {
+pub fn find_cases(directory: &Path, filter: Option<&str>) -> Result<Vec<TestCase>, FindCasesError> {
     let mut cases = Vec::new();
-    search(directory, directory, &mut Vec::new(), &mut cases)?;
+    find_below(directory, directory, &mut Vec::new(), &mut cases)?;
     if cases.is_empty() {
-        return Err(FindError::None(directory.to_owned()));
+        return Err(FindCasesError::NoCase(directory.to_owned()));
     }
     if let Some(filter) = filter {
         cases.retain(|case| case.name.contains(filter));
         if cases.is_empty() {
-            return Err(FindError::Filter { directory: directory.to_owned(), filter: filter.to_owned() });
+            return Err(FindCasesError::NoMatch { directory: directory.to_owned(), filter: filter.to_owned() });
         }
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
@@ -83,8 +83,13 @@ pub fn find(directory: &Path, filter: Option<&str>) -> Result<Vec<Case>, FindErr
 }
 
 /// `above`: the directories that we are inside of, so that a symlink leads into no ring.
-fn search(root: &Path, directory: &Path, above: &mut Vec<PathBuf>, cases: &mut Vec<Case>) -> Result<(), FindError> {
-    let failed = |source| FindError::Read { path: directory.to_owned(), source };
+fn find_below(
+    root: &Path,
+    directory: &Path,
+    above: &mut Vec<PathBuf>,
+    cases: &mut Vec<TestCase>,
+) -> Result<(), FindCasesError> {
+    let failed = |source| FindCasesError::Read { path: directory.to_owned(), source };
     let real = fs::canonicalize(directory).map_err(failed)?;
     if above.contains(&real) {
         return Ok(());
@@ -94,23 +99,24 @@ fn search(root: &Path, directory: &Path, above: &mut Vec<PathBuf>, cases: &mut V
         let path = entry.map_err(failed)?.path();
         // What is expected may look like anything.
         if path.is_dir() && !path.ends_with("expected") {
-            search(root, &path, above, cases)?;
+            find_below(root, &path, above, cases)?;
         }
     }
     above.pop();
-    let fixtures: Vec<_> = FIXTURES.iter().map(|name| directory.join(name)).filter(|path| path.is_file()).collect();
+    let fixtures: Vec<_> =
+        FIXTURE_NAMES.iter().map(|name| directory.join(name)).filter(|path| path.is_file()).collect();
     if !fixtures.is_empty() {
         let name = directory.strip_prefix(root).unwrap_or(directory);
         let name = if name.as_os_str().is_empty() { Path::new(".") } else { name }.display().to_string();
-        cases.push(Case { name, directory: directory.to_owned(), fixtures });
+        cases.push(TestCase { name, directory: directory.to_owned(), fixtures });
     }
     Ok(())
 }
 
-impl Case {
+impl TestCase {
     pub(super) fn fixture(&self) -> Result<Fixture, String> {
         match &self.fixtures[..] {
-            [one] => Fixture::read(one).map_err(|error| crate::core::condition::chain(&error)),
+            [one] => Fixture::read(one).map_err(|error| crate::core::condition::error_chain(&error)),
             many => {
                 let names: Vec<_> = many.iter().map(|path| path.display().to_string()).collect();
                 Err(format!("a case has one fixture, not {}: {}", many.len(), names.join(", ")))
@@ -118,24 +124,24 @@ impl Case {
         }
     }
 
-    pub(super) fn terms(&self) -> Result<Terms, String> {
+    pub(super) fn case_file(&self) -> Result<CaseFile, String> {
         let path = self.directory.join("case.toml");
         match fs::read_to_string(&path) {
             Ok(text) => toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Terms::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(CaseFile::default()),
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
     }
 
     /// Where the expected files lie.
-    pub(super) fn expected(&self) -> PathBuf {
+    pub(super) fn expected_dir(&self) -> PathBuf {
         self.directory.join("expected")
     }
 }
 
-impl Terms {
+impl CaseFile {
     /// What of the settings the case is about.
-    pub(super) fn select(&self, settings: &Settings) -> Result<Settings, String> {
+    pub(super) fn select_targets(&self, settings: &Settings) -> Result<Settings, String> {
         let mut selected = settings.clone();
         if let Some(names) = &self.targets {
             if let Some(name) = names.iter().find(|name| !settings.targets.iter().any(|target| target.name == **name)) {
@@ -172,7 +178,7 @@ mod tests {
         fs::write(case.join("fixture.json"), "{}").expect("a file");
         symlink(top.path(), case.join("ring")).expect("a link");
         symlink("b", top.path().join("a/other")).expect("a link");
-        let names: Vec<_> = find(top.path(), None).expect("cases").into_iter().map(|case| case.name).collect();
+        let names: Vec<_> = find_cases(top.path(), None).expect("cases").into_iter().map(|case| case.name).collect();
         assert_eq!(names, ["a/b", "a/other"]);
     }
 }

@@ -6,32 +6,32 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::Problem;
-use crate::target::unified;
+use super::CaseProblem;
+use crate::target::unified_diff;
 
 /// Contents by path; the paths are those below `expected`.
-pub(super) type Files = BTreeMap<PathBuf, Vec<u8>>;
+pub(super) type FilesByPath = BTreeMap<PathBuf, Vec<u8>>;
 
 /// Where the expected file of a destination lies below `expected`.
-pub(super) fn place(destination: &Path) -> PathBuf {
+pub(super) fn expected_path(destination: &Path) -> PathBuf {
     let plain = |part: &Component<'_>| matches!(part, Component::Normal(_));
     destination.components().filter(plain).collect()
 }
 
 /// All files below a directory; none if there is no such directory.
-pub(super) fn read(directory: &Path) -> io::Result<Files> {
-    let mut files = Files::new();
+pub(super) fn read_files(directory: &Path) -> io::Result<FilesByPath> {
+    let mut files = FilesByPath::new();
     if directory.exists() {
-        collect(directory, directory, &mut files)?;
+        collect_files(directory, directory, &mut files)?;
     }
     Ok(files)
 }
 
-fn collect(root: &Path, directory: &Path, files: &mut Files) -> io::Result<()> {
+fn collect_files(root: &Path, directory: &Path, files: &mut FilesByPath) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.is_dir() {
-            collect(root, &path, files)?;
+            collect_files(root, &path, files)?;
         } else {
             files.insert(path.strip_prefix(root).unwrap_or(&path).to_owned(), fs::read(&path)?);
         }
@@ -40,7 +40,7 @@ fn collect(root: &Path, directory: &Path, files: &mut Files) -> io::Result<()> {
 }
 
 /// Each file that differs, is not expected, or is not rendered.
-pub(super) fn compare(expected: &Files, rendered: &Files) -> Vec<Problem> {
+pub(super) fn compare_files(expected: &FilesByPath, rendered: &FilesByPath) -> Vec<CaseProblem> {
     let all: BTreeSet<_> = expected.keys().chain(rendered.keys()).collect();
     let problem = |path: &PathBuf| {
         let (old, new) = (expected.get(path), rendered.get(path));
@@ -54,19 +54,19 @@ pub(super) fn compare(expected: &Files, rendered: &Files) -> Vec<Problem> {
         let text = |content: Option<&Vec<u8>>| {
             String::from_utf8_lossy(content.map_or(&[][..], |content| content)).into_owned()
         };
-        let diff = unified(&text(old), &text(new), &title("expected", old), &title("rendered", new));
+        let diff = unified_diff(&text(old), &text(new), &title("expected", old), &title("rendered", new));
         let file = path.clone();
         Some(match (old, new) {
-            (None, _) => Problem::NotExpected { file, diff },
-            (_, None) => Problem::NotRendered { file, diff },
-            _ => Problem::Differs { file, diff },
+            (None, _) => CaseProblem::NotExpected { file, diff },
+            (_, None) => CaseProblem::NotRendered { file, diff },
+            _ => CaseProblem::Differs { file, diff },
         })
     };
     all.into_iter().filter_map(problem).collect()
 }
 
 /// Makes `rendered` what is expected: writes what differs, and removes the rest.
-pub(super) fn update(directory: &Path, expected: &Files, rendered: &Files) -> io::Result<()> {
+pub(super) fn update_expected(directory: &Path, expected: &FilesByPath, rendered: &FilesByPath) -> io::Result<()> {
     for (path, content) in rendered.iter().filter(|(path, content)| expected.get(*path) != Some(content)) {
         let path = directory.join(path);
         fs::create_dir_all(path.parent().unwrap_or(directory))?;
@@ -85,7 +85,7 @@ pub(super) fn update(directory: &Path, expected: &Files, rendered: &Files) -> io
 mod tests {
     use super::*;
 
-    fn files(list: &[(&str, &str)]) -> Files {
+    fn files(list: &[(&str, &str)]) -> FilesByPath {
         list.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect()
     }
 
@@ -93,21 +93,24 @@ mod tests {
     fn every_difference_is_a_problem() {
         let expected = files(&[("a", "1\n"), ("b", "2\n"), ("c", "3\n")]);
         let rendered = files(&[("a", "1\n"), ("b", "4\n"), ("d", "5\n")]);
-        let problems = compare(&expected, &rendered);
-        let [Problem::Differs { diff, .. }, Problem::NotRendered { file: c, .. }, Problem::NotExpected { file: d, .. }] =
-            &problems[..]
+        let problems = compare_files(&expected, &rendered);
+        let [
+            CaseProblem::Differs { diff, .. },
+            CaseProblem::NotRendered { file: c, .. },
+            CaseProblem::NotExpected { file: d, .. },
+        ] = &problems[..]
         else {
             panic!("{problems:?}")
         };
         assert_eq!(diff, "--- expected/b\n+++ rendered/b\n@@ -1 +1 @@\n-2\n+4\n");
         assert_eq!((c, d), (&PathBuf::from("c"), &PathBuf::from("d")));
-        assert_eq!(compare(&expected, &expected), []);
+        assert_eq!(compare_files(&expected, &expected), []);
     }
 
     #[test]
     fn an_empty_file_is_not_the_same_as_none() {
-        let problems = compare(&files(&[]), &files(&[("a", "")]));
-        assert!(matches!(&problems[..], [Problem::NotExpected { .. }]), "{problems:?}");
+        let problems = compare_files(&files(&[]), &files(&[("a", "")]));
+        assert!(matches!(&problems[..], [CaseProblem::NotExpected { .. }]), "{problems:?}");
     }
 
     #[test]
@@ -115,18 +118,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = folder.path().join("expected");
         let (old, new) = (files(&[("x/y/a", "1"), ("b", "2")]), files(&[("b", "3"), ("etc/c", "4")]));
-        update(&root, &Files::new(), &old).expect("it is ours");
-        assert_eq!(read(&root).expect("it is ours"), old);
-        update(&root, &old, &new).expect("it is ours");
-        assert_eq!(read(&root).expect("it is ours"), new);
+        update_expected(&root, &FilesByPath::new(), &old).expect("it is ours");
+        assert_eq!(read_files(&root).expect("it is ours"), old);
+        update_expected(&root, &old, &new).expect("it is ours");
+        assert_eq!(read_files(&root).expect("it is ours"), new);
         assert!(!root.join("x").exists());
-        update(&root, &new, &Files::new()).expect("it is ours");
+        update_expected(&root, &new, &FilesByPath::new()).expect("it is ours");
         assert!(!root.exists());
     }
 
     #[test]
     fn a_destination_has_one_place() {
-        assert_eq!(place(Path::new("/etc/nginx/a.conf")), PathBuf::from("etc/nginx/a.conf"));
-        assert_eq!(place(Path::new("../out/a.conf")), PathBuf::from("out/a.conf"));
+        assert_eq!(expected_path(Path::new("/etc/nginx/a.conf")), PathBuf::from("etc/nginx/a.conf"));
+        assert_eq!(expected_path(Path::new("../out/a.conf")), PathBuf::from("out/a.conf"));
     }
 }

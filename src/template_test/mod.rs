@@ -11,7 +11,7 @@ mod report;
 mod run;
 
 pub use self::{
-    case::{Case, FindError, find},
-    report::{Outcome, Problem, Report, Verdict},
-    run::{Options, run},
+    case::{FindCasesError, TestCase, find_cases},
+    report::{CaseOutcome, CaseProblem, CaseVerdict, TestReport},
+    run::{TestOptions, run_cases},
 };

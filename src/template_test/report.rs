@@ -4,30 +4,30 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
-use crate::ui::colour::{Colours, Meaning};
+use crate::ui::colour::{Colours, TextRole};
 
 /// What came of all cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct TestReport {
     /// In the order of their names.
-    pub cases: Vec<Outcome>,
+    pub cases: Vec<CaseOutcome>,
 }
 
 /// What came of one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Outcome {
+pub struct CaseOutcome {
     /// Its name.
     pub name: String,
     /// In one word.
-    pub verdict: Verdict,
+    pub verdict: CaseVerdict,
     /// Why it has failed.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<CaseProblem>,
 }
 
 /// A case in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum CaseVerdict {
     /// All is as expected.
     Passed,
     /// It is not.
@@ -39,7 +39,7 @@ pub enum Verdict {
 /// One thing that is not as expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Problem {
+pub enum CaseProblem {
     /// A file has another content.
     Differs {
         /// Below `expected`.
@@ -85,36 +85,37 @@ pub enum Problem {
     },
 }
 
-impl Report {
+impl TestReport {
     /// How many cases have failed.
-    pub fn failed(&self) -> usize {
-        self.count(Verdict::Failed)
+    pub fn failed_count(&self) -> usize {
+        self.count(CaseVerdict::Failed)
     }
 
-    fn count(&self, verdict: Verdict) -> usize {
+    fn count(&self, verdict: CaseVerdict) -> usize {
         self.cases.iter().filter(|case| case.verdict == verdict).count()
     }
 
     /// For people: a line for each case, what is wrong with it, and a last line that counts.
     pub fn text(&self, colours: Colours) -> impl fmt::Display {
         let mut text = String::new();
-        for Outcome { name, verdict, problems } in &self.cases {
+        for CaseOutcome { name, verdict, problems } in &self.cases {
             let (meaning, word) = match verdict {
-                Verdict::Passed => (Meaning::Good, "passed "),
-                Verdict::Failed => (Meaning::Bad, "failed "),
-                Verdict::Updated => (Meaning::Doubtful, "updated"),
+                CaseVerdict::Passed => (TextRole::Success, "passed "),
+                CaseVerdict::Failed => (TextRole::Error, "failed "),
+                CaseVerdict::Updated => (TextRole::Warning, "updated"),
             };
             text.push_str(&format!("{} {name}\n", colours.paint(meaning, word)));
             problems.iter().for_each(|problem| text.push_str(&problem.text(colours)));
         }
-        let counts = [Verdict::Passed, Verdict::Failed, Verdict::Updated].map(|verdict| self.count(verdict));
+        let counts =
+            [CaseVerdict::Passed, CaseVerdict::Failed, CaseVerdict::Updated].map(|verdict| self.count(verdict));
         let [passed, failed, updated] = counts;
         let updated = if updated > 0 { format!(", updated {updated}") } else { String::new() };
         text + &format!("cases {}: passed {passed}, failed {failed}{updated}\n", self.cases.len())
     }
 }
 
-impl Problem {
+impl CaseProblem {
     fn text(&self, colours: Colours) -> String {
         let indent = |text: &str| format!("  {}\n", text.trim_end().replace('\n', "\n  "));
         let file = |file: &PathBuf, what: &str, diff: &str| {

@@ -16,47 +16,47 @@ pub enum Colours {
 
 /// What a piece of text is, which decides about its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum TextRole {
     /// All is well.
-    Good,
+    Success,
     /// It went wrong.
-    Bad,
+    Error,
     /// It may go wrong.
-    Doubtful,
+    Warning,
     /// Beside the point.
-    Aside,
+    Note,
     /// A line that a diff adds.
     Added,
     /// A line that a diff removes.
     Removed,
     /// Where in a file a diff goes on.
-    Place,
+    HunkHeader,
     /// The name of a file in a diff.
-    Title,
+    FileHeader,
 }
 
 impl Colours {
     /// On if `out` is a terminal and `NO_COLOR` is not set, or empty.
-    pub fn on(out: &impl IsTerminal) -> Self {
+    pub fn for_stream(out: &impl IsTerminal) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         if out.is_terminal() && !refused { Self::On } else { Self::Off }
     }
 
     /// Whether there are any.
-    pub fn are_on(self) -> bool {
+    pub fn is_on(self) -> bool {
         self == Self::On
     }
 
     /// `text` in the colour of what it means.
-    pub fn paint<T: fmt::Display>(self, meaning: Meaning, text: T) -> Painted<T> {
-        Painted { style: if self.are_on() { meaning.style() } else { Style::new() }, text }
+    pub fn paint<T: fmt::Display>(self, meaning: TextRole, text: T) -> Painted<T> {
+        Painted { style: if self.is_on() { meaning.style() } else { Style::new() }, text }
     }
 
     /// A unified diff of one file, each line in its colour.
     pub fn diff(self, unified: &str) -> String {
         let paint = |(number, line): (usize, &str)| {
             let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
-            match meaning(number, line) {
+            match diff_line_role(number, line) {
                 Some(meaning) => format!("{}{end}", self.paint(meaning, line)),
                 None => format!("{line}{end}"),
             }
@@ -66,28 +66,28 @@ impl Colours {
 }
 
 /// Only the first two lines are titles: a removed line may begin with two more dashes.
-fn meaning(number: usize, line: &str) -> Option<Meaning> {
+fn diff_line_role(number: usize, line: &str) -> Option<TextRole> {
     match line.as_bytes() {
-        [b'-' | b'+', ..] if number < 2 => Some(Meaning::Title),
-        [b'+', ..] => Some(Meaning::Added),
-        [b'-', ..] => Some(Meaning::Removed),
-        [b'@', ..] => Some(Meaning::Place),
+        [b'-' | b'+', ..] if number < 2 => Some(TextRole::FileHeader),
+        [b'+', ..] => Some(TextRole::Added),
+        [b'-', ..] => Some(TextRole::Removed),
+        [b'@', ..] => Some(TextRole::HunkHeader),
         _ => None,
     }
 }
 
-impl Meaning {
+impl TextRole {
     fn style(self) -> Style {
         let plain = |colour: AnsiColor| colour.on_default();
         match self {
-            Self::Good => plain(AnsiColor::Green).bold(),
-            Self::Bad => plain(AnsiColor::Red).bold(),
-            Self::Doubtful => plain(AnsiColor::Yellow).bold(),
-            Self::Aside => plain(AnsiColor::Cyan).bold(),
+            Self::Success => plain(AnsiColor::Green).bold(),
+            Self::Error => plain(AnsiColor::Red).bold(),
+            Self::Warning => plain(AnsiColor::Yellow).bold(),
+            Self::Note => plain(AnsiColor::Cyan).bold(),
             Self::Added => plain(AnsiColor::Green),
             Self::Removed => plain(AnsiColor::Red),
-            Self::Place => plain(AnsiColor::Cyan),
-            Self::Title => Style::new().bold(),
+            Self::HunkHeader => plain(AnsiColor::Cyan),
+            Self::FileHeader => Style::new().bold(),
         }
     }
 }
@@ -113,7 +113,7 @@ mod tests {
     fn without_colours_nothing_is_added() {
         let diff = "--- /a\n+++ /a\n@@ -1 +1 @@\n-a\n+b\n c\n\\ No newline at end of file\n";
         assert_eq!(Colours::Off.diff(diff), diff);
-        assert_eq!(Colours::Off.paint(Meaning::Bad, 1).to_string(), "1");
+        assert_eq!(Colours::Off.paint(TextRole::Error, 1).to_string(), "1");
     }
 
     #[test]

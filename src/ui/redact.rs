@@ -1,7 +1,7 @@
 //! Texts that are shown, without the passwords and tokens that stand in them. Pure.
 
 /// Keys of settings whose values are secret.
-const SECRETS: [&str; 4] = ["token", "http_auth", "password", "secret"];
+const SECRET_KEYS: [&str; 4] = ["token", "http_auth", "password", "secret"];
 
 /// Replaces the user and password of each URL, and its query, by `***`.
 pub fn urls(text: &str) -> String {
@@ -36,7 +36,7 @@ fn authority(url: &str) -> String {
 /// [`urls`], and in quoted lines of TOML the values of settings that are secret, or may be: those of an unknown key.
 pub fn configuration(text: &str) -> String {
     let is_unknown = text.contains("unknown field");
-    let is_secret = |key: &str| is_unknown || SECRETS.iter().any(|secret| key.contains(secret));
+    let is_secret = |key: &str| is_unknown || SECRET_KEYS.iter().any(|secret| key.contains(secret));
     let line = |line: &str| match line.split_once('=') {
         Some((key, value)) if !value.is_empty() && is_secret(key) => format!("{key}= ***"),
         _ => line.to_owned(),

@@ -3,14 +3,14 @@
 use strsim::osa_distance;
 
 /// The edit distance of two words: how many letters are added, dropped, changed, or swapped with their neighbour.
-pub fn distance(one: &str, other: &str) -> usize {
+pub fn edit_distance(one: &str, other: &str) -> usize {
     osa_distance(one, other)
 }
 
 /// The candidates that `word` may have been meant to be, the nearest first: at most `within` apart, and not too far for
 /// words so short.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, within: usize) -> Vec<&'a str> {
-    let apart = |candidate: &'a str| (distance(word, candidate), candidate);
+    let apart = |candidate: &'a str| (edit_distance(word, candidate), candidate);
     let near = |(distance, candidate): &(usize, &str)| {
         *distance <= within && distance * 3 <= word.chars().count().max(candidate.chars().count())
     };
@@ -27,10 +27,10 @@ mod tests {
     fn distances() {
         let cases = [("", "", 0), ("", "ab", 2), ("naem", "name", 1), ("htp", "http", 1), ("tags", "tag", 1)];
         for (one, other, expected) in cases {
-            assert_eq!(distance(one, other), expected, "{one} {other}");
-            assert_eq!(distance(other, one), expected, "{other} {one}");
+            assert_eq!(edit_distance(one, other), expected, "{one} {other}");
+            assert_eq!(edit_distance(other, one), expected, "{other} {one}");
         }
-        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
     }
 
     #[test]

@@ -242,7 +242,7 @@ async fn an_error_says_what_it_is() {
     let agent = DevAgent::start().await;
     let client = client(&agent.address());
     let scope = Scope { dc: Some("nowhere".into()), ..Scope::default() };
-    let read = portreeve::consul::Read { scope: Some(&scope), ..Default::default() };
+    let read = portreeve::consul::QueryOptions { scope: Some(&scope), ..Default::default() };
     let error = client.catalog_services(None, &read).await.expect_err("there is no such datacenter");
     assert!(error.to_string().contains("500: No path to datacenter"), "{error}");
     let query = ServiceQuery { name: "web".into(), filter: Some("nonsense".into()), ..ServiceQuery::default() };

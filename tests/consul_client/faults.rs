@@ -232,7 +232,7 @@ async fn what_acls_hide_is_no_error_but_is_said() {
     let hidden = [("x-consul-index", "3"), LEADER, ("x-consul-results-filtered-by-acls", "true")];
     fake.next().await.answer(200, &hidden, r#"[{"Node": "seen"}]"#);
     watched.until(&query, |answer| matches!(answer, Answer::Nodes(nodes) if nodes[0].node == "seen")).await;
-    let read = portreeve::consul::Read::default();
+    let read = portreeve::consul::QueryOptions::default();
     let client = client(&fake.address());
     let (reply, ()) = tokio::join!(client.catalog_nodes(None, None, &read), async {
         loop {
@@ -242,7 +242,7 @@ async fn what_acls_hide_is_no_error_but_is_said() {
             }
         }
     });
-    assert!(reply.expect("an answer").stamp.filtered);
+    assert!(reply.expect("an answer").meta.filtered);
 }
 
 #[tokio::test]

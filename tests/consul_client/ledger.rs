@@ -8,7 +8,9 @@ use std::{
 
 use portreeve::{
     consul::ConsulLedger,
-    registry::{Check, Entry, Instance, Ledger, LedgerError, OutReason, Owner, Probe, Report, Status, Weights},
+    registry::{
+        Check, CheckProbe, Entry, Instance, Ledger, LedgerError, OutOfTraffic, Owner, Status, StatusReport, Weights,
+    },
 };
 
 use serde_json::{Value, json};
@@ -36,7 +38,7 @@ pub(crate) fn instance(id: &str, port: u16) -> Instance {
             container: "c0ffee".into(),
             started: "2026-01-02T03:04:05Z".into(),
         },
-        out: None,
+        out_of_traffic: None,
     }
 }
 
@@ -50,7 +52,7 @@ fn checked(id: &str, port: u16) -> Instance {
         failures_before_critical: Some(3),
         ..Check::new(key, probe)
     };
-    let http = Probe::Http {
+    let http = CheckProbe::Http {
         url: format!("http://127.0.0.1:{port}/up"),
         method: Some("HEAD".into()),
         header: BTreeMap::from([("X-Probe".into(), vec!["1".into()])]),
@@ -58,7 +60,7 @@ fn checked(id: &str, port: u16) -> Instance {
         tls_skip_verify: true,
     };
     let http = check("1", http);
-    let tcp = check("2", Probe::Tcp { address: format!("127.0.0.1:{port}") });
+    let tcp = check("2", CheckProbe::Tcp { address: format!("127.0.0.1:{port}") });
     Instance { checks: vec![http, tcp], ..instance(id, port) }
 }
 
@@ -87,24 +89,24 @@ async fn an_entry_is_registered_replaced_taken_out_brought_back_and_removed() {
     assert!(owned(&ledger).await[&wanted.id].matches(&wanted));
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1", "service:host-1:web-1:80:2"]));
 
-    let reason = OutReason::Paused.to_string();
-    ledger.take_out(&wanted.id, &reason).await.expect("taken out");
-    ledger.take_out(&wanted.id, "another reason").await.expect("taken out once more");
+    let reason = OutOfTraffic::Paused.to_string();
+    ledger.enable_maintenance(&wanted.id, &reason).await.expect("taken out");
+    ledger.enable_maintenance(&wanted.id, "another reason").await.expect("taken out once more");
     let out = owned(&ledger).await.remove(&wanted.id).expect("the entry");
-    assert_eq!(out.out.as_deref(), Some(reason.as_str()), "the first reason stays");
+    assert_eq!(out.out_of_traffic.as_deref(), Some(reason.as_str()), "the first reason stays");
     assert!(out.matches(&wanted), "traffic is no difference");
-    ledger.bring_back(&wanted.id).await.expect("brought back");
-    ledger.bring_back(&wanted.id).await.expect("brought back once more");
-    assert_eq!(owned(&ledger).await[&wanted.id].out, None);
+    ledger.disable_maintenance(&wanted.id).await.expect("brought back");
+    ledger.disable_maintenance(&wanted.id).await.expect("brought back once more");
+    assert_eq!(owned(&ledger).await[&wanted.id].out_of_traffic, None);
 
-    ledger.take_out(&wanted.id, &reason).await.expect("taken out");
+    ledger.enable_maintenance(&wanted.id, &reason).await.expect("taken out");
     wanted.port = 32769;
     wanted.tags.pop();
     wanted.checks.pop();
     assert!(!owned(&ledger).await[&wanted.id].matches(&wanted));
     ledger.put(&wanted, None).await.expect("replaced");
     let replaced = owned(&ledger).await;
-    assert!(replaced[&wanted.id].matches(&wanted) && replaced[&wanted.id].out.is_none(), "and in traffic");
+    assert!(replaced[&wanted.id].matches(&wanted) && replaced[&wanted.id].out_of_traffic.is_none(), "and in traffic");
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1"]), "a check that is gone is removed");
 
     ledger.remove(&wanted.id).await.expect("removed");
@@ -147,7 +149,7 @@ async fn what_somebody_else_did_is_seen() {
     assert!(!owned(&ledger).await[&wanted.id].matches(&wanted));
 
     agent.put("/v1/agent/service/maintenance/host-1:web-1:80?enable=true&reason=by+hand", "").await;
-    assert_eq!(owned(&ledger).await[&wanted.id].out.as_deref(), Some("by hand"));
+    assert_eq!(owned(&ledger).await[&wanted.id].out_of_traffic.as_deref(), Some("by hand"));
 }
 
 #[tokio::test]
@@ -157,8 +159,8 @@ async fn odd_ids_and_reasons_arrive_as_they_are() {
     let mut wanted = instance("host/1:we b?#%&+:80:ü", 1);
     wanted.name = "we/b ü".into();
     ledger.put(&wanted, None).await.expect("registered");
-    ledger.take_out(&wanted.id, "a&b=c; 100% ü").await.expect("taken out");
-    assert_eq!(owned(&ledger).await[&wanted.id].out.as_deref(), Some("a&b=c; 100% ü"));
+    ledger.enable_maintenance(&wanted.id, "a&b=c; 100% ü").await.expect("taken out");
+    assert_eq!(owned(&ledger).await[&wanted.id].out_of_traffic.as_deref(), Some("a&b=c; 100% ü"));
     ledger.remove(&wanted.id).await.expect("removed");
     assert!(owned(&ledger).await.is_empty());
 }
@@ -176,7 +178,7 @@ async fn a_refusal_says_what_was_refused_and_why() {
     let error = refused(ledger.put(&wanted, None).await.expect_err("refused"));
     let begin = "the registry refused the registration of host-1:web-1:80: PUT /v1/agent/service/register: 400: ";
     assert!(error.starts_with(begin) && error.contains("invalid characters"), "{error}");
-    for call in [ledger.take_out("nobody", "why").await, ledger.bring_back("nobody").await] {
+    for call in [ledger.enable_maintenance("nobody", "why").await, ledger.disable_maintenance("nobody").await] {
         let error = refused(call.expect_err("refused"));
         assert!(error.contains("404") && error.contains("nobody"), "{error}");
     }
@@ -188,12 +190,12 @@ async fn a_check_that_waits_for_reports_shows_the_last_one() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut wanted = instance("host-1:web-1:80", 32768);
-    let probe = Probe::Report { ttl: "168h".into() };
+    let probe = CheckProbe::Report { ttl: "168h".into() };
     wanted.checks.push(Check { name: Some("Docker HEALTHCHECK".into()), ..Check::new("docker", probe) });
     ledger.put(&wanted, None).await.expect("registered");
-    let status = async || owned(&ledger).await[&wanted.id].reports.get("docker").copied();
+    let status = async || owned(&ledger).await[&wanted.id].reported_statuses.get("docker").copied();
     assert_eq!(status().await, Some(Status::Critical), "until the first report");
-    let passing = Report { status: Status::Passing, output: "all is well".into() };
+    let passing = StatusReport { status: Status::Passing, output: "all is well".into() };
     ledger.report(&wanted.id, "docker", &passing).await.expect("reported");
     assert_eq!(status().await, Some(Status::Passing));
     let checks = agent.get("/v1/agent/checks").await;
@@ -222,7 +224,7 @@ async fn watch_passing(agent: &DevAgent) -> (tokio::task::JoinHandle<()>, Arc<Mu
 async fn what_is_registered_out_of_traffic_is_at_no_moment_in_traffic() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
-    let reason = OutReason::CrashLoop.to_string();
+    let reason = OutOfTraffic::CrashLoop.to_string();
     let (watch, seen) = watch_passing(&agent).await;
     for port in 1..=30 {
         // With a check that passes, and one that goes: out of traffic is not for want of checks.
@@ -231,7 +233,7 @@ async fn what_is_registered_out_of_traffic_is_at_no_moment_in_traffic() {
         wanted.checks.pop();
         ledger.put(&wanted, Some("disk swap")).await.expect("replaced, with another reason");
         let found = owned(&ledger).await.remove(&wanted.id).expect("the entry");
-        assert_eq!((found.out.as_deref(), found.matches(&wanted)), (Some("disk swap"), true));
+        assert_eq!((found.out_of_traffic.as_deref(), found.matches(&wanted)), (Some("disk swap"), true));
         let checks = set(&["_service_maintenance:host-1:web-1:80", "service:host-1:web-1:80:1"]);
         assert_eq!(check_ids(&agent).await, checks, "a check that is gone is removed");
         ledger.remove(&wanted.id).await.expect("removed");
@@ -240,7 +242,7 @@ async fn what_is_registered_out_of_traffic_is_at_no_moment_in_traffic() {
     // The watch does see what is in traffic, and the switch of the API ends what a registration began.
     let wanted = instance("host-1:web-1:80", 99);
     ledger.put(&wanted, Some(&reason)).await.expect("registered");
-    ledger.bring_back(&wanted.id).await.expect("brought back");
+    ledger.disable_maintenance(&wanted.id).await.expect("brought back");
     let begun = Instant::now();
     while seen.lock().expect("no panic").is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(60), "the entry passes");
@@ -249,7 +251,7 @@ async fn what_is_registered_out_of_traffic_is_at_no_moment_in_traffic() {
     assert!(seen.lock().expect("no panic").iter().all(|instance| instance["Service"]["Port"] == 99));
     ledger.put(&wanted, Some(&reason)).await.expect("taken out by a registration");
     ledger.put(&wanted, None).await.expect("brought back by a registration");
-    assert_eq!(owned(&ledger).await[&wanted.id].out, None);
+    assert_eq!(owned(&ledger).await[&wanted.id].out_of_traffic, None);
     watch.abort();
 }
 
@@ -261,7 +263,7 @@ async fn an_only_check_has_the_id_that_consul_gives_it_and_an_adopted_one_keeps_
         "Check": {"TCP": "10.9.8.7:32768", "Interval": "1h", "Status": "passing"}});
     agent.put("/v1/agent/service/register", by_registrator.to_string()).await;
     let mut wanted = instance("host-1:web-1:80", 32768);
-    let probe = Probe::Tcp { address: "10.9.8.7:32768".into() };
+    let probe = CheckProbe::Tcp { address: "10.9.8.7:32768".into() };
     wanted.checks.push(Check { interval: Some("1h".into()), ..Check::new(Check::FIRST, probe) });
     ledger.put(&wanted, None).await.expect("taken over");
     let checks = agent.get("/v1/agent/checks").await;
@@ -276,8 +278,8 @@ async fn a_check_that_the_agent_does_not_have_does_not_cost_the_service() {
     let mut wanted = instance("host-1:web-1:80", 32768);
     let place = || "10.9.8.7:32768".to_owned();
     let every = |key, probe| Check { interval: Some("1h".into()), ..Check::new(key, probe) };
-    wanted.checks.push(every("1", Probe::H2ping { address: place(), tls: false, tls_skip_verify: false }));
-    wanted.checks.push(every("2", Probe::Tcp { address: place() }));
+    wanted.checks.push(every("1", CheckProbe::H2ping { address: place(), tls: false, tls_skip_verify: false }));
+    wanted.checks.push(every("2", CheckProbe::Tcp { address: place() }));
     ledger.put(&wanted, None).await.expect("registered");
     // Consul 1.10 and later have the first one too.
     assert!(check_ids(&agent).await.contains("service:host-1:web-1:80:2"));

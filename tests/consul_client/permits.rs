@@ -2,7 +2,7 @@
 
 use std::{fs, num::NonZeroUsize};
 
-use portreeve::consul::{Client, Error, Read, Settings};
+use portreeve::consul::{Client, Error, QueryOptions, Settings};
 
 use crate::{
     dev_agent::{DevAgent, Setup},
@@ -58,11 +58,11 @@ async fn a_limit_of_the_agent_is_named_and_a_lower_number_of_permits_lives_with_
     }
 
     let client = Client::new(&settings(&agent.address())).expect("a client");
-    let index = client.kv_get("k1", &Read::default()).await.expect("an answer").stamp.index.expect("an index");
+    let index = client.kv_get("k1", &QueryOptions::default()).await.expect("an answer").meta.index.expect("an index");
     let newer_than = Some((index, std::time::Duration::from_secs(2)));
     let calls = (0..60).map(|_| {
         let client = client.clone();
-        tokio::spawn(async move { client.kv_get("k1", &Read { newer_than, ..Read::default() }).await })
+        tokio::spawn(async move { client.kv_get("k1", &QueryOptions { newer_than, ..QueryOptions::default() }).await })
     });
     let mut hints = 0;
     for call in calls.collect::<Vec<_>>() {

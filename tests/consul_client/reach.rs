@@ -53,10 +53,10 @@ async fn a_token_file_is_followed_without_a_restart() {
     let _running = [watched.watch(&web), watched.watch(&one)];
 
     let error = ledger.put(&instance("web-1", 1), None).await.expect_err("there is no file");
-    assert!(portreeve::core::condition::chain(&error).contains("consul.token_file"), "{error:?}");
+    assert!(portreeve::core::condition::error_chain(&error).contains("consul.token_file"), "{error:?}");
     fs::write(&path, "00000000-0000-0000-0000-00000000beef").expect("written");
     let error = ledger.put(&instance("web-1", 1), None).await.expect_err("an unknown token");
-    let told = portreeve::core::condition::chain(&error);
+    let told = portreeve::core::condition::error_chain(&error);
     assert!(matches!(error, LedgerError::Denied { .. }), "a new token cures it: {told}");
     assert!(told.contains("403") && told.contains("the ACL token"), "{told}");
 
@@ -146,7 +146,7 @@ async fn tls_with_an_authority_and_a_certificate_of_our_own() {
     let named = |name: &str| Settings { tls_server_name: Some(name.into()), ..ssl.clone() };
     leader(&named("server.dc1.consul")).await.expect("the certificate has this name");
     let error = leader(&named("server.dc2.consul")).await.expect_err("the certificate has another name");
-    assert!(portreeve::core::condition::chain(&error).contains("certificate"), "{error:?}");
+    assert!(portreeve::core::condition::error_chain(&error).contains("certificate"), "{error:?}");
 
     let authorities = dir.path().join("authorities");
     fs::create_dir(&authorities).expect("a directory");
@@ -160,7 +160,7 @@ async fn tls_with_an_authority_and_a_certificate_of_our_own() {
     let other = tempfile::tempdir().expect("a directory");
     let untrusted = Settings { ca_cert: Some(certificates(other.path()).authority), ..full.clone() };
     let error = leader(&untrusted).await.expect_err("signed by somebody else");
-    assert!(portreeve::core::condition::chain(&error).contains("certificate"), "{error:?}");
+    assert!(portreeve::core::condition::error_chain(&error).contains("certificate"), "{error:?}");
     leader(&Settings { ssl_verify: false, ..untrusted }).await.expect("nobody looks");
     let nameless = Settings { client_cert: None, client_key: None, ..full.clone() };
     leader(&nameless).await.expect_err("the agent wants a certificate of ours");

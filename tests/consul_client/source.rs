@@ -35,9 +35,9 @@ async fn instances_come_and_go() {
     assert_eq!(first.tags, ["blue", "v1"]);
     assert_eq!(first.meta["host"], "a.example");
 
-    ledger.take_out("web-1", "portreeve: draining").await.expect("taken out");
+    ledger.enable_maintenance("web-1", "portreeve: draining").await.expect("taken out");
     watched.until_ids(&web, &["web-2"]).await;
-    ledger.bring_back("web-1").await.expect("brought back");
+    ledger.disable_maintenance("web-1").await.expect("brought back");
     watched.until_ids(&web, &["web-1", "web-2"]).await;
 
     ledger.remove("web-2").await.expect("removed");
@@ -66,7 +66,7 @@ async fn tags_and_any_choose_among_instances() {
     assert_eq!(records[0].address, "127.0.0.1", "an instance without an address is at its node's");
 
     watched.until_ids(&any, &["web-1", "web-2"]).await;
-    ledger.take_out("web-1", "why").await.expect("taken out");
+    ledger.enable_maintenance("web-1", "why").await.expect("taken out");
     let out = |answer: &Answer| matches!(answer, Answer::Service(records) if !records[0].healthy);
     let answer = watched.until(&any, out).await;
     assert_eq!(crate::watched::records(&answer)[0].status, Status::Maintenance);

@@ -11,13 +11,13 @@ use std::{sync::Arc, time::Duration};
 use common::fake_docker::{FakeDocker, container};
 use portreeve::{
     core::store::Store,
-    docker::{self, Container, Sight},
+    docker::{self, Container, Observation},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 struct Watched {
-    containers: Store<String, Sight>,
+    containers: Store<String, Observation>,
     stop: CancellationToken,
 }
 
@@ -46,8 +46,8 @@ impl Watched {
             loop {
                 let snapshot = self.containers.snapshot();
                 let containers = snapshot.entries.values().filter_map(|sight| match sight {
-                    Sight::Seen(container) => Some(Arc::clone(container)),
-                    Sight::Unreadable | Sight::Missing => None,
+                    Observation::Inspected(container) => Some(Arc::clone(container)),
+                    Observation::Unreadable | Observation::Missing => None,
                 });
                 let containers: Vec<_> = containers.collect();
                 if snapshot.complete && seen(&containers) {
@@ -186,8 +186,9 @@ async fn only_the_stop_signal_means_a_stop() {
     for (id, signal) in [(&quits, "1"), (&quits, "15"), (&terminates, "3"), (&terminates, "1"), (&terminates, "15")] {
         engine.event("kill", id, &[("signal", signal)]);
     }
-    let seen = watched.until("one stop", |seen| seen.iter().any(|container| container.stop_sent.is_some())).await;
-    let stopped: Vec<_> = seen.iter().filter(|container| container.stop_sent.is_some()).collect();
+    let seen =
+        watched.until("one stop", |seen| seen.iter().any(|container| container.stop_signal_sent_at.is_some())).await;
+    let stopped: Vec<_> = seen.iter().filter(|container| container.stop_signal_sent_at.is_some()).collect();
     assert_eq!(stopped.len(), 1);
     assert_eq!(stopped[0].name, "terminates");
 }
@@ -201,7 +202,7 @@ async fn a_stop_signal_counts_although_the_inspection_hangs() {
     let id = format!("{:0>64}", "a");
     engine.stall(&id);
     engine.event("kill", &id, &[("signal", "15")]);
-    watched.until("the stop", |seen| seen.iter().any(|container| container.stop_sent.is_some())).await;
+    watched.until("the stop", |seen| seen.iter().any(|container| container.stop_signal_sent_at.is_some())).await;
 }
 
 #[tokio::test]

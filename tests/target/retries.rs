@@ -10,12 +10,13 @@ use std::{
 };
 
 use portreeve::{
-    core::reconcile::{self, Pace},
+    core::reconcile::{self, LoopTimings},
     docker,
     sys::state_dir::StateDir,
     target::{
-        Applied, ApplyError, Budgets, Desired, Effect, Kind, Nginx as Settings, ProbeSettings, Product, Rejection,
-        Report, Reports, Settings as TargetSettings, Target, Template,
+        ApplyError, ApplyOutcome, DesiredFile, DesiredFileStore, Effect, NginxSettings as Settings, ProbeSettings,
+        Rejection, ReloadBudgets, Settings as TargetSettings, Target, TargetKind, TargetStatus, TargetStatuses,
+        TemplateSettings,
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -33,33 +34,34 @@ use crate::{
 /// A target of one file in the loop that runs it.
 struct Running {
     file: PathBuf,
-    desired: Desired,
-    reports: Reports,
+    desired: DesiredFileStore,
+    reports: TargetStatuses,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
-    fn start(nginx: &Nginx, name: &str, settings: TargetSettings, budgets: &Budgets) -> Self {
+    fn start(nginx: &Nginx, name: &str, settings: TargetSettings, budgets: &ReloadBudgets) -> Self {
         let file = settings.templates[0].destination.clone();
-        let (desired, reports, stop) = (Desired::default(), Reports::default(), CancellationToken::new());
+        let (desired, reports, stop) =
+            (DesiredFileStore::default(), TargetStatuses::default(), CancellationToken::new());
         let state = StateDir::open(&nginx.path(&format!("state-{name}"))).expect("nobody else holds it");
         let settings = TargetSettings { name: name.to_owned(), ..settings };
         let mut target = Target::new(settings, desired.clone(), &state, &docker::Settings::default())
             .expect("the settings make sense")
-            .until(stop.clone());
-        target.report_to(reports.clone());
-        target.share(budgets.clone());
+            .stop_with(stop.clone());
+        target.publish_to(reports.clone());
+        target.share_budgets(budgets.clone());
         let (bell, ended) = (desired.bell(), stop.clone());
         let task = tokio::spawn(async move {
             let _held = state;
-            reconcile::run(&mut target, bell, Pace::every(Duration::from_secs(3600)), ended).await;
+            reconcile::run(&mut target, bell, LoopTimings::with_resync(Duration::from_secs(3600)), ended).await;
         });
         Self { file, desired, reports, stop, task }
     }
 
-    fn of(nginx: &Nginx, kind: Kind) -> Self {
-        Self::start(nginx, "edge", settings(kind, nginx.web()), &Budgets::default())
+    fn of(nginx: &Nginx, kind: TargetKind) -> Self {
+        Self::start(nginx, "edge", settings(kind, nginx.web()), &ReloadBudgets::default())
     }
 
     fn want(&self, text: &str) {
@@ -68,18 +70,18 @@ impl Running {
 
     fn want_of(&self, text: &str, members: &[&str]) {
         let members = members.iter().map(ToString::to_string).collect();
-        let product = Arc::new(Product { members, ..Product::new(0, text) });
+        let product = Arc::new(DesiredFile { members, ..DesiredFile::new(0, text) });
         self.desired.replace([(self.file.clone(), product)].into());
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> TargetStatus {
         self.reports.snapshot().entries.values().next().cloned().unwrap_or_default()
     }
 
     /// Waits until it is in trouble, and says this.
     fn until_in_trouble(&self, saying: &str) {
         wait_until(saying, || match self.report() {
-            Report { trouble: Some(trouble), .. } if trouble.contains(saying) => Ok(()),
+            TargetStatus { error: Some(trouble), .. } if trouble.contains(saying) => Ok(()),
             other => Err(format!("{other:?}")),
         });
     }
@@ -90,7 +92,7 @@ impl Running {
             let there = text(&self.file);
             assert_ne!(Some(there.as_str()), never, "it was put back");
             match self.report() {
-                Report { in_line: Some(_), .. } if there == wanted => Ok(()),
+                TargetStatus { in_sync_files: Some(_), .. } if there == wanted => Ok(()),
                 other => Err(format!("{there}: {other:?}")),
             }
         });
@@ -102,8 +104,8 @@ impl Running {
     }
 }
 
-fn settings(kind: Kind, destination: PathBuf) -> TargetSettings {
-    let template = Template { destination, ..Template::default() };
+fn settings(kind: TargetKind, destination: PathBuf) -> TargetSettings {
+    let template = TemplateSettings { destination, ..TemplateSettings::default() };
     TargetSettings::new("edge".to_owned(), kind, vec![template])
 }
 
@@ -117,11 +119,11 @@ async fn a_check_that_was_killed_says_so_and_is_made_again() {
     let nginx = Nginx::serving("old");
     let killed = nginx.path("killed");
     let once = format!("if [ \"$1\" = -t ] && [ ! -e '{0}' ]; then touch '{0}'; kill -9 $$; fi", killed.display());
-    let kind = Kind::Nginx(Settings { binary: watched(&nginx.path(""), &once), ..nginx.settings() });
+    let kind = TargetKind::Nginx(Settings { binary: watched(&nginx.path(""), &once), ..nginx.settings() });
     let mut edge = Edge::new(kind.clone(), &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     let error = edge.fails(&["refused", "nginx -t was killed by signal 9"]).await;
-    assert!(matches!(error, ApplyError::Rejected(Rejection::Refused { certain: false, .. })), "{error:?}");
+    assert!(matches!(error, ApplyError::Rejected(Rejection::CheckFailed { is_permanent: false, .. })), "{error:?}");
     fs::remove_file(&killed).expect("it was made");
     let running = Running::of(&nginx, kind);
     running.want(&nginx.server("new"));
@@ -159,7 +161,7 @@ async fn a_module_that_was_missing_is_looked_for() {
     nginx.write("etc/nginx.conf", &format!("include modules.d/*.conf;\n{conf}"));
     nginx.write("etc/modules.d/late.conf", "# none\n");
     nginx.start();
-    let running = Running::start(&nginx, "edge", settings(nginx.kind(), modules.clone()), &Budgets::default());
+    let running = Running::start(&nginx, "edge", settings(nginx.kind(), modules.clone()), &ReloadBudgets::default());
     running.want(&format!("load_module {};\n", nginx.path("late.so").display()));
     running.until_in_trouble("No such file");
     nginx.write("late.so", "no module");
@@ -197,7 +199,7 @@ fn flagged(nginx: &Nginx) -> String {
 async fn an_nginx_that_is_restarted_during_the_verification_has_refused_nothing() {
     let mut nginx = Nginx::serving("old");
     let settings = probing(settings(nginx.kind(), nginx.web()), &nginx.address, Duration::from_secs(4));
-    let running = Running::start(&nginx, "edge", settings, &Budgets::default());
+    let running = Running::start(&nginx, "edge", settings, &ReloadBudgets::default());
     running.want(&flagged(&nginx));
     wait_until("the reload", || if nginx.hang_ups() == 1 { Ok(()) } else { Err(nginx.hang_ups()) });
     wait_until("the new workers", || nginx.ask().map(|answer| assert!(answer.contains("503") || answer == "old")));
@@ -214,7 +216,7 @@ async fn a_probe_that_always_fails_costs_few_reloads() {
     nginx.write("etc/conf.d/web.conf", &flagged(&nginx));
     nginx.start();
     let settings = probing(settings(nginx.kind(), nginx.web()), &nginx.address, Duration::from_millis(200));
-    let running = Running::start(&nginx, "edge", settings, &Budgets::default());
+    let running = Running::start(&nginx, "edge", settings, &ReloadBudgets::default());
     let text = |number: usize| format!("{}# {number}\n", flagged(&nginx));
     running.want(&text(0));
     running.until_in_trouble("the probe");
@@ -241,7 +243,7 @@ async fn a_candidate_that_answers_the_probe_takes_the_place_of_files_that_never_
     nginx.write("etc/conf.d/web.conf", &flagged(&nginx));
     nginx.start();
     let settings = probing(settings(nginx.kind(), nginx.web()), &nginx.address, Duration::from_millis(200));
-    let running = Running::start(&nginx, "edge", settings, &Budgets::default());
+    let running = Running::start(&nginx, "edge", settings, &ReloadBudgets::default());
     running.want(&format!("{}# new\n", flagged(&nginx)));
     running.until_in_trouble("the probe");
     assert_eq!(text(nginx.web()), flagged(&nginx));
@@ -262,7 +264,7 @@ async fn a_check_that_takes_too_long_is_tried_less_and_less_often_and_at_once_wi
     let before = format!("if [ \"$1\" = -t ] && [ -e '{}' ]; then exec sleep 60; fi", hangs.display());
     let binary = watched(&nginx.path(""), &before);
     let limit = Duration::from_millis(300);
-    let running = Running::of(&nginx, Kind::Nginx(Settings { binary, check_timeout: limit, ..nginx.settings() }));
+    let running = Running::of(&nginx, TargetKind::Nginx(Settings { binary, check_timeout: limit, ..nginx.settings() }));
     fs::write(&hangs, "").expect("it is ours");
     running.want(&nginx.server("new"));
     running.until_in_trouble("took longer than");
@@ -302,9 +304,9 @@ async fn a_bad_file_of_one_target_neither_rolls_back_nor_bans_the_good_one_of_an
     let nginx = Nginx::serving("old");
     let other = nginx.path("etc/conf.d/other.conf");
     nginx.write("etc/conf.d/other.conf", "# other\n");
-    let budgets = Budgets::default();
+    let budgets = ReloadBudgets::default();
     // Spelt differently, and the same nginx all the same.
-    let named = Kind::Nginx(Settings { pid_file: Some(nginx.path("prefix/run/nginx.pid")), ..nginx.settings() });
+    let named = TargetKind::Nginx(Settings { pid_file: Some(nginx.path("prefix/run/nginx.pid")), ..nginx.settings() });
     let good = Running::start(&nginx, "good", settings(nginx.kind(), nginx.web()), &budgets);
     let bad = Running::start(&nginx, "bad", settings(named, other.clone()), &budgets);
     good.want(&nginx.server("1"));
@@ -322,8 +324,8 @@ async fn a_bad_file_of_one_target_neither_rolls_back_nor_bans_the_good_one_of_an
         nginx.answers(&round.to_string());
     }
     bad.until_in_trouble("taken back");
-    assert!(matches!(bad.report().rejection, Some(Rejection::TakenBack { .. })), "{:?}", bad.report());
-    assert_eq!((text(&other), good.report().trouble), ("# fine\n".to_owned(), None));
+    assert!(matches!(bad.report().rejection, Some(Rejection::RolledBack { .. })), "{:?}", bad.report());
+    assert_eq!((text(&other), good.report().error), ("# fine\n".to_owned(), None));
     good.end().await;
     bad.end().await;
 }
@@ -333,7 +335,7 @@ async fn a_pid_file_that_cannot_be_read_says_nothing_about_the_files() {
     let nginx = Nginx::serving("old");
     let pid_file = nginx.path("pid-file");
     fs::create_dir(&pid_file).expect("it is ours");
-    let kind = Kind::Nginx(Settings { pid_file: Some(pid_file.clone()), ..nginx.settings() });
+    let kind = TargetKind::Nginx(Settings { pid_file: Some(pid_file.clone()), ..nginx.settings() });
     let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     for _ in 0..3 {
@@ -344,7 +346,7 @@ async fn a_pid_file_that_cannot_be_read_says_nothing_about_the_files() {
     fs::copy(nginx.path("prefix/run/nginx.pid"), &pid_file).expect("nginx runs");
     fs::set_permissions(&pid_file, fs::Permissions::from_mode(0o644)).expect("it is ours");
     let done = edge.apply().await.expect("at once, since the pid file has changed");
-    assert_eq!(done, Applied::Done { written: vec![], effect: Effect::Verified });
+    assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
     assert_eq!(nginx.ask().expect("it serves"), "new");
 }
 

@@ -21,10 +21,10 @@ use nix::{
     unistd::Pid,
 };
 use portreeve::{
-    core::condition::chain,
+    core::condition::error_chain,
     docker,
     sys::state_dir::StateDir,
-    target::{Applied, ApplyError, Effect, Kind, Product, Settings, Target, Template},
+    target::{ApplyError, ApplyOutcome, DesiredFile, Effect, Settings, Target, TargetKind, TemplateSettings},
 };
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ use tempfile::TempDir;
 pub const LONG: Duration = Duration::from_secs(60);
 
 /// What is desired of a target's files.
-pub use portreeve::target::Desired;
+pub use portreeve::target::DesiredFileStore;
 
 /// A directory that is gone after the test; readable for nginx's workers too.
 pub fn directory() -> TempDir {
@@ -45,25 +45,25 @@ pub fn directory() -> TempDir {
 /// A target, what is desired of it, and its state.
 pub struct Edge {
     pub target: Target,
-    pub desired: Desired,
+    pub desired: DesiredFileStore,
     pub state: PathBuf,
 }
 
 impl Edge {
     /// A target of these files. The state of an earlier one in the same place is taken over.
-    pub fn new(kind: Kind, state: &Path, destinations: &[PathBuf]) -> Self {
-        let template = |path: &PathBuf| Template { destination: path.clone(), ..Template::default() };
+    pub fn new(kind: TargetKind, state: &Path, destinations: &[PathBuf]) -> Self {
+        let template = |path: &PathBuf| TemplateSettings { destination: path.clone(), ..TemplateSettings::default() };
         Self::with(kind, state, destinations.iter().map(template).collect())
     }
 
     /// With more to say about each file.
-    pub fn with(kind: Kind, state: &Path, templates: Vec<Template>) -> Self {
+    pub fn with(kind: TargetKind, state: &Path, templates: Vec<TemplateSettings>) -> Self {
         Self::from(Settings::new("edge".to_owned(), kind, templates), state, &docker::Settings::default())
     }
 
     /// With everything to say.
     pub fn from(settings: Settings, state: &Path, docker: &docker::Settings) -> Self {
-        let desired = Desired::default();
+        let desired = DesiredFileStore::default();
         let opened = StateDir::open(state).expect("nobody else holds it");
         let target = Target::new(settings, desired.clone(), &opened, docker).expect("the settings make sense");
         Self { target, desired, state: state.to_owned() }
@@ -71,31 +71,34 @@ impl Edge {
 
     /// All templates have rendered, and this is what they became.
     pub fn want(&self, files: &[(&Path, &str)]) {
-        let rendered = |(path, text): &(&Path, &str)| (path.to_path_buf(), Arc::new(Product::new(0, *text)));
+        let rendered = |(path, text): &(&Path, &str)| (path.to_path_buf(), Arc::new(DesiredFile::new(0, *text)));
         self.desired.replace(files.iter().map(rendered).collect::<BTreeMap<_, _>>());
     }
 
     /// As a watcher would.
-    pub fn put(desired: &Desired, path: &Path, text: &str) {
-        desired.put(path.to_owned(), Arc::new(Product::new(0, text)));
-        desired.complete();
+    pub fn put(desired: &DesiredFileStore, path: &Path, text: &str) {
+        desired.put(path.to_owned(), Arc::new(DesiredFile::new(0, text)));
+        desired.mark_complete();
     }
 
-    pub async fn apply(&mut self) -> Result<Applied, ApplyError> {
+    pub async fn apply(&mut self) -> Result<ApplyOutcome, ApplyError> {
         self.target.apply().await
     }
 
     /// A pass that writes these files, and has them in effect.
     pub async fn writes(&mut self, written: &[&Path]) {
         let written = written.iter().map(|path| path.to_path_buf()).collect();
-        let done = self.apply().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
-        assert_eq!(done, Applied::Done { written, effect: Effect::Verified });
+        let done = self.apply().await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
+        assert_eq!(done, ApplyOutcome::Applied { written, effect: Effect::Verified });
         self.is_current().await;
     }
 
     /// A pass that finds everything in place; nothing is owed.
     pub async fn is_current(&mut self) {
-        assert_eq!(self.apply().await.unwrap_or_else(|error| panic!("{}", chain(&error))), Applied::Current);
+        assert_eq!(
+            self.apply().await.unwrap_or_else(|error| panic!("{}", error_chain(&error))),
+            ApplyOutcome::UpToDate
+        );
         assert!(!self.owes(), "nothing is owed");
     }
 
@@ -105,7 +108,7 @@ impl Edge {
             Ok(applied) => panic!("{applied:?}"),
             Err(error) => error,
         };
-        let text = chain(&error);
+        let text = error_chain(&error);
         for part in saying {
             assert!(text.contains(part), "{part:?} is not in: {text}");
         }

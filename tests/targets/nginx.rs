@@ -13,7 +13,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use portreeve::target::{self, Kind};
+use portreeve::target::{self, TargetKind};
 use tempfile::TempDir;
 
 use super::{directory, text, wait_until};
@@ -77,16 +77,16 @@ impl Nginx {
         format!("server {{ listen {}; return 200 \"{text}\"; }}\n", self.address)
     }
 
-    pub fn settings(&self) -> target::Nginx {
-        target::Nginx {
+    pub fn settings(&self) -> target::NginxSettings {
+        target::NginxSettings {
             conf: Some(self.path("etc/nginx.conf")),
             prefix: Some(self.path("prefix")),
-            ..target::Nginx::default()
+            ..target::NginxSettings::default()
         }
     }
 
-    pub fn kind(&self) -> Kind {
-        Kind::Nginx(self.settings())
+    pub fn kind(&self) -> TargetKind {
+        TargetKind::Nginx(self.settings())
     }
 
     /// As its users do: `nginx -p PREFIX -c CONF`. It does not outlive this process.

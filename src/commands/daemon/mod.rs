@@ -1,13 +1,13 @@
 //! The modes that keep something in line: as a daemon that follows its configuration, or once.
 
-mod again;
-mod child;
-mod start;
+mod reload_trigger;
+mod startup_log;
+mod supervised_child;
 
 use std::sync::Arc;
 
 use portreeve::{
-    cli::{Common, Register, Render, Single},
+    cli::{CommonArgs, RegisterArgs, RenderArgs, SinglePassArgs},
     config::Config,
     consul::{Client, ConsulLedger, ConsulSource},
     core::condition,
@@ -18,19 +18,19 @@ use portreeve::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::again::{Again, Cause};
-use super::signals::end_on_signals;
-use crate::{Failure, block_on, config_file, failed, load};
+use self::reload_trigger::{ReloadCause, ReloadTrigger};
+use super::signals::stop_on_signals;
+use crate::{CommandFailure, block_on, config_path, load_config, run_failure};
 
 /// The modes that keep something in line.
-pub(crate) enum Keeper<'a> {
-    Register(&'a Register),
-    Render(&'a Render),
+pub(crate) enum Mode<'a> {
+    Register(&'a RegisterArgs),
+    Render(&'a RenderArgs),
 }
 
-impl Keeper<'_> {
+impl Mode<'_> {
     /// Whether a save of the configuration file counts.
-    fn follows(&self, config: &Config) -> bool {
+    fn watches_config(&self, config: &Config) -> bool {
         match self {
             Self::Register(_) => config.register.watch,
             Self::Render(_) => config.render.watch,
@@ -39,74 +39,79 @@ impl Keeper<'_> {
 }
 
 /// What the command line asks for.
-pub(crate) struct Order<'a> {
-    pub(crate) common: &'a Common,
-    pub(crate) mode: Keeper<'a>,
+pub(crate) struct Invocation<'a> {
+    pub(crate) common: &'a CommonArgs,
+    pub(crate) mode: Mode<'a>,
 }
 
 /// Runs as a daemon, or once.
-pub(crate) fn keep(order: &Order<'_>, single: Single) -> Result<(), Failure> {
-    let config = configure(order).map_err(Failure::Usage)?;
-    let job = Job::new(order, config.clone(), single, None).map_err(Failure::Usage)?;
-    if let Keeper::Register(flags) = order.mode {
+pub(crate) fn run_daemon(order: &Invocation<'_>, single: SinglePassArgs) -> Result<(), CommandFailure> {
+    let config = configure(order).map_err(CommandFailure::Usage)?;
+    let job = DaemonJob::new(order, config.clone(), single, None).map_err(CommandFailure::Usage)?;
+    if let Mode::Register(flags) = order.mode {
         if flags.cleanup.is_some() {
             tracing::info!("--cleanup: entries of containers that are gone are always removed");
         }
-        tell_of_go_template(&config.register);
+        warn_of_go_template(&config.register);
     }
     let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
     block_on(async {
-        end_on_signals(stop.clone(), at_once.clone()).map_err(Failure::Run)?;
+        stop_on_signals(stop.clone(), at_once.clone()).map_err(CommandFailure::Run)?;
         tokio::select! {
-            done = work(order, single, config, job, stop) => done,
+            done = run_to_end(order, single, config, job, stop) => done,
             // What was supervised has been killed with the work.
             () = at_once.cancelled() => std::process::exit(1),
         }
     })?
 }
 
-async fn work(
-    order: &Order<'_>,
-    single: Single,
+async fn run_to_end(
+    order: &Invocation<'_>,
+    single: SinglePassArgs,
     config: Config,
-    job: Job,
+    job: DaemonJob,
     stop: CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     tokio::select! {
-        reached = job.reach() => reached?,
+        reached = job.wait_for_registry() => reached?,
         () = stop.cancelled() => return Ok(()),
     }
     if !single.dry_run {
         tokio::select! {
-            () = start::tell(&order.mode, &config) => {}
+            () = startup_log::log_start(&order.mode, &config) => {}
             () = stop.cancelled() => return Ok(()),
         }
     }
     if !single.once && !single.dry_run {
-        let (orders, ordered) = watch::channel(exec::Order::default());
-        return child::beside(serve(order, single, config, job, &orders, stop.clone()), ordered, &stop).await;
+        let (orders, ordered) = watch::channel(exec::ChildSpec::default());
+        return supervised_child::run_beside(
+            run_with_reloads(order, single, config, job, &orders, stop.clone()),
+            ordered,
+            &stop,
+        )
+        .await;
     }
     let program = job.program().filter(|_| !single.dry_run);
-    job.once(single, &stop).await?;
+    job.run_once(single, &stop).await?;
     match program {
-        Some(program) => child::alone(program, stop).await,
+        Some(program) => supervised_child::run_alone(program, stop).await,
         None => Ok(()),
     }
 }
 
 /// Runs until `stop` is cancelled. A good configuration takes over from the one before, a bad one is refused.
-async fn serve(
-    order: &Order<'_>,
-    single: Single,
+async fn run_with_reloads(
+    order: &Invocation<'_>,
+    single: SinglePassArgs,
     mut config: Config,
-    mut job: Job,
-    orders: &watch::Sender<exec::Order>,
+    mut job: DaemonJob,
+    orders: &watch::Sender<exec::ChildSpec>,
     stop: CancellationToken,
-) -> Result<(), Failure> {
-    let mut again = Again::new(config_file(order.common)).map_err(Failure::Run)?;
+) -> Result<(), CommandFailure> {
+    let mut again = ReloadTrigger::new(config_path(order.common)).map_err(CommandFailure::Run)?;
     loop {
-        again.watch(order.mode.follows(&config));
-        let (end, state) = (stop.child_token(), job.state());
+        again.set_watching(order.mode.watches_config(&config));
+        let (end, state) = (stop.child_token(), job.state_dir());
         let mut run = std::pin::pin!(job.run(orders, stop.clone(), end.clone()));
         let mut refused = false;
         (config, job) = loop {
@@ -117,8 +122,8 @@ async fn serve(
             let next = tokio::task::block_in_place(|| {
                 let next = configure(order)?;
                 // Whoever sends SIGHUP may have changed what the configuration only points at: a token, a certificate.
-                let same = next == config && cause != Cause::Hangup;
-                Ok(if same { None } else { Some((next.clone(), Job::new(order, next, single, state.as_ref())?)) })
+                let same = next == config && cause != ReloadCause::Sighup;
+                Ok(if same { None } else { Some((next.clone(), DaemonJob::new(order, next, single, state.as_ref())?)) })
             });
             match next {
                 Ok(Some(next)) => {
@@ -128,7 +133,7 @@ async fn serve(
                 Ok(None) if refused => tracing::info!("{cause}: the configuration is the one in force again"),
                 Ok(None) => tracing::debug!("{cause}: the configuration says the same as before"),
                 Err(error) => {
-                    let reason = condition::chain(anyhow::Error::as_ref(&error));
+                    let reason = condition::error_chain(anyhow::Error::as_ref(&error));
                     tracing::error!("{cause}: the configuration is refused, the one before stays in force: {reason}");
                     refused = true;
                     continue;
@@ -143,44 +148,49 @@ async fn serve(
 }
 
 /// A template for another program fails for every container alike: that is told once.
-pub(crate) fn tell_of_go_template(settings: &register::Settings) {
+pub(crate) fn warn_of_go_template(settings: &register::Settings) {
     if let Some(hint) = settings.go_template() {
         tracing::warn!("--tags holds a Go template and is left out: Portreeve's templates are Handlebars: {hint}");
     }
 }
 
 /// What a valid configuration asks for.
-enum Job {
+enum DaemonJob {
     Register { settings: Box<register::Settings>, docker: docker::Client, ledger: Arc<ConsulLedger> },
     Render { setup: Box<render::Setup>, source: Arc<ConsulSource>, program: Option<exec::Settings> },
 }
 
 /// Reads the file, the environment and the flags.
-fn configure(order: &Order<'_>) -> anyhow::Result<Config> {
-    let config = load(order.common)?;
+fn configure(order: &Invocation<'_>) -> anyhow::Result<Config> {
+    let config = load_config(order.common)?;
     Ok(match order.mode {
-        Keeper::Register(flags) => config.with_register(flags.clone())?,
-        Keeper::Render(flags) => config.with_render(flags.clone())?,
+        Mode::Register(flags) => config.with_register(flags.clone())?,
+        Mode::Render(flags) => config.with_render(flags.clone())?,
     })
 }
 
-impl Job {
+impl DaemonJob {
     /// Checks all that can be checked before anything starts. `held`: the state directory of the run before.
-    fn new(order: &Order<'_>, config: Config, single: Single, held: Option<&StateDir>) -> anyhow::Result<Self> {
+    fn new(
+        order: &Invocation<'_>,
+        config: Config,
+        single: SinglePassArgs,
+        held: Option<&StateDir>,
+    ) -> anyhow::Result<Self> {
         let client = Client::new(&config.consul)?;
         match order.mode {
-            Keeper::Register(_) => {
+            Mode::Register(_) => {
                 let docker = docker::Client::new(config.docker)?;
                 let ledger = Arc::new(ConsulLedger::new(client));
                 Ok(Self::Register { settings: Box::new(config.register), docker, ledger })
             }
-            Keeper::Render(_) => {
+            Mode::Render(_) => {
                 let source = Arc::new(ConsulSource::new(client));
-                let program = config.exec.clone().settings(config.target.iter().map(|target| &target.name))?;
+                let program = config.exec.clone().into_settings(config.target.iter().map(|target| &target.name))?;
                 let settings = config.into();
                 let setup = match held {
-                    _ if single.dry_run => render::Setup::peek(settings),
-                    Some(held) => render::Setup::take_over(settings, held),
+                    _ if single.dry_run => render::Setup::open_read_only(settings),
+                    Some(held) => render::Setup::open_beside(settings, held),
                     None => render::Setup::open(settings),
                 };
                 Ok(Self::Render { setup: Box::new(setup?), source, program })
@@ -189,17 +199,19 @@ impl Job {
     }
 
     /// The state directory that it holds, for the run after it.
-    fn state(&self) -> Option<StateDir> {
+    fn state_dir(&self) -> Option<StateDir> {
         match self {
             Self::Register { .. } => None,
-            Self::Render { setup, .. } => Some(setup.state().clone()),
+            Self::Render { setup, .. } => Some(setup.state_dir().clone()),
         }
     }
 
     /// Waits for the registry, where a limit is set to that.
-    async fn reach(&self) -> Result<(), Failure> {
+    async fn wait_for_registry(&self) -> Result<(), CommandFailure> {
         match self {
-            Self::Register { settings, ledger, .. } => register::reach(settings, ledger.as_ref()).await.map_err(failed),
+            Self::Register { settings, ledger, .. } => {
+                register::wait_for_registry(settings, ledger.as_ref()).await.map_err(run_failure)
+            }
             Self::Render { .. } => Ok(()),
         }
     }
@@ -215,45 +227,47 @@ impl Job {
     /// Runs until `end` is cancelled: because of `stop`, or because another run takes over.
     async fn run(
         self,
-        orders: &watch::Sender<exec::Order>,
+        orders: &watch::Sender<exec::ChildSpec>,
         stop: CancellationToken,
         end: CancellationToken,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         match self {
             Self::Register { settings, docker, ledger } => {
-                register::run(*settings, docker, ledger, stop, end).await.map_err(failed)
+                register::run(*settings, docker, ledger, stop, end).await.map_err(run_failure)
             }
             Self::Render { setup, source, program } => {
-                orders.send_replace(exec::Order { settings: program, reports: setup.reports() });
-                render::run(*setup, source, end).await.map_err(failed)
+                orders.send_replace(exec::ChildSpec { settings: program, statuses: setup.reports() });
+                render::run(*setup, source, end).await.map_err(run_failure)
             }
         }
     }
 
     /// Brings everything in line once, or prints what would be done. After `stop` is cancelled, files are not left half
     /// replaced.
-    async fn once(self, single: Single, stop: &CancellationToken) -> Result<(), Failure> {
-        let Single { dry_run, deadline, .. } = single;
+    async fn run_once(self, single: SinglePassArgs, stop: &CancellationToken) -> Result<(), CommandFailure> {
+        let SinglePassArgs { dry_run, deadline, .. } = single;
         let job = match self {
             Self::Render { setup, source, .. } if !dry_run => {
-                return render::once(*setup, source, deadline, stop).await.map_err(failed);
+                return render::run_once(*setup, source, deadline, stop).await.map_err(run_failure);
             }
             job => job,
         };
         let work = async {
             match job {
                 Self::Register { settings, docker, ledger } => {
-                    register::once(*settings, docker, ledger, dry_run, deadline).await.map_err(failed)
+                    register::once(*settings, docker, ledger, dry_run, deadline).await.map_err(run_failure)
                 }
                 Self::Render { setup, source, .. } => {
-                    let colours = Colours::on(&std::io::stdout());
-                    render::dry_run(*setup, source, deadline, colours, &mut std::io::stdout()).await.map_err(failed)
+                    let colours = Colours::for_stream(&std::io::stdout());
+                    render::dry_run(*setup, source, deadline, colours, &mut std::io::stdout())
+                        .await
+                        .map_err(run_failure)
                 }
             }
         };
         tokio::select! {
             done = work => done,
-            () = stop.cancelled() => Err(Failure::Run(anyhow::anyhow!("stopped before it was done"))),
+            () = stop.cancelled() => Err(CommandFailure::Run(anyhow::anyhow!("stopped before it was done"))),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Certificates of the mesh.
 
 use crate::{
-    consul::{Leaf, Root, Roots},
+    consul::{CaRootList, LeafCert, RootCert},
     registry::{CaLeaf, CaRoot, CaRoots},
 };
 
-pub(in crate::consul) fn roots(roots: Roots) -> CaRoots {
-    let Roots { active_root_id, trust_domain, roots } = roots;
-    let root = |Root { id, name, root_cert, intermediate_certs, active }| CaRoot {
+pub(in crate::consul) fn roots(roots: CaRootList) -> CaRoots {
+    let CaRootList { active_root_id, trust_domain, roots } = roots;
+    let root = |RootCert { id, name, root_cert, intermediate_certs, active }| CaRoot {
         id,
         name,
         root_cert,
@@ -17,7 +17,7 @@ pub(in crate::consul) fn roots(roots: Roots) -> CaRoots {
     CaRoots { active_root_id, trust_domain, roots: roots.into_iter().map(root).collect() }
 }
 
-pub(in crate::consul) fn leaf(leaf: Leaf) -> CaLeaf {
-    let Leaf { serial_number, cert_pem, private_key_pem, service, service_uri, valid_after, valid_before } = leaf;
+pub(in crate::consul) fn leaf(leaf: LeafCert) -> CaLeaf {
+    let LeafCert { serial_number, cert_pem, private_key_pem, service, service_uri, valid_after, valid_before } = leaf;
     CaLeaf { serial_number, cert_pem, private_key_pem, service, service_uri, valid_after, valid_before }
 }

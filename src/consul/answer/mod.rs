@@ -26,16 +26,16 @@ pub(super) fn sorted(mut names: Vec<String>) -> Vec<String> {
 
 /// Whose order a list has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum SortOrder {
     /// Ours, the same for the same data.
-    Ours,
+    Stable,
     /// As the agent sorted it: by distance.
-    Theirs,
+    AsReceived,
 }
 
-impl Order {
+impl SortOrder {
     pub(super) fn of(near: Option<&String>) -> Self {
-        if near.is_some() { Self::Theirs } else { Self::Ours }
+        if near.is_some() { Self::AsReceived } else { Self::Stable }
     }
 }
 
@@ -45,6 +45,6 @@ fn port(number: i64) -> u16 {
 }
 
 /// `own`, or what stands for it where it is empty.
-fn or(own: String, other: &str) -> String {
+fn or_default(own: String, other: &str) -> String {
     if own.is_empty() { other.to_owned() } else { own }
 }

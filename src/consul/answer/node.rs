@@ -1,15 +1,15 @@
 //! Nodes, and what runs on one of them.
 
-use super::{Order, or, port, sorted};
+use super::{SortOrder, or_default, port, sorted};
 use crate::{
     consul::{CatalogNode, Node, Service},
     registry::{NodeRecord, NodeService, NodeServices},
 };
 
 /// The nodes, by name and address unless the agent has sorted them.
-pub(in crate::consul) fn nodes(nodes: Vec<Node>, order: Order) -> Vec<NodeRecord> {
-    let mut nodes: Vec<_> = nodes.into_iter().map(of_node).collect();
-    if order == Order::Ours {
+pub(in crate::consul) fn nodes(nodes: Vec<Node>, order: SortOrder) -> Vec<NodeRecord> {
+    let mut nodes: Vec<_> = nodes.into_iter().map(node_record).collect();
+    if order == SortOrder::Stable {
         nodes.sort_by(|a, b| (&a.node, &a.address).cmp(&(&b.node, &b.address)));
     }
     nodes
@@ -17,22 +17,22 @@ pub(in crate::consul) fn nodes(nodes: Vec<Node>, order: Order) -> Vec<NodeRecord
 
 /// The node with its services by name, then id.
 pub(in crate::consul) fn node(found: CatalogNode) -> Option<NodeServices> {
-    let node = of_node(found.node?);
-    let mut services: Vec<_> = found.services.into_iter().map(|service| of_service(service, &node.address)).collect();
+    let node = node_record(found.node?);
+    let mut services: Vec<_> = found.services.into_iter().map(|service| node_service(service, &node.address)).collect();
     services.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Some(NodeServices { node, services })
 }
 
-fn of_node(node: Node) -> NodeRecord {
+fn node_record(node: Node) -> NodeRecord {
     let Node { id, node, address, datacenter, tagged_addresses, meta } = node;
     NodeRecord { id, node, address, datacenter, tagged_addresses, meta }
 }
 
-fn of_service(service: Service, node_address: &str) -> NodeService {
+fn node_service(service: Service, node_address: &str) -> NodeService {
     NodeService {
         id: service.id,
         name: service.service,
-        address: or(service.address, node_address),
+        address: or_default(service.address, node_address),
         port: port(service.port),
         tags: sorted(service.tags),
         meta: service.meta,
@@ -78,7 +78,7 @@ mod tests {
             nodes.into_iter().map(|node| node.node).collect::<Vec<_>>()
         };
         assert_eq!(
-            (list(Order::Ours), list(Order::Theirs)),
+            (list(SortOrder::Stable), list(SortOrder::AsReceived)),
             (vec!["a".into(), "b".into()], vec!["b".into(), "a".into()])
         );
     }

@@ -1,15 +1,15 @@
 //! Instances of services.
 
-use super::{Order, or, port, sorted};
+use super::{SortOrder, or_default, port, sorted};
 use crate::{
-    consul::{self, HealthCheck, HealthEntry, Weights},
+    consul::{self, HealthCheck, HealthEntry, ServiceWeights},
     registry::{CheckRecord, RecordWeights, ServiceRecord, Status, TaggedAddress},
 };
 
 /// The instances, by node and id unless the agent has sorted them.
-pub(in crate::consul) fn records(entries: Vec<HealthEntry>, order: Order) -> Vec<ServiceRecord> {
+pub(in crate::consul) fn records(entries: Vec<HealthEntry>, order: SortOrder) -> Vec<ServiceRecord> {
     let mut records: Vec<_> = entries.into_iter().map(record).collect();
-    if order == Order::Ours {
+    if order == SortOrder::Stable {
         records.sort_by(|a, b| (&a.node, &a.id).cmp(&(&b.node, &b.id)));
     }
     records
@@ -21,7 +21,7 @@ fn record(entry: HealthEntry) -> ServiceRecord {
     let status = Status::of(&checks);
     let weights = service.weights.map_or_else(RecordWeights::default, weights);
     ServiceRecord {
-        address: or(service.address, &node.address),
+        address: or_default(service.address, &node.address),
         node: node.node,
         node_id: node.id,
         node_address: node.address,
@@ -30,7 +30,7 @@ fn record(entry: HealthEntry) -> ServiceRecord {
         id: service.id,
         name: service.service,
         port: port(service.port),
-        tagged_addresses: service.tagged_addresses.into_iter().map(|(name, at)| (name, tagged(at))).collect(),
+        tagged_addresses: service.tagged_addresses.into_iter().map(|(name, at)| (name, tagged_address(at))).collect(),
         tags: sorted(service.tags),
         meta: service.meta,
         weight: weights.passing.max(1),
@@ -41,12 +41,12 @@ fn record(entry: HealthEntry) -> ServiceRecord {
     }
 }
 
-fn tagged(at: consul::TaggedAddress) -> TaggedAddress {
+fn tagged_address(at: consul::ServiceTaggedAddress) -> TaggedAddress {
     TaggedAddress { address: at.address, port: port(at.port) }
 }
 
 /// Consul takes any number; one that is no weight counts as 1.
-fn weights(weights: Weights) -> RecordWeights {
+fn weights(weights: ServiceWeights) -> RecordWeights {
     let weight = |number| u32::try_from(number).unwrap_or(1);
     RecordWeights { passing: weight(weights.passing), warning: weight(weights.warning) }
 }
@@ -137,6 +137,6 @@ mod tests {
             let records = records(vec![at("b", "1"), at("a", "2"), at("a", "1")], order);
             records.iter().map(|record| format!("{}{}", record.node, record.id)).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!((list(Order::Ours).as_str(), list(Order::Theirs).as_str()), ("a1 a2 b1", "b1 a2 a1"));
+        assert_eq!((list(SortOrder::Stable).as_str(), list(SortOrder::AsReceived).as_str()), ("a1 a2 b1", "b1 a2 a1"));
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::registry::Report;
+use crate::registry::StatusReport;
 
 fn instance() -> Instance {
     Instance {
@@ -19,12 +19,12 @@ fn instance() -> Instance {
         checks: Vec::new(),
         reports: BTreeMap::new(),
         owner: Owner { engine: "E".into(), host: "H".into(), container: "C".into(), started: "T".into() },
-        out: None,
+        out_of_traffic: None,
     }
 }
 
 fn body(instance: &Instance) -> Value {
-    serde_json::to_value(definition(instance, "D", None)).expect("a body")
+    serde_json::to_value(service_definition(instance, "D", None)).expect("a body")
 }
 
 #[test]
@@ -39,14 +39,14 @@ fn the_body_says_everything_and_nothing_else() {
 #[test]
 fn nobody_can_forge_our_marks() {
     let mut forged = instance();
-    forged.meta.insert(Owner::ENGINE.into(), "somebody else".into());
-    assert_eq!(body(&forged)["Meta"][Owner::ENGINE], "E");
+    forged.meta.insert(Owner::ENGINE_KEY.into(), "somebody else".into());
+    assert_eq!(body(&forged)["Meta"][Owner::ENGINE_KEY], "E");
 }
 
 #[test]
 fn each_check_has_an_id_of_its_own_and_only_what_was_asked_for() {
     let mut checked = instance();
-    let http = Probe::Http {
+    let http = CheckProbe::Http {
         url: "http://10.0.0.1:32768/up".into(),
         method: Some("HEAD".into()),
         header: BTreeMap::from([("Host".into(), vec!["a".into()])]),
@@ -70,15 +70,15 @@ fn each_check_has_an_id_of_its_own_and_only_what_was_asked_for() {
     let words = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
     checked.checks = vec![
         full,
-        bare("2", Probe::Tcp { address: address() }, "10s"),
-        bare("3", Probe::Grpc { address: address(), tls: true, tls_skip_verify: false }, "10s"),
-        bare("4", Probe::H2ping { address: address(), tls: false, tls_skip_verify: false }, "10s"),
-        bare("5", Probe::Script { arguments: words("a b") }, "10s"),
-        bare("6", Probe::Docker { container: "C".into(), shell: None, arguments: words("x") }, "10s"),
-        bare("docker", Probe::Report { ttl: "168h".into() }, ""),
+        bare("2", CheckProbe::Tcp { address: address() }, "10s"),
+        bare("3", CheckProbe::Grpc { address: address(), tls: true, tls_skip_verify: false }, "10s"),
+        bare("4", CheckProbe::H2ping { address: address(), tls: false, tls_skip_verify: false }, "10s"),
+        bare("5", CheckProbe::Script { arguments: words("a b") }, "10s"),
+        bare("6", CheckProbe::Docker { container: "C".into(), shell: None, arguments: words("x") }, "10s"),
+        bare("docker", CheckProbe::Report { ttl: "168h".into() }, ""),
     ];
     checked.reports =
-        BTreeMap::from([("docker".to_owned(), Report { status: Status::Warning, output: "so so".into() })]);
+        BTreeMap::from([("docker".to_owned(), StatusReport { status: Status::Warning, output: "so so".into() })]);
     let expected = json!([
         {"CheckID": "service:host-1:web-1:80:1", "Name": "up", "HTTP": "http://10.0.0.1:32768/up", "Method": "HEAD",
          "Header": {"Host": ["a"]}, "TLSSkipVerify": true, "Interval": "5s", "Timeout": "2s", "Status": "passing",
@@ -97,7 +97,7 @@ fn each_check_has_an_id_of_its_own_and_only_what_was_asked_for() {
 fn listed(instance: &Instance) -> AgentService {
     let mut body = body(instance);
     body["Service"] = body["Name"].take();
-    body["Meta"][DIGEST] = instance.digest().into();
+    body["Meta"][DIGEST_KEY] = instance.digest().into();
     serde_json::from_value(body).expect("a service")
 }
 
@@ -105,7 +105,7 @@ fn listed(instance: &Instance) -> AgentService {
 fn what_was_sent_comes_back_as_the_entry_that_was_expected() {
     let instance = instance();
     let found = entry(listed(&instance), &BTreeMap::new());
-    assert_eq!(found, Entry::registered(&instance));
+    assert_eq!(found, Entry::expected(&instance));
     assert!(found.matches(&instance));
 }
 
@@ -132,7 +132,7 @@ fn the_status_of_reported_checks_is_found_by_key() {
         ("service:host-1:web-1:80:docker".to_owned(), of("passing")),
         ("service:host-1:web-1:801:docker".to_owned(), of("critical")),
     ]);
-    let found = entry(listed(&instance()), &checks).reports;
+    let found = entry(listed(&instance()), &checks).reported_statuses;
     assert_eq!(found, BTreeMap::from([("docker".to_owned(), Status::Passing)]));
 }
 
@@ -140,14 +140,17 @@ fn the_status_of_reported_checks_is_found_by_key() {
 fn maintenance_mode_is_out_of_traffic_with_its_reason() {
     let check = AgentCheck { notes: "portreeve: draining".into(), ..AgentCheck::default() };
     let of = |id: &str| BTreeMap::from([(format!("_service_maintenance:{id}"), check.clone())]);
-    assert_eq!(entry(listed(&instance()), &of("host-1:web-1:80")).out.as_deref(), Some("portreeve: draining"));
-    assert_eq!(entry(listed(&instance()), &of("host-1:web-1:81")).out, None);
+    assert_eq!(
+        entry(listed(&instance()), &of("host-1:web-1:80")).out_of_traffic.as_deref(),
+        Some("portreeve: draining")
+    );
+    assert_eq!(entry(listed(&instance()), &of("host-1:web-1:81")).out_of_traffic, None);
 }
 
 #[test]
 fn out_of_traffic_is_a_check_of_the_registration() {
     let instance = instance();
-    let body = serde_json::to_value(definition(&instance, "D", Some("portreeve: draining"))).expect("a body");
+    let body = serde_json::to_value(service_definition(&instance, "D", Some("portreeve: draining"))).expect("a body");
     let check = json!({"CheckID": "_service_maintenance:host-1:web-1:80", "Name": "Service Maintenance Mode",
         "Notes": "portreeve: draining", "TTL": "87600h", "Status": "critical"});
     assert_eq!(body["Checks"], json!([check]));
@@ -156,7 +159,7 @@ fn out_of_traffic_is_a_check_of_the_registration() {
 #[test]
 fn only_what_carries_our_marks_is_read_as_ours() {
     let mut other = listed(&instance());
-    other.meta.insert(Owner::ENGINE.into(), "another".into());
+    other.meta.insert(Owner::ENGINE_KEY.into(), "another".into());
     let unmarked = AgentService { meta: BTreeMap::new(), ..listed(&instance()) };
     let services = BTreeMap::from([("other".to_owned(), other), ("unmarked".to_owned(), unmarked)]);
     let found = entries(services, &BTreeMap::new());
@@ -172,7 +175,7 @@ fn drift_is_seen() {
         |service| service.port = -1,
         |service| service.address.clear(),
         |service| service.tags.reverse(),
-        |service| service.meta.retain(|key, _| key != DIGEST),
+        |service| service.meta.retain(|key, _| key != DIGEST_KEY),
     ];
     for (number, change) in drift.iter().enumerate() {
         let mut service = listed(&instance);

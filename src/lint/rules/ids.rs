@@ -2,27 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Found;
+use super::RuleFinding;
 use crate::lint::{
-    compose::{Entry, Service},
-    subject::Subject,
+    compose::{ComposeService, VariableOrLabel},
+    evaluated_service::EvaluatedService,
 };
 
 /// How many claims a message names.
-const NAMED: usize = 4;
+const MAX_NAMED: usize = 4;
 
 /// What claims an id: a service, what says so in the file, and the port for people.
-type Claim<'a> = (&'a Subject<'a>, &'a Entry, String);
+type IdClaim<'a> = (&'a EvaluatedService<'a>, &'a VariableOrLabel, String);
 
 /// Ports and replicas with one `SERVICE_ID`.
-pub(super) fn collide(subjects: &[Subject<'_>]) -> Vec<Found> {
-    let mut claims = BTreeMap::<String, Vec<Claim<'_>>>::new();
+pub(super) fn duplicate_ids(subjects: &[EvaluatedService<'_>]) -> Vec<RuleFinding> {
+    let mut claims = BTreeMap::<String, Vec<IdClaim<'_>>>::new();
     for subject in subjects {
         let registered =
-            subject.verdicts.iter().filter_map(|verdict| Some((verdict.port, verdict.outcome.as_ref().ok()?)));
+            subject.port_outcomes.iter().filter_map(|verdict| Some((verdict.port, verdict.instance.as_ref().ok()?)));
         for (port, instance) in registered {
             // Without an id of its own a port has one that nobody else has: it holds the container's name.
-            if let Some(entry) = subject.winner(port, "id") {
+            if let Some(entry) = subject.winning_variable(port, "id") {
                 let claim = format!("{port} of {}", subject.service.name);
                 claims.entry(format!("{} {}", instance.id, entry.value.raw)).or_default().push((subject, entry, claim));
             }
@@ -32,32 +32,32 @@ pub(super) fn collide(subjects: &[Subject<'_>]) -> Vec<Found> {
 }
 
 /// What is wrong with the claims on one id, a finding for each place that makes one.
-fn conflicts(claims: &[Claim<'_>]) -> Vec<Found> {
+fn conflicts(claims: &[IdClaim<'_>]) -> Vec<RuleFinding> {
     let mut places = BTreeSet::new();
     let mut firsts = claims.to_vec();
-    firsts.retain(|(subject, entry, _)| places.insert((entry.place, &subject.service.name)));
+    firsts.retain(|(subject, entry, _)| places.insert((entry.position, &subject.service.name)));
     firsts.iter().filter_map(|(subject, entry, _)| conflict(subject, entry, claims)).collect()
 }
 
-fn conflict(subject: &Subject<'_>, entry: &Entry, claims: &[Claim<'_>]) -> Option<Found> {
+fn conflict(subject: &EvaluatedService<'_>, entry: &VariableOrLabel, claims: &[IdClaim<'_>]) -> Option<RuleFinding> {
     let own = subject.service;
-    let meets = |service: &Service| std::ptr::eq(service, own) || service.runs_beside(own);
+    let meets = |service: &ComposeService| std::ptr::eq(service, own) || service.can_run_beside(own);
     let rivals: Vec<_> = claims.iter().filter(|(other, ..)| meets(other.service)).collect();
     let replicas = own.replicas.filter(|replicas| *replicas > 1);
     let who = match (rivals.len(), replicas) {
         (0 | 1, None) => return None,
         (0 | 1, Some(replicas)) => format!("{replicas} containers"),
-        _ => names(rivals.iter().map(|(.., claim)| claim.as_str()).collect()),
+        _ => first_names(rivals.iter().map(|(.., claim)| claim.as_str()).collect()),
     };
     let message = format!("{}: {who} claim one id: at most one of them is registered", entry.name);
-    let found = Found::error(subject, entry.place, message);
+    let found = RuleFinding::error(subject, entry.position, message);
     Some(found.help("leave it out: every container has an id of its own then"))
 }
 
 /// The first few of them.
-fn names(all: Vec<&str>) -> String {
-    match all.len().checked_sub(NAMED) {
-        Some(more @ 1..) => format!("{} and {more} more", all[..NAMED].join(", ")),
+fn first_names(all: Vec<&str>) -> String {
+    match all.len().checked_sub(MAX_NAMED) {
+        Some(more @ 1..) => format!("{} and {more} more", all[..MAX_NAMED].join(", ")),
         _ => all.join(" and "),
     }
 }

@@ -3,87 +3,87 @@
 mod ids;
 mod keys;
 mod names;
+mod not_examined;
 mod ports;
 mod shapes;
-mod unseen;
 mod values;
 
 use std::collections::BTreeSet;
 
 use super::{
-    finding::{Finding, Place, Severity},
-    subject::Subject,
+    evaluated_service::EvaluatedService,
+    finding::{Finding, Severity, SourcePosition},
 };
 use crate::register::key_problems::KeyProblem;
 
 /// What a rule has found; its name and the service's are added in one place.
-struct Found {
+struct RuleFinding {
     service: String,
-    place: Place,
+    position: SourcePosition,
     severity: Severity,
     message: String,
     help: Option<String>,
 }
 
-type Rule = fn(&[Subject<'_>]) -> Vec<Found>;
+type Rule = fn(&[EvaluatedService<'_>]) -> Vec<RuleFinding>;
 
 /// Every rule, by the name that users see.
 const RULES: [(&str, Rule); 13] = [
-    ("shape", shapes::misshapen),
-    ("yaml-value", values::changed),
-    ("unknown-key", keys::unknown),
-    ("dead-key", keys::dead),
-    ("key-twice", keys::twice),
-    ("port-of-key", ports::of_key),
-    ("not-published", ports::not_published),
-    ("host-port", ports::with_replicas),
-    ("id", ids::collide),
-    ("name", names::carried),
-    ("no-effect", values::without_effect),
-    ("check", values::checks),
-    ("not-looked-into", unseen::notes),
+    ("shape", shapes::wrong_shapes),
+    ("yaml-value", values::coerced_values),
+    ("unknown-key", keys::unknown_keys),
+    ("dead-key", keys::ineffective_keys),
+    ("key-twice", keys::duplicate_keys),
+    ("port-of-key", ports::wrong_port_keys),
+    ("not-published", ports::unpublished_services),
+    ("host-port", ports::host_port_conflicts),
+    ("id", ids::duplicate_ids),
+    ("name", names::invalid_dns_names),
+    ("no-effect", values::values_without_effect),
+    ("check", values::questionable_checks),
+    ("not-looked-into", not_examined::not_examined),
 ];
 
 /// What all rules find, from the top of the file to its end; of one rule one finding for a place.
-pub(super) fn findings(subjects: &[Subject<'_>]) -> Vec<Finding> {
-    let all = RULES.iter().flat_map(|(name, rule)| rule(subjects).into_iter().map(|found| found.of(name)));
+pub(super) fn findings(subjects: &[EvaluatedService<'_>]) -> Vec<Finding> {
+    let all = RULES.iter().flat_map(|(name, rule)| rule(subjects).into_iter().map(|found| found.into_finding(name)));
     let mut all: Vec<_> = all.collect();
-    all.sort_by_key(|finding| (finding.place, finding.severity, finding.rule));
+    all.sort_by_key(|finding| (finding.position, finding.severity, finding.rule));
     let mut seen = BTreeSet::new();
-    all.retain(|finding| seen.insert((finding.place, finding.rule, finding.service.clone())));
+    all.retain(|finding| seen.insert((finding.position, finding.rule, finding.service.clone())));
     all
 }
 
-impl Found {
-    fn error(subject: &Subject<'_>, place: Place, message: impl Into<String>) -> Self {
+impl RuleFinding {
+    fn error(subject: &EvaluatedService<'_>, place: SourcePosition, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, subject, place, message.into())
     }
 
-    fn warning(subject: &Subject<'_>, place: Place, message: impl Into<String>) -> Self {
+    fn warning(subject: &EvaluatedService<'_>, place: SourcePosition, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, subject, place, message.into())
     }
 
-    fn key(subject: &Subject<'_>, place: Place, problem: KeyProblem) -> Self {
-        let KeyProblem { message, help, is_dead } = problem;
+    fn from_key_problem(subject: &EvaluatedService<'_>, place: SourcePosition, problem: KeyProblem) -> Self {
+        let KeyProblem { message, help, has_no_effect: is_dead } = problem;
         let severity = if is_dead { Severity::Error } else { Severity::Warning };
         Self { help, ..Self::new(severity, subject, place, message) }
     }
 
-    fn note(subject: &Subject<'_>, place: Place, message: impl Into<String>) -> Self {
+    fn note(subject: &EvaluatedService<'_>, place: SourcePosition, message: impl Into<String>) -> Self {
         Self::new(Severity::Note, subject, place, message.into())
     }
 
-    fn new(severity: Severity, subject: &Subject<'_>, place: Place, message: String) -> Self {
-        Self { service: subject.service.name.clone(), place, severity, message, help: None }
+    fn new(severity: Severity, subject: &EvaluatedService<'_>, place: SourcePosition, message: String) -> Self {
+        Self { service: subject.service.name.clone(), position: place, severity, message, help: None }
     }
 
     fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    fn of(self, rule: &'static str) -> Finding {
-        let Self { service, place, severity, message, help } = self;
-        Finding { place, severity, rule, service, message, help }
+    fn into_finding(self, rule: &'static str) -> Finding {
+        let Self { service, position: place, severity, message, help } = self;
+        Finding { position: place, severity, rule, service, message, help }
     }
 }
 

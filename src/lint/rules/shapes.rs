@@ -1,14 +1,14 @@
 //! Values of another kind than Compose takes.
 
-use super::Found;
-use crate::lint::subject::Subject;
+use super::RuleFinding;
+use crate::lint::evaluated_service::EvaluatedService;
 
 /// What Compose refuses, and so nobody registers.
-pub(super) fn misshapen(subjects: &[Subject<'_>]) -> Vec<Found> {
-    let of_service = |subject: &Subject<'_>| {
-        let found = subject.service.misshapen.iter().map(|misshapen| {
-            let found = Found::error(subject, misshapen.place, misshapen.message.clone());
-            Found { help: misshapen.help.clone(), ..found }
+pub(super) fn wrong_shapes(subjects: &[EvaluatedService<'_>]) -> Vec<RuleFinding> {
+    let of_service = |subject: &EvaluatedService<'_>| {
+        let found = subject.service.shape_problems.iter().map(|misshapen| {
+            let found = RuleFinding::error(subject, misshapen.position, misshapen.message.clone());
+            RuleFinding { help: misshapen.help.clone(), ..found }
         });
         found.collect::<Vec<_>>()
     };

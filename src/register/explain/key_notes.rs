@@ -5,37 +5,40 @@ use crate::{
     docker::{Container, Port},
     register::{
         key_problems::{self, KeyProblem},
-        metadata::{Metadata, Source},
+        metadata::{Metadata, MetadataSource},
     },
 };
 
 /// Each with what is wrong with it, as `lint` says it.
 pub(super) fn key_notes(container: &Container, metadata: &Metadata, ports: &[PortReport]) -> Vec<String> {
     let ports: Vec<Port> = ports.iter().filter_map(|port| port.port.parse().ok()).collect();
-    let said = metadata.said().filter_map(|(scope, key, setting)| {
-        let name = setting.spelled;
-        let problem = key_problems::no_port(name, scope, key).or_else(|| key_problems::unknown(name, key));
-        let fits = ports.is_empty() || ports.iter().any(|port| scope.holds_for(*port));
-        problem.map(text).or_else(|| (!fits).then(|| fits_none(name, &ports)))
+    let said = metadata.declarations().filter_map(|(scope, key, setting)| {
+        let name = setting.name;
+        let problem = key_problems::invalid_port(name, scope, key).or_else(|| key_problems::unknown_key(name, key));
+        let fits = ports.is_empty() || ports.iter().any(|port| scope.applies_to(*port));
+        problem.map(problem_text).or_else(|| (!fits).then(|| matches_no_port(name, &ports)))
     });
     let is_read = |name: &str, label: bool| {
-        metadata.said().any(|(_, _, setting)| setting.spelled == name && label == (setting.source != Source::Variable))
+        metadata
+            .declarations()
+            .any(|(_, _, setting)| setting.name == name && label == (setting.source != MetadataSource::Variable))
     };
     let names = container.env.iter().map(|(name, _)| (name, false));
     let names = names.chain(container.labels.keys().map(|name| (name, true)));
     let unread = names.filter(|(name, label)| !is_read(name, *label));
-    let mut notes: Vec<_> =
-        said.chain(unread.filter_map(|(name, label)| key_problems::unread(name, label).map(text))).collect();
+    let mut notes: Vec<_> = said
+        .chain(unread.filter_map(|(name, label)| key_problems::unread_key(name, label).map(problem_text)))
+        .collect();
     notes.sort();
     notes.dedup();
     notes
 }
 
-fn fits_none(name: &str, ports: &[Port]) -> String {
+fn matches_no_port(name: &str, ports: &[Port]) -> String {
     let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
     format!("{name} fits no port of the container, which has {}; it names the port inside", ports.join(", "))
 }
 
-fn text(KeyProblem { message, help, .. }: KeyProblem) -> String {
+fn problem_text(KeyProblem { message, help, .. }: KeyProblem) -> String {
     help.map_or_else(|| message.clone(), |help| format!("{message}; {help}"))
 }

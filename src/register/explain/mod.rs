@@ -3,31 +3,33 @@
 //!
 //! `report`, `held` and `find` are pure, and ask the same functions as `register` does; this file only fetches.
 
-mod docker_half;
-mod find;
-mod held;
+mod container_lookup;
+mod docker_state;
 mod key_notes;
-mod registry_half;
+mod registration_state;
 mod registry_report;
+mod registry_state;
 mod report;
 mod text;
 mod traffic;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-pub use find::FindError;
-pub use held::{Held, Left};
+pub use container_lookup::ContainerLookupError;
 use jiff::Timestamp;
+pub use registration_state::{LeftoverEntry, RegistrationState};
 pub use registry_report::{RegistryEntry, RegistryReport};
-pub use report::{Key, PortReport, Registered, Report, Setting, Subject};
+pub use report::{ContainerInfo, ContainerReport, InstanceReport, KeyReport, PortReport, SettingReport};
 use serde::Serialize;
 use serde_json::Value;
 pub use traffic::Traffic;
 
-use self::{docker_half::DockerError, registry_half::Known, registry_report::Names};
-use super::{desired::desired, instances::Host, ownership, recall::recall, settings::Settings};
+use self::{docker_state::DockerError, registry_report::ContainerIdentity, registry_state::RegistryState};
+use super::{
+    desired::desired_instances, instances::Host, ownership, restored_state::restore_state, settings::Settings,
+};
 use crate::{
-    core::condition::chain,
+    core::condition::error_chain,
     docker,
     registry::{Entries, Instance, Ledger},
 };
@@ -40,7 +42,7 @@ const UNKNOWN_ADDRESS: &str = "address-of-the-agent";
 pub enum Error {
     /// No container is meant, or several are.
     #[error(transparent)]
-    Find(#[from] FindError),
+    Find(#[from] ContainerLookupError),
     /// Neither side answers.
     #[error("{docker}; {registry}")]
     Both {
@@ -54,7 +56,7 @@ pub enum Error {
 impl Error {
     /// Whether the user has to ask another question.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Find(FindError::Ambiguous { .. }))
+        matches!(self, Self::Find(ContainerLookupError::Ambiguous { .. }))
     }
 }
 
@@ -63,7 +65,7 @@ impl Error {
 #[serde(untagged)]
 pub enum Explanation {
     /// Docker has described it.
-    Container(Box<Report>),
+    Container(Box<ContainerReport>),
     /// Only the registry knows of it.
     Registry(RegistryReport),
 }
@@ -97,43 +99,55 @@ pub async fn explain<L: Ledger>(
     wanted: &str,
     deadline: Duration,
 ) -> Result<Explanation, Error> {
-    let registry = || registry_half::known(ledger);
-    let seen = match docker_half::look(&docker, &settings, wanted, deadline).await {
+    let registry = || registry_state::read_registry(ledger);
+    let seen = match docker_state::read_docker(&docker, &settings, wanted, deadline).await {
         Ok(seen) => seen,
-        Err(error) => return without_docker(error, wanted, registry().await),
+        Err(error) => return explain_without_docker(error, wanted, registry().await),
     };
     let containers = seen.containers;
-    let unseen = match find::find(wanted, &containers, &seen.names) {
+    let unseen = match container_lookup::find_container(wanted, &containers, &seen.names) {
         Ok(_) => None,
-        Err(error @ FindError::Ambiguous { .. }) => return Err(error.into()),
+        Err(error @ ContainerLookupError::Ambiguous { .. }) => return Err(error.into()),
         Err(error) => Some(error),
     };
     let known = registry().await;
     if let Some(error) = unseen {
-        return not_described(error, &docker, wanted, known).await;
+        return explain_from_registry(error, &docker, wanted, known).await;
     }
     let (read, advertised, trouble) = match known {
-        Ok(Known { entries, advertised }) => (entries, advertised, None),
+        Ok(RegistryState { entries, advertised }) => (entries, advertised, None),
         Err(trouble) => (Entries::default(), UNKNOWN_ADDRESS.to_owned(), Some(trouble)),
     };
     let host = Host::new(seen.engine, advertised, settings);
     let now = Timestamp::now();
-    let entries = ownership::settle(read, &host, &containers, &BTreeMap::new());
-    let containers = recall(&containers, &entries, &host.settings, now);
-    let container = find::find(wanted, &containers, &seen.names)?;
-    let desired = desired(&containers, &host, &entries, now);
+    let entries = ownership::classify(read, &host, &containers, &BTreeMap::new());
+    let containers = restore_state(&containers, &entries, &host.settings, now);
+    let container = container_lookup::find_container(wanted, &containers, &seen.names)?;
+    let desired = desired_instances(&containers, &host, &entries, now);
     let known = trouble.as_deref().map_or(Ok(&entries), Err);
-    Ok(Explanation::Container(Box::new(report::report(container, &containers, &host, &desired, known, body, now))))
+    Ok(Explanation::Container(Box::new(report::container_report(
+        container,
+        &containers,
+        &host,
+        &desired,
+        known,
+        body,
+        now,
+    ))))
 }
 
 /// What the registry has of a container while Docker does not answer.
-fn without_docker(error: DockerError, wanted: &str, known: Result<Known, String>) -> Result<Explanation, Error> {
-    let trouble = chain(&error);
+fn explain_without_docker(
+    error: DockerError,
+    wanted: &str,
+    known: Result<RegistryState, String>,
+) -> Result<Explanation, Error> {
+    let trouble = error_chain(&error);
     match known {
         Err(registry) => Err(Error::Both { docker: trouble, registry }),
-        Ok(Known { entries, .. }) => {
+        Ok(RegistryState { entries, .. }) => {
             let then = "not compared with the container: Docker does not answer";
-            let entries = registry_report::entries(Names { wanted, id: None }, &entries, Some(then));
+            let entries = registry_report::entries_of(ContainerIdentity { wanted, id: None }, &entries, Some(then));
             let container = wanted.to_owned();
             Ok(Explanation::Registry(RegistryReport { container, trouble, registry_trouble: None, entries }))
         }
@@ -141,15 +155,15 @@ fn without_docker(error: DockerError, wanted: &str, known: Result<Known, String>
 }
 
 /// What the registry has of a container that Docker cannot describe, or no longer has.
-async fn not_described(
-    error: FindError,
+async fn explain_from_registry(
+    error: ContainerLookupError,
     docker: &docker::Client,
     wanted: &str,
-    known: Result<Known, String>,
+    known: Result<RegistryState, String>,
 ) -> Result<Explanation, Error> {
     let (container, trouble, id, then) = match &error {
-        FindError::Unreadable { id, name } => {
-            let trouble = format!("{error}: {}", docker_half::why_unreadable(docker, id).await);
+        ContainerLookupError::Unreadable { id, name } => {
+            let trouble = format!("{error}: {}", docker_state::why_unreadable(docker, id).await);
             (
                 format!("{name} ({})", id.get(..12).unwrap_or(id)),
                 trouble,
@@ -160,7 +174,9 @@ async fn not_described(
         _ => (wanted.to_owned(), error.to_string(), None, "register removes it, unless --max-removal holds that back"),
     };
     let (entries, registry_trouble) = match known {
-        Ok(Known { entries, .. }) => (registry_report::entries(Names { wanted, id }, &entries, Some(then)), None),
+        Ok(RegistryState { entries, .. }) => {
+            (registry_report::entries_of(ContainerIdentity { wanted, id }, &entries, Some(then)), None)
+        }
         Err(trouble) => (Vec::new(), Some(trouble)),
     };
     if id.is_none() && entries.is_empty() {

@@ -39,16 +39,16 @@ pub struct RegistryEntry {
 
 /// What a container is called.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Names<'a> {
+pub(super) struct ContainerIdentity<'a> {
     /// As it was asked for: a name, an id, or the beginning of one.
     pub(super) wanted: &'a str,
     /// Its id, if Docker has told it.
     pub(super) id: Option<&'a str>,
 }
 
-impl Names<'_> {
+impl ContainerIdentity<'_> {
     /// Whether an entry is of the container, by its marks, or by its id `host:name:port`.
-    fn are_of(&self, entry: &Entry) -> bool {
+    fn has_entry(&self, entry: &Entry) -> bool {
         let owner = entry.owner.container.as_str();
         let wanted = self.wanted.trim_start_matches('/');
         let is_owner = match self.id {
@@ -61,16 +61,16 @@ impl Names<'_> {
 }
 
 /// The entries of a container, ours and others'. `then` is said of each that carries our marks.
-pub(super) fn entries(names: Names<'_>, entries: &Entries, then: Option<&str>) -> Vec<RegistryEntry> {
-    let all = entries.owned.values().chain(entries.contents.values());
-    let of_it = all.filter(|entry| names.are_of(entry)).map(|entry| {
+pub(super) fn entries_of(names: ContainerIdentity<'_>, entries: &Entries, then: Option<&str>) -> Vec<RegistryEntry> {
+    let all = entries.owned.values().chain(entries.foreign_entries.values());
+    let of_it = all.filter(|entry| names.has_entry(entry)).map(|entry| {
         let container = Some(entry.owner.container.clone()).filter(|container| !container.is_empty());
         RegistryEntry {
             id: entry.id.clone(),
             name: entry.name.clone(),
             address: entry.address.clone(),
             port: entry.port,
-            traffic: traffic::of_entry(entry, &entries.host_failing),
+            traffic: traffic::entry_traffic(entry, &entries.failing_host_checks),
             then: then.filter(|_| container.is_some()).map(str::to_owned),
             container,
         }
@@ -85,14 +85,14 @@ mod tests {
 
     #[test]
     fn entries_are_found_by_their_marks_and_by_their_ids() {
-        let ours = |id: &str, container: &str| (id.to_owned(), Entry::registered(&instance(id, container)));
+        let ours = |id: &str, container: &str| (id.to_owned(), Entry::expected(&instance(id, container)));
         let held = Entries {
             owned: [ours("h:web:80", "abc1"), ours("mine", "abc1"), ours("h:web:81", "ffff")].into(),
-            contents: [ours("old:web:80", "")].into(),
+            foreign_entries: [ours("old:web:80", "")].into(),
             ..Entries::default()
         };
         let found = |wanted, id| {
-            let found = entries(Names { wanted, id }, &held, None);
+            let found = entries_of(ContainerIdentity { wanted, id }, &held, None);
             found.into_iter().map(|entry| entry.id).collect::<Vec<_>>()
         };
         assert_eq!(found("web", None), ["h:web:80", "h:web:81", "old:web:80"]);

@@ -7,27 +7,27 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    held::{self, Held, Left},
     key_notes,
+    registration_state::{self, LeftoverEntry, RegistrationState},
     traffic::{self, Traffic},
 };
 use crate::{
-    docker::{Container, HealthStatus, Port, Sight},
+    docker::{Container, HealthStatus, Observation, Port},
     register::{
-        desired::Desired,
-        instances::{self, Host, Verdict},
-        limits,
-        metadata::{self, Metadata, Source},
-        skip::Skip,
+        desired::DesiredInstances,
+        instances::{self, Host, PortOutcome},
+        metadata::{self, Metadata, MetadataSource},
+        registry_limits,
+        skip_reason::SkipReason,
     },
     registry::{Entries, Instance},
 };
 
 /// Everything about one container.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct ContainerReport {
     /// The container itself.
-    pub container: Subject,
+    pub container: ContainerInfo,
     /// Why the registry could not be asked, if it could not.
     pub trouble: Option<String>,
     /// Why it gets no traffic on any port, if that is not said of each port.
@@ -37,7 +37,7 @@ pub struct Report {
     /// What is said of none of its ports.
     pub notes: Vec<String>,
     /// What the registry still holds of it and should not.
-    pub left: Vec<Left>,
+    pub left: Vec<LeftoverEntry>,
     /// Whether `register` would have nothing to do.
     pub in_line: bool,
     /// Whether that is so, and every port that should get traffic gets it.
@@ -46,7 +46,7 @@ pub struct Report {
 
 /// A container, in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Subject {
+pub struct ContainerInfo {
     /// Its full id.
     pub id: String,
     /// Its name.
@@ -71,16 +71,16 @@ pub struct PortReport {
     /// Why it is not to be registered.
     pub skipped: Option<String>,
     /// What is registered, or should be.
-    pub instance: Option<Registered>,
+    pub instance: Option<InstanceReport>,
     /// The variables and labels that hold for the port.
-    pub keys: Vec<Key>,
+    pub keys: Vec<KeyReport>,
     /// What could not be done as asked.
     pub notes: Vec<String>,
 }
 
 /// An instance, and what the registry has of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Registered {
+pub struct InstanceReport {
     /// Its id.
     pub id: String,
     /// Where the id came from.
@@ -98,25 +98,25 @@ pub struct Registered {
     /// What Consul refuses, or cannot serve.
     pub limits: Vec<String>,
     /// What the registry has.
-    pub registry: Held,
+    pub registry: RegistrationState,
     /// What is sent to the registry.
     pub body: Value,
 }
 
 /// A key, and who decided about its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Key {
+pub struct KeyReport {
     /// In lower case: `check_http`.
     pub key: String,
     /// What counts.
-    pub won: Setting,
+    pub won: SettingReport,
     /// What does not, the strongest first.
-    pub lost: Vec<Setting>,
+    pub lost: Vec<SettingReport>,
 }
 
 /// A variable or label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Setting {
+pub struct SettingReport {
     /// As it was written.
     pub value: String,
     /// Its name.
@@ -126,33 +126,34 @@ pub struct Setting {
 }
 
 /// Puts everything together. `entries` is an error that tells why they are not known.
-pub(super) fn report(
+pub(super) fn container_report(
     container: &Container,
-    containers: &BTreeMap<String, Sight>,
+    containers: &BTreeMap<String, Observation>,
     host: &Host,
-    desired: &Desired,
+    desired: &DesiredInstances,
     entries: Result<&Entries, &str>,
     body: fn(&Instance) -> Value,
     now: Timestamp,
-) -> Report {
+) -> ContainerReport {
     let metadata = Metadata::read(container);
     let mut wants = Vec::new();
-    let port = |verdict: Verdict| {
+    let port = |verdict: PortOutcome| {
         let keys = keys(&metadata, verdict.port);
-        wants.push(Want::of(verdict.outcome.as_ref().err()));
-        let address_from = verdict.origin.map(|origin| origin.to_string()).unwrap_or_default();
-        let (traffic, instance, skipped) = match verdict.outcome {
-            Err(skip) => (traffic::of_skipped(skip, container), None, Some(skip.to_string())),
+        wants.push(TrafficIntent::of(verdict.instance.as_ref().err()));
+        let address_from = verdict.address_source.map(|origin| origin.to_string()).unwrap_or_default();
+        let (traffic, instance, skipped) = match verdict.instance {
+            Err(skip) => (traffic::skipped_port_traffic(skip, container), None, Some(skip.to_string())),
             Ok(instance) => {
                 let registry = match entries {
-                    Ok(entries) => held::held(&instance, desired, entries),
-                    Err(reason) => Held::Unknown { reason: reason.to_owned() },
+                    Ok(entries) => registration_state::registration_state(&instance, desired, entries),
+                    Err(reason) => RegistrationState::Unknown { reason: reason.to_owned() },
                 };
-                let limits = limits::instance(&instance);
+                let limits = registry_limits::instance_problems(&instance);
                 let known = entries.ok();
-                let traffic = traffic::of_instance(container, &instance, &registry, known, limits.first());
-                let registered = Registered {
-                    id_from: won(&keys, "id").map_or_else(|| "host, container and port".to_owned(), from),
+                let traffic = traffic::instance_traffic(container, &instance, &registry, known, limits.first());
+                let registered = InstanceReport {
+                    id_from: winning_setting(&keys, "id")
+                        .map_or_else(|| "host, container and port".to_owned(), origin_text),
                     name_from: name_from(&instance, verdict.port, &keys),
                     limits,
                     registry,
@@ -168,46 +169,48 @@ pub(super) fn report(
         };
         PortReport { port: verdict.port.to_string(), traffic, skipped, instance, keys, notes: verdict.notes }
     };
-    let verdicts = instances::verdicts(container, containers, host, now);
+    let verdicts = instances::port_outcomes(container, containers, host, now);
     let ports: Vec<_> = verdicts.into_iter().map(port).collect();
-    let left = entries.map_or_else(|_| Vec::new(), |entries| held::left(container, desired, entries));
-    let in_line = left.is_empty() && ports.iter().flat_map(|port| &port.instance).all(|i| i.registry.in_line());
-    let served = |(want, port): (&Want, &PortReport)| *want != Want::Yes || port.traffic.ok == Some(true);
-    let is_anything_asked = !wants.iter().all(|want| *want == Want::Refused) || ports.is_empty();
+    let left = entries
+        .map_or_else(|_| Vec::new(), |entries| registration_state::leftover_entries(container, desired, entries));
+    let in_line = left.is_empty() && ports.iter().flat_map(|port| &port.instance).all(|i| i.registry.is_in_sync());
+    let served =
+        |(want, port): (&TrafficIntent, &PortReport)| *want != TrafficIntent::Intended || port.traffic.ok == Some(true);
+    let is_anything_asked = !wants.iter().all(|want| *want == TrafficIntent::Refused) || ports.is_empty();
     let ok = in_line
         && entries.is_ok()
         && wants.iter().zip(&ports).all(served)
         && (ports.iter().any(|port| port.instance.is_some()) || !is_anything_asked);
-    let traffic = ports.is_empty().then(|| traffic::without_ports(container, &host.settings));
+    let traffic = ports.is_empty().then(|| traffic::portless_container_traffic(container, &host.settings));
     let trouble = entries.err().map(str::to_owned);
-    let mut notes = instances::notes(container);
+    let mut notes = instances::container_notes(container);
     notes.extend(key_notes::key_notes(container, &metadata, &ports));
-    notes.extend(host.note().filter(|_| ports.iter().any(|port| port.instance.is_some())));
-    Report { container: subject(container), trouble, traffic, ports, notes, left, in_line, ok }
+    notes.extend(host.unreachable_address_note().filter(|_| ports.iter().any(|port| port.instance.is_some())));
+    ContainerReport { container: container_info(container), trouble, traffic, ports, notes, left, in_line, ok }
 }
 
 /// Whether a port is meant to get traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Want {
+enum TrafficIntent {
     /// It is registered, or only a mistake or the time stands against it.
-    Yes,
+    Intended,
     /// Nobody has asked for it: it is exposed, or published for this host only.
-    Unasked,
+    NotRequested,
     /// It is said that it is not.
     Refused,
 }
 
-impl Want {
-    fn of(skip: Option<&Skip>) -> Self {
+impl TrafficIntent {
+    fn of(skip: Option<&SkipReason>) -> Self {
         match skip {
-            Some(Skip::Ignored | Skip::Unnamed) => Self::Refused,
-            Some(Skip::NotPublished | Skip::Loopback) => Self::Unasked,
-            _ => Self::Yes,
+            Some(SkipReason::Ignored | SkipReason::NoServiceName) => Self::Refused,
+            Some(SkipReason::NotPublished | SkipReason::Loopback) => Self::NotRequested,
+            _ => Self::Intended,
         }
     }
 }
 
-fn subject(container: &Container) -> Subject {
+fn container_info(container: &Container) -> ContainerInfo {
     let state = match (container.running, container.paused, container.exit_code) {
         (true, true, _) => format!("paused, started {}", container.started_at),
         (true, false, _) => format!("running since {}", container.started_at),
@@ -227,33 +230,33 @@ fn subject(container: &Container) -> Subject {
         .running
         .then(|| "events older than 10 minutes, or that Docker no longer has: a stop signal, starts".to_owned());
     let (id, name, image) = (container.id.clone(), container.name.clone(), container.image.clone());
-    Subject { id, name, image, state, health, unseen }
+    ContainerInfo { id, name, image, state, health, unseen }
 }
 
-fn keys(metadata: &Metadata, port: Port) -> Vec<Key> {
-    let setting = |setting: metadata::Setting<'_>| Setting {
+fn keys(metadata: &Metadata, port: Port) -> Vec<KeyReport> {
+    let setting = |setting: metadata::Setting<'_>| SettingReport {
         value: setting.value.to_owned(),
-        from: setting.spelled.to_owned(),
-        source: if setting.source == Source::Variable { "variable" } else { "label" },
+        from: setting.name.to_owned(),
+        source: if setting.source == MetadataSource::Variable { "variable" } else { "label" },
     };
-    let keys = metadata.contenders(port).into_iter().filter_map(|(key, settings)| {
+    let keys = metadata.settings_by_precedence(port).into_iter().filter_map(|(key, settings)| {
         let mut settings = settings.into_iter().map(setting);
-        Some(Key { key: key.to_owned(), won: settings.next()?, lost: settings.collect() })
+        Some(KeyReport { key: key.to_owned(), won: settings.next()?, lost: settings.collect() })
     });
     keys.collect()
 }
 
-fn won<'a>(keys: &'a [Key], key: &str) -> Option<&'a Setting> {
+fn winning_setting<'a>(keys: &'a [KeyReport], key: &str) -> Option<&'a SettingReport> {
     keys.iter().find(|found| found.key == key).map(|found| &found.won).filter(|won| !won.value.is_empty())
 }
 
-fn from(setting: &Setting) -> String {
+fn origin_text(setting: &SettingReport) -> String {
     format!("from {}", setting.from)
 }
 
-fn name_from(instance: &Instance, port: Port, keys: &[Key]) -> String {
-    let said = won(keys, "name");
-    let base = said.map_or_else(|| "what the image, or else the container, is called".to_owned(), from);
+fn name_from(instance: &Instance, port: Port, keys: &[KeyReport]) -> String {
+    let said = winning_setting(keys, "name");
+    let base = said.map_or_else(|| "what the image, or else the container, is called".to_owned(), origin_text);
     let suffix = format!("-{}", port.number);
     let extended = said.map_or(instance.name.ends_with(&suffix), |said| said.value != instance.name);
     if extended { format!("{base}, with the port, as the container has several") } else { base }

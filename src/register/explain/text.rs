@@ -3,16 +3,16 @@
 use std::fmt::{Display, Formatter, Result, Write};
 
 use super::{
-    held::Held,
+    registration_state::RegistrationState,
     registry_report::{RegistryEntry, RegistryReport},
-    report::{Key, PortReport, Registered, Report, Setting, Subject},
+    report::{ContainerInfo, ContainerReport, InstanceReport, KeyReport, PortReport, SettingReport},
     traffic::Traffic,
 };
 
 /// The column at which values stand.
-const WIDTH: usize = 12;
+const VALUE_COLUMN: usize = 12;
 
-impl Display for Report {
+impl Display for ContainerReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "{}", self.container)?;
         if let Some(trouble) = &self.trouble {
@@ -32,7 +32,7 @@ impl Display for Report {
     }
 }
 
-impl Display for Subject {
+impl Display for ContainerInfo {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let short = self.id.get(..12).unwrap_or(&self.id);
         writeln!(f, "{} ({short}), image {}", self.name, self.image)?;
@@ -66,7 +66,7 @@ impl Display for PortReport {
     }
 }
 
-impl Display for Registered {
+impl Display for InstanceReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         row(f, "registry", &self.registry)?;
         row(f, "id", &format_args!("{} ({})", self.id, self.id_from))?;
@@ -76,7 +76,7 @@ impl Display for Registered {
     }
 }
 
-impl Display for Held {
+impl Display for RegistrationState {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Self::InLine => f.write_str("in line"),
@@ -104,14 +104,14 @@ impl Display for Held {
     }
 }
 
-impl Display for Key {
+impl Display for KeyReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         row(f, "key", &format_args!("{} = {}", self.key, self.won))?;
         self.lost.iter().try_for_each(|lost| row(f, "", &format_args!("lost: {lost}")))
     }
 }
 
-impl Display for Setting {
+impl Display for SettingReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "{:?} from the {} {}", self.value, self.source, self.from)
     }
@@ -152,7 +152,7 @@ impl Display for RegistryReport {
 }
 
 fn row(f: &mut Formatter<'_>, what: &str, value: &dyn Display) -> Result {
-    writeln!(f, "  {what:WIDTH$} {value}")
+    writeln!(f, "  {what:VALUE_COLUMN$} {value}")
 }
 
 fn body(f: &mut Formatter<'_>, body: &serde_json::Value) -> Result {

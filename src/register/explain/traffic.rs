@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::held::Held;
+use super::registration_state::RegistrationState;
 use crate::{
     docker::{Container, HealthStatus},
-    register::{health, settings::Settings, skip::Skip},
-    registry::{Entries, Entry, FailingCheck, Instance, OutReason, Status},
+    register::{health, settings::Settings, skip_reason::SkipReason},
+    registry::{Entries, Entry, FailingCheck, Instance, OutOfTraffic, Status},
 };
 
 /// The longest output of a check that is quoted, in characters.
-const QUOTED: usize = 300;
+const MAX_QUOTED: usize = 300;
 
 /// Whether the registry sends users to a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,13 +39,13 @@ impl Traffic {
 }
 
 /// Of a port that gives no instance.
-pub(super) fn of_skipped(skip: Skip, container: &Container) -> Traffic {
+pub(super) fn skipped_port_traffic(skip: SkipReason, container: &Container) -> Traffic {
     let traffic = Traffic::no(format!("not registered: {skip}"));
-    if skip == Skip::Starting { traffic.since(&container.started_at) } else { traffic }
+    if skip == SkipReason::HealthStarting { traffic.since(&container.started_at) } else { traffic }
 }
 
 /// Of a container that gives no port.
-pub(super) fn without_ports(container: &Container, settings: &Settings) -> Traffic {
+pub(super) fn portless_container_traffic(container: &Container, settings: &Settings) -> Traffic {
     let ended = match container.exit_code {
         Some(code) => format!("the container has ended with exit code {code}"),
         None => "the container does not run".to_owned(),
@@ -60,27 +60,27 @@ pub(super) fn without_ports(container: &Container, settings: &Settings) -> Traff
 }
 
 /// Of an instance. `entries` is what the registry has, if it is known; `limit` what it may refuse the instance for.
-pub(super) fn of_instance(
+pub(super) fn instance_traffic(
     container: &Container,
     instance: &Instance,
-    held: &Held,
+    held: &RegistrationState,
     entries: Option<&Entries>,
     limit: Option<&String>,
 ) -> Traffic {
     match held {
-        Held::Unknown { reason } => return Traffic::unknown(reason.clone()),
-        Held::Foreign { .. } | Held::Refused { .. } => return Traffic::no(held.to_string()),
-        Held::Missing { waits_for: Some(probe) } => {
+        RegistrationState::Unknown { reason } => return Traffic::unknown(reason.clone()),
+        RegistrationState::Foreign { .. } | RegistrationState::Refused { .. } => return Traffic::no(held.to_string()),
+        RegistrationState::Missing { waits_for: Some(probe) } => {
             let reason = format!("not registered: waits until it is ready (SERVICE_READY): {probe} has to answer once");
             return Traffic::no(reason).since(&container.started_at);
         }
-        Held::Missing { waits_for: None } => {
+        RegistrationState::Missing { waits_for: None } => {
             let limit = limit.map(|limit| format!("; {limit}")).unwrap_or_default();
             let reason =
                 format!("not registered: register has not been there yet, or was refused (see its log){limit}");
             return Traffic::no(reason);
         }
-        Held::InLine | Held::OutOfTraffic { .. } | Held::Differs { .. } => {}
+        RegistrationState::InLine | RegistrationState::OutOfTraffic { .. } | RegistrationState::Differs { .. } => {}
     }
     let Some((entries, entry)) = entries.and_then(|entries| Some((entries, entries.owned.get(&instance.id)?))) else {
         return Traffic::no("not registered");
@@ -92,26 +92,30 @@ pub(super) fn of_instance(
         ));
     }
     // What Docker says now goes before what the registry was told of it.
-    let out = instance.out.map(|reason| out(&reason.to_string()));
-    let out = entry.out.is_none().then_some(out).flatten();
-    let of_host = || (entry.out.is_none() && entries.host_failing.is_empty()).then(|| unhealthy(container, instance));
-    let loops = |traffic: Traffic| match (container.exit_code, instance.out) {
-        (Some(code), Some(OutReason::CrashLoop)) => {
+    let out = instance.out_of_traffic.map(|reason| maintenance_traffic(&reason.to_string()));
+    let out = entry.out_of_traffic.is_none().then_some(out).flatten();
+    let of_host = || {
+        (entry.out_of_traffic.is_none() && entries.failing_host_checks.is_empty())
+            .then(|| unhealthy(container, instance))
+    };
+    let loops = |traffic: Traffic| match (container.exit_code, instance.out_of_traffic) {
+        (Some(code), Some(OutOfTraffic::CrashLoop)) => {
             let reason = traffic.reason.map(|reason| format!("{reason}, the last time with exit code {code}"));
             Traffic { reason, ..traffic }
         }
         _ => traffic,
     };
-    loops(out.or_else(|| of_host().flatten()).unwrap_or_else(|| of_entry(entry, &entries.host_failing)))
+    loops(out.or_else(|| of_host().flatten()).unwrap_or_else(|| entry_traffic(entry, &entries.failing_host_checks)))
 }
 
 /// Of an entry, by what the registry shows of it.
-pub(super) fn of_entry(entry: &Entry, host_failing: &[FailingCheck]) -> Traffic {
-    if let Some(reason) = &entry.out {
-        return out(reason);
+pub(super) fn entry_traffic(entry: &Entry, host_failing: &[FailingCheck]) -> Traffic {
+    if let Some(reason) = &entry.out_of_traffic {
+        return maintenance_traffic(reason);
     }
-    let of_host = host_failing.iter().map(|check| of_check(check, " of the whole host"));
-    let mut failing: Vec<_> = of_host.chain(entry.failing.iter().map(|check| of_check(check, ""))).collect();
+    let of_host = host_failing.iter().map(|check| check_failure(check, " of the whole host"));
+    let mut failing: Vec<_> =
+        of_host.chain(entry.failing_checks.iter().map(|check| check_failure(check, ""))).collect();
     failing.sort_by_key(|(status, _)| std::cmp::Reverse(*status));
     if failing.is_empty() {
         return Traffic { ok: Some(true), reason: None, since: None };
@@ -121,9 +125,9 @@ pub(super) fn of_entry(entry: &Entry, host_failing: &[FailingCheck]) -> Traffic 
 }
 
 /// Of a reason of maintenance mode.
-fn out(reason: &str) -> Traffic {
-    match OutReason::read(reason, Timestamp::UNIX_EPOCH) {
-        Some(OutReason::Draining { since }) if since > Timestamp::UNIX_EPOCH => {
+fn maintenance_traffic(reason: &str) -> Traffic {
+    match OutOfTraffic::parse(reason, Timestamp::UNIX_EPOCH) {
+        Some(OutOfTraffic::Draining { since }) if since > Timestamp::UNIX_EPOCH => {
             Traffic::no(reason.rsplit_once(" at ").map_or(reason, |(reason, _)| reason)).since(&since.to_string())
         }
         Some(_) => Traffic::no(reason),
@@ -134,33 +138,35 @@ fn out(reason: &str) -> Traffic {
 
 /// What Docker's HEALTHCHECK says, if it is taken over and not good.
 fn unhealthy(container: &Container, instance: &Instance) -> Option<Traffic> {
-    let health = container.health.as_ref().filter(|_| instance.reports.contains_key(health::DOCKER))?;
+    let health = container.health.as_ref().filter(|_| instance.reports.contains_key(health::DOCKER_CHECK))?;
     match health.status {
         HealthStatus::Healthy => None,
         HealthStatus::Starting => {
             Some(Traffic::no("Docker's HEALTHCHECK is starting: it has no verdict yet").since(&container.started_at))
         }
         HealthStatus::Unhealthy => {
-            Some(Traffic::no(format!("Docker's HEALTHCHECK is unhealthy: {}", said(&health.output))))
+            Some(Traffic::no(format!("Docker's HEALTHCHECK is unhealthy: {}", output_text(&health.output))))
         }
     }
 }
 
 /// What a check says, with a number that is higher for what is worse.
-fn of_check(check: &FailingCheck, whose: &str) -> (u8, String) {
+fn check_failure(check: &FailingCheck, whose: &str) -> (u8, String) {
     let FailingCheck { name, status, output } = check;
     match status {
         Status::Maintenance => (3, format!("maintenance mode{whose}, by an operator: {:?}", quoted(output))),
         Status::Warning => {
-            let reason =
-                format!("check {name:?}{whose} is warning, which DNS takes and templates do not: {}", said(output));
+            let reason = format!(
+                "check {name:?}{whose} is warning, which DNS takes and templates do not: {}",
+                output_text(output)
+            );
             (1, reason)
         }
-        _ => (2, format!("check {name:?}{whose} is critical: {}", said(output))),
+        _ => (2, format!("check {name:?}{whose} is critical: {}", output_text(output))),
     }
 }
 
-fn said(output: &str) -> String {
+fn output_text(output: &str) -> String {
     let output = quoted(output);
     if output.is_empty() { "it has said nothing yet".to_owned() } else { output }
 }
@@ -168,8 +174,8 @@ fn said(output: &str) -> String {
 /// On one line, and not too long.
 fn quoted(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let rest = if line.chars().nth(QUOTED).is_some() { "…" } else { "" };
-    line.chars().take(QUOTED).chain(rest.chars()).collect()
+    let rest = if line.chars().nth(MAX_QUOTED).is_some() { "…" } else { "" };
+    line.chars().take(MAX_QUOTED).chain(rest.chars()).collect()
 }
 
 #[cfg(test)]
@@ -178,7 +184,7 @@ mod tests {
     use crate::{docker::Health, register::fixture};
 
     fn entry() -> Entry {
-        Entry::registered(&fixture::instance("web", "c"))
+        Entry::expected(&fixture::instance("web", "c"))
     }
 
     fn failing(name: &str, status: Status, output: &str) -> FailingCheck {
@@ -187,29 +193,35 @@ mod tests {
 
     #[test]
     fn what_the_registry_shows_is_told_the_worst_first() {
-        type Change = fn(&mut Entry, &mut Vec<FailingCheck>);
-        let cases: [(Change, &str); 9] = [
+        type TrafficChange = fn(&mut Entry, &mut Vec<FailingCheck>);
+        let cases: [(TrafficChange, &str); 9] = [
             (|_, _| {}, "yes"),
-            (|entry, _| entry.out = Some("disk swap".into()), "no: maintenance mode, by an operator: \"disk swap\""),
-            (|entry, _| entry.out = Some(String::new()), "no: maintenance mode, by an operator who gave no reason"),
+            (
+                |entry, _| entry.out_of_traffic = Some("disk swap".into()),
+                "no: maintenance mode, by an operator: \"disk swap\"",
+            ),
+            (
+                |entry, _| entry.out_of_traffic = Some(String::new()),
+                "no: maintenance mode, by an operator who gave no reason",
+            ),
             (
                 |entry, _| {
-                    entry.out =
+                    entry.out_of_traffic =
                         Some("portreeve: draining, the container was told to stop at 2026-11-20T10:00:00Z".into())
                 },
                 "no: portreeve: draining, the container was told to stop since 2026-11-20T10:00:00Z",
             ),
             (
-                |entry, _| entry.out = Some("portreeve: draining, the container was told to stop".into()),
+                |entry, _| entry.out_of_traffic = Some("portreeve: draining, the container was told to stop".into()),
                 "no: portreeve: draining, the container was told to stop",
             ),
             (
-                |entry, _| entry.failing = vec![failing("up", Status::Critical, "")],
+                |entry, _| entry.failing_checks = vec![failing("up", Status::Critical, "")],
                 "no: check \"up\" is critical: it has said nothing yet",
             ),
             (
                 |entry, _| {
-                    entry.failing = vec![
+                    entry.failing_checks = vec![
                         failing("slow", Status::Warning, "2 s"),
                         failing("up", Status::Critical, "HTTP GET:\n 500 "),
                     ];
@@ -228,9 +240,9 @@ mod tests {
         for (change, expected) in cases {
             let (mut entry, mut host) = (entry(), Vec::new());
             change(&mut entry, &mut host);
-            assert_eq!(of_entry(&entry, &host).to_string(), expected);
+            assert_eq!(entry_traffic(&entry, &host).to_string(), expected);
         }
-        assert_eq!(quoted(&"é".repeat(400)).chars().count(), QUOTED + 1);
+        assert_eq!(quoted(&"é".repeat(400)).chars().count(), MAX_QUOTED + 1);
     }
 
     #[test]
@@ -238,7 +250,8 @@ mod tests {
         let settings = Settings { crash_starts: 3, ..Settings::default() };
         let said = |running, exit_code, starts| {
             let starts = vec![Timestamp::UNIX_EPOCH; starts];
-            without_ports(&Container { running, exit_code, starts, ..fixture::container("w") }, &settings).to_string()
+            portless_container_traffic(&Container { running, exit_code, starts, ..fixture::container("w") }, &settings)
+                .to_string()
         };
         assert_eq!(said(true, None, 1), "no: not registered: the container has no port to register; publish one");
         assert_eq!(said(false, None, 0), "no: not registered: the container does not run");
@@ -257,8 +270,8 @@ mod tests {
             };
             let mut instance = fixture::instance("web", "c");
             if reported {
-                let report = crate::registry::Report { status: Status::Critical, output: String::new() };
-                instance.reports.insert(health::DOCKER.into(), report);
+                let report = crate::registry::StatusReport { status: Status::Critical, output: String::new() };
+                instance.reports.insert(health::DOCKER_CHECK.into(), report);
             }
             unhealthy(&container, &instance).map(|traffic| traffic.to_string())
         };

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{docker::NetworkAddress, register::fixture::container, registry::OutReason};
+use crate::{docker::NetworkAddress, register::fixture::container, registry::OutOfTraffic};
 
 fn host() -> Host {
     Host {
         engine: "ENGINE".into(),
         hostname: "dockerhost".into(),
-        root: "/var/lib/docker".into(),
+        data_dir: "/var/lib/docker".into(),
         advertised: "192.168.1.102".into(),
         settings: Settings::default(),
     }
@@ -22,11 +22,11 @@ fn with(settings: Settings) -> Host {
 /// `id | name | address:port | tags` for each port, or why there is none.
 fn table(container: &Container, host: &Host) -> Vec<String> {
     let now = "2026-11-20T10:10:00Z".parse().expect("a time");
-    let line = |verdict: Verdict| match verdict.outcome {
+    let line = |verdict: PortOutcome| match verdict.instance {
         Ok(i) => format!("{} | {} | {}:{} | {}", i.id, i.name, i.address, i.port, i.tags.join(",")),
         Err(skip) => format!("{}: {skip}", verdict.port),
     };
-    verdicts(container, &BTreeMap::new(), host, now).into_iter().map(line).collect()
+    port_outcomes(container, &BTreeMap::new(), host, now).into_iter().map(line).collect()
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn the_place_that_others_reach_best() {
 fn on_the_network_of_the_host_exposed_ports_are_open() {
     let mut web = container("w");
     web.network_mode = "host".into();
-    web.exposed = ["80/tcp".parse().expect("a port"), "443/tcp".parse().expect("a port")].into();
+    web.exposed_ports = ["80/tcp".parse().expect("a port"), "443/tcp".parse().expect("a port")].into();
     let lines = table(&web, &host());
     assert_eq!(lines[0], "dockerhost:w:80 | nginx-80 | 192.168.1.102:80 | ");
     assert_eq!(lines.len(), 2);
@@ -116,21 +116,21 @@ fn the_container_may_say_its_address() {
     let web = web.env("SERVICE_80_ADVERTISE_PORT", "443");
     assert!(table(&web, &host())[0].contains("| edge.example:443 |"));
     let wrong = container("w").publish("80/tcp", &["0.0.0.0:8000"]).env("SERVICE_ADVERTISE_PORT", "many");
-    let verdict = verdicts(&wrong, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
+    let verdict = port_outcomes(&wrong, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
     assert_eq!(verdict.notes, ["SERVICE_ADVERTISE_PORT is ignored: \"many\" is no port"]);
-    assert_eq!(verdict.outcome.map(|instance| instance.port), Ok(8000));
+    assert_eq!(verdict.instance.map(|instance| instance.port), Ok(8000));
 }
 
 #[test]
 fn an_address_that_nobody_else_reaches_is_ignored() {
     for address in ["0.0.0.0", "::", "127.0.0.1", "::1", "localhost", "http://x:80/", "x;}evil"] {
         let web = container("w").publish("80/tcp", &["0.0.0.0:8000"]).env("SERVICE_ADDRESS", address);
-        let verdict = verdicts(&web, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
+        let verdict = port_outcomes(&web, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
         assert_eq!(
             verdict.notes,
             [format!("SERVICE_ADDRESS is ignored: {address:?} is no address or host name that others reach")]
         );
-        assert_eq!(verdict.outcome.map(|instance| instance.address), Ok("192.168.1.102".into()));
+        assert_eq!(verdict.instance.map(|instance| instance.address), Ok("192.168.1.102".into()));
     }
     let web = container("w").publish("80/tcp", &["0.0.0.0:8000"]);
     let empty = Settings { ip: Some(String::new()), ..Settings::default() };
@@ -180,9 +180,10 @@ fn in_the_network_of_another_container() {
     app.network_mode = format!("container:{}", middle.id);
     app.bindings.clear();
     let place = |pause: Container| {
-        let all = [pause, middle.clone(), app.clone()].map(|c| (c.id.clone(), Sight::Seen(std::sync::Arc::new(c))));
-        let places = verdicts(&app, &all.into(), &host(), Timestamp::now()).into_iter().map(|verdict| {
-            verdict.outcome.map_or_else(|skip| skip.to_string(), |i| format!("{} {}:{}", i.name, i.address, i.port))
+        let all = [pause, middle.clone(), app.clone()]
+            .map(|c| (c.id.clone(), Observation::Inspected(std::sync::Arc::new(c))));
+        let places = port_outcomes(&app, &all.into(), &host(), Timestamp::now()).into_iter().map(|verdict| {
+            verdict.instance.map_or_else(|skip| skip.to_string(), |i| format!("{} {}:{}", i.name, i.address, i.port))
         });
         places.collect::<Vec<_>>()
     };
@@ -206,18 +207,18 @@ fn explicit_asks_for_a_name() {
 fn out_of_traffic_while_it_stops_or_is_paused() {
     let web = container("w").publish("80/tcp", &["0.0.0.0:1"]);
     let out = |container: &Container, now: &str| {
-        verdicts(container, &BTreeMap::new(), &host(), now.parse().expect("a time"))[0]
-            .outcome
+        port_outcomes(container, &BTreeMap::new(), &host(), now.parse().expect("a time"))[0]
+            .instance
             .as_ref()
             .expect("registered")
-            .out
+            .out_of_traffic
     };
     let now = "2026-11-20T12:00:05Z";
     assert_eq!(out(&web, now), None);
-    let stopping = Container { stop_sent: "2026-11-20T12:00:00Z".parse().ok(), ..web.clone() };
-    assert_eq!(out(&stopping, now), stopping.stop_sent.map(|since| OutReason::Draining { since }));
-    assert_eq!(due(&stopping, &host(), now.parse().expect("a time")), Some(Duration::from_secs(595)));
+    let stopping = Container { stop_signal_sent_at: "2026-11-20T12:00:00Z".parse().ok(), ..web.clone() };
+    assert_eq!(out(&stopping, now), stopping.stop_signal_sent_at.map(|since| OutOfTraffic::Draining { since }));
+    assert_eq!(next_traffic_change(&stopping, &host(), now.parse().expect("a time")), Some(Duration::from_secs(595)));
     assert_eq!(out(&stopping, "2026-11-20T12:10:00Z"), None, "it did not stop after all");
-    assert_eq!(out(&Container { paused: true, ..web.clone() }, now), Some(OutReason::Paused));
-    assert_eq!(verdicts(&Container { running: false, ..web }, &BTreeMap::new(), &host(), Timestamp::now()), []);
+    assert_eq!(out(&Container { paused: true, ..web.clone() }, now), Some(OutOfTraffic::Paused));
+    assert_eq!(port_outcomes(&Container { running: false, ..web }, &BTreeMap::new(), &host(), Timestamp::now()), []);
 }

@@ -4,20 +4,20 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::{Call, Definition, print::shown, pure};
+use super::{HelperCall, HelperDefinition, print::excerpt, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("hostPort", 2..=2, &[], host_port),
-    pure("hostName", 1..=1, &["wildcard"], host_name),
-    pure("ipAddress", 1..=1, &[], ip_address),
-    pure("serverName", 1..=1, &[], server_name),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("hostPort", 2..=2, &[], host_port),
+    pure_helper("hostName", 1..=1, &["wildcard"], host_name),
+    pure_helper("ipAddress", 1..=1, &[], ip_address),
+    pure_helper("serverName", 1..=1, &[], server_name),
 ];
 
 /// The longest name that nginx's table of server names takes as it comes: a place there has 64 bytes.
-const LONGEST_SERVER_NAME: usize = 46;
+const MAX_SERVER_NAME_LENGTH: usize = 46;
 
 /// `address:port`; an IPv6 address gets its brackets.
-fn host_port(call: &Call<'_, '_>) -> Result<Value, String> {
+fn host_port(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (address, port) = (call.text(0)?, call.text(1)?);
     Ok(Value::String(with_port(&address, &port)))
 }
@@ -28,7 +28,7 @@ pub(super) fn with_port(address: &str, port: &str) -> String {
 }
 
 /// Whether it is a host's name, or could be. What is not there is none. `wildcard`: or a pattern such as `*.example.com`.
-fn host_name(call: &Call<'_, '_>) -> Result<Value, String> {
+fn host_name(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let wildcard = call.flag("wildcard")?;
     Ok(Value::Bool(call.text(0).is_ok_and(|text| is_host_name(&text, wildcard))))
 }
@@ -47,13 +47,13 @@ fn is_host_name(text: &str, wildcard: bool) -> bool {
 }
 
 /// Whether it is a name that could be looked up. One whose last label is a number is an address that is wrong.
-pub(super) fn is_dialled_name(text: &str) -> bool {
+pub(super) fn is_resolvable_name(text: &str) -> bool {
     let last = text.rsplit('.').next().unwrap_or_default();
     is_host_name(text, false) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether it is an IPv4 or IPv6 address. What is not there is none.
-fn ip_address(call: &Call<'_, '_>) -> Result<Value, String> {
+fn ip_address(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(Value::Bool(call.text(0).is_ok_and(|text| is_ip_address(&text))))
 }
 
@@ -63,12 +63,12 @@ pub(super) fn is_ip_address(text: &str) -> bool {
 
 /// A host or pattern for nginx's `server_name`. A longer name than its table takes becomes a regular expression: one such
 /// name would cost the whole file, and the table's size can be set in one place of a configuration only.
-fn server_name(call: &Call<'_, '_>) -> Result<Value, String> {
+fn server_name(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let host = call.text(0)?;
     if !is_host_name(&host, true) {
-        return Err(format!("{} is neither a host's name nor a pattern such as *.example.com", shown(&host)));
+        return Err(format!("{} is neither a host's name nor a pattern such as *.example.com", excerpt(&host)));
     }
-    if host.len() <= LONGEST_SERVER_NAME {
+    if host.len() <= MAX_SERVER_NAME_LENGTH {
         return Ok(Value::String(host));
     }
     // nginx compares with the host in lower case.
@@ -102,10 +102,10 @@ mod tests {
     #[test]
     fn a_name_that_can_be_looked_up_is_no_wrong_address() {
         for name in ["web", "web.v2", "1.example.com", "x-1"] {
-            assert!(is_dialled_name(name), "{name}");
+            assert!(is_resolvable_name(name), "{name}");
         }
         for wrong in ["999.1.1.1", "10.0.0.7", "1", "10.1", "a.b.1", "", "::1", "[::1]", "a b"] {
-            assert!(!is_dialled_name(wrong), "{wrong}");
+            assert!(!is_resolvable_name(wrong), "{wrong}");
         }
     }
 
@@ -114,7 +114,7 @@ mod tests {
         let long = "x".repeat(46);
         let data = serde_json::json!({ "at": long, "over": format!("{long}.De"), "wild": format!("*.{long}.de"),
             "dot": format!(".{long}.de"), "end": format!("{long}.www.*") });
-        crate::render::helpers::fixture::gives(
+        crate::render::helpers::test_support::assert_values(
             &data,
             &[
                 ("(serverName at)", &format!("\"{long}\"")),
@@ -124,6 +124,9 @@ mod tests {
                 ("(serverName end)", &format!("\"~^{long}\\\\.www\\\\..+$\"")),
             ],
         );
-        crate::render::helpers::fixture::fails(&data, &[(r#"(serverName "a;b")"#, "is neither a host's name")]);
+        crate::render::helpers::test_support::assert_errors(
+            &data,
+            &[(r#"(serverName "a;b")"#, "is neither a host's name")],
+        );
     }
 }

@@ -3,15 +3,15 @@
 use handlebars::{Helper, PathAndJson};
 use serde_json::{Map, Value};
 
-use super::{no_argument, no_value, number::Number, print::shown};
+use super::{missing_argument_message, missing_value_message, number::Number, print::excerpt};
 
 /// A helper's arguments, by position and by name. Number and names were checked when the template was compiled.
-pub(in crate::render) struct Call<'h, 'rc>(pub(super) &'h Helper<'rc>);
+pub(in crate::render) struct HelperCall<'h, 'rc>(pub(super) &'h Helper<'rc>);
 
-impl<'rc> Call<'_, 'rc> {
+impl<'rc> HelperCall<'_, 'rc> {
     /// The argument at `index`; an error if it names something that has no value.
     pub(super) fn value(&self, index: usize) -> Result<&Value, String> {
-        present(self.0.param(index).ok_or_else(|| format!("argument {} is missing", index + 1))?)
+        require_value(self.0.param(index).ok_or_else(|| format!("argument {} is missing", index + 1))?)
     }
 
     /// The argument at `index` as a text; numbers and `true`, `false` are taken as they are written.
@@ -19,9 +19,9 @@ impl<'rc> Call<'_, 'rc> {
         let missing =
             self.0.param(index).filter(|given| given.is_value_missing()).and_then(|given| given.relative_path());
         if let Some(name) = missing {
-            return Err(no_argument(name));
+            return Err(missing_argument_message(name));
         }
-        text(self.value(index)?).map_err(|other| format!("argument {} must be a text, not {other}", index + 1))
+        to_text(self.value(index)?).map_err(|other| format!("argument {} must be a text, not {other}", index + 1))
     }
 
     /// The argument at `index` as a text, if it is given.
@@ -30,8 +30,8 @@ impl<'rc> Call<'_, 'rc> {
     }
 
     /// The argument at `index`; nothing if it names something that has no value.
-    pub(super) fn known(&self, index: usize) -> Option<&Value> {
-        self.0.param(index).and_then(|given| present(given).ok())
+    pub(super) fn get(&self, index: usize) -> Option<&Value> {
+        self.0.param(index).and_then(|given| require_value(given).ok())
     }
 
     /// All arguments from `index` on.
@@ -40,7 +40,7 @@ impl<'rc> Call<'_, 'rc> {
     }
 
     /// All arguments from `index` on; a list in their place stands for its members.
-    pub(super) fn members(&self, from: usize) -> Result<Vec<&Value>, String> {
+    pub(super) fn spread_values(&self, from: usize) -> Result<Vec<&Value>, String> {
         match self.values(from)?[..] {
             [Value::Array(members)] => Ok(members.iter().collect()),
             ref values => Ok(values.to_vec()),
@@ -54,36 +54,36 @@ impl<'rc> Call<'_, 'rc> {
 
     /// The list at `index`.
     pub(super) fn list(&self, index: usize) -> Result<&Vec<Value>, String> {
-        self.value(index)?.as_array().ok_or_else(|| self.not(index, "a list"))
+        self.value(index)?.as_array().ok_or_else(|| self.type_error(index, "a list"))
     }
 
     /// The record at `index`.
     pub(super) fn record(&self, index: usize) -> Result<&Map<String, Value>, String> {
-        self.value(index)?.as_object().ok_or_else(|| self.not(index, "a record"))
+        self.value(index)?.as_object().ok_or_else(|| self.type_error(index, "a record"))
     }
 
     /// The number at `index`, also one that is written as a text: that is what keys and Meta hold.
     pub(super) fn number(&self, index: usize) -> Result<Number, String> {
         let value = self.value(index)?;
-        Number::read(value).ok_or_else(|| self.not(index, "a number"))
+        Number::from_json(value).ok_or_else(|| self.type_error(index, "a number"))
     }
 
     /// The whole number at `index`.
-    pub(super) fn whole(&self, index: usize) -> Result<i64, String> {
+    pub(super) fn integer(&self, index: usize) -> Result<i64, String> {
         match self.number(index)? {
-            Number::Whole(number) => Ok(number),
-            Number::Real(_) => Err(self.not(index, "a whole number")),
+            Number::Integer(number) => Ok(number),
+            Number::Float(_) => Err(self.type_error(index, "a whole number")),
         }
     }
 
     /// The whole number at `index`, 0 or more.
     pub(super) fn count(&self, index: usize) -> Result<usize, String> {
-        usize::try_from(self.whole(index)?).map_err(|_| self.not(index, "0 or more"))
+        usize::try_from(self.integer(index)?).map_err(|_| self.type_error(index, "0 or more"))
     }
 
     /// Says that the argument at `index` is not what it must be.
-    pub(super) fn not(&self, index: usize, wanted: &str) -> String {
-        let given = self.known(index).map(described).unwrap_or_default();
+    pub(super) fn type_error(&self, index: usize, wanted: &str) -> String {
+        let given = self.get(index).map(describe).unwrap_or_default();
         format!("argument {} must be {wanted}, not {given}", index + 1)
     }
 
@@ -93,11 +93,11 @@ impl<'rc> Call<'_, 'rc> {
     }
 
     /// Where the argument at `index` comes from.
-    pub(super) fn origin(&self, index: usize) -> Origin {
+    pub(super) fn origin(&self, index: usize) -> ArgumentOrigin {
         match self.0.param(index) {
-            Some(given) if given.try_get_constant_value().is_some() => Origin::Literal,
-            Some(given) if given.relative_path().is_none() => Origin::Computed,
-            _ => Origin::Field,
+            Some(given) if given.try_get_constant_value().is_some() => ArgumentOrigin::Literal,
+            Some(given) if given.relative_path().is_none() => ArgumentOrigin::Computed,
+            _ => ArgumentOrigin::Field,
         }
     }
 
@@ -105,7 +105,7 @@ impl<'rc> Call<'_, 'rc> {
     pub(super) fn option(&self, name: &str) -> Result<Option<String>, String> {
         self.0
             .hash_get(name)
-            .map(|given| text(present(given)?).map_err(|other| format!("it must be a text, not {other}")))
+            .map(|given| to_text(require_value(given)?).map_err(|other| format!("it must be a text, not {other}")))
             .transpose()
             .map_err(|reason| format!("{name}: {reason}"))
     }
@@ -116,17 +116,17 @@ impl<'rc> Call<'_, 'rc> {
             Ok(value) => Ok((name, value.clone())),
             Err(reason) => Err(format!("{name}: {reason}")),
         };
-        self.0.hash().iter().map(|(name, given)| named((*name).to_owned(), present(given))).collect()
+        self.0.hash().iter().map(|(name, given)| named((*name).to_owned(), require_value(given))).collect()
     }
 
     /// The argument `name=…`; nothing if it is not given.
     pub(super) fn option_value(&self, name: &str) -> Result<Option<&Value>, String> {
-        self.0.hash_get(name).map(present).transpose()
+        self.0.hash_get(name).map(require_value).transpose()
     }
 
     /// The argument `name=…` as true or false; false if it is not given.
     pub(super) fn flag(&self, name: &str) -> Result<bool, String> {
-        match self.0.hash_get(name).map(present).transpose()? {
+        match self.0.hash_get(name).map(require_value).transpose()? {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(format!("{name} must be true or false, not {other}")),
@@ -136,7 +136,7 @@ impl<'rc> Call<'_, 'rc> {
 
 /// Where an argument comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum ArgumentOrigin {
     /// It stands in the template.
     Literal,
     /// A helper in parentheses gives it.
@@ -145,19 +145,19 @@ pub(super) enum Origin {
     Field,
 }
 
-fn present<'a>(given: &'a PathAndJson<'_>) -> Result<&'a Value, String> {
+fn require_value<'a>(given: &'a PathAndJson<'_>) -> Result<&'a Value, String> {
     if given.is_value_missing() {
         let path = given.relative_path().map(String::as_str).unwrap_or_default();
-        return Err(no_value(path));
+        return Err(missing_value_message(path));
     }
     Ok(given.value())
 }
 
 /// A text, or what is written like one; the error says what it is instead.
-pub(super) fn text(value: &Value) -> Result<String, &'static str> {
+pub(super) fn to_text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(digits(number)),
+        Value::Number(number) => Ok(format_number(number)),
         Value::Bool(_) => Ok(value.to_string()),
         Value::Null => Ok(String::new()),
         Value::Array(_) => Err("a list"),
@@ -167,7 +167,7 @@ pub(super) fn text(value: &Value) -> Result<String, &'static str> {
 
 /// A number as it is printed: all of its digits, and a point only where one is needed. What was 40.0 in arithmetic is 40
 /// in a file, whose language may know whole numbers only.
-pub(super) fn digits(number: &serde_json::Number) -> String {
+pub(super) fn format_number(number: &serde_json::Number) -> String {
     match number.as_f64() {
         Some(real) if number.is_f64() => real.to_string(),
         _ => number.to_string(),
@@ -175,9 +175,9 @@ pub(super) fn digits(number: &serde_json::Number) -> String {
 }
 
 /// A value in an error.
-pub(super) fn described(value: &Value) -> String {
+pub(super) fn describe(value: &Value) -> String {
     match value {
-        Value::String(text) => shown(text),
+        Value::String(text) => excerpt(text),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "a record".to_owned(),
         other => other.to_string(),

@@ -3,24 +3,24 @@
 use handlebars::JsonTruthy;
 use serde_json::Value;
 
-use super::{Call, Definition, MANY, pure};
+use super::{HelperCall, HelperDefinition, UNLIMITED, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("default", 2..=2, &[], first_of),
-    pure("coalesce", 2..=MANY, &[], first_of),
-    pure("choose", 3..=3, &[], choose),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("default", 2..=2, &[], first_of),
+    pure_helper("coalesce", 2..=UNLIMITED, &[], first_of),
+    pure_helper("choose", 3..=3, &[], choose),
 ];
 
 /// The first argument that counts, else the last one.
-fn first_of(call: &Call<'_, '_>) -> Result<Value, String> {
+fn first_of(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let last = call.len() - 1;
-    let found = (0..last).filter_map(|index| call.known(index)).find(|value| value.is_truthy(false));
+    let found = (0..last).filter_map(|index| call.get(index)).find(|value| value.is_truthy(false));
     found.map_or_else(|| call.value(last), Ok).cloned()
 }
 
 /// The second argument if the first counts, else the third.
-fn choose(call: &Call<'_, '_>) -> Result<Value, String> {
-    let counts = call.known(0).is_some_and(|value| value.is_truthy(false));
+fn choose(call: &HelperCall<'_, '_>) -> Result<Value, String> {
+    let counts = call.get(0).is_some_and(|value| value.is_truthy(false));
     call.value(if counts { 1 } else { 2 }).cloned()
 }
 
@@ -28,12 +28,12 @@ fn choose(call: &Call<'_, '_>) -> Result<Value, String> {
 mod tests {
     use serde_json::json;
 
-    use crate::render::helpers::fixture::{fails, gives};
+    use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
     fn the_first_that_counts_is_taken() {
         let data = json!({"empty": "", "zero": 0, "a": "x", "meta": {}});
-        gives(
+        assert_values(
             &data,
             &[
                 (r#"(default a "d")"#, "\"x\""),
@@ -47,7 +47,7 @@ mod tests {
                 (r#"(choose meta.a nothing 2)"#, "2"),
             ],
         );
-        fails(
+        assert_errors(
             &data,
             &[
                 ("(default meta.a meta.b)", "default: there is no value `meta.b` here"),

@@ -9,37 +9,37 @@ use jiff::{
 };
 use serde_json::Value;
 
-use super::{Call, Definition, call::described, number::Number, print::shown, pure};
+use super::{HelperCall, HelperDefinition, call::describe, number::Number, print::excerpt, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("dateFormat", 2..=2, &["zone"], format),
-    pure("dateAdd", 2..=2, &[], add),
-    pure("toUnix", 1..=1, &[], |call| Ok(date(call, 0)?.as_second().into())),
-    pure("fromUnix", 1..=1, &[], from_unix),
-    pure("parseDuration", 1..=1, &[], parse_duration),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("dateFormat", 2..=2, &["zone"], format),
+    pure_helper("dateAdd", 2..=2, &[], add),
+    pure_helper("toUnix", 1..=1, &[], |call| Ok(date(call, 0)?.as_second().into())),
+    pure_helper("fromUnix", 1..=1, &[], from_unix),
+    pure_helper("parseDuration", 1..=1, &[], parse_duration),
 ];
 
 /// RFC 3339, or the seconds since 1970.
-fn date(call: &Call<'_, '_>, index: usize) -> Result<Timestamp, String> {
+fn date(call: &HelperCall<'_, '_>, index: usize) -> Result<Timestamp, String> {
     let value = call.value(index)?;
-    let date = match (Number::read(value), value) {
-        (Some(Number::Whole(seconds)), _) => Timestamp::from_second(seconds).ok(),
+    let date = match (Number::from_json(value), value) {
+        (Some(Number::Integer(seconds)), _) => Timestamp::from_second(seconds).ok(),
         (None, Value::String(text)) => text.trim().parse().ok(),
         _ => None,
     };
-    date.ok_or_else(|| call.not(index, "a date like 2026-01-31T12:00:00Z, or seconds since 1970"))
+    date.ok_or_else(|| call.type_error(index, "a date like 2026-01-31T12:00:00Z, or seconds since 1970"))
 }
 
-fn from_unix(call: &Call<'_, '_>) -> Result<Value, String> {
-    call.whole(0)?;
+fn from_unix(call: &HelperCall<'_, '_>) -> Result<Value, String> {
+    call.integer(0)?;
     Ok(date(call, 0)?.to_string().into())
 }
 
-fn format(call: &Call<'_, '_>) -> Result<Value, String> {
+fn format(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (date, form) = (date(call, 0)?, call.text(1)?);
     let zone = call.option("zone")?.map_or(Ok(TimeZone::UTC), |name| zone(&name))?;
     let text = strtime::format(&form, &date.to_zoned(zone));
-    Ok(text.map_err(|error| format!("argument 2, {}: {error}", shown(&form)))?.into())
+    Ok(text.map_err(|error| format!("argument 2, {}: {error}", excerpt(&form)))?.into())
 }
 
 /// Only what says itself how far it is from UTC: a name would be looked up in a database that differs from host to host.
@@ -52,13 +52,13 @@ fn zone(name: &str) -> Result<TimeZone, String> {
     zone.map_err(|_| {
         format!(
             "zone must be UTC, an offset like +02:00, or a rule like CET-1CEST,M3.5.0,M10.5.0/3, not {}",
-            shown(name)
+            excerpt(name)
         )
     })
 }
 
 /// Counts on from a date, or back.
-fn add(call: &Call<'_, '_>) -> Result<Value, String> {
+fn add(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (from, (length, is_negative)) = (date(call, 0)?, duration(call, 1)?);
     let length = SignedDuration::try_from(length).map_err(|error| error.to_string())?;
     let date = if is_negative { from.checked_sub(length) } else { from.checked_add(length) };
@@ -66,24 +66,24 @@ fn add(call: &Call<'_, '_>) -> Result<Value, String> {
 }
 
 /// In seconds, whole if they are.
-fn parse_duration(call: &Call<'_, '_>) -> Result<Value, String> {
+fn parse_duration(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (length, is_negative) = duration(call, 0)?;
     if length.subsec_nanos() == 0 {
         let seconds = i64::try_from(length.as_secs()).map_err(|_| "it is too long".to_owned())?;
         return Ok(if is_negative { -seconds } else { seconds }.into());
     }
     let seconds = length.as_secs_f64();
-    Number::Real(if is_negative { -seconds } else { seconds }).value()
+    Number::Float(if is_negative { -seconds } else { seconds }).to_json()
 }
 
 /// As the configuration writes them, and with a sign before.
-fn duration(call: &Call<'_, '_>, index: usize) -> Result<(Duration, bool), String> {
+fn duration(call: &HelperCall<'_, '_>, index: usize) -> Result<(Duration, bool), String> {
     let text = call.text(index)?;
     let (is_negative, length) = text.strip_prefix('-').map_or((false, &*text), |rest| (true, rest));
     let length = humantime::parse_duration(length);
     let value = call.value(index)?;
     let length = length.map_err(|error| {
-        format!("argument {} must be a time like 1h30m, not {}: {error}", index + 1, described(value))
+        format!("argument {} must be a time like 1h30m, not {}: {error}", index + 1, describe(value))
     })?;
     Ok((length, is_negative))
 }
@@ -92,11 +92,11 @@ fn duration(call: &Call<'_, '_>, index: usize) -> Result<(Duration, bool), Strin
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::render::helpers::fixture::{fails, gives};
+    use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
     fn dates_are_read_counted_on_and_written() {
-        gives(
+        assert_values(
             &json!({"d": "2026-01-31T23:30:00Z", "berlin": "CET-1CEST,M3.5.0,M10.5.0/3"}),
             &[
                 (r#"(dateFormat d "%Y-%m-%d %H:%M")"#, "\"2026-01-31 23:30\""),
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_is_no_date_is_an_error() {
-        fails(
+        assert_errors(
             &Value::Null,
             &[
                 (r#"(toUnix "yesterday")"#, "toUnix: argument 1 must be a date like 2026-01-31T12:00:00Z"),

@@ -5,16 +5,16 @@ use md5::Md5;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Call, Definition, encoding::hex, pure};
+use super::{HelperCall, HelperDefinition, encoding::hex, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("sha256Hex", 1..=1, &[], |call| Ok(hex(&Sha256::digest(call.text(0)?)).into())),
-    pure("md5sum", 1..=1, &[], |call| Ok(hex(&Md5::digest(call.text(0)?)).into())),
-    pure("hmacSHA256Hex", 2..=2, &[], hmac),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("sha256Hex", 1..=1, &[], |call| Ok(hex(&Sha256::digest(call.text(0)?)).into())),
+    pure_helper("md5sum", 1..=1, &[], |call| Ok(hex(&Md5::digest(call.text(0)?)).into())),
+    pure_helper("hmacSHA256Hex", 2..=2, &[], hmac),
 ];
 
 /// Of a message, with a key.
-fn hmac(call: &Call<'_, '_>) -> Result<Value, String> {
+fn hmac(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (message, key) = (call.text(0)?, call.text(1)?);
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("a key may have any length");
     mac.update(message.as_bytes());
@@ -25,12 +25,12 @@ fn hmac(call: &Call<'_, '_>) -> Result<Value, String> {
 mod tests {
     use serde_json::Value;
 
-    use crate::render::helpers::fixture::gives;
+    use crate::render::helpers::test_support::assert_values;
 
     /// The values are those of FIPS 180, RFC 1321 and RFC 4231.
     #[test]
     fn digests_are_the_known_ones() {
-        gives(
+        assert_values(
             &Value::Null,
             &[
                 (r#"(sha256Hex "abc")"#, "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\""),

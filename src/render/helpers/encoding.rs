@@ -7,32 +7,32 @@ use base64::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
-use super::{Call, Definition, pure};
+use super::{HelperCall, HelperDefinition, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("base64Encode", 1..=1, &[], |call| Ok(STANDARD.encode(call.text(0)?).into())),
-    pure("base64Decode", 1..=1, &[], |call| base64_decode(call, &STANDARD)),
-    pure("base64URLEncode", 1..=1, &[], |call| Ok(URL_SAFE.encode(call.text(0)?).into())),
-    pure("base64URLDecode", 1..=1, &[], |call| base64_decode(call, &URL_SAFE)),
-    pure("urlEncode", 1..=1, &[], |call| Ok(utf8_percent_encode(&call.text(0)?, RESERVED).to_string().into())),
-    pure("urlDecode", 1..=1, &[], |call| texted(percent_decode_str(&call.text(0)?).collect())),
-    pure("hexEncode", 1..=1, &[], |call| Ok(hex(call.text(0)?.as_bytes()).into())),
-    pure("hexDecode", 1..=1, &[], hex_decode),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("base64Encode", 1..=1, &[], |call| Ok(STANDARD.encode(call.text(0)?).into())),
+    pure_helper("base64Decode", 1..=1, &[], |call| base64_decode(call, &STANDARD)),
+    pure_helper("base64URLEncode", 1..=1, &[], |call| Ok(URL_SAFE.encode(call.text(0)?).into())),
+    pure_helper("base64URLDecode", 1..=1, &[], |call| base64_decode(call, &URL_SAFE)),
+    pure_helper("urlEncode", 1..=1, &[], |call| Ok(utf8_percent_encode(&call.text(0)?, RESERVED).to_string().into())),
+    pure_helper("urlDecode", 1..=1, &[], |call| utf8_value(percent_decode_str(&call.text(0)?).collect())),
+    pure_helper("hexEncode", 1..=1, &[], |call| Ok(hex(call.text(0)?.as_bytes()).into())),
+    pure_helper("hexDecode", 1..=1, &[], hex_decode),
 ];
 
 /// Writes the padding, reads with and without.
-const CONFIG: GeneralPurposeConfig =
+const BASE64_CONFIG: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, BASE64_CONFIG);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, BASE64_CONFIG);
 
 /// All that has a meaning in a URL, so that the text is one part of a path or of a query.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-fn base64_decode(call: &Call<'_, '_>, engine: &GeneralPurpose) -> Result<Value, String> {
+fn base64_decode(call: &HelperCall<'_, '_>, engine: &GeneralPurpose) -> Result<Value, String> {
     // `base64` breaks its lines.
     let text: String = call.text(0)?.split_ascii_whitespace().collect();
-    texted(engine.decode(text).map_err(|error| format!("argument 1 is no base64: {error}"))?)
+    utf8_value(engine.decode(text).map_err(|error| format!("argument 1 is no base64: {error}"))?)
 }
 
 /// Two small digits for each byte.
@@ -40,17 +40,17 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn hex_decode(call: &Call<'_, '_>) -> Result<Value, String> {
+fn hex_decode(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let text = call.text(0)?;
     let digits = text.trim().chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
-    let digits: Vec<u8> = digits.collect::<Option<_>>().ok_or_else(|| call.not(0, "hexadecimal digits"))?;
+    let digits: Vec<u8> = digits.collect::<Option<_>>().ok_or_else(|| call.type_error(0, "hexadecimal digits"))?;
     if !digits.len().is_multiple_of(2) {
         return Err("argument 1 has an odd number of digits".to_owned());
     }
-    texted(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    utf8_value(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
-fn texted(bytes: Vec<u8>) -> Result<Value, String> {
+fn utf8_value(bytes: Vec<u8>) -> Result<Value, String> {
     String::from_utf8(bytes).map(Value::String).map_err(|_| "what comes out is no text in UTF-8".to_owned())
 }
 
@@ -59,11 +59,11 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use crate::render::helpers::fixture::{fails, gives, rendered};
+    use crate::render::helpers::test_support::{assert_errors, assert_values, render_text};
 
     #[test]
     fn texts_are_written_otherwise() {
-        gives(
+        assert_values(
             &json!({"odd": "<<???>>"}),
             &[
                 (r#"(base64Encode "hello")"#, "\"aGVsbG8=\""),
@@ -79,7 +79,7 @@ mod tests {
                 (r#"(hexDecode "61C3b6")"#, "\"aö\""),
             ],
         );
-        fails(
+        assert_errors(
             &Value::Null,
             &[
                 (r#"(base64Decode "a$b")"#, "base64Decode: argument 1 is no base64: Invalid symbol"),
@@ -99,7 +99,7 @@ mod tests {
         fn what_was_encoded_is_decoded_again(text in "(?s).{0,12}") {
             for name in ["base64", "base64URL", "url", "hex"] {
                 let template = format!("{{{{{name}Decode ({name}Encode this)}}}}");
-                prop_assert_eq!(rendered(&json!(text), &template), Ok(text.clone()));
+                prop_assert_eq!(render_text(&json!(text), &template), Ok(text.clone()));
             }
         }
     }

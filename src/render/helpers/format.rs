@@ -5,35 +5,35 @@
 
 use serde_json::Value;
 
-use super::{Call, Definition, pure};
+use super::{HelperCall, HelperDefinition, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("toJSON", 1..=1, &[], json),
-    pure("toUnescapedJSON", 1..=1, &[], json),
-    pure("toJSONPretty", 1..=1, &[], json_pretty),
-    pure("toUnescapedJSONPretty", 1..=1, &[], json_pretty),
-    pure("toYAML", 1..=1, &[], yaml),
-    pure("toTOML", 1..=1, &[], toml),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("toJSON", 1..=1, &[], json),
+    pure_helper("toUnescapedJSON", 1..=1, &[], json),
+    pure_helper("toJSONPretty", 1..=1, &[], json_pretty),
+    pure_helper("toUnescapedJSONPretty", 1..=1, &[], json_pretty),
+    pure_helper("toYAML", 1..=1, &[], yaml),
+    pure_helper("toTOML", 1..=1, &[], toml),
 ];
 
-fn json(call: &Call<'_, '_>) -> Result<Value, String> {
+fn json(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(call.value(0)?.to_string().into())
 }
 
-fn json_pretty(call: &Call<'_, '_>) -> Result<Value, String> {
+fn json_pretty(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(format!("{:#}", call.value(0)?).into())
 }
 
-fn yaml(call: &Call<'_, '_>) -> Result<Value, String> {
+fn yaml(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     // The value of a block ends where the lines around it begin: a quoted text stays the same wherever it is put.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let text = serde_saphyr::to_string_with_options(call.value(0)?, options).map_err(|error| error.to_string())?;
     Ok(text.trim_end_matches('\n').into())
 }
 
-fn toml(call: &Call<'_, '_>) -> Result<Value, String> {
+fn toml(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let record = call.record(0)?;
-    if let Some((path, value)) = record.iter().find_map(|(key, value)| unwritable(key, value)) {
+    if let Some((path, value)) = record.iter().find_map(|(key, value)| find_unwritable(key, value)) {
         return Err(format!("`{path}` is {value}, for which TOML has no notation"));
     }
     let text = toml::to_string(record).map_err(|error| error.to_string())?;
@@ -41,14 +41,16 @@ fn toml(call: &Call<'_, '_>) -> Result<Value, String> {
 }
 
 /// TOML has no null, and no whole number beyond 64 bits with a sign.
-fn unwritable<'a>(path: &str, value: &'a Value) -> Option<(String, &'a Value)> {
+fn find_unwritable<'a>(path: &str, value: &'a Value) -> Option<(String, &'a Value)> {
     match value {
         Value::Null => Some((path.to_owned(), value)),
         Value::Number(number) => (number.is_u64() && !number.is_i64()).then(|| (path.to_owned(), value)),
         Value::Array(list) => {
-            list.iter().enumerate().find_map(|(index, value)| unwritable(&format!("{path}.{index}"), value))
+            list.iter().enumerate().find_map(|(index, value)| find_unwritable(&format!("{path}.{index}"), value))
         }
-        Value::Object(record) => record.iter().find_map(|(key, value)| unwritable(&format!("{path}.{key}"), value)),
+        Value::Object(record) => {
+            record.iter().find_map(|(key, value)| find_unwritable(&format!("{path}.{key}"), value))
+        }
         _ => None,
     }
 }
@@ -58,7 +60,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, Value, json};
 
-    use crate::render::helpers::fixture::{fails, rendered};
+    use crate::render::helpers::test_support::{assert_errors, render_text};
 
     #[test]
     fn values_are_written_with_their_keys_in_order() {
@@ -74,14 +76,17 @@ mod tests {
             ("toTOML", "m = \"1\"\nt = \"\"\"\nl1\nl2\n\"\"\"\nz = [1, \"a: b\"]\n\n[a]\nx = \"<&>\"\ny = true"),
         ];
         for (name, expected) in cases {
-            assert_eq!(rendered(&data, &format!("{{{{{name} this}}}}")), Ok(expected.to_owned()), "{name}");
+            assert_eq!(render_text(&data, &format!("{{{{{name} this}}}}")), Ok(expected.to_owned()), "{name}");
         }
-        assert_eq!(rendered(&data, "{{toJSON \"a\"}} {{toYAML []}} {{toYAML null}}"), Ok("\"a\" [] null".to_owned()));
+        assert_eq!(
+            render_text(&data, "{{toJSON \"a\"}} {{toYAML []}} {{toYAML null}}"),
+            Ok("\"a\" [] null".to_owned())
+        );
     }
 
     #[test]
     fn what_toml_cannot_write_is_an_error() {
-        fails(
+        assert_errors(
             &json!({"a": {"b": [1, null]}, "big": {"n": u64::MAX}}),
             &[
                 ("(toTOML a)", "toTOML: `b.1` is null"),
@@ -115,7 +120,7 @@ mod tests {
     }
 
     fn again(value: &Value, language: &str) -> Result<Value, String> {
-        let text = rendered(value, &format!("{{{{toJSON (parse{language} (to{language} this))}}}}"))?;
+        let text = render_text(value, &format!("{{{{toJSON (parse{language} (to{language} this))}}}}"))?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
     }
 

@@ -7,65 +7,65 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Call, Definition,
-    call::{described, text},
-    pure,
+    HelperCall, HelperDefinition,
+    call::{describe, to_text},
+    pure_helper,
 };
 
-pub(super) const ALL: &[Definition] = &[
-    pure("byTag", 1..=1, &[], by_tag),
-    pure("byPort", 1..=1, &[], by_port),
-    pure("byMeta", 2..=2, &[], by_meta),
-    pure("byKey", 1..=1, &[], by_key),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("byTag", 1..=1, &[], by_tag),
+    pure_helper("byPort", 1..=1, &[], by_port),
+    pure_helper("byMeta", 2..=2, &[], by_meta),
+    pure_helper("byKey", 1..=1, &[], by_key),
 ];
 
 /// Members of each key, in the keys' order.
 type Groups<K> = BTreeMap<K, Vec<Value>>;
 
-fn listed<K: Into<Value>>(groups: Groups<K>) -> Value {
+fn groups_to_list<K: Into<Value>>(groups: Groups<K>) -> Value {
     groups.into_iter().map(|(key, members)| json!({"key": key.into(), "members": members})).collect()
 }
 
 /// Instances, or services, under each of their tags.
-fn by_tag(call: &Call<'_, '_>) -> Result<Value, String> {
+fn by_tag(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let mut groups = Groups::new();
-    for (member, tags) in fields(call, "tags")? {
+    for (member, tags) in members_with_field(call, "tags")? {
         let tags = tags.as_array().ok_or("the field `tags` must be a list")?;
         let tags =
-            tags.iter().map(text).collect::<Result<Vec<_>, _>>().map_err(|given| format!("{given} is no tag"))?;
+            tags.iter().map(to_text).collect::<Result<Vec<_>, _>>().map_err(|given| format!("{given} is no tag"))?;
         for (index, tag) in tags.iter().enumerate() {
             if !tags[..index].contains(tag) {
                 groups.entry(tag.clone()).or_default().push(member.clone());
             }
         }
     }
-    Ok(listed(groups))
+    Ok(groups_to_list(groups))
 }
 
-fn by_port(call: &Call<'_, '_>) -> Result<Value, String> {
+fn by_port(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let mut groups = Groups::new();
-    for (member, port) in fields(call, "port")? {
-        let port = port.as_u64().ok_or_else(|| format!("{} is no port", described(port)))?;
+    for (member, port) in members_with_field(call, "port")? {
+        let port = port.as_u64().ok_or_else(|| format!("{} is no port", describe(port)))?;
         groups.entry(port).or_default().push(member.clone());
     }
-    Ok(listed(groups))
+    Ok(groups_to_list(groups))
 }
 
 /// As in consul-template: `a,b|int` gives keys like `blue_00010`.
-fn by_meta(call: &Call<'_, '_>) -> Result<Value, String> {
+fn by_meta(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let names = call.text(1)?;
     let mut groups = Groups::new();
-    for (member, meta) in fields(call, "meta")? {
-        let parts = names.split(',').map(|name| part(meta, name)).collect::<Result<Vec<_>, _>>()?;
+    for (member, meta) in members_with_field(call, "meta")? {
+        let parts = names.split(',').map(|name| key_part(meta, name)).collect::<Result<Vec<_>, _>>()?;
         groups.entry(parts.join("_")).or_default().push(member.clone());
     }
-    Ok(listed(groups))
+    Ok(groups_to_list(groups))
 }
 
 /// The part of a key that one name gives: `name`, or `name|int` for a number with leading zeros.
-fn part(meta: &Value, name: &str) -> Result<String, String> {
+fn key_part(meta: &Value, name: &str) -> Result<String, String> {
     let (name, is_number) = name.strip_suffix("|int").map_or((name, false), |name| (name, true));
-    let value = meta.get(name).map(text).transpose().map_err(|given| format!("`{name}` is {given}"))?;
+    let value = meta.get(name).map(to_text).transpose().map_err(|given| format!("`{name}` is {given}"))?;
     let value = value.filter(|value| !value.is_empty());
     let part = match (value, is_number) {
         (None, true) => format!("{:05}", 0),
@@ -80,9 +80,9 @@ fn part(meta: &Value, name: &str) -> Result<String, String> {
 }
 
 /// Pairs under the first part of their keys, which the members' own keys lose. Pairs that have no more are left out.
-fn by_key(call: &Call<'_, '_>) -> Result<Value, String> {
+fn by_key(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let mut groups = Groups::new();
-    for (member, key) in fields(call, "key")? {
+    for (member, key) in members_with_field(call, "key")? {
         let key = key.as_str().ok_or("the field `key` must be a text")?;
         if let Some((top, rest)) = key.split_once('/').filter(|(_, rest)| !rest.is_empty()) {
             let mut member = member.clone();
@@ -90,11 +90,11 @@ fn by_key(call: &Call<'_, '_>) -> Result<Value, String> {
             groups.entry(top.to_owned()).or_default().push(member);
         }
     }
-    Ok(listed(groups))
+    Ok(groups_to_list(groups))
 }
 
 /// The members of the first argument, each with a field that it must have.
-fn fields<'a>(call: &'a Call<'_, '_>, name: &str) -> Result<Vec<(&'a Value, &'a Value)>, String> {
+fn members_with_field<'a>(call: &'a HelperCall<'_, '_>, name: &str) -> Result<Vec<(&'a Value, &'a Value)>, String> {
     let missing = |index| format!("member {} has no field `{name}`", index + 1);
     let members = call.list(0)?.iter().enumerate();
     members.map(|(index, member)| Ok((member, member.get(name).ok_or_else(|| missing(index))?))).collect()
@@ -104,7 +104,7 @@ fn fields<'a>(call: &'a Call<'_, '_>, name: &str) -> Result<Vec<(&'a Value, &'a 
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::render::helpers::fixture::{fails, rendered};
+    use crate::render::helpers::test_support::{assert_errors, render_text};
 
     fn data() -> Value {
         json!({
@@ -133,15 +133,15 @@ mod tests {
             ("(byMeta web \"zone,shard|int\")", "_no_zone__00000: web-3\n_no_zone__00007: web-2\na_b_00012: web-1b\n"),
         ];
         for (call, expected) in cases {
-            assert_eq!(rendered(&data(), &ids(call)), Ok(expected.to_owned()), "{call}");
+            assert_eq!(render_text(&data(), &ids(call)), Ok(expected.to_owned()), "{call}");
         }
         let keys = "{{#each (byKey pairs)}}{{key}}:{{#each members}} {{key}}={{value}}{{/each}}\n{{/each}}";
-        assert_eq!(rendered(&data(), keys), Ok("a: x=2\nb: c=1 a/d=3\n".to_owned()));
+        assert_eq!(render_text(&data(), keys), Ok("a: x=2\nb: c=1 a/d=3\n".to_owned()));
     }
 
     #[test]
     fn what_cannot_be_grouped_is_an_error() {
-        fails(
+        assert_errors(
             &data(),
             &[
                 ("(byMeta web \"zone|int\")", "byMeta: `zone` is no whole number: \"a.b\""),

@@ -3,47 +3,47 @@
 use serde_json::Value;
 
 use super::{
-    Call, Definition, MANY,
-    call::{described, text},
-    pure,
+    HelperCall, HelperDefinition, UNLIMITED,
+    call::{describe, to_text},
+    pure_helper,
 };
 
-pub(super) const ALL: &[Definition] = &[
-    pure("list", 0..=MANY, &[], |call| Ok(call.values(0)?.into_iter().cloned().collect())),
-    pure("loop", 1..=2, &[], loop_),
-    pure("len", 1..=1, &[], len),
-    pure("first", 1..=2, &[], first),
-    pure("last", 1..=2, &[], last),
-    pure("slice", 2..=3, &[], slice),
-    pure("reverse", 1..=1, &[], |call| Ok(call.list(0)?.iter().rev().cloned().collect())),
-    pure("concat", 1..=MANY, &[], concat),
-    pure("flatten", 1..=1, &[], flatten),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("list", 0..=UNLIMITED, &[], |call| Ok(call.values(0)?.into_iter().cloned().collect())),
+    pure_helper("loop", 1..=2, &[], loop_),
+    pure_helper("len", 1..=1, &[], len),
+    pure_helper("first", 1..=2, &[], first),
+    pure_helper("last", 1..=2, &[], last),
+    pure_helper("slice", 2..=3, &[], slice),
+    pure_helper("reverse", 1..=1, &[], |call| Ok(call.list(0)?.iter().rev().cloned().collect())),
+    pure_helper("concat", 1..=UNLIMITED, &[], concat),
+    pure_helper("flatten", 1..=1, &[], flatten),
 ];
 
 /// A list longer than this is a mistake, and would take all memory.
-const LONGEST: i64 = 100_000;
+const MAX_LENGTH: i64 = 100_000;
 
 /// Whole numbers up to the last argument, which is not among them.
-fn loop_(call: &Call<'_, '_>) -> Result<Value, String> {
-    let (from, to) = if call.len() == 1 { (0, call.whole(0)?) } else { (call.whole(0)?, call.whole(1)?) };
-    if to.saturating_sub(from) > LONGEST {
-        return Err(format!("from {from} to {to} are more than {LONGEST} numbers"));
+fn loop_(call: &HelperCall<'_, '_>) -> Result<Value, String> {
+    let (from, to) = if call.len() == 1 { (0, call.integer(0)?) } else { (call.integer(0)?, call.integer(1)?) };
+    if to.saturating_sub(from) > MAX_LENGTH {
+        return Err(format!("from {from} to {to} are more than {MAX_LENGTH} numbers"));
     }
     Ok((from..to).collect())
 }
 
 /// Members of a list or a record, characters of a text.
-fn len(call: &Call<'_, '_>) -> Result<Value, String> {
+fn len(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     match call.value(0)? {
         Value::Array(list) => Ok(list.len().into()),
         Value::Object(record) => Ok(record.len().into()),
         Value::String(text) => Ok(text.chars().count().into()),
-        _ => Err(call.not(0, "a list, a record or a text")),
+        _ => Err(call.type_error(0, "a list, a record or a text")),
     }
 }
 
 /// The first member, or a list of the first ones.
-fn first(call: &Call<'_, '_>) -> Result<Value, String> {
+fn first(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let list = call.list(0)?;
     if call.len() == 1 {
         return list.first().cloned().ok_or_else(|| "the list is empty".to_owned());
@@ -52,7 +52,7 @@ fn first(call: &Call<'_, '_>) -> Result<Value, String> {
 }
 
 /// The last member, or a list of the last ones.
-fn last(call: &Call<'_, '_>) -> Result<Value, String> {
+fn last(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let list = call.list(0)?;
     if call.len() == 1 {
         return list.last().cloned().ok_or_else(|| "the list is empty".to_owned());
@@ -60,19 +60,19 @@ fn last(call: &Call<'_, '_>) -> Result<Value, String> {
     Ok(list[list.len().saturating_sub(call.count(1)?)..].to_vec().into())
 }
 
-fn slice(call: &Call<'_, '_>) -> Result<Value, String> {
+fn slice(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let list = call.list(0)?;
     Ok(list[range(call, list.len())?].to_vec().into())
 }
 
 /// What the second and the third argument mark of something that is `len` long: from, and up to but without.
-pub(super) fn range(call: &Call<'_, '_>, len: usize) -> Result<std::ops::Range<usize>, String> {
+pub(super) fn range(call: &HelperCall<'_, '_>, len: usize) -> Result<std::ops::Range<usize>, String> {
     let to = if call.len() > 2 { call.count(2)?.min(len) } else { len };
     Ok(call.count(1)?.min(to)..to)
 }
 
 /// Lists become one list, texts one text.
-fn concat(call: &Call<'_, '_>) -> Result<Value, String> {
+fn concat(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let values = call.values(0)?;
     if values[0].is_array() {
         let lists = (0..values.len()).map(|index| call.list(index));
@@ -82,7 +82,7 @@ fn concat(call: &Call<'_, '_>) -> Result<Value, String> {
 }
 
 /// A list of lists becomes one list; a member that is none stays as it is.
-fn flatten(call: &Call<'_, '_>) -> Result<Value, String> {
+fn flatten(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let members = |member: &Value| match member {
         Value::Array(members) => members.clone(),
         other => vec![other.clone()],
@@ -91,9 +91,9 @@ fn flatten(call: &Call<'_, '_>) -> Result<Value, String> {
 }
 
 /// The members of the list at `index`, as texts.
-pub(super) fn texts(call: &Call<'_, '_>, index: usize) -> Result<Vec<String>, String> {
+pub(super) fn texts(call: &HelperCall<'_, '_>, index: usize) -> Result<Vec<String>, String> {
     let read = |(index, member)| {
-        text(member).map_err(|_| format!("member {} must be a text, not {}", index + 1, described(member)))
+        to_text(member).map_err(|_| format!("member {} must be a text, not {}", index + 1, describe(member)))
     };
     call.list(index)?.iter().enumerate().map(read).collect()
 }
@@ -102,13 +102,13 @@ pub(super) fn texts(call: &Call<'_, '_>, index: usize) -> Result<Vec<String>, St
 mod tests {
     use serde_json::json;
 
-    use crate::render::helpers::fixture::{fails, gives, rendered};
+    use crate::render::helpers::test_support::{assert_errors, assert_values, render_text};
 
     #[test]
     fn lists_are_made_and_cut() {
         let data = json!({"l": ["a", "b", "c"], "r": {"x": 1}, "none": [], "n": "3"});
-        assert_eq!(rendered(&data, "{{#each (list)}}a{{else}}b{{/each}}"), Ok("b".to_owned()));
-        gives(
+        assert_eq!(render_text(&data, "{{#each (list)}}a{{else}}b{{/each}}"), Ok("b".to_owned()));
+        assert_values(
             &data,
             &[
                 ("(list 1 \"a\" l)", r#"[1,"a",["a","b","c"]]"#),
@@ -136,7 +136,7 @@ mod tests {
                 ("(flatten none)", "[]"),
             ],
         );
-        fails(
+        assert_errors(
             &data,
             &[
                 ("(first none)", "first: the list is empty"),

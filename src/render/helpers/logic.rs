@@ -7,24 +7,24 @@ use handlebars::{
 
 /// Both have a form as a block, which renders its content if the argument that decides counts.
 pub(super) fn register(registry: &mut Handlebars<'_>) {
-    registry.register_helper("and", Box::new(Logic { decides: false }));
-    registry.register_helper("or", Box::new(Logic { decides: true }));
+    registry.register_helper("and", Box::new(LogicHelper { deciding_value: false }));
+    registry.register_helper("or", Box::new(LogicHelper { deciding_value: true }));
 }
 
 /// The first argument that counts (or the first that does not) is the value, else the last one.
 #[derive(Clone, Copy)]
-struct Logic {
-    decides: bool,
+struct LogicHelper {
+    deciding_value: bool,
 }
 
-impl Logic {
+impl LogicHelper {
     fn choose<'h, 'rc>(self, helper: &'h Helper<'rc>) -> Option<&'h PathAndJson<'rc>> {
-        let decides = |given: &&PathAndJson<'_>| given.value().is_truthy(false) == self.decides;
+        let decides = |given: &&PathAndJson<'_>| given.value().is_truthy(false) == self.deciding_value;
         helper.params().iter().find(decides).or(helper.params().last())
     }
 }
 
-impl HelperDef for Logic {
+impl HelperDef for LogicHelper {
     fn call_inner<'reg: 'rc, 'rc>(
         &self,
         helper: &Helper<'rc>,
@@ -56,12 +56,12 @@ impl HelperDef for Logic {
 mod tests {
     use serde_json::json;
 
-    use crate::render::helpers::fixture::{fails, gives, rendered};
+    use crate::render::helpers::test_support::{assert_errors, assert_values, render_text};
 
     #[test]
     fn the_argument_that_decides_is_the_value() {
         let data = json!({"empty": "", "a": "x", "b": "y", "zero": 0, "list": [1], "meta": {}});
-        gives(
+        assert_values(
             &data,
             &[
                 ("(or empty a b)", "\"x\""),
@@ -75,7 +75,7 @@ mod tests {
                 ("(not (and a b))", "false"),
             ],
         );
-        fails(&data, &[("(or meta.a meta.b)", "there is no value")]);
+        assert_errors(&data, &[("(or meta.a meta.b)", "there is no value")]);
         let cases = [
             ("{{or empty \"http\"}}", "http"),
             ("{{#if (or empty a)}}1{{else}}0{{/if}}", "1"),
@@ -86,9 +86,9 @@ mod tests {
             ("{{#each (or empty list)}}{{this}}{{/each}}", "1"),
         ];
         for (template, expected) in cases {
-            assert_eq!(rendered(&data, template), Ok(expected.to_owned()), "{template}");
+            assert_eq!(render_text(&data, template), Ok(expected.to_owned()), "{template}");
         }
-        let reason = rendered(&data, "{{or meta.a meta.b}}").expect_err("neither is there");
+        let reason = render_text(&data, "{{or meta.a meta.b}}").expect_err("neither is there");
         assert_eq!(reason, "there is no value `or meta.a meta.b` here");
     }
 }

@@ -2,65 +2,65 @@
 
 use serde_json::Value;
 
-use super::{Call, Definition, MANY, call::described, number::Number, pure};
+use super::{HelperCall, HelperDefinition, UNLIMITED, call::describe, number::Number, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("add", 1..=MANY, &[], |call| fold(call, i64::checked_add, |a, b| a + b)),
-    pure("subtract", 2..=2, &[], |call| pair(call, i64::checked_sub, |a, b| a - b)),
-    pure("multiply", 1..=MANY, &[], |call| fold(call, i64::checked_mul, |a, b| a * b)),
-    pure("divide", 2..=2, &[], divide),
-    pure("modulo", 2..=2, &[], modulo),
-    pure("minimum", 1..=MANY, &[], |call| best(call, |new, old| new.order(old).is_lt())),
-    pure("maximum", 1..=MANY, &[], |call| best(call, |new, old| new.order(old).is_gt())),
-    pure("round", 1..=2, &[], round),
-    pure("floor", 1..=1, &[], |call| to_whole(call.number(0)?, f64::floor)),
-    pure("ceil", 1..=1, &[], |call| to_whole(call.number(0)?, f64::ceil)),
-    pure("abs", 1..=1, &[], abs),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("add", 1..=UNLIMITED, &[], |call| fold(call, i64::checked_add, |a, b| a + b)),
+    pure_helper("subtract", 2..=2, &[], |call| pair(call, i64::checked_sub, |a, b| a - b)),
+    pure_helper("multiply", 1..=UNLIMITED, &[], |call| fold(call, i64::checked_mul, |a, b| a * b)),
+    pure_helper("divide", 2..=2, &[], divide),
+    pure_helper("modulo", 2..=2, &[], modulo),
+    pure_helper("minimum", 1..=UNLIMITED, &[], |call| select_by(call, |new, old| new.total_cmp(old).is_lt())),
+    pure_helper("maximum", 1..=UNLIMITED, &[], |call| select_by(call, |new, old| new.total_cmp(old).is_gt())),
+    pure_helper("round", 1..=2, &[], round),
+    pure_helper("floor", 1..=1, &[], |call| to_whole(call.number(0)?, f64::floor)),
+    pure_helper("ceil", 1..=1, &[], |call| to_whole(call.number(0)?, f64::ceil)),
+    pure_helper("abs", 1..=1, &[], abs),
 ];
 
-type OnWhole = fn(i64, i64) -> Option<i64>;
-type OnReal = fn(f64, f64) -> f64;
+type IntegerOp = fn(i64, i64) -> Option<i64>;
+type FloatOp = fn(f64, f64) -> f64;
 
-fn combine(a: Number, b: Number, whole: OnWhole, real: OnReal) -> Result<Number, String> {
+fn combine(a: Number, b: Number, whole: IntegerOp, real: FloatOp) -> Result<Number, String> {
     match (a, b) {
-        (Number::Whole(a), Number::Whole(b)) => whole(a, b).map(Number::Whole).ok_or_else(too_large),
-        _ => Ok(Number::Real(real(a.real(), b.real()))),
+        (Number::Integer(a), Number::Integer(b)) => whole(a, b).map(Number::Integer).ok_or_else(overflow_message),
+        _ => Ok(Number::Float(real(a.as_f64(), b.as_f64()))),
     }
 }
 
-fn pair(call: &Call<'_, '_>, whole: OnWhole, real: OnReal) -> Result<Value, String> {
-    combine(call.number(0)?, call.number(1)?, whole, real)?.value()
+fn pair(call: &HelperCall<'_, '_>, whole: IntegerOp, real: FloatOp) -> Result<Value, String> {
+    combine(call.number(0)?, call.number(1)?, whole, real)?.to_json()
 }
 
-fn fold(call: &Call<'_, '_>, whole: OnWhole, real: OnReal) -> Result<Value, String> {
+fn fold(call: &HelperCall<'_, '_>, whole: IntegerOp, real: FloatOp) -> Result<Value, String> {
     let mut numbers = numbers(call)?.into_iter();
     let first = numbers.next().ok_or("there is no number")?;
-    numbers.try_fold(first, |sum, number| combine(sum, number, whole, real))?.value()
+    numbers.try_fold(first, |sum, number| combine(sum, number, whole, real))?.to_json()
 }
 
-fn best(call: &Call<'_, '_>, better: fn(Number, Number) -> bool) -> Result<Value, String> {
+fn select_by(call: &HelperCall<'_, '_>, better: fn(Number, Number) -> bool) -> Result<Value, String> {
     let numbers = numbers(call)?.into_iter();
-    numbers.reduce(|old, new| if better(new, old) { new } else { old }).ok_or("there is no number")?.value()
+    numbers.reduce(|old, new| if better(new, old) { new } else { old }).ok_or("there is no number")?.to_json()
 }
 
 /// The arguments, or the members of the list that stands in their place.
-fn numbers(call: &Call<'_, '_>) -> Result<Vec<Number>, String> {
+fn numbers(call: &HelperCall<'_, '_>) -> Result<Vec<Number>, String> {
     let read = |(index, value): (usize, &&Value)| {
-        Number::read(value).ok_or_else(|| format!("number {} is none: {}", index + 1, described(value)))
+        Number::from_json(value).ok_or_else(|| format!("number {} is none: {}", index + 1, describe(value)))
     };
-    call.members(0)?.iter().enumerate().map(read).collect()
+    call.spread_values(0)?.iter().enumerate().map(read).collect()
 }
 
-fn divide(call: &Call<'_, '_>) -> Result<Value, String> {
+fn divide(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let divisor = call.number(1)?;
-    if divisor.real() == 0.0 {
+    if divisor.as_f64() == 0.0 {
         return Err("argument 2 is 0".to_owned());
     }
-    combine(call.number(0)?, divisor, i64::checked_div, |a, b| a / b)?.value()
+    combine(call.number(0)?, divisor, i64::checked_div, |a, b| a / b)?.to_json()
 }
 
-fn modulo(call: &Call<'_, '_>) -> Result<Value, String> {
-    match (call.whole(0)?, call.whole(1)?) {
+fn modulo(call: &HelperCall<'_, '_>) -> Result<Value, String> {
+    match (call.integer(0)?, call.integer(1)?) {
         (_, 0) => Err("argument 2 is 0".to_owned()),
         // The one case that overflows, although its result does not.
         (_, -1) => Ok(0.into()),
@@ -69,35 +69,35 @@ fn modulo(call: &Call<'_, '_>) -> Result<Value, String> {
 }
 
 /// To so many digits behind the point, halves away from zero; without the second argument to a whole number.
-fn round(call: &Call<'_, '_>) -> Result<Value, String> {
+fn round(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let number = call.number(0)?;
     if call.len() == 1 {
         return to_whole(number, f64::round);
     }
     let digits = call.count(1)?;
     if digits > 15 {
-        return Err(call.not(1, "15 or less"));
+        return Err(call.type_error(1, "15 or less"));
     }
     match number {
-        Number::Whole(_) => number.value(),
-        Number::Real(real) => {
+        Number::Integer(_) => number.to_json(),
+        Number::Float(real) => {
             let factor = (0..digits).fold(1.0, |factor, _| factor * 10.0);
             let scaled = (real * factor).round();
             // A number that is too large for the factor has no digits there.
-            Number::Real(if scaled.is_finite() { scaled / factor } else { real }).value()
+            Number::Float(if scaled.is_finite() { scaled / factor } else { real }).to_json()
         }
     }
 }
 
 fn to_whole(number: Number, how: fn(f64) -> f64) -> Result<Value, String> {
     match number {
-        Number::Whole(_) => number.value(),
-        Number::Real(real) => {
+        Number::Integer(_) => number.to_json(),
+        Number::Float(real) => {
             // The first number with a point that is beyond the whole ones.
             const LIMIT: f64 = 9_223_372_036_854_775_808.0;
             let whole = how(real);
             if !(-LIMIT..LIMIT).contains(&whole) {
-                return Err(too_large());
+                return Err(overflow_message());
             }
             #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within the limits")]
             Ok((whole as i64).into())
@@ -105,14 +105,14 @@ fn to_whole(number: Number, how: fn(f64) -> f64) -> Result<Value, String> {
     }
 }
 
-fn abs(call: &Call<'_, '_>) -> Result<Value, String> {
+fn abs(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     match call.number(0)? {
-        Number::Whole(number) => number.checked_abs().map(Value::from).ok_or_else(too_large),
-        Number::Real(number) => Number::Real(number.abs()).value(),
+        Number::Integer(number) => number.checked_abs().map(Value::from).ok_or_else(overflow_message),
+        Number::Float(number) => Number::Float(number.abs()).to_json(),
     }
 }
 
-fn too_large() -> String {
+fn overflow_message() -> String {
     "the result is too large for a whole number of 64 bits".to_owned()
 }
 
@@ -120,11 +120,11 @@ fn too_large() -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::render::helpers::fixture::{fails, gives};
+    use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
     fn whole_numbers_stay_whole() {
-        gives(
+        assert_values(
             &json!({"ports": [443, 80, 8080], "text": "7"}),
             &[
                 ("(add 1 2)", "3"),
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_has_no_result_is_an_error() {
-        fails(
+        assert_errors(
             &Value::Null,
             &[
                 ("(divide 1 0)", "divide: argument 2 is 0"),

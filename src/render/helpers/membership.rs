@@ -2,46 +2,46 @@
 
 use serde_json::Value;
 
-use super::{Call, Definition, MANY, pure, select::same};
+use super::{HelperCall, HelperDefinition, UNLIMITED, pure_helper, select::is_equal};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("contains", 2..=2, &[], contains),
-    pure("in", 2..=2, &[], contains),
-    pure("containsAll", 2..=MANY, &[], |call| Ok((!found(call)?.contains(&false)).into())),
-    pure("containsAny", 2..=MANY, &[], |call| Ok(found(call)?.contains(&true).into())),
-    pure("containsNone", 2..=MANY, &[], |call| Ok((!found(call)?.contains(&true)).into())),
-    pure("containsNotAll", 2..=MANY, &[], |call| Ok(found(call)?.contains(&false).into())),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("contains", 2..=2, &[], contains),
+    pure_helper("in", 2..=2, &[], contains),
+    pure_helper("containsAll", 2..=UNLIMITED, &[], |call| Ok((!are_contained(call)?.contains(&false)).into())),
+    pure_helper("containsAny", 2..=UNLIMITED, &[], |call| Ok(are_contained(call)?.contains(&true).into())),
+    pure_helper("containsNone", 2..=UNLIMITED, &[], |call| Ok((!are_contained(call)?.contains(&true)).into())),
+    pure_helper("containsNotAll", 2..=UNLIMITED, &[], |call| Ok(are_contained(call)?.contains(&false).into())),
 ];
 
 /// Whether a list holds a value, or a text a part.
-fn contains(call: &Call<'_, '_>) -> Result<Value, String> {
+fn contains(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     match call.value(0)? {
         Value::String(text) => Ok(text.contains(&call.text(1)?).into()),
-        Value::Array(list) => Ok(holds(list, call.value(1)?).into()),
-        _ => Err(call.not(0, "a list or a text")),
+        Value::Array(list) => Ok(contains_value(list, call.value(1)?).into()),
+        _ => Err(call.type_error(0, "a list or a text")),
     }
 }
 
 /// For each wanted value, given one by one or as one list, whether it is there.
-fn found(call: &Call<'_, '_>) -> Result<Vec<bool>, String> {
+fn are_contained(call: &HelperCall<'_, '_>) -> Result<Vec<bool>, String> {
     let list = call.list(0)?;
-    Ok(call.members(1)?.into_iter().map(|wanted| holds(list, wanted)).collect())
+    Ok(call.spread_values(1)?.into_iter().map(|wanted| contains_value(list, wanted)).collect())
 }
 
-fn holds(list: &[Value], wanted: &Value) -> bool {
-    list.iter().any(|member| same(member, wanted))
+fn contains_value(list: &[Value], wanted: &Value) -> bool {
+    list.iter().any(|member| is_equal(member, wanted))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use crate::render::helpers::fixture::{fails, gives};
+    use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
     fn lists_are_searched() {
         let data = json!({"tags": ["blue", "v1"], "wanted": ["v1", "green"]});
-        gives(
+        assert_values(
             &data,
             &[
                 (r#"(contains tags "v1")"#, "true"),
@@ -60,7 +60,7 @@ mod tests {
                 (r#"(containsNotAll tags ["v1"])"#, "false"),
             ],
         );
-        fails(
+        assert_errors(
             &data,
             &[
                 (r#"(in "v1" tags)"#, "in: argument 2 must be a text, not a list"),

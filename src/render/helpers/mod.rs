@@ -7,59 +7,59 @@ mod address;
 mod call;
 mod choice;
 mod date;
+mod dict;
 mod digest;
 mod encoding;
-#[cfg(test)]
-mod fixture;
 mod format;
 mod group;
 mod list;
 mod logic;
 mod math;
 mod membership;
+mod nested;
 mod number;
 mod parse;
 mod pattern;
 mod print;
 mod query;
-mod record;
-mod remark;
 mod select;
+mod split_join;
+#[cfg(test)]
+mod test_support;
 mod text;
-mod tree;
 mod upstream;
-mod words;
+mod warning;
 
 use std::ops::RangeInclusive;
 
-pub(super) use call::Call;
+pub(super) use call::HelperCall;
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
-pub(super) use print::{PRINT, PRINT_JSON, PRINT_LINES, PRINT_RAW, PRINT_VALUE, REFUSE_EMPTY};
+pub(super) use print::{PRINT, PRINT_AS_JSON, PRINT_JSON, PRINT_LINES, PRINT_RAW, REJECT_EMPTY};
 use serde_json::Value;
 
-use super::{foreign, recorder::Recorder};
+use super::{go_template_hints, recorder::QueryRecorder};
 
 /// A helper's name, what it takes, and what it does.
-pub(super) struct Definition {
+pub(super) struct HelperDefinition {
     pub(super) name: &'static str,
     /// How many arguments it takes.
     pub(super) arguments: RangeInclusive<usize>,
     /// The `name=value` arguments that it takes.
-    pub(super) options: Options,
-    pub(super) form: Form,
-    run: Run,
+    pub(super) options: OptionNames,
+    pub(super) form: CallForm,
+    run: HelperFunction,
 }
 
-impl Definition {
+impl HelperDefinition {
     /// Whether it takes an argument `option=…`.
     pub(super) fn takes(&self, option: &str) -> bool {
-        self.options == ANY || self.options.contains(&option)
+        self.options == ANY_OPTION || self.options.contains(&option)
     }
 }
 
 /// How a helper may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum CallForm {
     /// `{{name …}}` or `(name …)`.
     Value,
     /// `{{#name …}} … {{/name}}`.
@@ -69,59 +69,64 @@ pub(super) enum Form {
 }
 
 #[derive(Clone, Copy)]
-enum Run {
+enum HelperFunction {
     /// From its arguments alone.
-    Pure(fn(&Call<'_, '_>) -> Result<Value, String>),
+    Pure(fn(&HelperCall<'_, '_>) -> Result<Value, String>),
     /// From its arguments and what the pass knows.
-    Asks(fn(&Call<'_, '_>, &Recorder<'_>) -> Result<Value, String>),
+    WithQueries(fn(&HelperCall<'_, '_>, &QueryRecorder<'_>) -> Result<Value, String>),
     /// The engine brings it along.
     BuiltIn,
 }
 
-const fn pure(
+const fn pure_helper(
     name: &'static str,
     arguments: RangeInclusive<usize>,
-    options: Options,
-    run: fn(&Call<'_, '_>) -> Result<Value, String>,
-) -> Definition {
-    Definition { name, arguments, options, form: Form::Value, run: Run::Pure(run) }
+    options: OptionNames,
+    run: fn(&HelperCall<'_, '_>) -> Result<Value, String>,
+) -> HelperDefinition {
+    HelperDefinition { name, arguments, options, form: CallForm::Value, run: HelperFunction::Pure(run) }
 }
 
-const fn value(
+const fn query_helper(
     name: &'static str,
     arguments: RangeInclusive<usize>,
-    options: Options,
-    run: fn(&Call<'_, '_>, &Recorder<'_>) -> Result<Value, String>,
-) -> Definition {
-    Definition { name, arguments, options, form: Form::Value, run: Run::Asks(run) }
+    options: OptionNames,
+    run: fn(&HelperCall<'_, '_>, &QueryRecorder<'_>) -> Result<Value, String>,
+) -> HelperDefinition {
+    HelperDefinition { name, arguments, options, form: CallForm::Value, run: HelperFunction::WithQueries(run) }
 }
 
-const fn built_in(name: &'static str, arguments: RangeInclusive<usize>, options: Options, form: Form) -> Definition {
-    Definition { name, arguments, options, form, run: Run::BuiltIn }
+const fn built_in(
+    name: &'static str,
+    arguments: RangeInclusive<usize>,
+    options: OptionNames,
+    form: CallForm,
+) -> HelperDefinition {
+    HelperDefinition { name, arguments, options, form, run: HelperFunction::BuiltIn }
 }
 
-type Options = &'static [&'static str];
+type OptionNames = &'static [&'static str];
 
 /// Options of any name.
-const ANY: Options = &["*"];
+const ANY_OPTION: OptionNames = &["*"];
 
-const MANY: usize = usize::MAX;
+const UNLIMITED: usize = usize::MAX;
 
 /// Every helper there is, family by family.
-pub(super) fn all() -> impl Iterator<Item = &'static Definition> {
+pub(super) fn all() -> impl Iterator<Item = &'static HelperDefinition> {
     let families = [
         query::ALL,
         upstream::ALL,
         choice::ALL,
         select::ALL,
         membership::ALL,
-        remark::ALL,
+        warning::ALL,
         group::ALL,
         list::ALL,
-        record::ALL,
-        tree::ALL,
+        dict::ALL,
+        nested::ALL,
         text::ALL,
-        words::ALL,
+        split_join::ALL,
         pattern::ALL,
         math::ALL,
         date::ALL,
@@ -137,37 +142,37 @@ pub(super) fn all() -> impl Iterator<Item = &'static Definition> {
 }
 
 /// What the engine brings along.
-const BUILT_IN: &[Definition] = &[
-    built_in("raw", 0..=1, &[], Form::Both),
-    built_in("if", 1..=1, &["includeZero"], Form::Block),
-    built_in("unless", 1..=1, &["includeZero"], Form::Block),
-    built_in("each", 1..=1, &[], Form::Block),
-    built_in("with", 1..=1, &[], Form::Block),
-    built_in("lookup", 2..=2, &[], Form::Value),
-    built_in("log", 1..=MANY, &["level"], Form::Value),
-    built_in("eq", 2..=2, &[], Form::Both),
-    built_in("ne", 2..=2, &[], Form::Both),
-    built_in("gt", 2..=2, &[], Form::Both),
-    built_in("gte", 2..=2, &[], Form::Both),
-    built_in("lt", 2..=2, &[], Form::Both),
-    built_in("lte", 2..=2, &[], Form::Both),
-    built_in("and", 1..=MANY, &[], Form::Both),
-    built_in("or", 1..=MANY, &[], Form::Both),
-    built_in("not", 1..=1, &[], Form::Both),
+const BUILT_IN: &[HelperDefinition] = &[
+    built_in("raw", 0..=1, &[], CallForm::Both),
+    built_in("if", 1..=1, &["includeZero"], CallForm::Block),
+    built_in("unless", 1..=1, &["includeZero"], CallForm::Block),
+    built_in("each", 1..=1, &[], CallForm::Block),
+    built_in("with", 1..=1, &[], CallForm::Block),
+    built_in("lookup", 2..=2, &[], CallForm::Value),
+    built_in("log", 1..=UNLIMITED, &["level"], CallForm::Value),
+    built_in("eq", 2..=2, &[], CallForm::Both),
+    built_in("ne", 2..=2, &[], CallForm::Both),
+    built_in("gt", 2..=2, &[], CallForm::Both),
+    built_in("gte", 2..=2, &[], CallForm::Both),
+    built_in("lt", 2..=2, &[], CallForm::Both),
+    built_in("lte", 2..=2, &[], CallForm::Both),
+    built_in("and", 1..=UNLIMITED, &[], CallForm::Both),
+    built_in("or", 1..=UNLIMITED, &[], CallForm::Both),
+    built_in("not", 1..=1, &[], CallForm::Both),
 ];
 
 /// The helper of this name.
-pub(super) fn find(name: &str) -> Option<&'static Definition> {
+pub(super) fn find(name: &str) -> Option<&'static HelperDefinition> {
     all().find(|definition| definition.name == name)
 }
 
 /// The words for a name that has no value. A helper's own name without parentheses is one.
-pub(super) fn no_value(name: &str) -> String {
+pub(super) fn missing_value_message(name: &str) -> String {
     match find(name) {
-        Some(helper) if helper.form == Form::Value && *helper.arguments.start() == 0 => {
+        Some(helper) if helper.form == CallForm::Value && *helper.arguments.start() == 0 => {
             format!("there is no value `{name}` here; the helper stands in parentheses: ({name})")
         }
-        _ => match foreign::value(name) {
+        _ => match go_template_hints::name_hint(name) {
             Some(here) => format!("there is no value `{name}` here; {here}"),
             None => format!("there is no value `{name}` here"),
         },
@@ -175,18 +180,18 @@ pub(super) fn no_value(name: &str) -> String {
 }
 
 /// The same for an argument: what looks like no field may be a text without its quotes.
-fn no_argument(name: &str) -> String {
-    let is_text = find(name).is_none() && foreign::value(name).is_none() && !name.contains(['.', '@']);
+fn missing_argument_message(name: &str) -> String {
+    let is_text = find(name).is_none() && go_template_hints::name_hint(name).is_none() && !name.contains(['.', '@']);
     let hint = if is_text { format!("; a text stands in quotes: \"{name}\"") } else { String::new() };
-    no_value(name) + &hint
+    missing_value_message(name) + &hint
 }
 
 /// Makes all helpers known to `registry`, for one pass.
-pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Recorder<'pass>) {
+pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass QueryRecorder<'pass>) {
     for definition in all() {
         match definition.run {
-            Run::BuiltIn => {}
-            run => registry.register_helper(definition.name, Box::new(Function { run, pass })),
+            HelperFunction::BuiltIn => {}
+            run => registry.register_helper(definition.name, Box::new(FunctionHelper { run, recorder: pass })),
         }
     }
     // In the place of the engine's, which give true and false.
@@ -194,12 +199,12 @@ pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass Rec
     print::register(registry, pass);
 }
 
-struct Function<'pass> {
-    run: Run,
-    pass: &'pass Recorder<'pass>,
+struct FunctionHelper<'pass> {
+    run: HelperFunction,
+    recorder: &'pass QueryRecorder<'pass>,
 }
 
-impl HelperDef for Function<'_> {
+impl HelperDef for FunctionHelper<'_> {
     fn call_inner<'reg: 'rc, 'rc>(
         &self,
         helper: &Helper<'rc>,
@@ -207,11 +212,11 @@ impl HelperDef for Function<'_> {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        let call = Call(helper);
+        let call = HelperCall(helper);
         let value = match self.run {
-            Run::Pure(run) => run(&call),
-            Run::Asks(run) => run(&call, self.pass),
-            Run::BuiltIn => Err("the engine brings it along".to_owned()),
+            HelperFunction::Pure(run) => run(&call),
+            HelperFunction::WithQueries(run) => run(&call, self.recorder),
+            HelperFunction::BuiltIn => Err("the engine brings it along".to_owned()),
         };
         match value {
             Ok(value) => Ok(ScopedJson::Derived(value)),

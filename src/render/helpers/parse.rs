@@ -2,25 +2,29 @@
 
 use serde_json::{Map, Value};
 
-use super::{Call, Definition, print::shown, pure};
+use super::{HelperCall, HelperDefinition, print::excerpt, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("parseBool", 1..=1, &[], |call| parse(call, false, boolean)),
-    pure("parseInt", 1..=1, &[], |call| parse(call, 0, |text| Ok(text.parse::<i64>().map_err(said)?.into()))),
-    pure("parseUint", 1..=1, &[], |call| parse(call, 0, |text| Ok(text.parse::<u64>().map_err(said)?.into()))),
-    pure("parseFloat", 1..=1, &[], |call| parse(call, 0, float)),
-    pure("parseJSON", 1..=1, &[], |call| parse(call, Map::new(), |text| serde_json::from_str(text).map_err(said))),
-    pure("parseYAML", 1..=1, &[], |call| parse(call, Map::new(), yaml)),
-    pure("parseTOML", 1..=1, &[], |call| parse(call, Map::new(), toml)),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("parseBool", 1..=1, &[], |call| parse(call, false, boolean)),
+    pure_helper("parseInt", 1..=1, &[], |call| parse(call, 0, |text| Ok(text.parse::<i64>().map_err(message)?.into()))),
+    pure_helper("parseUint", 1..=1, &[], |call| {
+        parse(call, 0, |text| Ok(text.parse::<u64>().map_err(message)?.into()))
+    }),
+    pure_helper("parseFloat", 1..=1, &[], |call| parse(call, 0, float)),
+    pure_helper("parseJSON", 1..=1, &[], |call| {
+        parse(call, Map::new(), |text| serde_json::from_str(text).map_err(message))
+    }),
+    pure_helper("parseYAML", 1..=1, &[], |call| parse(call, Map::new(), yaml)),
+    pure_helper("parseTOML", 1..=1, &[], |call| parse(call, Map::new(), toml)),
 ];
 
-type Read = fn(&str) -> Result<Value, String>;
+type ParseFunction = fn(&str) -> Result<Value, String>;
 
-fn parse(call: &Call<'_, '_>, nothing: impl Into<Value>, read: Read) -> Result<Value, String> {
+fn parse(call: &HelperCall<'_, '_>, nothing: impl Into<Value>, read: ParseFunction) -> Result<Value, String> {
     let text = call.text(0)?;
     match text.trim() {
         "" => Ok(nothing.into()),
-        trimmed => read(trimmed).map_err(|reason| format!("{}: {reason}", shown(&text))),
+        trimmed => read(trimmed).map_err(|reason| format!("{}: {reason}", excerpt(&text))),
     }
 }
 
@@ -34,17 +38,17 @@ fn boolean(text: &str) -> Result<Value, String> {
 }
 
 fn float(text: &str) -> Result<Value, String> {
-    finite(text.parse().map_err(said)?)
+    json_number(text.parse().map_err(message)?)
 }
 
-fn finite(number: f64) -> Result<Value, String> {
+fn json_number(number: f64) -> Result<Value, String> {
     serde_json::Number::from_f64(number).map(Value::Number).ok_or_else(|| format!("{number} is no number of JSON"))
 }
 
 fn yaml(text: &str) -> Result<Value, String> {
     // As consul-template reads it: the mode 0644 is a number to base 8.
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| said(error.without_snippet()))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| message(error.without_snippet()))
 }
 
 fn toml(text: &str) -> Result<Value, String> {
@@ -52,26 +56,26 @@ fn toml(text: &str) -> Result<Value, String> {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         format!("line {line}: {}", error.message())
     })?;
-    plain(table.into())
+    toml_to_json(table.into())
 }
 
 /// In the terms of JSON, which has no dates and no infinity.
-fn plain(value: toml::Value) -> Result<Value, String> {
+fn toml_to_json(value: toml::Value) -> Result<Value, String> {
     Ok(match value {
         toml::Value::String(text) => text.into(),
         toml::Value::Integer(number) => number.into(),
-        toml::Value::Float(number) => finite(number)?,
+        toml::Value::Float(number) => json_number(number)?,
         toml::Value::Boolean(flag) => flag.into(),
         toml::Value::Datetime(date) => date.to_string().into(),
-        toml::Value::Array(members) => members.into_iter().map(plain).collect::<Result<_, _>>()?,
+        toml::Value::Array(members) => members.into_iter().map(toml_to_json).collect::<Result<_, _>>()?,
         toml::Value::Table(table) => {
-            let plain = table.into_iter().map(|(key, value)| Ok((key, plain(value)?)));
+            let plain = table.into_iter().map(|(key, value)| Ok((key, toml_to_json(value)?)));
             Value::Object(plain.collect::<Result<_, String>>()?)
         }
     })
 }
 
-fn said(error: impl ToString) -> String {
+fn message(error: impl ToString) -> String {
     error.to_string()
 }
 
@@ -79,7 +83,7 @@ fn said(error: impl ToString) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::render::helpers::fixture::{fails, gives};
+    use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
     fn texts_get_their_meaning() {
@@ -88,7 +92,7 @@ mod tests {
             "yaml": "b: [1, 2.5, ~]\na: yes\nc: &x {d: 0x10}\ne: *x\n",
             "toml": "b = [1, 2.5]\nd = 2026-01-02\n[a]\nx = \"y\"\n",
         });
-        gives(
+        assert_values(
             &data,
             &[
                 ("(parseBool \"true\")", "true"),
@@ -117,7 +121,7 @@ mod tests {
         ];
         for (name, expected) in cases {
             for empty in ["", " \\n"] {
-                gives(&Value::Null, &[(&format!("(parse{name} \"{empty}\")"), expected)]);
+                assert_values(&Value::Null, &[(&format!("(parse{name} \"{empty}\")"), expected)]);
             }
         }
     }
@@ -134,7 +138,7 @@ mod tests {
                 })
                 .collect::<String>()
         );
-        fails(
+        assert_errors(
             &json!({"deep": deep, "bomb": bomb, "dots": format!("a{} = 1", ".a".repeat(100_000)), "heads": format!("[a{}]", ".a".repeat(100_000))}),
             &[
                 ("(parseBool \"yes\")", "parseBool: \"yes\": it must be true or false"),

@@ -8,30 +8,30 @@ use std::{
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Call, Definition, pure};
+use super::{HelperCall, HelperDefinition, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("regexMatch", 2..=2, &[], |call| Ok(pattern(call)?.is_match(&call.text(0)?).into())),
-    pure("regexFind", 2..=3, &[], find),
-    pure("regexFindAll", 2..=2, &[], find_all),
-    pure("regexReplaceAll", 3..=3, &[], replace_all),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("regexMatch", 2..=2, &[], |call| Ok(compiled_pattern(call)?.is_match(&call.text(0)?).into())),
+    pure_helper("regexFind", 2..=3, &[], find),
+    pure_helper("regexFindAll", 2..=2, &[], find_all),
+    pure_helper("regexReplaceAll", 3..=3, &[], replace_all),
 ];
 
 /// Compiled patterns. Templates have a few, used for every member of a list at every pass.
 static COMPILED: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
 
 /// Patterns may be made of what a registry says, so they are not kept without end.
-const KEPT: usize = 64;
+const MAX_CACHED: usize = 64;
 
 /// The pattern that the second argument is.
-fn pattern(call: &Call<'_, '_>) -> Result<Regex, String> {
+fn compiled_pattern(call: &HelperCall<'_, '_>) -> Result<Regex, String> {
     let text = call.text(1)?;
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(pattern) = compiled.get(&text) {
         return Ok(pattern.clone());
     }
     let pattern = Regex::new(&text).map_err(|error| format!("argument 2 is no pattern: {}", reason(&error)))?;
-    if compiled.len() >= KEPT {
+    if compiled.len() >= MAX_CACHED {
         compiled.clear();
     }
     compiled.insert(text, pattern.clone());
@@ -46,8 +46,8 @@ fn reason(error: &regex::Error) -> String {
 }
 
 /// The first place that fits, or one of its groups; nothing if there is none.
-fn find(call: &Call<'_, '_>) -> Result<Value, String> {
-    let (text, pattern) = (call.text(0)?, pattern(call)?);
+fn find(call: &HelperCall<'_, '_>) -> Result<Value, String> {
+    let (text, pattern) = (call.text(0)?, compiled_pattern(call)?);
     let group = if call.len() > 2 { call.count(2)? } else { 0 };
     if group >= pattern.captures_len() {
         return Err(format!("argument 3 is {group}, but the pattern has {} groups", pattern.captures_len() - 1));
@@ -56,27 +56,27 @@ fn find(call: &Call<'_, '_>) -> Result<Value, String> {
     Ok(found.map_or("", |found| found.as_str()).into())
 }
 
-fn find_all(call: &Call<'_, '_>) -> Result<Value, String> {
+fn find_all(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let text = call.text(0)?;
-    Ok(pattern(call)?.find_iter(&text).map(|found| found.as_str()).collect())
+    Ok(compiled_pattern(call)?.find_iter(&text).map(|found| found.as_str()).collect())
 }
 
 /// In the replacement `$1` and `${name}` are groups, and `$$` is a dollar sign.
-fn replace_all(call: &Call<'_, '_>) -> Result<Value, String> {
+fn replace_all(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (text, replacement) = (call.text(0)?, call.text(2)?);
-    Ok(pattern(call)?.replace_all(&text, replacement.as_str()).into())
+    Ok(compiled_pattern(call)?.replace_all(&text, replacement.as_str()).into())
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
-    use super::{COMPILED, KEPT};
-    use crate::render::helpers::fixture::{fails, gives, rendered};
+    use super::{COMPILED, MAX_CACHED};
+    use crate::render::helpers::test_support::{assert_errors, assert_values, render_text};
 
     #[test]
     fn patterns_find_and_replace() {
-        gives(
+        assert_values(
             &Value::Null,
             &[
                 (r#"(regexMatch "web-12" "^web-[0-9]+$")"#, "true"),
@@ -89,7 +89,7 @@ mod tests {
                 (r#"(regexReplaceAll "a.b.c" "\\." "$$")"#, "\"a$b$c\""),
             ],
         );
-        fails(
+        assert_errors(
             &Value::Null,
             &[
                 (r#"(regexMatch "a" "(")"#, "regexMatch: argument 2 is no pattern: unclosed group"),
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn not_all_patterns_are_kept() {
         let many = "{{#each (loop 200)}}{{regexMatch \"x\" (concat \"only here \" this)}}{{/each}}";
-        assert_eq!(rendered(&Value::Null, many), Ok("false".repeat(200)));
-        assert!(COMPILED.lock().expect("nobody panics with it").len() <= KEPT);
+        assert_eq!(render_text(&Value::Null, many), Ok("false".repeat(200)));
+        assert!(COMPILED.lock().expect("nobody panics with it").len() <= MAX_CACHED);
     }
 }

@@ -5,42 +5,44 @@ use std::{borrow::Cow, cmp::Ordering};
 use serde_json::{Map, Value};
 
 use super::{
-    ANY, Call, Definition, MANY,
-    call::{described, text},
+    ANY_OPTION, HelperCall, HelperDefinition, UNLIMITED,
+    call::{describe, to_text},
     number::Number,
-    pure,
+    pure_helper,
 };
 
-pub(super) const ALL: &[Definition] = &[
-    pure("where", 1..=MANY, ANY, where_),
-    pure("pluck", 2..=2, &[], pluck),
-    pure("sort", 1..=2, &["numeric", "reverse"], sort),
-    pure("unique", 1..=2, &[], unique),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("where", 1..=UNLIMITED, ANY_OPTION, where_),
+    pure_helper("pluck", 2..=2, &[], pluck),
+    pure_helper("sort", 1..=2, &["numeric", "reverse"], sort),
+    pure_helper("unique", 1..=2, &[], unique),
 ];
 
 /// Keeps the members in which every named field holds something (not empty, not zero, not false, not missing), and
 /// every field that is given as an option fits.
-fn where_(call: &Call<'_, '_>) -> Result<Value, String> {
+fn where_(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let fields = (1..call.len()).map(|index| call.text(index)).collect::<Result<Vec<_>, _>>()?;
     let wanted = call.options()?;
     let holds = |member: &Value, name: &str| {
         field(member, name).is_some_and(|value| handlebars::JsonTruthy::is_truthy(value, false))
     };
-    let kept = |member: &&Value| fields.iter().all(|name| holds(member, name)) && has(member, &wanted);
+    let kept = |member: &&Value| fields.iter().all(|name| holds(member, name)) && has_fields(member, &wanted);
     Ok(call.list(0)?.iter().filter(kept).cloned().collect())
 }
 
 /// Whether each field of `wanted` fits.
-fn has(record: &Value, wanted: &Map<String, Value>) -> bool {
-    wanted.iter().all(|(name, wanted)| record.get(name).is_some_and(|value| fits(value, wanted)))
+fn has_fields(record: &Value, wanted: &Map<String, Value>) -> bool {
+    wanted.iter().all(|(name, wanted)| record.get(name).is_some_and(|value| matches_value(value, wanted)))
 }
 
 /// A list fits when one of its members does; a record when each field that is wanted does.
-fn fits(value: &Value, wanted: &Value) -> bool {
+fn matches_value(value: &Value, wanted: &Value) -> bool {
     match (value, wanted) {
-        (Value::Array(members), wanted) if !wanted.is_array() => members.iter().any(|member| fits(member, wanted)),
-        (value, Value::Object(wanted)) => has(value, wanted),
-        (value, wanted) => same(value, wanted),
+        (Value::Array(members), wanted) if !wanted.is_array() => {
+            members.iter().any(|member| matches_value(member, wanted))
+        }
+        (value, Value::Object(wanted)) => has_fields(value, wanted),
+        (value, wanted) => is_equal(value, wanted),
     }
 }
 
@@ -53,58 +55,61 @@ pub(super) fn field<'a>(member: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 /// Whether two values read alike: 80 and "80" are the same, for what comes from Meta or a key is a text.
-pub(super) fn same(a: &Value, b: &Value) -> bool {
+pub(super) fn is_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(_) | Value::Object(_) | Value::Null, _) | (_, Value::Array(_) | Value::Object(_)) => a == b,
         (Value::String(a), Value::String(b)) => a == b,
-        _ => text(a) == text(b) || matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a.to_bits() == b.to_bits()),
+        _ => {
+            to_text(a) == to_text(b)
+                || matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a.to_bits() == b.to_bits())
+        }
     }
 }
 
-fn pluck(call: &Call<'_, '_>) -> Result<Value, String> {
+fn pluck(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let name = call.text(1)?;
     Ok(call.list(0)?.iter().filter_map(|member| field(member, &name)).cloned().collect())
 }
 
 /// Numbers by size, before texts, byte by byte. Stable; members without the field come last.
-fn sort(call: &Call<'_, '_>) -> Result<Value, String> {
+fn sort(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (list, name) = (call.list(0)?, call.optional_text(1)?);
     let (numeric, reverse) = (call.flag("numeric")?, call.flag("reverse")?);
     let (mut sorted, mut without) = (Vec::new(), Vec::new());
     for (index, member) in list.iter().enumerate() {
         match name.as_ref().map_or(Some(member), |name| field(member, name)) {
             Some(value) => {
-                let rank = Rank::of(value, numeric).map_err(|reason| format!("member {}: {reason}", index + 1))?;
+                let rank = SortKey::of(value, numeric).map_err(|reason| format!("member {}: {reason}", index + 1))?;
                 sorted.push((rank, member));
             }
             None => without.push(member),
         }
     }
-    sorted.sort_by(|(a, _), (b, _)| if reverse { b.order(a) } else { a.order(b) });
+    sorted.sort_by(|(a, _), (b, _)| if reverse { b.compare(a) } else { a.compare(b) });
     Ok(sorted.into_iter().map(|(_, member)| member).chain(without).cloned().collect())
 }
 
 /// What a member is sorted by.
-enum Rank<'a> {
+enum SortKey<'a> {
     Number(Number),
     Text(Cow<'a, str>),
 }
 
-impl<'a> Rank<'a> {
+impl<'a> SortKey<'a> {
     fn of(value: &'a Value, numeric: bool) -> Result<Self, String> {
         match value {
-            Value::Array(_) | Value::Object(_) => Err(format!("{} has no order: name a field", described(value))),
+            Value::Array(_) | Value::Object(_) => Err(format!("{} has no order: name a field", describe(value))),
             _ if numeric || value.is_number() => {
-                Number::read(value).map(Self::Number).ok_or_else(|| format!("{} is no number", described(value)))
+                Number::from_json(value).map(Self::Number).ok_or_else(|| format!("{} is no number", describe(value)))
             }
             Value::String(text) => Ok(Self::Text(text.into())),
             other => Ok(Self::Text(other.to_string().into())),
         }
     }
 
-    fn order(&self, other: &Self) -> Ordering {
+    fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
-            (Self::Number(a), Self::Number(b)) => a.order(*b),
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(*b),
             (Self::Text(a), Self::Text(b)) => a.cmp(b),
             (Self::Number(_), Self::Text(_)) => Ordering::Less,
             (Self::Text(_), Self::Number(_)) => Ordering::Greater,
@@ -113,13 +118,13 @@ impl<'a> Rank<'a> {
 }
 
 /// The first of those that are the same, or whose field is.
-fn unique(call: &Call<'_, '_>) -> Result<Value, String> {
+fn unique(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (list, name) = (call.list(0)?, call.optional_text(1)?);
     let mut kept: Vec<(Option<&Value>, &Value)> = Vec::new();
     for member in list {
         let value = name.as_ref().map_or(Some(member), |name| field(member, name));
         let is_known = kept.iter().any(|(known, _)| match (known, value) {
-            (Some(known), Some(value)) => same(known, value),
+            (Some(known), Some(value)) => is_equal(known, value),
             (known, value) => known.is_none() && value.is_none(),
         });
         if !is_known {
@@ -133,7 +138,7 @@ fn unique(call: &Call<'_, '_>) -> Result<Value, String> {
 mod tests {
     use serde_json::json;
 
-    use crate::render::helpers::fixture::{fails, gives};
+    use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
     fn members_are_taken_by_their_fields() {
@@ -142,7 +147,7 @@ mod tests {
             {"id": "b", "port": 443, "tags": [], "meta": {"weight": "9"}},
             {"id": "c", "port": 80, "tags": ["v1"], "meta": {}},
         ]});
-        gives(
+        assert_values(
             &data,
             &[
                 (r#"(pluck (where all "tags") "id")"#, r#"["a","c"]"#),
@@ -166,7 +171,7 @@ mod tests {
                 (r#"(unique [1, "1", 1.0, 2, null, null])"#, "[1,2,null]"),
             ],
         );
-        fails(
+        assert_errors(
             &data,
             &[
                 ("(sort all)", "sort: member 1: a record has no order: name a field"),

@@ -2,51 +2,55 @@
 
 use serde_json::Value;
 
-use super::{Call, Definition, list::range, pure};
+use super::{HelperCall, HelperDefinition, list::range, pure_helper};
 
-pub(super) const ALL: &[Definition] = &[
-    pure("trim", 1..=2, &[], trim),
-    pure("trimPrefix", 2..=2, &[], |call| two(call, |text, prefix| text.strip_prefix(prefix).unwrap_or(text))),
-    pure("trimSuffix", 2..=2, &[], |call| two(call, |text, suffix| text.strip_suffix(suffix).unwrap_or(text))),
-    pure("trimSpace", 1..=1, &[], |call| Ok(call.text(0)?.trim().into())),
-    pure("toLower", 1..=1, &[], |call| Ok(call.text(0)?.to_lowercase().into())),
-    pure("toUpper", 1..=1, &[], |call| Ok(call.text(0)?.to_uppercase().into())),
-    pure("toTitle", 1..=1, &[], |call| Ok(title(&call.text(0)?).into())),
-    pure("replaceAll", 3..=3, &[], |call| Ok(call.text(0)?.replace(&call.text(1)?, &call.text(2)?).into())),
-    pure("substring", 2..=3, &[], substring),
-    pure("hasPrefix", 2..=2, &[], |call| Ok(call.text(0)?.starts_with(&call.text(1)?).into())),
-    pure("hasSuffix", 2..=2, &[], |call| Ok(call.text(0)?.ends_with(&call.text(1)?).into())),
-    pure("indent", 2..=2, &[], |call| Ok(indent(&call.text(0)?, width(call, 1)?).into())),
-    pure("repeat", 2..=2, &[], repeat),
-    pure("padLeft", 2..=3, &[], |call| Ok((padding(call)? + &call.text(0)?).into())),
-    pure("padRight", 2..=3, &[], |call| Ok((call.text(0)? + &padding(call)?).into())),
+pub(super) const ALL: &[HelperDefinition] = &[
+    pure_helper("trim", 1..=2, &[], trim),
+    pure_helper("trimPrefix", 2..=2, &[], |call| {
+        map_two(call, |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
+    }),
+    pure_helper("trimSuffix", 2..=2, &[], |call| {
+        map_two(call, |text, suffix| text.strip_suffix(suffix).unwrap_or(text))
+    }),
+    pure_helper("trimSpace", 1..=1, &[], |call| Ok(call.text(0)?.trim().into())),
+    pure_helper("toLower", 1..=1, &[], |call| Ok(call.text(0)?.to_lowercase().into())),
+    pure_helper("toUpper", 1..=1, &[], |call| Ok(call.text(0)?.to_uppercase().into())),
+    pure_helper("toTitle", 1..=1, &[], |call| Ok(title(&call.text(0)?).into())),
+    pure_helper("replaceAll", 3..=3, &[], |call| Ok(call.text(0)?.replace(&call.text(1)?, &call.text(2)?).into())),
+    pure_helper("substring", 2..=3, &[], substring),
+    pure_helper("hasPrefix", 2..=2, &[], |call| Ok(call.text(0)?.starts_with(&call.text(1)?).into())),
+    pure_helper("hasSuffix", 2..=2, &[], |call| Ok(call.text(0)?.ends_with(&call.text(1)?).into())),
+    pure_helper("indent", 2..=2, &[], |call| Ok(indent(&call.text(0)?, width(call, 1)?).into())),
+    pure_helper("repeat", 2..=2, &[], repeat),
+    pure_helper("padLeft", 2..=3, &[], |call| Ok((padding(call)? + &call.text(0)?).into())),
+    pure_helper("padRight", 2..=3, &[], |call| Ok((call.text(0)? + &padding(call)?).into())),
 ];
 
 /// More than this is a mistake, and could take all memory.
-const WIDEST: usize = 1_000;
+const MAX_WIDTH: usize = 1_000;
 
-fn width(call: &Call<'_, '_>, index: usize) -> Result<usize, String> {
+fn width(call: &HelperCall<'_, '_>, index: usize) -> Result<usize, String> {
     let width = call.count(index)?;
-    if width <= WIDEST { Ok(width) } else { Err(call.not(index, &format!("{WIDEST} or less"))) }
+    if width <= MAX_WIDTH { Ok(width) } else { Err(call.type_error(index, &format!("{MAX_WIDTH} or less"))) }
 }
 
 /// A repetition of repetitions may not grow without end.
-const LONGEST: usize = 1 << 20;
+const MAX_LENGTH: usize = 1 << 20;
 
-fn repeat(call: &Call<'_, '_>) -> Result<Value, String> {
+fn repeat(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (text, times) = (call.text(0)?, width(call, 1)?);
-    if text.len() * times > LONGEST {
-        return Err(format!("{times} times {} bytes is more than {LONGEST}", text.len()));
+    if text.len() * times > MAX_LENGTH {
+        return Err(format!("{times} times {} bytes is more than {MAX_LENGTH}", text.len()));
     }
     Ok(text.repeat(times).into())
 }
 
-fn two(call: &Call<'_, '_>, cut: for<'a> fn(&'a str, &str) -> &'a str) -> Result<Value, String> {
+fn map_two(call: &HelperCall<'_, '_>, cut: for<'a> fn(&'a str, &str) -> &'a str) -> Result<Value, String> {
     Ok(cut(&call.text(0)?, &call.text(1)?).into())
 }
 
 /// Takes white space away at both ends, or each of the given characters.
-fn trim(call: &Call<'_, '_>) -> Result<Value, String> {
+fn trim(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let text = call.text(0)?;
     Ok(match call.optional_text(1)? {
         Some(set) => text.trim_matches(|c| set.contains(c)).into(),
@@ -69,7 +73,7 @@ fn title(text: &str) -> String {
     title
 }
 
-fn substring(call: &Call<'_, '_>) -> Result<Value, String> {
+fn substring(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let text: Vec<char> = call.text(0)?.chars().collect();
     Ok(text[range(call, text.len())?].iter().collect::<String>().into())
 }
@@ -82,13 +86,13 @@ fn indent(text: &str, width: usize) -> String {
 }
 
 /// What the first argument lacks to the second in width, made of the third (a space).
-fn padding(call: &Call<'_, '_>) -> Result<String, String> {
+fn padding(call: &HelperCall<'_, '_>) -> Result<String, String> {
     let (length, width) = (call.text(0)?.chars().count(), width(call, 1)?);
     let fill = call.optional_text(2)?.unwrap_or_else(|| " ".to_owned());
     let mut chars = fill.chars();
     match (chars.next(), chars.next()) {
         (Some(fill), None) => Ok(fill.to_string().repeat(width.saturating_sub(length))),
-        _ => Err(call.not(2, "one character")),
+        _ => Err(call.type_error(2, "one character")),
     }
 }
 
@@ -96,12 +100,12 @@ fn padding(call: &Call<'_, '_>) -> Result<String, String> {
 mod tests {
     use serde_json::json;
 
-    use crate::render::helpers::fixture::{fails, gives};
+    use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
     fn texts_are_cut_changed_and_filled_up() {
         let data = json!({"lines": "a\n\n  b\n", "l": []});
-        gives(
+        assert_values(
             &data,
             &[
                 (r#"(trim " a b\n")"#, "\"a b\""),
@@ -132,7 +136,7 @@ mod tests {
                 (r#"(padRight "web" 2)"#, "\"web\""),
             ],
         );
-        fails(
+        assert_errors(
             &data,
             &[
                 ("(toLower l)", "toLower: argument 1 must be a text, not a list"),

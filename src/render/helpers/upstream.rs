@@ -6,27 +6,27 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Call, Definition,
-    address::{is_dialled_name, is_ip_address, with_port},
-    print::shown,
-    query::{UPSTREAM, members},
-    value,
+    HelperCall, HelperDefinition,
+    address::{is_ip_address, is_resolvable_name, with_port},
+    print::excerpt,
+    query::{UPSTREAM_OPTIONS, service_instances},
+    query_helper,
 };
 use crate::{
     registry::{ServiceRecord, Status},
-    render::{Escape, recorder::Recorder},
+    render::{Escape, recorder::QueryRecorder},
 };
 
-pub(super) const ALL: &[Definition] = &[value("upstream", 0..=1, UPSTREAM, upstream)];
+pub(super) const ALL: &[HelperDefinition] = &[query_helper("upstream", 0..=1, UPSTREAM_OPTIONS, upstream)];
 
 /// HAProxy's heaviest server.
-const HEAVIEST: u32 = 256;
+const MAX_WEIGHT_HAPROXY: u32 = 256;
 
 /// nginx's heaviest server where its numbers have 32 bits.
-const HEAVIEST_NGINX: u32 = i32::MAX.unsigned_abs();
+const MAX_WEIGHT_NGINX: u32 = i32::MAX.unsigned_abs();
 
 /// One line for each member that can have one. Nothing at all until the answer is known.
-fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+fn upstream(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
     let lines = match pass.escape {
         Escape::Nginx => nginx,
         Escape::Haproxy => haproxy,
@@ -39,15 +39,15 @@ fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
     let extra = call.option("extra")?.unwrap_or_default();
     let extra: Vec<_> = extra.split_whitespace().collect();
     for word in &extra {
-        check(pass.escape, word)?;
+        check_extra_word(pass.escape, word)?;
     }
     let tail: String = extra.iter().map(|word| format!(" {word}")).collect();
     let names = call.flag("names")?;
-    let Some(mut members) = chosen(call, pass)? else { return Ok(Value::Null) };
-    members.retain(|member| match unusable(member, names) {
+    let Some(mut members) = selected_members(call, pass)? else { return Ok(Value::Null) };
+    members.retain(|member| match unusable_reason(member, names) {
         None => true,
         Some(why) => {
-            pass.remark(format!("{} is left out: {why}", described(member)));
+            pass.warn(format!("{} is left out: {why}", describe_instance(member)));
             false
         }
     });
@@ -59,9 +59,14 @@ fn upstream(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
 }
 
 /// The members of a service that is named, or those that are given as a list.
-fn chosen<'a>(call: &Call<'_, '_>, pass: &Recorder<'a>) -> Result<Option<Vec<Cow<'a, ServiceRecord>>>, String> {
-    if !matches!(call.known(0), Some(Value::Array(_))) {
-        return Ok(members(call, pass, false)?.map(|members| members.into_iter().map(Cow::Borrowed).collect()));
+fn selected_members<'a>(
+    call: &HelperCall<'_, '_>,
+    pass: &QueryRecorder<'a>,
+) -> Result<Option<Vec<Cow<'a, ServiceRecord>>>, String> {
+    if !matches!(call.get(0), Some(Value::Array(_))) {
+        return Ok(
+            service_instances(call, pass, false)?.map(|members| members.into_iter().map(Cow::Borrowed).collect())
+        );
     }
     let record = |value| {
         ServiceRecord::deserialize(value)
@@ -72,26 +77,29 @@ fn chosen<'a>(call: &Call<'_, '_>, pass: &Recorder<'a>) -> Result<Option<Vec<Cow
 }
 
 /// Why no program can send requests to the member. One line that is refused would cost the whole file.
-fn unusable(member: &ServiceRecord, names: bool) -> Option<String> {
+fn unusable_reason(member: &ServiceRecord, names: bool) -> Option<String> {
     let ServiceRecord { address, port, .. } = member;
     if *port == 0 {
         return Some("it has no port between 1 and 65535".to_owned());
     }
-    if is_ip_address(address) || names && is_dialled_name(address) {
+    if is_ip_address(address) || names && is_resolvable_name(address) {
         return None;
     }
-    let hint = if is_dialled_name(address) { "; names=true takes names, which must resolve" } else { "" };
-    Some(format!("{} is no IP address{hint}", shown(address)))
+    let hint = if is_resolvable_name(address) { "; names=true takes names, which must resolve" } else { "" };
+    Some(format!("{} is no IP address{hint}", excerpt(address)))
 }
 
-fn nginx(members: &[Cow<'_, ServiceRecord>], tail: &str, _: &Recorder<'_>) -> Vec<String> {
+fn nginx(members: &[Cow<'_, ServiceRecord>], tail: &str, _: &QueryRecorder<'_>) -> Vec<String> {
     // nginx knows no weight 0.
-    let weight = |member| weight(member).clamp(1, HEAVIEST_NGINX);
-    members.iter().map(|member| format!("    server {} weight={}{tail};", place(member), weight(member))).collect()
+    let weight = |member| weight(member).clamp(1, MAX_WEIGHT_NGINX);
+    members
+        .iter()
+        .map(|member| format!("    server {} weight={}{tail};", address_with_port(member), weight(member)))
+        .collect()
 }
 
 /// A server has a name there, of certain characters only.
-fn haproxy(members: &[Cow<'_, ServiceRecord>], tail: &str, pass: &Recorder<'_>) -> Vec<String> {
+fn haproxy(members: &[Cow<'_, ServiceRecord>], tail: &str, pass: &QueryRecorder<'_>) -> Vec<String> {
     let mut ids = BTreeMap::<_, usize>::new();
     members.iter().for_each(|member| *ids.entry(&member.id).or_default() += 1);
     let line = |member: &Cow<'_, ServiceRecord>| {
@@ -100,21 +108,25 @@ fn haproxy(members: &[Cow<'_, ServiceRecord>], tail: &str, pass: &Recorder<'_>) 
         let offence = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c));
         if offence.is_some() || name.is_empty() {
             let why = offence.map_or_else(|| "is empty".to_owned(), |offence| format!("holds {offence:?}"));
-            pass.remark(format!("{} is left out: {name:?} {why}, so it cannot name a server", described(member)));
+            pass.warn(format!("{} is left out: {name:?} {why}, so it cannot name a server", describe_instance(member)));
             return None;
         }
-        Some(format!("    server {name} {} weight {}{tail}", place(member), weight(member).min(HEAVIEST)))
+        Some(format!(
+            "    server {name} {} weight {}{tail}",
+            address_with_port(member),
+            weight(member).min(MAX_WEIGHT_HAPROXY)
+        ))
     };
     members.iter().filter_map(line).collect()
 }
 
 /// Which instance it is, for the log.
-fn described(member: &ServiceRecord) -> String {
+fn describe_instance(member: &ServiceRecord) -> String {
     let ServiceRecord { name, id, node, .. } = member;
     format!("service {name:?}, instance {id:?} on node {node:?},")
 }
 
-fn place(member: &ServiceRecord) -> String {
+fn address_with_port(member: &ServiceRecord) -> String {
     with_port(&member.address, &member.port.to_string())
 }
 
@@ -123,11 +135,11 @@ fn weight(member: &ServiceRecord) -> u32 {
 }
 
 /// What goes into a line must be one word of the language.
-fn check(escape: Escape, word: &str) -> Result<(), String> {
-    match escape.offence(word) {
+fn check_extra_word(escape: Escape, word: &str) -> Result<(), String> {
+    match escape.special_char(word) {
         None => Ok(()),
         Some(offence) => {
-            Err(format!("extra: {} holds {offence:?}, which has a meaning of its own in this file", shown(word)))
+            Err(format!("extra: {} holds {offence:?}, which has a meaning of its own in this file", excerpt(word)))
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// The order is the one in which a search adds them: what a template queries first comes first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::render) enum Item {
+pub(in crate::render) enum AnswerItem {
     /// A name in the list of services.
     Service(String),
     /// A node, by name.
@@ -27,7 +27,7 @@ pub(in crate::render) enum Item {
     Instance { service: String, node: String, id: String },
 }
 
-impl Item {
+impl AnswerItem {
     /// The service that it is, or is of.
     pub(super) fn service(&self) -> Option<&str> {
         match self {
@@ -44,7 +44,7 @@ impl Item {
 
 /// The content of an item in an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Part<'a> {
+pub(super) enum ItemContent<'a> {
     Instance(&'a ServiceRecord),
     OnNode(&'a NodeService),
     Tags(&'a [String]),
@@ -54,34 +54,38 @@ pub(super) enum Part<'a> {
 }
 
 /// All items of an answer.
-fn parts<'a>(query: &Query, answer: &'a Answer) -> BTreeMap<Item, Part<'a>> {
+fn items<'a>(query: &Query, answer: &'a Answer) -> BTreeMap<AnswerItem, ItemContent<'a>> {
     match (query, answer) {
         (_, Answer::Service(records)) => {
-            records.iter().map(|record| (instance(record), Part::Instance(record))).collect()
+            records.iter().map(|record| (instance_item(record), ItemContent::Instance(record))).collect()
         }
         (_, Answer::Services(services)) => {
-            services.iter().map(|(name, tags)| (Item::Service(name.clone()), Part::Tags(tags))).collect()
+            services.iter().map(|(name, tags)| (AnswerItem::Service(name.clone()), ItemContent::Tags(tags))).collect()
         }
-        (_, Answer::Nodes(nodes)) => nodes.iter().map(|node| (named(node), Part::Node(node))).collect(),
-        (_, Answer::Node(Some(node))) => {
-            node.services.iter().map(|service| (on(node, service), Part::OnNode(service))).collect()
+        (_, Answer::Nodes(nodes)) => nodes.iter().map(|node| (node_item(node), ItemContent::Node(node))).collect(),
+        (_, Answer::Node(Some(node))) => node
+            .services
+            .iter()
+            .map(|service| (node_service_item(node, service), ItemContent::OnNode(service)))
+            .collect(),
+        (_, Answer::Keys(pairs)) => pairs.iter().map(|pair| (key_item(pair), ItemContent::Pair(pair))).collect(),
+        (Query::Key { path, .. }, Answer::Key(Some(value))) => {
+            [(AnswerItem::Key(path.clone()), ItemContent::Value(value))].into()
         }
-        (_, Answer::Keys(pairs)) => pairs.iter().map(|pair| (pair_key(pair), Part::Pair(pair))).collect(),
-        (Query::Key { path, .. }, Answer::Key(Some(value))) => [(Item::Key(path.clone()), Part::Value(value))].into(),
         _ => BTreeMap::new(),
     }
 }
 
 /// The items that differ between `good` and `newest`.
-pub(super) fn changed(good: &Answers, newest: &Answers) -> BTreeSet<Item> {
+pub(super) fn changed_items(good: &Answers, newest: &Answers) -> BTreeSet<AnswerItem> {
     let mut changed = BTreeSet::new();
     for (query, answer) in newest {
         let before = good.get(query);
         if before.is_some_and(|before| Arc::ptr_eq(before, answer)) {
             continue;
         }
-        let now = parts(query, answer);
-        let before = before.map(|before| parts(query, before)).unwrap_or_default();
+        let now = items(query, answer);
+        let before = before.map(|before| items(query, before)).unwrap_or_default();
         changed.extend(now.iter().filter(|(item, part)| before.get(item) != Some(part)).map(|(item, _)| item.clone()));
         changed.extend(before.into_keys().filter(|item| !now.contains_key(item)));
     }
@@ -90,51 +94,56 @@ pub(super) fn changed(good: &Answers, newest: &Answers) -> BTreeSet<Item> {
 
 /// Whether most items of a kind would be left out. Then the template may be wrong, and must not empty the files in
 /// effect.
-pub(super) fn is_most<'i>(culprits: impl Iterator<Item = &'i Item>, good: &Answers, newest: &Answers) -> bool {
-    let (known, all) = (changed(&Answers::new(), good), changed(&Answers::new(), newest));
+pub(super) fn leaves_out_most<'i>(
+    culprits: impl Iterator<Item = &'i AnswerItem>,
+    good: &Answers,
+    newest: &Answers,
+) -> bool {
+    let (known, all) = (changed_items(&Answers::new(), good), changed_items(&Answers::new(), newest));
     let left_out: Vec<_> = culprits.filter(|item| !known.contains(*item)).collect();
-    let of_kind = |item: &Item| all.iter().filter(|other| discriminant(*other) == discriminant(item)).count();
-    let like = |item: &&Item| left_out.iter().filter(|other| discriminant(**other) == discriminant(*item)).count();
+    let of_kind = |item: &AnswerItem| all.iter().filter(|other| discriminant(*other) == discriminant(item)).count();
+    let like =
+        |item: &&AnswerItem| left_out.iter().filter(|other| discriminant(**other) == discriminant(*item)).count();
     left_out.iter().any(|item| like(item) * 2 > of_kind(item))
 }
 
 /// The answers that contain the item.
-pub(super) fn occurrences(item: &Item, answers: &Answers) -> Answers {
+pub(super) fn occurrences(item: &AnswerItem, answers: &Answers) -> Answers {
     let is_named = |query: &Query| match (query, item) {
-        (Query::Key { path, .. }, Item::Key(key)) => path == key,
-        (Query::Service(query), Item::Instance { service, .. }) => query.name == *service,
+        (Query::Key { path, .. }, AnswerItem::Key(key)) => path == key,
+        (Query::Service(query), AnswerItem::Instance { service, .. }) => query.name == *service,
         _ => false,
     };
-    let occurs = |(query, answer): &(&Query, &Arc<Answer>)| is_named(query) || parts(query, answer).contains_key(item);
+    let occurs = |(query, answer): &(&Query, &Arc<Answer>)| is_named(query) || items(query, answer).contains_key(item);
     answers.iter().filter(occurs).map(|(query, answer)| (query.clone(), Arc::clone(answer))).collect()
 }
 
 /// Whether no answer contains the item.
-pub(super) fn absent(item: &Item, answers: &Answers) -> bool {
-    !answers.iter().any(|(query, answer)| parts(query, answer).contains_key(item))
+pub(super) fn is_absent(item: &AnswerItem, answers: &Answers) -> bool {
+    !answers.iter().any(|(query, answer)| items(query, answer).contains_key(item))
 }
 
 /// Whether two answers to `query` have the same content for the item.
-pub(super) fn is_same(item: &Item, query: &Query, one: &Answer, other: &Answer) -> bool {
-    parts(query, one).get(item) == parts(query, other).get(item)
+pub(super) fn has_same_content(item: &AnswerItem, query: &Query, one: &Answer, other: &Answer) -> bool {
+    items(query, one).get(item) == items(query, other).get(item)
 }
 
 /// The values of the item in the answers that may be printed in a file.
-pub(super) fn words(item: &Item, answers: &Answers) -> BTreeSet<String> {
+pub(super) fn printable_values(item: &AnswerItem, answers: &Answers) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for (query, answer) in answers {
-        match parts(query, answer).get(item) {
-            Some(Part::Instance(ServiceRecord { address, port, meta, .. })) => {
+        match items(query, answer).get(item) {
+            Some(ItemContent::Instance(ServiceRecord { address, port, meta, .. })) => {
                 words.insert(format!("{address}:{port}"));
                 words.insert(format!("[{address}]:{port}"));
                 words.extend(meta.values().cloned());
             }
-            Some(Part::OnNode(NodeService { address, port, meta, .. })) => {
+            Some(ItemContent::OnNode(NodeService { address, port, meta, .. })) => {
                 words.insert(format!("{address}:{port}"));
                 words.extend(meta.values().cloned());
             }
-            Some(Part::Pair(KeyPair { value: Some(value), .. })) => drop(words.insert(value.clone())),
-            Some(Part::Value(value)) => drop(words.insert((*value).to_owned())),
+            Some(ItemContent::Pair(KeyPair { value: Some(value), .. })) => drop(words.insert(value.clone())),
+            Some(ItemContent::Value(value)) => drop(words.insert((*value).to_owned())),
             _ => {}
         }
     }
@@ -143,7 +152,7 @@ pub(super) fn words(item: &Item, answers: &Answers) -> BTreeSet<String> {
 }
 
 /// `newest`, in which the items of `back` are as in `good`: with other content, absent, or still present.
-pub(super) fn put_back(good: &Answers, newest: &Answers, back: &BTreeSet<Item>) -> Answers {
+pub(super) fn restore_items(good: &Answers, newest: &Answers, back: &BTreeSet<AnswerItem>) -> Answers {
     let mut merged = newest.clone();
     if back.is_empty() {
         return merged;
@@ -162,23 +171,25 @@ pub(super) fn put_back(good: &Answers, newest: &Answers, back: &BTreeSet<Item>) 
 }
 
 /// The answers with these items and no others.
-pub(super) fn only(answers: &Answers, items: &BTreeSet<Item>) -> Answers {
+pub(super) fn only_items(answers: &Answers, items: &BTreeSet<AnswerItem>) -> Answers {
     let none = Answers::new();
-    let bare = put_back(&none, answers, &changed(&none, answers));
-    put_back(answers, &bare, items)
+    let bare = restore_items(&none, answers, &changed_items(&none, answers));
+    restore_items(answers, &bare, items)
 }
 
 /// `None` if the answer does not change.
-fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<Item>) -> Option<Answer> {
+fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<AnswerItem>) -> Option<Answer> {
     Some(match (newest, good) {
         (Answer::Service(now), good) => {
             let good = if let Some(Answer::Service(good)) = good { &good[..] } else { &[] };
-            Answer::Service(list(now, good, back, instance, |record| (record.node.clone(), record.id.clone()))?)
+            Answer::Service(merge_list(now, good, back, instance_item, |record| {
+                (record.node.clone(), record.id.clone())
+            })?)
         }
         (Answer::Services(now), good) => {
             let none = BTreeMap::new();
             let good = if let Some(Answer::Services(good)) = good { good } else { &none };
-            let is_back = |name: &String| back.contains(&Item::Service(name.clone()));
+            let is_back = |name: &String| back.contains(&AnswerItem::Service(name.clone()));
             let mut merged = now.clone();
             merged.retain(|name, _| !is_back(name));
             merged
@@ -187,20 +198,20 @@ fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<
         }
         (Answer::Nodes(now), good) => {
             let good = if let Some(Answer::Nodes(good)) = good { &good[..] } else { &[] };
-            Answer::Nodes(list(now, good, back, named, |node| (node.node.clone(), node.address.clone()))?)
+            Answer::Nodes(merge_list(now, good, back, node_item, |node| (node.node.clone(), node.address.clone()))?)
         }
         (Answer::Node(Some(now)), good) => {
             let good = if let Some(Answer::Node(Some(good))) = good { &good.services[..] } else { &[] };
             let sorted = |service: &NodeService| (service.name.clone(), service.id.clone());
-            let services = list(&now.services, good, back, |service| on(now, service), sorted)?;
+            let services = merge_list(&now.services, good, back, |service| node_service_item(now, service), sorted)?;
             Answer::Node(Some(NodeServices { node: now.node.clone(), services }))
         }
         (Answer::Keys(now), good) => {
             let good = if let Some(Answer::Keys(good)) = good { &good[..] } else { &[] };
-            Answer::Keys(list(now, good, back, pair_key, |pair| (pair.path.clone(), String::new()))?)
+            Answer::Keys(merge_list(now, good, back, key_item, |pair| (pair.path.clone(), String::new()))?)
         }
         (Answer::Key(_), good) => match query {
-            Query::Key { path, .. } if back.contains(&Item::Key(path.clone())) => {
+            Query::Key { path, .. } if back.contains(&AnswerItem::Key(path.clone())) => {
                 good.cloned().unwrap_or(Answer::Key(None))
             }
             _ => return None,
@@ -210,11 +221,11 @@ fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<
 }
 
 /// A list keeps its order; if it is sorted, items that return are inserted in order.
-fn list<T: Clone>(
+fn merge_list<T: Clone>(
     now: &[T],
     good: &[T],
-    back: &BTreeSet<Item>,
-    item: impl Fn(&T) -> Item,
+    back: &BTreeSet<AnswerItem>,
+    item: impl Fn(&T) -> AnswerItem,
     rank: impl Fn(&T) -> (String, String),
 ) -> Option<Vec<T>> {
     let is_back = |member: &T| back.contains(&item(member));
@@ -230,24 +241,24 @@ fn list<T: Clone>(
     Some(merged)
 }
 
-fn instance(record: &ServiceRecord) -> Item {
+fn instance_item(record: &ServiceRecord) -> AnswerItem {
     let ServiceRecord { name, node, id, .. } = record;
-    Item::Instance { service: name.clone(), node: node.clone(), id: id.clone() }
+    AnswerItem::Instance { service: name.clone(), node: node.clone(), id: id.clone() }
 }
 
-fn on(node: &NodeServices, service: &NodeService) -> Item {
-    Item::Instance { service: service.name.clone(), node: node.node.node.clone(), id: service.id.clone() }
+fn node_service_item(node: &NodeServices, service: &NodeService) -> AnswerItem {
+    AnswerItem::Instance { service: service.name.clone(), node: node.node.node.clone(), id: service.id.clone() }
 }
 
-fn named(node: &NodeRecord) -> Item {
-    Item::Node(node.node.clone())
+fn node_item(node: &NodeRecord) -> AnswerItem {
+    AnswerItem::Node(node.node.clone())
 }
 
-fn pair_key(pair: &KeyPair) -> Item {
-    Item::Key(pair.path.clone())
+fn key_item(pair: &KeyPair) -> AnswerItem {
+    AnswerItem::Key(pair.path.clone())
 }
 
-impl fmt::Display for Item {
+impl fmt::Display for AnswerItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service(name) => write!(f, "service {name:?}"),
@@ -278,18 +289,21 @@ mod tests {
     fn every_change_can_be_put_back() {
         let good = answers(&[("a", 1), ("b", 2), ("c", 3)], &["api", "web"], Some("1"));
         let newest = answers(&[("b", 9), ("c", 3), ("d", 4)], &["new", "web"], None);
-        let id = |id: &str| Item::Instance { service: "web".into(), node: "n".into(), id: id.into() };
-        let all = changed(&good, &newest);
-        let names = ["api", "new"].map(|name| Item::Service(name.into()));
-        let expected = names.into_iter().chain([Item::Key("k".into()), id("a"), id("b"), id("d")]);
+        let id = |id: &str| AnswerItem::Instance { service: "web".into(), node: "n".into(), id: id.into() };
+        let all = changed_items(&good, &newest);
+        let names = ["api", "new"].map(|name| AnswerItem::Service(name.into()));
+        let expected = names.into_iter().chain([AnswerItem::Key("k".into()), id("a"), id("b"), id("d")]);
         assert_eq!(all, expected.collect());
-        assert_eq!(put_back(&good, &newest, &BTreeSet::new()), newest);
-        assert_eq!(put_back(&good, &newest, &all), good);
-        let some = put_back(&good, &newest, &[id("a"), id("d")].into());
+        assert_eq!(restore_items(&good, &newest, &BTreeSet::new()), newest);
+        assert_eq!(restore_items(&good, &newest, &all), good);
+        let some = restore_items(&good, &newest, &[id("a"), id("d")].into());
         assert_eq!(some, answers(&[("a", 1), ("b", 9), ("c", 3)], &["new", "web"], None));
-        let two = [id("a"), Item::Service("web".into())].into();
-        assert_eq!(only(&good, &two), answers(&[("a", 1)], &["web"], None));
+        let two = [id("a"), AnswerItem::Service("web".into())].into();
+        assert_eq!(only_items(&good, &two), answers(&[("a", 1)], &["web"], None));
         // Without an earlier answer it is left out.
-        assert_eq!(put_back(&Answers::new(), &newest, &changed(&Answers::new(), &newest)), answers(&[], &[], None));
+        assert_eq!(
+            restore_items(&Answers::new(), &newest, &changed_items(&Answers::new(), &newest)),
+            answers(&[], &[], None)
+        );
     }
 }

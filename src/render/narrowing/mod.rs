@@ -15,8 +15,8 @@
 
 mod guess;
 mod item;
+mod rolled_back;
 mod search;
-mod taken_back;
 mod trial;
 
 use std::{
@@ -26,25 +26,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::taken_back::TakenBack;
-pub(super) use self::{item::Item, search::Found, trial::Trials};
-use super::{Answers, book::Chapter};
+use self::rolled_back::RolledBackItems;
+pub(super) use self::{item::AnswerItem, search::SearchOutcome, trial::TrialRunner};
+use super::{Answers, template_set::TargetTemplates};
 use crate::{
     core::store::Store,
     registry::{Answer, Query},
-    target::{Digest, Remedies},
+    target::{Digest, RecoveryTriggers},
 };
 
 /// How often Portreeve looks for files that were missing when an item was refused, and for another process.
-const POLL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// An item that was the cause twice in a short time is not tried before this time, even if its answer changes.
-const LIFT_AFTER: Duration = Duration::from_secs(75);
+const MIN_HOLD_TIME: Duration = Duration::from_secs(75);
 /// How many candidates are remembered with their answers. The target may be several candidates behind the renderer.
-const KNOWN: usize = 32;
+const MAX_CANDIDATES: usize = 32;
 
 /// When a held item is tried again.
 #[derive(Clone, Copy, Debug)]
-struct Retries {
+struct RetrySchedule {
     /// Doubles with each failure.
     first: Duration,
     /// The longest time between two attempts.
@@ -52,236 +52,252 @@ struct Retries {
 }
 
 /// After a check, which does not affect the program.
-const CHECKED: Retries = Retries { first: Duration::from_secs(15), last: Duration::from_secs(60) };
+const AFTER_CHECK: RetrySchedule = RetrySchedule { first: Duration::from_secs(15), last: Duration::from_secs(60) };
 /// After a reload: each failed attempt costs two reloads.
-const RELOADED: Retries = Retries { first: Duration::from_secs(30), last: Duration::from_secs(600) };
+const AFTER_RELOAD: RetrySchedule = RetrySchedule { first: Duration::from_secs(30), last: Duration::from_secs(600) };
 
 /// The state that the renderer and the worker of one target share. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Narrowing {
     target: String,
-    holds: Store<Item, Held>,
-    state: Arc<Mutex<State>>,
+    held: Store<AnswerItem, HeldItem>,
+    state: Arc<Mutex<NarrowingState>>,
 }
 
 /// An item that is kept out of the candidates.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Held {
+pub(super) struct HeldItem {
     /// Why it was refused.
     reason: String,
     /// The answers with which it was refused.
     refused: Answers,
     /// What may change the result although its answers stay the same.
-    remedies: Remedies,
+    remedies: RecoveryTriggers,
     /// Whether an earlier value replaces it.
     is_replaced: bool,
     retry_at: Instant,
     retry_after: Duration,
     /// Whether it is in the candidates again, as an attempt.
-    is_tried: bool,
+    is_retrying: bool,
     /// Before this time, a change of its answer does not cause an attempt.
-    lift_at: Option<Instant>,
+    earliest_retry_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct NarrowingState {
     /// The newest last.
-    candidates: VecDeque<Origin>,
+    candidates: VecDeque<CandidateInput>,
     accepted: Option<Digest>,
     /// The answers of the last accepted candidate.
-    good: Answers,
+    last_good: Answers,
     /// The templates of the last accepted candidate.
-    proven: Option<Arc<Chapter>>,
+    proven_templates: Option<Arc<TargetTemplates>>,
     /// The version of the templates to which the target is pinned.
-    pinned: Option<Arc<Chapter>>,
-    taken_back: TakenBack,
+    pinned_templates: Option<Arc<TargetTemplates>>,
+    rolled_back: RolledBackItems,
 }
 
 /// The input of a search for the causes of a refusal.
 #[derive(Debug)]
-pub(super) struct Question {
-    pub(super) templates: Arc<Chapter>,
+pub(super) struct SearchInput {
+    pub(super) templates: Arc<TargetTemplates>,
     /// The answers of the last accepted candidate.
-    pub(super) good: Answers,
+    pub(super) last_good: Answers,
     /// The answers of the refused candidate.
     pub(super) newest: Answers,
     /// Whether `templates` have made the last accepted candidate.
-    pub(super) proven: bool,
+    pub(super) is_proven: bool,
 }
 
 /// The input from which a candidate was made.
 #[derive(Clone, Debug)]
-struct Origin {
+struct CandidateInput {
     files: Digest,
-    templates: Arc<Chapter>,
+    templates: Arc<TargetTemplates>,
     answers: Answers,
 }
 
 impl Narrowing {
     pub(super) fn new(target: String) -> Self {
-        Self { target, holds: Store::default(), state: Arc::default() }
+        Self { target, held: Store::default(), state: Arc::default() }
     }
 
     /// Wakes the listeners of `other` when something new is held. Must be called before this is cloned.
-    pub(super) fn ring_with<K: Ord + Clone, V: PartialEq + Clone>(&mut self, other: &Store<K, V>) {
-        self.holds = Store::beside(other);
+    pub(super) fn share_bell<K: Ord + Clone, V: PartialEq + Clone>(&mut self, other: &Store<K, V>) {
+        self.held = Store::with_bell_of(other);
     }
 
     /// The items of `newest` that are held, and when that may change without a change of answers.
-    pub(super) fn held(&self, newest: &Answers, now: Instant) -> (BTreeSet<Item>, Option<Instant>) {
+    pub(super) fn held_items(&self, newest: &Answers, now: Instant) -> (BTreeSet<AnswerItem>, Option<Instant>) {
         let (mut held, mut next) = (BTreeSet::new(), None);
-        for (item, hold) in self.holds.snapshot().entries.iter() {
+        for (item, hold) in self.held.snapshot().entries.iter() {
             let is_same = |(query, refused): (&Query, &Arc<Answer>)| {
-                newest.get(query).is_none_or(|answer| item::is_same(item, query, answer, refused))
+                newest.get(query).is_none_or(|answer| item::has_same_content(item, query, answer, refused))
             };
-            if !hold.refused.iter().all(is_same) && hold.lift_at.is_none_or(|at| at <= now) {
-                self.say(item, "has changed, and is tried again");
-                self.holds.remove(item);
-            } else if let Some(found) = hold.remedies.found() {
-                self.say(item, &format!("is tried again: {found}"));
-                self.holds.remove(item);
-            } else if !hold.is_tried && now < hold.retry_at {
+            if !hold.refused.iter().all(is_same) && hold.earliest_retry_at.is_none_or(|at| at <= now) {
+                self.log_item(item, "has changed, and is tried again");
+                self.held.remove(item);
+            } else if let Some(found) = hold.remedies.triggered_by() {
+                self.log_item(item, &format!("is tried again: {found}"));
+                self.held.remove(item);
+            } else if !hold.is_retrying && now < hold.retry_at {
                 held.insert(item.clone());
-                let look_at = hold.lift_at.filter(|at| now < *at).unwrap_or(hold.retry_at).min(hold.retry_at);
-                let look_at = if hold.remedies.is_empty() { look_at } else { look_at.min(now + POLL) };
+                let look_at = hold.earliest_retry_at.filter(|at| now < *at).unwrap_or(hold.retry_at).min(hold.retry_at);
+                let look_at = if hold.remedies.is_empty() { look_at } else { look_at.min(now + POLL_INTERVAL) };
                 next = Some(next.map_or(look_at, |next: Instant| next.min(look_at)));
-            } else if !hold.is_tried {
-                self.holds.put(item.clone(), Held { is_tried: true, ..hold.clone() });
+            } else if !hold.is_retrying {
+                self.held.put(item.clone(), HeldItem { is_retrying: true, ..hold.clone() });
             }
         }
         (held, next)
     }
 
     /// `newest`, in which the items of `held` have their last good values or are left out.
-    pub(super) fn put_back(&self, newest: &Answers, held: &BTreeSet<Item>) -> Answers {
-        item::put_back(&self.state().good, newest, held)
+    pub(super) fn restore_held(&self, newest: &Answers, held: &BTreeSet<AnswerItem>) -> Answers {
+        item::restore_items(&self.state().last_good, newest, held)
     }
 
     /// The queries whose answers decide how long something is held.
-    pub(super) fn queries(&self) -> BTreeSet<Query> {
-        self.holds.snapshot().entries.values().flat_map(|hold| hold.refused.keys()).cloned().collect()
+    pub(super) fn held_queries(&self) -> BTreeSet<Query> {
+        self.held.snapshot().entries.values().flat_map(|hold| hold.refused.keys()).cloned().collect()
     }
 
     /// The held items and the reasons, in the words of the log.
-    pub(super) fn reasons(&self) -> Vec<String> {
-        self.holds.snapshot().entries.iter().map(|(item, hold)| self.described(item, hold)).collect()
+    pub(super) fn hold_reasons(&self) -> Vec<String> {
+        self.held.snapshot().entries.iter().map(|(item, hold)| self.describe(item, hold)).collect()
     }
 
     /// Notes that a candidate was made from these templates and answers, in which held items were put back. `is_pinned`:
     /// somebody went back to these templates. That other templates made a good candidate from an item says nothing about
     /// it then, and one bad entry must not keep anybody from going back: all items are suspects.
-    pub(super) fn made(&self, files: Digest, templates: Arc<Chapter>, answers: Answers, is_pinned: bool) {
+    pub(super) fn record_candidate(
+        &self,
+        files: Digest,
+        templates: Arc<TargetTemplates>,
+        answers: Answers,
+        is_pinned: bool,
+    ) {
         let mut state = self.state();
         let pinned = is_pinned.then(|| Arc::clone(&templates));
-        if pinned.is_some() && pinned != state.pinned && pinned != state.proven {
-            let held = self.holds.snapshot().entries.keys().cloned().collect();
-            state.good = item::only(&state.good, &held);
+        if pinned.is_some() && pinned != state.pinned_templates && pinned != state.proven_templates {
+            let held = self.held.snapshot().entries.keys().cloned().collect();
+            state.last_good = item::only_items(&state.last_good, &held);
         }
-        state.pinned = pinned;
+        state.pinned_templates = pinned;
         if state.accepted == Some(files) {
-            (state.good, state.proven) = (answers.clone(), Some(Arc::clone(&templates)));
+            (state.last_good, state.proven_templates) = (answers.clone(), Some(Arc::clone(&templates)));
         }
         state.candidates.retain(|known| known.files != files);
-        if state.candidates.len() == KNOWN {
+        if state.candidates.len() == MAX_CANDIDATES {
             state.candidates.pop_front();
         }
-        state.candidates.push_back(Origin { files, templates, answers });
+        state.candidates.push_back(CandidateInput { files, templates, answers });
     }
 
     /// Notes that the target has accepted a candidate.
-    pub(super) fn accepted(&self, files: Digest) {
+    pub(super) fn record_accepted(&self, files: Digest) {
         let mut state = self.state();
         if state.accepted == Some(files) {
             return;
         }
         let Some(origin) = state.candidates.iter().find(|known| known.files == files).cloned() else { return };
         state.accepted = Some(files);
-        if state.pinned.as_ref().is_none_or(|pinned| *pinned == origin.templates) {
-            (state.good, state.proven) = (origin.answers.clone(), Some(Arc::clone(&origin.templates)));
+        if state.pinned_templates.as_ref().is_none_or(|pinned| *pinned == origin.templates) {
+            (state.last_good, state.proven_templates) = (origin.answers.clone(), Some(Arc::clone(&origin.templates)));
         }
-        state.taken_back.accepted();
+        state.rolled_back.accepted();
         drop(state);
-        for (item, hold) in self.holds.snapshot().entries.iter().filter(|(_, hold)| hold.is_tried) {
+        for (item, hold) in self.held.snapshot().entries.iter().filter(|(_, hold)| hold.is_retrying) {
             let is_taken = |(query, refused): (&Query, &Arc<Answer>)| {
-                origin.answers.get(query).is_some_and(|answer| item::is_same(item, query, answer, refused))
+                origin.answers.get(query).is_some_and(|answer| item::has_same_content(item, query, answer, refused))
             };
             if hold.refused.iter().any(is_taken) {
-                self.say(item, "is accepted now");
-                self.holds.remove(item);
+                self.log_item(item, "is accepted now");
+                self.held.remove(item);
             }
         }
     }
 
     /// The input of a search for the causes of a refusal; `None` if the input of that candidate is not known any more.
-    pub(super) fn search(&self, files: Digest) -> Option<Question> {
+    pub(super) fn search_input(&self, files: Digest) -> Option<SearchInput> {
         let state = self.state();
-        let Origin { templates, answers, .. } = state.candidates.iter().find(|known| known.files == files)?.clone();
-        let proven = state.proven.as_ref() == Some(&templates);
-        Some(Question { templates, good: state.good.clone(), newest: answers, proven })
+        let CandidateInput { templates, answers, .. } =
+            state.candidates.iter().find(|known| known.files == files)?.clone();
+        let proven = state.proven_templates.as_ref() == Some(&templates);
+        Some(SearchInput { templates, last_good: state.last_good.clone(), newest: answers, is_proven: proven })
     }
 
     /// Whether these templates have made the last accepted candidate.
-    pub(super) fn is_proven(&self, templates: &Arc<Chapter>) -> bool {
-        self.state().proven.as_ref() == Some(templates)
+    pub(super) fn is_proven(&self, templates: &Arc<TargetTemplates>) -> bool {
+        self.state().proven_templates.as_ref() == Some(templates)
     }
 
     /// The answers of the last accepted candidate.
-    pub(super) fn good(&self) -> Answers {
-        self.state().good.clone()
+    pub(super) fn last_good_answers(&self) -> Answers {
+        self.state().last_good.clone()
     }
 
     /// Holds the culprits from now on. `pid_file`: of the program that refused them.
     pub(super) fn hold(
         &self,
-        culprits: BTreeMap<Item, String>,
+        culprits: BTreeMap<AnswerItem, String>,
         refused: &Answers,
         pid_file: Option<&Path>,
         now: Instant,
     ) {
-        self.hold_until(culprits, refused, pid_file, now, CHECKED, |_| None);
+        self.hold_until(culprits, refused, pid_file, now, AFTER_CHECK, |_| None);
     }
 
     fn hold_until(
         &self,
-        culprits: BTreeMap<Item, String>,
+        culprits: BTreeMap<AnswerItem, String>,
         refused: &Answers,
         pid_file: Option<&Path>,
         now: Instant,
-        retries: Retries,
-        lift_at: impl Fn(&Item) -> Option<Instant>,
+        retries: RetrySchedule,
+        lift_at: impl Fn(&AnswerItem) -> Option<Instant>,
     ) {
-        let before = self.holds.snapshot().entries;
-        let good = self.good();
+        let before = self.held.snapshot().entries;
+        let good = self.last_good_answers();
         for (item, reason) in culprits {
             let known = before.get(&item);
             let retry_after = known.map_or(retries.first, |known| (known.retry_after * 2).min(retries.last));
-            let is_replaced = !item::absent(&item, &good);
+            let is_replaced = !item::is_absent(&item, &good);
             let refused = item::occurrences(&item, refused);
             let retry_at = now + retry_after;
             let lift_at = lift_at(&item);
-            let remedies = Remedies::of(pid_file, &reason);
-            let hold = Held { reason, refused, remedies, is_replaced, retry_at, retry_after, is_tried: false, lift_at };
+            let remedies = RecoveryTriggers::from_error(pid_file, &reason);
+            let hold = HeldItem {
+                reason,
+                refused,
+                remedies,
+                is_replaced,
+                retry_at,
+                retry_after,
+                is_retrying: false,
+                earliest_retry_at: lift_at,
+            };
             if known.is_none() {
                 let (target_name, service, instance) = (&self.target, item.service(), item.instance());
                 let reason = hold.reason.trim();
-                tracing::warn!(target_name, service, instance, reason, "{}", self.described(&item, &hold));
+                tracing::warn!(target_name, service, instance, reason, "{}", self.describe(&item, &hold));
             }
-            self.holds.put(item, hold);
+            self.held.put(item, hold);
         }
     }
 
-    fn say(&self, item: &Item, what: &str) {
+    fn log_item(&self, item: &AnswerItem, what: &str) {
         let (target_name, service, instance) = (&self.target, item.service(), item.instance());
         tracing::info!(target_name, service, instance, "target {target_name}: {item} {what}");
     }
 
-    fn described(&self, item: &Item, hold: &Held) -> String {
+    fn describe(&self, item: &AnswerItem, hold: &HeldItem) -> String {
         let how = if hold.is_replaced { "keeps its last good values" } else { "is left out" };
         format!("target {}: {item} {how}: {}", self.target, hold.reason.trim())
     }
 
     /// Each change of the state is one assignment, so a panic leaves the state consistent.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, NarrowingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

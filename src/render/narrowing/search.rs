@@ -9,41 +9,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Item;
+use super::AnswerItem;
 
 /// The most trials of one search. After that, all remaining suspects count as culprits.
-const TRIALS: usize = 60;
+const MAX_TRIALS: usize = 60;
 /// The most trials that may be spent on guesses.
-const GUESSES: usize = 20;
+const MAX_GUESSES: usize = 20;
 
 /// The result of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trial {
+pub(super) enum TrialOutcome {
     /// The candidate is accepted.
     Passed,
     /// It is refused, and why.
     Refused(String),
     /// It cannot be made without these items.
-    Needs(BTreeSet<Item>),
+    NeedsItems(BTreeSet<AnswerItem>),
 }
 
 /// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::render) enum Found {
+pub(in crate::render) enum SearchOutcome {
     /// Without these the candidate passes; each with the reason.
-    Culprits(BTreeMap<Item, String>),
+    Culprits(BTreeMap<AnswerItem, String>),
     /// The candidate passes as it is.
-    Nothing,
+    Accepted,
     /// It fails for another reason than a change of the answers.
-    NotTheAnswers,
+    OtherCause,
 }
 
 #[derive(Debug)]
 pub(super) struct Search {
     /// In the order in which they are added.
-    suspects: Vec<Item>,
-    culprits: BTreeMap<Item, String>,
-    step: Step,
+    suspects: Vec<AnswerItem>,
+    culprits: BTreeMap<AnswerItem, String>,
+    step: SearchStep,
     /// `suspects[..low]` pass without the culprits; `suspects[..high]` are refused.
     low: usize,
     high: usize,
@@ -52,68 +52,80 @@ pub(super) struct Search {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum SearchStep {
     All,
     /// All without these.
-    Guess(BTreeSet<Item>),
+    Guess(BTreeSet<AnswerItem>),
     /// None.
     Base,
     /// Up to the middle between `low` and `high`.
-    Half,
+    Bisect,
     /// All but the culprits.
     Rest,
 }
 
 impl Search {
-    pub(super) fn new(suspects: BTreeSet<Item>) -> Self {
+    pub(super) fn new(suspects: BTreeSet<AnswerItem>) -> Self {
         let suspects: Vec<_> = suspects.into_iter().collect();
         let high = suspects.len();
-        Self { suspects, culprits: BTreeMap::new(), step: Step::All, low: 0, high, reason: String::new(), trials: 0 }
+        Self {
+            suspects,
+            culprits: BTreeMap::new(),
+            step: SearchStep::All,
+            low: 0,
+            high,
+            reason: String::new(),
+            trials: 0,
+        }
     }
 
     /// The items to leave out of the next trial.
-    pub(super) fn left_out(&self) -> BTreeSet<Item> {
+    pub(super) fn left_out(&self) -> BTreeSet<AnswerItem> {
         let from = match &self.step {
-            Step::All | Step::Rest => self.suspects.len(),
-            Step::Guess(guess) => return guess.clone(),
-            Step::Base => 0,
-            Step::Half => self.middle(),
+            SearchStep::All | SearchStep::Rest => self.suspects.len(),
+            SearchStep::Guess(guess) => return guess.clone(),
+            SearchStep::Base => 0,
+            SearchStep::Bisect => self.middle(),
         };
         self.culprits.keys().chain(&self.suspects[from..]).cloned().collect()
     }
 
     /// Takes the result of a trial. `guess` returns the items that a reason points at. `None` if another trial is
     /// needed.
-    pub(super) fn note(&mut self, trial: Trial, guess: impl Fn(&str) -> BTreeSet<Item>) -> Option<Found> {
+    pub(super) fn record_trial(
+        &mut self,
+        trial: TrialOutcome,
+        guess: impl Fn(&str) -> BTreeSet<AnswerItem>,
+    ) -> Option<SearchOutcome> {
         self.trials += 1;
         let passed = match trial {
-            Trial::Passed => true,
-            Trial::Refused(reason) => {
+            TrialOutcome::Passed => true,
+            TrialOutcome::Refused(reason) => {
                 self.reason = reason;
                 false
             }
-            Trial::Needs(needed) => return self.without(&needed),
+            TrialOutcome::NeedsItems(needed) => return self.drop_suspects(&needed),
         };
         match (self.step.clone(), passed) {
-            (Step::All, true) => return Some(Found::Nothing),
-            (Step::Base, false) => return Some(Found::NotTheAnswers),
-            (Step::All, false) => self.guess(BTreeSet::new(), &guess),
-            (Step::Guess(tried), false) => self.guess(tried, &guess),
-            (Step::Guess(tried), true) => {
+            (SearchStep::All, true) => return Some(SearchOutcome::Accepted),
+            (SearchStep::Base, false) => return Some(SearchOutcome::OtherCause),
+            (SearchStep::All, false) => self.guess(BTreeSet::new(), &guess),
+            (SearchStep::Guess(tried), false) => self.guess(tried, &guess),
+            (SearchStep::Guess(tried), true) => {
                 let (rest, guessed): (Vec<_>, _) =
                     std::mem::take(&mut self.suspects).into_iter().partition(|item| !tried.contains(item));
                 self.low = rest.len();
                 self.suspects = rest.into_iter().chain(guessed).collect();
-                self.step = Step::Half;
+                self.step = SearchStep::Bisect;
             }
-            (Step::Base, true) if self.suspects.is_empty() => return Some(Found::Nothing),
-            (Step::Base, true) => self.step = Step::Half,
-            (Step::Half, true) => self.low = self.middle(),
-            (Step::Half, false) => self.high = self.middle(),
-            (Step::Rest, true) => return Some(Found::Culprits(std::mem::take(&mut self.culprits))),
-            (Step::Rest, false) => self.step = Step::Half,
+            (SearchStep::Base, true) if self.suspects.is_empty() => return Some(SearchOutcome::Accepted),
+            (SearchStep::Base, true) => self.step = SearchStep::Bisect,
+            (SearchStep::Bisect, true) => self.low = self.middle(),
+            (SearchStep::Bisect, false) => self.high = self.middle(),
+            (SearchStep::Rest, true) => return Some(SearchOutcome::Culprits(std::mem::take(&mut self.culprits))),
+            (SearchStep::Rest, false) => self.step = SearchStep::Bisect,
         }
-        self.conclude()
+        self.add_culprit()
     }
 
     /// The middle, so that a single suspect is never tried alone: it is known to fail.
@@ -121,20 +133,20 @@ impl Search {
         self.low + (self.high - self.low) / 2
     }
 
-    fn guess(&mut self, tried: BTreeSet<Item>, guess: impl Fn(&str) -> BTreeSet<Item>) {
+    fn guess(&mut self, tried: BTreeSet<AnswerItem>, guess: impl Fn(&str) -> BTreeSet<AnswerItem>) {
         let mut more = guess(&self.reason);
         more.retain(|item| self.suspects.contains(item));
         more.extend(tried.iter().cloned());
-        let grew = more.len() > tried.len() && self.trials < GUESSES;
-        self.step = if grew && more.len() < self.suspects.len() { Step::Guess(more) } else { Step::Base };
+        let grew = more.len() > tried.len() && self.trials < MAX_GUESSES;
+        self.step = if grew && more.len() < self.suspects.len() { SearchStep::Guess(more) } else { SearchStep::Base };
     }
 
     /// Adds a culprit that was found.
-    fn conclude(&mut self) -> Option<Found> {
-        if !matches!(self.step, Step::Half) {
+    fn add_culprit(&mut self) -> Option<SearchOutcome> {
+        if !matches!(self.step, SearchStep::Bisect) {
             return None;
         }
-        if self.trials >= TRIALS {
+        if self.trials >= MAX_TRIALS {
             let rest = self.suspects.split_off(self.low);
             self.culprits.extend(rest.into_iter().map(|item| (item, self.reason.clone())));
         } else if self.high - self.low > 1 {
@@ -143,22 +155,22 @@ impl Search {
             self.culprits.insert(self.suspects.remove(self.low), self.reason.clone());
         }
         if self.low == self.suspects.len() {
-            return Some(Found::Culprits(std::mem::take(&mut self.culprits)));
+            return Some(SearchOutcome::Culprits(std::mem::take(&mut self.culprits)));
         }
         self.high = self.suspects.len();
-        self.step = Step::Rest;
+        self.step = SearchStep::Rest;
         None
     }
 
     /// Templates need these items, so they are no suspects.
-    fn without(&mut self, needed: &BTreeSet<Item>) -> Option<Found> {
+    fn drop_suspects(&mut self, needed: &BTreeSet<AnswerItem>) -> Option<SearchOutcome> {
         let before = self.suspects.len();
         self.suspects.retain(|item| !needed.contains(item));
         if self.suspects.len() == before || self.suspects.is_empty() {
-            return Some(Found::NotTheAnswers);
+            return Some(SearchOutcome::OtherCause);
         }
         // The bounds and culprits so far were found with these items as suspects.
-        (self.low, self.high, self.step) = (0, self.suspects.len(), Step::Base);
+        (self.low, self.high, self.step) = (0, self.suspects.len(), SearchStep::Base);
         self.culprits.clear();
         None
     }
@@ -170,34 +182,34 @@ mod tests {
 
     use super::*;
 
-    fn item(number: usize) -> Item {
-        Item::Key(format!("{number:04}"))
+    fn item(number: usize) -> AnswerItem {
+        AnswerItem::Key(format!("{number:04}"))
     }
 
     /// Runs a search in which `refused` says what is refused of what is let through; with the number of trials.
-    fn run(count: usize, guess: &[usize], refused: impl Fn(&BTreeSet<Item>) -> bool) -> (Found, usize) {
+    fn run(count: usize, guess: &[usize], refused: impl Fn(&BTreeSet<AnswerItem>) -> bool) -> (SearchOutcome, usize) {
         let all: BTreeSet<_> = (0..count).map(item).collect();
         let mut search = Search::new(all.clone());
         for trials in 1.. {
             let through = all.difference(&search.left_out()).cloned().collect();
-            let trial = if refused(&through) { Trial::Refused("no".into()) } else { Trial::Passed };
-            if let Some(found) = search.note(trial, |_| guess.iter().copied().map(item).collect()) {
+            let trial = if refused(&through) { TrialOutcome::Refused("no".into()) } else { TrialOutcome::Passed };
+            if let Some(found) = search.record_trial(trial, |_| guess.iter().copied().map(item).collect()) {
                 return (found, trials);
             }
         }
         unreachable!()
     }
 
-    fn culprits(found: Found) -> BTreeSet<Item> {
+    fn culprits(found: SearchOutcome) -> BTreeSet<AnswerItem> {
         match found {
-            Found::Culprits(culprits) => culprits.into_keys().collect(),
+            SearchOutcome::Culprits(culprits) => culprits.into_keys().collect(),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn one_of_many_takes_few_trials_and_a_good_guess_takes_fewer() {
-        let bad = |through: &BTreeSet<Item>| through.contains(&item(700));
+        let bad = |through: &BTreeSet<AnswerItem>| through.contains(&item(700));
         let (found, trials) = run(1000, &[], bad);
         assert_eq!(culprits(found), [item(700)].into());
         assert!(trials <= 14, "{trials}");
@@ -211,15 +223,15 @@ mod tests {
 
     #[test]
     fn what_the_answers_do_not_cause_is_not_laid_on_them() {
-        assert_eq!(run(8, &[], |_| true), (Found::NotTheAnswers, 2));
-        assert_eq!(run(8, &[2], |_| true), (Found::NotTheAnswers, 3));
-        assert_eq!(run(8, &[], |_| false), (Found::Nothing, 1));
-        assert_eq!(run(0, &[], |_| true).0, Found::NotTheAnswers);
+        assert_eq!(run(8, &[], |_| true), (SearchOutcome::OtherCause, 2));
+        assert_eq!(run(8, &[2], |_| true), (SearchOutcome::OtherCause, 3));
+        assert_eq!(run(8, &[], |_| false), (SearchOutcome::Accepted, 1));
+        assert_eq!(run(0, &[], |_| true).0, SearchOutcome::OtherCause);
     }
 
     #[test]
     fn of_two_that_exclude_each_other_one_is_held() {
-        let both = |through: &BTreeSet<Item>| through.contains(&item(1)) && through.contains(&item(5));
+        let both = |through: &BTreeSet<AnswerItem>| through.contains(&item(1)) && through.contains(&item(5));
         assert_eq!(culprits(run(9, &[], both).0), [item(5)].into());
     }
 
@@ -230,11 +242,11 @@ mod tests {
         let found = loop {
             let left_out = search.left_out();
             let trial = match () {
-                () if left_out.contains(&item(2)) => Trial::Needs([item(2)].into()),
-                () if !left_out.contains(&item(4)) => Trial::Refused("no".into()),
-                () => Trial::Passed,
+                () if left_out.contains(&item(2)) => TrialOutcome::NeedsItems([item(2)].into()),
+                () if !left_out.contains(&item(4)) => TrialOutcome::Refused("no".into()),
+                () => TrialOutcome::Passed,
             };
-            if let Some(found) = search.note(trial, |_| BTreeSet::new()) {
+            if let Some(found) = search.record_trial(trial, |_| BTreeSet::new()) {
                 break found;
             }
         };

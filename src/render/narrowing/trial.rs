@@ -6,89 +6,89 @@ use serde_json::Value;
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{
-    Item, guess,
-    item::{changed, is_most, put_back},
-    search::{Found, Search, Trial},
+    AnswerItem, guess,
+    item::{changed_items, leaves_out_most, restore_items},
+    search::{Search, SearchOutcome, TrialOutcome},
 };
 use crate::{
     registry::Query,
     render::{
-        Answers, Inputs, Missing, Why,
-        sheet::{Sheet, products},
+        Answers, MissingInput, RenderInputs, UnrenderedReason,
+        template_state::{TemplateState, all_desired_files},
     },
-    target::Files,
+    target::DesiredFiles,
 };
 
 /// The trials of one search.
 #[derive(Debug)]
-pub(in crate::render) struct Trials<'a> {
-    sheets: Vec<Sheet>,
+pub(in crate::render) struct TrialRunner<'a> {
+    states: Vec<TemplateState>,
     env: &'a BTreeMap<String, String>,
-    good: Answers,
+    last_good: Answers,
     newest: Answers,
-    suspects: BTreeSet<Item>,
+    suspects: BTreeSet<AnswerItem>,
     /// Whether these templates made the last accepted candidate.
-    proven: bool,
+    is_proven: bool,
     search: Search,
     /// The files of the last trial.
-    files: Files,
+    files: DesiredFiles,
     /// Queries of the trials that have no answer yet.
-    unanswered: BTreeSet<Query>,
+    unanswered_queries: BTreeSet<Query>,
 }
 
-impl<'a> Trials<'a> {
+impl<'a> TrialRunner<'a> {
     /// Begins a search: which changes from `good` to `newest` make these templates fail?
     pub(in crate::render) fn new(
-        sheets: Vec<Sheet>,
+        sheets: Vec<TemplateState>,
         env: &'a BTreeMap<String, String>,
         good: Answers,
         newest: Answers,
         proven: bool,
     ) -> Self {
-        let suspects = changed(&good, &newest);
+        let suspects = changed_items(&good, &newest);
         Self {
-            sheets,
+            states: sheets,
             env,
-            good,
+            last_good: good,
             newest,
             search: Search::new(suspects.clone()),
             suspects,
-            proven,
-            files: Files::new(),
-            unanswered: BTreeSet::new(),
+            is_proven: proven,
+            files: DesiredFiles::new(),
+            unanswered_queries: BTreeSet::new(),
         }
     }
 
     /// Makes the next candidate. `Err` if it cannot be made, with the result of the search if that ends it.
-    pub(in crate::render) fn next(&mut self) -> Result<&Files, Option<Found>> {
+    pub(in crate::render) fn next_candidate(&mut self) -> Result<&DesiredFiles, Option<SearchOutcome>> {
         let left_out = self.search.left_out();
-        let answers = put_back(&self.good, &self.newest, &left_out);
-        let inputs = Inputs { answers: &answers, env: self.env, item: &Value::Null };
+        let answers = restore_items(&self.last_good, &self.newest, &left_out);
+        let inputs = RenderInputs { answers: &answers, env: self.env, item: &Value::Null };
         // Failures of trials are not logged; the result of the search is.
-        with_default(NoSubscriber::default(), || self.sheets.iter_mut().for_each(|sheet| sheet.render(inputs)));
-        match products(&self.sheets) {
+        with_default(NoSubscriber::default(), || self.states.iter_mut().for_each(|sheet| sheet.render(inputs)));
+        match all_desired_files(&self.states) {
             Some(files) => {
                 self.files = files;
                 Ok(&self.files)
             }
             None => {
-                let trial = self.failure(&left_out);
-                Err(self.note(trial))
+                let trial = self.failure_outcome(&left_out);
+                Err(self.record_trial(trial))
             }
         }
     }
 
     /// Takes the result of the check of the last candidate: `None`, or why it was refused. A returned result ends the
     /// search.
-    pub(in crate::render) fn judge(&mut self, refusal: Option<String>) -> Option<Found> {
-        self.note(refusal.map_or(Trial::Passed, Trial::Refused))
+    pub(in crate::render) fn record_check(&mut self, refusal: Option<String>) -> Option<SearchOutcome> {
+        self.record_trial(refusal.map_or(TrialOutcome::Passed, TrialOutcome::Refused))
     }
 
     /// Runs the whole search if only rendering can fail, not a check.
-    pub(in crate::render) fn run(&mut self) -> Found {
+    pub(in crate::render) fn run(&mut self) -> SearchOutcome {
         loop {
-            let found = match self.next() {
-                Ok(_) => self.judge(None),
+            let found = match self.next_candidate() {
+                Ok(_) => self.record_check(None),
                 Err(found) => found,
             };
             if let Some(found) = found {
@@ -103,42 +103,44 @@ impl<'a> Trials<'a> {
     }
 
     /// The queries that need an answer before a search can find more.
-    pub(in crate::render) fn into_unanswered(self) -> BTreeSet<Query> {
-        self.unanswered
+    pub(in crate::render) fn into_unanswered_queries(self) -> BTreeSet<Query> {
+        self.unanswered_queries
     }
 
-    fn note(&mut self, trial: Trial) -> Option<Found> {
+    fn record_trial(&mut self, trial: TrialOutcome) -> Option<SearchOutcome> {
         let Self { files, suspects, newest, .. } = self;
-        match self.search.note(trial, |reason| guess::guess(reason, files, suspects, newest))? {
+        match self.search.record_trial(trial, |reason| guess::guess_culprits(reason, files, suspects, newest))? {
             // If the templates are proven, leaving out new items does not empty the files in effect.
-            Found::Culprits(culprits) if !self.proven && is_most(culprits.keys(), &self.good, &self.newest) => {
-                Some(Found::NotTheAnswers)
+            SearchOutcome::Culprits(culprits)
+                if !self.is_proven && leaves_out_most(culprits.keys(), &self.last_good, &self.newest) =>
+            {
+                Some(SearchOutcome::OtherCause)
             }
             found => Some(found),
         }
     }
 
     /// The reason why the files cannot be made.
-    fn failure(&mut self, left_out: &BTreeSet<Item>) -> Trial {
-        let open: Vec<_> = self.sheets.iter().flat_map(|sheet| sheet.open("")).collect();
-        let needed = |(query, why): (&Query, &Missing)| match (query, why) {
-            (Query::Key { path, .. }, Missing::Key) => {
-                Some(Item::Key(path.clone())).filter(|key| left_out.contains(key))
+    fn failure_outcome(&mut self, left_out: &BTreeSet<AnswerItem>) -> TrialOutcome {
+        let open: Vec<_> = self.states.iter().flat_map(|sheet| sheet.unrendered("")).collect();
+        let needed = |(query, why): (&Query, &MissingInput)| match (query, why) {
+            (Query::Key { path, .. }, MissingInput::Key) => {
+                Some(AnswerItem::Key(path.clone())).filter(|key| left_out.contains(key))
             }
             _ => None,
         };
         let mut keys = BTreeSet::new();
         let mut reason = String::new();
         for open in &open {
-            match &open.why {
-                Why::Missing(missing) => {
+            match &open.reason {
+                UnrenderedReason::Missing(missing) => {
                     keys.extend(missing.iter().filter_map(needed));
-                    let unanswered = missing.iter().filter(|(_, why)| **why == Missing::Answer);
-                    self.unanswered.extend(unanswered.map(|(query, _)| query.clone()));
+                    let unanswered = missing.iter().filter(|(_, why)| **why == MissingInput::Answer);
+                    self.unanswered_queries.extend(unanswered.map(|(query, _)| query.clone()));
                 }
-                Why::Failed(error) => reason = error.to_string(),
+                UnrenderedReason::Failed(error) => reason = error.to_string(),
             }
         }
-        if keys.is_empty() { Trial::Refused(reason) } else { Trial::Needs(keys) }
+        if keys.is_empty() { TrialOutcome::Refused(reason) } else { TrialOutcome::NeedsItems(keys) }
     }
 }

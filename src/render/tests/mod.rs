@@ -1,6 +1,6 @@
 //! Templates on a known catalog: the one that consul-template's behaviour was measured on.
 
-mod asking;
+mod queries;
 mod reference;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -8,12 +8,13 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use proptest::prelude::*;
 
 use super::{
-    Answers, Escape, Inputs, Missing, Outcome, Partials, Pass, Template, TemplateError,
-    book::{Each, Page, Place},
-    sheet::Sheet,
+    Answers, CompiledTemplate, Escape, MissingInput, Partials, RenderInputs, RenderOutcome, RenderReport,
+    TemplateError,
+    template_set::{EachSpec, OutputSpec, TemplateSpec},
+    template_state::TemplateState,
 };
 use crate::{
-    fixture::{Catalog, Fixture, Format, Prepared},
+    fixture::{Catalog, Fixture, FixtureFormat, FixturePreparedQuery},
     registry::{Answer, CaLeaf, CaRoot, CaRoots, FileContent, Query, Scope, ServiceQuery, ServiceRecord},
     target,
 };
@@ -22,11 +23,12 @@ use crate::{
 /// the same keys and cannot be reached, a prepared query, the mesh, files.
 fn fixture() -> Fixture {
     let text = include_str!("../../fixture/reference.yaml");
-    let mut fixture = Fixture::parse(text, Format::Yaml).unwrap_or_else(|error| panic!("{error}"));
+    let mut fixture = Fixture::parse(text, FixtureFormat::Yaml).unwrap_or_else(|error| panic!("{error}"));
     fixture.catalog.kv.insert("motd".to_owned(), "say \"hi\";\n".to_owned());
     let kv = fixture.catalog.kv.clone();
     fixture.datacenters.insert("dc2".to_owned(), Catalog { kv, ..Catalog::default() });
-    let prepared = Prepared { service: "web".to_owned(), only_passing: true, ..Prepared::default() };
+    let prepared =
+        FixturePreparedQuery { service: "web".to_owned(), only_passing: true, ..FixturePreparedQuery::default() };
     fixture.prepared.insert("web-or-elsewhere".to_owned(), prepared);
     fixture.files.insert("allow.conf".into(), "allow 10.0.0.0/8;\n".to_owned());
     fixture.answers.extend(recorded());
@@ -73,30 +75,31 @@ pub(super) fn answer(query: &Query) -> Answer {
     fixture().answer(query).unwrap_or_else(|error| panic!("{query}: {error}"))
 }
 
-struct Trial {
+struct TestRender {
     answers: Answers,
     env: BTreeMap<String, String>,
 }
 
-impl Trial {
+impl TestRender {
     fn new() -> Self {
         let env = [("ZONE", "eu"), ("EMPTY", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self { answers: Answers::new(), env: env.into() }
     }
 
-    fn pass(&self, template: &Template) -> Pass {
+    fn render(&self, template: &CompiledTemplate) -> RenderReport {
         template.render(self.inputs())
     }
 
-    fn inputs(&self) -> Inputs<'_> {
-        Inputs { answers: &self.answers, env: &self.env, item: &serde_json::Value::Null }
+    fn inputs(&self) -> RenderInputs<'_> {
+        RenderInputs { answers: &self.answers, env: &self.env, item: &serde_json::Value::Null }
     }
 
     /// Passes until nothing unanswered is left, as the renderer makes them; the last one and how many there were.
-    fn settle(&mut self, template: &Template) -> (Pass, usize) {
+    fn render_until_settled(&mut self, template: &CompiledTemplate) -> (RenderReport, usize) {
         for passes in 1..20 {
-            let pass = self.pass(template);
-            let open: Vec<_> = pass.used.iter().filter(|query| !self.answers.contains_key(*query)).cloned().collect();
+            let pass = self.render(template);
+            let open: Vec<_> =
+                pass.queries.iter().filter(|query| !self.answers.contains_key(*query)).cloned().collect();
             if open.is_empty() {
                 return (pass, passes);
             }
@@ -106,27 +109,27 @@ impl Trial {
     }
 }
 
-fn outcome(text: &str, escape: Escape) -> Outcome {
-    let template = Template::compile("t.hbs", text, escape).unwrap_or_else(|error| panic!("{error}"));
-    Trial::new().settle(&template).0.outcome
+fn outcome(text: &str, escape: Escape) -> RenderOutcome {
+    let template = CompiledTemplate::compile("t.hbs", text, escape).unwrap_or_else(|error| panic!("{error}"));
+    TestRender::new().render_until_settled(&template).0.outcome
 }
 
 fn text(template: &str) -> String {
     match outcome(template, Escape::Nginx) {
-        Outcome::Text(text) => text,
+        RenderOutcome::Text(text) => text,
         other => panic!("{template}: {other:?}"),
     }
 }
 
 fn failure(template: &str) -> String {
     match outcome(template, Escape::Nginx) {
-        Outcome::Failed(error) => error.to_string(),
+        RenderOutcome::Failed(error) => error.to_string(),
         other => panic!("{template}: {other:?}"),
     }
 }
 
 fn refusal(template: &str) -> String {
-    Template::compile("t.hbs", template, Escape::Nginx).expect_err(template).to_string()
+    CompiledTemplate::compile("t.hbs", template, Escape::Nginx).expect_err(template).to_string()
 }
 
 #[test]
@@ -248,13 +251,18 @@ fn what_cannot_be_printed_says_why_and_where() {
 
 #[test]
 fn an_error_names_the_instance_that_the_value_belongs_to() {
-    let template =
-        Template::compile("t.hbs", "{{#each (service \"a\")}}{{#each tags}}{{this}}{{/each}}{{/each}}", Escape::Nginx);
+    let template = CompiledTemplate::compile(
+        "t.hbs",
+        "{{#each (service \"a\")}}{{#each tags}}{{this}}{{/each}}{{/each}}",
+        Escape::Nginx,
+    );
     let [id, name, node] = ["a-1", "a", "n1"].map(str::to_owned);
     let evil = ServiceRecord { id, name, node, tags: vec!["x;".to_owned()], ..ServiceRecord::default() };
     let query = Query::service("a");
-    let trial = Trial { answers: [(query, Arc::new(Answer::Service(vec![evil])))].into(), ..Trial::new() };
-    let Outcome::Failed(error) = trial.pass(&template.expect("it is sound")).outcome else { panic!("it is printed") };
+    let trial = TestRender { answers: [(query, Arc::new(Answer::Service(vec![evil])))].into(), ..TestRender::new() };
+    let RenderOutcome::Failed(error) = trial.render(&template.expect("it is sound")).outcome else {
+        panic!("it is printed")
+    };
     let expected = r#"the value "x;" of `this` (service "a", instance "a-1" on node "n1") holds ';'"#;
     assert!(error.reason.contains(expected), "{error}");
 }
@@ -264,7 +272,7 @@ fn what_could_not_be_printed_can_be_skipped() {
     let template = "{{#each (service \"web\")}}{{#if (printable meta.weight)}}{{id}} {{/if}}{{/each}}\
                     {{printable (key \"motd\")}} {{printable nothing}} {{printable (services)}} {{printable 1}}";
     assert_eq!(text(template), "web-1b web-2 false false false true");
-    assert_eq!(outcome("{{printable (key \"motd\")}}", Escape::None), Outcome::Text("true".to_owned()));
+    assert_eq!(outcome("{{printable (key \"motd\")}}", Escape::None), RenderOutcome::Text("true".to_owned()));
 }
 
 #[test]
@@ -377,41 +385,44 @@ fn go_templates_are_told_what_to_write_and_where() {
 #[test]
 fn nested_queries_take_one_pass_for_each_depth_and_give_one_text() {
     let nested = "{{#each (services)}}{{name}}{{#each (service name any=true)}} {{id}}{{/each}}\n{{/each}}";
-    let template = Template::compile("t.hbs", nested, Escape::Nginx).expect("it is sound");
-    let mut trial = Trial::new();
-    let first = trial.pass(&template);
-    assert_eq!(first.used.len(), 1);
-    assert!(matches!(first.outcome, Outcome::Missing(_)));
-    let (last, passes) = trial.settle(&template);
-    assert_eq!((passes, last.used.len()), (3, 5));
+    let template = CompiledTemplate::compile("t.hbs", nested, Escape::Nginx).expect("it is sound");
+    let mut trial = TestRender::new();
+    let first = trial.render(&template);
+    assert_eq!(first.queries.len(), 1);
+    assert!(matches!(first.outcome, RenderOutcome::Missing(_)));
+    let (last, passes) = trial.render_until_settled(&template);
+    assert_eq!((passes, last.queries.len()), (3, 5));
     let expected = "api api-1\nconsul consul\nmaint maint-1\nweb web-1a web-1b web-2 web-3 web-4\n";
-    assert_eq!(last.outcome, Outcome::Text(expected.to_owned()));
+    assert_eq!(last.outcome, RenderOutcome::Text(expected.to_owned()));
 }
 
 /// The one query that a template asks.
 #[test]
 fn a_key_that_does_not_exist_holds_the_template() {
-    let Outcome::Missing(missing) = outcome("{{key \"nope\"}}{{key \"app/max\"}}", Escape::Nginx) else {
+    let RenderOutcome::Missing(missing) = outcome("{{key \"nope\"}}{{key \"app/max\"}}", Escape::Nginx) else {
         panic!("it is rendered without the key");
     };
     let query = Query::key("nope");
-    assert_eq!(missing, BTreeMap::from([(query, Missing::Key)]));
+    assert_eq!(missing, BTreeMap::from([(query, MissingInput::Key)]));
 }
 
 #[test]
 fn an_error_before_all_answers_are_there_is_no_error() {
-    let template =
-        Template::compile("t.hbs", "{{lookup (lookup (service \"web\") 0) \"id\"}}{{key \"app/max\"}}", Escape::Nginx);
+    let template = CompiledTemplate::compile(
+        "t.hbs",
+        "{{lookup (lookup (service \"web\") 0) \"id\"}}{{key \"app/max\"}}",
+        Escape::Nginx,
+    );
     let template = template.expect("it is sound");
-    let mut trial = Trial::new();
-    let first = trial.pass(&template);
-    assert!(matches!(first.outcome, Outcome::Missing(_)) && !first.whole, "{first:?}");
-    assert_eq!(trial.settle(&template).0.outcome, Outcome::Text("web-1b15".to_owned()));
+    let mut trial = TestRender::new();
+    let first = trial.render(&template);
+    assert!(matches!(first.outcome, RenderOutcome::Missing(_)) && !first.is_whole, "{first:?}");
+    assert_eq!(trial.render_until_settled(&template).0.outcome, RenderOutcome::Text("web-1b15".to_owned()));
 }
 
 #[test]
 fn without_a_language_values_are_printed_as_they_are() {
-    assert_eq!(outcome("{{key \"motd\"}}", Escape::None), Outcome::Text("say \"hi\";\n".to_owned()));
+    assert_eq!(outcome("{{key \"motd\"}}", Escape::None), RenderOutcome::Text("say \"hi\";\n".to_owned()));
 }
 
 /// Reads `config` as nginx does and returns its words and marks; quoted texts are words.
@@ -445,11 +456,12 @@ fn tokens(config: &str) -> Vec<String> {
     tokens
 }
 
-fn printed(config: &str, value: &str) -> Outcome {
-    let template = Template::compile("t.hbs", config, Escape::Nginx).expect("it is sound");
+fn printed(config: &str, value: &str) -> RenderOutcome {
+    let template = CompiledTemplate::compile("t.hbs", config, Escape::Nginx).expect("it is sound");
     let query = Query::key("v");
-    let trial = Trial { answers: [(query, Arc::new(Answer::Key(Some(value.to_owned()))))].into(), ..Trial::new() };
-    trial.pass(&template).outcome
+    let trial =
+        TestRender { answers: [(query, Arc::new(Answer::Key(Some(value.to_owned()))))].into(), ..TestRender::new() };
+    trial.render(&template).outcome
 }
 
 proptest! {
@@ -460,13 +472,13 @@ proptest! {
         value in prop_oneof!["[a-z;{}\"'$# \n\\\\.:/-]{1,12}", "\\PC{1,12}", "[\u{0}-\u{ff}]{1,6}"],
     ) {
         let bare = r#"a x{{key "v"}}y; b "{{key "v"}}"; c '{{key "v"}}'; d e;"#;
-        if let Outcome::Text(text) = printed(bare, &value) {
+        if let RenderOutcome::Text(text) = printed(bare, &value) {
             let harmless = tokens(&bare.replace(r#"{{key "v"}}"#, "VALUE"));
             let expected: Vec<_> = harmless.iter().map(|token| token.replace("VALUE", &value)).collect();
             prop_assert_eq!(tokens(&text), expected);
         }
         let quoted = r#"a {{quote (key "v")}}; d e;"#;
-        if let Outcome::Text(text) = printed(quoted, &value) {
+        if let RenderOutcome::Text(text) = printed(quoted, &value) {
             let tokens = tokens(&text);
             prop_assert!(tokens.len() == 7 && tokens[1].starts_with("quoted ") && tokens[2..] == [";", "d", "e", ";", ""], "{tokens:?}");
         }

@@ -21,14 +21,14 @@ const REFERENCE: [&str; 2] =
 
 /// An example of the reference: a template, what it needs besides, and what it becomes.
 #[derive(Default)]
-struct Example {
+struct ReferenceExample {
     partials: Vec<(String, String, String)>,
     /// A `[[target.template]]` table.
-    settings: Option<target::Template>,
+    settings: Option<target::TemplateSettings>,
     escape: Option<Escape>,
 }
 
-impl Example {
+impl ReferenceExample {
     /// Takes a block; what the template became, if it is one, with the word for it.
     fn block(&mut self, language: &str, text: &str) -> Option<(&'static str, String)> {
         match language.split_once(' ').unwrap_or((language, "")) {
@@ -57,30 +57,30 @@ impl Example {
     }
 
     fn result(self, text: &str) -> Result<(&'static str, String), TemplateError> {
-        let partials = Partials::of(self.partials).unwrap_or_else(|error| panic!("{error:?}"));
+        let partials = Partials::from_files(self.partials).unwrap_or_else(|error| panic!("{error:?}"));
         let escape = self.escape.unwrap_or(Escape::Nginx);
-        let body = Template::with_partials("example.hbs", text, escape, &partials)?;
-        let Some(target::Template { each: Some(each), destination, .. }) = self.settings else {
-            return match Trial::new().settle(&body).0.outcome {
-                Outcome::Text(text) => Ok(("text", text)),
-                Outcome::Failed(error) => Err(error),
-                Outcome::Missing(missing) => panic!("{text:?} waits for {missing:?}"),
+        let body = CompiledTemplate::compile_with_partials("example.hbs", text, escape, &partials)?;
+        let Some(target::TemplateSettings { each: Some(each), destination, .. }) = self.settings else {
+            return match TestRender::new().render_until_settled(&body).0.outcome {
+                RenderOutcome::Text(text) => Ok(("text", text)),
+                RenderOutcome::Failed(error) => Err(error),
+                RenderOutcome::Missing(missing) => panic!("{text:?} waits for {missing:?}"),
             };
         };
-        let list = Template::expression("each", &each)?;
-        let path = Template::compile("destination", destination.to_string_lossy(), Escape::Path)?;
-        let place = Place::Each(Box::new(Each { list, path }));
-        let mut sheet = Sheet::new(0, Page { body, place });
-        let mut trial = Trial::new();
+        let list = CompiledTemplate::compile_expression("each", &each)?;
+        let path = CompiledTemplate::compile("destination", destination.to_string_lossy(), Escape::Path)?;
+        let place = OutputSpec::Each(Box::new(EachSpec { list, path }));
+        let mut sheet = TemplateState::new(0, TemplateSpec { template: body, output: place });
+        let mut trial = TestRender::new();
         for _ in 0..20 {
             sheet.render(trial.inputs());
             trial
                 .answers
-                .extend(sheet.asked().map(|query| (query.clone(), Arc::new(answer(query)))).collect::<Vec<_>>());
+                .extend(sheet.queries().map(|query| (query.clone(), Arc::new(answer(query)))).collect::<Vec<_>>());
         }
-        let files = sheet.products().unwrap_or_else(|| panic!("{:?}", sheet.open("docs")));
-        let file = |(path, product): (PathBuf, Arc<target::Product>)| {
-            format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(product.text.bytes()))
+        let files = sheet.desired_files().unwrap_or_else(|| panic!("{:?}", sheet.unrendered("docs")));
+        let file = |(path, product): (PathBuf, Arc<target::DesiredFile>)| {
+            format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(product.content.bytes()))
         };
         Ok(("text", files.into_iter().map(file).collect()))
     }
@@ -88,7 +88,7 @@ impl Example {
 
 #[test]
 fn the_examples_of_the_reference_do_what_it_says() {
-    let (mut example, mut became, mut count) = (Example::default(), None, 0);
+    let (mut example, mut became, mut count) = (ReferenceExample::default(), None, 0);
     for (language, text) in REFERENCE.into_iter().flat_map(blocks).filter(|(language, _)| !language.is_empty()) {
         match became.take() {
             Some((template, became)) => {

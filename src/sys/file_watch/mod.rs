@@ -8,35 +8,35 @@
 //! Level, not edge: a notice of the kernel only says that it is time to look, and it is looked every 2 s without one, for
 //! file systems that give none (NFS, some overlays), and where the kernel's limit on watches is reached.
 
-mod ear;
-mod look;
-mod quiet;
-mod route;
+mod event_debounce;
+mod inotify;
+mod path_resolution;
+mod snapshot;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-pub use self::ear::Ear;
-use self::{ear::Hearing, look::Look, quiet::Quiet};
+pub use self::inotify::Inotify;
+use self::{event_debounce::EventDebounce, inotify::Subscription, snapshot::FileSnapshot};
 pub(crate) use self::{
-    look::{is_absent, open},
-    route::{follow, on_disk},
+    path_resolution::{read_entry, resolve_links},
+    snapshot::{is_absent, open},
 };
 use crate::sys::blocking::blocking;
 
 /// Time between two looks that nothing gave rise to.
-const SLOW: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is watched. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
+pub enum WatchedPath {
     /// A file's content, wherever links lead.
     File(PathBuf),
     /// Where a path really lies.
-    Place(PathBuf),
+    RealPath(PathBuf),
     /// The files below a directory that have this extension; hidden files and directories do not count.
-    Tree {
+    Directory {
         /// The directory.
         root: PathBuf,
         /// Without a dot.
@@ -46,27 +46,27 @@ pub enum Subject {
 
 /// Watches until it is dropped.
 #[derive(Debug)]
-pub struct Watched {
-    subjects: Arc<[Subject]>,
-    hearing: Arc<Hearing>,
+pub struct FileWatcher {
+    paths: Arc<[WatchedPath]>,
+    subscription: Arc<Subscription>,
     /// What the user knows of. `None`: nothing yet.
-    told: Option<Arc<Look>>,
+    reported: Option<Arc<FileSnapshot>>,
     /// The newest look: its files need not be read again.
-    last: Arc<Look>,
-    quiet: Quiet,
-    slow_at: Instant,
+    last: Arc<FileSnapshot>,
+    quiet: EventDebounce,
+    next_poll: Instant,
 }
 
-impl Watched {
+impl FileWatcher {
     /// Begins with the first call of [`Self::changed`].
-    pub fn new(ear: &Ear, subjects: impl IntoIterator<Item = Subject>) -> Self {
+    pub fn new(ear: &Inotify, subjects: impl IntoIterator<Item = WatchedPath>) -> Self {
         Self {
-            subjects: subjects.into_iter().collect(),
-            hearing: Arc::new(ear.listen()),
-            told: None,
+            paths: subjects.into_iter().collect(),
+            subscription: Arc::new(ear.subscribe()),
+            reported: None,
             last: Arc::default(),
-            quiet: Quiet::default(),
-            slow_at: Instant::now(),
+            quiet: EventDebounce::default(),
+            next_poll: Instant::now(),
         }
     }
 
@@ -77,39 +77,40 @@ impl Watched {
     /// dropped and called again.
     pub async fn changed(&mut self) -> BTreeSet<PathBuf> {
         loop {
-            let due = self.quiet.due().unwrap_or(self.slow_at);
+            let due = self.quiet.due().unwrap_or(self.next_poll);
             tokio::select! {
-                () = self.hearing.heard(), if self.told.is_some() => {
-                    self.quiet.sign(Instant::now());
+                () = self.subscription.notified(), if self.reported.is_some() => {
+                    self.quiet.record_event(Instant::now());
                     continue;
                 }
                 () = sleep_until(due) => {}
             }
-            let look = self.look().await;
+            let look = self.take_snapshot().await;
             let now = Instant::now();
-            let differences = look.differences(self.told.as_deref().unwrap_or(&Look::default()));
+            let differences = look.differences(self.reported.as_deref().unwrap_or(&FileSnapshot::default()));
             self.last = Arc::clone(&look);
-            self.slow_at = now + SLOW;
-            let expected = self.quiet.due().is_some() || self.told.is_none();
-            self.quiet.over();
+            self.next_poll = now + POLL_INTERVAL;
+            let expected = self.quiet.due().is_some() || self.reported.is_none();
+            self.quiet.reset();
             if !differences.is_empty() && !expected {
                 // Seen without a notice, so perhaps in the middle of a save.
-                self.quiet.sign(now);
-            } else if !differences.is_empty() || self.told.is_none() {
-                self.told = Some(look);
+                self.quiet.record_event(now);
+            } else if !differences.is_empty() || self.reported.is_none() {
+                self.reported = Some(look);
                 return differences;
             }
         }
     }
 
     /// Looks, and sees to it that the next change is heard of.
-    async fn look(&self) -> Arc<Look> {
-        let (subjects, hearing, last) = (Arc::clone(&self.subjects), Arc::clone(&self.hearing), Arc::clone(&self.last));
+    async fn take_snapshot(&self) -> Arc<FileSnapshot> {
+        let (subjects, hearing, last) =
+            (Arc::clone(&self.paths), Arc::clone(&self.subscription), Arc::clone(&self.last));
         blocking(move || {
-            let look = Look::take(&subjects, &last);
+            let look = FileSnapshot::take(&subjects, &last);
             let more = hearing.set(&Arc::new(look.route.clone()));
             // What is heard of only now may have changed between the look and now.
-            Arc::new(if more { Look::take(&subjects, &look) } else { look })
+            Arc::new(if more { FileSnapshot::take(&subjects, &look) } else { look })
         })
         .await
     }

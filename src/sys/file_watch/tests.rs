@@ -16,28 +16,28 @@ use super::*;
 /// Longer than anything here takes on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Bench {
+struct WatchTest {
     folder: tempfile::TempDir,
-    watched: Watched,
+    watched: FileWatcher,
 }
 
-impl Bench {
+impl WatchTest {
     /// A file `t/a` with the text `1`, which is known.
-    async fn new(ear: &Ear, subject: impl FnOnce(&Path) -> Subject) -> Self {
+    async fn new(ear: &Inotify, subject: impl FnOnce(&Path) -> WatchedPath) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
         fs::create_dir(folder.path().join("t")).expect("a directory");
         fs::write(folder.path().join("t/a.hbs"), "1").expect("a file");
-        let mut watched = Watched::new(ear, [subject(&folder.path().join("t"))]);
+        let mut watched = FileWatcher::new(ear, [subject(&folder.path().join("t"))]);
         watched.changed().await;
         Self { folder, watched }
     }
 
-    async fn file(ear: &Ear) -> Self {
-        Self::new(ear, |folder| Subject::File(folder.join("a.hbs"))).await
+    async fn file(ear: &Inotify) -> Self {
+        Self::new(ear, |folder| WatchedPath::File(folder.join("a.hbs"))).await
     }
 
-    async fn tree(ear: &Ear) -> Self {
-        Self::new(ear, |folder| Subject::Tree { root: folder.to_owned(), extension: "hbs".into() }).await
+    async fn tree(ear: &Inotify) -> Self {
+        Self::new(ear, |folder| WatchedPath::Directory { root: folder.to_owned(), extension: "hbs".into() }).await
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -70,18 +70,18 @@ impl Bench {
     /// Sees to it that nothing but `by` is taken for a change: a file that is saved afterwards comes alone.
     async fn unchanged(&mut self, by: impl FnOnce(&Self)) {
         by(self);
-        let more = timeout(3 * SLOW, self.watched.changed()).await;
+        let more = timeout(3 * POLL_INTERVAL, self.watched.changed()).await;
         assert!(more.is_err(), "{more:?}");
     }
 }
 
-fn ears() -> [Ear; 2] {
-    [Ear::default(), Ear::deaf()]
+fn ears() -> [Inotify; 2] {
+    [Inotify::default(), Inotify::disabled()]
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_way_to_save_a_file_is_one_change() {
-    let ways: [fn(&Bench); 6] = [
+    let ways: [fn(&WatchTest); 6] = [
         |bench| bench.write("a.hbs", "in place"),
         |bench| {
             bench.write("a.hbs.tmp", "renamed");
@@ -108,7 +108,7 @@ async fn every_way_to_save_a_file_is_one_change() {
         |bench| bench.write("b", "through the link"),
     ];
     for ear in ears() {
-        let mut bench = Bench::file(&ear).await;
+        let mut bench = WatchTest::file(&ear).await;
         for save in ways {
             save(&bench);
             assert_eq!(bench.changed().await, ["a.hbs"]);
@@ -119,7 +119,7 @@ async fn every_way_to_save_a_file_is_one_change() {
 
 #[tokio::test(start_paused = true)]
 async fn a_save_without_a_new_content_is_no_change() {
-    let mut bench = Bench::file(&Ear::default()).await;
+    let mut bench = WatchTest::file(&Inotify::default()).await;
     bench
         .unchanged(|bench| {
             let file = fs::File::open(bench.path("a.hbs")).expect("a file");
@@ -138,8 +138,8 @@ async fn a_save_without_a_new_content_is_no_change() {
 async fn a_file_that_is_gone_for_a_moment_is_not_missed() {
     let moment = Duration::from_millis(50);
     // With a notice of its end, and found out by a look.
-    for (ear, until) in ears().iter().zip([moment, SLOW + moment]) {
-        let mut bench = Bench::file(ear).await;
+    for (ear, until) in ears().iter().zip([moment, POLL_INTERVAL + moment]) {
+        let mut bench = WatchTest::file(ear).await;
         bench.rename("a.hbs", "away");
         let seen = timeout(until, bench.watched.changed()).await;
         assert!(seen.is_err(), "{seen:?}");
@@ -150,7 +150,7 @@ async fn a_file_that_is_gone_for_a_moment_is_not_missed() {
 #[tokio::test(start_paused = true)]
 async fn a_mounted_config_map_changes_when_its_data_are_swapped() {
     for ear in ears() {
-        let mut bench = Bench::file(&ear).await;
+        let mut bench = WatchTest::file(&ear).await;
         let dated = |name: &str, text: &str| {
             fs::create_dir(bench.path(name)).expect("a directory");
             bench.write(&format!("{name}/a.hbs"), text);
@@ -173,7 +173,7 @@ async fn a_mounted_config_map_changes_when_its_data_are_swapped() {
 #[tokio::test(start_paused = true)]
 async fn a_file_and_its_directory_may_go_and_come_back() {
     for ear in ears() {
-        let mut bench = Bench::file(&ear).await;
+        let mut bench = WatchTest::file(&ear).await;
         bench.remove("a.hbs");
         assert_eq!(bench.changed().await, ["a.hbs"]);
         bench.write("a.hbs", "1");
@@ -191,7 +191,7 @@ async fn a_file_and_its_directory_may_go_and_come_back() {
 #[tokio::test(start_paused = true)]
 async fn a_tree_gains_and_loses_files() {
     for ear in ears() {
-        let mut bench = Bench::tree(&ear).await;
+        let mut bench = WatchTest::tree(&ear).await;
         bench.write("b.hbs", "2");
         assert_eq!(bench.changed().await, ["b.hbs"]);
         fs::create_dir_all(bench.path("deep/er")).expect("a directory");
@@ -208,7 +208,7 @@ async fn a_tree_gains_and_loses_files() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_broken_off_loses_no_change() {
-    let mut bench = Bench::file(&Ear::default()).await;
+    let mut bench = WatchTest::file(&Inotify::default()).await;
     bench.write("a.hbs", "2");
     for _ in 0..20 {
         if let Ok(changed) = timeout(Duration::from_millis(7), bench.watched.changed()).await {
@@ -221,9 +221,9 @@ async fn a_wait_that_is_broken_off_loses_no_change() {
 
 #[tokio::test(start_paused = true)]
 async fn those_who_listen_with_one_ear_hear_of_their_own_files() {
-    let ear = Ear::default();
-    let (mut first, mut second) = (Bench::file(&ear).await, Bench::file(&ear).await);
-    let mut both = Watched::new(&ear, [first.path("a.hbs"), second.path("a.hbs")].map(Subject::File));
+    let ear = Inotify::default();
+    let (mut first, mut second) = (WatchTest::file(&ear).await, WatchTest::file(&ear).await);
+    let mut both = FileWatcher::new(&ear, [first.path("a.hbs"), second.path("a.hbs")].map(WatchedPath::File));
     both.changed().await;
     first.write("a.hbs", "2");
     assert_eq!(first.changed().await, ["a.hbs"]);

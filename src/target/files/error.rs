@@ -23,7 +23,7 @@ pub enum FileError {
     Symlink(PathBuf),
     /// Two destinations are one file.
     #[error("{} and {} are the same file", one.display(), other.display())]
-    Twice {
+    SameFile {
         /// A destination.
         one: PathBuf,
         /// Another one.
@@ -34,10 +34,10 @@ pub enum FileError {
     NotAFile(PathBuf),
     /// It was to be put back, but what was saved is not there.
     #[error("{}: its former content is lost", .0.display())]
-    Lost(PathBuf),
+    FormerLost(PathBuf),
     /// It was to be put back, but what was saved cannot be read now.
     #[error("{}: its former content cannot be read", path.display())]
-    Saved {
+    FormerUnreadable {
         /// The destination.
         path: PathBuf,
         /// Why not.
@@ -58,7 +58,7 @@ pub enum FileError {
         path.display(),
         geteuid()
     )]
-    Denied {
+    PermissionDenied {
         /// What was tried.
         action: &'static str,
         /// The destination.
@@ -104,7 +104,7 @@ pub enum FileError {
 }
 
 /// The action that needs no permission to write.
-pub(super) const READ: &str = "read";
+pub(super) const READ_ACTION: &str = "read";
 
 impl FileError {
     pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
@@ -114,7 +114,7 @@ impl FileError {
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { action, path, source },
             _ if source.raw_os_error() == Some(Errno::EPERM as i32) => Self::Immutable { action, path, source },
             // To read asks for nothing of the directory but to be let in.
-            io::ErrorKind::PermissionDenied if action != READ => Self::Denied { action, path, source },
+            io::ErrorKind::PermissionDenied if action != READ_ACTION => Self::PermissionDenied { action, path, source },
             io::ErrorKind::NotFound => Self::NoDirectory(path),
             _ => Self::Io { action, path, source },
         }

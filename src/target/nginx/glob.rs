@@ -65,7 +65,7 @@ fn matches_rest(pattern: &[u8], name: &[u8]) -> bool {
         ([], name) => name.is_empty(),
         ([b'*', rest @ ..], name) => (0..=name.len()).any(|at| matches_rest(rest, &name[at..])),
         ([b'?', rest @ ..], [_, name @ ..]) => matches_rest(rest, name),
-        ([b'[', rest @ ..], [byte, after @ ..]) => match class(rest, *byte) {
+        ([b'[', rest @ ..], [byte, after @ ..]) => match match_class(rest, *byte) {
             Some((is_in, rest)) => is_in && matches_rest(rest, after),
             None => *byte == b'[' && matches_rest(rest, after),
         },
@@ -77,7 +77,7 @@ fn matches_rest(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 /// Whether `byte` is in the class that begins behind a `[`, and what comes after it. Nothing if it is not closed.
-fn class(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
+fn match_class(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let negated = matches!(pattern.first(), Some(b'!' | b'^'));
     let start = usize::from(negated);
     let (mut at, mut is_in) = (start, false);
@@ -86,7 +86,7 @@ fn class(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
         if from == b']' && at > start {
             return Some((is_in != negated, &pattern[at + 1..]));
         }
-        if let Some((class, length)) = named(&pattern[at..]) {
+        if let Some((class, length)) = named_class(&pattern[at..]) {
             is_in |= class(&byte);
             at += length;
             continue;
@@ -106,11 +106,11 @@ fn class(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     }
 }
 
-type Class = fn(&u8) -> bool;
+type ByteClass = fn(&u8) -> bool;
 
 /// `[:digit:]` and the like, with its length.
-fn named(pattern: &[u8]) -> Option<(Class, usize)> {
-    let classes: [(&[u8], Class); 7] = [
+fn named_class(pattern: &[u8]) -> Option<(ByteClass, usize)> {
+    let classes: [(&[u8], ByteClass); 7] = [
         (b"[:alnum:]", u8::is_ascii_alphanumeric),
         (b"[:alpha:]", u8::is_ascii_alphabetic),
         (b"[:digit:]", u8::is_ascii_digit),

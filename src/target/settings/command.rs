@@ -4,36 +4,36 @@ use std::{path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
 
-use super::TIMEOUT;
+use super::DEFAULT_TIMEOUT;
 
 /// A check and a reload that the user names. Arguments are a list: no shell is involved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
+pub struct CommandSettings {
     /// Run before any file is touched; exit code 0 means good. `{{candidate}}` in an argument stands for a copy of the
     /// candidate: with one template a file of the destination's name, with several a directory in which each lies under
     /// its whole path (`{{candidate}}/etc/app/a.conf`). Default: no check.
     pub check: Option<Vec<String>>,
     /// How the files become effective. Default: nothing is done.
-    pub reload: Option<Reload>,
+    pub reload: Option<ReloadMethod>,
     /// How long `check` may take. Default 30 s.
     pub check_timeout: Duration,
     /// How long `reload` may take. Default 30 s.
     pub reload_timeout: Duration,
 }
 
-impl Default for Command {
+impl Default for CommandSettings {
     fn default() -> Self {
-        Self { check: None, reload: None, check_timeout: TIMEOUT, reload_timeout: TIMEOUT }
+        Self { check: None, reload: None, check_timeout: DEFAULT_TIMEOUT, reload_timeout: DEFAULT_TIMEOUT }
     }
 }
 
-impl Command {
+impl CommandSettings {
     /// What its files become effective by, if that names nginx and nothing checks them.
     pub(super) fn unchecked_nginx(&self) -> Option<String> {
         let told = match self.reload.as_ref().filter(|_| self.check.is_none())? {
-            Reload::Command(words) => words.join(" "),
-            Reload::Signal { pid_file, .. } => pid_file.display().to_string(),
-            Reload::Container { name, .. } => name.clone(),
+            ReloadMethod::Command(words) => words.join(" "),
+            ReloadMethod::Signal { pid_file, .. } => pid_file.display().to_string(),
+            ReloadMethod::Container { name, .. } => name.clone(),
         };
         ["nginx", "openresty", "angie", "tengine"].iter().any(|name| told.contains(name)).then_some(told)
     }
@@ -41,7 +41,7 @@ impl Command {
 
 /// How a [`Command`] target's files become effective.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reload {
+pub enum ReloadMethod {
     /// A program and its arguments, the key `reload`; exit code 0 means that it took.
     Command(Vec<String>),
     /// A signal to the process whose pid stands in a file.

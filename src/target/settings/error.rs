@@ -6,7 +6,7 @@ use super::CANDIDATE;
 
 /// What is wrong with a table although each of its keys is well formed. Names the key.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum TargetSettingsError {
     /// The name would not do as a folder's.
     #[error("`name`: {0:?} has to be made of letters, digits, `-`, `_` and `.`, and not to begin with a dot")]
     Name(String),
@@ -15,7 +15,7 @@ pub enum SettingsError {
     NoTemplate(String),
     /// Two templates would overwrite each other.
     #[error("target {name}: `destination`: {} is written by two templates", destination.display())]
-    Twice {
+    DuplicateDestination {
         /// The target.
         name: String,
         /// The file.
@@ -31,7 +31,7 @@ pub enum SettingsError {
             "is one file, and `each` asks for several: let it name them by the member, such as …/{{name}}.conf"
         }
     )]
-    Each {
+    EachMismatch {
         /// The target.
         name: String,
         /// The destination.
@@ -71,7 +71,7 @@ pub enum SettingsError {
     },
     /// A command without a program.
     #[error("target {name}: `{key}`: the first element has to be a program")]
-    Empty {
+    NoProgram {
         /// The target.
         name: String,
         /// The key.
@@ -79,7 +79,7 @@ pub enum SettingsError {
     },
     /// The check would not see what it is to check.
     #[error("target {0}: `check`: no argument has {CANDIDATE} in it, so the candidate would not be looked at")]
-    Blind(String),
+    CheckWithoutCandidate(String),
     /// A wait that nobody can mean.
     #[error("target {name}: `{key}` is longer than a day")]
     TooLong {

@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::TIMEOUT;
+use super::DEFAULT_TIMEOUT;
 
 /// An nginx on this host: `nginx -t` on a staged copy, `SIGHUP` to the master, proof by its workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nginx {
+pub struct NginxSettings {
     /// The program, by path or by name on PATH. Default `nginx`.
     pub binary: PathBuf,
     /// The main configuration file that the running master was started with (`-c`). Default: the one that the program
@@ -22,15 +22,15 @@ pub struct Nginx {
     pub reload_timeout: Duration,
 }
 
-impl Default for Nginx {
+impl Default for NginxSettings {
     fn default() -> Self {
         Self {
             binary: "nginx".into(),
             conf: None,
             prefix: None,
             pid_file: None,
-            check_timeout: TIMEOUT,
-            reload_timeout: TIMEOUT,
+            check_timeout: DEFAULT_TIMEOUT,
+            reload_timeout: DEFAULT_TIMEOUT,
         }
     }
 }

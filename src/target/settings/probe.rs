@@ -6,7 +6,7 @@ use reqwest::Url;
 
 /// A request that tells whether a program works with its new files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
+pub struct ProbeSettings {
     /// What is asked, with GET: `http://` or `https://`. The key `probe`.
     pub url: Url,
     /// How long there may be no good answer. Default 10 s.
@@ -15,12 +15,12 @@ pub struct Probe {
     pub status: Option<u16>,
 }
 
-impl Probe {
+impl ProbeSettings {
     /// How long there may be no good answer, unless the settings say otherwise.
-    pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+    pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
     /// Understands a URL, or says what is wrong with it.
-    pub(super) fn parse(url: &str) -> Result<Url, String> {
+    pub(super) fn parse_url(url: &str) -> Result<Url, String> {
         let parsed = Url::parse(url).map_err(|error| error.to_string())?;
         match parsed.scheme() {
             "http" | "https" => Ok(parsed),

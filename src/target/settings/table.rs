@@ -5,17 +5,20 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 
-use super::{Command, Kind, Nginx, Probe, Reload, Settings, SettingsError, TIMEOUT, Template};
+use super::{
+    CommandSettings, DEFAULT_TIMEOUT, NginxSettings, ProbeSettings, ReloadMethod, Settings, TargetKind,
+    TargetSettingsError, TemplateSettings,
+};
 use crate::core::debounce;
 
 /// A `[[target]]` table as it is written: the keys of all kinds side by side.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Table {
+pub(super) struct TargetTable {
     name: String,
     kind: KindName,
     #[serde(default, rename = "template")]
-    templates: Vec<Template>,
+    templates: Vec<TemplateSettings>,
     #[serde(default, with = "humantime_serde")]
     check_timeout: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
@@ -28,7 +31,7 @@ pub(super) struct Table {
     reload: Option<Vec<String>>,
     signal: Option<String>,
     program: Option<String>,
-    quiet: Option<debounce::Quiet>,
+    quiet: Option<debounce::QuietRange>,
     leading: Option<bool>,
     #[serde(default, with = "humantime_serde")]
     interval: Option<Duration>,
@@ -49,23 +52,23 @@ enum KindName {
     Command,
 }
 
-impl TryFrom<Table> for Settings {
-    type Error = SettingsError;
+impl TryFrom<TargetTable> for Settings {
+    type Error = TargetSettingsError;
 
-    fn try_from(mut table: Table) -> Result<Self, SettingsError> {
+    fn try_from(mut table: TargetTable) -> Result<Self, TargetSettingsError> {
         let templates = std::mem::take(&mut table.templates);
-        let (probe, pace) = (table.probe()?, table.pace());
+        let (probe, pace) = (table.probe()?, table.debounce());
         let generations = table.generations;
-        let settings = Self { probe, pace, ..Self::new(table.name.clone(), table.into_kind()?, templates) };
+        let settings = Self { probe, debounce: pace, ..Self::new(table.name.clone(), table.into_kind()?, templates) };
         let settings = Self { generations: generations.unwrap_or(settings.generations), ..settings };
         settings.validate()?;
         Ok(settings)
     }
 }
 
-impl Table {
-    fn probe(&self) -> Result<Option<Probe>, SettingsError> {
-        let wrong = |key, problem| SettingsError::Probe { name: self.name.clone(), key, problem };
+impl TargetTable {
+    fn probe(&self) -> Result<Option<ProbeSettings>, TargetSettingsError> {
+        let wrong = |key, problem| TargetSettingsError::Probe { name: self.name.clone(), key, problem };
         let Some(url) = &self.probe else {
             let keys = [("probe_timeout", self.probe_timeout.is_some()), ("probe_status", self.probe_status.is_some())];
             return match keys.into_iter().find(|(_, given)| *given) {
@@ -76,12 +79,12 @@ impl Table {
         if let Some(status) = self.probe_status.filter(|status| !(100..600).contains(status)) {
             return Err(wrong("probe_status", format!("{status} is no status of HTTP")));
         }
-        let url = Probe::parse(url).map_err(|problem| wrong("probe", format!("{url:?}: {problem}")))?;
-        let timeout = self.probe_timeout.unwrap_or(Probe::TIMEOUT);
-        Ok(Some(Probe { url, timeout, status: self.probe_status }))
+        let url = ProbeSettings::parse_url(url).map_err(|problem| wrong("probe", format!("{url:?}: {problem}")))?;
+        let timeout = self.probe_timeout.unwrap_or(ProbeSettings::DEFAULT_TIMEOUT);
+        Ok(Some(ProbeSettings { url, timeout, status: self.probe_status }))
     }
 
-    fn pace(&self) -> debounce::Settings {
+    fn debounce(&self) -> debounce::Settings {
         let default = debounce::Settings::default();
         debounce::Settings {
             quiet: self.quiet,
@@ -91,7 +94,7 @@ impl Table {
         }
     }
 
-    fn into_kind(self) -> Result<Kind, SettingsError> {
+    fn into_kind(self) -> Result<TargetKind, TargetSettingsError> {
         match self.kind {
             KindName::Nginx => {
                 let foreign = [
@@ -101,14 +104,14 @@ impl Table {
                     ("program", self.program.is_some()),
                     ("container", self.container.is_some()),
                 ];
-                self.refuse("nginx", &foreign)?;
-                Ok(Kind::Nginx(Nginx {
-                    binary: self.binary.unwrap_or_else(|| Nginx::default().binary),
+                self.reject_keys("nginx", &foreign)?;
+                Ok(TargetKind::Nginx(NginxSettings {
+                    binary: self.binary.unwrap_or_else(|| NginxSettings::default().binary),
                     conf: self.conf,
                     prefix: self.prefix,
                     pid_file: self.pid_file,
-                    check_timeout: self.check_timeout.unwrap_or(TIMEOUT),
-                    reload_timeout: self.reload_timeout.unwrap_or(TIMEOUT),
+                    check_timeout: self.check_timeout.unwrap_or(DEFAULT_TIMEOUT),
+                    reload_timeout: self.reload_timeout.unwrap_or(DEFAULT_TIMEOUT),
                 }))
             }
             KindName::Command => {
@@ -117,27 +120,27 @@ impl Table {
                     ("conf", self.conf.is_some()),
                     ("prefix", self.prefix.is_some()),
                 ];
-                self.refuse("command", &foreign)?;
-                Ok(Kind::Command(Command {
-                    check_timeout: self.check_timeout.unwrap_or(TIMEOUT),
-                    reload_timeout: self.reload_timeout.unwrap_or(TIMEOUT),
+                self.reject_keys("command", &foreign)?;
+                Ok(TargetKind::Command(CommandSettings {
+                    check_timeout: self.check_timeout.unwrap_or(DEFAULT_TIMEOUT),
+                    reload_timeout: self.reload_timeout.unwrap_or(DEFAULT_TIMEOUT),
                     check: self.check.clone(),
-                    reload: self.into_reload()?,
+                    reload: self.into_reload_method()?,
                 }))
             }
         }
     }
 
-    fn refuse(&self, kind: &'static str, keys: &[(&'static str, bool)]) -> Result<(), SettingsError> {
+    fn reject_keys(&self, kind: &'static str, keys: &[(&'static str, bool)]) -> Result<(), TargetSettingsError> {
         match keys.iter().find(|(_, given)| *given) {
-            Some((key, _)) => Err(SettingsError::NotForKind { name: self.name.clone(), key, kind }),
+            Some((key, _)) => Err(TargetSettingsError::NotForKind { name: self.name.clone(), key, kind }),
             None => Ok(()),
         }
     }
 
-    fn into_reload(self) -> Result<Option<Reload>, SettingsError> {
+    fn into_reload_method(self) -> Result<Option<ReloadMethod>, TargetSettingsError> {
         let name = self.name;
-        let wrong = |key, reason| Err(SettingsError::Reload { name: name.clone(), key, reason });
+        let wrong = |key, reason| Err(TargetSettingsError::Reload { name: name.clone(), key, reason });
         if self.pid_file.is_none() {
             if self.program.is_some() {
                 return wrong("program", "needs `pid_file`: whose name it is");
@@ -147,19 +150,19 @@ impl Table {
             }
         }
         let signal = self.signal.unwrap_or_else(|| "SIGHUP".to_owned());
-        let Ok(signal) = Signal::from_str(&signal) else { return Err(SettingsError::Signal { name, signal }) };
+        let Ok(signal) = Signal::from_str(&signal) else { return Err(TargetSettingsError::Signal { name, signal }) };
         match (self.reload, self.pid_file, self.container) {
             (Some(_), Some(_), _) => wrong("pid_file", "and `reload` exclude each other: a signal, or a command"),
             (Some(_), _, Some(_)) => wrong("container", "and `reload` exclude each other: a signal, or a command"),
             (_, Some(_), Some(_)) => {
                 wrong("container", "and `pid_file` exclude each other: one process gets the signal")
             }
-            (Some(argv), None, None) => Ok(Some(Reload::Command(argv))),
-            (None, Some(pid_file), None) => Ok(Some(Reload::Signal { pid_file, signal, program: self.program })),
+            (Some(argv), None, None) => Ok(Some(ReloadMethod::Command(argv))),
+            (None, Some(pid_file), None) => Ok(Some(ReloadMethod::Signal { pid_file, signal, program: self.program })),
             (None, None, Some(container)) if container.is_empty() || container.contains('/') => {
                 wrong("container", "has to be a container's name or id")
             }
-            (None, None, Some(name)) => Ok(Some(Reload::Container { name, signal })),
+            (None, None, Some(name)) => Ok(Some(ReloadMethod::Container { name, signal })),
             (None, None, None) => Ok(None),
         }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 /// One template and the file that it becomes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Template {
+pub struct TemplateSettings {
     /// The Handlebars file.
     pub source: PathBuf,
     /// The file that is written. With `each` a template itself.
@@ -27,7 +27,7 @@ pub struct Template {
     pub group: Option<String>,
     /// What to do if the destination is a symlink. Default: the file that it leads to is written.
     #[serde(default)]
-    pub symlinks: Symlinks,
+    pub symlinks: SymlinkPolicy,
     /// Whether directories that are missing are made, with mode `0755`. Default: true.
     pub create_dirs: Option<bool>,
     /// The language for which printed values are checked: `nginx`, `haproxy`, `json` or `none`. Default: by the name of
@@ -39,7 +39,7 @@ pub struct Template {
 /// What to do with a destination that is a symlink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Symlinks {
+pub enum SymlinkPolicy {
     /// Write the file that it leads to; the symlink stays.
     #[default]
     Follow,
@@ -66,7 +66,7 @@ pub enum Escape {
 
 impl Escape {
     /// What a file's name, or a directory above it that is nginx's, says of its language.
-    pub(super) fn of_file(path: &Path) -> Option<Self> {
+    pub(super) fn from_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         if name.ends_with(".json") {
             Some(Self::Json)

@@ -11,10 +11,11 @@ fn read(keys: &str) -> Result<Settings, String> {
 #[test]
 fn an_nginx_needs_no_more_than_its_name_and_templates() {
     let settings = read("name = 'edge'\nkind = 'nginx'").expect("it is right");
-    let template = Template { source: "a.hbs".into(), destination: "/etc/a.conf".into(), ..Template::default() };
-    let kind = Kind::Nginx(Nginx::default());
+    let template =
+        TemplateSettings { source: "a.hbs".into(), destination: "/etc/a.conf".into(), ..TemplateSettings::default() };
+    let kind = TargetKind::Nginx(NginxSettings::default());
     assert_eq!(settings, Settings::new("edge".into(), kind, vec![template]));
-    assert_eq!(Nginx::default().reload_timeout, Duration::from_secs(30));
+    assert_eq!(NginxSettings::default().reload_timeout, Duration::from_secs(30));
 }
 
 #[test]
@@ -42,7 +43,7 @@ fn every_key_is_understood() {
         "#,
     )
     .expect("it is right");
-    let kind = Kind::Nginx(Nginx {
+    let kind = TargetKind::Nginx(NginxSettings {
         binary: "/opt/nginx".into(),
         conf: Some("/srv/nginx.conf".into()),
         prefix: Some("/srv".into()),
@@ -53,35 +54,35 @@ fn every_key_is_understood() {
     assert_eq!(settings.kind, kind);
     assert_eq!(settings.templates[0].mode, Some(0o640));
     let [one, two, three, four] = [1, 2, 3, 4].map(Duration::from_secs);
-    let quiet = Some(debounce::Quiet { min: one, max: two });
-    assert_eq!(settings.pace, debounce::Settings { quiet, leading: false, interval: three, splay: four });
+    let quiet = Some(debounce::QuietRange { min: one, max: two });
+    assert_eq!(settings.debounce, debounce::Settings { quiet, leading: false, interval: three, splay: four });
 
     let settings = read("name = 'c'\nkind = 'command'\ncheck = ['c', '{{candidate}}']\nreload = ['r']");
-    let reload = Some(Reload::Command(vec!["r".into()]));
+    let reload = Some(ReloadMethod::Command(vec!["r".into()]));
     let check = Some(vec!["c".into(), "{{candidate}}".into()]);
-    let kind = Kind::Command(Command { check, reload, ..Command::default() });
+    let kind = TargetKind::Command(CommandSettings { check, reload, ..CommandSettings::default() });
     assert_eq!(settings.expect("it is right").kind, kind);
 
     let settings = read("name = 'c'\nkind = 'command'\npid_file = '/p'\nsignal = 'SIGUSR2'\nprogram = 'haproxy'");
     let program = Some("haproxy".to_owned());
-    let reload = Some(Reload::Signal { pid_file: "/p".into(), signal: Signal::SIGUSR2, program });
-    let kind = Kind::Command(Command { reload, ..Command::default() });
+    let reload = Some(ReloadMethod::Signal { pid_file: "/p".into(), signal: Signal::SIGUSR2, program });
+    let kind = TargetKind::Command(CommandSettings { reload, ..CommandSettings::default() });
     assert_eq!(settings.expect("it is right").kind, kind);
 
     let settings = read("name = 'c'\nkind = 'command'\ncontainer = 'edge'\nsignal = 'SIGUSR1'");
-    let reload = Some(Reload::Container { name: "edge".into(), signal: Signal::SIGUSR1 });
-    let kind = Kind::Command(Command { reload, ..Command::default() });
+    let reload = Some(ReloadMethod::Container { name: "edge".into(), signal: Signal::SIGUSR1 });
+    let kind = TargetKind::Command(CommandSettings { reload, ..CommandSettings::default() });
     assert_eq!(settings.expect("it is right").kind, kind);
 
     let settings = read("name = 'c'\nkind = 'nginx'\nprobe = 'https://h/x'\nprobe_timeout = '3s'\nprobe_status = 204");
     let url = "https://h/x".parse().expect("a URL");
-    let probe = Some(Probe { url, timeout: Duration::from_secs(3), status: Some(204) });
+    let probe = Some(ProbeSettings { url, timeout: Duration::from_secs(3), status: Some(204) });
     assert_eq!(settings.expect("it is right").probe, probe);
 
     let table = "name = 'c'\nkind = 'nginx'\n[[template]]\nsource = 'b'\ndestination = '/{{name}}'\neach = '(services)'\n\
                  symlinks = 'refuse'\ncreate_dirs = false\n";
     let template = toml::from_str::<Settings>(table).expect("it is right").templates.remove(0);
-    assert_eq!((template.each.as_deref(), template.symlinks), (Some("(services)"), Symlinks::Refuse));
+    assert_eq!((template.each.as_deref(), template.symlinks), (Some("(services)"), SymlinkPolicy::Refuse));
     assert_eq!(template.create_dirs, Some(false));
 }
 

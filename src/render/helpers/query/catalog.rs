@@ -3,61 +3,63 @@
 use serde_json::{Value, json as literal};
 
 use super::{
-    given,
-    grammar::{self, Spelled},
-    json, place, unfit,
+    argument,
+    grammar::{self, ParsedArgument},
+    json, non_empty_option, wrong_answer_message,
 };
 use crate::{
     registry::{Answer, Query},
-    render::{helpers::Call, recorder::Recorder},
+    render::{helpers::HelperCall, recorder::QueryRecorder},
 };
 
 /// The names of all services, with their tags.
-pub(super) fn services(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    let spelled = place::spelled_without_subject(call, grammar::PLACE)?;
-    let query = Query::Services { filter: given(call, "filter")?, scope: place::scope(call, spelled.scope)? };
+pub(super) fn services(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    let spelled = argument::parse_scope_argument(call, grammar::SCOPE)?;
+    let query =
+        Query::Services { filter: non_empty_option(call, "filter")?, scope: argument::scope(call, spelled.scope)? };
     match pass.ask(query.clone()) {
         None => json([(); 0]),
         Some(Answer::Services(services)) => {
             Ok(services.iter().map(|(name, tags)| literal!({ "name": name, "tags": tags })).collect())
         }
-        Some(_) => Err(unfit(&query)),
+        Some(_) => Err(wrong_answer_message(&query)),
     }
 }
 
-pub(super) fn nodes(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    let Spelled { scope, near, .. } = place::spelled_without_subject(call, grammar::NODES)?;
+pub(super) fn nodes(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    let ParsedArgument { scope, near, .. } = argument::parse_scope_argument(call, grammar::NODES)?;
     let query = Query::Nodes {
-        near: given(call, "near")?.or(near),
-        filter: given(call, "filter")?,
-        scope: place::scope(call, scope)?,
+        near: non_empty_option(call, "near")?.or(near),
+        filter: non_empty_option(call, "filter")?,
+        scope: argument::scope(call, scope)?,
     };
     match pass.ask(query.clone()) {
         None => json([(); 0]),
         Some(Answer::Nodes(nodes)) => json(nodes),
-        Some(_) => Err(unfit(&query)),
+        Some(_) => Err(wrong_answer_message(&query)),
     }
 }
 
 /// A node that does not exist is nothing, which `with` and `if` take for no.
-pub(super) fn node(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    let Spelled { subject, scope, .. } = match call.len() {
-        0 => Spelled::default(),
-        _ => place::spelled(call, pass, grammar::PLACE)?,
+pub(super) fn node(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    let ParsedArgument { subject, scope, .. } = match call.len() {
+        0 => ParsedArgument::default(),
+        _ => argument::parse_argument(call, pass, grammar::SCOPE)?,
     };
-    let query = Query::Node { name: Some(subject).filter(|name| !name.is_empty()), scope: place::scope(call, scope)? };
+    let query =
+        Query::Node { name: Some(subject).filter(|name| !name.is_empty()), scope: argument::scope(call, scope)? };
     match pass.ask(query.clone()) {
         None => Ok(Value::Null),
         Some(Answer::Node(node)) => json(node),
-        Some(_) => Err(unfit(&query)),
+        Some(_) => Err(wrong_answer_message(&query)),
     }
 }
 
-pub(super) fn datacenters(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+pub(super) fn datacenters(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
     let query = Query::Datacenters { reachable: call.flag("reachable")? };
     match pass.ask(query.clone()) {
         None => json([(); 0]),
         Some(Answer::Datacenters(names)) => json(names),
-        Some(_) => Err(unfit(&query)),
+        Some(_) => Err(wrong_answer_message(&query)),
     }
 }

@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use super::unfit;
+use super::wrong_answer_message;
 use crate::{
     registry::{Answer, FileContent, Query},
     render::{
-        helpers::Call,
-        recorder::{Missing, Recorder},
+        helpers::HelperCall,
+        recorder::{MissingInput, QueryRecorder},
     },
 };
 
 /// A file that does not exist holds the template. Whether it may be read is for the source to say.
-pub(super) fn file(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+pub(super) fn file(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
     let path = call.text(0)?;
     if path.is_empty() {
         return Err("the path is empty".to_owned());
@@ -22,11 +22,11 @@ pub(super) fn file(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, St
         None => "",
         Some(Answer::File(FileContent::Text(text))) => text,
         Some(Answer::File(FileContent::Missing)) => {
-            pass.hold(query, Missing::File);
+            pass.add_missing(query, MissingInput::File);
             ""
         }
         Some(Answer::File(FileContent::Refused(reason))) => return Err(format!("{path:?}: {reason}")),
-        Some(_) => return Err(unfit(&query)),
+        Some(_) => return Err(wrong_answer_message(&query)),
     };
     Ok(Value::String(text.to_owned()))
 }

@@ -2,42 +2,46 @@
 
 use serde_json::Value;
 
-use super::{grammar::Spelled, hold_below_min, json, key, place, unfit};
+use super::{argument, grammar::ParsedArgument, json, key, require_min, wrong_answer_message};
 use crate::{
     registry::{Answer, KeyPair, Query},
-    render::{helpers::Call, recorder::Recorder},
+    render::{helpers::HelperCall, recorder::QueryRecorder},
 };
 
 /// The keys that lie in the folder itself.
-pub(super) fn ls(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    keys(call, pass, |key| !key.is_empty() && !key.contains('/'))
+pub(super) fn ls(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    folder_keys(call, pass, |key| !key.is_empty() && !key.contains('/'))
 }
 
 /// All keys below the folder, but not the marks that stand for folders.
-pub(super) fn tree(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    keys(call, pass, |key| !key.is_empty() && !key.ends_with('/'))
+pub(super) fn tree(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    folder_keys(call, pass, |key| !key.is_empty() && !key.ends_with('/'))
 }
 
-fn keys(call: &Call<'_, '_>, pass: &Recorder<'_>, belongs: fn(&str) -> bool) -> Result<Value, String> {
-    let Spelled { subject, scope, .. } = key::path(call, pass)?;
+fn folder_keys(
+    call: &HelperCall<'_, '_>,
+    pass: &QueryRecorder<'_>,
+    belongs: fn(&str) -> bool,
+) -> Result<Value, String> {
+    let ParsedArgument { subject, scope, .. } = key::key_argument(call, pass)?;
     // As in consul-template: no path, no question. All keys are below `/`.
     if subject.is_empty() {
         return json([(); 0]);
     }
-    let query = Query::Keys { prefix: prefix(&subject), scope: place::scope(call, scope)? };
+    let query = Query::Keys { prefix: folder_prefix(&subject), scope: argument::scope(call, scope)? };
     match pass.ask(query.clone()) {
         None => json([(); 0]),
         Some(Answer::Keys(pairs)) => {
             let kept: Vec<&KeyPair> = pairs.iter().filter(|pair| belongs(&pair.key)).collect();
-            hold_below_min(call, pass, &query, kept.len())?;
+            require_min(call, pass, &query, kept.len())?;
             json(kept)
         }
-        Some(_) => Err(unfit(&query)),
+        Some(_) => Err(wrong_answer_message(&query)),
     }
 }
 
 /// A folder is all that begins with its name and a slash: `app` is none of `apple`.
-fn prefix(folder: &str) -> String {
+fn folder_prefix(folder: &str) -> String {
     let name = folder.strip_prefix('/').unwrap_or(folder).trim_end_matches('/');
     if name.is_empty() { String::new() } else { format!("{name}/") }
 }
@@ -49,8 +53,8 @@ mod tests {
     #[test]
     fn a_folder_has_one_name() {
         for folder in ["app", "/app", "app/", "/app//"] {
-            assert_eq!(prefix(folder), "app/");
+            assert_eq!(folder_prefix(folder), "app/");
         }
-        assert_eq!((prefix("/"), prefix("a/b")), (String::new(), "a/b/".to_owned()));
+        assert_eq!((folder_prefix("/"), folder_prefix("a/b")), (String::new(), "a/b/".to_owned()));
     }
 }

@@ -4,7 +4,7 @@ use crate::registry::Scope;
 
 /// What a text says besides its subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Spelled {
+pub(super) struct ParsedArgument {
     /// What stands before the first mark: a name, a path, or nothing.
     pub(super) subject: String,
     pub(super) scope: Scope,
@@ -17,16 +17,16 @@ pub(super) struct Spelled {
 
 /// What begins each part, in the order of the parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Marks(&'static [char]);
+pub(super) struct Delimiters(&'static [char]);
 
 /// `name?query@dc~near|filter`
-pub(super) const SERVICE: Marks = Marks(&['?', '@', '~', '|']);
+pub(super) const SERVICE: Delimiters = Delimiters(&['?', '@', '~', '|']);
 /// `?query@dc~near`
-pub(super) const NODES: Marks = Marks(&['?', '@', '~']);
+pub(super) const NODES: Delimiters = Delimiters(&['?', '@', '~']);
 /// `name?query@dc`; a path may hold all other marks.
-pub(super) const PLACE: Marks = Marks(&['?', '@']);
+pub(super) const SCOPE: Delimiters = Delimiters(&['?', '@']);
 
-impl Marks {
+impl Delimiters {
     /// Whether `text` has a part that begins with a mark.
     pub(super) fn occur_in(self, text: &str) -> bool {
         text.contains(self.0)
@@ -34,10 +34,10 @@ impl Marks {
 }
 
 /// Takes `text` apart. Its subject is not looked at: it may be empty.
-pub(super) fn parse(text: &str, marks: Marks) -> Result<Spelled, String> {
+pub(super) fn parse(text: &str, marks: Delimiters) -> Result<ParsedArgument, String> {
     let end = text.find(marks.0).unwrap_or(text.len());
     let (subject, mut rest) = text.split_at(end);
-    let mut spelled = Spelled { subject: subject.to_owned(), ..Spelled::default() };
+    let mut spelled = ParsedArgument { subject: subject.to_owned(), ..ParsedArgument::default() };
     let mut allowed = marks.0;
     while let Some(mark) = rest.chars().next() {
         let after = &rest[mark.len_utf8()..];
@@ -48,7 +48,7 @@ pub(super) fn parse(text: &str, marks: Marks) -> Result<Spelled, String> {
             return Err(format!("`{mark}` in {text:?} is in the wrong place or there twice: the order is `{order}`"));
         };
         if part.is_empty() || part.contains(char::is_whitespace) {
-            return Err(format!("`{mark}` in {text:?} must be followed by {}", what(mark)));
+            return Err(format!("`{mark}` in {text:?} must be followed by {}", expected_after(mark)));
         }
         match mark {
             '?' => read_query(part, &mut spelled).map_err(|reason| format!("{reason} in {text:?}"))?,
@@ -68,7 +68,7 @@ pub(super) fn tag_and_name(subject: &str) -> Option<(Option<&str>, &str)> {
 }
 
 /// Reads `ns=a&partition=b`.
-fn read_query(query: &str, spelled: &mut Spelled) -> Result<(), String> {
+fn read_query(query: &str, spelled: &mut ParsedArgument) -> Result<(), String> {
     for pair in query.split('&') {
         let Some((key, value)) = pair.split_once('=').filter(|(_, value)| !value.is_empty()) else {
             return Err(format!("`{pair}` is no `key=value`"));
@@ -87,7 +87,7 @@ fn read_query(query: &str, spelled: &mut Spelled) -> Result<(), String> {
     Ok(())
 }
 
-fn what(mark: char) -> &'static str {
+fn expected_after(mark: char) -> &'static str {
     match mark {
         '?' => "`key=value`",
         '@' => "a datacenter",
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
 
     /// The text that says this.
-    fn spell(spelled: &Spelled) -> String {
-        let Spelled { subject, scope: Scope { dc, namespace, partition }, peer, sameness_group, near, filter } =
+    fn spell(spelled: &ParsedArgument) -> String {
+        let ParsedArgument { subject, scope: Scope { dc, namespace, partition }, peer, sameness_group, near, filter } =
             spelled;
         let pairs = [("ns", namespace), ("partition", partition), ("peer", peer), ("sameness-group", sameness_group)];
         let pairs: Vec<_> =
@@ -119,7 +119,7 @@ mod tests {
     fn every_part_is_read() {
         let whole = "v1.web?ns=a&partition=b&peer=c&sameness-group=d@dc2~_agent|passing,warning";
         let text = |text: &str| Some(text.to_owned());
-        let expected = Spelled {
+        let expected = ParsedArgument {
             subject: "v1.web".into(),
             scope: Scope { dc: text("dc2"), namespace: text("a"), partition: text("b") },
             peer: text("c"),
@@ -137,12 +137,12 @@ mod tests {
             ("?ns=a@dc2~n1", NODES),
             ("@dc2", NODES),
             ("", NODES),
-            ("?ns=a@dc2", PLACE),
-            ("a/b~c|d@dc2", PLACE),
+            ("?ns=a@dc2", SCOPE),
+            ("a/b~c|d@dc2", SCOPE),
         ] {
             assert_eq!(parse(text, marks).map(|spelled| spell(&spelled)).as_deref(), Ok(text));
         }
-        assert_eq!(parse("a~b|c@dc2", PLACE).expect("a path").subject, "a~b|c");
+        assert_eq!(parse("a~b|c@dc2", SCOPE).expect("a path").subject, "a~b|c");
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_odd(text in "[a-z.?@~|=& ü]{0,30}|\\PC{0,30}") {
-            for marks in [SERVICE, NODES, PLACE] {
+            for marks in [SERVICE, NODES, SCOPE] {
                 if let Ok(spelled) = parse(&text, marks) {
                     prop_assert_eq!(parse(&spell(&spelled), marks), Ok(spelled));
                 }
@@ -194,7 +194,7 @@ mod tests {
         ) {
             let [dc, namespace, partition, peer, sameness_group, near, filter] = values;
             let scope = Scope { dc, namespace, partition };
-            let spelled = Spelled { subject, scope, peer, sameness_group, near, filter };
+            let spelled = ParsedArgument { subject, scope, peer, sameness_group, near, filter };
             prop_assert_eq!(parse(&spell(&spelled), SERVICE), Ok(spelled));
         }
     }

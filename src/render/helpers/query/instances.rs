@@ -2,24 +2,24 @@
 
 use serde_json::Value;
 
-use super::{json, place, service, unfit};
+use super::{argument, json, service, wrong_answer_message};
 use crate::{
     registry::{Answer, Query, Scope, ServiceQuery, Status},
-    render::{helpers::Call, recorder::Recorder},
+    render::{helpers::HelperCall, recorder::QueryRecorder},
 };
 
 pub(super) const OPTIONS: &[&str] = &["any", "dc", "namespace", "ns", "partition", "status", "tag"];
 
 /// The services by name, their instances as `service` sorts them. Each service is a question of its own.
-pub(super) fn instances(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    let scope = place::scope(call, Scope::default())?;
-    let statuses = service::chosen(call)?.unwrap_or_else(|| vec![Status::Passing]);
+pub(super) fn instances(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    let scope = argument::scope(call, Scope::default())?;
+    let statuses = service::selected_statuses(call)?.unwrap_or_else(|| vec![Status::Passing]);
     let tag = call.option("tag")?;
     let query = Query::Services { filter: None, scope: scope.clone() };
     let services = match pass.ask(query.clone()) {
         None => return json([(); 0]),
         Some(Answer::Services(services)) => services,
-        Some(_) => return Err(unfit(&query)),
+        Some(_) => return Err(wrong_answer_message(&query)),
     };
     let passing = statuses == [Status::Passing];
     let mut instances = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn instances(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Valu
             Some(Answer::Service(records)) => {
                 instances.extend(records.iter().filter(|record| statuses.contains(&record.status)));
             }
-            Some(_) => return Err(unfit(&query)),
+            Some(_) => return Err(wrong_answer_message(&query)),
         }
     }
     json(instances)

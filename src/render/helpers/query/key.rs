@@ -3,23 +3,24 @@
 use serde_json::Value;
 
 use super::{
-    grammar::{self, Spelled},
-    place, unfit,
+    argument,
+    grammar::{self, ParsedArgument},
+    wrong_answer_message,
 };
 use crate::{
     registry::{Answer, Query},
     render::{
-        helpers::Call,
-        recorder::{Missing, Recorder},
+        helpers::HelperCall,
+        recorder::{MissingInput, QueryRecorder},
     },
 };
 
 /// A key that does not exist holds the template.
-pub(super) fn key(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    let Some(query) = query(call, pass)? else { return Ok(Value::String(String::new())) };
+pub(super) fn key(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    let Some(query) = key_query(call, pass)? else { return Ok(Value::String(String::new())) };
     let value = match look_up(&query, pass)? {
         Some(None) => {
-            pass.hold(query, Missing::Key);
+            pass.add_missing(query, MissingInput::Key);
             None
         }
         known => known.flatten(),
@@ -28,41 +29,41 @@ pub(super) fn key(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, Str
 }
 
 /// A key that does not exist, or is empty, gives the second argument.
-pub(super) fn key_or(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+pub(super) fn key_or(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
     let default = call.text(1)?;
-    let Some(query) = query(call, pass)? else { return Ok(Value::String(default)) };
+    let Some(query) = key_query(call, pass)? else { return Ok(Value::String(default)) };
     let value = look_up(&query, pass)?.flatten().filter(|value| !value.is_empty());
     Ok(Value::String(value.map_or(default, str::to_owned)))
 }
 
 /// Also for a key whose value is empty.
-pub(super) fn key_exists(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    let Some(query) = query(call, pass)? else { return Ok(Value::Bool(false)) };
+pub(super) fn key_exists(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    let Some(query) = key_query(call, pass)? else { return Ok(Value::Bool(false)) };
     Ok(Value::Bool(look_up(&query, pass)?.flatten().is_some()))
 }
 
 /// As in consul-template: no path, no question.
-fn query(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Option<Query>, String> {
-    let Spelled { subject, scope, .. } = path(call, pass)?;
+fn key_query(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Option<Query>, String> {
+    let ParsedArgument { subject, scope, .. } = key_argument(call, pass)?;
     let path = subject.strip_prefix('/').unwrap_or(&subject).to_owned();
-    let scope = place::scope(call, scope)?;
+    let scope = argument::scope(call, scope)?;
     Ok((!path.is_empty()).then_some(Query::Key { path, scope }))
 }
 
 /// The path by position, or as path=, where no mark has a meaning.
-pub(super) fn path(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Spelled, String> {
+pub(super) fn key_argument(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<ParsedArgument, String> {
     match call.option("path")? {
         Some(_) if call.len() > 0 => Err("the path is given twice".to_owned()),
-        Some(subject) => Ok(Spelled { subject, ..Spelled::default() }),
-        None => place::spelled(call, pass, grammar::PLACE),
+        Some(subject) => Ok(ParsedArgument { subject, ..ParsedArgument::default() }),
+        None => argument::parse_argument(call, pass, grammar::SCOPE),
     }
 }
 
 /// `None`: not known yet. `Some(None)`: there is no such key.
-fn look_up<'a>(query: &Query, pass: &Recorder<'a>) -> Result<Option<Option<&'a str>>, String> {
+fn look_up<'a>(query: &Query, pass: &QueryRecorder<'a>) -> Result<Option<Option<&'a str>>, String> {
     match pass.ask(query.clone()) {
         None => Ok(None),
         Some(Answer::Key(value)) => Ok(Some(value.as_deref())),
-        Some(_) => Err(unfit(query)),
+        Some(_) => Err(wrong_answer_message(query)),
     }
 }

@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use super::{json, unfit};
+use super::{json, wrong_answer_message};
 use crate::{
     registry::{Answer, Query},
-    render::{helpers::Call, recorder::Recorder},
+    render::{helpers::HelperCall, recorder::QueryRecorder},
 };
 
-pub(super) fn roots(_: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+pub(super) fn ca_roots(_: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
     match pass.ask(Query::CaRoots) {
         None => Ok(Value::Null),
         Some(Answer::CaRoots(roots)) => json(roots),
-        Some(_) => Err(unfit(&Query::CaRoots)),
+        Some(_) => Err(wrong_answer_message(&Query::CaRoots)),
     }
 }
 
-pub(super) fn leaf(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+pub(super) fn ca_leaf(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
     let service = call.text(0)?;
     if service.is_empty() {
         return Err("the name of the service is empty".to_owned());
@@ -25,6 +25,6 @@ pub(super) fn leaf(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, St
     match pass.ask(query.clone()) {
         None => Ok(Value::Null),
         Some(Answer::CaLeaf(leaf)) => json(leaf),
-        Some(_) => Err(unfit(&query)),
+        Some(_) => Err(wrong_answer_message(&query)),
     }
 }

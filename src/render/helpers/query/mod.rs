@@ -1,5 +1,6 @@
 //! What asks: each call is recorded by the pass, and what is asked is watched.
 
+mod argument;
 mod catalog;
 mod env;
 mod file;
@@ -8,7 +9,6 @@ mod grammar;
 mod instances;
 mod key;
 mod mesh;
-mod place;
 mod prepared;
 mod service;
 mod status;
@@ -16,53 +16,53 @@ mod status;
 use serde::Serialize;
 use serde_json::Value;
 
-pub(super) use self::service::{UPSTREAM, members};
-use super::{Call, Definition, value};
+pub(super) use self::service::{UPSTREAM_OPTIONS, service_instances};
+use super::{HelperCall, HelperDefinition, query_helper};
 use crate::{
     registry::Query,
-    render::recorder::{Missing, Recorder},
+    render::recorder::{MissingInput, QueryRecorder},
 };
 
-pub(super) const ALL: &[Definition] = &[
-    value("service", 0..=1, service::MEMBERS, service::service),
-    value("connect", 0..=1, service::MEMBERS, service::connect),
-    value("prepared", 1..=1, &["dc", "min", "namespace", "near", "ns", "partition"], prepared::prepared),
-    value("services", 0..=1, &["dc", "filter", "namespace", "ns", "partition"], catalog::services),
-    value("instances", 0..=0, instances::OPTIONS, instances::instances),
-    value("nodes", 0..=1, &["dc", "filter", "namespace", "near", "ns", "partition"], catalog::nodes),
-    value("node", 0..=1, PLACE, catalog::node),
-    value("datacenters", 0..=0, &["reachable"], catalog::datacenters),
-    value("key", 0..=1, PATH, key::key),
-    value("keyOr", 2..=2, PLACE, key::key_or),
-    value("keyExists", 0..=1, PATH, key::key_exists),
-    value("ls", 0..=1, FOLDER, folder::ls),
-    value("tree", 0..=1, FOLDER, folder::tree),
-    value("caRoots", 0..=0, &[], mesh::roots),
-    value("caLeaf", 1..=1, &[], mesh::leaf),
-    value("file", 1..=1, &[], file::file),
-    value("env", 1..=1, &[], env::env),
-    value("envOr", 2..=2, &[], env::env_or),
-    value("mustEnv", 1..=1, &[], env::must_env),
+pub(super) const ALL: &[HelperDefinition] = &[
+    query_helper("service", 0..=1, service::INSTANCE_OPTIONS, service::service),
+    query_helper("connect", 0..=1, service::INSTANCE_OPTIONS, service::connect),
+    query_helper("prepared", 1..=1, &["dc", "min", "namespace", "near", "ns", "partition"], prepared::prepared),
+    query_helper("services", 0..=1, &["dc", "filter", "namespace", "ns", "partition"], catalog::services),
+    query_helper("instances", 0..=0, instances::OPTIONS, instances::instances),
+    query_helper("nodes", 0..=1, &["dc", "filter", "namespace", "near", "ns", "partition"], catalog::nodes),
+    query_helper("node", 0..=1, SCOPE_OPTIONS, catalog::node),
+    query_helper("datacenters", 0..=0, &["reachable"], catalog::datacenters),
+    query_helper("key", 0..=1, KEY_OPTIONS, key::key),
+    query_helper("keyOr", 2..=2, SCOPE_OPTIONS, key::key_or),
+    query_helper("keyExists", 0..=1, KEY_OPTIONS, key::key_exists),
+    query_helper("ls", 0..=1, FOLDER_OPTIONS, folder::ls),
+    query_helper("tree", 0..=1, FOLDER_OPTIONS, folder::tree),
+    query_helper("caRoots", 0..=0, &[], mesh::ca_roots),
+    query_helper("caLeaf", 1..=1, &[], mesh::ca_leaf),
+    query_helper("file", 1..=1, &[], file::file),
+    query_helper("env", 1..=1, &[], env::env),
+    query_helper("envOr", 2..=2, &[], env::env_or),
+    query_helper("mustEnv", 1..=1, &[], env::must_env),
 ];
 
-const PLACE: &[&str] = &["dc", "namespace", "ns", "partition"];
-const PATH: &[&str] = &["dc", "namespace", "ns", "partition", "path"];
-const FOLDER: &[&str] = &["dc", "min", "namespace", "ns", "partition", "path"];
+const SCOPE_OPTIONS: &[&str] = &["dc", "namespace", "ns", "partition"];
+const KEY_OPTIONS: &[&str] = &["dc", "namespace", "ns", "partition", "path"];
+const FOLDER_OPTIONS: &[&str] = &["dc", "min", "namespace", "ns", "partition", "path"];
 
 /// The option `name=…`; an empty text is as good as none.
-fn given(call: &Call<'_, '_>, name: &str) -> Result<Option<String>, String> {
+fn non_empty_option(call: &HelperCall<'_, '_>, name: &str) -> Result<Option<String>, String> {
     Ok(call.option(name)?.filter(|text| !text.is_empty()))
 }
 
 /// Holds the template if `query` found fewer than the option `min=` asks for.
-fn hold_below_min(call: &Call<'_, '_>, pass: &Recorder<'_>, query: &Query, found: usize) -> Result<(), String> {
-    let Some(wanted) = least(call)?.filter(|wanted| found < *wanted) else { return Ok(()) };
-    pass.hold(query.clone(), Missing::TooFew { found, wanted });
+fn require_min(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>, query: &Query, found: usize) -> Result<(), String> {
+    let Some(wanted) = min_option(call)?.filter(|wanted| found < *wanted) else { return Ok(()) };
+    pass.add_missing(query.clone(), MissingInput::TooFew { found, wanted });
     Ok(())
 }
 
 /// The option `min=…`.
-fn least(call: &Call<'_, '_>) -> Result<Option<usize>, String> {
+fn min_option(call: &HelperCall<'_, '_>) -> Result<Option<usize>, String> {
     let read = |text: String| text.parse().map_err(|_| format!("min must be a whole number, not {text:?}"));
     call.option("min")?.map(read).transpose()
 }
@@ -73,6 +73,6 @@ fn json(value: impl Serialize) -> Result<Value, String> {
 }
 
 /// Says that the registry does not keep to its own rules.
-fn unfit(query: &Query) -> String {
+fn wrong_answer_message(query: &Query) -> String {
     format!("the registry's answer to {query} is none")
 }

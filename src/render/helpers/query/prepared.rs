@@ -2,24 +2,28 @@
 
 use serde_json::Value;
 
-use super::{given, hold_below_min, json, place, unfit};
+use super::{argument, json, non_empty_option, require_min, wrong_answer_message};
 use crate::{
     registry::{Answer, Query, Scope},
-    render::{helpers::Call, recorder::Recorder},
+    render::{helpers::HelperCall, recorder::QueryRecorder},
 };
 
-pub(super) fn prepared(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
+pub(super) fn prepared(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
     let name = call.text(0)?;
     if name.is_empty() {
         return Err("the name of the prepared query is empty".to_owned());
     }
-    let query = Query::Prepared { name, near: given(call, "near")?, scope: place::scope(call, Scope::default())? };
+    let query = Query::Prepared {
+        name,
+        near: non_empty_option(call, "near")?,
+        scope: argument::scope(call, Scope::default())?,
+    };
     match pass.ask(query.clone()) {
         None => json([(); 0]),
         Some(Answer::Service(records)) => {
-            hold_below_min(call, pass, &query, records.len())?;
+            require_min(call, pass, &query, records.len())?;
             json(records)
         }
-        Some(_) => Err(unfit(&query)),
+        Some(_) => Err(wrong_answer_message(&query)),
     }
 }

@@ -3,20 +3,20 @@
 use serde_json::Value;
 
 use super::{
-    given, grammar, hold_below_min, json, least, place,
-    status::{ANY, statuses},
-    unfit,
+    argument, grammar, json, min_option, non_empty_option, require_min,
+    status::{ANY_STATUS, parse_statuses},
+    wrong_answer_message,
 };
 use crate::{
     registry::{Answer, Query, ServiceQuery, ServiceRecord, Status},
     render::{
-        helpers::{Call, call::Origin},
-        recorder::Recorder,
+        helpers::{HelperCall, call::ArgumentOrigin},
+        recorder::QueryRecorder,
     },
 };
 
 /// The options that choose among instances.
-pub(super) const MEMBERS: &[&str] = &[
+pub(super) const INSTANCE_OPTIONS: &[&str] = &[
     "any",
     "dc",
     "filter",
@@ -33,7 +33,7 @@ pub(super) const MEMBERS: &[&str] = &[
 ];
 
 /// The same, and what `upstream` adds.
-pub(in crate::render::helpers) const UPSTREAM: &[&str] = &[
+pub(in crate::render::helpers) const UPSTREAM_OPTIONS: &[&str] = &[
     "any",
     "dc",
     "extra",
@@ -51,24 +51,24 @@ pub(in crate::render::helpers) const UPSTREAM: &[&str] = &[
     "tag",
 ];
 
-pub(super) fn service(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    json(members(call, pass, false)?.unwrap_or_default())
+pub(super) fn service(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    json(service_instances(call, pass, false)?.unwrap_or_default())
 }
 
-pub(super) fn connect(call: &Call<'_, '_>, pass: &Recorder<'_>) -> Result<Value, String> {
-    json(members(call, pass, true)?.unwrap_or_default())
+pub(super) fn connect(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+    json(service_instances(call, pass, true)?.unwrap_or_default())
 }
 
 /// The instances that a call chooses. `None`: not known yet.
-pub(in crate::render::helpers) fn members<'a>(
-    call: &Call<'_, '_>,
-    pass: &Recorder<'a>,
+pub(in crate::render::helpers) fn service_instances<'a>(
+    call: &HelperCall<'_, '_>,
+    pass: &QueryRecorder<'a>,
     connect: bool,
 ) -> Result<Option<Vec<&'a ServiceRecord>>, String> {
-    let (query, statuses) = wanted(call)?;
+    let (query, statuses) = parse_query(call)?;
     // As in consul-template: no name, no question.
     if query.name.is_empty() {
-        return match least(call)? {
+        return match min_option(call)? {
             None | Some(0) => Ok(Some(Vec::new())),
             Some(least) => Err(format!("the name is empty, and min={least} cannot be met")),
         };
@@ -79,27 +79,28 @@ pub(in crate::render::helpers) fn members<'a>(
     let answers: Vec<_> =
         [Some(&query), other.as_ref()].into_iter().flatten().map(|query| pass.ask(query.clone())).collect();
     let mut kept = Vec::new();
-    remark(call, pass, &query, &answers);
+    warn_about_grammar(call, pass, &query, &answers);
     for answer in answers {
         match answer {
             None => return Ok(None),
             Some(Answer::Service(records)) => {
                 kept.extend(records.iter().filter(|record| statuses.contains(&record.status)));
             }
-            Some(_) => return Err(unfit(&query)),
+            Some(_) => return Err(wrong_answer_message(&query)),
         }
     }
-    hold_below_min(call, pass, &query, kept.len())?;
+    require_min(call, pass, &query, kept.len())?;
     Ok(Some(kept))
 }
 
 /// A name from a field is never read as grammar. If it looks like that and nobody has it, the author may have meant more.
-fn remark(call: &Call<'_, '_>, pass: &Recorder<'_>, query: &Query, answers: &[Option<&Answer>]) {
-    let name = call.known(0).and_then(Value::as_str).filter(|_| call.origin(0) == Origin::Field).unwrap_or_default();
+fn warn_about_grammar(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>, query: &Query, answers: &[Option<&Answer>]) {
+    let name =
+        call.get(0).and_then(Value::as_str).filter(|_| call.origin(0) == ArgumentOrigin::Field).unwrap_or_default();
     let is_odd = grammar::SERVICE.occur_in(name) || matches!(grammar::tag_and_name(name), Some((Some(_), _)));
     let is_empty = matches!(answers, [Some(Answer::Service(records))] if records.is_empty());
     if is_odd && is_empty {
-        pass.remark(format!(
+        pass.warn(format!(
             "{query} has no instance; a name from a field or a variable is taken as it is: tag=, dc=, near= and status= \
              say the rest"
         ));
@@ -108,66 +109,66 @@ fn remark(call: &Call<'_, '_>, pass: &Recorder<'_>, query: &Query, answers: &[Op
 
 /// A text with dots and without marks may be a name, or consul-template's `tag.name`. Either way it has to work, and
 /// hardly ever both exist: the members of both are taken.
-fn other_reading(call: &Call<'_, '_>, query: &ServiceQuery) -> Option<ServiceQuery> {
-    let is_text = call.len() > 0 && call.origin(0) != Origin::Field && query.tag.is_none();
-    let text = call.known(0)?.as_str().filter(|text| is_text && *text == query.name)?;
+fn other_reading(call: &HelperCall<'_, '_>, query: &ServiceQuery) -> Option<ServiceQuery> {
+    let is_text = call.len() > 0 && call.origin(0) != ArgumentOrigin::Field && query.tag.is_none();
+    let text = call.get(0)?.as_str().filter(|text| is_text && *text == query.name)?;
     let (tag, name) = grammar::tag_and_name(text)?;
     Some(ServiceQuery { name: name.to_owned(), tag: Some(tag?.to_owned()), ..query.clone() })
 }
 
 /// What is asked for: a query, and the statuses that are kept of its answer.
-fn wanted(call: &Call<'_, '_>) -> Result<(ServiceQuery, Vec<Status>), String> {
+fn parse_query(call: &HelperCall<'_, '_>) -> Result<(ServiceQuery, Vec<Status>), String> {
     let (spelled, kept) = match call.option("name")? {
         Some(_) if call.len() > 0 => return Err("the name is given twice".to_owned()),
         Some(name) => (ServiceQuery { name, ..ServiceQuery::default() }, None),
-        None => spelled(call)?,
+        None => parse_service_argument(call)?,
     };
     let query = ServiceQuery {
         tag: call.option("tag")?.or(spelled.tag),
-        near: given(call, "near")?.or(spelled.near),
-        filter: given(call, "filter")?,
-        peer: given(call, "peer")?.or(spelled.peer),
-        sameness_group: given(call, "samenessGroup")?.or(spelled.sameness_group),
-        scope: place::scope(call, spelled.scope)?,
+        near: non_empty_option(call, "near")?.or(spelled.near),
+        filter: non_empty_option(call, "filter")?,
+        peer: non_empty_option(call, "peer")?.or(spelled.peer),
+        sameness_group: non_empty_option(call, "samenessGroup")?.or(spelled.sameness_group),
+        scope: argument::scope(call, spelled.scope)?,
         ..spelled
     };
     if query.peer.is_some() && query.sameness_group.is_some() {
         return Err("a peer and a sameness group exclude each other".to_owned());
     }
-    let kept = chosen(call)?.or(kept).unwrap_or_else(|| vec![Status::Passing]);
+    let kept = selected_statuses(call)?.or(kept).unwrap_or_else(|| vec![Status::Passing]);
     Ok((query, kept))
 }
 
 /// The statuses that any= and status= choose.
-pub(super) fn chosen(call: &Call<'_, '_>) -> Result<Option<Vec<Status>>, String> {
+pub(super) fn selected_statuses(call: &HelperCall<'_, '_>) -> Result<Option<Vec<Status>>, String> {
     match call.option("status")? {
-        _ if call.flag("any")? => Ok(Some(ANY.to_vec())),
-        list => list.map(|list| statuses(&list)).transpose(),
+        _ if call.flag("any")? => Ok(Some(ANY_STATUS.to_vec())),
+        list => list.map(|list| parse_statuses(&list)).transpose(),
     }
 }
 
 /// The first argument: grammar or a name.
-fn spelled(call: &Call<'_, '_>) -> Result<(ServiceQuery, Option<Vec<Status>>), String> {
+fn parse_service_argument(call: &HelperCall<'_, '_>) -> Result<(ServiceQuery, Option<Vec<Status>>), String> {
     let text = call.text(0)?;
     let read = match call.origin(0) {
         _ if !grammar::SERVICE.occur_in(&text) => None,
-        Origin::Literal => Some(read(&text)?),
+        ArgumentOrigin::Literal => Some(parse_service_text(&text)?),
         // A part of it may come from a registry, and must not be able to stop the template.
-        Origin::Computed => read(&text).ok(),
+        ArgumentOrigin::Computed => parse_service_text(&text).ok(),
         // What comes from a registry is a name, whatever it holds.
-        Origin::Field => None,
+        ArgumentOrigin::Field => None,
     };
     Ok(read.unwrap_or_else(|| (ServiceQuery { name: text, ..ServiceQuery::default() }, None)))
 }
 
 /// Reads `tag.name?query@dc~near|statuses`.
-fn read(text: &str) -> Result<(ServiceQuery, Option<Vec<Status>>), String> {
-    let grammar::Spelled { subject, scope, peer, sameness_group, near, filter } =
+fn parse_service_text(text: &str) -> Result<(ServiceQuery, Option<Vec<Status>>), String> {
+    let grammar::ParsedArgument { subject, scope, peer, sameness_group, near, filter } =
         grammar::parse(text, grammar::SERVICE)?;
     let Some((tag, name)) = grammar::tag_and_name(&subject) else {
         return Err(format!("{text:?} must begin with `name` or `tag.name`"));
     };
     let (name, tag) = (name.to_owned(), tag.map(str::to_owned));
-    let kept = filter.map(|list| statuses(&list)).transpose()?;
+    let kept = filter.map(|list| parse_statuses(&list)).transpose()?;
     Ok((ServiceQuery { name, tag, near, peer, sameness_group, scope, ..ServiceQuery::default() }, kept))
 }

@@ -2,14 +2,14 @@
 
 use crate::registry::Status;
 
-pub(super) const ANY: [Status; 4] = [Status::Passing, Status::Warning, Status::Critical, Status::Maintenance];
+pub(super) const ANY_STATUS: [Status; 4] = [Status::Passing, Status::Warning, Status::Critical, Status::Maintenance];
 
 /// Reads `passing,warning` and the like. In order and without doubles, so that equal lists are equal.
-pub(super) fn statuses(list: &str) -> Result<Vec<Status>, String> {
+pub(super) fn parse_statuses(list: &str) -> Result<Vec<Status>, String> {
     let mut statuses = Vec::new();
     for word in list.split(',') {
         match word.trim() {
-            "any" => statuses.extend(ANY),
+            "any" => statuses.extend(ANY_STATUS),
             "passing" => statuses.push(Status::Passing),
             "warning" => statuses.push(Status::Warning),
             "critical" => statuses.push(Status::Critical),
@@ -31,10 +31,13 @@ mod tests {
     #[test]
     fn lists_are_read_in_any_order() {
         let both = Ok(vec![Status::Passing, Status::Warning]);
-        assert_eq!((statuses("passing,warning"), statuses("warning, passing,warning")), (both.clone(), both));
-        assert_eq!(statuses("critical,any"), Ok(ANY.to_vec()));
+        assert_eq!(
+            (parse_statuses("passing,warning"), parse_statuses("warning, passing,warning")),
+            (both.clone(), both)
+        );
+        assert_eq!(parse_statuses("critical,any"), Ok(ANY_STATUS.to_vec()));
         for wrong in ["", "healthy", "passing,", "Passing"] {
-            assert!(statuses(wrong).is_err(), "{wrong:?}");
+            assert!(parse_statuses(wrong).is_err(), "{wrong:?}");
         }
     }
 }

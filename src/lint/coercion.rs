@@ -1,0 +1,142 @@
+//! What Compose makes of a scalar that has no quotes. Pure.
+//!
+//! Compose reads a file as YAML first and turns what is a number, a date or a boolean there back into text. The rules are
+//! those of go-yaml, which Compose uses.
+
+use std::sync::LazyLock;
+
+use jiff::civil::Date;
+use regex::Regex;
+
+/// go-yaml's `yamlStyleFloat`.
+static FLOAT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$").expect("a constant expression")
+});
+
+/// What YAML takes a scalar for, and the text that a container gets in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CoercedScalar {
+    pub(super) kind: &'static str,
+    pub(super) text: String,
+}
+
+/// `None` if the text stays as it was written.
+pub(super) fn coerced(text: &str) -> Option<CoercedScalar> {
+    let (kind, now) = coerced_boolean(text)
+        .or_else(|| coerced_integer(text))
+        .or_else(|| coerced_float(text))
+        .or_else(|| coerced_date(text))?;
+    (now != text).then_some(CoercedScalar { kind, text: now })
+}
+
+fn coerced_boolean(text: &str) -> Option<(&'static str, String)> {
+    ["true", "True", "TRUE", "false", "False", "FALSE"].contains(&text).then(|| ("a boolean", text.to_lowercase()))
+}
+
+/// Go's `ParseInt` with base 0, underscores removed: `0x1F`, `0o17`, `017` and `0b11` are integers.
+fn coerced_integer(text: &str) -> Option<(&'static str, String)> {
+    let plain = text.replace('_', "");
+    let (sign, digits) = match plain.strip_prefix(['-', '+']) {
+        Some(digits) => (if plain.starts_with('-') { "-" } else { "" }, digits),
+        None => ("", plain.as_str()),
+    };
+    if !text.starts_with(|first: char| first.is_ascii_digit() || "+-".contains(first)) {
+        return None;
+    }
+    let lower = digits.to_ascii_lowercase();
+    let parsed = [("0x", 16), ("0b", 2), ("0o", 8)]
+        .into_iter()
+        .find_map(|(prefix, radix)| Some(u64::from_str_radix(lower.strip_prefix(prefix)?, radix)));
+    let number = match parsed {
+        Some(number) => number.ok()?,
+        None if !digits.bytes().all(|byte| byte.is_ascii_digit()) => return None,
+        None if digits.len() > 1 && digits.starts_with('0') => u64::from_str_radix(&digits[1..], 8).ok()?,
+        None => digits.parse().ok()?,
+    };
+    let sign = if number == 0 { "" } else { sign };
+    Some(("a number", format!("{sign}{number}")))
+}
+
+/// As Go's `%v` prints a float64.
+fn coerced_float(text: &str) -> Option<(&'static str, String)> {
+    let named = match text {
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some("+Inf"),
+        "-.inf" | "-.Inf" | "-.INF" => Some("-Inf"),
+        ".nan" | ".NaN" | ".NAN" => Some("NaN"),
+        _ => None,
+    };
+    if let Some(named) = named {
+        return Some(("a number", named.to_owned()));
+    }
+    if text.starts_with('_') {
+        return None;
+    }
+    let plain = text.replace('_', "");
+    let number: f64 = FLOAT.is_match(&plain).then(|| plain.parse().ok())??;
+    let exponent = if number == 0.0 { 0.0 } else { number.abs().log10().floor() };
+    let shown = if (-4.0..21.0).contains(&exponent) {
+        number.to_string()
+    } else {
+        let shown = format!("{number:e}");
+        let (digits, exponent) = shown.split_once('e')?;
+        let exponent: i32 = exponent.parse().ok()?;
+        format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+    };
+    Some(("a number", shown))
+}
+
+/// Only the form without a time: with one, nobody expects to get the text back.
+fn coerced_date(text: &str) -> Option<(&'static str, String)> {
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let digits =
+        |part: &str, lengths: &[usize]| lengths.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let shaped = digits(year, &[4]) && digits(month, &[1, 2]) && digits(day, &[1, 2]) && parts.next().is_none();
+    let date = shaped.then(|| Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok())??;
+    Some(("a date", format!("{date} 00:00:00 +0000 UTC")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_another_text() {
+        let cases = [
+            ("1.10", Some("1.1")),
+            ("2.0", Some("2")),
+            ("1e3", Some("1000")),
+            ("1e21", Some("1e+21")),
+            ("0.00001", Some("1e-05")),
+            (".5", Some("0.5")),
+            ("0123", Some("83")),
+            ("1_000", Some("1000")),
+            ("0x1F", Some("31")),
+            ("0o17", Some("15")),
+            ("+5", Some("5")),
+            ("-0", Some("0")),
+            ("2026-11-28", Some("2026-11-28 00:00:00 +0000 UTC")),
+            ("2026-1-2", Some("2026-01-02 00:00:00 +0000 UTC")),
+            ("TRUE", Some("true")),
+            (".inf", Some("+Inf")),
+            ("1.5", None),
+            ("80", None),
+            ("-7", None),
+            ("089", Some("89")),
+            ("true", None),
+            ("yes", None),
+            ("on", None),
+            ("1.2.3", None),
+            ("2026-13-01", None),
+            ("10s", None),
+            ("_1", None),
+            ("0x", None),
+            ("-", None),
+            ("web", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(coerced(text).map(|changed| changed.text).as_deref(), expected, "{text}");
+        }
+    }
+}

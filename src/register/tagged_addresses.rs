@@ -1,0 +1,79 @@
+//! Addresses beside the main one. Pure.
+
+use std::collections::BTreeMap;
+
+use super::{reachability, registry_limits};
+use crate::docker::{Container, Port, PortBinding};
+
+/// What Consul itself reads among the tagged addresses (agent/structs: `TaggedAddress…`), and `virtual` of its mesh.
+const RESERVED: [&str; 7] = ["lan", "lan_ipv4", "lan_ipv6", "wan", "wan_ipv4", "wan_ipv6", "virtual"];
+
+/// The container's own address on each of its Docker networks, under the name of the network; and where the port is
+/// published on specific addresses of both families, those as `lan_ipv4` and `lan_ipv6`.
+///
+/// A network whose name means something to Consul is left out: it would change where others look for the service.
+pub(super) fn tagged_addresses(
+    container: &Container,
+    port: Port,
+    bindings: &[PortBinding],
+    notes: &mut Vec<String>,
+) -> BTreeMap<String, (String, u16)> {
+    let networks = container.networks.iter().filter(|(name, address)| !reachability::is_swarm_network(name, address));
+    let networks = networks.filter_map(|(name, address)| {
+        let mut ips = [address.v4, address.v6].into_iter().flatten();
+        let ip = ips.find(|ip| !registry_limits::is_local_only(*ip))?;
+        let lower = name.to_ascii_lowercase();
+        if RESERVED.contains(&lower.as_str()) || lower.starts_with("consul-virtual") {
+            notes.push(format!(
+                "the network {name:?} is not among the tagged addresses: Consul means something else by that name"
+            ));
+            return None;
+        }
+        Some((name.clone(), (ip.to_string(), port.number)))
+    });
+    let networks: BTreeMap<_, _> = networks.collect();
+    let reachable = || {
+        bindings.iter().filter(|binding| !registry_limits::is_local_only(binding.ip) && !binding.ip.is_unspecified())
+    };
+    let family = |tag: &str, v6: bool| {
+        let binding = reachable().find(|binding| binding.ip.is_ipv6() == v6)?;
+        Some((tag.to_owned(), (binding.ip.to_string(), binding.port)))
+    };
+    let (v4, v6) = (family("lan_ipv4", false), family("lan_ipv6", true));
+    // One family alone is the main address already.
+    let families = v4.zip(v6).map(|(v4, v6)| [v4, v6]);
+    networks.into_iter().chain(families.into_iter().flatten()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{docker::NetworkAddress, register::fixture::container};
+
+    #[test]
+    fn networks_and_families() {
+        let tags = |places: &[&str]| {
+            let mut web = container("w").publish("80/tcp", places);
+            let address = NetworkAddress { v4: Some([172, 18, 0, 2].into()), ..NetworkAddress::default() };
+            web.networks = [("front".to_owned(), address), ("none".to_owned(), NetworkAddress::default())].into();
+            let port = "80/tcp".parse().expect("a port");
+            let tagged = tagged_addresses(&web, port, &web.bindings[&port], &mut Vec::new());
+            tagged.into_iter().map(|(tag, (ip, port))| format!("{tag}={ip} {port}")).collect::<Vec<_>>()
+        };
+        assert_eq!(tags(&["0.0.0.0:8000", "[::]:8000"]), ["front=172.18.0.2 80"]);
+        let both = tags(&["10.0.0.1:8000", "[2001:db8::1]:8001"]);
+        assert_eq!(both, ["front=172.18.0.2 80", "lan_ipv4=10.0.0.1 8000", "lan_ipv6=2001:db8::1 8001"]);
+    }
+
+    #[test]
+    fn a_network_does_not_become_what_consul_means_by_its_name() {
+        let mut web = container("w").publish("80/tcp", &["0.0.0.0:1"]);
+        let on = |last| NetworkAddress { v4: Some([172, 18, 0, last].into()), ..NetworkAddress::default() };
+        let names = ["WAN", "Lan_IPv6", "virtual", "wan2"];
+        web.networks = names.map(|name| (name.to_owned(), on(2))).into();
+        let (port, mut notes) = ("80/tcp".parse().expect("a port"), Vec::new());
+        let tagged = tagged_addresses(&web, port, &web.bindings[&port], &mut notes);
+        assert_eq!(tagged.keys().collect::<Vec<_>>(), ["wan2"]);
+        assert_eq!(notes.len(), 3, "{notes:?}");
+    }
+}

@@ -1,0 +1,115 @@
+//! The line that is logged for a write that has succeeded: in names that users know, with what has changed and why.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{differences::differences_on_one_line, plan::Step};
+use crate::{
+    core::store::Snapshot,
+    docker::Observation,
+    registry::{Entries, Entry, Instance, OutOfTraffic, Status},
+};
+
+/// The names of containers by their id, for as long as there is a container or an entry of it.
+#[derive(Debug, Default)]
+pub(super) struct ContainerNames {
+    names: HashMap<String, String>,
+}
+
+impl ContainerNames {
+    /// Brings the names up to date.
+    pub(super) fn update(&mut self, containers: &Snapshot<String, Observation>, actual: Option<&Entries>) {
+        for (id, sight) in containers.entries.iter() {
+            if let Observation::Inspected(container) = sight
+                && self.names.get(id) != Some(&container.name)
+            {
+                self.names.insert(id.clone(), container.name.clone());
+            }
+        }
+        // With as many as there are containers, there is nothing to forget.
+        if self.names.len() > containers.entries.len()
+            && let Some(actual) = actual
+        {
+            let owners: BTreeSet<_> = actual.owned.values().map(|entry| &entry.owner.container).collect();
+            self.names.retain(|id, _| containers.entries.contains_key(id) || owners.contains(id));
+        }
+    }
+
+    /// The container's name, or the short form of its id if it was gone before we came.
+    pub(super) fn name_of<'a>(&'a self, container: &'a str) -> &'a str {
+        self.names.get(container).map_or_else(|| container.get(..12).unwrap_or(container), String::as_str)
+    }
+}
+
+/// Logs a step that was carried out. `actual` is the state before it.
+pub(super) fn log_step(step: &Step, actual: Option<&Entries>, names: &ContainerNames) {
+    let entry = |id: &str| actual.and_then(|actual| actual.owned.get(id));
+    match step {
+        Step::Put(new, out) => {
+            log_registration(new, out.as_deref(), entry(&new.id), names.name_of(&new.owner.container))
+        }
+        Step::Report { id, .. }
+        | Step::EnableMaintenance { id, .. }
+        | Step::DisableMaintenance { id }
+        | Step::Remove { id, .. } => {
+            match entry(id) {
+                Some(entry) => log_change(step, entry, names.name_of(&entry.owner.container)),
+                // The entries are being read anew.
+                None => tracing::info!(instance = id, "done: {step}"),
+            }
+        }
+    }
+}
+
+/// A registration, of a new entry or in the place of `old`.
+fn log_registration(new: &Instance, out: Option<&str>, old: Option<&Entry>, container: &str) {
+    let (instance, service) = (&new.id, &new.name);
+    let mut line = match old {
+        Some(old) => format!("updated {service} {}:{}: {}", new.address, new.port, differences_on_one_line(old, new)),
+        None => format!("registered +{service} {}:{}", new.address, new.port),
+    };
+    match out {
+        None => tracing::info!(service, instance, container, "{line}"),
+        Some(reason) => {
+            line.push_str(", out of traffic: ");
+            line.push_str(reason);
+            if new.out_of_traffic == Some(OutOfTraffic::CrashLoop) {
+                tracing::warn!(service, instance, container, reason, "{line}");
+            } else {
+                tracing::info!(service, instance, container, reason, "{line}");
+            }
+        }
+    }
+}
+
+/// The same for a step that changes an entry.
+fn log_change(step: &Step, entry: &Entry, container: &str) {
+    let Entry { id: instance, name: service, .. } = entry;
+    match step {
+        Step::Put(..) => {}
+        Step::Report { key: check, report, .. } => {
+            let status = format!("{:?}", report.status).to_lowercase();
+            let line = format!("reported {service} {status} (check {check})");
+            if entry.reported_statuses.get(check) == Some(&report.status) {
+                tracing::debug!(service, instance, container, check, status, "{line}, once more");
+            } else if report.status == Status::Critical {
+                let reason = report.output.trim();
+                tracing::warn!(service, instance, container, check, status, reason, "{line}: {reason}");
+            } else {
+                tracing::info!(service, instance, container, check, status, "{line}");
+            }
+        }
+        Step::EnableMaintenance { reason, .. } if *reason == OutOfTraffic::CrashLoop.to_string() => {
+            tracing::warn!(service, instance, container, reason, "took {service} out of traffic: {reason}");
+        }
+        Step::EnableMaintenance { reason, .. } => {
+            tracing::info!(service, instance, container, reason, "took {service} out of traffic: {reason}");
+        }
+        Step::DisableMaintenance { .. } => {
+            tracing::info!(service, instance, container, "brought {service} back into traffic")
+        }
+        Step::Remove { reason, .. } => {
+            let place = format!("{}:{}", entry.address, entry.port);
+            tracing::info!(service, instance, container, reason, "deregistered -{service} {place}: {reason}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! One file, compiled: a template or a partial.
+
+use handlebars::template::Template;
+
+use super::{
+    TemplateError, call_text,
+    compile::{self, Position},
+};
+
+/// A compiled file, with what errors have to show of it.
+#[derive(Clone, Debug)]
+pub(super) struct CompiledFile {
+    name: String,
+    source: String,
+    template: Template,
+}
+
+/// Equal files are equal.
+impl PartialEq for CompiledFile {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.source) == (&other.name, &other.source)
+    }
+}
+
+impl CompiledFile {
+    /// Compiles a file; `name` is what errors call it.
+    pub(super) fn compile(name: String, source: String) -> Result<Self, TemplateError> {
+        let template = compile::compile_file(&name, &source)?;
+        Ok(Self { name, source, template })
+    }
+
+    /// Compiles an expression: its text is its value, as JSON.
+    pub(super) fn compile_expression(name: String, expression: &str) -> Result<Self, TemplateError> {
+        let source = format!("{{{{{expression}}}}}");
+        let template = compile::compile_expression(&name, &source)?;
+        Ok(Self { name, source, template })
+    }
+
+    /// What errors call it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its text.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What is rendered.
+    pub(super) fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// What is wrong at a place of it.
+    pub(super) fn error_at(&self, at: Position, reason: String) -> TemplateError {
+        TemplateError::at(&self.name, &self.source, at, reason)
+    }
+
+    /// What went wrong while it was rendered.
+    pub(super) fn render_error(&self, error: &handlebars::RenderError) -> TemplateError {
+        let at = error.line_no.zip(error.column_no);
+        let calls = |helper: &str| {
+            let mut calls = at.map_or_else(Vec::new, |at| call_text::calls_at(&self.template, at, helper));
+            calls.dedup();
+            calls
+        };
+        let reason = TemplateError::render_error_reason(error.reason(), calls);
+        match at {
+            Some(at) => self.error_at(at, reason),
+            None => TemplateError { template: self.name.clone(), location: None, reason },
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The reload budget of one program, shared by all targets that use it: one target at a time, and a minimum time
+//! between reloads.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::OwnedMutexGuard;
+
+/// The budgets of a process, by pid file, container, reload command or URL of a probe.
+#[derive(Clone, Debug, Default)]
+pub struct ReloadBudgets(Arc<Mutex<BTreeMap<String, Arc<ReloadBudget>>>>);
+
+/// The budget of one program.
+#[derive(Debug, Default)]
+pub(super) struct ReloadBudget {
+    state: Arc<tokio::sync::Mutex<BudgetState>>,
+    change_count: AtomicU64,
+}
+
+/// How much of a program's budget is spent. Pure.
+///
+/// Each reload uses up one `interval`. An urgent change (a removal, or the first instance of a service) may be applied
+/// one `interval` early: so a removal does not wait for the reload before it, and the replacement of a single instance
+/// does not wait for its removal. All other changes wait until one `interval` has passed for each reload so far, so
+/// that the next removal can be applied at once. On average there is at most one reload per `interval`.
+#[derive(Debug, Default)]
+pub(super) struct BudgetState {
+    next_regular_reload: Option<Instant>,
+}
+
+/// The right to touch the files and the program, until it is dropped.
+#[derive(Debug)]
+pub(super) struct ProgramGuard(Vec<OwnedMutexGuard<BudgetState>>);
+
+impl ReloadBudgets {
+    pub(super) fn find(&self, keys: &BTreeSet<String>) -> Vec<Arc<ReloadBudget>> {
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().map(|key| Arc::clone(budgets.entry(key.clone()).or_default())).collect()
+    }
+}
+
+impl ReloadBudget {
+    /// Waits for the turn in all of `budgets`. All callers pass them in the same order, so there is no deadlock.
+    pub(super) async fn lock(budgets: &[Arc<Self>]) -> ProgramGuard {
+        let mut guards = Vec::with_capacity(budgets.len());
+        for budget in budgets {
+            guards.push(Arc::clone(&budget.state).lock_owned().await);
+        }
+        ProgramGuard(guards)
+    }
+
+    /// Notes that files that the program reads were changed.
+    pub(super) fn count_change(budgets: &[Arc<Self>]) {
+        for budget in budgets {
+            budget.change_count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A number that differs after each change of a file that the program reads.
+    pub(super) fn change_count(budgets: &[Arc<Self>]) -> u64 {
+        budgets.iter().map(|budget| budget.change_count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl ProgramGuard {
+    /// When one `interval` has passed for each reload so far; `None` if there was no reload.
+    pub(super) fn next_regular_reload(&self) -> Option<Instant> {
+        self.0.iter().filter_map(|spending| spending.next_regular_reload).max()
+    }
+
+    pub(super) fn charge(&mut self, interval: Duration, now: Instant) {
+        self.0.iter_mut().for_each(|spending| spending.charge(interval, now));
+    }
+}
+
+impl BudgetState {
+    fn charge(&mut self, interval: Duration, now: Instant) {
+        let from = self.next_regular_reload.map_or(now, |until| until.max(now));
+        self.next_regular_reload = Some(from + interval);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reload_is_paid_for_after_those_before_it() {
+        let (mut spending, begin, interval) = (BudgetState::default(), Instant::now(), Duration::from_secs(1));
+        for reloads in 1..=3 {
+            spending.charge(interval, begin);
+            assert_eq!(spending.next_regular_reload, Some(begin + interval * reloads));
+        }
+        let later = begin + Duration::from_secs(20);
+        spending.charge(interval, later);
+        assert_eq!(spending.next_regular_reload, Some(later + interval), "after a calm nothing is left to pay");
+    }
+
+    #[tokio::test]
+    async fn who_shares_anything_waits() {
+        let budgets = ReloadBudgets::default();
+        let find = |keys: &[&str]| budgets.find(&keys.iter().map(ToString::to_string).collect());
+        let (one, other, third) = (find(&["nginx", "probe"]), find(&["other", "probe"]), find(&["third"]));
+        let turn = ReloadBudget::lock(&one).await;
+        assert!(tokio::time::timeout(Duration::from_millis(20), ReloadBudget::lock(&other)).await.is_err());
+        drop(ReloadBudget::lock(&third).await);
+        ReloadBudget::count_change(&other);
+        assert_eq!((ReloadBudget::change_count(&one), ReloadBudget::change_count(&third)), (1, 0));
+        drop(turn);
+        drop(ReloadBudget::lock(&other).await);
+    }
+}
