@@ -6,7 +6,7 @@
 mod commands;
 mod log;
 
-use std::{fmt, io::Write, path::PathBuf, process::ExitCode, sync::Once, time::Duration};
+use std::{fmt, io::Write, process::ExitCode, sync::Once, time::Duration};
 
 use anyhow::Context;
 use clap::{
@@ -16,7 +16,7 @@ use clap::{
 use commands::daemon::{Invocation, Mode, run_daemon};
 use portreeve::{
     cli::{self, Cli, CliCommand, CommonArgs, LogFormat, OutputFormat, RenderCommand},
-    config::Config,
+    config::{Config, ConfigFile},
     core::condition,
     sys::{environment, init},
     ui::redact,
@@ -124,7 +124,11 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CommandFailure> {
 }
 
 fn load_config(common: &CommonArgs) -> anyhow::Result<Config> {
-    let config = Config::load(config_path(common).as_deref(), environment::variables())?.with_common(common)?;
+    load_config_from(&config_file(common), common)
+}
+
+fn load_config_from(file: &ConfigFile, common: &CommonArgs) -> anyhow::Result<Config> {
+    let config = Config::load(file, environment::variables())?.with_common(common)?;
     if !config.injected_variables.is_empty() {
         static TOLD: Once = Once::new();
         let names = config.injected_variables.join(", ");
@@ -134,8 +138,9 @@ fn load_config(common: &CommonArgs) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn config_path(common: &CommonArgs) -> Option<PathBuf> {
-    common.config.clone().or_else(|| variable("PORTREEVE_CONFIG").map(Into::into))
+fn config_file(common: &CommonArgs) -> ConfigFile {
+    let given = common.config.clone().or_else(|| variable("PORTREEVE_CONFIG").map(Into::into));
+    given.map_or(ConfigFile::Default, ConfigFile::Given)
 }
 
 fn usage_failure(error: impl std::error::Error + Send + Sync + 'static) -> CommandFailure {

@@ -43,7 +43,11 @@ async fn token(agent: &DevAgent, name: &str, rules: &[&str]) -> String {
 
 fn program(agent: &DevAgent, token: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    command.env_clear().env("CONSUL_HTTP_ADDR", agent.address()).env("CONSUL_HTTP_TOKEN_FILE", token);
+    command
+        .env_clear()
+        .env("PORTREEVE_CONFIG", "/dev/null")
+        .env("CONSUL_HTTP_ADDR", agent.address())
+        .env("CONSUL_HTTP_TOKEN_FILE", token);
     command.args(arguments);
     command
 }

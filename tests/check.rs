@@ -21,7 +21,12 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 /// Without any registry: nothing listens at this address.
 fn check(folder: &TempDir, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    command.env_clear().env("CONSUL_HTTP_ADDR", "127.0.0.1:1").env("PATH", "/bin:/usr/bin").env("ZONE", "eu");
+    command
+        .env_clear()
+        .env("PORTREEVE_CONFIG", "/dev/null")
+        .env("CONSUL_HTTP_ADDR", "127.0.0.1:1")
+        .env("PATH", "/bin:/usr/bin")
+        .env("ZONE", "eu");
     command.current_dir(folder.path()).arg("check").args(arguments).output().expect("the program starts")
 }
 
@@ -169,7 +174,11 @@ fn a_command_that_reloads_nginx_is_understood_or_told() {
     let folder = folder(&[("a.hbs", "x y;\n")]);
     let dry_run = |argument: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-        command.env_clear().env("PATH", "/bin:/usr/bin:/usr/sbin").current_dir(folder.path());
+        command
+            .env_clear()
+            .env("PORTREEVE_CONFIG", "/dev/null")
+            .env("PATH", "/bin:/usr/bin:/usr/sbin")
+            .current_dir(folder.path());
         command.args(["render", "--dry-run", "--state-dir", "state", "--template", argument]);
         let output = command.env("CONSUL_HTTP_ADDR", "127.0.0.1:1").output().expect("the program starts");
         (said(&output), String::from_utf8(output.stderr).expect("text"))
@@ -226,7 +235,11 @@ fn what_an_nginx_includes_is_escaped_for_nginx() {
             [target("app", "command"), template(&format!("'{destination}'\n{more}")), target("n", "nginx"), named];
         write("portreeve.toml", &config.concat());
         let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-        command.env_clear().env("PATH", format!("{}:/bin:/usr/bin:/usr/sbin", path("bin"))).current_dir(folder.path());
+        command
+            .env_clear()
+            .env("PORTREEVE_CONFIG", "/dev/null")
+            .env("PATH", format!("{}:/bin:/usr/bin:/usr/sbin", path("bin")))
+            .current_dir(folder.path());
         let output = command.args(["check", "--config", "portreeve.toml"]).output().expect("the program starts");
         let said = said(&output);
         assert_eq!(output.status.success(), !said.contains("error:"), "{said}");
@@ -251,6 +264,69 @@ fn what_an_nginx_includes_is_escaped_for_nginx() {
     assert!(!found("sites/a.conf", ""), "nobody knows");
 }
 
+/// Those of flags and variables are relative to the working directory.
+#[test]
+fn a_relative_path_in_the_file_is_relative_to_the_directory_of_the_file() {
+    let folder = folder(&[]);
+    let path = |below: &str| folder.path().join(below);
+    let write = |below: &str, text: &str| {
+        fs::create_dir_all(path(below).parent().expect("it is below")).expect("it is ours");
+        fs::write(path(below), text).expect("it is ours");
+    };
+    let config = "
+        [consul]
+        address = 'https://127.0.0.1:1'
+        ca_cert = 'tls/ca.pem'
+        [render]
+        state_dir = 'state'
+        partials = 'partials'
+        files = 'files'
+        [[target]]
+        name = 'app'
+        kind = 'command'
+        check = ['test', '-e', '{{candidate}}']
+        [[target.template]]
+        source = 'a.hbs'
+        destination = 'out/a'
+    ";
+    write("conf/portreeve.toml", config);
+    write("conf/a.hbs", "{{> part}} {{file \"f\"}}\n");
+    write("conf/partials/part.hbs", "of the file");
+    write("partials/part.hbs", "of the working directory");
+    write("conf/files/f", "1");
+    write("other/files/f", "2");
+    std::os::unix::fs::symlink("../conf/portreeve.toml", path("other/link.toml")).expect("it is ours");
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+        command.env_clear().env("PATH", "/bin:/usr/bin").envs(variables.iter().copied()).current_dir(folder.path());
+        command.args(arguments).output().expect("the program starts")
+    };
+    let checked = said(&run(&["check", "--config", "conf/portreeve.toml"], &[]));
+    assert!(checked.contains("\n  conf/a.hbs -> conf/out/a\n"), "{checked}");
+    assert!(checked.contains("consul.ca_cert: cannot use conf/tls/ca.pem: "), "{checked}");
+
+    write("conf/portreeve.toml", &config.replace("https:", "http:"));
+    let render = ["render", "--once"];
+    let whole = path("conf/portreeve.toml").display().to_string();
+    for (variables, flags, written) in [
+        (&[("PORTREEVE_CONFIG", "conf/portreeve.toml")][..], &[][..], "of the file 1\n"),
+        (&[], &["--config", &whole], "of the file 1\n"),
+        (&[], &["--config", &whole, "--partials", "partials"], "of the working directory 1\n"),
+        (&[("PORTREEVE_RENDER_PARTIALS", "partials")], &["--config", &whole], "of the working directory 1\n"),
+        (&[("PORTREEVE_RENDER_FILES", "other/files")], &["--config", &whole], "of the file 2\n"),
+    ] {
+        let output = run(&[&render, flags].concat(), variables);
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{variables:?} {flags:?}: {log}");
+        assert_eq!(fs::read_to_string(path("conf/out/a")).expect("written"), written, "{variables:?} {flags:?}: {log}");
+    }
+    assert!(path("conf/state/lock").exists() && !path("state").exists() && !path("out").exists());
+
+    // The directory is that of the path that was given, not of the file that a symlink leads to.
+    let linked = said(&run(&["check", "--config", "other/link.toml"], &[]));
+    assert!(linked.contains("cannot read the partials at other/partials"), "{linked}");
+}
+
 /// Whatever lies where a file is expected: an error at once.
 #[test]
 fn what_is_no_regular_file_is_not_read() {
@@ -271,7 +347,11 @@ fn what_is_no_regular_file_is_not_read() {
         );
         assert_eq!(output.status.code(), Some(1));
         let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-        command.env_clear().env("CONSUL_HTTP_TOKEN_FILE", file).current_dir(folder.path());
+        command
+            .env_clear()
+            .env("PORTREEVE_CONFIG", "/dev/null")
+            .env("CONSUL_HTTP_TOKEN_FILE", file)
+            .current_dir(folder.path());
         command.args(["render", "--dry-run", "--template", "k.hbs:k"]).env("CONSUL_HTTP_ADDR", "127.0.0.1:1");
         fs::write(path("k.hbs"), "{{key \"a\"}}").expect("it is ours");
         let output = command.args(["--deadline", "2s", "--log-format", "json"]).output().expect("the program starts");

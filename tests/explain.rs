@@ -26,7 +26,7 @@ fn explain(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> Expl
 
 fn explain_between(docker: &str, consul: &str, arguments: &[&str]) -> Explained {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    command.env_clear().env("DOCKER_HOST", docker).env("CONSUL_HTTP_ADDR", consul);
+    command.env_clear().env("PORTREEVE_CONFIG", "/dev/null").env("DOCKER_HOST", docker).env("CONSUL_HTTP_ADDR", consul);
     let Output { stdout, stderr, status } =
         command.arg("explain").args(arguments).output().expect("the program starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");

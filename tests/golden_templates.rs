@@ -12,7 +12,11 @@ use tempfile::TempDir;
 fn test(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
     // No registry, and no environment that a template could see.
-    command.env_clear().env("PATH", "/bin:/usr/bin:/usr/sbin").env("CONSUL_HTTP_ADDR", "127.0.0.1:1");
+    command
+        .env_clear()
+        .env("PORTREEVE_CONFIG", "/dev/null")
+        .env("PATH", "/bin:/usr/bin:/usr/sbin")
+        .env("CONSUL_HTTP_ADDR", "127.0.0.1:1");
     command.env("SECRET", "x").current_dir(directory).arg("test").args(arguments).output().expect("the program starts")
 }
 

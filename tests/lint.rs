@@ -14,7 +14,14 @@ fn directory() -> PathBuf {
 
 fn lint(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    command.env_clear().current_dir(directory()).arg("lint").args(arguments).output().expect("the program starts")
+    command
+        .env_clear()
+        .env("PORTREEVE_CONFIG", "/dev/null")
+        .current_dir(directory())
+        .arg("lint")
+        .args(arguments)
+        .output()
+        .expect("the program starts")
 }
 
 fn said(output: &Output) -> String {

@@ -152,7 +152,11 @@ const TEMPLATE: &str = "{{envOr \"ZONE\" \"-\"}}
 
 fn portreeve(folder: &TempDir, agent: &DevAgent, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    command.env_clear().env("CONSUL_HTTP_ADDR", agent.address()).current_dir(folder.path());
+    command
+        .env_clear()
+        .env("PORTREEVE_CONFIG", "/dev/null")
+        .env("CONSUL_HTTP_ADDR", agent.address())
+        .current_dir(folder.path());
     command.args(arguments).output().expect("the program starts")
 }
 
@@ -195,7 +199,12 @@ async fn what_is_recorded_renders_alike() {
     fs::rename(path("web.conf"), path("cases/web/expected/web.conf")).expect("it is ours");
     drop(agent);
     let mut test = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    test.env_clear().current_dir(folder.path()).args(["test", "cases", "--template", template]);
+    test.env_clear().env("PORTREEVE_CONFIG", "/dev/null").current_dir(folder.path()).args([
+        "test",
+        "cases",
+        "--template",
+        template,
+    ]);
     let tested = test.output().expect("the program starts");
     assert_eq!(text(&tested.stdout), "passed  web\ncases 1: passed 1, failed 0\n");
 }
@@ -226,7 +235,12 @@ async fn a_template_that_reads_the_environment_is_told() {
     fs::write(folder.path().join("a.hbs"), "{{env \"ZONE\"}}").expect("it is ours");
     let record = |zone: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-        command.env_clear().env("CONSUL_HTTP_ADDR", agent.address()).env("ZONE", zone).current_dir(folder.path());
+        command
+            .env_clear()
+            .env("PORTREEVE_CONFIG", "/dev/null")
+            .env("CONSUL_HTTP_ADDR", agent.address())
+            .env("ZONE", zone)
+            .current_dir(folder.path());
         let output = command.args(["record", "--template", "a.hbs:a"]).output().expect("the program starts");
         assert!(output.status.success() && !text(&output.stdout).contains("secret-zone"), "{}", text(&output.stdout));
         text(&output.stderr).contains("the templates read the environment")

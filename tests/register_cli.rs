@@ -1,6 +1,8 @@
 //! `portreeve register` as a black box, between an engine and an agent that do as they are told.
 
 mod common;
+#[path = "register_cli/default_file.rs"]
+mod default_file;
 #[path = "register_cli/inputs.rs"]
 mod inputs;
 #[path = "register_cli/values.rs"]

@@ -16,7 +16,11 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// `portreeve register` between an engine and an agent.
 pub(super) fn register(docker: &FakeDocker, consul: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    command.env_clear().env("DOCKER_HOST", docker.host()).env("CONSUL_HTTP_ADDR", consul);
+    command
+        .env_clear()
+        .env("PORTREEVE_CONFIG", "/dev/null")
+        .env("DOCKER_HOST", docker.host())
+        .env("CONSUL_HTTP_ADDR", consul);
     command.arg("register").args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

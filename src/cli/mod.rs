@@ -50,7 +50,8 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct CommonArgs {
-    /// The configuration file (TOML); environment variables and flags override it (also PORTREEVE_CONFIG)
+    /// The configuration file (TOML); environment variables and flags override it (default
+    /// /etc/portreeve/portreeve.toml, if it exists; also PORTREEVE_CONFIG)
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The Consul agent: host:port, http://…, https://…, unix:///… (default 127.0.0.1:8500; also CONSUL_HTTP_ADDR)

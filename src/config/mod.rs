@@ -10,8 +10,10 @@
 //! ```
 
 mod environment;
+mod file;
 pub mod flags;
 mod injected_variables;
+mod paths;
 
 use std::{
     io,
@@ -21,7 +23,9 @@ use std::{
 use serde::Deserialize;
 use toml::Table;
 
-use crate::{consul, docker, exec, register, render, sys::regular_file, target, ui::redact};
+pub use self::file::ConfigFile;
+use self::paths::{Directory, NotText};
+use crate::{consul, docker, exec, register, render, target, ui::redact};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -42,6 +46,9 @@ pub struct Config {
     /// Variables that look like settings of ours, and that a platform has put into the environment.
     #[serde(skip)]
     pub injected_variables: Vec<String>,
+    /// The file that was read. `None` if there was none.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// What is wrong with a configuration.
@@ -64,6 +71,9 @@ pub enum Error {
         /// Line, column and what is wrong there.
         message: String,
     },
+    /// The directory of the file cannot be the beginning of a path in the file.
+    #[error("in the configuration file {}: a relative path, and the path of the directory is not UTF-8 text", .0.display())]
+    Directory(PathBuf),
     /// A variable is not what it should be.
     #[error("in the environment variable {name}: {message}")]
     Environment {
@@ -85,21 +95,32 @@ impl Config {
     ///
     /// # Errors
     /// An unreadable file, a key that does not exist, a value of the wrong form.
-    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
-        let mut table = file.map_or_else(|| Ok(Table::new()), read_table)?;
-        let injected = environment::overlay(&mut table, environment)?;
-        let path = file.map_or_else(PathBuf::new, Path::to_path_buf);
-        let config: Self = table.try_into().map_err(|error| file_error(&path, &error))?;
-        Ok(Self { injected_variables: injected, ..config })
+    pub fn load(file: &ConfigFile, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+        let (mut table, file) = match file.read()? {
+            Some(mut table) => {
+                resolve(&mut table, file.path())?;
+                (table, Some(file.path().to_owned()))
+            }
+            None => (Table::new(), None),
+        };
+        let injected_variables = environment::overlay(&mut table, environment)?;
+        let path = file.as_deref().unwrap_or(Path::new(""));
+        let config: Self = table.try_into().map_err(|error| file_error(path, &error))?;
+        Ok(Self { injected_variables, file, ..config })
+    }
+
+    /// The directory that relative paths of the file are relative to.
+    pub fn directory(&self) -> &Path {
+        self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""))
     }
 }
 
-/// Reads a file, and checks it by itself: only so can an error point at the place.
-fn read_table(path: &Path) -> Result<Table, Error> {
-    let text = regular_file::read_text(path, regular_file::MAX_BYTES)
-        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    toml::from_str::<Config>(&text).map_err(|error| file_error(path, &error))?;
-    toml::from_str(&text).map_err(|error| file_error(path, &error))
+fn resolve(table: &mut Table, file: &Path) -> Result<(), Error> {
+    let given = file.parent().unwrap_or(Path::new(""));
+    // Without a working directory, nothing relative can be found.
+    let absolute = std::path::absolute(Path::new(".").join(given)).unwrap_or_else(|_| given.to_owned());
+    let directory = Directory { given, absolute: &absolute };
+    paths::resolve(table, directory).map_err(|NotText| Error::Directory(file.to_owned()))
 }
 
 /// The message quotes the line, which may hold a password.

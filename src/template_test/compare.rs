@@ -12,10 +12,11 @@ use crate::target::unified_diff;
 /// Contents by path; the paths are those below `expected`.
 pub(super) type FilesByPath = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Where the expected file of a destination lies below `expected`.
-pub(super) fn expected_path(destination: &Path) -> PathBuf {
+/// Where the expected file of a destination lies below `expected`. `base`: the directory of the configuration file, which
+/// need not be the same on two machines; a destination below it lies there under the path that the file says.
+pub(super) fn expected_path(destination: &Path, base: &Path) -> PathBuf {
     let plain = |part: &Component<'_>| matches!(part, Component::Normal(_));
-    destination.components().filter(plain).collect()
+    destination.strip_prefix(base).unwrap_or(destination).components().filter(plain).collect()
 }
 
 /// All files below a directory; none if there is no such directory.
@@ -129,7 +130,15 @@ mod tests {
 
     #[test]
     fn a_destination_has_one_place() {
-        assert_eq!(expected_path(Path::new("/etc/nginx/a.conf")), PathBuf::from("etc/nginx/a.conf"));
-        assert_eq!(expected_path(Path::new("../out/a.conf")), PathBuf::from("out/a.conf"));
+        for (destination, base, expected) in [
+            ("/etc/nginx/a.conf", "", "etc/nginx/a.conf"),
+            ("/etc/nginx/a.conf", "/etc/portreeve", "etc/nginx/a.conf"),
+            ("../out/a.conf", "", "out/a.conf"),
+            ("/home/me/conf/../out/a.conf", "/home/me/conf", "out/a.conf"),
+            ("conf/out/a.conf", "conf", "out/a.conf"),
+        ] {
+            let path = expected_path(Path::new(destination), Path::new(base));
+            assert_eq!(path, PathBuf::from(expected), "{destination}");
+        }
     }
 }

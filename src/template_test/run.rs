@@ -1,5 +1,7 @@
 //! One case after the other.
 
+use std::path::PathBuf;
+
 use super::{
     CaseOutcome, CaseProblem, CaseVerdict, TestCase, TestReport,
     compare::{self, FilesByPath},
@@ -11,8 +13,10 @@ use crate::{
 };
 
 /// What is done beside comparing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestOptions {
+    /// The directory of the configuration file.
+    pub directory: PathBuf,
     /// What is rendered becomes what is expected.
     pub update: bool,
     /// Each target's check looks at what is rendered.
@@ -20,7 +24,7 @@ pub struct TestOptions {
 }
 
 /// Runs the cases with these settings.
-pub async fn run_cases(cases: &[TestCase], settings: &Settings, options: TestOptions) -> TestReport {
+pub async fn run_cases(cases: &[TestCase], settings: &Settings, options: &TestOptions) -> TestReport {
     let mut outcomes = Vec::new();
     for case in cases {
         let problems = match case_problems(case, settings, options).await {
@@ -46,7 +50,11 @@ pub async fn run_cases(cases: &[TestCase], settings: &Settings, options: TestOpt
 }
 
 /// What is wrong; the error is a case that cannot be run.
-async fn case_problems(case: &TestCase, settings: &Settings, options: TestOptions) -> Result<Vec<CaseProblem>, String> {
+async fn case_problems(
+    case: &TestCase,
+    settings: &Settings,
+    options: &TestOptions,
+) -> Result<Vec<CaseProblem>, String> {
     let (fixture, terms) = (case.fixture()?, case.case_file()?);
     let mut env = fixture.env.clone();
     env.extend(terms.env.clone());
@@ -66,7 +74,7 @@ async fn case_problems(case: &TestCase, settings: &Settings, options: TestOption
     }
     // What waits for something else than expected tells nothing of the files.
     if problems.is_empty() {
-        problems.extend(file_problems(case, &rendered, options.update)?);
+        problems.extend(file_problems(case, &rendered, options)?);
     }
     if options.check {
         for target in &mut setup.targets {
@@ -83,14 +91,15 @@ async fn case_problems(case: &TestCase, settings: &Settings, options: TestOption
 }
 
 /// What differs; with `update`, it does so no more.
-fn file_problems(case: &TestCase, rendered: &OfflineRender, update: bool) -> Result<Vec<CaseProblem>, String> {
+fn file_problems(case: &TestCase, rendered: &OfflineRender, options: &TestOptions) -> Result<Vec<CaseProblem>, String> {
     let products = rendered.targets.values().flatten().flatten();
-    let rendered: FilesByPath =
-        products.map(|(path, product)| (compare::expected_path(path), product.content.bytes().to_vec())).collect();
+    let rendered: FilesByPath = products
+        .map(|(path, product)| (compare::expected_path(path, &options.directory), product.content.bytes().to_vec()))
+        .collect();
     let directory = case.expected_dir();
     let expected = compare::read_files(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let problems = compare::compare_files(&expected, &rendered);
-    if update {
+    if options.update {
         let updated = compare::update_expected(&directory, &expected, &rendered);
         updated.map_err(|error| format!("{}: cannot be updated: {error}", directory.display()))?;
     }

@@ -19,10 +19,15 @@ use super::{fake_consul::FakeConsul, fake_docker::FakeDocker};
 /// Longer than anything here takes on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `portreeve register ARGUMENTS` with an environment that knows of these two and nothing else.
+/// `portreeve register ARGUMENTS` with an environment that knows of these two and nothing else, and without a
+/// configuration file of this machine.
 pub fn portreeve(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> Command {
     let mut command = Command::new(super::lab::portreeve::program());
-    command.env_clear().env("DOCKER_HOST", docker.host()).env("CONSUL_HTTP_ADDR", consul.address());
+    command
+        .env_clear()
+        .env("PORTREEVE_CONFIG", "/dev/null")
+        .env("DOCKER_HOST", docker.host())
+        .env("CONSUL_HTTP_ADDR", consul.address());
     command.arg("register").args(arguments).stdin(Stdio::null());
     command
 }

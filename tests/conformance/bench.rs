@@ -62,7 +62,11 @@ impl Bench {
     pub(crate) fn render(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(portreeve::program());
         let path = std::env::var_os("PATH").unwrap_or_default();
-        command.env_clear().env("CONSUL_HTTP_ADDR", self.agent.address()).env("PATH", path);
+        command
+            .env_clear()
+            .env("PORTREEVE_CONFIG", "/dev/null")
+            .env("CONSUL_HTTP_ADDR", self.agent.address())
+            .env("PATH", path);
         command.arg("render").arg("--state-dir").arg(self.path("state")).args(arguments).stdin(Stdio::null());
         command
     }

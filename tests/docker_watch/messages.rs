@@ -86,7 +86,11 @@ fn no_permission() {
     let program = directory.join("portreeve");
     fs::copy(lab::portreeve::program(), &program).expect("a copy");
     let mut command = std::process::Command::new(program);
-    command.env_clear().env("DOCKER_HOST", docker.host()).env("CONSUL_HTTP_ADDR", consul.address());
+    command
+        .env_clear()
+        .env("PORTREEVE_CONFIG", "/dev/null")
+        .env("DOCKER_HOST", docker.host())
+        .env("CONSUL_HTTP_ADDR", consul.address());
     command.arg("register").stdin(Stdio::null()).current_dir("/").uid(65_534).gid(65_534);
     let daemon = Daemon::spawn(command);
     daemon.until_logged("will try again");

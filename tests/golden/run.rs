@@ -36,7 +36,11 @@ pub fn register(containers: Vec<Value>, flags: &[&str], env: &[(&str, &str)], ad
     containers.into_iter().for_each(|container| docker.set(container));
     let deadline = format!("{}s", DEADLINE.as_secs());
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    command.env_clear().env("DOCKER_HOST", docker.host()).env("CONSUL_HTTP_ADDR", consul.address());
+    command
+        .env_clear()
+        .env("PORTREEVE_CONFIG", "/dev/null")
+        .env("DOCKER_HOST", docker.host())
+        .env("CONSUL_HTTP_ADDR", consul.address());
     command.envs(env.iter().copied()).stdin(Stdio::null());
     command.arg("register").args(flags).args(["--once", "--deadline", &deadline]);
     let output = command.output().expect("the program starts");

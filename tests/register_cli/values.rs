@@ -105,7 +105,8 @@ fn register_explain_and_lint_say_the_same() {
 
     let registered = output(&mut portreeve(&docker, &consul, &["--once"]));
     assert_eq!(consul.count(), ROWS.len(), "a value costs only itself: {registered}");
-    let linted = output(Command::new(lab::portreeve::program()).arg("lint").arg(&file));
+    let linted =
+        output(Command::new(lab::portreeve::program()).env("PORTREEVE_CONFIG", "/dev/null").arg("lint").arg(&file));
     for (row, (env, said)) in ROWS.iter().enumerate() {
         let name = name(row);
         let of_container = format!(" container=\"{name}\"");
@@ -114,7 +115,11 @@ fn register_explain_and_lint_say_the_same() {
         let note = &line[line.find(said).expect("it is there")..line.len() - of_container.len()];
         assert!(linted.lines().any(|line| line.ends_with(&format!(": {name}: {note}"))), "{note:?} in {linted}");
         let mut explain = Command::new(lab::portreeve::program());
-        explain.env_clear().env("DOCKER_HOST", docker.host()).env("CONSUL_HTTP_ADDR", consul.address());
+        explain
+            .env_clear()
+            .env("PORTREEVE_CONFIG", "/dev/null")
+            .env("DOCKER_HOST", docker.host())
+            .env("CONSUL_HTTP_ADDR", consul.address());
         let explained = output(explain.args(["explain", &name]));
         assert!(explained.contains(note), "{note:?} in {explained}");
     }

@@ -85,7 +85,7 @@ fn a_page_is_no_value_of_a_key_and_no_list_of_services() {
             let (source, made) = (dir.path().join("a.hbs"), dir.path().join("made"));
             std::fs::write(&source, text).expect("a template");
             let mut command = Command::new(program());
-            command.env_clear().env("CONSUL_HTTP_ADDR", &stranger.address).args([
+            command.env_clear().env("PORTREEVE_CONFIG", "/dev/null").env("CONSUL_HTTP_ADDR", &stranger.address).args([
                 "render",
                 "--once",
                 "--deadline",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use portreeve::{
     cli::{CommonArgs, RegisterArgs, RenderArgs, SinglePassArgs},
-    config::Config,
+    config::{Config, ConfigFile},
     consul::{Client, ConsulLedger, ConsulSource},
     core::condition,
     docker, exec, register, render,
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::reload_trigger::{ReloadCause, ReloadTrigger};
 use super::signals::stop_on_signals;
-use crate::{CommandFailure, block_on, config_path, load_config, run_failure};
+use crate::{CommandFailure, block_on, config_file, load_config_from, run_failure};
 
 /// The modes that keep something in line.
 pub(crate) enum Mode<'a> {
@@ -46,7 +46,7 @@ pub(crate) struct Invocation<'a> {
 
 /// Runs as a daemon, or once.
 pub(crate) fn run_daemon(order: &Invocation<'_>, single: SinglePassArgs) -> Result<(), CommandFailure> {
-    let config = configure(order).map_err(CommandFailure::Usage)?;
+    let config = configure(order, &config_file(order.common)).map_err(CommandFailure::Usage)?;
     let job = DaemonJob::new(order, config.clone(), single, None).map_err(CommandFailure::Usage)?;
     if let Mode::Register(flags) = order.mode {
         if flags.cleanup.is_some() {
@@ -108,7 +108,7 @@ async fn run_with_reloads(
     orders: &watch::Sender<exec::ChildSpec>,
     stop: CancellationToken,
 ) -> Result<(), CommandFailure> {
-    let mut again = ReloadTrigger::new(config_path(order.common)).map_err(CommandFailure::Run)?;
+    let mut again = ReloadTrigger::new(config_file(order.common).path()).map_err(CommandFailure::Run)?;
     loop {
         again.set_watching(order.mode.watches_config(&config));
         let (end, state) = (stop.child_token(), job.state_dir());
@@ -120,7 +120,7 @@ async fn run_with_reloads(
                 cause = again.next() => cause,
             };
             let next = tokio::task::block_in_place(|| {
-                let next = configure(order)?;
+                let next = configure(order, &next_file(order, &config))?;
                 // Whoever sends SIGHUP may have changed what the configuration only points at: a token, a certificate.
                 let same = next == config && cause != ReloadCause::Sighup;
                 Ok(if same { None } else { Some((next.clone(), DaemonJob::new(order, next, single, state.as_ref())?)) })
@@ -160,9 +160,15 @@ enum DaemonJob {
     Render { setup: Box<render::Setup>, source: Arc<ConsulSource>, program: Option<exec::Settings> },
 }
 
+/// The file that the next configuration is read from. One that has been read must not be missing later: a file that is
+/// absent for a moment, while it is being replaced, would otherwise bring all defaults into force.
+fn next_file(order: &Invocation<'_>, config: &Config) -> ConfigFile {
+    config.file.clone().map_or_else(|| config_file(order.common), ConfigFile::Given)
+}
+
 /// Reads the file, the environment and the flags.
-fn configure(order: &Invocation<'_>) -> anyhow::Result<Config> {
-    let config = load_config(order.common)?;
+fn configure(order: &Invocation<'_>, file: &ConfigFile) -> anyhow::Result<Config> {
+    let config = load_config_from(file, order.common)?;
     Ok(match order.mode {
         Mode::Register(flags) => config.with_register(flags.clone())?,
         Mode::Render(flags) => config.with_render(flags.clone())?,

@@ -1,6 +1,9 @@
 //! What asks for the configuration to be read again: SIGHUP, and a save of its file.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use portreeve::sys::file_watch::{FileWatcher, Inotify, WatchedPath};
@@ -9,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Listens for both.
 pub(super) struct ReloadTrigger {
     sighup: Signal,
-    file: Option<PathBuf>,
+    file: PathBuf,
     watcher: Option<FileWatcher>,
 }
 
@@ -23,34 +26,33 @@ pub(super) enum ReloadCause {
 }
 
 impl ReloadTrigger {
-    /// `file`: the configuration file, if there is one.
-    pub(super) fn new(file: Option<PathBuf>) -> anyhow::Result<Self> {
+    /// `file`: the configuration file. It need not exist yet.
+    pub(super) fn new(file: &Path) -> anyhow::Result<Self> {
         let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
         // Without a current directory, a relative path cannot have been read either.
-        let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         Ok(Self { sighup: hangups, file, watcher: None })
     }
 
     /// Whether saves count from now on.
     pub(super) fn set_watching(&mut self, saves: bool) {
-        match &self.file {
-            Some(file) if saves => {
-                self.watcher
-                    .get_or_insert_with(|| FileWatcher::new(&Inotify::shared(), [WatchedPath::File(file.clone())]));
-            }
-            _ => self.watcher = None,
+        if saves {
+            let watched = || [WatchedPath::File(self.file.clone())];
+            self.watcher.get_or_insert_with(|| FileWatcher::new(&Inotify::shared(), watched()));
+        } else {
+            self.watcher = None;
         }
     }
 
     /// Waits for the next. May be dropped and called again.
     pub(super) async fn next(&mut self) -> ReloadCause {
         let saved = async {
-            match (&mut self.watcher, &self.file) {
-                (Some(saves), Some(file)) => {
+            match &mut self.watcher {
+                Some(saves) => {
                     saves.changed().await;
-                    ReloadCause::FileChanged(file.clone())
+                    ReloadCause::FileChanged(self.file.clone())
                 }
-                _ => std::future::pending().await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {

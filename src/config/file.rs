@@ -1,0 +1,57 @@
+//! The configuration file.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use toml::Table;
+
+use super::{Config, Error, file_error};
+use crate::sys::regular_file;
+
+/// Which file the configuration is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFile {
+    /// One that somebody named: it must exist.
+    Given(PathBuf),
+    /// [`ConfigFile::DEFAULT`], which need not exist.
+    Default,
+}
+
+impl ConfigFile {
+    /// What is read if no file is named.
+    pub const DEFAULT: &str = "/etc/portreeve/portreeve.toml";
+    /// Stands for no file at all.
+    const NONE: &str = "/dev/null";
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Default => Path::new(Self::DEFAULT),
+        }
+    }
+
+    /// Its content, checked on its own: only then can an error point at the line. `None` if there is no file.
+    pub(super) fn read(&self) -> Result<Option<Table>, Error> {
+        let path = self.path();
+        if path == Path::new(Self::NONE) {
+            return Ok(None);
+        }
+        let text = match regular_file::read_text(path, regular_file::MAX_BYTES) {
+            Ok(text) => text,
+            Err(error) if *self == Self::Default && error.kind() == io::ErrorKind::NotFound && !is_link(path) => {
+                return Ok(None);
+            }
+            Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+        };
+        toml::from_str::<Config>(&text).map_err(|error| file_error(path, &error))?;
+        toml::from_str(&text).map(Some).map_err(|error| file_error(path, &error))
+    }
+}
+
+/// A symlink that leads nowhere is a mistake, not an absent file.
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
