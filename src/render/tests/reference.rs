@@ -15,9 +15,16 @@ fn blocks(page: &str) -> Vec<(&str, String)> {
     blocks
 }
 
-/// The pages that describe what a template may hold.
-const REFERENCE: [&str; 2] =
-    [include_str!("../../../docs/reference/templates.md"), include_str!("../../../docs/reference/helpers.md")];
+/// The pages about templates.
+const REFERENCE: [&str; 7] = [
+    include_str!("../../../docs/reference/templates.md"),
+    include_str!("../../../docs/reference/queries.md"),
+    include_str!("../../../docs/reference/syntax.md"),
+    include_str!("../../../docs/reference/helpers.md"),
+    include_str!("../../../docs/reference/escaping.md"),
+    include_str!("../../../docs/reference/multiple-files.md"),
+    include_str!("../../../docs/reference/template-errors.md"),
+];
 
 /// An example of the reference: a template, what it needs besides, and what it becomes.
 #[derive(Default)]
@@ -52,6 +59,8 @@ impl ReferenceExample {
                 self.settings = template.map(|template| template.clone().try_into().expect("it is a template's table"));
                 None
             }
+            // A shell command or a text that belongs to no template.
+            ("sh" | "text", "") => None,
             other => panic!("{other:?} is no example"),
         }
     }
