@@ -4,11 +4,12 @@
 export HOME := $(or $(HOME),$(shell getent passwd $$(id -u) | cut -d: -f6))
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH):/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-# The lab lays networks and mounts, so it runs as root; what builds it need not. sudo resets PATH.
+# The lab creates networks and mounts, so it runs as root. Building it does not need root. sudo resets PATH.
 SUDO := ["sudo", "--preserve-env", "env", "PATH=$(PATH)"]
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),--config 'target."cfg(unix)".runner = $(SUDO)')
-DEMO := cargo run --release --locked $(AS_ROOT) --example demo --
-SCRIPTS = scripts/setup .ci/run $(wildcard tests/common/lab/*.sh)
+DEMO := --profile demo --locked
+RUN_DEMO := cargo run $(DEMO) $(AS_ROOT) --bin demo --
+SCRIPTS = scripts/setup .ci/run $(wildcard tests/lab/scripts/*.sh)
 APP := --manifest-path tests/app/Cargo.toml
 DENY := cargo deny --locked --config deny.toml
 
@@ -18,13 +19,21 @@ DENY := cargo deny --locked --config deny.toml
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# One call builds program and demo: two would not agree on the features of what both need, and build that twice.
-demo: setup ## Three hosts on this machine under live traffic; KEEP=1 leaves them standing
-	cargo build --release --locked --bin portreeve --example demo
-	$(DEMO) $(if $(filter-out 0 no,$(KEEP)),--keep)
+# What the program and the demo are built from, without what only tests need.
+CRATES = cargo tree --locked --edges normal,build --prefix none | awk '{ print $$1, $$2 }' | sort -u | wc -l
 
-demo-down: ## Take a demo down that KEEP=1 left standing
-	$(DEMO) down
+# Neither command names a package: Cargo then resolves the features of the whole workspace for both, and
+# builds shared crates once.
+demo: setup ## Three hosts on this machine under live traffic; KEEP=1 leaves them running
+	@echo "demo: step 1 of 2: build portreeve and the demo from $$($(CRATES)) crates"
+	@echo "demo: the first build takes some minutes (about 2 on 2 idle cores), later ones take seconds"
+	cargo build $(DEMO) --bin portreeve --bin demo
+	@echo "demo: step 2 of 2: start three hosts with Docker, Consul and nginx, then start and stop containers"
+	@echo "demo: under 100 requests a second; this takes about a minute"
+	$(RUN_DEMO) $(if $(filter-out 0 no,$(KEEP)),--keep)
+
+demo-down: ## Remove a demo that KEEP=1 left running
+	$(RUN_DEMO) down
 
 test: setup ## All tests, on real Docker, Consul and nginx
 	cargo test --locked $(AS_ROOT)
@@ -34,9 +43,9 @@ bench: setup ## Figures of docs/benchmarks.md; STORM=10 makes the storm shorter 
 	cargo bench --locked --bench register -- --storm $(or $(STORM),60)
 
 lint: setup ## Formatting, clippy, shellcheck, and cargo-deny where it is installed
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo fmt --check $(APP)
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked $(APP) -- -D warnings
 	shellcheck --external-sources $(SCRIPTS)
 	@command -v cargo-deny >/dev/null || echo "cargo-deny is not installed: bans, licences and sources go unchecked"
@@ -44,7 +53,7 @@ lint: setup ## Formatting, clippy, shellcheck, and cargo-deny where it is instal
 	@! command -v cargo-deny >/dev/null || $(DENY) $(APP) check --allow license-not-encountered bans licenses sources
 
 build: setup ## Build the release binary and print its path
-	cargo build --release --locked
+	cargo build --release --locked --package portreeve
 	@cargo metadata --no-deps --format-version 1 | \
 		sed 's|.*"target_directory":"\([^"]*\)".*|\1/release/portreeve|'
 

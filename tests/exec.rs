@@ -12,9 +12,9 @@ use std::{
 use common::{
     black_box::{Daemon, until},
     fake_keys::FakeKeys,
-    lab::portreeve::program,
 };
 use nix::sys::signal::Signal;
+use portreeve_lab::portreeve::program;
 use tempfile::TempDir;
 
 /// A shell that notes each signal that it gets and ends at SIGTERM with a code of its own. It does not outlive its folder,

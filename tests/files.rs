@@ -13,12 +13,12 @@ use std::{
 use common::{
     black_box::{Daemon, until},
     fake_keys::FakeKeys,
-    lab::portreeve,
 };
 use nix::{
     sys::{signal::Signal, stat::Mode},
     unistd::mkfifo,
 };
+use portreeve_lab::portreeve;
 use targets::nginx::Nginx;
 
 const NOBODY: u32 = 65534;

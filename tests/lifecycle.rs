@@ -2,13 +2,12 @@
 
 mod common;
 
-use common::{
-    lab::{
-        Lab,
-        docker::Container,
-        wait::{LONG, wait_until},
-    },
-    witness,
+use common::witness;
+use portreeve_lab::{
+    Lab,
+    docker::Container,
+    portreeve,
+    wait::{LONG, wait_until},
 };
 use serde_json::Value;
 
@@ -40,8 +39,8 @@ fn check(lab: &Lab, id: &str) -> Result<(String, String), String> {
 
 #[test]
 fn what_people_do_to_containers() {
-    let lab = Lab::named("lifecycle").docker(&[1]).consul().up();
-    let register = common::lab::portreeve::register(
+    let lab = Lab::builder("lifecycle").docker(&[1]).consul().up();
+    let register = portreeve::register(
         lab.host(1),
         &["--deregister", "on-success", "--crash-starts", "4", "--crash-stable", "4s"],
     );

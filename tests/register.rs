@@ -4,16 +4,16 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{
-    lab::{
-        Lab,
-        daemon::Daemon,
-        docker::Container,
-        wait::{LONG, wait_until},
-    },
-    witness,
-};
+use common::witness;
 use nix::sys::signal::Signal;
+use portreeve_lab::{
+    Lab,
+    daemon::Daemon,
+    docker::Container,
+    http::Request,
+    portreeve,
+    wait::{LONG, wait_until},
+};
 
 /// Waits until exactly these containers are in traffic, each at its published port.
 #[track_caller]
@@ -40,7 +40,7 @@ const WEB: &[&str] = &["--env", "SERVICE_NAME=web", "--env", "SERVICE_TAGS=b,a",
 
 #[test]
 fn fifty_containers_started_back_to_back_are_all_there() {
-    let lab = Lab::named("fifty").docker(&[1]).consul().up();
+    let lab = Lab::builder("fifty").docker(&[1]).consul().up();
     let register = lab.register(1);
     let docker = lab.docker(1);
     let containers: Vec<_> = (0..50).map(|n| docker.run(&format!("web-{n}"), "v1", WEB)).collect();
@@ -58,7 +58,7 @@ fn fifty_containers_started_back_to_back_are_all_there() {
 
 #[test]
 fn killed_while_containers_change_it_catches_up_and_rewrites_nothing_else() {
-    let lab = Lab::named("catch-up").docker(&[1]).consul().up();
+    let lab = Lab::builder("catch-up").docker(&[1]).consul().up();
     let register = lab.register(1);
     let docker = lab.docker(1);
     let [stays, goes, moves] = ["stays", "goes", "moves"].map(|name| docker.run(name, "v1", WEB));
@@ -85,7 +85,7 @@ fn killed_while_containers_change_it_catches_up_and_rewrites_nothing_else() {
 
 #[test]
 fn a_signal_that_is_no_stop_changes_nothing_and_a_stop_drains() {
-    let lab = Lab::named("signals").docker(&[1]).consul().up();
+    let lab = Lab::builder("signals").docker(&[1]).consul().up();
     lab.register(1);
     let (docker, events) = (lab.docker(1), lab.docker(1).events());
     let slow = docker.run("slow", "v1", &[WEB, &["--env", "GRACE_MS=4000"]].concat());
@@ -118,7 +118,7 @@ fn a_signal_that_is_no_stop_changes_nothing_and_a_stop_drains() {
 
 #[test]
 fn docker_or_consul_may_be_away_at_any_time() {
-    let lab = Lab::named("away").docker(&[1]).consul().up();
+    let lab = Lab::builder("away").docker(&[1]).consul().up();
     let docker = lab.docker(1);
     // Consul away at the start.
     lab.consul().stop();
@@ -152,11 +152,11 @@ fn docker_or_consul_may_be_away_at_any_time() {
 
 #[test]
 fn a_clean_stop_keeps_the_entries_or_removes_them_and_never_anybody_elses() {
-    let lab = Lab::named("stop").docker(&[1]).consul().up();
+    let lab = Lab::builder("stop").docker(&[1]).consul().up();
     let host = lab.host(1);
     let foreign = r#"{"ID": "host-1:legacy:9090", "Name": "legacy", "Port": 9090}"#;
-    let put = common::lab::http::Request::with("PUT", "http://192.168.50.101:8500/v1/agent/service/register", foreign);
-    assert_eq!(lab.switch().send(&put).expect("consul answers").status, 200);
+    let put = Request::with("PUT", "http://192.168.50.101:8500/v1/agent/service/register", foreign);
+    assert_eq!(lab.client().send(&put).expect("consul answers").status, 200);
     let register = lab.register(1);
     let web = lab.docker(1).run("web", "v1", WEB);
     until_served(&lab, &[&web]);
@@ -164,7 +164,7 @@ fn a_clean_stop_keeps_the_entries_or_removes_them_and_never_anybody_elses() {
     until_served(&lab, &[&web]);
 
     let said = register.log().len();
-    let leaving = common::lab::portreeve::register(host, &["--on-exit", "deregister", "--resync", "1s"]);
+    let leaving = portreeve::register(host, &["--on-exit", "deregister", "--resync", "1s"]);
     until_in_line(&leaving, said);
     leaving.signal(Signal::SIGINT);
     assert!(leaving.wait().success());

@@ -11,8 +11,8 @@ use std::{
 use common::{
     black_box::{Daemon, until},
     fake_keys::FakeKeys,
-    lab::portreeve,
 };
+use portreeve_lab::portreeve;
 
 struct Bench {
     folder: tempfile::TempDir,

@@ -7,12 +7,12 @@ mod targets;
 
 use std::{path::Path, time::SystemTime};
 
-use common::lab::Lab;
 use nix::sys::signal::Signal;
 use portreeve::{
     docker,
     target::{ApplyOutcome, CommandSettings, Effect, ReloadMethod, Settings, TargetKind, TemplateSettings},
 };
+use portreeve_lab::Lab;
 use targets::{Edge, directory, text};
 
 fn edge(home: &Path, host: String) -> Edge {
@@ -33,7 +33,7 @@ async fn absent(edge: &mut Edge, saying: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_signal_reaches_the_container_and_is_owed_as_long_as_it_does_not_run() {
-    let lab = tokio::task::block_in_place(|| Lab::named("a_signal_to_a_container").docker(&[1]).up());
+    let lab = tokio::task::block_in_place(|| Lab::builder("a_signal_to_a_container").docker(&[1]).up());
     let engine = lab.docker(1);
     engine.import("1");
     let home = directory();

@@ -14,10 +14,10 @@ use common::{
     fake_consul::FakeConsul,
     fake_docker::{FakeDocker, container},
     fake_keys::FakeKeys,
-    lab::portreeve::program,
 };
 use nix::sys::signal::Signal;
 use portreeve::sys::state_dir::StateDir;
+use portreeve_lab::portreeve::program;
 
 /// A configuration file, templates and what they become, and a registry of keys.
 struct Bench {

@@ -8,28 +8,27 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::{
-    lab::{
-        BALANCER_URL, Lab,
-        docker::Container,
-        enter,
-        stream::Instance,
-        wait::{LONG, wait_until},
-    },
-    witness,
+use common::witness;
+use portreeve_lab::{
+    BALANCER_URL, Lab,
+    docker::Container,
+    http::Request,
+    namespace, portreeve,
+    stream::Instance,
+    wait::{LONG, wait_until},
 };
 
 const WEB: &[&str] = &["--env", "SERVICE_NAME=web"];
 
 fn lab(name: &str, hosts: &[u8]) -> Lab {
-    let lab = Lab::named(name).docker(hosts).consul().nginx().up();
+    let lab = Lab::builder(name).docker(hosts).consul().nginx().up();
     hosts.iter().for_each(|host| drop(lab.register(*host)));
     lab
 }
 
 /// Who answers one request.
 fn ask(lab: &Lab) -> Result<String, String> {
-    let answer = lab.switch().get(BALANCER_URL).map_err(|error| error.to_string())?;
+    let answer = lab.client().get(BALANCER_URL).map_err(|error| error.to_string())?;
     if answer.status == 200 {
         Instance::of(&answer).map(|instance| instance.name)
     } else {
@@ -81,7 +80,7 @@ fn containers_come_move_and_go_under_a_steady_stream_of_requests() {
     until_answered(&lab, &[&first, &second]);
 
     // A restart moves the port; whoever gets the old one gets no request of ours once the new address is served.
-    let stream = lab.switch().stream(BALANCER_URL, 50);
+    let stream = lab.client().stream(BALANCER_URL, 50);
     let (old, reloads) = (first.port(8080), lab.nginx().reloads());
     first.restart();
     let new = first.port(8080);
@@ -92,7 +91,7 @@ fn containers_come_move_and_go_under_a_steady_stream_of_requests() {
     });
     until_answered(&lab, &[&first, &second]);
     let stranger =
-        enter::in_network(lab.host(1).network(), || TcpListener::bind(("0.0.0.0", old)).expect("the port is free"));
+        namespace::in_network(lab.host(1).network(), || TcpListener::bind(("0.0.0.0", old)).expect("the port is free"));
     stranger.set_nonblocking(true).expect("a socket");
     (0..50).for_each(|_| drop(ask(&lab).expect("an answer")));
     assert!(stranger.accept().is_err(), "a request went to the old address");
@@ -156,14 +155,14 @@ fn what_nginx_or_the_template_refuses_touches_nothing_and_is_told() {
     // The value of a key becomes a part of the file: first a good one, then one that nginx refuses.
     let with_key = format!("{good}\n# {{{{keyOr \"note\" \"none\"}}}}\n{{{{raw (keyOr \"extra\" \"\")}}}}\n");
     std::fs::write(&template, &with_key).expect("a file of the host");
-    let render = common::lab::portreeve::render_template(lab.host(3), "/etc/portreeve.hbs");
+    let render = portreeve::render_template(lab.host(3), "/etc/portreeve.hbs");
     let web = lab.docker(1).run("web", "v1", WEB);
     until_answered(&lab, &[&web]);
-    let file = || lab.host(3).read(common::lab::portreeve::DESTINATION);
+    let file = || lab.host(3).read(portreeve::DESTINATION);
     let put = |key: &str, value: &str| {
         let url = format!("http://192.168.50.101:8500/v1/kv/{key}");
-        let put = common::lab::http::Request::with("PUT", &url, value);
-        assert_eq!(lab.switch().send(&put).expect("consul answers").status, 200);
+        let put = Request::with("PUT", &url, value);
+        assert_eq!(lab.client().send(&put).expect("consul answers").status, 200);
     };
     let (before, reloads) = (file(), lab.nginx().reloads());
     let untouched = || assert_eq!((file(), lab.nginx().reloads()), (before.clone(), reloads));

@@ -12,6 +12,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use portreeve_lab::portreeve::program;
 use tempfile::NamedTempFile;
 
 use super::{fake_consul::FakeConsul, fake_docker::FakeDocker};
@@ -22,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// `portreeve register ARGUMENTS` with an environment that knows of these two and nothing else, and without a
 /// configuration file of this machine.
 pub fn portreeve(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> Command {
-    let mut command = Command::new(super::lab::portreeve::program());
+    let mut command = Command::new(program());
     command
         .env_clear()
         .env("PORTREEVE_CONFIG", "/dev/null")

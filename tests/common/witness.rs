@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 
 use consul::{Client, Config, catalog::Catalog, health::Health, kv::KV};
-
-use super::lab::{Lab, host::Host};
+use portreeve_lab::{Lab, host::Host};
 
 /// One instance, as the witness sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +57,7 @@ pub fn key(lab: &Lab, key: &str) -> Option<String> {
 fn ask<T: Send>(lab: &Lab, look: impl FnOnce(&Client) -> consul::errors::Result<T> + Send) -> T {
     let address = |host: &Host| format!("http://{}", host.address());
     let address = address(lab.host(1));
-    lab.switch().run(move || {
+    lab.client().run(move || {
         let config = Config::new_from_consul_host(&address, Some(8500), None).expect("a client");
         look(&Client::new(config)).unwrap_or_else(|error| panic!("the witness cannot ask Consul: {error}"))
     })

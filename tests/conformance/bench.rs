@@ -6,13 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use portreeve_lab::portreeve;
 use tempfile::TempDir;
 
-use crate::{
-    common::{black_box::Daemon, lab::portreeve},
-    dev_agent::DevAgent,
-    fixture,
-};
+use crate::{common::black_box::Daemon, dev_agent::DevAgent, fixture};
 
 /// An agent that holds the catalog, and a folder. Each template `NAME` becomes the file `out/NAME`.
 pub(crate) struct Bench {

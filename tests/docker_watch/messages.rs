@@ -7,13 +7,13 @@ use std::{
     process::Stdio,
 };
 
+use portreeve_lab::portreeve::program;
 use tempfile::TempDir;
 
 use super::common::{
     black_box::{Daemon, portreeve, until},
     fake_consul::FakeConsul,
     fake_docker::{FakeDocker, container},
-    lab,
 };
 
 /// Names of parts of the HTTP client, which help nobody.
@@ -83,9 +83,9 @@ fn no_permission() {
     fs::set_permissions(&directory, Permissions::from_mode(0o755)).expect("ours");
     fs::set_permissions(docker.socket(), Permissions::from_mode(0o660)).expect("ours");
     // The build directory may be closed to others.
-    let program = directory.join("portreeve");
-    fs::copy(lab::portreeve::program(), &program).expect("a copy");
-    let mut command = std::process::Command::new(program);
+    let copy = directory.join("portreeve");
+    fs::copy(program(), &copy).expect("a copy");
+    let mut command = std::process::Command::new(copy);
     command
         .env_clear()
         .env("PORTREEVE_CONFIG", "/dev/null")

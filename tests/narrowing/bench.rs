@@ -7,13 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use portreeve_lab::portreeve;
 use serde_json::{Value, json};
 
 use crate::{
-    common::{
-        black_box::{Daemon, PATIENCE},
-        lab::portreeve,
-    },
+    common::black_box::{Daemon, PATIENCE},
     dev_agent::DevAgent,
     targets::{nginx::Nginx, text},
 };

@@ -2,11 +2,12 @@
 
 use std::{net::TcpListener, process::Command};
 
+use portreeve_lab::portreeve;
 use serde_json::json;
 
 use crate::{
     bench::{Bench, naive},
-    common::{black_box::until, lab::portreeve},
+    common::black_box::until,
     targets::nginx::{self, Nginx},
 };
 

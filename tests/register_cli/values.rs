@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use portreeve_lab::portreeve::program;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -9,7 +10,6 @@ use super::common::{
     black_box::portreeve,
     fake_consul::FakeConsul,
     fake_docker::{FakeDocker, container},
-    lab,
 };
 
 /// The variables of a container, and the beginning of what is said of them.
@@ -106,7 +106,7 @@ fn register_explain_and_lint_say_the_same() {
     let registered = output(&mut portreeve(&docker, &consul, &["--once"]));
     assert_eq!(consul.count(), ROWS.len(), "a value costs only itself: {registered}");
     let linted =
-        output(Command::new(lab::portreeve::program()).env("PORTREEVE_CONFIG", "/dev/null").arg("lint").arg(&file));
+        output(Command::new(program()).env("PORTREEVE_CONFIG", "/dev/null").arg("lint").arg(&file));
     for (row, (env, said)) in ROWS.iter().enumerate() {
         let name = name(row);
         let of_container = format!(" container=\"{name}\"");
@@ -114,7 +114,7 @@ fn register_explain_and_lint_say_the_same() {
         let line = line.unwrap_or_else(|| panic!("register says nothing of {env:?}: {registered}"));
         let note = &line[line.find(said).expect("it is there")..line.len() - of_container.len()];
         assert!(linted.lines().any(|line| line.ends_with(&format!(": {name}: {note}"))), "{note:?} in {linted}");
-        let mut explain = Command::new(lab::portreeve::program());
+        let mut explain = Command::new(program());
         explain
             .env_clear()
             .env("PORTREEVE_CONFIG", "/dev/null")

@@ -9,12 +9,12 @@ use axum::{
     http::{StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
+use portreeve_lab::portreeve::program;
 
 use crate::common::{
     black_box::{portreeve, run},
     fake_consul::FakeConsul,
     fake_docker::{FakeDocker, container},
-    lab::portreeve::program,
 };
 
 /// What somebody who is not Consul answers to everything.

@@ -3,7 +3,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt, process::Command, sync::Arc};
 
-use super::common::lab::{
+use portreeve_lab::{
     Lab,
     daemon::Daemon,
     docker::Docker,
@@ -55,7 +55,7 @@ struct Bench {
 impl Bench {
     /// The container runs, and serves `v1`.
     fn new(name: &str, configuration: &str) -> Self {
-        let lab = Lab::named(name).docker(&[1]).up();
+        let lab = Lab::builder(name).docker(&[1]).up();
         import(lab.docker(1));
         let host = lab.host(1);
         fs::create_dir(host.outside(SHARED)).expect("a new directory");

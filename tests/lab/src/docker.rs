@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::app;
-use super::daemon::Daemon;
-use super::events::Events;
-use super::host::{Host, clean};
-use super::wait::{LONG, wait_until};
+use crate::app;
+use crate::daemon::Daemon;
+use crate::events::Events;
+use crate::host::{Host, clean};
+use crate::wait::{LONG, wait_until};
 
-/// The app's image; its tags are the versions.
+/// The image of the app. Its tags are the versions of the app.
 const IMAGE: &str = "portreeve-app";
 
 /// The engine of one host.
@@ -22,7 +22,7 @@ pub struct Docker {
     daemon: Arc<Daemon>,
 }
 
-/// A container of the app, or of anything else. Commands go through Docker's own client.
+/// A container. Commands go through Docker's command line.
 #[derive(Clone)]
 pub struct Container {
     host: Arc<Host>,
@@ -32,9 +32,9 @@ pub struct Container {
 
 impl Docker {
     /// Starts the engine, waits until it answers, and gives it the image of `v1`.
-    pub(super) fn up(host: &Arc<Host>, cgroup: &str) -> Self {
+    pub(crate) fn up(host: &Arc<Host>, cgroup: &str) -> Self {
         let cgroup = format!("--cgroup-parent=/{cgroup}");
-        // Below one parent, made without systemd, the sweeper can find and remove the control groups.
+        // `sweep.sh` finds and removes the control groups below this parent, which needs no systemd.
         let words = ["dockerd", "--exec-opt=native.cgroupdriver=cgroupfs", &cgroup];
         let docker = Self { host: Arc::clone(host), daemon: host.spawn("dockerd", &words) };
         docker.wait();
@@ -42,12 +42,12 @@ impl Docker {
         docker
     }
 
-    /// The host that it is on.
+    /// The host of the engine.
     pub fn host(&self) -> &Arc<Host> {
         &self.host
     }
 
-    /// The engine's process: end it, start it again, then `wait`.
+    /// The engine's process. After a restart, call `wait`.
     pub fn daemon(&self) -> &Daemon {
         &self.daemon
     }
@@ -69,15 +69,15 @@ impl Docker {
         if answer.contains(" 200 OK") { Ok(()) } else { Err(answer) }
     }
 
-    /// Makes the image of one version of the app.
+    /// Creates the image of one version of the app.
     pub fn import(&self, version: &str) {
-        let app = app::build().to_str().expect("the path is text");
+        let app = app::build().to_str().expect("the path is UTF-8");
         let version_variable = format!("ENV VERSION={version}");
         let changes = ["ENTRYPOINT [\"/app\"]", "EXPOSE 8080", &version_variable];
         self.import_image(&format!("{IMAGE}:{version}"), &["--directory", app, "app"], &changes);
     }
 
-    /// `tar FILES | docker import CHANGES - NAME`: makes an image of files of the machine.
+    /// `tar FILES | docker import CHANGES - NAME`: creates an image from files of the machine.
     pub fn import_image(&self, name: &str, files: &[&str], changes: &[&str]) {
         let mut tar = Command::new("tar")
             .args(["--create", "--dereference", "--owner=0", "--group=0"])
@@ -92,19 +92,19 @@ impl Docker {
         let packed = tar.wait().expect("a child of ours");
         assert!(
             packed.success() && output.status.success(),
-            "the image {name} cannot be imported on {}: {}",
+            "cannot import the image {name} on {}: {}",
             self.host.name(),
             String::from_utf8_lossy(&output.stderr)
         );
     }
 
-    /// `docker WORDS`; its output, without the last line end.
+    /// Runs `docker WORDS` and returns its output without the last line end.
     pub fn cli(&self, words: &[&str]) -> String {
         cli(&self.host, words)
     }
 
-    /// `docker run -d -P --name NAME --hostname NAME OPTIONS portreeve-app:VERSION`: the app, its port
-    /// 8080 published at random.
+    /// `docker run -d -P --name NAME --hostname NAME OPTIONS portreeve-app:VERSION`: the app, with its port
+    /// 8080 published on a random port.
     pub fn run(&self, name: &str, version: &str, options: &[&str]) -> Container {
         let image = format!("{IMAGE}:{version}");
         let mut words = vec!["run", "--detach", "--publish-all", "--name", name, "--hostname", name];
@@ -114,29 +114,29 @@ impl Docker {
         Container { host: Arc::clone(&self.host), name: name.to_owned(), id }
     }
 
-    /// Follows the engine's container events, from its first one on.
+    /// Follows the engine's container events, including those before this call.
     pub fn events(&self) -> Events {
         Events::follow(&self.host)
     }
 }
 
 impl Container {
-    /// Its name, which is its host name as well.
+    /// The name, which is the host name too.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its full id.
+    /// The full id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The host that it runs on.
+    /// The host of the container.
     pub fn host(&self) -> &Arc<Host> {
         &self.host
     }
 
-    /// The port of the host that leads to a port of the container. Panics if there is none.
+    /// The host port on which a port of the container is published. Panics if there is none.
     pub fn port(&self, inner: u16) -> u16 {
         let lines = cli(&self.host, &["port", &self.id, &inner.to_string()]);
         let port = lines.lines().next().and_then(|line| line.rsplit_once(':')).and_then(|(_, port)| port.parse().ok());
@@ -168,7 +168,7 @@ impl Container {
         cli(&self.host, &["rm", "--force", &self.id]);
     }
 
-    /// What it has written.
+    /// What the container has written.
     pub fn log(&self) -> String {
         cli(&self.host, &["logs", &self.id])
     }

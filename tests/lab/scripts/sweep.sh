@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Owns one run of the lab from its first namespace to its last.
+# Creates the network of one run of the lab, and removes the run at its end.
 #
-#   sweep.sh HOST...     lays the network for these hosts (numbers), prints the run's directory,
-#                        waits until stdin closes, and takes everything away
+#   sweep.sh HOST...     creates the network for these hosts (numbers), prints the run's directory,
+#                        waits until stdin is closed, and removes everything
 #
-# The lab holds the other end of stdin and nothing else does, so success, failure, panic, Ctrl-C and
-# `kill -9` all look the same from here. Should this script itself be killed, then the lock on its
-# run's directory is free, and the next run that starts finds it and does the sweeping.
+# Only the lab holds the other end of stdin, so success, failure, panic, Ctrl-C and `kill -9` of the lab
+# all close it. If this script itself is killed, the lock on the run's directory is released, and the
+# next run removes what is left.
 set -euo pipefail
 trap '' INT TERM HUP PIPE
 
 base=/run/portreeve-lab
 PATH=$PATH:/usr/sbin:/sbin
 
-# One run at a time starts or ends. The last one out removes the base directory, hence the second look.
+# Serialises the start and the end of runs. The last run removes the base directory, hence the second check.
 lock_base() {
     while :; do
         mkdir -p "$base"
         exec 8<"$base"
         flock 8
-        # The 0 is needed: within a trap a bare return repeats the status that led there.
+        # The 0 is needed: in a trap, a bare return repeats the status before the trap.
         [[ $base -ef /proc/$$/fd/8 ]] && return 0
     done
 }
@@ -29,12 +29,12 @@ unlock_base() {
     exec 8<&-
 }
 
-# A switch with a bridge at .1, and host N at .10N on a cable of its own.
-lay_network() {
+# A namespace with a bridge at .1, and one for each host N at .10N, connected by a veth pair.
+create_network() {
     local run=$1 host
     shift
-    ip netns add "$run-sw"
-    ip -n "$run-sw" -batch - <<END
+    ip netns add "$run-bridge"
+    ip -n "$run-bridge" -batch - <<END
 link set lo up
 link add br0 type bridge
 addr add 192.168.50.1/24 dev br0
@@ -42,7 +42,7 @@ link set br0 up
 END
     for host; do
         ip netns add "$run-h$host"
-        ip -n "$run-sw" link add "host$host" master br0 up type veth peer name eth0 netns "$run-h$host"
+        ip -n "$run-bridge" link add "host$host" master br0 up type veth peer name eth0 netns "$run-h$host"
         ip -n "$run-h$host" -batch - <<END
 link set lo up
 addr add 192.168.50.$((100 + host))/24 dev eth0
@@ -51,22 +51,22 @@ END
     done
 }
 
-# Everything that runs in a namespace of the run dies; with a host's first process go its mounts,
+# Kills every process in a network namespace. The end of a host's first process also ends its mounts,
 # daemons and containers.
 kill_all() {
     local pids
     for _ in {1..200}; do
         pids=$(ip netns pids "$1")
         [[ -n $pids ]] || return 0
-        # shellcheck disable=SC2086 # a list of numbers; some may be gone by now
+        # shellcheck disable=SC2086 # a list of numbers; some processes may have ended
         kill -KILL $pids 2>/dev/null || true
         sleep 0.05
     done
-    echo "sweep.sh: $1 has processes that do not die:" "$pids" >&2
+    echo "sweep.sh: $1 has processes that do not end:" "$pids" >&2
     return 1
 }
 
-# Containers die a moment after their host; until then their control groups are busy.
+# Containers end shortly after their host; until then their control groups are busy.
 remove_group() {
     for _ in {1..200}; do
         find "$1" -depth -type d -exec rmdir {} + 2>/dev/null && return 0
@@ -100,7 +100,7 @@ sweep_leftovers() {
     done
 }
 
-# In a function, so that all of this file has been read when the run begins.
+# In a function, so that bash has read the whole file before the run begins.
 main() {
     local directory
     lock_base
@@ -111,13 +111,13 @@ main() {
     flock 9
     unlock_base
 
-    # shellcheck disable=SC2064 # the directory is known now
+    # shellcheck disable=SC2064 # the directory is to be expanded now
     trap "sweep '$directory'; lock_base; unlock_base" EXIT
-    lay_network "${directory##*/}" "$@"
+    create_network "${directory##*/}" "$@"
     echo "$directory"
-    # Whoever waits for the end of our output must not wait for the end of the run.
+    # The reader of our stdout must see its end before the end of the run.
     exec >"$directory/sweep.log" 2>&1
-    # A builtin, so that no child shares the lock.
+    # A builtin, so that no child process inherits the lock.
     while read -r _; do :; done
     exit 0
 }

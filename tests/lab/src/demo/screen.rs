@@ -1,4 +1,4 @@
-//! What the viewer sees: lines, and on a terminal one more that is drawn again and again.
+//! The output: lines, and on a terminal a last line that is redrawn.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex};
@@ -6,46 +6,46 @@ use std::time::Instant;
 
 /// Standard output. Clones share it.
 #[derive(Clone)]
-pub struct Screen {
+pub(crate) struct Screen {
     begun: Instant,
     terminal: bool,
     live: Arc<Mutex<String>>,
 }
 
-/// Back to the beginning of the line, and clear it.
+/// Moves to the beginning of the line and clears it.
 const CLEAR: &str = "\r\x1b[K";
 
 impl Screen {
-    /// A screen with nothing on it; its clock begins.
-    pub fn new() -> Self {
+    /// An empty screen; its clock starts now.
+    pub(crate) fn new() -> Self {
         Self { begun: Instant::now(), terminal: io::stdout().is_terminal(), live: Arc::default() }
     }
 
-    /// Whether a live line can be drawn.
-    pub fn is_terminal(&self) -> bool {
+    /// Whether the live line can be drawn.
+    pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
 
     /// Prints a line above the live one.
-    pub fn say(&self, line: &str) {
-        let live = self.live.lock().expect("no panic while it is held");
+    pub(crate) fn say(&self, line: &str) {
+        let live = self.live.lock().expect("no panic while it is locked");
         if self.terminal { print(&format!("{CLEAR}{line}\n{live}")) } else { print(&format!("{line}\n")) }
     }
 
-    /// Prints a line with the time since the beginning.
-    pub fn step(&self, line: &str) {
+    /// Prints a line with the time since the start.
+    pub(crate) fn step(&self, line: &str) {
         self.say(&format!("  {:5.1} s  {line}", self.begun.elapsed().as_secs_f64()));
     }
 
-    /// `step`, for others to call.
-    pub fn progress(&self) -> impl Fn(&str) + Send + Sync + 'static {
+    /// `step` as a function, for the lab.
+    pub(crate) fn progress(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let screen = self.clone();
         move |line| screen.step(line)
     }
 
-    /// Draws the live line anew; an empty one is none.
-    pub fn draw(&self, line: &str) {
-        let mut live = self.live.lock().expect("no panic while it is held");
+    /// Replaces the live line. An empty one removes it.
+    pub(crate) fn draw(&self, line: &str) {
+        let mut live = self.live.lock().expect("no panic while it is locked");
         line.clone_into(&mut live);
         if self.terminal {
             print(&format!("{CLEAR}{live}"));
@@ -55,6 +55,6 @@ impl Screen {
 
 fn print(text: &str) {
     let mut stdout = io::stdout().lock();
-    // A viewer who has gone away (`| head`) is no reason to fail.
+    // A closed output (`| head`) must not end the demo.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }

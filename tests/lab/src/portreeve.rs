@@ -1,18 +1,19 @@
 //! Portreeve itself, on a host.
 
+use std::env;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use super::daemon::Daemon;
-use super::host::Host;
-use super::{logs, nginx};
+use crate::daemon::Daemon;
+use crate::host::Host;
+use crate::{nginx, target_dir};
 
-/// The file that `render` starts from.
+/// The configuration file of `render`.
 pub const CONFIG: &str = "/etc/portreeve.toml";
 /// The file that `render` writes.
 pub const DESTINATION: &str = "/etc/nginx/conf.d/portreeve.conf";
 
-const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/nginx/upstreams.conf.hbs");
+const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../templates/nginx/upstreams.conf.hbs");
 
 /// Starts `portreeve register ARGUMENTS` on a host, for its Docker and its Consul.
 pub fn register(host: &Host, arguments: &[&str]) -> Arc<Daemon> {
@@ -36,13 +37,14 @@ pub fn render_template(host: &Host, template: &str) -> Arc<Daemon> {
     host.spawn("render", &[program(), "render", "--config", CONFIG])
 }
 
-/// The program under test. Cargo names it to tests; the demo has it beside itself.
+/// The program under test. Cargo builds it for integration tests of its package, and names it to them at
+/// run time from 1.94 on. Older versions of Cargo put it in the same place, and so does `make demo`.
 pub fn program() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let beside = || logs::profile().join("portreeve");
-        let program = option_env!("CARGO_BIN_EXE_portreeve").map_or_else(beside, PathBuf::from);
-        assert!(program.exists(), "{} is not built: `make demo` does that", program.display());
-        program.into_os_string().into_string().expect("the path is text")
+        let in_profile = || target_dir::profile().join("portreeve");
+        let program = env::var_os("CARGO_BIN_EXE_portreeve").map_or_else(in_profile, PathBuf::from);
+        assert!(program.exists(), "{} is not built; `cargo build` or `make demo` builds it", program.display());
+        program.into_os_string().into_string().expect("the path is UTF-8")
     })
 }

@@ -1,30 +1,31 @@
-//! Counts, sentences and the table at the end.
+//! Counts, sentences, and the final table.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use portreeve_lab::stream::Sample;
+
 use crate::change::Change;
-use crate::common::lab::stream::Sample;
 use crate::screen::Screen;
 
-/// With so many answers in a row the first container is in service.
+/// After this many answers in a row, the first container is in service.
 const IN_SERVICE: usize = 30;
 
-/// The requests that count: those since the first container is in service. Before that nobody could
-/// answer, and while nginx changes over to it, its old workers still say so.
+/// The requests since the first container is in service. Earlier requests have to fail, and so do those that
+/// nginx's old workers answer during the first reload.
 fn counted(samples: &[Sample]) -> &[Sample] {
     let in_service = samples.windows(IN_SERVICE).position(|row| row.iter().all(|sample| sample.outcome.is_ok()));
     &samples[in_service.unwrap_or(samples.len())..]
 }
 
-/// How many requests count, and those of them that failed.
-pub fn tally(samples: &[Sample]) -> (usize, Vec<&Sample>) {
+/// The number of requests since the first container is in service, and the failed ones of them.
+pub(crate) fn tally(samples: &[Sample]) -> (usize, Vec<&Sample>) {
     let counted = counted(samples);
     (counted.len(), counted.iter().filter(|sample| sample.outcome.is_err()).collect())
 }
 
-/// Who answered how many requests in the last second, or why nobody did.
-pub fn last_second(samples: &[Sample]) -> String {
+/// Which containers answered how many requests in the last second, and the reasons of failures.
+pub(crate) fn last_second(samples: &[Sample]) -> String {
     let Some(newest) = samples.last() else { return "no request has ended yet".to_owned() };
     let recent = samples
         .iter()
@@ -32,25 +33,25 @@ pub fn last_second(samples: &[Sample]) -> String {
         .take_while(|sample| newest.ended.duration_since(sample.ended).is_ok_and(|age| age < Duration::from_secs(1)));
     let mut counts = BTreeMap::new();
     for sample in recent {
-        let who = match &sample.outcome {
+        let key = match &sample.outcome {
             Ok(instance) => instance.name.as_str(),
             Err(reason) => reason.as_str(),
         };
-        *counts.entry(who).or_insert(0) += 1;
+        *counts.entry(key).or_insert(0) += 1;
     }
-    counts.iter().map(|(who, count)| format!("{who} {count}")).collect::<Vec<_>>().join("  ")
+    counts.iter().map(|(key, count)| format!("{key} {count}")).collect::<Vec<_>>().join("  ")
 }
 
-/// One change in words.
-pub fn sentence(change: &Change) -> String {
+/// One change as a sentence.
+pub(crate) fn sentence(change: &Change) -> String {
     let mut parts = vec![change.what.clone()];
     parts.extend(change.last.map(|last| format!("last old answer {} after the stop signal", milliseconds(last))));
     parts.extend(change.first.map(|first| format!("first answer {} after Docker's start", milliseconds(first))));
     parts.join(", ")
 }
 
-/// Prints the table; returns whether requests were answered and none failed.
-pub fn print(screen: &Screen, changes: &[Change], samples: &[Sample]) -> bool {
+/// Prints the table. Returns `true` if requests were answered and none failed.
+pub(crate) fn print(screen: &Screen, changes: &[Change], samples: &[Sample]) -> bool {
     let dash = |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), milliseconds);
     screen.say(&format!("\n  {:<32}{:>22}{:>22}", "change", "start to first answer", "stop to last answer"));
     for Change { what, first, last } in changes {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 
-use super::daemon::Daemon;
-use super::host::Host;
-use super::wait::{LONG, wait_until};
+use crate::daemon::Daemon;
+use crate::host::Host;
+use crate::wait::{LONG, wait_until};
 
-/// The main file. It includes `CONF_D`, which is empty at first; then nginx listens nowhere.
+/// The main configuration file. It includes `CONF_D`, which is empty at first: nginx listens on no port then.
 pub const CONF: &str = "/etc/nginx/nginx.conf";
-/// Where the files go that say what to balance.
+/// The directory of the included files.
 pub const CONF_D: &str = "/etc/nginx/conf.d";
-/// Where the master's process number is.
+/// The file with the process number of the master.
 pub const PID_FILE: &str = "/run/nginx.pid";
 
 const MAIN: &str = "\
@@ -36,7 +36,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    pub(super) fn up(host: &Arc<Host>) -> Self {
+    pub(crate) fn up(host: &Arc<Host>) -> Self {
         host.write(CONF, MAIN);
         host.run(&["mkdir", "-p", CONF_D]);
         let daemon = host.spawn("nginx", &["nginx", "-g", "daemon off;"]);
@@ -45,12 +45,12 @@ impl Nginx {
         nginx
     }
 
-    /// The master process: end it, start it again, then `wait`.
+    /// The master process. After a restart, call `wait`.
     pub fn daemon(&self) -> &Daemon {
         &self.daemon
     }
 
-    /// Waits until it runs.
+    /// Waits until nginx is running.
     pub fn wait(&self) {
         wait_until("nginx", LONG, || {
             assert!(self.daemon.running(), "nginx has ended: {}", self.daemon.log());
@@ -59,19 +59,19 @@ impl Nginx {
         });
     }
 
-    /// Writes a file of `CONF_D` and has it loaded. Panics if nginx refuses it.
+    /// Writes a file of `CONF_D` and reloads nginx. Panics if nginx refuses the file.
     pub fn configure(&self, file: &str, content: &str) {
         self.host.write(&format!("{CONF_D}/{file}"), content);
         self.host.run(&["nginx", "-t", "-q"]);
         self.daemon.signal(Signal::SIGHUP);
     }
 
-    /// What nginx runs with: all files, as `nginx -T` prints them.
+    /// The whole configuration, as `nginx -T` prints it.
     pub fn configuration(&self) -> String {
         self.host.run(&["nginx", "-T", "-q"])
     }
 
-    /// How many times it has loaded its configuration anew.
+    /// The number of reloads so far.
     pub fn reloads(&self) -> usize {
         self.host.read("/var/log/nginx/error.log").matches("reconfiguring").count()
     }

@@ -1,4 +1,4 @@
-//! What Docker tells about its containers.
+//! Docker's container events.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::host::{Host, clean};
-use super::wait::{LONG, wait_until};
+use crate::host::{Host, clean};
+use crate::wait::{LONG, wait_until};
 
 /// One event.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// When it happened, by Docker's own clock (which is ours).
+    /// The time by Docker's clock, which is the clock of the machine.
     pub at: SystemTime,
     /// `start`, `kill`, `die`, ...
     pub action: String,
@@ -26,14 +26,14 @@ pub struct Event {
     pub signal: Option<i32>,
 }
 
-/// The events of one engine, as they come, until it ends.
+/// Collects the events of one engine until the engine stops.
 pub struct Events {
     seen: Arc<Mutex<Vec<Event>>>,
     client: Child,
 }
 
 impl Events {
-    pub(super) fn follow(host: &Host) -> Self {
+    pub(crate) fn follow(host: &Host) -> Self {
         let mut command = clean("docker");
         command.args(["events", "--since", "0", "--filter", "type=container", "--format", "{{json .}}"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -43,10 +43,10 @@ impl Events {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
         thread::spawn(move || {
-            // The lines end with the engine or with the lab.
+            // The output ends when the engine or the lab does.
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let event = parse(&line).unwrap_or_else(|| panic!("docker has sent an event that is none: {line}"));
-                sink.lock().expect("no panic while it is held").push(event);
+                let event = parse(&line).unwrap_or_else(|| panic!("not an event of docker: {line}"));
+                sink.lock().expect("no panic while it is locked").push(event);
             }
         });
         Self { seen, client }
@@ -54,11 +54,11 @@ impl Events {
 
     /// All events so far.
     pub fn seen(&self) -> Vec<Event> {
-        self.seen.lock().expect("no panic while it is held").clone()
+        self.seen.lock().expect("no panic while it is locked").clone()
     }
 
-    /// The latest event of this kind about a container, waited for if it is not there yet. `not_before` leaves
-    /// out those of earlier changes.
+    /// The latest event of this kind about a container, waited for if necessary. Events before `not_before`
+    /// are ignored.
     pub fn find(&self, action: &str, name: &str, not_before: SystemTime) -> Event {
         wait_until(&format!("docker's event {action} of {name}"), LONG, || {
             let seen = self.seen();
@@ -70,7 +70,7 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        // It may have ended with its engine; then there is only the collecting left.
+        // Both fail if the client has ended together with its engine.
         let _ = self.client.kill();
         let _ = self.client.wait();
     }

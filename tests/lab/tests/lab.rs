@@ -1,7 +1,5 @@
 //! The lab itself: its hosts are what they claim to be, and nothing of it outlives its test.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
@@ -14,17 +12,17 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::SystemTime;
 
-use common::lab::enter::in_network;
-use common::lab::http::{self, Request};
-use common::lab::wait::{LONG, wait_until};
-use common::lab::{BALANCER_URL, HOSTS, Lab};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use portreeve_lab::http::{self, Request};
+use portreeve_lab::namespace::in_network;
+use portreeve_lab::wait::{LONG, wait_until};
+use portreeve_lab::{BALANCER_URL, HOSTS, Lab};
 
 #[test]
 fn each_host_is_a_machine_of_its_own() {
-    let lab = Lab::named("each_host_is_a_machine_of_its_own").up();
-    println!("three bare hosts: {:?}", lab.took());
+    let lab = Lab::builder("each_host_is_a_machine_of_its_own").up();
+    println!("three bare hosts: {:?}", lab.startup_time());
     for number in HOSTS {
         let host = lab.host(number);
         assert_eq!(host.run(&["hostname"]).trim(), host.name());
@@ -51,8 +49,8 @@ fn each_host_is_a_machine_of_its_own() {
 
 #[test]
 fn containers_on_random_ports_are_served_through_nginx() {
-    let lab = Lab::named("containers_on_random_ports").docker(&[1, 2]).consul().nginx().up();
-    println!("three hosts with everything: {:?}", lab.took());
+    let lab = Lab::builder("containers_on_random_ports").docker(&[1, 2]).consul().nginx().up();
+    println!("three hosts with everything: {:?}", lab.startup_time());
     let engines: BTreeSet<_> = [1, 2].map(|host| lab.docker(host).cli(&["info", "--format", "{{.ID}}"])).into();
     assert_eq!(engines.len(), 2, "each engine has an ID of its own");
 
@@ -74,8 +72,8 @@ fn containers_on_random_ports_are_served_through_nginx() {
         "lab.conf",
         &format!("upstream web {{ {servers} }} server {{ listen 80; location / {{ proxy_pass http://web; }} }}"),
     );
-    wait_until("nginx's answer", LONG, || lab.switch().get(BALANCER_URL));
-    let stream = lab.switch().stream(BALANCER_URL, 100);
+    wait_until("nginx's answer", LONG, || lab.client().get(BALANCER_URL));
+    let stream = lab.client().stream(BALANCER_URL, 100);
     wait_until("an answer of each container", LONG, || {
         let seen: BTreeSet<_> = stream.samples().read(|samples| {
             samples.iter().filter_map(|sample| Some(sample.outcome.as_ref().ok()?.name.clone())).collect()
@@ -88,10 +86,10 @@ fn containers_on_random_ports_are_served_through_nginx() {
 
 #[test]
 fn a_restarted_container_begins_a_new_life() {
-    let lab = Lab::named("a_restarted_container").docker(&[1]).up();
+    let lab = Lab::builder("a_restarted_container").docker(&[1]).up();
     let events = lab.docker(1).events();
     let web = lab.docker(1).run("web", "v1", &[]);
-    let ask = || lab.switch().get(&format!("http://192.168.50.101:{}/", web.port(8080)));
+    let ask = || lab.client().get(&format!("http://192.168.50.101:{}/", web.port(8080)));
     let first = ask().expect("it listens");
     web.kill("HUP");
     let second = ask().expect("it listens still");
@@ -106,10 +104,10 @@ fn a_restarted_container_begins_a_new_life() {
 
 #[test]
 fn consul_loses_its_leader_and_all_its_servers() {
-    let lab = Lab::named("consul_loses").consul().up();
+    let lab = Lab::builder("consul_loses").consul().up();
     let put = |key: &str| {
         let url = format!("http://192.168.50.101:8500/v1/kv/{key}");
-        lab.switch().send(&Request::with("PUT", &url, "kept")).map(|answer| answer.status)
+        lab.client().send(&Request::with("PUT", &url, "kept")).map(|answer| answer.status)
     };
     assert_eq!(put("before").ok(), Some(200));
     let leader = lab.consul().leader();
@@ -124,7 +122,7 @@ fn consul_loses_its_leader_and_all_its_servers() {
     lab.consul().stop();
     assert!(put("meanwhile").is_err(), "nobody listens");
     lab.consul().start();
-    let answer = lab.switch().get("http://192.168.50.102:8500/v1/kv/before?raw").expect("consul is back");
+    let answer = lab.client().get("http://192.168.50.102:8500/v1/kv/before?raw").expect("consul is back");
     assert_eq!(answer.body, "kept", "a server's data outlive its process");
 }
 
@@ -156,7 +154,7 @@ fn the_client_reports_what_came_and_nothing_else() {
 #[test]
 fn two_labs_stand_side_by_side() {
     let up = |name: &'static str| {
-        let lab = Lab::named(name).docker(&[1]).up();
+        let lab = Lab::builder(name).docker(&[1]).up();
         let port = lab.docker(1).run(name, "v1", &[]).port(8080);
         (lab, name, format!("http://192.168.50.101:{port}/"))
     };
@@ -165,13 +163,13 @@ fn two_labs_stand_side_by_side() {
     });
     for (lab, name, url) in &labs {
         // The same address in both: each lab has its own.
-        assert_eq!(lab.switch().get(url).expect("the container listens").header("x-instance"), Some(*name));
+        assert_eq!(lab.client().get(url).expect("the container listens").header("x-instance"), Some(*name));
     }
 }
 
 #[test]
 fn nothing_is_left_when_a_lab_is_dropped() {
-    let lab = Lab::named("dropped").docker(&[1, 2]).consul().nginx().up();
+    let lab = Lab::builder("dropped").docker(&[1, 2]).consul().nginx().up();
     lab.docker(1).run("web", "v1", &[]);
     let traces = Traces::of(lab.run().name());
     drop(lab);
@@ -183,7 +181,7 @@ fn nothing_but_the_logs_is_left_after_a_panic() {
     let name = format!("panic_{}", std::process::id());
     let mut traces = None;
     let panic = catch_unwind(AssertUnwindSafe(|| {
-        let lab = Lab::named(&name).docker(&[2]).up();
+        let lab = Lab::builder(&name).docker(&[2]).up();
         lab.docker(2).run("web", "v1", &[]);
         traces = Some(Traces::of(lab.run().name()));
         panic!("meant to happen");
@@ -212,15 +210,15 @@ fn the_next_lab_sweeps_what_a_killed_sweeper_has_left() {
     kill(Pid::from_raw(held.sweeper), Signal::SIGKILL).expect("the sweeper runs");
     held.child.kill().expect("a child of ours");
     held.child.wait().expect("a child of ours");
-    drop(Lab::named("next").up());
+    drop(Lab::builder("next").up());
     traces.wait_until_gone();
 }
 
 #[test]
 fn a_kept_lab_stands_until_its_pipe_is_closed() {
-    let lab = Lab::named("kept").up();
+    let lab = Lab::builder("kept").up();
     let (directory, network) = (lab.run().directory().to_owned(), lab.host(1).network().to_owned());
-    let pipe = lab.keep();
+    let pipe = lab.detach();
     let listener = in_network(&network, || TcpListener::bind("192.168.50.101:4000"));
     assert!(listener.is_ok(), "the host's network is still there");
     drop(pipe);
@@ -232,7 +230,7 @@ fn a_kept_lab_stands_until_its_pipe_is_closed() {
 #[test]
 #[ignore = "the program that other tests start and kill"]
 fn hold() {
-    let lab = Lab::named("hold").docker(&[1]).consul().nginx().up();
+    let lab = Lab::builder("hold").docker(&[1]).consul().nginx().up();
     lab.docker(1).run("web", "v1", &[]);
     println!("\nheld: {} {}", lab.run().name(), lab.run().sweeper());
     if env::var_os(HOLD).is_some() {

@@ -1,4 +1,4 @@
-//! A steady stream of requests, and what became of each.
+//! Requests at a fixed rate, and the outcome of each.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -6,47 +6,47 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::enter::enter_network;
-use super::http::{self, Answer, Request};
+use crate::http::{self, Answer, Request};
+use crate::namespace::enter_network;
 
 /// One request of a stream.
 #[derive(Debug, Clone)]
 pub struct Sample {
     /// When it was sent.
     pub sent: SystemTime,
-    /// When the whole answer, or the failure, was there.
+    /// When the complete answer arrived, or the request failed.
     pub ended: SystemTime,
-    /// Who answered with 200, or what happened instead.
+    /// The instance that answered with 200, or the reason of the failure.
     pub outcome: Result<Instance, String>,
 }
 
-/// One life of a container: a restart makes a new one.
+/// One run of a container: a restart makes another instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instance {
     /// The container's name.
     pub name: String,
     /// The version of the app.
     pub version: String,
-    /// When the app was started, in nanoseconds since 1970: tells its lives apart.
+    /// When the app was started, in nanoseconds since 1970. It differs between two runs of a container.
     pub started: u128,
 }
 
-/// What has happened to a stream's requests, in the order in which they ended. Clones see the same.
+/// The ended requests of a stream, in the order in which they ended. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Samples(Arc<Mutex<Vec<Sample>>>);
 
 impl Samples {
-    /// Looks at all of them; the stream waits meanwhile.
+    /// Reads all samples. The stream is blocked meanwhile.
     pub fn read<T>(&self, look: impl FnOnce(&[Sample]) -> T) -> T {
-        look(&self.0.lock().expect("no panic while it is held"))
+        look(&self.0.lock().expect("no panic while it is locked"))
     }
 
     fn push(&self, sample: Sample) {
-        self.0.lock().expect("no panic while it is held").push(sample);
+        self.0.lock().expect("no panic while it is locked").push(sample);
     }
 }
 
-/// Requests at a fixed rate: a slow answer holds up nothing. Dropped, it ends.
+/// Sends requests at a fixed rate, however slow the answers are, until it is dropped.
 pub struct Stream {
     samples: Samples,
     ended: Arc<AtomicBool>,
@@ -54,7 +54,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(super) fn start(network: PathBuf, url: String, period: Duration) -> Self {
+    pub(crate) fn start(network: PathBuf, url: String, period: Duration) -> Self {
         let samples = Samples::default();
         let ended = Arc::new(AtomicBool::new(false));
         let (sink, stop) = (samples.clone(), Arc::clone(&ended));
@@ -65,12 +65,12 @@ impl Stream {
         Self { samples, ended, ticker: Some(ticker) }
     }
 
-    /// What has happened so far, and will.
+    /// The requests that have ended so far; the value grows.
     pub fn samples(&self) -> &Samples {
         &self.samples
     }
 
-    /// Ends the stream, waits for the requests that still run, and returns all.
+    /// Stops, waits for the requests under way, and returns all samples.
     pub fn stop(mut self) -> Vec<Sample> {
         self.end();
         self.samples.read(<[_]>::to_vec)
@@ -86,7 +86,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // After a panic elsewhere the ticker ends by itself.
+        // During a panic, the ticker ends without being waited for.
         self.ended.store(true, SeqCst);
         if !thread::panicking() {
             self.end();

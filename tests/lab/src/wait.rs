@@ -1,14 +1,14 @@
-//! Waiting for a condition, never for a time.
+//! Waiting for a condition instead of a fixed time.
 
 use std::fmt::Display;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a thing may take that takes a second or two on a machine that has time.
+/// The limit for what takes a second or two on an idle machine.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// Looks again and again until `look` has found it. An `Err` is the state that was seen instead; when
-/// the limit has passed, the panic says what was waited for and the last state.
+/// Calls `look` until it returns `Ok`. An `Err` is the state that was seen instead. After the limit, the
+/// panic names what was waited for and the last state.
 #[track_caller]
 pub fn wait_until<T, S: Display>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T, S>) -> T {
     let begun = Instant::now();

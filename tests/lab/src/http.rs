@@ -1,31 +1,31 @@
-//! A small HTTP client: one request, one connection, no retries, nothing hidden.
+//! A small HTTP client: one request on one connection, without retries.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// A request to be sent.
+/// A request.
 pub struct Request<'a> {
     /// `GET`, `PUT`, ...
     pub method: &'a str,
     /// `http://HOST[:PORT]/PATH`
     pub url: &'a str,
-    /// The value of `Host`, if it is not the URL's.
+    /// The value of `Host`, if it differs from the URL.
     pub host: Option<&'a str>,
-    /// Sent with its length.
+    /// The body, which may be empty.
     pub body: &'a str,
-    /// How long to wait for the connection, and for each piece of the answer.
+    /// The timeout of the connection and of each read.
     pub limit: Duration,
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// `200`, ...
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// As text.
+    /// The body as text.
     pub body: String,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Request<'a> {
         Self { method: "GET", url, host: None, body: "", limit: Duration::from_secs(10) }
     }
 
-    /// The same with another method and a body.
+    /// A request with another method and a body.
     pub fn with(method: &'a str, url: &'a str, body: &'a str) -> Self {
         Self { method, body, ..Self::get(url) }
     }
@@ -48,7 +48,7 @@ impl Answer {
     }
 }
 
-/// Sends it, from the network that the calling thread is in.
+/// Sends a request from the network namespace of the calling thread.
 pub fn send(request: &Request<'_>) -> io::Result<Answer> {
     let (authority, path) = split(request.url)?;
     let address = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };

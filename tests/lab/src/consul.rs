@@ -4,42 +4,42 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::daemon::Daemon;
-use super::host::Host;
-use super::switch::Switch;
-use super::wait::{LONG, wait_until};
+use crate::client::Client;
+use crate::daemon::Daemon;
+use crate::host::Host;
+use crate::wait::{LONG, wait_until};
 
 /// The three servers.
 pub struct Consul {
     servers: Vec<(Arc<Host>, Arc<Daemon>)>,
-    switch: Switch,
+    client: Client,
 }
 
 impl Consul {
     /// Starts all servers and waits until they have a leader and know each other.
-    pub(super) fn up(hosts: &[Arc<Host>], switch: &Switch) -> Self {
+    pub(crate) fn up(hosts: &[Arc<Host>], client: &Client) -> Self {
         let join: Vec<_> = hosts.iter().map(|host| format!("-retry-join={}", host.address())).collect();
         let servers = hosts.iter().map(|host| {
             let (node, bind) = (format!("-node={}", host.name()), format!("-bind={}", host.address()));
             let expect = format!("-bootstrap-expect={}", hosts.len());
             let mut words = vec!["consul", "agent", "-server", "-ui", &expect, &node, &bind, "-client=0.0.0.0"];
             words.extend(["-data-dir=/var/lib/consul", "-retry-interval=1s"]);
-            // Timeouts for machines that are near each other, as Consul's guide for production has it.
+            // The timeouts that Consul's production guide recommends for servers in one network.
             words.extend(["-hcl=performance { raft_multiplier = 1 }", "-hcl=disable_update_check = true"]);
             words.extend(join.iter().map(String::as_str));
             (Arc::clone(host), host.spawn("consul", &words))
         });
-        let consul = Self { servers: servers.collect(), switch: switch.clone() };
+        let consul = Self { servers: servers.collect(), client: client.clone() };
         consul.wait();
         consul
     }
 
-    /// The server on a host: end it, start it again, then `wait`.
+    /// The server on a host. After a restart, call `wait`.
     pub fn server(&self, host: u8) -> &Daemon {
         &self.servers[usize::from(host) - 1].1
     }
 
-    /// Ends all servers with SIGTERM. Their data stay.
+    /// Ends all servers with SIGTERM. They keep their data.
     pub fn stop(&self) {
         for (_, daemon) in &self.servers {
             daemon.stop();
@@ -67,7 +67,7 @@ impl Consul {
         }
     }
 
-    /// The number of the host that the leader is on, once there is one.
+    /// Waits for a leader and returns the number of its host.
     pub fn leader(&self) -> u8 {
         wait_until("consul's leader", LONG, || {
             let leader = self.get("/v1/status/leader");
@@ -93,14 +93,14 @@ impl Consul {
 
     /// `GET path` on the server of one host.
     pub fn ask(&self, host: &Host, path: &str) -> Result<Value, String> {
-        let answer = self.switch.get(&format!("{}{path}", url(host))).map_err(|e| e.to_string())?;
+        let answer = self.client.get(&format!("{}{path}", url(host))).map_err(|e| e.to_string())?;
         if answer.status != 200 {
             return Err(format!("{}: {}", answer.status, answer.body));
         }
         serde_json::from_str(&answer.body).map_err(|e| format!("{e}: {}", answer.body))
     }
 
-    /// The passing instances of a service, as `address:port`, in order.
+    /// The passing instances of a service, as sorted `address:port`.
     pub fn passing(&self, service: &str) -> Vec<String> {
         let entries = self.get(&format!("/v1/health/service/{service}?passing"));
         let address = |entry: &Value| {
@@ -113,7 +113,7 @@ impl Consul {
     }
 }
 
-/// Where the API of a host's server is, seen from the switch and from the hosts.
+/// The URL of the API of a host's server, for clients and hosts.
 pub fn url(host: &Host) -> String {
     format!("http://{}:8500", host.address())
 }

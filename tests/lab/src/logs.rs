@@ -1,36 +1,37 @@
-//! What is left of a failed test.
+//! The logs of a failed test.
 
-use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How much of each log is printed.
+use crate::target_dir;
+
+/// How many lines of each log are printed.
 const TAIL: usize = 30;
 
 /// Copies the logs of all hosts to `target/lab-logs/TEST` and returns that directory.
-pub(super) fn save(test: &str, run: &Path) -> io::Result<PathBuf> {
-    let place = profile().parent().expect("a profile lies in the target directory").join("lab-logs").join(test);
-    if place.exists() {
-        fs::remove_dir_all(&place)?;
+pub(crate) fn save(test: &str, run: &Path) -> io::Result<PathBuf> {
+    let saved = target_dir::root().join("lab-logs").join(test);
+    if saved.exists() {
+        fs::remove_dir_all(&saved)?;
     }
     for host in fs::read_dir(run)? {
         let host = host?;
         let logs = host.path().join("log");
         if logs.is_dir() {
-            let kept = place.join(host.file_name());
-            fs::create_dir_all(&kept)?;
+            let copies = saved.join(host.file_name());
+            fs::create_dir_all(&copies)?;
             for log in files_below(&logs)? {
-                fs::copy(&log, kept.join(log.file_name().expect("a file has a name")))?;
+                fs::copy(&log, copies.join(log.file_name().expect("a file has a name")))?;
             }
         }
     }
-    Ok(place)
+    Ok(saved)
 }
 
 /// Prints the end of each log in a directory of saved ones.
-pub(super) fn print_tails(place: &Path) -> io::Result<()> {
-    for log in files_below(place)? {
+pub(crate) fn print_tails(saved: &Path) -> io::Result<()> {
+    for log in files_below(saved)? {
         let bytes = fs::read(&log)?;
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().collect();
@@ -54,11 +55,4 @@ fn files_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-/// `target/debug` or `target/release`, where this program comes from: programs of tests lie in `deps`
-/// below it, examples in `examples`.
-pub(super) fn profile() -> PathBuf {
-    let program = env::current_exe().expect("/proc is there");
-    program.ancestors().nth(2).expect("cargo puts programs two levels deep").to_owned()
 }

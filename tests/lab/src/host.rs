@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::daemon::Daemon;
-use super::enter;
-use super::http::{self, Answer, Request};
+use crate::daemon::Daemon;
+use crate::http::{self, Answer, Request};
+use crate::namespace;
 
-/// A host that is up. Commands and daemons run inside; files are read and written from outside.
+/// A running host. Commands and daemons run inside; files are read and written from the machine.
 pub struct Host {
     number: u8,
     directory: PathBuf,
@@ -27,23 +27,23 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts the first process of host `number`; `wait_until_up` tells when it is done.
-    pub(super) fn boot(number: u8, run: &Path, network: &Path) -> Self {
+    /// Starts the first process of host `number`. `wait_until_up` waits until the host is ready.
+    pub(crate) fn boot(number: u8, run: &Path, network: &Path) -> Self {
         let name = format!("host-{number}");
         let directory = run.join(&name);
-        fs::create_dir_all(directory.join("log")).expect("the run's directory is ours");
-        let log = fs::File::create(directory.join("log/boot.log")).expect("the run's directory is ours");
+        fs::create_dir_all(directory.join("log")).expect("the run's directory is writable");
+        let log = fs::File::create(directory.join("log/boot.log")).expect("the run's directory is writable");
         let mut command = clean("sh");
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/lab/host.sh")).arg(&directory).arg(&name);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/host.sh")).arg(&directory).arg(&name);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let init = enter::boot(network, &mut command).unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
+        let init = namespace::boot(network, &mut command).unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
         let pid = init.id();
         let entry = pidfd_open(Pid::from_child(&init), PidfdFlags::empty()).expect("our child exists");
         let (network, init) = (network.to_owned(), Mutex::new(init));
         Self { number, directory, network, init, pid, entry, daemons: Mutex::default() }
     }
 
-    pub(super) fn wait_until_up(&self) {
+    pub(crate) fn wait_until_up(&self) {
         let stdout = self.init.lock().expect("no panic").stdout.take().expect("stdout is a pipe");
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).expect("a pipe of ours");
@@ -65,32 +65,32 @@ impl Host {
         format!("192.168.50.{}", 100 + u16::from(self.number))
     }
 
-    /// The process that is number 1 inside, as seen from outside.
+    /// The number, on the machine, of the process that has number 1 on the host.
     pub fn init(&self) -> u32 {
         self.pid
     }
 
-    /// The file that stands for its network.
+    /// The file of the network namespace.
     pub fn network(&self) -> &Path {
         &self.network
     }
 
     /// `GET url` from this host, on a new connection.
     pub fn get(&self, url: &str) -> io::Result<Answer> {
-        enter::in_network(&self.network, || http::send(&Request::get(url)))
+        namespace::in_network(&self.network, || http::send(&Request::get(url)))
     }
 
-    /// A file of this host, as it is reached from outside. The path must not lead over an absolute symlink.
+    /// The path of a host's file on the machine. No part of `path` may be an absolute symlink.
     pub fn outside(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.pid))
     }
 
-    /// Reads a file of this host; panics if it cannot.
+    /// Reads a file of this host. Panics on failure.
     pub fn read(&self, path: &str) -> String {
         fs::read_to_string(self.outside(path)).unwrap_or_else(|e| panic!("{}:{path}: {e}", self.name()))
     }
 
-    /// Writes a file of this host, mode 0644, and the directories above it.
+    /// Writes a file of this host with mode 0644, and creates its parent directories.
     pub fn write(&self, path: &str, content: &str) {
         let outside = self.outside(path);
         let written = fs::create_dir_all(outside.parent().expect("an absolute path"))
@@ -99,13 +99,13 @@ impl Host {
         written.unwrap_or_else(|e| panic!("{}:{path}: {e}", self.name()));
     }
 
-    /// What a daemon (or `boot`) has written so far.
+    /// The log of a daemon, or of the start of the host (`boot`).
     pub fn log(&self, name: &str) -> String {
         let bytes = fs::read(self.directory.join(format!("log/{name}.log"))).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Runs a command to its end and returns its stdout; panics if it fails.
+    /// Runs a command and returns its stdout. Panics if the command fails.
     pub fn run(&self, words: &[&str]) -> String {
         let output = self.output(words);
         assert!(
@@ -119,7 +119,7 @@ impl Host {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Runs a command to its end, whatever that is.
+    /// Runs a command, which may fail.
     pub fn output(&self, words: &[&str]) -> Output {
         let mut command = clean(words[0]);
         command.args(&words[1..]).stdin(Stdio::null());
@@ -127,8 +127,8 @@ impl Host {
         output.unwrap_or_else(|e| panic!("{}: cannot run {}: {e}", self.name(), words[0]))
     }
 
-    /// Starts a daemon that writes to `/var/log/NAME.log`. It lives until it is told to end, or until
-    /// the lab ends.
+    /// Starts a daemon that writes to `/var/log/NAME.log`. It runs until it is stopped, or until the lab
+    /// ends.
     pub fn spawn(&self, name: &str, words: &[&str]) -> Arc<Daemon> {
         let mut command = clean(words[0]);
         command.args(&words[1..]);
@@ -140,13 +140,13 @@ impl Host {
         daemon
     }
 
-    /// Runs `work` on a thread whose children are born in this host.
+    /// Runs `work` on a thread whose child processes start on this host.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        enter::in_host(&self.entry, work)
+        namespace::in_host(&self.entry, work)
     }
 
-    /// Collects what has been killed. The first process cannot end before its host's others are collected.
-    pub(super) fn reap(&self) {
+    /// Waits for the processes, which were killed. The first process ends only after the others were waited for.
+    pub(crate) fn reap(&self) {
         for daemon in self.daemons.lock().expect("no panic").iter() {
             daemon.reap();
         }
@@ -154,9 +154,9 @@ impl Host {
     }
 }
 
-/// A command with the environment of a fresh host, not with ours; a Ctrl-C that is meant for us does not
-/// reach it.
-pub(super) fn clean(program: &str) -> Command {
+/// A command with the environment of a new host instead of ours. Ctrl-C does not reach it, since it has a
+/// process group of its own.
+pub(crate) fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     command
         .process_group(0)

@@ -1,42 +1,36 @@
-//! `make demo`: three hosts, and requests that never stop while containers come and go.
-
-// Nothing of a program can be reached from outside.
-#![allow(unreachable_pub)]
-
-#[path = "../common/mod.rs"]
-mod common;
+//! `make demo`: three hosts, and a steady stream of requests while containers start and stop.
 
 mod change;
-mod keep;
+mod detach;
 mod report;
+mod scenario;
 mod screen;
-mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use portreeve_lab::{Lab, portreeve};
 
-use crate::common::lab::{Lab, portreeve};
+use crate::scenario::Scenario;
 use crate::screen::Screen;
-use crate::show::Show;
 
-/// Shows Portreeve at work on three hosts that live on this machine only.
+/// Shows Portreeve at work on three hosts that exist only on this machine.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Arguments {
-    /// Leave the hosts standing afterwards, their balancer and Consul on ports of this machine.
+    /// Leave the hosts running afterwards, with their balancer and Consul on ports of this machine.
     #[arg(long)]
     keep: bool,
     #[command(subcommand)]
-    command: Option<Step>,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
-enum Step {
-    /// Take down what `--keep` has left standing.
+enum Command {
+    /// Remove the hosts that `--keep` has left running.
     Down,
-    /// Hold a run of the lab (started by `--keep`).
+    /// Keep a run of the lab open (started by `--keep`).
     #[command(hide = true)]
     Hold {
         /// The run's directory.
@@ -46,25 +40,24 @@ enum Step {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // The lab panics when it goes wrong; whoever watches a demo wants the reason, and no backtrace.
+    // The lab panics on failure. The message is enough here; a backtrace would hide it.
     std::panic::set_hook(Box::new(|panic| {
         let reason = panic.payload();
         let reason = reason.downcast_ref::<String>().map(String::as_str).or_else(|| reason.downcast_ref().copied());
         eprintln!("\ndemo: {}", reason.unwrap_or("it went wrong"));
     }));
     match arguments.command {
-        Some(Step::Down) => keep::down(),
-        Some(Step::Hold { run }) => keep::hold(&run),
+        Some(Command::Down) => detach::down(),
+        Some(Command::Hold { run }) => detach::hold(&run),
         None => run(arguments.keep),
     }
 }
 
 fn run(keep: bool) -> ExitCode {
     let screen = Screen::new();
-    screen.say("Portreeve on three hosts of one machine\n");
     portreeve::program();
-    screen.step("portreeve is built");
-    let lab = Lab::named("demo").docker(&[1, 2]).consul().nginx().progress(screen.progress()).up();
+    screen.say("Portreeve on three hosts of one machine; the daemons on them need some seconds to start:\n");
+    let lab = Lab::builder("demo").docker(&[1, 2]).consul().nginx().progress(screen.progress()).up();
     let daemons = [lab.register(1), lab.register(2), lab.render()];
     screen.say("");
     for (host, parts) in
@@ -75,19 +68,19 @@ fn run(keep: bool) -> ExitCode {
     }
 
     screen.say("\nRequests to http://192.168.50.103/, 100 a second, each on a new connection:");
-    let show = Show::begin(&lab, &screen);
-    let changes = show.play();
-    let samples = show.end();
+    let scenario = Scenario::start(&lab, &screen);
+    let changes = scenario.run();
+    let samples = scenario.stop();
 
     let clean = report::print(&screen, &changes, &samples);
     for daemon in daemons {
         assert!(daemon.running(), "{} has ended: {}", daemon.name(), daemon.log());
     }
-    if !clean && let Ok(place) = lab.run().save_logs() {
-        screen.say(&format!("\nThe logs of all hosts are in {}", place.display()));
+    if !clean && let Ok(logs) = lab.run().save_logs() {
+        screen.say(&format!("\nThe logs of all hosts are in {}", logs.display()));
     }
     if keep {
-        keep::leave_standing(lab, &screen);
+        detach::leave_running(lab, &screen);
     }
     if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,32 +1,27 @@
-//! The network that the hosts are plugged into, and where their clients are.
+//! Requests from the network that the hosts are attached to.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::enter;
-use super::http::{self, Answer, Request};
-use super::stream::Stream;
+use crate::http::{self, Answer, Request};
+use crate::namespace;
+use crate::stream::Stream;
 
-/// The switch; its own address is 192.168.50.1.
+/// Works in the network namespace of the bridge; its address there is 192.168.50.1.
 #[derive(Clone)]
-pub struct Switch {
+pub struct Client {
     network: PathBuf,
 }
 
-impl Switch {
-    pub(super) fn new(network: PathBuf) -> Self {
+impl Client {
+    pub(crate) fn new(network: PathBuf) -> Self {
         Self { network }
     }
 
-    /// The file that stands for the network.
-    pub fn network(&self) -> &PathBuf {
-        &self.network
-    }
-
-    /// Runs `work` where the clients are, on a thread of its own: any blocking client can be used in it.
+    /// Runs `work` inside the network, on a thread of its own. It may use any blocking client.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        enter::in_network(&self.network, work)
+        namespace::in_network(&self.network, work)
     }
 
     /// `GET url`, on a new connection, within 10 seconds.
@@ -39,7 +34,7 @@ impl Switch {
         self.run(|| http::send(request))
     }
 
-    /// Starts a steady stream of `GET url`, each on a new connection.
+    /// Starts to send `GET url` at a fixed rate, each on a new connection.
     pub fn stream(&self, url: &str, per_second: u32) -> Stream {
         Stream::start(self.network.clone(), url.to_owned(), Duration::from_secs(1) / per_second)
     }

@@ -1,8 +1,8 @@
-//! A lab that outlives the demo.
+//! A lab that continues after the demo.
 //!
-//! A lab stands for as long as somebody holds the pipe of its sweeper. With `--keep` that is a process
-//! of its own, `demo hold RUN`: the pipe is its standard output. It also forwards two ports of this
-//! machine, since 192.168.50.x can be seen only inside the lab. When it ends, the lab goes.
+//! A lab runs until the pipe to its `sweep.sh` is closed. With `--keep`, the process `demo hold RUN` has
+//! the pipe as its standard output. It also forwards two ports of this machine, since 192.168.50.x is
+//! reachable only inside the lab. When the process ends, the lab is removed.
 
 use std::fs;
 use std::io;
@@ -13,54 +13,54 @@ use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use portreeve_lab::Lab;
+use portreeve_lab::namespace::in_network;
+use portreeve_lab::run;
+use portreeve_lab::wait::{LONG, wait_until};
 
-use crate::common::lab::Lab;
-use crate::common::lab::enter::in_network;
-use crate::common::lab::run;
-use crate::common::lab::wait::{LONG, wait_until};
 use crate::screen::Screen;
 
-/// What is forwarded: the port that is tried first on this machine, and where it leads in the lab.
+/// Forwarded ports: the preferred port on this machine, and the address in the lab.
 const FORWARDS: [(u16, SocketAddr); 2] = [
     (8080, SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 168, 50, 103)), 80)),
     (8500, SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 168, 50, 101)), 8500)),
 ];
 
-/// Hands the lab over to a holder, and says how to look around and how to end it.
-#[expect(clippy::zombie_processes, reason = "the holder outlives us")]
-pub fn leave_standing(lab: Lab, screen: &Screen) {
+/// Passes the lab to a `demo hold` process, and prints how to use the lab and how to remove it.
+#[expect(clippy::zombie_processes, reason = "the process continues after us")]
+pub(crate) fn leave_running(lab: Lab, screen: &Screen) {
     let (directory, name) = (lab.run().directory().to_owned(), lab.run().name().to_owned());
     let hosts = [1, 2, 3].map(|number| lab.host(number).init());
     let program = std::env::current_exe().expect("/proc is there");
-    let log = fs::File::create(directory.join("holder.log")).expect("the run's directory is ours");
+    let log = fs::File::create(directory.join("holder.log")).expect("the run's directory is writable");
     let holder = Command::new("setsid")
         .arg(&program)
         .arg("hold")
         .arg(&directory)
         .stdin(Stdio::null())
-        .stdout(lab.keep())
+        .stdout(lab.detach())
         .stderr(log)
         .spawn();
-    holder.unwrap_or_else(|e| panic!("cannot start the process that holds the lab: {e}"));
-    let holder = wait_until("the process that holds the lab", LONG, || {
+    holder.unwrap_or_else(|e| panic!("cannot start the process that keeps the lab open: {e}"));
+    let holder = wait_until("the process that keeps the lab open", LONG, || {
         Holder::read(&directory).ok_or_else(|| fs::read_to_string(directory.join("holder.log")).unwrap_or_default())
     });
     let [balancer, consul] = holder.ports;
     screen.say(&format!(
         "
-The hosts are left standing. From this machine:
+The hosts keep running. From this machine:
   balancer    http://127.0.0.1:{balancer}/
   Consul      http://127.0.0.1:{consul}/ui/
 
-Look around as root:
+As root:
   containers  nsenter --target {h1} --all docker ps
   nginx       nsenter --target {h3} --all nginx -T
   registry    nsenter --target {h3} --all consul catalog services
   one more    nsenter --target {h2} --all docker run -d -P -e SERVICE_NAME=web portreeve-app:v1
-  a client    ip netns exec {name}-sw curl http://192.168.50.103/
+  a client    ip netns exec {name}-bridge curl http://192.168.50.103/
   logs        {logs}/host-N/log/
 
-Take them down:
+Remove them:
   {program} down",
         h1 = hosts[0],
         h2 = hosts[1],
@@ -70,9 +70,9 @@ Take them down:
     ));
 }
 
-/// Holds the lab and forwards its ports until it is killed.
-pub fn hold(directory: &Path) -> ExitCode {
-    let network = run::network(directory, "sw");
+/// Keeps the lab open and forwards its ports until the process is killed.
+pub(crate) fn hold(directory: &Path) -> ExitCode {
+    let network = run::network(directory, "bridge");
     let ports = FORWARDS.map(|(port, to)| {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
@@ -87,7 +87,7 @@ pub fn hold(directory: &Path) -> ExitCode {
         });
         port
     });
-    Holder { pid: std::process::id(), ports }.write(directory).expect("the run's directory is ours");
+    Holder { pid: std::process::id(), ports }.write(directory).expect("the run's directory is writable");
     loop {
         thread::park();
     }
@@ -101,32 +101,32 @@ fn forward(from: &TcpStream, to: SocketAddr, network: &Path) -> io::Result<()> {
     })
 }
 
-/// Passes on what comes until it ends, and the end.
+/// Copies bytes until the end of `from`, and passes the end on.
 fn pass(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
     let passed = io::copy(&mut from, &mut to);
     to.shutdown(Shutdown::Write)?;
     passed.map(|_| ())
 }
 
-/// Ends every holder and waits until its lab is gone.
-pub fn down() -> ExitCode {
+/// Ends every `demo hold` process and waits until its lab is removed.
+pub(crate) fn down() -> ExitCode {
     let mut count = 0;
     for directory in run::all() {
         let Some(holder) = Holder::read(&directory) else { continue };
-        println!("taking down {}", directory.display());
+        println!("removing {}", directory.display());
         holder.end(&directory);
-        wait_until(&format!("the end of {}", directory.display()), LONG, || {
-            if directory.exists() { Err("it is still there") } else { Ok(()) }
+        wait_until(&format!("the removal of {}", directory.display()), LONG, || {
+            if directory.exists() { Err("the directory still exists") } else { Ok(()) }
         });
         count += 1;
     }
     if count == 0 {
-        println!("nothing is standing");
+        println!("no demo is running");
     }
     ExitCode::SUCCESS
 }
 
-/// Who holds a run; written to its directory.
+/// The process that keeps a run open, as noted in the run's directory.
 struct Holder {
     pid: u32,
     ports: [u16; 2],
@@ -151,7 +151,7 @@ impl Holder {
         fs::rename(new, Self::file(directory))
     }
 
-    /// Ends the process, if that number is still its own.
+    /// Ends the process, unless another process has its number by now.
     fn end(&self, directory: &Path) {
         let command_line = fs::read_to_string(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         if command_line.contains(&directory.display().to_string()) {
