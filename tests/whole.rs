@@ -183,7 +183,11 @@ fn what_nginx_or_the_template_refuses_touches_nothing_and_is_told() {
     put("extra", "");
     put("note", "fine");
     until_answered(&lab, &[&web, &other]);
-    assert!(file().contains("# fine"));
+    // The keys arrive one by one, and possibly after the container.
+    wait_until("the new value of the key `note`", LONG, || {
+        let file = file();
+        if file.contains("# fine") { Ok(()) } else { Err(file) }
+    });
     assert_eq!(witness::key(&lab, "note").as_deref(), Some("ZmluZQ=="), "Consul carries values in base64");
 
     // A template that is wrong in itself ends the start, with its place.

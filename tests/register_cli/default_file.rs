@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
+use portreeve_lab::portreeve::program;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -15,7 +16,6 @@ use super::common::{
     black_box::{Daemon, until},
     fake_consul::FakeConsul,
     fake_docker::{FakeDocker, container},
-    lab::portreeve::program,
 };
 
 const FILE: &str = "/etc/portreeve/portreeve.toml";

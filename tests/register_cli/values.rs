@@ -105,8 +105,7 @@ fn register_explain_and_lint_say_the_same() {
 
     let registered = output(&mut portreeve(&docker, &consul, &["--once"]));
     assert_eq!(consul.count(), ROWS.len(), "a value costs only itself: {registered}");
-    let linted =
-        output(Command::new(program()).env("PORTREEVE_CONFIG", "/dev/null").arg("lint").arg(&file));
+    let linted = output(Command::new(program()).env("PORTREEVE_CONFIG", "/dev/null").arg("lint").arg(&file));
     for (row, (env, said)) in ROWS.iter().enumerate() {
         let name = name(row);
         let of_container = format!(" container=\"{name}\"");
