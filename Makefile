@@ -26,7 +26,7 @@ CRATES = cargo tree --locked --edges normal,build --prefix none | awk '{ print $
 # builds shared crates once.
 demo: setup ## Three hosts on this machine under live traffic; KEEP=1 leaves them running
 	@echo "demo: step 1 of 2: build portreeve and the demo from $$($(CRATES)) crates"
-	@echo "demo: the first build takes some minutes (about 2 on 2 idle cores), later ones take seconds"
+	@echo "demo: the first build takes about 4 minutes on 2 cores, later ones take seconds"
 	cargo build $(DEMO) --bin portreeve --bin demo
 	@echo "demo: step 2 of 2: start three hosts with Docker, Consul and nginx, then start and stop containers"
 	@echo "demo: under 100 requests a second; this takes about a minute"
