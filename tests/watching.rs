@@ -120,12 +120,12 @@ fn a_bad_template_is_refused_with_its_place_and_the_one_before_stays() {
     let daemon = bench.start(&[]);
     bench.until("a", "x=1\n");
     bench.save("a.hbs", "x is\n  {{kye \"x\"}}\n");
-    daemon.until_logged("the templates are refused, the ones before stay in force: target a: a template is wrong: ");
+    daemon.until_logged("the templates are refused, the previous ones stay in effect: target a: a template is wrong: ");
     assert!(daemon.log().contains("a.hbs:2:3: there is no helper `kye`"), "{}", daemon.log());
     bench.keys.set("x", "2");
     bench.until("a", "x=2\n");
     bench.save("a.hbs", "x={{key \"x\"}}\n");
-    daemon.until_logged("the templates are the ones in force again");
+    daemon.until_logged("the templates are again the ones in effect");
     // A mistake that only shows with the data.
     bench.save("a.hbs", "{{#with (key \"x\")}}{{nope}}{{/with}}\n");
     daemon.until_logged("a.hbs:1:20: there is no value `nope` here");

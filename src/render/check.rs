@@ -1,6 +1,6 @@
-//! `portreeve check`: what is wrong with settings and templates, as far as that can be known without a registry.
+//! `portreeve check`: finds mistakes in settings and templates without a registry.
 //!
-//! An error is wrong everywhere. A warning is wrong on this host, which need not be the one that renders.
+//! An error is a mistake on every host. A warning is a problem on this host, which may not be the one that renders.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,18 +21,18 @@ use crate::{
     ui::colour::{Colours, TextRole},
 };
 
-/// All that is wrong, and what there is.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TemplateCheckReport {
-    /// What is wrong everywhere.
+    /// Mistakes on every host.
     pub errors: Vec<String>,
-    /// What is wrong on this host.
+    /// Problems on this host.
     pub warnings: Vec<String>,
-    /// What would be rendered.
+    /// The targets that would be rendered.
     pub targets: Vec<TargetOutline>,
 }
 
-/// A target in short.
+/// A summary of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TargetOutline {
     /// Its name.
@@ -43,70 +43,70 @@ pub struct TargetOutline {
     pub templates: Vec<TemplateOutline>,
 }
 
-/// A template in short.
+/// A summary of a template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TemplateOutline {
     /// Its file.
     pub source: PathBuf,
-    /// What is written.
+    /// The file that it writes, or with `each` the template of its path.
     pub destination: PathBuf,
-    /// What it asks before anything is known; the answers may lead to more.
+    /// The queries that it makes before any is answered; the answers may lead to more.
     pub asks: Vec<String>,
 }
 
-/// Looks at each template by itself, so that one mistake does not hide another, and then at all together.
+/// Checks each template on its own, so that one mistake does not hide another, and then all of them together.
 pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> TemplateCheckReport {
-    let mut checked = TemplateCheckReport::default();
+    let mut report = TemplateCheckReport::default();
     let mut settings = settings.clone();
     target::detect_escapes(&mut settings.targets);
     for target in &settings.targets {
         let templates = target.templates.iter().map(|template| {
             let alone = target::Settings { templates: vec![template.clone()], ..target.clone() };
-            let asks = checked.check_template(Settings { targets: vec![alone], ..settings.clone() }, env);
+            let asks = report.check_template(Settings { targets: vec![alone], ..settings.clone() }, env);
             let asks = asks.iter().map(ToString::to_string).collect();
-            // What cannot be read is an error by now.
+            // A file that cannot be read is already an error.
             if let Ok(text) = template_file::read_template(&template.source) {
-                checked.check_whitespace(&template.source.display().to_string(), &text);
+                report.check_whitespace(&template.source.display().to_string(), &text);
             }
             TemplateOutline { source: template.source.clone(), destination: template.destination.clone(), asks }
         });
         let templates = templates.collect();
-        checked.targets.push(TargetOutline { name: target.name.clone(), kind: target.kind.name(), templates });
+        report.targets.push(TargetOutline { name: target.name.clone(), kind: target.kind.name(), templates });
         for program in programs(&target.kind).into_iter().filter(|program| !is_executable(program)) {
-            checked.add_warning(format!("target {}: there is no program {} here", target.name, program.display()));
+            report.add_warning(format!("target {}: there is no program {} here", target.name, program.display()));
         }
-        if let Some(remark) = target.advice() {
-            checked.add_warning(format!("target {}: {remark}", target.name));
+        if let Some(advice) = target.advice() {
+            report.add_warning(format!("target {}: {advice}", target.name));
         }
         for template in target.templates.iter().filter(|template| template.each.is_none()) {
-            checked.check_destination(&target.name, template);
+            report.check_destination(&target.name, template);
         }
     }
     if let Some(Ok(partials)) = settings.section.partials.as_deref().map(Partials::read) {
-        partials.iter().for_each(|(_, partial)| checked.check_whitespace(partial.name(), partial.source()));
+        partials.iter().for_each(|(_, partial)| report.check_whitespace(partial.name(), partial.source()));
     }
     if let Err(error) = Setup::open_read_only(settings) {
-        checked.add_error(error_chain(&error));
+        report.add_error(error_chain(&error));
     }
-    checked
+    report
 }
 
 impl TemplateCheckReport {
-    /// Says each thing once.
+    /// Adds an error unless it is there.
     pub fn add_error(&mut self, message: String) {
         if !self.errors.contains(&message) {
             self.errors.push(message);
         }
     }
 
-    /// Says each thing once.
+    /// Adds a warning unless it is there.
     pub fn add_warning(&mut self, message: String) {
         if !self.warnings.contains(&message) {
             self.warnings.push(message);
         }
     }
 
-    /// What one template asks first.
+    /// Compiles and renders one template. Returns its first queries.
     fn check_template(&mut self, alone: Settings, env: &BTreeMap<String, String>) -> BTreeSet<Query> {
         let mut setup = match Setup::open_read_only(alone) {
             Ok(setup) => setup,
@@ -116,18 +116,18 @@ impl TemplateCheckReport {
             }
         };
         let rendered = render_offline(&mut setup, env.clone(), |_| None);
-        for Unrendered { reason: why, .. } in &rendered.unrendered {
-            if let UnrenderedReason::Failed(error) = why {
+        for Unrendered { reason, .. } in &rendered.unrendered {
+            if let UnrenderedReason::Failed(error) = reason {
                 self.add_error(error.to_string());
             }
         }
         rendered.queries
     }
 
-    /// Lines that are hardly meant as they are.
+    /// Warns about blocks that print unintended line breaks.
     fn check_whitespace(&mut self, name: &str, text: &str) {
-        for uneven in whitespace::uneven_blocks(text) {
-            self.add_warning(TemplateError::at(name, text, uneven.at, uneven.reason).to_string());
+        for block in whitespace::uneven_blocks(text) {
+            self.add_warning(TemplateError::at(name, text, block.at, block.reason).to_string());
         }
     }
 
@@ -137,12 +137,12 @@ impl TemplateCheckReport {
             self.add_error(format!("target {target}: {}: is a directory, not a file", destination.display()));
             return;
         }
-        let Ok(whole) = std::path::absolute(destination) else { return };
-        let Some(directory) = whole.parent().filter(|directory| !directory.is_dir()) else { return };
+        let Ok(path) = std::path::absolute(destination) else { return };
+        let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) else { return };
         match directory.ancestors().find(|above| above.exists()) {
             Some(above) if !above.is_dir() => {
                 self.add_error(format!(
-                    "target {target}: {}: {} is no directory",
+                    "target {target}: {}: {} is not a directory",
                     destination.display(),
                     above.display()
                 ));
@@ -152,13 +152,13 @@ impl TemplateCheckReport {
         }
     }
 
-    /// For people.
+    /// The report as text.
     pub fn text(&self, colours: Colours) -> impl fmt::Display {
         let mut text = String::new();
-        let said = [(TextRole::Error, "error", &self.errors), (TextRole::Warning, "warning", &self.warnings)];
-        for (meaning, word, messages) in said {
+        let messages = [(TextRole::Error, "error", &self.errors), (TextRole::Warning, "warning", &self.warnings)];
+        for (role, word, messages) in messages {
             for message in messages {
-                text.push_str(&format!("{}: {message}\n", colours.paint(meaning, word)));
+                text.push_str(&format!("{}: {message}\n", colours.paint(role, word)));
             }
         }
         for TargetOutline { name, kind, templates } in &self.targets {
@@ -188,11 +188,12 @@ fn programs(kind: &TargetKind) -> Vec<&Path> {
     }
 }
 
-/// As `execvp` finds it.
+/// Whether `execvp` would find and run it.
 fn is_executable(program: &Path) -> bool {
-    let runs = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    let is_executable = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
     match program.components().count() {
-        1 => env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| runs(&folder.join(program))),
-        _ => runs(program),
+        1 => env::split_paths(&env::var_os("PATH").unwrap_or_default())
+            .any(|folder| is_executable(&folder.join(program))),
+        _ => is_executable(program),
     }
 }

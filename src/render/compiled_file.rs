@@ -1,4 +1,4 @@
-//! One file, compiled: a template or a partial.
+//! One compiled file: a template or a partial.
 
 use handlebars::template::Template;
 
@@ -7,7 +7,7 @@ use super::{
     compile::{self, Position},
 };
 
-/// A compiled file, with what errors have to show of it.
+/// A compiled file, with its name and source for error messages.
 #[derive(Clone, Debug)]
 pub(super) struct CompiledFile {
     name: String,
@@ -15,7 +15,6 @@ pub(super) struct CompiledFile {
     template: Template,
 }
 
-/// Equal files are equal.
 impl PartialEq for CompiledFile {
     fn eq(&self, other: &Self) -> bool {
         (&self.name, &self.source) == (&other.name, &other.source)
@@ -23,40 +22,39 @@ impl PartialEq for CompiledFile {
 }
 
 impl CompiledFile {
-    /// Compiles a file; `name` is what errors call it.
+    /// Compiles a file. `name` is its name in errors.
     pub(super) fn compile(name: String, source: String) -> Result<Self, TemplateError> {
         let template = compile::compile_file(&name, &source)?;
         Ok(Self { name, source, template })
     }
 
-    /// Compiles an expression: its text is its value, as JSON.
+    /// Compiles an expression, which renders to its value as JSON.
     pub(super) fn compile_expression(name: String, expression: &str) -> Result<Self, TemplateError> {
         let source = format!("{{{{{expression}}}}}");
         let template = compile::compile_expression(&name, &source)?;
         Ok(Self { name, source, template })
     }
 
-    /// What errors call it.
+    /// Its name in errors.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its text.
+    /// The source text.
     pub(super) fn source(&self) -> &str {
         &self.source
     }
 
-    /// What is rendered.
     pub(super) fn template(&self) -> &Template {
         &self.template
     }
 
-    /// What is wrong at a place of it.
+    /// An error at a position of this file.
     pub(super) fn error_at(&self, at: Position, reason: String) -> TemplateError {
         TemplateError::at(&self.name, &self.source, at, reason)
     }
 
-    /// What went wrong while it was rendered.
+    /// The engine's error as an error of this file.
     pub(super) fn render_error(&self, error: &handlebars::RenderError) -> TemplateError {
         let at = error.line_no.zip(error.column_no);
         let calls = |helper: &str| {

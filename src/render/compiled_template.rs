@@ -1,4 +1,4 @@
-//! A compiled template, and what becomes of it with given answers. A pure function: no clock, no file, no network.
+//! A compiled template. To render it is a pure function of the answers: no clock, no file, no network.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use std::{
 use handlebars::{Context, Handlebars, RenderContext, RenderError, Renderable, StringOutput};
 
 use super::{
-    Escape, Partials, TemplateError,
+    Escape, Partials, TemplateError, UnrenderedReason,
     compile::engine_name,
     compiled_file::CompiledFile,
     helpers, inclusions,
@@ -17,25 +17,25 @@ use super::{
 };
 use crate::{registry::Query, target::HashedContent};
 
-/// A template, compiled once. Equal ones render alike.
+/// A template, compiled once and rendered many times. Equal templates render to the same output.
 #[derive(Clone, PartialEq)]
 pub struct CompiledTemplate {
     file: CompiledFile,
     /// The files that it includes, by name.
     partials: BTreeMap<String, Arc<CompiledFile>>,
     escape: Escape,
-    /// See [`Product::version`](crate::target::Product::version).
+    /// The serialized sources of all templates of the target.
     version: Option<Arc<HashedContent>>,
 }
 
-/// What one render came to.
+/// The result of one render, and what the render depended on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderReport {
-    /// The queries that it asked. If it was broken off by an error, there may be more behind that.
+    /// The queries that it made. An error may hide more of them.
     pub queries: BTreeSet<Query>,
-    /// Whether the template was read to its end.
+    /// Whether the render reached the end of the template.
     pub is_whole: bool,
-    /// What it has left out, and what its author may have meant otherwise.
+    /// What was left out, and what is probably a mistake in the template.
     pub warnings: BTreeSet<String>,
     /// The text, or why there is none.
     pub outcome: RenderOutcome,
@@ -44,25 +44,35 @@ pub struct RenderReport {
 /// The text of a render, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RenderOutcome {
-    /// What belongs into the file.
+    /// The content of the file.
     Text(String),
-    /// These queries must be answered first, or otherwise.
+    /// These queries are not answered, or their answers are not sufficient.
     Missing(BTreeMap<Query, MissingInput>),
-    /// The template does not fit the answers.
+    /// The template fails with these answers.
     Failed(TemplateError),
 }
 
+impl RenderOutcome {
+    /// The text, or why there is none.
+    pub(super) fn into_text(self) -> Result<String, UnrenderedReason> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Missing(missing) => Err(UnrenderedReason::Missing(missing)),
+            Self::Failed(error) => Err(UnrenderedReason::Failed(error)),
+        }
+    }
+}
+
 impl CompiledTemplate {
-    /// Compiles `source`; `name` is what errors call it, usually its path.
+    /// Compiles `source`. `name` is its name in errors, usually its path.
     ///
     /// # Errors
-    /// What is wrong, with its place: syntax, a helper that does not exist or is called wrongly, partials that include
-    /// each other.
+    /// The syntax is wrong, a helper does not exist or is called wrongly, or partials include each other in a cycle.
     pub fn compile(name: impl Into<String>, source: impl Into<String>, escape: Escape) -> Result<Self, TemplateError> {
         Self::compile_with_partials(name, source, escape, &Partials::default())
     }
 
-    /// The same for a template that may include the partials of a directory.
+    /// Compiles a template that may include `partials`.
     ///
     /// # Errors
     /// As [`compile`](Self::compile).
@@ -72,35 +82,35 @@ impl CompiledTemplate {
         escape: Escape,
         partials: &Partials,
     ) -> Result<Self, TemplateError> {
-        let unit = CompiledFile::compile(name.into(), source.into())?;
-        let partials = inclusions::resolve(&unit, partials)?;
-        Ok(Self { file: unit, partials, escape, version: None })
+        let file = CompiledFile::compile(name.into(), source.into())?;
+        let partials = inclusions::resolve(&file, partials)?;
+        Ok(Self { file, partials, escape, version: None })
     }
 
-    /// Compiles an expression such as `(services)`. Its text is its value, as JSON.
+    /// Compiles an expression such as `(services)`. It renders to its value as JSON.
     pub(super) fn compile_expression(name: impl Into<String>, expression: &str) -> Result<Self, TemplateError> {
-        let unit = CompiledFile::compile_expression(name.into(), expression)?;
-        Ok(Self { file: unit, partials: BTreeMap::new(), escape: Escape::None, version: None })
+        let file = CompiledFile::compile_expression(name.into(), expression)?;
+        Ok(Self { file, partials: BTreeMap::new(), escape: Escape::None, version: None })
     }
 
-    /// What errors call it.
+    /// Its name in errors.
     pub fn name(&self) -> &str {
         self.file.name()
     }
 
-    /// What was compiled.
+    /// The source text.
     pub(super) fn source(&self) -> &str {
         self.file.source()
     }
 
-    /// The expression that was given to [`expression`](Self::expression).
+    /// The expression that was given to [`compile_expression`](Self::compile_expression).
     pub(super) fn expression_text(&self) -> &str {
         self.source().trim_start_matches("{{").trim_end_matches("}}")
     }
 
-    /// The partials that it includes: name, file and text.
+    /// The partials that it includes, each as name, file and text.
     pub(super) fn partials(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.partials.iter().map(|(name, unit)| (name.as_str(), unit.name(), unit.source()))
+        self.partials.iter().map(|(name, file)| (name.as_str(), file.name(), file.source()))
     }
 
     /// The language of its output.
@@ -108,7 +118,7 @@ impl CompiledTemplate {
         self.escape
     }
 
-    /// The texts of all templates of its target.
+    /// The serialized sources of all templates of the target.
     pub(super) fn version(&self) -> Option<&Arc<HashedContent>> {
         self.version.as_ref()
     }
@@ -117,9 +127,9 @@ impl CompiledTemplate {
         self.version = version;
     }
 
-    /// Renders with what is known now.
+    /// Renders with the given answers.
     ///
-    /// While an answer is missing, an error is no error: the template has not seen yet what it will be rendered with.
+    /// While an answer is missing, an error does not count: the missing answer may be its cause.
     pub fn render(&self, inputs: RenderInputs<'_>) -> RenderReport {
         let pass = QueryRecorder::new(inputs, self.escape);
         let text = self.render_text(&pass);
@@ -136,10 +146,10 @@ impl CompiledTemplate {
     fn render_text(&self, pass: &QueryRecorder<'_>) -> Result<String, TemplateError> {
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
-        // Printing has its own rule, in `helpers::print`; HTML's would spoil every file that is not HTML.
+        // `helpers::print` escapes for the language of the file; this function would escape for HTML.
         registry.register_escape_fn(handlebars::no_escape);
         helpers::register(&mut registry, pass);
-        let context = Context::wraps(pass.item()).expect("a JSON value is one already");
+        let context = Context::wraps(pass.item()).expect("a JSON value serializes to itself");
         let mut render = RenderContext::new(None);
         if let Some(block) = render.block_mut() {
             for (name, partial) in &self.partials {
@@ -156,10 +166,10 @@ impl CompiledTemplate {
         })
     }
 
-    /// The file that an error is about.
+    /// The template or partial that an error is about.
     fn file_of(&self, error: &RenderError) -> &CompiledFile {
-        let named = |unit: &&CompiledFile| error.template_name.as_ref() == Some(&engine_name(unit.name()));
-        self.partials.values().map(Arc::as_ref).find(named).unwrap_or(&self.file)
+        let is_named = |file: &&CompiledFile| error.template_name.as_ref() == Some(&engine_name(file.name()));
+        self.partials.values().map(Arc::as_ref).find(is_named).unwrap_or(&self.file)
     }
 }
 

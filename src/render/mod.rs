@@ -1,23 +1,20 @@
-//! `portreeve render`: keeps files, and who reads them, in line with what a registry knows.
+//! `portreeve render`: writes files from templates and a registry's data, and reloads the programs that read them.
 //!
 //! ```text
-//!   wanted queries  <----------------------+
-//!        |                                 |
-//!    watches --> Store<Query, Answer> --bell--> pass --> Store<destination, text> --bell--> target, applies by
-//!        |                                          templates    one for each target                itself, at its pace
-//!     Source
+//! Source --watches--> Store<Query, Answer> --bell--> renderer --> DesiredFileStore --bell--> target worker
+//!             ^                                         |         (one per target)        (checks, swaps, reloads)
+//!             '-------------- wanted queries -----------'
 //! ```
 //!
-//! What is compiled is a [`Book`]; another one may take its place while the watches go on.
-//!
-//! All but the tasks is pure: a render is a function of a template and answers.
+//! The renderer renders the templates of a [`TemplateSet`], which can be replaced while the watches go on. A render is a
+//! pure function of a template and the answers; the queries that it made are the ones to watch. If a target rejects a
+//! candidate because of a few entries, `narrowing` finds and holds them.
 
 mod call_text;
 mod check;
 mod compile;
 mod compiled_file;
 mod compiled_template;
-mod control_handler;
 mod dry_run;
 mod error;
 mod escape;
@@ -30,14 +27,12 @@ mod narrowing;
 mod nesting;
 mod offline;
 mod once;
-mod output_file;
-mod output_files;
 mod partials;
 mod query_watches;
 mod record;
 mod recorder;
-mod render_cache;
 mod renderer;
+mod rollback;
 mod setup;
 mod syntax;
 mod target_worker;
@@ -46,7 +41,6 @@ mod template_file;
 mod template_reload;
 mod template_set;
 mod template_sources;
-mod template_state;
 #[cfg(test)]
 mod tests;
 mod unanswered;
@@ -58,14 +52,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::control_handler::ControlHandler;
 use self::renderer::{Renderer, TargetRenderer};
+use self::rollback::ControlHandler;
 use self::target_worker::TargetWorker;
 use self::template_set::PinnedTemplatesStore;
 pub use self::{
     check::{TargetOutline, TemplateCheckReport, TemplateOutline, check},
     compiled_template::{CompiledTemplate, RenderOutcome, RenderReport},
-    control_handler::{ControlRequest, TargetHistory, TemplateVersion, execute_request},
     dry_run::{DryRunError, dry_run},
     error::{TemplateError, TemplateLocation},
     offline::{OfflineRender, render_offline},
@@ -73,6 +66,7 @@ pub use self::{
     partials::{Partials, PartialsError},
     record::{RecordOutcome, record},
     recorder::{Answers, MissingInput, RenderInputs},
+    rollback::{ControlRequest, TargetHistory, TemplateVersion, execute_request},
     setup::{RenderSection, RenderSetupError, Settings, Setup},
     template_set::{TemplateSet, TemplateStore},
     unrendered::{Unrendered, UnrenderedReason},
@@ -88,12 +82,13 @@ use crate::{
     },
     registry::Source,
     sys::environment,
+    target::Target,
 };
 
-/// Time between two looks at a target that nobody rang for: files may have been changed by another hand.
+/// Time between two passes over a target without changes: somebody else may have changed its files.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Runs until `stop` is cancelled. Trouble is waited out: with the registry, with a template's data, with a target.
+/// Runs until `stop` is cancelled. Problems with the registry, the data or a target are logged and retried.
 ///
 /// # Errors
 /// A task panicked.
@@ -103,7 +98,7 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
     let mut tasks = TaskSet::new(stop.clone());
     match ControlServer::bind(&control::socket_path(setup.state_dir().path())) {
         Ok(server) => tasks.spawn(server.run(Arc::new(ControlHandler::new(&setup)), stop.clone())),
-        // All else works without it.
+        // Everything else works without it.
         Err(error) => {
             tracing::warn!("{}; `portreeve render rollback` cannot connect to this process", error_chain(&error))
         }
@@ -111,28 +106,39 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
     if let Some(settings) = setup.watched_settings {
         tasks.spawn(template_reload::run(settings, setup.template_store.clone(), stop.clone()));
     }
-    for (set, target) in setup.target_renderers.iter().zip(setup.targets) {
-        let (bell, stop) = (set.desired.bell(), stop.clone());
-        let mut worker = TargetWorker::new(target.stop_with(stop.clone()), set);
-        tasks.spawn(
-            async move { reconcile::run(&mut worker, bell, LoopTimings::with_resync(RESYNC_INTERVAL), stop).await },
-        );
-    }
+    spawn_target_workers(&mut tasks, setup.targets.into_iter(), &setup.target_renderers, &stop);
     spawn_renderer(&mut tasks, setup.template_store, setup.pinned_store, setup.target_renderers, source, &stop);
     tasks.join().await
 }
 
-/// Starts what fills the desired files, and tells what is not rendered yet.
+/// Starts a worker for each target. `renderers` are in the same order.
+fn spawn_target_workers(
+    tasks: &mut TaskSet,
+    targets: impl Iterator<Item = Target>,
+    renderers: &[TargetRenderer],
+    stop: &CancellationToken,
+) {
+    for (target, renderer) in targets.zip(renderers) {
+        let (bell, stop) = (renderer.desired.bell(), stop.clone());
+        let mut worker = TargetWorker::new(target.stop_with(stop.clone()), renderer);
+        tasks.spawn(
+            async move { reconcile::run(&mut worker, bell, LoopTimings::with_resync(RESYNC_INTERVAL), stop).await },
+        );
+    }
+}
+
+/// Starts the renderer and the watches. Returns the templates that are not rendered.
 fn spawn_renderer<S: Source>(
     tasks: &mut TaskSet,
-    books: TemplateStore,
-    held: PinnedTemplatesStore,
-    sets: Vec<TargetRenderer>,
+    template_store: TemplateStore,
+    pinned_store: PinnedTemplatesStore,
+    targets: Vec<TargetRenderer>,
     source: Arc<S>,
     stop: &CancellationToken,
 ) -> watch::Receiver<Vec<Unrendered>> {
-    let answers = Store::with_bell_of(&books);
-    let mut renderer = Renderer::new(answers.clone(), environment::variables().collect(), books, held, sets);
+    let answers = Store::with_bell_of(&template_store);
+    let env = environment::variables().collect();
+    let mut renderer = Renderer::new(answers.clone(), env, template_store, pinned_store, targets);
     let (bell, unrendered) = (answers.bell(), renderer.unrendered.subscribe());
     tasks.spawn(query_watches::run(source, answers, renderer.wanted_queries.subscribe(), stop.clone()));
     let stop = stop.clone();

@@ -1,4 +1,4 @@
-//! A render without a registry, a clock or a file: each query is answered at once, or never.
+//! Renders without a registry: each query is answered immediately, or never.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,18 +13,18 @@ use crate::{
     target::DesiredFile,
 };
 
-/// What all templates of a setup came to.
+/// The result of rendering all templates of a setup.
 #[derive(Debug)]
 pub struct OfflineRender {
-    /// By the target's name, its files by destination. `None`: one of its templates is open.
+    /// The files of each target, by destination. `None` if one of its templates is not rendered.
     pub targets: BTreeMap<String, Option<BTreeMap<PathBuf, Arc<DesiredFile>>>>,
     /// The templates that are not rendered, and why.
     pub unrendered: Vec<Unrendered>,
-    /// What was asked in the last pass, whether it was answered or not.
+    /// The queries of the last pass, answered or not.
     pub queries: BTreeSet<Query>,
 }
 
-/// Renders until nothing new is asked. `answer` is asked once for each query; `None`: there will be no answer.
+/// Renders until there are no new queries. `answer` is called once for each query; `None` means that there is no answer.
 pub fn render_offline(
     setup: &mut Setup,
     env: BTreeMap<String, String>,
@@ -40,17 +40,16 @@ pub fn render_offline(
     let (mut answers, mut known) = (Answers::new(), BTreeSet::new());
     loop {
         renderer.render(&answers);
-        let asked = renderer.wanted_queries.borrow().clone();
-        let new: Vec<_> = asked.difference(&known).cloned().collect();
+        let queries = renderer.wanted_queries.borrow().clone();
+        let new: Vec<_> = queries.difference(&known).cloned().collect();
         if new.is_empty() {
             let names = setup.targets.iter().map(|target| target.name().to_owned());
-            let files = renderer.targets.iter().map(|set| {
-                let desired = set.desired.snapshot();
+            let files = renderer.targets.iter().map(|target| {
+                let desired = target.desired.snapshot();
                 desired.complete.then(|| Arc::unwrap_or_clone(desired.entries))
             });
-            let targets = names.zip(files).collect();
-            let open = renderer.unrendered.borrow().clone();
-            return OfflineRender { targets, unrendered: open, queries: asked };
+            let unrendered = renderer.unrendered.borrow().clone();
+            return OfflineRender { targets: names.zip(files).collect(), unrendered, queries };
         }
         answers.extend(new.iter().filter_map(|query| Some((query.clone(), Arc::new(answer(query)?)))));
         known.extend(new);

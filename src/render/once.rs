@@ -1,53 +1,46 @@
-//! `--once`: until every target is in line, or the deadline.
+//! `--once`: runs the loops of `render` until every target is in sync, or until the deadline.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinSet};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Setup, Unrendered, narrowing::Narrowing, spawn_renderer, target_worker::TargetWorker, unrendered};
+use super::{Setup, Unrendered, narrowing::Narrowing, spawn_renderer, spawn_target_workers, unrendered};
 use crate::{
-    core::{
-        condition::{Condition, error_chain},
-        store::Store,
-        supervise::{TaskPanicked, TaskSet},
-    },
+    core::supervise::{TaskPanicked, TaskSet},
     registry::Source,
-    target::{ApplyError, ApplyOutcome, DesiredFileStore},
+    target::{Target, TargetStatuses},
 };
 
-/// How soon to try a target again whose trouble may pass by itself.
-const RETRY_INTERVAL: Duration = Duration::from_millis(500);
-
-/// What keeps a target while its pass is under way.
+/// Why a target without a reported problem is not in sync.
 const BUSY_REASON: &str = "its check or its reload has not come to an end";
 
-/// Why not everything is as it should be.
+/// Why not every target is in sync.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderOnceError {
     /// The deadline came first.
-    #[error("not in line within {within:?}:{reasons}")]
+    #[error("not in sync within {} s:{reasons}", within.as_secs_f64())]
     DeadlineExceeded {
         /// The deadline.
         within: Duration,
-        /// What is left.
+        /// What is not in sync.
         reasons: Reasons,
     },
-    /// It was told to stop.
+    /// The process was asked to stop.
     #[error("stopped before it was done:{0}")]
     Stopped(Reasons),
-    /// A template does not fit the answers: waiting cannot mend that.
+    /// A template fails with the present answers; waiting does not help.
     #[error("this cannot be rendered:{0}")]
     Failed(Reasons),
-    /// The files are applied, without the bad entries.
-    #[error("in line, except for bad entries:{0}")]
+    /// The files are in effect, without the bad entries.
+    #[error("in sync, except for bad entries:{0}")]
     EntriesHeld(Reasons),
     /// A task panicked.
     #[error(transparent)]
     Panicked(#[from] TaskPanicked),
 }
 
-/// What could not be done, and why; each on lines of its own.
+/// What could not be done and why, each on its own lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reasons(pub Vec<String>);
 
@@ -57,12 +50,12 @@ impl fmt::Display for Reasons {
     }
 }
 
-/// Brings every target in line once. When the deadline comes, or `stop` is cancelled, a swap of files that has begun is
-/// completed first.
+/// Brings every target in sync once. A swap of files that has begun when the deadline comes, or when `stop` is cancelled,
+/// is completed.
 ///
 /// # Errors
-/// What was not in line by then, or is kept out of the files, with the reasons; a template that fails with all answers at
-/// hand ends it as soon as the other targets are in line.
+/// The targets that are not in sync, with the reasons, and the entries that are left out. If a template fails, this ends
+/// as soon as the other targets are in sync.
 pub async fn run_once<S: Source>(
     setup: Setup,
     source: Arc<S>,
@@ -73,101 +66,87 @@ pub async fn run_once<S: Source>(
     let source = setup.source_with_files(source);
     let end = CancellationToken::new();
     let mut tasks = TaskSet::new(end.clone());
-    let failures = Store::default();
-    let desired: Vec<_> = setup.target_renderers.iter().map(|set| set.desired.clone()).collect();
-    let (mut applying, enough) = (JoinSet::new(), CancellationToken::new());
-    let workers = setup.target_renderers.iter().zip(setup.targets);
-    let workers: Vec<_> =
-        workers.map(|(set, target)| TargetWorker::new(target.stop_with(enough.clone()), set)).collect();
-    let narrowings: Vec<_> = workers.iter().map(|worker| worker.narrowing.clone()).collect();
-    let open =
+    let statuses = setup.statuses();
+    let targets: Vec<_> = setup.targets.iter().map(|target| target.name().to_owned()).collect();
+    // The first pass of a target puts its status back.
+    targets.iter().for_each(|target| statuses.remove(target));
+    let narrowings = setup.target_renderers.iter().map(|target| target.narrowing.clone()).collect();
+    let workers = setup.targets.into_iter().map(Target::without_debounce);
+    spawn_target_workers(&mut tasks, workers, &setup.target_renderers, &end);
+    let unrendered =
         spawn_renderer(&mut tasks, setup.template_store, setup.pinned_store, setup.target_renderers, source, &end);
-    for (desired, worker) in desired.into_iter().zip(workers) {
-        applying.spawn(apply_until_in_sync(worker, desired, failures.clone(), open.clone(), enough.clone()));
-    }
-    let reasons = || {
-        let unrendered = open.borrow().iter().map(ToString::to_string).collect::<Vec<_>>();
-        let unapplied = failures.snapshot().entries;
-        let unapplied = unapplied.iter().map(|(target, reason)| format!("target {target}: {reason}"));
-        Reasons(unrendered.into_iter().chain(unapplied).collect())
+    let mut progress = Progress { targets, statuses, unrendered, narrowings };
+    let mut tasks = pin!(tasks.join());
+    let interrupt: Option<fn(Duration, Reasons) -> RenderOnceError> = tokio::select! {
+        () = progress.until_settled() => None,
+        ended = &mut tasks => return ended.map_err(RenderOnceError::from),
+        () = tokio::time::sleep(deadline) => Some(|within, reasons| RenderOnceError::DeadlineExceeded { within, reasons }),
+        () = stop.cancelled() => Some(|_, reasons| RenderOnceError::Stopped(reasons)),
     };
-    let in_line = || {
-        let held: Vec<_> = narrowings.iter().flat_map(Narrowing::hold_reasons).collect();
-        if held.is_empty() { Ok(()) } else { Err(RenderOnceError::EntriesHeld(Reasons(held))) }
-    };
-    let mut all = std::pin::pin!(all_in_sync(applying));
-    let stopped = tokio::select! {
-        done = &mut all => return if done { in_line() } else { Err(RenderOnceError::Failed(reasons())) },
-        ended = tasks.join() => return ended.map_err(RenderOnceError::from),
-        () = tokio::time::sleep(deadline) => false,
-        () = stop.cancelled() => true,
-    };
-    enough.cancel();
-    if all.await {
-        return in_line();
+    end.cancel();
+    tasks.await?;
+    if !progress.is_in_sync() {
+        let reasons = progress.reasons();
+        return Err(match interrupt {
+            None => RenderOnceError::Failed(reasons),
+            Some(error) => error(deadline, reasons),
+        });
     }
-    match stopped {
-        true => Err(RenderOnceError::Stopped(reasons())),
-        false => Err(RenderOnceError::DeadlineExceeded { within: deadline, reasons: reasons() }),
-    }
+    let held: Vec<_> = progress.narrowings.iter().flat_map(Narrowing::hold_reasons).collect();
+    if held.is_empty() { Ok(()) } else { Err(RenderOnceError::EntriesHeld(Reasons(held))) }
 }
 
-/// Returns whether the target is in line; it is not if a template of it fails, and `enough` ends it before. Notes in
-/// `failures`, by the target's name, what keeps it.
-async fn apply_until_in_sync(
-    mut worker: TargetWorker,
-    desired: DesiredFileStore,
-    failures: Store<String, String>,
-    mut open: watch::Receiver<Vec<Unrendered>>,
-    enough: CancellationToken,
-) -> bool {
-    let name = worker.target.name().to_owned();
-    let condition = Condition::for_target(&name);
-    let mut bell = desired.bell();
-    loop {
-        bell.mark_unchanged();
-        if !failures.snapshot().entries.contains_key(&name) {
-            failures.put(name.clone(), BUSY_REASON.to_owned());
-        }
-        let is_all = worker.target.has_all_files();
-        match worker.apply().await {
-            // Not even if the reload that an earlier run owed was made good.
-            Ok(applied) if !is_all || applied == ApplyOutcome::Incomplete => {
-                failures.remove(&name);
-                if unrendered::has_failure(&open.borrow_and_update(), &name) {
-                    return false;
-                }
-            }
-            Ok(_) => {
-                failures.remove(&name);
-                return true;
-            }
-            // What was the trouble before says more.
-            Err(ApplyError::Stopped) => return false,
-            Err(error) => {
-                // Whoever waits is told what for, once.
-                condition.report_problem(&error);
-                failures.put(name.clone(), error_chain(&error));
-            }
-        }
-        tokio::select! {
-            () = enough.cancelled() => return false,
-            // An error: the renderer has ended, and its task says why.
-            Ok(()) = bell.changed() => {}
-            Ok(()) = open.changed() => {}
-            () = tokio::time::sleep(RETRY_INTERVAL) => {}
-        }
-    }
+/// What the targets and the renderer report.
+struct Progress {
+    targets: Vec<String>,
+    /// A target without an entry has not made a pass.
+    statuses: TargetStatuses,
+    unrendered: watch::Receiver<Vec<Unrendered>>,
+    narrowings: Vec<Narrowing>,
 }
 
-/// Waits for all, and returns whether all are in line; a panic of one comes out here.
-async fn all_in_sync(mut applying: JoinSet<bool>) -> bool {
-    let mut is_done = true;
-    while let Some(ended) = applying.join_next().await {
-        match ended {
-            Ok(done) => is_done &= done,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+impl Progress {
+    /// Waits until each target is in sync, or cannot become so because one of its templates fails.
+    async fn until_settled(&mut self) {
+        let mut bell = self.statuses.bell();
+        loop {
+            bell.mark_unchanged();
+            self.unrendered.mark_unchanged();
+            if self.targets.iter().all(|target| self.is_settled(target)) {
+                return;
+            }
+            tokio::select! {
+                Ok(()) = bell.changed() => {}
+                Ok(()) = self.unrendered.changed() => {}
+                // The renderer has panicked; the caller reports that.
+                else => std::future::pending().await,
+            }
         }
     }
-    is_done
+
+    fn is_settled(&self, target: &str) -> bool {
+        self.statuses.snapshot().entries.get(target).is_some_and(|status| {
+            let has_failure = || unrendered::has_failure(&self.unrendered.borrow(), target);
+            status.in_sync_files.is_some() || status.error.is_none() && has_failure()
+        })
+    }
+
+    fn is_in_sync(&self) -> bool {
+        let statuses = self.statuses.snapshot().entries;
+        let is_in_sync = |target| statuses.get(target).is_some_and(|status| status.in_sync_files.is_some());
+        self.targets.iter().all(is_in_sync)
+    }
+
+    /// Why targets are not in sync.
+    fn reasons(&self) -> Reasons {
+        let (statuses, unrendered) = (self.statuses.snapshot().entries, self.unrendered.borrow());
+        let problem = |target: &String| {
+            let status = statuses.get(target).cloned().unwrap_or_default();
+            let is_explained = status.in_sync_files.is_some() || unrendered.iter().any(|other| other.target == *target);
+            let reason = status.error.or_else(|| (!is_explained).then(|| BUSY_REASON.to_owned()))?;
+            Some(format!("target {target}: {reason}"))
+        };
+        let templates = unrendered.iter().map(ToString::to_string);
+        Reasons(templates.chain(self.targets.iter().filter_map(problem)).collect())
+    }
 }

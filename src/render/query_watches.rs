@@ -1,7 +1,7 @@
-//! One watch for each query that is wanted, none for the others.
+//! Keeps one watch running for each wanted query.
 //!
-//! What is wanted is a level: the renderer sets it after each pass, this task brings the running watches in line. A
-//! query that is no longer wanted loses its answer too, after its watch has ended, so that no late word is kept.
+//! The renderer sets the wanted queries after each pass; this task starts and ends watches accordingly. The answer of a
+//! query that is no longer wanted is removed after its watch has ended, so that a late answer does not stay.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
     registry::{Answer, Query, Source},
 };
 
-/// Runs until `stop` is cancelled or nobody is left to want anything. A panic inside of a watch comes out here.
+/// Runs until `stop` is cancelled or the sender of `wanted` is dropped. A panic in a watch is passed on.
 pub(super) async fn run(
     source: Arc<impl Source>,
     answers: Store<Query, Arc<Answer>>,
@@ -42,7 +42,7 @@ pub(super) async fn run(
 struct QueryWatches<S> {
     source: Arc<S>,
     answers: Store<Query, Arc<Answer>>,
-    /// A watch stays here until its task is over, whether it was told to end or not.
+    /// A watch stays here until its task has ended, even if it is cancelled.
     running: BTreeMap<Query, CancellationToken>,
     tasks: JoinSet<Query>,
 }
@@ -51,13 +51,13 @@ impl<S: Source> QueryWatches<S> {
     fn update(&mut self, wanted: &BTreeSet<Query>, stop: &CancellationToken) {
         for (query, watch) in &self.running {
             if !wanted.contains(query) && !watch.is_cancelled() {
-                tracing::debug!("{query}: not asked any more");
+                tracing::debug!("{query}: the watch ends");
                 watch.cancel();
             }
         }
         for query in wanted {
             if !self.running.contains_key(query) {
-                tracing::debug!("{query}: asked");
+                tracing::debug!("{query}: the watch starts");
                 let end = stop.child_token();
                 self.running.insert(query.clone(), end.clone());
                 let (source, answers, query) = (Arc::clone(&self.source), self.answers.clone(), query.clone());
@@ -75,7 +75,7 @@ impl<S: Source> QueryWatches<S> {
                 self.running.remove(&query);
                 self.answers.remove(&query);
             }
-            // Only `shutdown` aborts, and it waits by itself.
+            // Only `shutdown` aborts tasks, and it awaits them itself.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers every query at once, and notes which watches began (`+`) and ended (`-`).
+    /// Answers every query immediately, and records which watches began (`+`) and ended (`-`).
     #[derive(Default)]
     struct EchoSource(Mutex<Vec<String>>);
 
@@ -102,7 +102,7 @@ mod tests {
             self.note('+', &query);
             answers.put(query.clone(), Arc::new(Answer::Key(None)));
             stop.cancelled().await;
-            // A word that comes late.
+            // A late answer.
             tokio::task::yield_now().await;
             answers.put(query.clone(), Arc::new(Answer::Key(Some("late".into()))));
             self.note('-', &query);
@@ -121,12 +121,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn follows_what_is_wanted() {
+    async fn the_watches_follow_the_wanted_queries() {
         let (source, answers, stop) = (Arc::new(EchoSource::default()), Store::default(), CancellationToken::new());
-        let (want, wanted) = watch::channel(keys(&["a", "b"]));
+        let (sender, wanted) = watch::channel(keys(&["a", "b"]));
         let task = tokio::spawn(run(Arc::clone(&source), answers.clone(), wanted, stop.clone()));
         until(&answers, &keys(&["a", "b"])).await;
-        want.send_replace(keys(&["b", "c"]));
+        sender.send_replace(keys(&["b", "c"]));
         until(&answers, &keys(&["b", "c"])).await;
         stop.cancel();
         task.await.expect("it ends without a panic");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_query_that_is_wanted_again_while_it_ends_is_asked_anew() {
+    async fn a_query_that_is_wanted_again_while_its_watch_ends_gets_a_new_watch() {
         let (source, answers, stop) = (Arc::new(EchoSource::default()), Store::default(), CancellationToken::new());
         let mut watches =
             QueryWatches { source, answers: answers.clone(), running: BTreeMap::new(), tasks: JoinSet::new() };
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(watches.tasks.len(), 1, "the old watch has to end first");
         let ended = watches.tasks.join_next().await.expect("one runs");
         watches.remove_ended(ended);
-        assert!(answers.snapshot().entries.is_empty(), "the late word is dropped");
+        assert!(answers.snapshot().entries.is_empty(), "the late answer is dropped");
         watches.update(&a, &stop);
         until(&answers, &a).await;
         assert_eq!(answers.snapshot().entries.values().next(), Some(&Arc::new(Answer::Key(None))));
@@ -165,8 +165,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_of_a_watch_comes_out() {
-        let (_want, wanted) = watch::channel(keys(&["a"]));
+    async fn a_panic_of_a_watch_is_passed_on() {
+        let (_sender, wanted) = watch::channel(keys(&["a"]));
         let task = tokio::spawn(run(Arc::new(PanickingSource), Store::default(), wanted, CancellationToken::new()));
         assert!(task.await.expect_err("it panics").is_panic());
     }

@@ -1,6 +1,6 @@
-//! `portreeve record`: the answers with which all templates render.
+//! `portreeve record`: collects the answers with which all templates render.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,16 +13,16 @@ use crate::{
     registry::Source,
 };
 
-/// What was seen until all was rendered, or the deadline came.
+/// The answers at the time when all templates were rendered, or at the deadline.
 #[derive(Debug)]
 pub struct RecordOutcome {
-    /// What the templates asked, as far as it was answered.
+    /// The answers to the queries of the templates.
     pub answers: Answers,
-    /// What is not rendered, and why.
+    /// The templates that are not rendered, and why.
     pub unrendered: Vec<Unrendered>,
 }
 
-/// Watches what the templates ask, until one look at the answers is enough for all of them.
+/// Watches the queries of the templates until all of them render with the answers of one moment.
 ///
 /// # Errors
 /// A task panicked.
@@ -40,27 +40,23 @@ pub async fn record<S: Source>(
         Renderer::new(answers.clone(), env, setup.template_store, setup.pinned_store, setup.target_renderers);
     tasks.spawn(query_watches::run(source, answers.clone(), renderer.wanted_queries.subscribe(), stop.clone()));
     let mut bell = answers.bell();
-    let late = tokio::time::sleep(deadline);
-    tokio::pin!(late);
-    let ended = tasks.join();
-    tokio::pin!(ended);
+    let mut deadline = pin!(tokio::time::sleep(deadline));
+    let mut ended = pin!(tasks.join());
     loop {
         bell.mark_unchanged();
-        let seen = answers.snapshot().entries;
-        renderer.render(&seen);
-        let open = renderer.unrendered.borrow().clone();
-        let recorded = |open| {
-            let asked = renderer.wanted_queries.borrow();
-            let answer = |query| seen.get_key_value(query).map(|(query, answer)| (query.clone(), Arc::clone(answer)));
-            RecordOutcome { answers: asked.iter().filter_map(answer).collect(), unrendered: open }
-        };
-        if open.is_empty() {
-            return Ok(recorded(open));
+        let known = answers.snapshot().entries;
+        renderer.render(&known);
+        let unrendered = renderer.unrendered.borrow().clone();
+        let answer = |query| known.get_key_value(query).map(|(query, answer)| (query.clone(), Arc::clone(answer)));
+        let used = renderer.wanted_queries.borrow().iter().filter_map(answer).collect();
+        let outcome = RecordOutcome { answers: used, unrendered };
+        if outcome.unrendered.is_empty() {
+            return Ok(outcome);
         }
         tokio::select! {
             _ = bell.changed() => {}
-            () = &mut late => return Ok(recorded(open)),
-            ended = &mut ended => return ended.map(|()| recorded(open)),
+            () = &mut deadline => return Ok(outcome),
+            ended = &mut ended => return ended.map(|()| outcome),
         }
     }
 }

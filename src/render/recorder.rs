@@ -1,4 +1,4 @@
-//! What one pass may look at, and the note of what it looked at.
+//! The input of one render, and the record of what the render used.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -21,24 +21,24 @@ pub struct RenderInputs<'a> {
     pub answers: &'a Answers,
     /// The environment that `env` and `envOr` see.
     pub env: &'a BTreeMap<String, String>,
-    /// What `this` is at the top of the template: the member of a list that a file is made for, else nothing.
+    /// The value of `this` at the top of the template: with `each`, the item of the file; otherwise `null`.
     pub item: &'a Value,
 }
 
-/// Why a template cannot be rendered yet.
+/// Why a query keeps a template from being rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingInput {
-    /// The query has not been answered once.
+    /// The query has not been answered yet.
     Answer,
-    /// The answer is that there is no such key, and the template cannot do without.
+    /// The key does not exist, and the template requires it.
     Key,
-    /// There is no such file, and the template cannot do without.
+    /// The file does not exist, and the template requires it.
     File,
-    /// There are too few instances or keys.
+    /// There are fewer instances or keys than `min=` requires.
     TooFew {
         /// How many there are.
         found: usize,
-        /// How many the template asks for at least.
+        /// How many the template requires.
         wanted: usize,
     },
 }
@@ -56,21 +56,21 @@ impl fmt::Display for MissingInput {
     }
 }
 
-/// The pass as the helpers see it.
+/// Gives the helpers the input of one render, and records what they use.
 pub(super) struct QueryRecorder<'a> {
     inputs: RenderInputs<'a>,
     pub(super) escape: Escape,
     record: Mutex<RenderRecord>,
 }
 
-/// What a pass asked, what of it cannot be had, and what the author may have meant otherwise.
+/// What a render used.
 #[derive(Default)]
 pub(super) struct RenderRecord {
     pub(super) queries: BTreeSet<Query>,
     pub(super) missing: BTreeMap<Query, MissingInput>,
-    /// What the render has left out, and what its author may have meant otherwise.
+    /// What was left out, and what is probably a mistake in the template.
     pub(super) warnings: BTreeSet<String>,
-    /// Who has claimed a name first, by kind and name.
+    /// The first owner of each claimed name, by kind and name.
     claims: BTreeMap<(String, String), String>,
 }
 
@@ -79,28 +79,31 @@ impl<'a> QueryRecorder<'a> {
         Self { inputs, escape, record: Mutex::default() }
     }
 
-    /// The answer to `query`. `None`: not yet, so this pass is for finding out what to ask, and writes nothing.
+    /// The answer to `query`. `None` if there is none yet: this render then has no output, and only records queries.
     pub(super) fn ask(&self, query: Query) -> Option<&'a Answer> {
         let answer = self.inputs.answers.get(&query);
-        let mut notes = self.lock();
+        let mut record = self.lock();
         if answer.is_none() {
-            notes.missing.insert(query.clone(), MissingInput::Answer);
+            record.missing.insert(query.clone(), MissingInput::Answer);
         }
-        notes.queries.insert(query);
+        record.queries.insert(query);
         answer.map(Arc::as_ref)
     }
 
-    /// The template must not be written before `query` is answered otherwise.
-    pub(super) fn add_missing(&self, query: Query, why: MissingInput) {
-        self.lock().missing.entry(query).or_insert(why);
+    /// Records that the answer to `query` is not sufficient, so this render has no output.
+    pub(super) fn add_missing(&self, query: Query, reason: MissingInput) {
+        self.lock().missing.entry(query).or_insert(reason);
     }
 
-    /// Notes what the log is to tell: something that is left out, or that the author may have meant otherwise.
+    /// Records a warning for the log: something was left out, or is probably a mistake in the template.
     pub(super) fn warn(&self, text: String) {
         self.lock().warnings.insert(text);
     }
 
-    /// Claims a name for `owner`; the error is who has claimed it before.
+    /// Claims a name for `owner`.
+    ///
+    /// # Errors
+    /// The owner that has claimed the name before.
     pub(super) fn claim(&self, kind: String, name: String, owner: String) -> Result<(), String> {
         match self.lock().claims.entry((kind, name)) {
             Entry::Vacant(free) => {
@@ -111,12 +114,12 @@ impl<'a> QueryRecorder<'a> {
         }
     }
 
-    /// What `this` is at the top of the template.
+    /// The value of `this` at the top of the template.
     pub(super) fn item(&self) -> &'a Value {
         self.inputs.item
     }
 
-    /// A variable of the environment.
+    /// An environment variable.
     pub(super) fn env_var(&self, name: &str) -> Option<&'a str> {
         self.inputs.env.get(name).map(String::as_str)
     }

@@ -1,4 +1,4 @@
-//! From settings to what runs: everything that can be wrong with a configuration is found here, before anything starts.
+//! Setup: compiles the templates and makes the targets, so that a wrong configuration is found before anything starts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,8 +10,8 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    PartialsError, TemplateError, TemplateSet, TemplateStore, control_handler, file_root::FileRoot,
-    file_source::FileSource, renderer::TargetRenderer, template_set::PinnedTemplatesStore,
+    PartialsError, TemplateError, TemplateSet, TemplateStore, file_root::FileRoot, file_source::FileSource,
+    renderer::TargetRenderer, rollback, template_set::PinnedTemplatesStore,
 };
 use crate::{
     docker,
@@ -23,14 +23,14 @@ use crate::{
     target::{self, ReloadBudgets, RollbackPin, Target, TargetStatus, TargetStatuses},
 };
 
-/// What `portreeve render` is to do.
+/// The settings of `portreeve render`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// What is written.
+    /// The targets.
     pub targets: Vec<target::Settings>,
     /// The table `[render]`.
     pub section: RenderSection,
-    /// The engine whose containers can be told of new files.
+    /// The Docker engine whose containers may have to be reloaded by a signal.
     pub docker: docker::Settings,
 }
 
@@ -38,13 +38,14 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RenderSection {
-    /// Where state that must survive a restart lies. Default: [`StateDir::default_path`].
+    /// The directory for state that must survive a restart. Default: [`StateDir::default_path`].
     pub state_dir: Option<PathBuf>,
-    /// A directory of partials: each `*.hbs` below it, called by its path without that end. Default: none.
+    /// The directory of the partials: each `*.hbs` below it is one, named by its path without the extension. Default:
+    /// none.
     pub partials: Option<PathBuf>,
-    /// The directory whose files templates may read with `file`. Default: none, so `file` is refused.
+    /// The directory whose files templates may read with `file`. Default: none; `file` is then an error.
     pub files: Option<PathBuf>,
-    /// Templates, partials and the configuration file are read again when they are saved. Default true.
+    /// Whether templates, partials and the configuration file are read again when they are saved. Default: true.
     pub watch: bool,
 }
 
@@ -55,35 +56,35 @@ impl Default for RenderSection {
 }
 
 impl RenderSection {
-    /// Where the state lies.
+    /// The state directory.
     ///
     /// # Errors
-    /// The settings do not say, and there is no place that could be guessed.
+    /// The settings name none, and there is no default.
     pub fn state_dir(&self) -> Result<PathBuf, StateError> {
         self.state_dir.clone().map_or_else(StateDir::default_path, Ok)
     }
 }
 
-/// Why nothing can be rendered: the configuration has to be changed first.
+/// An error in the configuration, or in something that it names.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderSetupError {
-    /// There is nothing to do.
+    /// There is no target.
     #[error("nothing to render: give --template SOURCE:DESTINATION, or a [[target]] in the configuration file")]
     NoTargets,
-    /// Two targets with one name.
+    /// Two targets have the same name.
     #[error("two targets have the name {0:?}")]
     DuplicateName(String),
-    /// Two targets would overwrite each other's file.
+    /// Two targets have the same destination.
     #[error("{}: is the destination of two targets, {first} and {second}", destination.display())]
     DuplicateDestination {
         /// The file.
         destination: PathBuf,
-        /// One of the targets.
+        /// The first target.
         first: String,
-        /// The other one.
+        /// The second target.
         second: String,
     },
-    /// A template would be lost.
+    /// A template would overwrite itself.
     #[error("{}: is a template and its own destination", .0.display())]
     DestinationIsSource(PathBuf),
     /// A template cannot be read.
@@ -93,26 +94,26 @@ pub enum RenderSetupError {
         target: String,
         /// The template's file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// The directory of partials cannot be used.
     #[error(transparent)]
     Partials(#[from] PartialsError),
-    /// A template that can never be rendered.
+    /// A template does not compile.
     #[error("target {target}: a template is wrong")]
     Template {
         /// The target.
         target: String,
-        /// What is wrong, and where.
+        /// The error, with its position.
         source: TemplateError,
     },
-    /// The target's settings do not hold what they should.
+    /// The settings of a target are wrong.
     #[error("target {target}")]
     Target {
         /// The target.
         target: String,
-        /// What is wrong.
+        /// The error.
         source: target::TargetSetupError,
     },
     /// The state directory cannot be used.
@@ -129,42 +130,42 @@ pub struct Setup {
     pub(crate) targets: Vec<Target>,
     file_root: FileRoot,
     state_dir: StateDir,
-    reports: TargetStatuses,
-    /// What the authors of targets may have taken for granted.
+    statuses: TargetStatuses,
+    /// Advice about the settings of targets.
     warnings: Vec<String>,
-    /// The targets whose files nothing checks.
+    /// The targets without a check.
     pub(super) unchecked_targets: BTreeSet<String>,
-    /// Where templates are read again when they are saved: what from.
+    /// The settings to read the templates again from when one is saved. `None` if that is off.
     pub(super) watched_settings: Option<Settings>,
 }
 
 impl Setup {
-    /// Reads and compiles the templates, takes the state directory.
+    /// Reads and compiles the templates, and locks the state directory.
     ///
     /// # Errors
-    /// What is wrong with the configuration.
+    /// See [`RenderSetupError`].
     pub fn open(settings: Settings) -> Result<Self, RenderSetupError> {
         Self::new(settings, StateDir::open)
     }
 
-    /// The same beside an earlier run in this process, whose state directory it may share.
+    /// The same for a new configuration, while this process still holds the lock of the state directory.
     ///
     /// # Errors
-    /// What is wrong with the configuration.
-    pub fn open_beside(settings: Settings, held: &StateDir) -> Result<Self, RenderSetupError> {
-        Self::new(settings, |path| StateDir::open_sharing_lock(path, held))
+    /// See [`RenderSetupError`].
+    pub fn open_beside(settings: Settings, locked: &StateDir) -> Result<Self, RenderSetupError> {
+        Self::new(settings, |path| StateDir::open_sharing_lock(path, locked))
     }
 
-    /// The same for [`dry_run`](super::dry_run): takes nothing, so it works beside a running Portreeve.
+    /// The same for commands that change nothing: locks nothing, so it works beside a running Portreeve.
     ///
     /// # Errors
-    /// What is wrong with the configuration.
+    /// See [`RenderSetupError`].
     pub fn open_read_only(settings: Settings) -> Result<Self, RenderSetupError> {
         Self::new(settings, |path| Ok(StateDir::open_read_only(path)))
     }
 
-    /// The templates in force. A [`Book`] that is put there takes their place, with the same targets and files; the
-    /// watches go on.
+    /// The current templates. A [`TemplateSet`] that is put there replaces them if it has the same targets and
+    /// destinations; the watches go on.
     pub fn template_store(&self) -> TemplateStore {
         self.template_store.clone()
     }
@@ -174,7 +175,7 @@ impl Setup {
         &self.state_dir
     }
 
-    /// The registry and the files that templates may read, as one.
+    /// A source for the registry and for the files that templates may read.
     pub(super) fn source_with_files<S: Source>(&self, registry: Arc<S>) -> Arc<FileSource<S>> {
         Arc::new(FileSource::new(registry, self.file_root.clone(), Inotify::shared()))
     }
@@ -185,38 +186,37 @@ impl Setup {
     ) -> Result<Self, RenderSetupError> {
         check_conflicts(&settings.targets)?;
         target::detect_escapes(&mut settings.targets);
-        let watched = settings.section.watch.then(|| settings.clone());
-        let book = TemplateSet::read(&settings)?;
-        let named = settings.targets.iter().zip(&book.targets);
-        let mut sets: Vec<_> = named.map(|(target, chapter)| TargetRenderer::new(&target.name, chapter)).collect();
-        let chapters = book.targets.clone();
-        let books = TemplateStore::default();
-        books.put((), Arc::new(book));
-        // The renderer listens to the books, and to the answers beside them.
-        sets.iter_mut().for_each(|set| set.narrowing.share_bell(&books));
-        let state = state(&settings.section.state_dir()?)?;
-        let remark = |target: &target::Settings| Some(format!("target {}: {}", target.name, target.advice()?));
-        let remarks = settings.targets.iter().filter_map(remark).collect();
+        let watched_settings = settings.section.watch.then(|| settings.clone());
+        let templates = TemplateSet::read(&settings)?;
+        let template_store = TemplateStore::default();
+        let named = settings.targets.iter().zip(&templates.targets);
+        let mut target_renderers: Vec<_> =
+            named.map(|(target, templates)| TargetRenderer::new(&target.name, templates)).collect();
+        // The renderer is woken by changes of the answers, the templates and the held items.
+        target_renderers.iter_mut().for_each(|target| target.narrowing.share_bell(&template_store));
+        let state_dir = state(&settings.section.state_dir()?)?;
+        let warning = |target: &target::Settings| Some(format!("target {}: {}", target.name, target.advice()?));
+        let warnings = settings.targets.iter().filter_map(warning).collect();
         let unchecked = settings.targets.iter().filter(|target| !target.has_check());
-        let unchecked = unchecked.map(|target| target.name.clone()).collect();
-        let (reports, budgets, docker) = (TargetStatuses::default(), ReloadBudgets::default(), settings.docker);
-        let targets = settings.targets.into_iter().zip(&sets).map(|(settings, set)| {
+        let unchecked_targets = unchecked.map(|target| target.name.clone()).collect();
+        let (statuses, budgets, docker) = (TargetStatuses::default(), ReloadBudgets::default(), settings.docker);
+        let targets = settings.targets.into_iter().zip(&target_renderers).map(|(settings, renderer)| {
             let name = settings.name.clone();
-            let mut target = Target::new(settings, set.desired.clone(), &state, &docker)
+            let mut target = Target::new(settings, renderer.desired.clone(), &state_dir, &docker)
                 .map_err(|source| RenderSetupError::Target { target: name.clone(), source })?;
-            reports.put(name, TargetStatus::default());
-            target.publish_to(reports.clone());
+            statuses.put(name, TargetStatus::default());
+            target.publish_to(statuses.clone());
             target.share_budgets(budgets.clone());
             Ok::<_, RenderSetupError>(target)
         });
         let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
-        let held = PinnedTemplatesStore::with_bell_of(&books);
-        for (at, (target, now)) in targets.iter().zip(&chapters).enumerate() {
+        let pinned_store = PinnedTemplatesStore::with_bell_of(&template_store);
+        for (index, (target, current)) in targets.iter().zip(&templates.targets).enumerate() {
             let Some(RollbackPin::Templates { templates }) = target.history().pin() else { continue };
-            match control_handler::load_pinned_templates(target.name(), &target.history(), Some(templates), now) {
-                Ok(set) => {
-                    sets[at].replace_templates(&set.templates);
-                    held.put(at, Arc::new(set));
+            match rollback::load_pinned_templates(target.name(), &target.history(), Some(templates), current) {
+                Ok(pinned) => {
+                    target_renderers[index].replace_templates(&pinned.templates, true);
+                    pinned_store.put(index, Arc::new(pinned));
                 }
                 Err(reason) => {
                     target.history().suspend_pin();
@@ -224,33 +224,33 @@ impl Setup {
                 }
             }
         }
-        let allowed = FileRoot::new(settings.section.files);
+        template_store.put((), Arc::new(templates));
         Ok(Self {
-            template_store: books,
-            pinned_store: held,
-            target_renderers: sets,
+            template_store,
+            pinned_store,
+            target_renderers,
             targets,
-            file_root: allowed,
-            state_dir: state,
-            reports,
-            warnings: remarks,
-            unchecked_targets: unchecked,
-            watched_settings: watched,
+            file_root: FileRoot::new(settings.section.files),
+            state_dir,
+            statuses,
+            warnings,
+            unchecked_targets,
+            watched_settings,
         })
     }
 
-    /// Says what the authors of targets may have taken for granted.
+    /// Logs the advice about the settings.
     pub(super) fn log_warnings(&self) {
-        self.warnings.iter().for_each(|remark| tracing::warn!("{remark}"));
+        self.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
 
-    /// What the targets come to; each of them has an entry from the beginning.
-    pub fn reports(&self) -> TargetStatuses {
-        self.reports.clone()
+    /// The statuses of the targets. Each target has an entry from the start.
+    pub fn statuses(&self) -> TargetStatuses {
+        self.statuses.clone()
     }
 }
 
-/// What no single target can know.
+/// Checks what involves several targets.
 fn check_conflicts(targets: &[target::Settings]) -> Result<(), RenderSetupError> {
     if targets.is_empty() {
         return Err(RenderSetupError::NoTargets);

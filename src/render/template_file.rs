@@ -1,10 +1,10 @@
-//! The text of a template's or partial's file.
+//! Reads the file of a template or partial.
 
 use std::{io, path::Path};
 
 use crate::sys::regular_file;
 
-/// Reads a file whole.
+/// Reads the whole file.
 ///
 /// # Errors
 /// The file cannot be read, is not regular, is larger than 16 MiB, or is not UTF-8.

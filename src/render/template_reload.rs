@@ -1,4 +1,4 @@
-//! Templates and partials that are saved while we run: read again, and in force from then on if they are sound.
+//! Template reload: reads templates and partials again when they are saved, and keeps the previous ones if they are wrong.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,11 +16,12 @@ use crate::{
     },
 };
 
-/// Keeps the book in force that of the files, until `stop` is cancelled. One that is wrong is told of, and not taken.
-pub(super) async fn run(settings: Settings, books: TemplateStore, stop: CancellationToken) {
+/// Keeps the template store up to date with the files until `stop` is cancelled. A template set that does not compile is
+/// logged and not stored.
+pub(super) async fn run(settings: Settings, store: TemplateStore, stop: CancellationToken) {
     let settings = Arc::new(settings);
     let mut watched = FileWatcher::new(&Inotify::shared(), watched_paths(&settings));
-    let mut refused = None;
+    let mut rejection = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -28,32 +29,32 @@ pub(super) async fn run(settings: Settings, books: TemplateStore, stop: Cancella
         }
         let settings = Arc::clone(&settings);
         match blocking(move || TemplateSet::read(&settings)).await {
-            Ok(book) => publish(&books, book, refused.take().is_some()),
-            Err(error) => log_rejection(&error, &mut refused),
+            Ok(templates) => publish(&store, templates, rejection.take().is_some()),
+            Err(error) => log_rejection(&error, &mut rejection),
         }
     }
 }
 
-/// Who renders says that it has taken a new one.
-fn publish(books: &TemplateStore, book: TemplateSet, mended: bool) {
-    let same = books.snapshot().entries.get(&()).is_some_and(|now| **now == book);
-    if same && mended {
-        tracing::info!("the templates are the ones in force again");
+/// Stores a template set; the renderer logs that it has changed. `is_recovery`: the last set did not compile.
+fn publish(store: &TemplateStore, templates: TemplateSet, is_recovery: bool) {
+    let is_same = store.snapshot().entries.get(&()).is_some_and(|current| **current == templates);
+    if is_same && is_recovery {
+        tracing::info!("the templates are again the ones in effect");
     }
-    books.put((), Arc::new(book));
+    store.put((), Arc::new(templates));
 }
 
-fn log_rejection(error: &RenderSetupError, refused: &mut Option<String>) {
+fn log_rejection(error: &RenderSetupError, logged: &mut Option<String>) {
     let reason = error_chain(error);
-    if refused.as_ref() != Some(&reason) {
-        tracing::error!("the templates are refused, the ones before stay in force: {reason}");
-        *refused = Some(reason);
+    if logged.as_ref() != Some(&reason) {
+        tracing::error!("the templates are refused, the previous ones stay in effect: {reason}");
+        *logged = Some(reason);
     }
 }
 
-/// All that a book is read from.
+/// The files and directories that a template set is read from.
 fn watched_paths(settings: &Settings) -> Vec<WatchedPath> {
-    // Without a current directory, a relative path could not have been read either.
+    // Without a current directory, the first read of a relative path would have failed.
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
     let templates = settings.targets.iter().flat_map(|target| &target.templates);
     let files = templates.map(|template| WatchedPath::File(absolute(&template.source)));

@@ -1,5 +1,5 @@
-//! All that is compiled: the templates of every target, and where their files go. What runs takes a new book at any
-//! time and goes on with the answers that it has.
+//! The compiled templates of all targets, and their destinations. A running renderer takes a new set at any time and
+//! keeps its answers.
 
 use std::{
     collections::BTreeSet,
@@ -10,18 +10,18 @@ use std::{
 use super::{CompiledTemplate, Partials, RenderSetupError, Settings, TemplateError, template_file, template_sources};
 use crate::{core::store::Store, target};
 
-/// The book in force. Put another one there, and the next pass renders with it.
+/// Holds the current template set. If another one is put there, the next pass renders with it.
 pub type TemplateStore = Store<(), Arc<TemplateSet>>;
 
-/// The templates that stay in force whatever the book has, by the target's place among the targets.
+/// The templates of pinned targets, by the target's index. They have precedence over the template set.
 pub(super) type PinnedTemplatesStore = Store<usize, Arc<PinnedTemplates>>;
 
-/// Templates that somebody went back to.
+/// Templates to which a target was rolled back.
 #[derive(Debug, PartialEq)]
 pub(super) struct PinnedTemplates {
     /// The target's name.
     pub(super) target: String,
-    /// Which version of its templates it is.
+    /// The number of this version of its templates.
     pub(super) version: u64,
     pub(super) templates: TargetTemplates,
 }
@@ -36,28 +36,28 @@ pub struct TemplateSet {
 /// The templates of one target.
 pub(super) type TargetTemplates = Vec<TemplateSpec>;
 
-/// One template, and where its files go.
+/// One template, and where its output goes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct TemplateSpec {
     pub(super) template: CompiledTemplate,
     pub(super) output: OutputSpec,
 }
 
-/// Where the files of a template go.
+/// Where the output of a template goes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum OutputSpec {
-    /// To one file.
+    /// One file.
     File(PathBuf),
-    /// To one file for each member of a list.
+    /// One file for each item of a list.
     Each(Box<EachSpec>),
 }
 
-/// One file for each member.
+/// One file for each item of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct EachSpec {
     /// The list or record, as an expression.
     pub(super) list: CompiledTemplate,
-    /// A member's file.
+    /// The path of an item's file, rendered with the item.
     pub(super) path: CompiledTemplate,
 }
 
@@ -65,30 +65,40 @@ impl TemplateSet {
     /// Reads and compiles the partials and the templates of all targets.
     ///
     /// # Errors
-    /// What cannot be read, and what is wrong in a template, with its place.
+    /// A file cannot be read, or a template is wrong.
     pub fn read(settings: &Settings) -> Result<Self, RenderSetupError> {
         let directory = settings.section.partials.as_deref();
         let partials = directory.map_or_else(|| Ok(Partials::default()), Partials::read)?;
-        let chapters =
-            settings.targets.iter().map(|target| compile_target(target, &partials)).collect::<Result<_, _>>()?;
+        let compile = |target| compile_target(target, &partials);
+        let targets = settings.targets.iter().map(compile).collect::<Result<_, _>>()?;
         let templates = settings.targets.iter().flat_map(|target| &target.templates);
         let files = templates.map(|template| template.source.as_path()).chain(directory);
-        Ok(Self { targets: chapters, source_files: files.map(Path::to_owned).collect() })
+        Ok(Self { targets, source_files: files.map(Path::to_owned).collect() })
     }
 
     #[cfg(test)]
-    pub(super) fn from_targets(chapters: Vec<TargetTemplates>) -> Self {
-        Self { targets: chapters, source_files: BTreeSet::new() }
+    pub(super) fn from_targets(targets: Vec<TargetTemplates>) -> Self {
+        Self { targets, source_files: BTreeSet::new() }
     }
 
-    /// What it was made from: the templates' files, and the directory of partials.
+    /// The files of the templates, and the directory of partials.
     pub fn source_files(&self) -> &BTreeSet<PathBuf> {
         &self.source_files
     }
 }
 
+impl OutputSpec {
+    /// `name`: the template's name in errors.
+    pub(super) fn compile(name: &str, each: Option<&str>, destination: &Path) -> Result<Self, TemplateError> {
+        Ok(match each {
+            None => Self::File(destination.to_owned()),
+            Some(each) => Self::Each(Box::new(EachSpec::compile(name, each, destination)?)),
+        })
+    }
+}
+
 impl EachSpec {
-    /// `name`: what errors call the template.
+    /// `name`: the template's name in errors.
     pub(super) fn compile(name: &str, each: &str, destination: &Path) -> Result<Self, TemplateError> {
         Ok(Self {
             list: CompiledTemplate::compile_expression(format!("{name}, `each`"), each)?,
@@ -101,16 +111,16 @@ impl EachSpec {
     }
 }
 
-/// Whether one can take the place of the other: their files go to the same places.
+/// Whether one can replace the other: their outputs go to the same places.
 pub(super) fn has_same_outputs(one: &TargetTemplates, other: &TargetTemplates) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.output == other.output)
 }
 
 fn compile_target(target: &target::Settings, partials: &Partials) -> Result<TargetTemplates, RenderSetupError> {
-    let pages = target.templates.iter().map(|template| compile_template(target, template, partials));
-    let mut chapter = pages.collect::<Result<_, _>>()?;
-    template_sources::attach_sources(&mut chapter);
-    Ok(chapter)
+    let specs = target.templates.iter().map(|template| compile_template(target, template, partials));
+    let mut templates = specs.collect::<Result<_, _>>()?;
+    template_sources::attach_sources(&mut templates);
+    Ok(templates)
 }
 
 fn compile_template(
@@ -125,13 +135,9 @@ fn compile_template(
     })?;
     let name = path.display().to_string();
     let compiled = || {
-        let place = match &template.each {
-            None => OutputSpec::File(template.destination.clone()),
-            Some(each) => OutputSpec::Each(Box::new(EachSpec::compile(&name, each, &template.destination)?)),
-        };
         Ok(TemplateSpec {
+            output: OutputSpec::compile(&name, template.each.as_deref(), &template.destination)?,
             template: CompiledTemplate::compile_with_partials(&name, text, target.escape(template), partials)?,
-            output: place,
         })
     };
     compiled().map_err(|source| RenderSetupError::Template { target: target.name.clone(), source })

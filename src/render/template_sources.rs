@@ -1,5 +1,5 @@
-//! The templates of a target as texts, with the settings that decide what they become. A set is kept for each version that
-//! was in effect, and compiled again when somebody goes back to it.
+//! The source texts of a target's templates, with the settings that decide their output. They are kept for each version
+//! that was in effect, and compiled again for a rollback.
 
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf, sync::Arc};
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompiledTemplate, Escape, Partials, TemplateError,
-    template_set::{EachSpec, OutputSpec, TargetTemplates, TemplateSpec},
+    template_set::{OutputSpec, TargetTemplates, TemplateSpec},
 };
 use crate::target::{HashedContent, unified_diff};
 
-/// All that decides what a target's files become, besides the data.
+/// Everything besides the data that decides the content of a target's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TemplateSources {
     templates: Vec<TemplateSource>,
@@ -19,14 +19,14 @@ pub(super) struct TemplateSources {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct TemplateSource {
-    /// What errors call it: its path.
+    /// Its path, which is its name in errors.
     name: String,
     text: String,
     /// The partials that it includes, by name.
     partials: BTreeMap<String, PartialSource>,
     escape: Escape,
     destination: PathBuf,
-    /// The expression of a template that makes many files.
+    /// The expression of a template with `each`.
     each: Option<String>,
 }
 
@@ -38,67 +38,58 @@ struct PartialSource {
 
 impl TemplateSources {
     /// The texts of compiled templates.
-    pub(super) fn from_templates(chapter: &TargetTemplates) -> Self {
-        let text = |TemplateSpec { template: body, output: place }: &TemplateSpec| {
+    pub(super) fn from_templates(templates: &TargetTemplates) -> Self {
+        let source = |TemplateSpec { template, output }: &TemplateSpec| {
             let partial = |(name, file, text): (&str, &str, &str)| {
                 (name.to_owned(), PartialSource { file: file.to_owned(), text: text.to_owned() })
             };
-            let (destination, each) = match place {
+            let (destination, each) = match output {
                 OutputSpec::File(path) => (path.clone(), None),
                 OutputSpec::Each(each) => (each.path.source().into(), Some(each.list.expression_text().to_owned())),
             };
             TemplateSource {
-                name: body.name().to_owned(),
-                text: body.source().to_owned(),
-                partials: body.partials().map(partial).collect(),
-                escape: body.escape(),
+                name: template.name().to_owned(),
+                text: template.source().to_owned(),
+                partials: template.partials().map(partial).collect(),
+                escape: template.escape(),
                 destination,
                 each,
             }
         };
-        Self { templates: chapter.iter().map(text).collect() }
+        Self { templates: templates.iter().map(source).collect() }
     }
 
-    /// What was written down. `None`: by another version of Portreeve, in another form.
+    /// Parses what [`attach_sources`] has serialized. `None` if another version of Portreeve wrote it in another form.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// Compiles the set; each template carries what it was compiled from.
+    /// Compiles the templates; each carries these sources.
     pub(super) fn compile(&self) -> Result<TargetTemplates, TemplateError> {
-        let page = |template: &TemplateSource| {
-            let partials = template.partials.iter();
+        let compile = |TemplateSource { name, text, partials, escape, destination, each }: &TemplateSource| {
+            let partials = partials.iter();
             let partials = partials.map(|(name, partial)| (name.clone(), partial.file.clone(), partial.text.clone()));
             let partials = Partials::from_texts(partials)?;
-            let body =
-                CompiledTemplate::compile_with_partials(&template.name, &template.text, template.escape, &partials)?;
-            let place = match &template.each {
-                None => OutputSpec::File(template.destination.clone()),
-                Some(each) => {
-                    OutputSpec::Each(Box::new(EachSpec::compile(&template.name, each, &template.destination)?))
-                }
-            };
-            Ok(TemplateSpec { template: body, output: place })
+            Ok(TemplateSpec {
+                template: CompiledTemplate::compile_with_partials(name, text, *escape, &partials)?,
+                output: OutputSpec::compile(name, each.as_deref(), destination)?,
+            })
         };
-        let mut chapter = self.templates.iter().map(page).collect::<Result<_, TemplateError>>()?;
-        attach_sources(&mut chapter);
-        Ok(chapter)
+        let mut templates = self.templates.iter().map(compile).collect::<Result<_, TemplateError>>()?;
+        attach_sources(&mut templates);
+        Ok(templates)
     }
 
-    /// What is different from the set before, in a few words.
+    /// Describes the difference from the previous version in a few words.
     pub(super) fn describe_change(&self, before: Option<&Self>) -> String {
         let Some(before) = before else { return "first".to_owned() };
-        let changed = self.texts();
-        let former = before.texts();
-        let names = changed.iter().filter(|(name, text)| former.get(*name).is_some_and(|former| former != *text));
-        let names: Vec<_> = names.map(|(name, _)| *name).collect();
-        match names.is_empty() {
-            false => format!("template edited: {}", names.join(", ")),
-            true => "configuration".to_owned(),
-        }
+        let (old, new) = (before.texts(), self.texts());
+        let edited = new.iter().filter(|(name, text)| old.get(*name).is_some_and(|old| old != *text));
+        let edited: Vec<_> = edited.map(|(name, _)| *name).collect();
+        if edited.is_empty() { "configuration".to_owned() } else { format!("template edited: {}", edited.join(", ")) }
     }
 
-    /// What is different in another set, as a unified diff.
+    /// The changes from these sources to `other`, as a unified diff.
     pub(super) fn diff(&self, other: &Self) -> String {
         let (old, new) = (self.texts(), other.texts());
         let mut diff = String::new();
@@ -111,7 +102,7 @@ impl TemplateSources {
         }
         for (one, two) in self.templates.iter().zip(&other.templates) {
             if (one.escape, &one.each) != (two.escape, &two.each) {
-                // Writing to a text cannot fail.
+                // Writing to a string cannot fail.
                 let _ = writeln!(
                     diff,
                     "# {}: escape {:?} -> {:?}, each {:?} -> {:?}",
@@ -131,49 +122,49 @@ impl TemplateSources {
     }
 }
 
-/// Has each template carry the texts of its whole set: what is rendered can then be traced to it.
-pub(super) fn attach_sources(chapter: &mut TargetTemplates) {
-    // A path that is not UTF-8 cannot be written down; such a set is not kept.
-    let set =
-        serde_json::to_vec(&TemplateSources::from_templates(chapter)).ok().map(|set| Arc::new(HashedContent::new(set)));
-    chapter.iter_mut().for_each(|page| page.template.set_version(set.clone()));
+/// Attaches the sources of all templates of the target to each of them, so that a rendered file shows which version made
+/// it.
+pub(super) fn attach_sources(templates: &mut TargetTemplates) {
+    // A path that is not UTF-8 cannot be serialized; such a version is not kept.
+    let sources = serde_json::to_vec(&TemplateSources::from_templates(templates)).ok();
+    let sources = sources.map(|sources| Arc::new(HashedContent::new(sources)));
+    templates.iter_mut().for_each(|spec| spec.template.set_version(sources.clone()));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chapter(text: &str, partial: &str, escape: Escape) -> TargetTemplates {
+    fn templates(text: &str, partial: &str, escape: Escape) -> TargetTemplates {
         let partials = [("head".to_owned(), "/p/head.hbs".to_owned(), partial.to_owned())];
         let partials = Partials::from_texts(partials).unwrap_or_else(|error| panic!("{error}"));
-        let body = CompiledTemplate::compile_with_partials("/t/a.hbs", text, escape, &partials);
-        let each = EachSpec::compile("/t/a.hbs", "(services)", "/o/{{name}}".as_ref());
-        let (body, each) = (body.expect("it is right"), each.expect("it is right"));
-        vec![TemplateSpec { template: body, output: OutputSpec::Each(Box::new(each)) }]
+        let template = CompiledTemplate::compile_with_partials("/t/a.hbs", text, escape, &partials);
+        let output = OutputSpec::compile("/t/a.hbs", Some("(services)"), "/o/{{name}}".as_ref());
+        vec![TemplateSpec { template: template.expect("it compiles"), output: output.expect("it compiles") }]
     }
 
     #[test]
-    fn a_set_that_was_written_down_compiles_to_the_same_templates() {
-        let mut chapter = chapter("{{> head}}{{name}}", "# head\n", Escape::Nginx);
-        attach_sources(&mut chapter);
-        let written = serde_json::to_vec(&TemplateSources::from_templates(&chapter)).expect("text");
-        let again = TemplateSources::parse(&written).expect("it is ours").compile().expect("it is right");
-        assert!(again == chapter);
+    fn serialized_sources_compile_to_the_same_templates() {
+        let mut templates = templates("{{> head}}{{name}}", "# head\n", Escape::Nginx);
+        attach_sources(&mut templates);
+        let bytes = serde_json::to_vec(&TemplateSources::from_templates(&templates)).expect("the paths are UTF-8");
+        let compiled = TemplateSources::parse(&bytes).expect("the form is known").compile().expect("it compiles");
+        assert!(compiled == templates);
         assert_eq!(TemplateSources::parse(b"{}"), None);
     }
 
     #[test]
-    fn what_has_changed_is_named_and_shown() {
-        let set = |text, partial, escape| TemplateSources::from_templates(&chapter(text, partial, escape));
-        let one = set("{{> head}}a\n", "x\n", Escape::Nginx);
+    fn changes_are_named_and_shown() {
+        let sources = |text, partial, escape| TemplateSources::from_templates(&templates(text, partial, escape));
+        let one = sources("{{> head}}a\n", "x\n", Escape::Nginx);
         assert_eq!(one.describe_change(None), "first");
-        let two = set("{{> head}}b\n", "x\n", Escape::Nginx);
+        let two = sources("{{> head}}b\n", "x\n", Escape::Nginx);
         assert_eq!(two.describe_change(Some(&one)), "template edited: /t/a.hbs");
         assert_eq!(
-            set("{{> head}}a\n", "y\n", Escape::Nginx).describe_change(Some(&one)),
+            sources("{{> head}}a\n", "y\n", Escape::Nginx).describe_change(Some(&one)),
             "template edited: /p/head.hbs"
         );
-        let three = set("{{> head}}a\n", "x\n", Escape::None);
+        let three = sources("{{> head}}a\n", "x\n", Escape::None);
         assert_eq!(three.describe_change(Some(&one)), "configuration");
         assert!(two.diff(&one).contains("-{{> head}}b\n+{{> head}}a\n"), "{}", two.diff(&one));
         assert!(three.diff(&one).contains("escape None -> Nginx"), "{}", three.diff(&one));

@@ -1,4 +1,4 @@
-//! Queries that get no answer: each is told once, with its template and its target. Pure.
+//! Queries without an answer: each is logged once, with its template and its target. Pure.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::registry::Query;
 
-/// An answer that takes longer than this is told of.
+/// A query is logged if its answer takes longer than this.
 const OVERDUE_AFTER: Duration = Duration::from_secs(5);
-/// How many queries of a template are named in one line.
+/// How many queries of a template one line names.
 const MAX_LISTED: usize = 8;
 
-/// Since when which queries have had no answer.
+/// The unanswered queries, and since when they are.
 #[derive(Debug, Default)]
 pub(super) struct UnansweredQueries(BTreeMap<QueryUse, UnansweredSince>);
 
@@ -39,18 +39,23 @@ pub(super) struct OverdueQueries {
 }
 
 impl UnansweredQueries {
-    /// Takes what is unanswered now. Gives what is to be told, and how long it takes until there may be more.
-    pub(super) fn update(&mut self, open: &[Unrendered], now: Instant) -> (Vec<OverdueQueries>, Option<Duration>) {
+    /// Takes the templates that are not rendered. Returns the queries to log now, and the time until others may become
+    /// overdue.
+    pub(super) fn update(
+        &mut self,
+        unrendered: &[Unrendered],
+        now: Instant,
+    ) -> (Vec<OverdueQueries>, Option<Duration>) {
         let before = std::mem::take(&mut self.0);
         let new = UnansweredSince { since: now, is_logged: false };
-        let since = |subject: QueryUse| {
-            let since = before.get(&subject).copied().unwrap_or(new);
-            (subject, since)
+        let entry = |query: QueryUse| {
+            let since = before.get(&query).copied().unwrap_or(new);
+            (query, since)
         };
-        self.0 = unanswered(open).map(since).collect();
+        self.0 = unanswered(unrendered).map(entry).collect();
         let mut overdue: Vec<OverdueQueries> = Vec::new();
-        let late = |since: &UnansweredSince| !since.is_logged && now.duration_since(since.since) >= OVERDUE_AFTER;
-        for ((target, template, query), since) in self.0.iter_mut().filter(|(_, since)| late(since)) {
+        let is_due = |since: &UnansweredSince| !since.is_logged && now.duration_since(since.since) >= OVERDUE_AFTER;
+        for ((target, template, query), since) in self.0.iter_mut().filter(|(_, since)| is_due(since)) {
             since.is_logged = true;
             match overdue.last_mut().filter(|last| (&last.target, &last.template) == (target, template)) {
                 Some(last) => last.queries.push(query.clone()),
@@ -66,14 +71,14 @@ impl UnansweredQueries {
     }
 }
 
-fn unanswered(open: &[Unrendered]) -> impl Iterator<Item = QueryUse> {
-    open.iter().flat_map(|open| {
-        let missing = match &open.reason {
+fn unanswered(unrendered: &[Unrendered]) -> impl Iterator<Item = QueryUse> {
+    unrendered.iter().flat_map(|template| {
+        let missing = match &template.reason {
             UnrenderedReason::Missing(missing) => Some(missing),
             UnrenderedReason::Failed(_) => None,
         };
-        let queries = missing.into_iter().flatten().filter(|(_, why)| **why == MissingInput::Answer);
-        queries.map(|(query, _)| (open.target.clone(), open.template.clone(), query.clone()))
+        let queries = missing.into_iter().flatten().filter(|(_, reason)| **reason == MissingInput::Answer);
+        queries.map(|(query, _)| (template.target.clone(), template.template.clone(), query.clone()))
     })
 }
 
@@ -93,27 +98,27 @@ impl fmt::Display for OverdueQueries {
 mod tests {
     use super::*;
 
-    fn waits(template: &str, keys: &[(&str, MissingInput)]) -> Unrendered {
-        let missing = keys.iter().map(|(key, why)| (Query::key(*key), *why)).collect();
+    fn unrendered(template: &str, keys: &[(&str, MissingInput)]) -> Unrendered {
+        let missing = keys.iter().map(|(key, reason)| (Query::key(*key), *reason)).collect();
         Unrendered { target: "web".into(), template: template.into(), reason: UnrenderedReason::Missing(missing) }
     }
 
     #[test]
-    fn each_query_is_told_once_when_it_is_overdue() {
+    fn each_query_is_logged_once_when_it_is_overdue() {
         let (mut unanswered, begin) = (UnansweredQueries::default(), Instant::now());
-        let mut note = |open: &[Unrendered], seconds| {
-            let (overdue, next) = unanswered.update(open, begin + Duration::from_secs(seconds));
+        let mut update = |templates: &[Unrendered], seconds| {
+            let (overdue, next) = unanswered.update(templates, begin + Duration::from_secs(seconds));
             (overdue.iter().map(ToString::to_string).collect::<Vec<_>>(), next.map(|next| next.as_secs()))
         };
-        let a = waits("a.hbs", &[("x", MissingInput::Answer), ("absent", MissingInput::Key)]);
-        let both = [a.clone(), waits("b.hbs", &[("x", MissingInput::Answer), ("y", MissingInput::Answer)])];
-        assert_eq!(note(std::slice::from_ref(&a), 0), (vec![], Some(5)));
-        assert_eq!(note(&both, 4), (vec![], Some(1)));
-        assert_eq!(note(&both, 5), (vec!["target web: a.hbs: no answer for 5 s to key \"x\"".to_owned()], Some(4)));
+        let a = unrendered("a.hbs", &[("x", MissingInput::Answer), ("absent", MissingInput::Key)]);
+        let both = [a.clone(), unrendered("b.hbs", &[("x", MissingInput::Answer), ("y", MissingInput::Answer)])];
+        assert_eq!(update(std::slice::from_ref(&a), 0), (vec![], Some(5)));
+        assert_eq!(update(&both, 4), (vec![], Some(1)));
+        assert_eq!(update(&both, 5), (vec!["target web: a.hbs: no answer for 5 s to key \"x\"".to_owned()], Some(4)));
         let later = "target web: b.hbs: no answer for 5 s to key \"x\", key \"y\"".to_owned();
-        assert_eq!(note(&both, 9), (vec![later], None));
-        assert_eq!(note(&both, 60), (vec![], None));
-        assert_eq!(note(&[], 61), (vec![], None));
-        assert_eq!(note(&[a], 62), (vec![], Some(5)), "it was answered in between");
+        assert_eq!(update(&both, 9), (vec![later], None));
+        assert_eq!(update(&both, 60), (vec![], None));
+        assert_eq!(update(&[], 61), (vec![], None));
+        assert_eq!(update(&[a], 62), (vec![], Some(5)), "it was answered in between");
     }
 }

@@ -1,56 +1,56 @@
-//! What keeps a template from being rendered.
+//! Templates that have no output at the moment, and why.
 
 use std::{collections::BTreeMap, fmt};
 
 use super::{MissingInput, TemplateError};
 use crate::registry::Query;
 
-/// A template that is not rendered.
+/// A template without output, or one file of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unrendered {
     /// The target.
     pub target: String,
-    /// The template's file, and the file that it should become if there are several.
+    /// The template's file; with `each`, also the destination: `site.hbs for /etc/nginx/conf.d/web.conf`.
     pub template: String,
-    /// What keeps it.
+    /// Why it has no output.
     pub reason: UnrenderedReason,
 }
 
-/// What keeps a template from being rendered.
+/// Why a template has no output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnrenderedReason {
-    /// These queries must be answered, or answered otherwise.
+    /// These queries are not answered, or their answers are not sufficient.
     Missing(BTreeMap<Query, MissingInput>),
-    /// It does not fit the answers.
+    /// It fails with the present answers.
     Failed(TemplateError),
 }
 
 impl Unrendered {
-    /// Whether it does not fit the answers.
+    /// Whether it fails with the present answers.
     pub(super) fn is_failure(&self) -> bool {
         matches!(self.reason, UnrenderedReason::Failed(_))
     }
 }
 
 impl UnrenderedReason {
-    /// It has not been tried yet.
+    /// It has not been rendered yet.
     pub(super) const UNTRIED: Self = Self::Missing(BTreeMap::new());
 
-    /// Not just a matter of time.
+    /// Whether this is more than an answer that has not arrived yet.
     fn is_problem(&self) -> bool {
         match self {
             Self::Failed(_) => true,
-            Self::Missing(missing) => missing.values().any(|why| *why != MissingInput::Answer),
+            Self::Missing(missing) => missing.values().any(|reason| *reason != MissingInput::Answer),
         }
     }
 }
 
-/// Whether a template of the target does not fit the answers, all of which it has: waiting cannot mend that.
-pub(super) fn has_failure(open: &[Unrendered], target: &str) -> bool {
-    open.iter().any(|open| open.target == target && open.is_failure())
+/// Whether a template of the target fails although all its queries are answered, so that waiting does not help.
+pub(super) fn has_failure(unrendered: &[Unrendered], target: &str) -> bool {
+    unrendered.iter().any(|template| template.target == target && template.is_failure())
 }
 
-/// Says each trouble of a template once, and that it is over.
+/// Logs each problem of a template once, and its end.
 pub(super) fn log_change(template: &str, before: Option<&UnrenderedReason>, now: Option<&UnrenderedReason>) {
     match (before, now) {
         (Some(UnrenderedReason::Failed(before)), Some(UnrenderedReason::Failed(error))) if before == error => {}
@@ -59,13 +59,13 @@ pub(super) fn log_change(template: &str, before: Option<&UnrenderedReason>, now:
             tracing::info!(file = template, "{template}: renders again");
         }
         (before, Some(UnrenderedReason::Missing(missing))) => {
-            let before = match before {
-                Some(UnrenderedReason::Missing(before)) => Some(before),
+            let logged = |query| match before {
+                Some(UnrenderedReason::Missing(before)) => before.get(query),
                 _ => None,
             };
-            let held = missing.iter().filter(|(_, why)| **why != MissingInput::Answer);
-            for (query, why) in held.filter(|(query, why)| before.and_then(|known| known.get(query)) != Some(why)) {
-                tracing::warn!(file = template, reason = %why, "{template}: waits for {query}: {why}");
+            let problems = missing.iter().filter(|(_, reason)| **reason != MissingInput::Answer);
+            for (query, reason) in problems.filter(|(query, reason)| logged(*query) != Some(*reason)) {
+                tracing::warn!(file = template, %reason, "{template}: waits for {query}: {reason}");
             }
         }
         _ => {}
@@ -79,7 +79,7 @@ impl fmt::Display for Unrendered {
             UnrenderedReason::Failed(error) => write!(f, "{error}"),
             UnrenderedReason::Missing(missing) => {
                 write!(f, "{}: waits for ", self.template)?;
-                let list: Vec<_> = missing.iter().map(|(query, why)| format!("{query} ({why})")).collect();
+                let list: Vec<_> = missing.iter().map(|(query, reason)| format!("{query} ({reason})")).collect();
                 f.write_str(&list.join(", "))
             }
         }

@@ -55,6 +55,7 @@ use self::{
 use crate::{
     core::{
         condition::{Condition, error_chain},
+        debounce,
         reconcile::{NextPass, PassCause, Reconcile},
     },
     docker,
@@ -266,6 +267,13 @@ impl Target {
         Self { stop, ..self }
     }
 
+    /// Applies each change without a quiet period, minimum interval or splay.
+    pub fn without_debounce(mut self) -> Self {
+        let settings = debounce::Settings { interval: Duration::ZERO, ..debounce::Settings::default() };
+        self.scheduler = ApplyScheduler::new(settings);
+        self
+    }
+
     /// The name in the settings.
     pub fn name(&self) -> &str {
         &self.name
@@ -373,7 +381,11 @@ impl Reconcile for Target {
         let Some(mut turn) = self.lock_program().await else { return NextPass::Idle };
         let held = match self.pinned_snapshot() {
             Ok(held) => held,
-            Err(error) => return self.finish_pass(Err(error), &MembershipChange::default()),
+            Err(error) => {
+                let (desired, applied) = (self.desired.snapshot(), Err(error));
+                status::publish(&self.statuses, &self.name, &desired, None, None, &applied);
+                return self.finish_pass(applied, &MembershipChange::default());
+            }
         };
         self.scheduler.set_next_regular_reload(turn.next_regular_reload());
         let desired = held.unwrap_or_else(|| self.choose_desired());

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::time;
 
 use super::{
-    ApplyError, ApplyOutcome, Effect, RollbackPin, Target, VerifiedReload, candidate_outcome,
+    ApplyError, ApplyOutcome, Effect, Target, VerifiedReload, candidate_outcome,
     desired_file::DesiredSnapshot,
     error::Rejection,
     file_list::format_file_list,
@@ -81,8 +81,8 @@ impl<E: Into<ApplyError>> From<E> for Interrupt {
 }
 
 impl Target {
-    /// Makes one pass: writes the newest desired files and brings them into effect. While they are not all
-    /// [known](Self::knows_all), only an owed reload of an earlier pass is tried. Logs what was done, not what failed.
+    /// Makes one pass: writes the newest desired files and brings them into effect. While not all of them
+    /// are rendered, only a pending reload of an earlier pass is tried. Logs what was done, not what failed.
     ///
     /// Dropping the future is equivalent to a crash: the first pass of the next process completes what has begun. Files
     /// that are being swapped at that moment are swapped to the last one.
@@ -97,11 +97,6 @@ impl Target {
             self.log_outcome(applied, &change);
         }
         applied
-    }
-
-    /// Whether a pass that is made now brings all files in line.
-    pub fn has_all_files(&self) -> bool {
-        matches!(self.history.pin(), Some(RollbackPin::Data(_))) || self.desired.snapshot().complete
     }
 
     /// The same with what was desired at one moment, by who has the turn.

@@ -57,6 +57,11 @@ pub(super) fn publish(
     // What is no candidate's fault is not searched.
     report.is_final = report.rejection.is_none() || !wanted.complete;
     report.verified_pid = proof.and_then(|proof| proof.pid);
-    report.error = applied.as_ref().err().map(|error| error_chain(error));
+    report.error = match applied {
+        Ok(_) => None,
+        // The previous error says more.
+        Err(ApplyError::Stopped) => report.error,
+        Err(error) => Some(error_chain(error)),
+    };
     reports.put(target.to_owned(), report);
 }

@@ -242,7 +242,7 @@ impl DaemonJob {
                 register::run(*settings, docker, ledger, stop, end).await.map_err(run_failure)
             }
             Self::Render { setup, source, program } => {
-                orders.send_replace(exec::ChildSpec { settings: program, statuses: setup.reports() });
+                orders.send_replace(exec::ChildSpec { settings: program, statuses: setup.statuses() });
                 render::run(*setup, source, end).await.map_err(run_failure)
             }
         }

@@ -14,7 +14,7 @@ use crate::{
     registry::Query,
     render::{
         Answers, MissingInput, RenderInputs, UnrenderedReason,
-        template_state::{TemplateState, all_desired_files},
+        renderer::{TemplateState, all_desired_files},
     },
     target::DesiredFiles,
 };

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use super::{
     Answers, CompiledTemplate, Escape, MissingInput, Partials, RenderInputs, RenderOutcome, RenderReport,
     TemplateError,
+    renderer::{TemplateState, all_desired_files},
     template_set::{EachSpec, OutputSpec, TemplateSpec},
-    template_state::TemplateState,
 };
 use crate::{
     fixture::{Catalog, Fixture, FixtureFormat, FixturePreparedQuery},

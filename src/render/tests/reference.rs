@@ -78,16 +78,17 @@ impl ReferenceExample {
         };
         let list = CompiledTemplate::compile_expression("each", &each)?;
         let path = CompiledTemplate::compile("destination", destination.to_string_lossy(), Escape::Path)?;
-        let place = OutputSpec::Each(Box::new(EachSpec { list, path }));
-        let mut sheet = TemplateState::new(0, TemplateSpec { template: body, output: place });
+        let output = OutputSpec::Each(Box::new(EachSpec { list, path }));
+        let mut state = TemplateState::new(0, TemplateSpec { template: body, output });
         let mut trial = TestRender::new();
         for _ in 0..20 {
-            sheet.render(trial.inputs());
+            state.render(trial.inputs());
             trial
                 .answers
-                .extend(sheet.queries().map(|query| (query.clone(), Arc::new(answer(query)))).collect::<Vec<_>>());
+                .extend(state.queries().map(|query| (query.clone(), Arc::new(answer(query)))).collect::<Vec<_>>());
         }
-        let files = sheet.desired_files().unwrap_or_else(|| panic!("{:?}", sheet.unrendered("docs")));
+        let files = all_desired_files(std::slice::from_ref(&state));
+        let files = files.unwrap_or_else(|| panic!("{:?}", state.unrendered("docs").collect::<Vec<_>>()));
         let file = |(path, product): (PathBuf, Arc<target::DesiredFile>)| {
             format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(product.content.bytes()))
         };
