@@ -71,8 +71,8 @@ impl Running {
 
     /// What is desired from now on.
     fn want(&self, content: &str, members: &[&str]) {
-        let members = members.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-        let product = DesiredFile { members, ..DesiredFile::new(0, format!("{content}\n")) };
+        let product =
+            DesiredFile { instances: targets::members(members), ..DesiredFile::new(0, format!("{content}\n")) };
         self.desired.replace(BTreeMap::from([(self.file(), Arc::new(product))]));
     }
 

@@ -8,9 +8,7 @@ use serde_json::Value;
 
 use super::{
     TemplateError, call_text, go_template_hints,
-    helpers::{
-        self, CallForm, HelperDefinition, PRINT, PRINT_AS_JSON, PRINT_JSON, PRINT_LINES, PRINT_RAW, REJECT_EMPTY,
-    },
+    helpers::{self, CallForm, HelperDefinition, Printer},
     nesting::find_too_deep,
 };
 use crate::ui::suggest;
@@ -35,7 +33,7 @@ pub(super) fn compile_expression(name: &str, source: &str) -> Result<Template, T
         let reason = "this must be one expression, such as (services) or (tree \"vhosts/\")";
         return Err(TemplateError::at(name, source, (1, 1), reason.to_owned()));
     };
-    call_printer(call, PRINT_AS_JSON);
+    call_printer(call, Printer::ToJson);
     Ok(template)
 }
 
@@ -182,8 +180,8 @@ fn route_output(template: &mut Template, file: &str) {
     let mappings = template.mapping.iter().map(Some).chain(std::iter::repeat(None));
     for (element, at) in template.elements.iter_mut().zip(mappings) {
         match element {
-            TemplateElement::Expression(call) => call_printer(call, PRINT),
-            TemplateElement::HtmlExpression(call) => call_printer(call, PRINT_RAW),
+            TemplateElement::Expression(call) => call_printer(call, Printer::Checked),
+            TemplateElement::HtmlExpression(call) => call_printer(call, Printer::Raw),
             TemplateElement::HelperBlock(call) => {
                 let branches = [&mut call.template, &mut call.inverse];
                 branches.into_iter().flatten().for_each(|branch| route_output(branch, file));
@@ -206,7 +204,7 @@ fn reject_empty_with(call: &mut HelperTemplate, at: Option<&TemplateMapping>) {
     let mut branch = Template::compile("{{value}}").expect("it is sound");
     if let Some(TemplateElement::Expression(refusal)) = branch.elements.first_mut() {
         let written = Parameter::Literal(Value::String(call_text::expression_text(value)));
-        refusal.name = Parameter::Name(REJECT_EMPTY.to_owned());
+        refusal.name = Parameter::Name(Printer::RejectEmpty.name().to_owned());
         refusal.params = vec![value.clone(), written];
     }
     branch.mapping = at.cloned().into_iter().collect();
@@ -215,22 +213,20 @@ fn reject_empty_with(call: &mut HelperTemplate, at: Option<&TemplateMapping>) {
 }
 
 /// The printing helper gets the value, and how it was written.
-fn call_printer(call: &mut HelperTemplate, printer: &str) {
+fn call_printer(call: &mut HelperTemplate, printer: Printer) {
     let is_call = is_call(call);
-    let name = std::mem::replace(&mut call.name, Parameter::Name(printer.to_owned()));
+    let name = std::mem::replace(&mut call.name, Parameter::Name(String::new()));
     let mut params = std::mem::take(&mut call.params);
     let hash = std::mem::take(&mut call.hash);
     let called = if is_call { name.as_name() } else { None };
-    let own = match called {
-        _ if printer == PRINT_AS_JSON => None,
-        Some("raw" | "quote") => Some(PRINT_RAW),
-        Some("upstream") => Some(PRINT_LINES),
-        Some("toJSON" | "toJSONPretty") if printer == PRINT => Some(PRINT_JSON),
-        _ => None,
+    let printer = match called {
+        _ if printer == Printer::ToJson => printer,
+        Some("raw" | "quote") => Printer::Raw,
+        Some("upstream") => Printer::ServerLines,
+        Some("toJSON" | "toJSONPretty") if printer == Printer::Checked => Printer::Json,
+        _ => printer,
     };
-    if let Some(own) = own {
-        call.name = Parameter::Name(own.to_owned());
-    }
+    call.name = Parameter::Name(printer.name().to_owned());
     let value = match called {
         Some("raw") if params.len() == 1 => params.remove(0),
         Some(called) => Parameter::Subexpression(Subexpression::new(Parameter::Name(called.to_owned()), params, hash)),

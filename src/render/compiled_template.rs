@@ -15,7 +15,10 @@ use super::{
     helpers, inclusions,
     recorder::{MissingInput, QueryRecorder, RenderInputs, RenderRecord},
 };
-use crate::{registry::Query, target::HashedContent};
+use crate::{
+    registry::Query,
+    target::{HashedContent, Upstream},
+};
 
 /// A template, compiled once and rendered many times. Equal templates render to the same output.
 #[derive(Clone, PartialEq)]
@@ -37,6 +40,8 @@ pub struct RenderReport {
     pub is_whole: bool,
     /// What was left out, and what is probably a mistake in the template.
     pub warnings: BTreeSet<String>,
+    /// What its calls of `upstream` have printed.
+    pub upstreams: Vec<Upstream>,
     /// The text, or why there is none.
     pub outcome: RenderOutcome,
 }
@@ -133,14 +138,14 @@ impl CompiledTemplate {
     pub fn render(&self, inputs: RenderInputs<'_>) -> RenderReport {
         let pass = QueryRecorder::new(inputs, self.escape);
         let text = self.render_text(&pass);
-        let RenderRecord { queries: used, missing, warnings: remarks, .. } = pass.into_record();
+        let RenderRecord { queries: used, missing, warnings: remarks, upstreams, .. } = pass.into_record();
         let whole = text.is_ok();
         let outcome = match text {
             _ if !missing.is_empty() => RenderOutcome::Missing(missing),
             Ok(text) => RenderOutcome::Text(text),
             Err(error) => RenderOutcome::Failed(error),
         };
-        RenderReport { queries: used, is_whole: whole, warnings: remarks, outcome }
+        RenderReport { queries: used, is_whole: whole, warnings: remarks, upstreams, outcome }
     }
 
     fn render_text(&self, pass: &QueryRecorder<'_>) -> Result<String, TemplateError> {

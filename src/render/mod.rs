@@ -23,6 +23,7 @@ mod file_source;
 mod go_template_hints;
 mod helpers;
 mod inclusions;
+mod members;
 mod narrowing;
 mod nesting;
 mod offline;

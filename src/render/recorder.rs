@@ -9,7 +9,10 @@ use std::{
 use serde_json::Value;
 
 use super::Escape;
-use crate::registry::{Answer, Query};
+use crate::{
+    registry::{Answer, Query},
+    target::Upstream,
+};
 
 /// The answers that are known.
 pub type Answers = BTreeMap<Query, Arc<Answer>>;
@@ -70,6 +73,8 @@ pub(super) struct RenderRecord {
     pub(super) missing: BTreeMap<Query, MissingInput>,
     /// What was left out, and what is probably a mistake in the template.
     pub(super) warnings: BTreeSet<String>,
+    /// In the order of the calls, each once.
+    pub(super) upstreams: Vec<Upstream>,
     /// The first owner of each claimed name, by kind and name.
     claims: BTreeMap<(String, String), String>,
 }
@@ -98,6 +103,14 @@ impl<'a> QueryRecorder<'a> {
     /// Records a warning for the log: something was left out, or is probably a mistake in the template.
     pub(super) fn warn(&self, text: String) {
         self.lock().warnings.insert(text);
+    }
+
+    /// Records what `upstream` prints.
+    pub(super) fn record_upstream(&self, upstream: Upstream) {
+        let mut record = self.lock();
+        if !record.upstreams.contains(&upstream) {
+            record.upstreams.push(upstream);
+        }
     }
 
     /// Claims a name for `owner`.

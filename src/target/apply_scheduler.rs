@@ -9,9 +9,7 @@ use std::{
 };
 
 use super::{
-    ApplyError, ApplyOutcome, Effect,
-    desired_file::DesiredSnapshot,
-    membership_change::{self, MembershipChange},
+    ApplyError, ApplyOutcome, Effect, Member, desired_file::DesiredSnapshot, membership_change::MembershipChange,
 };
 use crate::core::{
     debounce::{Debounce, Settings, Urgency},
@@ -34,7 +32,7 @@ pub(super) struct ApplyScheduler {
     /// Whether `taken` was taken for this pass.
     is_new: bool,
     /// The members that the files in effect were made with.
-    members: BTreeSet<String>,
+    members: BTreeSet<Member>,
 }
 
 impl ApplyScheduler {
@@ -162,13 +160,13 @@ impl ApplyScheduler {
 
     /// Whether a service without instances gets one.
     fn fills_empty_service(&self, newest: &DesiredSnapshot) -> bool {
-        let served: BTreeSet<_> = self.members.iter().map(|member| membership_change::member_service(member)).collect();
-        members(newest).any(|member| !served.contains(membership_change::member_service(member)))
+        let served: BTreeSet<_> = self.members.iter().map(|member| &member.service).collect();
+        members(newest).any(|member| !served.contains(&member.service))
     }
 }
 
-fn members(wanted: &DesiredSnapshot) -> impl Iterator<Item = &String> {
-    wanted.entries.values().flat_map(|product| &product.members)
+fn members(wanted: &DesiredSnapshot) -> impl Iterator<Item = &Member> {
+    wanted.entries.values().flat_map(|file| file.members())
 }
 
 fn is_same(one: &DesiredSnapshot, other: &DesiredSnapshot) -> bool {

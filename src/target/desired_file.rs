@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::{Member, Upstream};
 use crate::core::store::{Snapshot, Store};
 
 /// The files that a target shall have, by destination; complete as soon as all of them are known.
@@ -28,9 +29,10 @@ pub struct DesiredFile {
     pub content: Arc<HashedContent>,
     /// Which of the target's templates it comes from: their place in [`Settings::templates`](super::Settings).
     pub template: usize,
-    /// The healthy instances among the answers that it was made from, each as one word. One that is missing next time
-    /// was removed, and that is urgent.
-    pub members: BTreeSet<String>,
+    /// The upstreams in it.
+    pub upstreams: Vec<Upstream>,
+    /// The healthy instances, among the answers that it was made from, of services that have no upstream.
+    pub instances: BTreeSet<Member>,
     /// The texts of the target's templates, as one that renders writes them down. Whoever goes back to that version
     /// renders them anew. `None`: no template made it.
     pub templates: Option<Arc<HashedContent>>,
@@ -39,7 +41,18 @@ pub struct DesiredFile {
 impl DesiredFile {
     /// A file without members.
     pub fn new(template: usize, text: impl Into<Vec<u8>>) -> Self {
-        Self { content: Arc::new(HashedContent::new(text)), template, members: BTreeSet::new(), templates: None }
+        Self::with_content(template, Arc::new(HashedContent::new(text)))
+    }
+
+    /// The same, with a content that is hashed already.
+    pub(super) fn with_content(template: usize, content: Arc<HashedContent>) -> Self {
+        Self { content, template, upstreams: Vec::new(), instances: BTreeSet::new(), templates: None }
+    }
+
+    /// The instances that it was made with. One that is missing next time was removed, and that is urgent.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        let servers = self.upstreams.iter().flat_map(|upstream| &upstream.servers);
+        servers.map(|server| &server.instance).chain(&self.instances)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a target's last successful pass brought into effect, and its place among the generations and versions.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ impl History {
 
 /// A version is kept as a generation of one file.
 fn as_snapshot(set: Arc<HashedContent>) -> DesiredSnapshot {
-    let product = DesiredFile { content: set, template: 0, members: BTreeSet::new(), templates: None };
+    let product = DesiredFile::with_content(0, set);
     DesiredSnapshot {
         entries: Arc::new([(TEMPLATES_FILE.into(), Arc::new(product))].into()),
         complete: true,

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::desired_file::{DesiredFile, DesiredSnapshot, Digest, HashedContent};
+use super::desired_file::{DesiredFile, DesiredSnapshot, Digest};
 use crate::sys::state_dir::{StateError, StateFolder};
 
 /// The list of generations, newest last.
@@ -95,10 +95,7 @@ impl GenerationStore {
         let mut entries = BTreeMap::new();
         for (path, kept) in &generation.files {
             let Some(bytes) = self.folder.read_bytes(&content_name(kept.digest))? else { return Ok(None) };
-            let text = Arc::new(HashedContent::new(bytes));
-            let product =
-                DesiredFile { content: text, template: kept.template, members: BTreeSet::new(), templates: None };
-            entries.insert(path.clone(), Arc::new(product));
+            entries.insert(path.clone(), Arc::new(DesiredFile::new(kept.template, bytes)));
         }
         Ok(Some(DesiredSnapshot { entries: Arc::new(entries), complete: true, complete_count: 0 }))
     }

@@ -1,21 +1,23 @@
-//! Which instances a change brings and takes away. Pure.
+//! Which instances a change adds and which it removes. Pure.
 
 use std::{collections::BTreeSet, fmt};
 
-/// So many are named in one line.
+use super::Member;
+
+/// How many instances one log line names.
 const MAX_NAMED: usize = 12;
 
-/// The difference between two sets of members; see [`Product::members`](super::Product).
+/// The difference between two sets of members; see [`DesiredFile::members`](super::DesiredFile::members).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct MembershipChange {
-    added: Vec<String>,
-    removed: Vec<String>,
+    added: Vec<Member>,
+    removed: Vec<Member>,
 }
 
 impl MembershipChange {
-    pub(super) fn between(before: &BTreeSet<String>, after: &BTreeSet<String>) -> Self {
-        let less = |one: &BTreeSet<String>, other| one.difference(other).map(|member| short_name(member)).collect();
-        Self { added: less(after, before), removed: less(before, after) }
+    pub(super) fn between(before: &BTreeSet<Member>, after: &BTreeSet<Member>) -> Self {
+        let difference = |one: &BTreeSet<_>, other| one.difference(other).cloned().collect();
+        Self { added: difference(after, before), removed: difference(before, after) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -24,7 +26,7 @@ impl MembershipChange {
 
     /// The services of all instances, each once.
     pub(super) fn services(&self) -> String {
-        let names = self.added.iter().chain(&self.removed).map(|member| member_service(member));
+        let names = self.added.iter().chain(&self.removed).map(|member| member.service.as_str());
         names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ")
     }
 }
@@ -44,39 +46,29 @@ impl fmt::Display for MembershipChange {
     }
 }
 
-/// The service of `service node id address port`.
-pub(super) fn member_service(member: &str) -> &str {
-    member.split(' ').next().unwrap_or_default()
-}
-
-/// Of `service node id address port`: the service, and where it is reached.
-fn short_name(member: &str) -> String {
-    let words: Vec<_> = member.split(' ').collect();
-    match words[..] {
-        [service, .., address, port] if address.contains(':') => format!("{service} [{address}]:{port}"),
-        [service, .., address, port] => format!("{service} {address}:{port}"),
-        _ => member.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn set(members: &[&str]) -> BTreeSet<String> {
-        members.iter().map(ToString::to_string).collect()
+    fn member(service: &str, node: &str, id: &str, address: &str, port: u16) -> Member {
+        Member { service: service.into(), node: node.into(), id: id.into(), address: address.into(), port }
     }
 
     #[test]
-    fn who_came_and_who_went() {
-        let before = set(&["web n1 web-1 10.0.0.4 32771", "api n1 api-1 10.0.0.4 1"]);
-        let after = set(&["web n2 web-2 10.0.0.5 32775", "api n1 api-1 10.0.0.4 1", "v6 n i fd00::1 80"]);
+    fn a_change_names_the_added_and_the_removed_instances() {
+        let before =
+            [member("web", "n1", "web-1", "10.0.0.4", 32771), member("api", "n1", "api-1", "10.0.0.4", 1)].into();
+        let after = [
+            member("web", "n2", "web-2", "10.0.0.5", 32775),
+            member("api", "n1", "api-1", "10.0.0.4", 1),
+            member("v6", "n", "i", "fd00::1", 80),
+        ]
+        .into();
         let change = MembershipChange::between(&before, &after);
         assert_eq!(change.to_string(), "+v6 [fd00::1]:80 +web 10.0.0.5:32775 -web 10.0.0.4:32771");
         assert_eq!(change.services(), "v6 web");
         assert!(MembershipChange::between(&after, &after).is_empty());
-        let many: Vec<_> = (10..40).map(|number| format!("web n i 10.0.0.1 {number}")).collect();
-        let many: Vec<_> = many.iter().map(String::as_str).collect();
-        assert!(MembershipChange::between(&set(&[]), &set(&many)).to_string().ends_with("10.0.0.1:21 and 18 more"));
+        let many = (10..40).map(|number| member("web", "n", "i", "10.0.0.1", number)).collect();
+        assert!(MembershipChange::between(&BTreeSet::new(), &many).to_string().ends_with("10.0.0.1:21 and 18 more"));
     }
 }

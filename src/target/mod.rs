@@ -38,6 +38,7 @@ mod running_process;
 mod settings;
 mod status;
 mod subprocess;
+mod upstream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -82,6 +83,7 @@ pub use self::{
     },
     status::{TargetStatus, TargetStatuses},
     subprocess::SubprocessError,
+    upstream::{Member, Server, Upstream},
 };
 pub(crate) use self::{diff::unified_diff, failure_dependencies::RecoveryTriggers, file_list::format_file_list};
 

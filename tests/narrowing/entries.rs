@@ -42,6 +42,10 @@ async fn what_ships_leaves_out_what_nginx_would_refuse_and_names_it() {
     bench.is_sound();
     let log = daemon.log();
     assert_eq!(log.matches("999.1.1.1").count(), 1, "once: {log}");
+    for left_out in ["+numbers ", "+named ", "+brackets ", "+portless "] {
+        assert!(!log.contains(left_out), "{left_out:?} in {log}");
+    }
+    assert!(log.contains("+heavy 10.0.0.5:80"), "{log}");
     assert!(!log.contains("refused"), "{log}");
 }
 

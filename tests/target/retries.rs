@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     CERTIFICATE,
     targets::{
-        Edge,
+        Edge, members as members_of,
         nginx::{Nginx, address, ask, watched},
         text, wait_until,
     },
@@ -69,8 +69,8 @@ impl Running {
     }
 
     fn want_of(&self, text: &str, members: &[&str]) {
-        let members = members.iter().map(ToString::to_string).collect();
-        let product = Arc::new(DesiredFile { members, ..DesiredFile::new(0, text) });
+        let instances = members_of(members);
+        let product = Arc::new(DesiredFile { instances, ..DesiredFile::new(0, text) });
         self.desired.replace([(self.file.clone(), product)].into());
     }
 

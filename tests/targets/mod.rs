@@ -6,7 +6,7 @@
 pub mod nginx;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Display,
     fs,
     path::{Path, PathBuf},
@@ -24,7 +24,7 @@ use portreeve::{
     core::condition::error_chain,
     docker,
     sys::state_dir::StateDir,
-    target::{ApplyError, ApplyOutcome, DesiredFile, Effect, Settings, Target, TargetKind, TemplateSettings},
+    target::{ApplyError, ApplyOutcome, DesiredFile, Effect, Member, Settings, Target, TargetKind, TemplateSettings},
 };
 use tempfile::TempDir;
 
@@ -40,6 +40,16 @@ pub fn directory() -> TempDir {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(directory.path(), open).expect("it is ours");
     directory
+}
+
+/// One instance for each text `service node id`.
+pub fn members(texts: &[&str]) -> BTreeSet<Member> {
+    let member = |text: &&str| {
+        let mut words = text.split(' ').map(str::to_owned);
+        let mut next = || words.next().unwrap_or_default();
+        Member { service: next(), node: next(), id: next(), ..Member::default() }
+    };
+    texts.iter().map(member).collect()
 }
 
 /// A target, what is desired of it, and its state.

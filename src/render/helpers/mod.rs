@@ -34,7 +34,7 @@ use std::ops::RangeInclusive;
 
 pub(super) use call::HelperCall;
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
-pub(super) use print::{PRINT, PRINT_AS_JSON, PRINT_JSON, PRINT_LINES, PRINT_RAW, REJECT_EMPTY};
+pub(super) use print::Printer;
 use serde_json::Value;
 
 use super::{go_template_hints, recorder::QueryRecorder};

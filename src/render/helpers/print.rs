@@ -4,44 +4,64 @@
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
 
-use super::{HelperCall, HelperDefinition, call::format_number, missing_value_message, query_helper};
+use super::{
+    HelperCall, HelperDefinition,
+    call::{ArgumentOrigin, format_number},
+    missing_value_message, query_helper,
+};
 use crate::render::{Escape, recorder::QueryRecorder};
 
 pub(super) const ALL: &[HelperDefinition] =
     &[query_helper("quote", 1..=1, &[], quote), query_helper("printable", 1..=1, &[], printable)];
 
-/// Prints a value that keeps the limits of the file's language. No template can write this name.
-pub(in crate::render) const PRINT: &str = " print";
+/// What becomes of a value that is printed. Each printer is a helper whose name no template can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::render) enum Printer {
+    /// A value of unknown origin: it must be representable in the file's language.
+    Checked,
+    /// A value that the author trusts.
+    Raw,
+    /// A text that is a JSON value.
+    Json,
+    /// Server lines: their words are checked already, and there must be at least one.
+    ServerLines,
+    /// Any value, converted to JSON.
+    ToJson,
+    /// Prints nothing: fails because the value of a `with` without `else` is empty.
+    RejectEmpty,
+}
 
-/// Prints a value as it is.
-pub(in crate::render) const PRINT_RAW: &str = " print raw";
+impl Printer {
+    const ALL: [Self; 6] = [Self::Checked, Self::Raw, Self::Json, Self::ServerLines, Self::ToJson, Self::RejectEmpty];
 
-/// Prints what is a whole value of JSON: in a file of that language it needs no more.
-pub(in crate::render) const PRINT_JSON: &str = " print json";
+    /// The name of the helper.
+    pub(in crate::render) fn name(self) -> &'static str {
+        match self {
+            Self::Checked => " print",
+            Self::Raw => " print raw",
+            Self::Json => " print json",
+            Self::ServerLines => " print lines",
+            Self::ToJson => " print value",
+            Self::RejectEmpty => " refuse empty",
+        }
+    }
 
-/// Prints server lines, whose words are checked already, and refuses to print none.
-pub(in crate::render) const PRINT_LINES: &str = " print lines";
+    /// Whether a text is printed as it is. The name of a file is always checked: it must not lead elsewhere.
+    fn trusts_text(self, escape: Escape) -> bool {
+        match self {
+            Self::Raw => escape != Escape::Path,
+            Self::Json => escape == Escape::Json,
+            _ => false,
+        }
+    }
+}
 
-/// Prints nothing, but says that the value of a `with` without `else` is empty.
-pub(in crate::render) const REJECT_EMPTY: &str = " refuse empty";
-
-/// Prints a value as JSON, whatever it is.
-pub(in crate::render) const PRINT_AS_JSON: &str = " print value";
-
-const NO_MEMBERS_MESSAGE: &str = "`upstream` has no member, and nginx refuses an `upstream` block without servers: put it into \
+const NO_SERVERS_MESSAGE: &str = "`upstream` has no member, and nginx refuses an `upstream` block without servers: put it into \
                          {{#if (upstream …)}} … {{/if}}, and answer 503 where it has none";
 
 pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass QueryRecorder<'pass>) {
-    let forms = [
-        (PRINT, PrintMode::Checked),
-        (PRINT_RAW, PrintMode::Raw),
-        (PRINT_JSON, PrintMode::Json),
-        (PRINT_LINES, PrintMode::Lines),
-        (PRINT_AS_JSON, PrintMode::Value),
-        (REJECT_EMPTY, PrintMode::Empty),
-    ];
-    for (name, form) in forms {
-        registry.register_helper(name, Box::new(PrintHelper { recorder: pass, form }));
+    for printer in Printer::ALL {
+        registry.register_helper(printer.name(), Box::new(PrintHelper { recorder: pass, printer }));
     }
 }
 
@@ -61,19 +81,9 @@ fn printable(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Valu
     }))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PrintMode {
-    Checked,
-    Raw,
-    Json,
-    Lines,
-    Value,
-    Empty,
-}
-
 struct PrintHelper<'pass> {
     recorder: &'pass QueryRecorder<'pass>,
-    form: PrintMode,
+    printer: Printer,
 }
 
 impl HelperDef for PrintHelper<'_> {
@@ -90,39 +100,42 @@ impl HelperDef for PrintHelper<'_> {
             return Err(RenderErrorReason::Other(missing_value_message(written)).into());
         }
         let value = call.value(0).map_err(RenderErrorReason::Other)?;
+        let printed = match self.printer {
+            Printer::RejectEmpty => Err(empty_message(value, call.literal(1))),
+            Printer::ToJson => Ok(Value::String(value.to_string())),
+            Printer::ServerLines if value == "" => Err(NO_SERVERS_MESSAGE.to_owned()),
+            Printer::ServerLines => Ok(value.clone()),
+            Printer::Checked | Printer::Raw | Printer::Json => self.print_value(value, &call, context, render),
+        };
+        printed.map(ScopedJson::Derived).map_err(|reason| RenderErrorReason::Other(reason).into())
+    }
+}
+
+impl PrintHelper<'_> {
+    fn print_value(
+        &self,
+        value: &Value,
+        call: &HelperCall<'_, '_>,
+        context: &Context,
+        render: &RenderContext<'_, '_>,
+    ) -> Result<Value, String> {
         let escape = self.recorder.escape;
-        let checked = match self.form {
-            PrintMode::Empty => return Err(RenderErrorReason::Other(empty_message(value, call.literal(1))).into()),
-            PrintMode::Value => return Ok(ScopedJson::Derived(Value::String(value.to_string()))),
-            PrintMode::Lines if value == "" => {
-                return Err(RenderErrorReason::Other(NO_MEMBERS_MESSAGE.to_owned()).into());
+        match value {
+            Value::Array(_) => Err("a list cannot be printed: use {{#each …}} … {{/each}}".to_owned()),
+            Value::Object(_) => Err("a record cannot be printed: name one of its fields".to_owned()),
+            Value::Null if escape == Escape::Json => Ok(Value::String("null".to_owned())),
+            Value::Null if call.origin(0) == ArgumentOrigin::Field => {
+                Err(format!("there is no value `{}` here: it is null", call.literal(1).unwrap_or_default()))
             }
-            PrintMode::Lines => return Ok(ScopedJson::Derived(value.clone())),
-            PrintMode::Json => escape != Escape::Json,
-            // A name of a file has no use for what is trusted: it must not lead elsewhere.
-            PrintMode::Raw => escape == Escape::Path,
-            PrintMode::Checked => true,
-        };
-        let of_data = helper.param(0).is_some_and(|param| param.relative_path().is_some());
-        let refused = match value {
-            Value::Array(_) => Some("a list cannot be printed: use {{#each …}} … {{/each}}".to_owned()),
-            Value::Object(_) => Some("a record cannot be printed: name one of its fields".to_owned()),
-            Value::Null if escape == Escape::Json => return Ok(ScopedJson::Derived(Value::String("null".to_owned()))),
-            Value::Null if of_data => {
-                Some(format!("there is no value `{}` here: it is null", call.literal(1).unwrap_or_default()))
-            }
-            Value::String(text) if checked => escape.rejection_reason(text).map(|refusal| {
-                let field = call.literal(1).map(|field| format!(" of `{field}`")).unwrap_or_default();
-                format!("the value {}{field}{} {refusal}", excerpt(text), owner_text(context, render))
-            }),
-            _ => None,
-        };
-        match refused {
-            Some(reason) => Err(RenderErrorReason::Other(reason).into()),
-            None => Ok(ScopedJson::Derived(match value {
-                Value::Number(number) => Value::String(format_number(number)),
-                value => value.clone(),
-            })),
+            Value::Number(number) => Ok(Value::String(format_number(number))),
+            Value::String(text) if !self.printer.trusts_text(escape) => match escape.rejection_reason(text) {
+                None => Ok(value.clone()),
+                Some(refusal) => {
+                    let field = call.literal(1).map(|field| format!(" of `{field}`")).unwrap_or_default();
+                    Err(format!("the value {}{field}{} {refusal}", excerpt(text), owner_text(context, render)))
+                }
+            },
+            other => Ok(other.clone()),
         }
     }
 }

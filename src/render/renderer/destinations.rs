@@ -45,13 +45,13 @@ impl Destinations {
         EachSpec { list, path }: &EachSpec,
         inputs: RenderInputs<'_>,
     ) -> Result<Vec<(PathBuf, &Value)>, UnrenderedReason> {
-        self.items.render(list, inputs, |outcome, _| {
+        self.items.render(list, inputs, |outcome, _, _| {
             parse_items(&outcome.into_text()?).map_err(|reason| failure(list, reason))
         });
         let items = self.items.result().map_err(UnrenderedReason::clone)?;
         self.paths.resize_with(items.len(), RenderCache::default);
         for (item, cache) in items.iter().zip(&mut self.paths) {
-            cache.render(path, RenderInputs { item, ..inputs }, |outcome, _| outcome.into_text().map(PathBuf::from));
+            cache.render(path, RenderInputs { item, ..inputs }, |outcome, _, _| outcome.into_text().map(PathBuf::from));
         }
         let paths = self.paths.iter().map(|cache| cache.result().cloned().map_err(UnrenderedReason::clone));
         let files = paths.zip(items).map(|(path, item)| Ok((path?, item)));

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     registry::{Answer, Query},
     render::{CompiledTemplate, RenderInputs, RenderOutcome, UnrenderedReason},
+    target::Upstream,
 };
 
 /// The queries of a render, each with the answer that was known.
@@ -49,7 +50,7 @@ impl<T> RenderCache<T> {
         &mut self,
         template: &CompiledTemplate,
         inputs: RenderInputs<'_>,
-        convert: impl FnOnce(RenderOutcome, &UsedAnswers) -> Result<T, UnrenderedReason>,
+        convert: impl FnOnce(RenderOutcome, Vec<Upstream>, &UsedAnswers) -> Result<T, UnrenderedReason>,
     ) -> Option<Result<T, UnrenderedReason>> {
         let is_unchanged =
             |(query, used): (&Query, &Option<_>)| is_same_answer(inputs.answers.get(query), used.as_ref());
@@ -59,7 +60,7 @@ impl<T> RenderCache<T> {
         let report = template.render(inputs);
         let answer = |query: Query| (query.clone(), inputs.answers.get(&query).cloned());
         let answers = report.queries.into_iter().map(answer).collect();
-        let result = convert(report.outcome, &answers);
+        let result = convert(report.outcome, report.upstreams, &answers);
         let is_complete = result.is_ok();
         let new = Self {
             result,

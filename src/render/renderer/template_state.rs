@@ -14,13 +14,14 @@ use super::{
     render_cache::{RenderCache, UsedAnswers},
 };
 use crate::{
-    registry::{Answer, Query, ServiceRecord},
+    registry::Query,
     render::{
         CompiledTemplate, RenderInputs, RenderOutcome,
+        members::instances_without_upstream,
         template_set::{OutputSpec, TemplateSpec},
         unrendered::{self, Unrendered, UnrenderedReason},
     },
-    target::{self, DesiredFile, HashedContent},
+    target::{self, DesiredFile, HashedContent, Upstream},
 };
 
 /// One template, and its files as rendered with the answers of the last pass.
@@ -161,11 +162,12 @@ fn render_file(
     path: Option<&Path>,
     inputs: RenderInputs<'_>,
 ) {
-    let convert = |outcome: RenderOutcome, answers: &UsedAnswers| match outcome.into_text() {
+    let convert = |outcome: RenderOutcome, upstreams: Vec<Upstream>, answers: &UsedAnswers| match outcome.into_text() {
         Ok(text) => Ok(Arc::new(DesiredFile {
             content: Arc::new(HashedContent::new(text)),
             template: number,
-            members: healthy_instances(answers),
+            instances: instances_without_upstream(answers.values().flatten(), &upstreams),
+            upstreams,
             templates: template.version().cloned(),
         })),
         Err(UnrenderedReason::Failed(mut error)) => {
@@ -179,19 +181,6 @@ fn render_file(
     if let Some(previous) = file.render(template, inputs, convert) {
         unrendered::log_change(&display_name(template, path), previous.err().as_ref(), file.result().err());
     }
-}
-
-/// The healthy instances among the answers.
-fn healthy_instances(answers: &UsedAnswers) -> std::collections::BTreeSet<String> {
-    let records = answers.values().filter_map(Option::as_deref).flat_map(|answer| match answer {
-        Answer::Service(records) => &records[..],
-        _ => &[],
-    });
-    let member = |record: &ServiceRecord| {
-        let ServiceRecord { name, node, id, address, port, .. } = record;
-        format!("{name} {node} {id} {address} {port}")
-    };
-    records.filter(|record| record.healthy).map(member).collect()
 }
 
 /// The path in messages about a file. `None` if the template has only one file: then its name says enough.

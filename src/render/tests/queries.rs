@@ -1,6 +1,10 @@
 //! What is asked, and what becomes of the answers.
 
 use super::*;
+use crate::{
+    registry::Status,
+    target::{Member, Server, Upstream},
+};
 
 fn query_of(template: &str) -> Query {
     let template =
@@ -218,4 +222,60 @@ fn a_server_line_has_no_room_for_more_than_a_place() {
         CompiledTemplate::compile("t.hbs", "{{upstream \"a\"}}{{key \"b\"}}", Escape::Nginx).expect("it is sound");
     let pass = TestRender::new().render(&template);
     assert!(pass.is_whole && pass.queries.len() == 2, "{pass:?}");
+}
+
+#[test]
+fn an_upstream_is_recorded_with_the_instances_that_have_a_server_line() {
+    let records = vec![
+        member("a-1", "10.0.0.1", 80),
+        member("a-2", "nope.invalid", 80),
+        ServiceRecord { node: "n2".into(), weight: 9, ..member("a-1", "fd00::2", 81) },
+        ServiceRecord { weight: 3, ..member("a 3", "10.0.0.3", 80) },
+    ];
+    let answers: Answers = [(Query::service("a"), Arc::new(Answer::Service(records)))].into();
+    for call in ["upstream \"a\" extra=\"backup\"", "upstream (service \"a\") extra=\"backup\""] {
+        // A second call with the same result is not a second upstream.
+        let template = format!("{{{{#if ({call})}}}}{{{{{call}}}}}{{{{/if}}}}");
+        let template = CompiledTemplate::compile("t.hbs", &template, Escape::Haproxy).expect("it is valid");
+        let report = TestRender { answers: answers.clone(), ..TestRender::new() }.render(&template);
+        let lines = "    server n1:a-1 10.0.0.1:80 weight 1 backup\n    server n2:a-1 [fd00::2]:81 weight 9 backup";
+        assert_eq!(report.outcome, RenderOutcome::Text(lines.to_owned()));
+        assert_eq!(report.warnings.len(), 2, "{report:?}");
+        let server = |node: &str, address: &str, port, weight| Server {
+            name: format!("{node}:a-1"),
+            instance: Member {
+                service: "a".into(),
+                node: node.into(),
+                id: "a-1".into(),
+                address: address.into(),
+                port,
+            },
+            weight,
+        };
+        let servers = vec![server("n1", "10.0.0.1", 80, 1), server("n2", "fd00::2", 81, 9)];
+        let upstream = Upstream { services: ["a".to_owned()].into(), options: vec!["backup".to_owned()], servers };
+        assert_eq!(report.upstreams, [upstream]);
+    }
+}
+
+#[test]
+fn an_instance_that_an_upstream_leaves_out_is_not_a_member_of_the_file() {
+    let of_service =
+        |name: &str, id: &str, address: &str| ServiceRecord { name: name.into(), ..member(id, address, 80) };
+    let warning = ServiceRecord { status: Status::Warning, healthy: false, ..of_service("a", "a-3", "10.0.0.3") };
+    let any = |name: &str| Query::Service(ServiceQuery { name: name.into(), ..ServiceQuery::default() });
+    let answers: Answers = [
+        (any("a"), vec![of_service("a", "a-1", "10.0.0.1"), of_service("a", "a-2", "nope.invalid"), warning]),
+        (Query::service("b"), vec![of_service("b", "b-1", "10.0.0.4"), of_service("b", "b-2", "nope.invalid")]),
+        (any("empty"), vec![of_service("empty", "e-1", "10.0.0.5")]),
+    ]
+    .map(|(query, records)| (query, Arc::new(Answer::Service(records))))
+    .into();
+    let template = "{{upstream \"a|passing,warning\"}}{{#if (upstream \"empty|critical\")}}{{/if}}{{#each (service \"b\")}}{{/each}}";
+    let template = CompiledTemplate::compile("t.hbs", template, Escape::Nginx).expect("it is valid");
+    let mut state = TemplateState::new(0, TemplateSpec { template, output: OutputSpec::File("/a".into()) });
+    state.render(TestRender { answers, ..TestRender::new() }.inputs());
+    let files = all_desired_files(&[state]).expect("it is rendered");
+    let members: Vec<_> = files.values().flat_map(|file| file.members()).map(ToString::to_string).collect();
+    assert_eq!(members, ["a 10.0.0.1:80", "a 10.0.0.3:80", "b 10.0.0.4:80", "b nope.invalid:80"]);
 }

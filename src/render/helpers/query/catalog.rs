@@ -5,7 +5,7 @@ use serde_json::{Value, json as literal};
 use super::{
     argument,
     grammar::{self, ParsedArgument},
-    json, non_empty_option, wrong_answer_message,
+    json, list, non_empty_option,
 };
 use crate::{
     registry::{Answer, Query},
@@ -17,13 +17,8 @@ pub(super) fn services(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> R
     let spelled = argument::parse_scope_argument(call, grammar::SCOPE)?;
     let query =
         Query::Services { filter: non_empty_option(call, "filter")?, scope: argument::scope(call, spelled.scope)? };
-    match pass.ask(query.clone()) {
-        None => json([(); 0]),
-        Some(Answer::Services(services)) => {
-            Ok(services.iter().map(|(name, tags)| literal!({ "name": name, "tags": tags })).collect())
-        }
-        Some(_) => Err(wrong_answer_message(&query)),
-    }
+    let services = ask!(pass, query, Answer::Services)?.into_iter().flatten();
+    Ok(services.map(|(name, tags)| literal!({ "name": name, "tags": tags })).collect())
 }
 
 pub(super) fn nodes(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
@@ -33,11 +28,7 @@ pub(super) fn nodes(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Resu
         filter: non_empty_option(call, "filter")?,
         scope: argument::scope(call, scope)?,
     };
-    match pass.ask(query.clone()) {
-        None => json([(); 0]),
-        Some(Answer::Nodes(nodes)) => json(nodes),
-        Some(_) => Err(wrong_answer_message(&query)),
-    }
+    list(ask!(pass, query, Answer::Nodes)?)
 }
 
 /// A node that does not exist is nothing, which `with` and `if` take for no.
@@ -48,18 +39,10 @@ pub(super) fn node(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Resul
     };
     let query =
         Query::Node { name: Some(subject).filter(|name| !name.is_empty()), scope: argument::scope(call, scope)? };
-    match pass.ask(query.clone()) {
-        None => Ok(Value::Null),
-        Some(Answer::Node(node)) => json(node),
-        Some(_) => Err(wrong_answer_message(&query)),
-    }
+    json(ask!(pass, query, Answer::Node)?)
 }
 
 pub(super) fn datacenters(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
     let query = Query::Datacenters { reachable: call.flag("reachable")? };
-    match pass.ask(query.clone()) {
-        None => json([(); 0]),
-        Some(Answer::Datacenters(names)) => json(names),
-        Some(_) => Err(wrong_answer_message(&query)),
-    }
+    list(ask!(pass, query, Answer::Datacenters)?)
 }

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::wrong_answer_message;
 use crate::{
     registry::{Answer, FileContent, Query},
     render::{
@@ -18,15 +17,14 @@ pub(super) fn file(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Resul
         return Err("the path is empty".to_owned());
     }
     let query = Query::File { path: (&path).into() };
-    let text = match pass.ask(query.clone()) {
+    let text = match ask!(pass, query, Answer::File)? {
         None => "",
-        Some(Answer::File(FileContent::Text(text))) => text,
-        Some(Answer::File(FileContent::Missing)) => {
+        Some(FileContent::Text(text)) => text,
+        Some(FileContent::Missing) => {
             pass.add_missing(query, MissingInput::File);
             ""
         }
-        Some(Answer::File(FileContent::Refused(reason))) => return Err(format!("{path:?}: {reason}")),
-        Some(_) => return Err(wrong_answer_message(&query)),
+        Some(FileContent::Refused(reason)) => return Err(format!("{path:?}: {reason}")),
     };
     Ok(Value::String(text.to_owned()))
 }

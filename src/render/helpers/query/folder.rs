@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{argument, grammar::ParsedArgument, json, key, require_min, wrong_answer_message};
+use super::{argument, grammar::ParsedArgument, json, key, list, require_min};
 use crate::{
     registry::{Answer, KeyPair, Query},
     render::{helpers::HelperCall, recorder::QueryRecorder},
@@ -26,18 +26,13 @@ fn folder_keys(
     let ParsedArgument { subject, scope, .. } = key::key_argument(call, pass)?;
     // As in consul-template: no path, no question. All keys are below `/`.
     if subject.is_empty() {
-        return json([(); 0]);
+        return list(None::<Value>);
     }
     let query = Query::Keys { prefix: folder_prefix(&subject), scope: argument::scope(call, scope)? };
-    match pass.ask(query.clone()) {
-        None => json([(); 0]),
-        Some(Answer::Keys(pairs)) => {
-            let kept: Vec<&KeyPair> = pairs.iter().filter(|pair| belongs(&pair.key)).collect();
-            require_min(call, pass, &query, kept.len())?;
-            json(kept)
-        }
-        Some(_) => Err(wrong_answer_message(&query)),
-    }
+    let Some(pairs) = ask!(pass, query, Answer::Keys)? else { return list(None::<Value>) };
+    let kept: Vec<&KeyPair> = pairs.iter().filter(|pair| belongs(&pair.key)).collect();
+    require_min(call, pass, &query, kept.len())?;
+    json(kept)
 }
 
 /// A folder is all that begins with its name and a slash: `app` is none of `apple`.

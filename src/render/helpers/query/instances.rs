@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{argument, json, service, wrong_answer_message};
+use super::{argument, json, service};
 use crate::{
     registry::{Answer, Query, Scope, ServiceQuery, Status},
     render::{helpers::HelperCall, recorder::QueryRecorder},
@@ -16,24 +16,15 @@ pub(super) fn instances(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> 
     let statuses = service::selected_statuses(call)?.unwrap_or_else(|| vec![Status::Passing]);
     let tag = call.option("tag")?;
     let query = Query::Services { filter: None, scope: scope.clone() };
-    let services = match pass.ask(query.clone()) {
-        None => return json([(); 0]),
-        Some(Answer::Services(services)) => services,
-        Some(_) => return Err(wrong_answer_message(&query)),
-    };
+    let services = ask!(pass, query, Answer::Services)?.into_iter().flatten();
     let passing = statuses == [Status::Passing];
     let mut instances = Vec::new();
-    for (name, _) in services.iter().filter(|(_, tags)| tag.as_ref().is_none_or(|tag| tags.contains(tag))) {
+    for (name, _) in services.filter(|(_, tags)| tag.as_ref().is_none_or(|tag| tags.contains(tag))) {
         let (name, tag, scope) = (name.clone(), tag.clone(), scope.clone());
         let query = Query::Service(ServiceQuery { name, tag, passing, scope, ..ServiceQuery::default() });
-        match pass.ask(query.clone()) {
-            // The others are asked in the same pass.
-            None => {}
-            Some(Answer::Service(records)) => {
-                instances.extend(records.iter().filter(|record| statuses.contains(&record.status)));
-            }
-            Some(_) => return Err(wrong_answer_message(&query)),
-        }
+        // After an unanswered query the others are still asked, so that all answers arrive before the next pass.
+        let records = ask!(pass, query, Answer::Service)?.into_iter().flatten();
+        instances.extend(records.filter(|record| statuses.contains(&record.status)));
     }
     json(instances)
 }

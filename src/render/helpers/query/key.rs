@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::{
     argument,
     grammar::{self, ParsedArgument},
-    wrong_answer_message,
 };
 use crate::{
     registry::{Answer, Query},
@@ -61,9 +60,5 @@ pub(super) fn key_argument(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) 
 
 /// `None`: not known yet. `Some(None)`: there is no such key.
 fn look_up<'a>(query: &Query, pass: &QueryRecorder<'a>) -> Result<Option<Option<&'a str>>, String> {
-    match pass.ask(query.clone()) {
-        None => Ok(None),
-        Some(Answer::Key(value)) => Ok(Some(value.as_deref())),
-        Some(_) => Err(wrong_answer_message(query)),
-    }
+    Ok(ask!(pass, query, Answer::Key)?.map(Option::as_deref))
 }

@@ -1,5 +1,16 @@
 //! What asks: each call is recorded by the pass, and what is asked is watched.
 
+/// The answer to a query, which must be of a kind. `None`: it is not answered yet.
+macro_rules! ask {
+    ($pass:expr, $query:expr, $kind:path) => {
+        match $pass.ask($query.clone()) {
+            None => Ok(None),
+            Some($kind(answer)) => Ok(Some(answer)),
+            Some(_) => Err(format!("the registry's answer to {} is of another kind", $query)),
+        }
+    };
+}
+
 mod argument;
 mod catalog;
 mod env;
@@ -16,7 +27,7 @@ mod status;
 use serde::Serialize;
 use serde_json::Value;
 
-pub(super) use self::service::{UPSTREAM_OPTIONS, service_instances};
+pub(super) use self::service::{ServiceInstances, UPSTREAM_OPTIONS, service_instances};
 use super::{HelperCall, HelperDefinition, query_helper};
 use crate::{
     registry::Query,
@@ -67,12 +78,12 @@ fn min_option(call: &HelperCall<'_, '_>) -> Result<Option<usize>, String> {
     call.option("min")?.map(read).transpose()
 }
 
+/// The answer as a template sees it; an empty list until it is known.
+fn list(known: Option<impl Serialize>) -> Result<Value, String> {
+    known.map_or_else(|| Ok(Value::Array(Vec::new())), json)
+}
+
 /// As a template sees it.
 fn json(value: impl Serialize) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|error| error.to_string())
-}
-
-/// Says that the registry does not keep to its own rules.
-fn wrong_answer_message(query: &Query) -> String {
-    format!("the registry's answer to {query} is none")
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{argument, json, non_empty_option, require_min, wrong_answer_message};
+use super::{argument, list, non_empty_option, require_min};
 use crate::{
     registry::{Answer, Query, Scope},
     render::{helpers::HelperCall, recorder::QueryRecorder},
@@ -18,12 +18,9 @@ pub(super) fn prepared(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> R
         near: non_empty_option(call, "near")?,
         scope: argument::scope(call, Scope::default())?,
     };
-    match pass.ask(query.clone()) {
-        None => json([(); 0]),
-        Some(Answer::Service(records)) => {
-            require_min(call, pass, &query, records.len())?;
-            json(records)
-        }
-        Some(_) => Err(wrong_answer_message(&query)),
+    let records = ask!(pass, query, Answer::Service)?;
+    if let Some(records) = records {
+        require_min(call, pass, &query, records.len())?;
     }
+    list(records)
 }

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::{
     argument, grammar, json, min_option, non_empty_option, require_min,
     status::{ANY_STATUS, parse_statuses},
-    wrong_answer_message,
 };
 use crate::{
     registry::{Answer, Query, ServiceQuery, ServiceRecord, Status},
@@ -52,54 +51,65 @@ pub(in crate::render::helpers) const UPSTREAM_OPTIONS: &[&str] = &[
 ];
 
 pub(super) fn service(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
-    json(service_instances(call, pass, false)?.unwrap_or_default())
+    json(records(call, pass, false)?)
 }
 
 pub(super) fn connect(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
-    json(service_instances(call, pass, true)?.unwrap_or_default())
+    json(records(call, pass, true)?)
 }
 
-/// The instances that a call chooses. `None`: not known yet.
+fn records<'a>(
+    call: &HelperCall<'_, '_>,
+    pass: &QueryRecorder<'a>,
+    connect: bool,
+) -> Result<Vec<&'a ServiceRecord>, String> {
+    Ok(service_instances(call, pass, connect)?.map(|known| known.records).unwrap_or_default())
+}
+
+/// The instances that a call selects.
+pub(in crate::render::helpers) struct ServiceInstances<'a> {
+    /// The name in the query.
+    pub(in crate::render::helpers) service: String,
+    pub(in crate::render::helpers) records: Vec<&'a ServiceRecord>,
+}
+
+/// The instances that a call selects. `None`: the query is not answered yet.
 pub(in crate::render::helpers) fn service_instances<'a>(
     call: &HelperCall<'_, '_>,
     pass: &QueryRecorder<'a>,
     connect: bool,
-) -> Result<Option<Vec<&'a ServiceRecord>>, String> {
+) -> Result<Option<ServiceInstances<'a>>, String> {
     let (query, statuses) = parse_query(call)?;
     // As in consul-template: no name, no question.
     if query.name.is_empty() {
         return match min_option(call)? {
-            None | Some(0) => Ok(Some(Vec::new())),
+            None | Some(0) => Ok(Some(ServiceInstances { service: String::new(), records: Vec::new() })),
             Some(least) => Err(format!("the name is empty, and min={least} cannot be met")),
         };
     }
     let query = ServiceQuery { passing: statuses == [Status::Passing], connect, ..query };
     let other = other_reading(call, &query).map(Query::Service);
+    let service = query.name.clone();
     let query = Query::Service(query);
-    let answers: Vec<_> =
-        [Some(&query), other.as_ref()].into_iter().flatten().map(|query| pass.ask(query.clone())).collect();
-    let mut kept = Vec::new();
-    warn_about_grammar(call, pass, &query, &answers);
-    for answer in answers {
-        match answer {
-            None => return Ok(None),
-            Some(Answer::Service(records)) => {
-                kept.extend(records.iter().filter(|record| statuses.contains(&record.status)));
-            }
-            Some(_) => return Err(wrong_answer_message(&query)),
-        }
+    // All queries are asked before the first answer is used, so that they are watched together.
+    let queries = [Some(&query), other.as_ref()].into_iter().flatten();
+    let answers: Vec<_> = queries.map(|query| ask!(pass, query, Answer::Service)).collect::<Result<_, _>>()?;
+    let Some(answers) = answers.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+    if answers.iter().all(|records| records.is_empty()) {
+        warn_about_grammar(call, pass, &query);
     }
+    let records = answers.into_iter().flatten().filter(|record| statuses.contains(&record.status));
+    let kept: Vec<_> = records.collect();
     require_min(call, pass, &query, kept.len())?;
-    Ok(Some(kept))
+    Ok(Some(ServiceInstances { service, records: kept }))
 }
 
-/// A name from a field is never read as grammar. If it looks like that and nobody has it, the author may have meant more.
-fn warn_about_grammar(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>, query: &Query, answers: &[Option<&Answer>]) {
+/// A name from a field is never read as grammar. If it looks like grammar and no service has that name, the author may
+/// have meant more.
+fn warn_about_grammar(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>, query: &Query) {
     let name =
         call.get(0).and_then(Value::as_str).filter(|_| call.origin(0) == ArgumentOrigin::Field).unwrap_or_default();
-    let is_odd = grammar::SERVICE.occur_in(name) || matches!(grammar::tag_and_name(name), Some((Some(_), _)));
-    let is_empty = matches!(answers, [Some(Answer::Service(records))] if records.is_empty());
-    if is_odd && is_empty {
+    if grammar::SERVICE.occur_in(name) || matches!(grammar::tag_and_name(name), Some((Some(_), _))) {
         pass.warn(format!(
             "{query} has no instance; a name from a field or a variable is taken as it is: tag=, dc=, near= and status= \
              say the rest"

@@ -14,7 +14,10 @@ fn a_list_gives_a_file_for_each_item() {
     assert_eq!(renderer.text(0, "/s/web.conf").as_deref(), Some("web: web-1b web-2 "));
     let files = renderer.targets[0].desired.snapshot().entries;
     let web = &files[&PathBuf::from("/s/web.conf")];
-    assert_eq!((web.template, web.members.len(), files[&PathBuf::from("/s/maint.conf")].members.len()), (1, 2, 0));
+    assert_eq!(
+        (web.template, web.members().count(), files[&PathBuf::from("/s/maint.conf")].members().count()),
+        (1, 2, 0)
+    );
 
     // Only the affected file is rendered again; the files of removed items go.
     renderer.answers.put(Query::service("api"), Arc::new(Answer::Service(Vec::new())));
