@@ -25,7 +25,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn what_ships_does_what_its_cases_say() {
+fn shipped_templates_pass_their_cases() {
     let arguments = ["templates/tests", "--config", "templates/tests/portreeve.toml"];
     let output = test(Path::new(env!("CARGO_MANIFEST_DIR")), &arguments);
     assert!(output.status.success() && said(&output).ends_with(", failed 0\n"), "{}", said(&output));
@@ -110,7 +110,7 @@ fn every_difference_fails_the_case_with_a_diff() {
     bench.fails(&[], diff);
     let bench = Bench::new();
     bench.write("cases/web/expected/etc/other", "x\n");
-    bench.fails(&[], "  etc/other: is expected, but nothing renders it\n--- expected/etc/other\n+++ /dev/null\n");
+    bench.fails(&[], "  etc/other: is expected, but no template renders it\n--- expected/etc/other\n+++ /dev/null\n");
     let bench = Bench::new();
     bench.write("cases/web/case.toml", "");
     bench.fails(&[], "key.hbs: waits for key \"a\" (there is no such key)\n");
@@ -122,7 +122,7 @@ fn every_difference_fails_the_case_with_a_diff() {
 }
 
 #[test]
-fn an_expected_error_has_to_happen() {
+fn expected_error_must_occur() {
     let bench = Bench::new();
     bench.write("cases/web/case.toml", "error = 'waits for key'");
     bench.passes(&[]);
@@ -133,18 +133,18 @@ fn an_expected_error_has_to_happen() {
 }
 
 #[test]
-fn a_case_has_an_environment_of_its_own() {
+fn env_of_a_case_is_its_own() {
     let bench = Bench::new();
     bench.write("cases/web/case.toml", "targets = ['app']\nenv = { ZONE = 'us' }");
     bench.fails(&[], "\n+us: 10.0.0.1\n");
 }
 
 #[test]
-fn what_is_wrong_with_a_case_is_told() {
+fn invalid_cases_are_reported() {
     let cases = [
         ("fixture.yaml", "servces: []", "fixture.yaml: "),
         ("case.toml", "target = 'app'", "case.toml: TOML parse error at line 1, column 1"),
-        ("case.toml", "targets = ['no']", "there is no target \"no\" (there are: app, keys)"),
+        ("case.toml", "targets = ['no']", "there is no target \"no\" (known: app, keys)"),
         ("case.toml", "templates = ['no.hbs']", "there is no template no.hbs"),
         ("fixture.json", "{}", "a case has one fixture, not 2"),
     ];
@@ -161,7 +161,7 @@ fn what_is_wrong_with_a_case_is_told() {
 }
 
 #[test]
-fn an_update_makes_what_is_rendered_expected() {
+fn update_writes_the_expected_files() {
     let bench = Bench::new();
     bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\n");
     bench.write("cases/web/expected/gone/file", "x\n");
@@ -174,7 +174,7 @@ fn an_update_makes_what_is_rendered_expected() {
 }
 
 #[test]
-fn the_targets_check_may_look_too() {
+fn the_check_of_the_target_can_run_too() {
     let bench = Bench::new();
     bench.passes(&["--check"]);
     bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\n");
@@ -184,7 +184,7 @@ fn the_targets_check_may_look_too() {
 }
 
 #[test]
-fn cases_are_chosen_by_name_and_printed_for_programs() {
+fn cases_are_selected_by_name_and_printed_as_json() {
     let bench = Bench::new();
     bench.write("cases/deep/er/fixture.json", "{}");
     bench.write("cases/deep/er/case.toml", "targets = ['app']");
@@ -208,7 +208,7 @@ fn cases_are_chosen_by_name_and_printed_for_programs() {
 }
 
 #[test]
-fn a_terminal_gets_colours_unless_they_are_refused() {
+fn terminal_gets_colours_unless_disabled() {
     let bench = Bench::new();
     bench.write("cases/web/expected/etc/app/web.conf", "other\n");
     // `script` (bsdutils) runs a command on a terminal of its own.

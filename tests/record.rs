@@ -89,7 +89,7 @@ async fn asked(agent: &DevAgent, query: &Query) -> Answer {
 }
 
 #[tokio::test]
-async fn a_catalog_answers_as_consul_does() {
+async fn catalog_answers_like_consul() {
     let agent = reference().await;
     let mut fixture = fixture();
     for (name, tags, only_passing) in [("a", &[][..], false), ("b", &["V1", "!green"], false), ("c", &["blue"], true)] {
@@ -165,7 +165,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn what_is_recorded_renders_alike() {
+async fn recording_renders_the_same_files() {
     let agent = reference().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name);
@@ -210,7 +210,7 @@ async fn what_is_recorded_renders_alike() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_rendered_is_not_recorded() {
+async fn failed_render_is_not_recorded() {
     let agent = DevAgent::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("a.hbs"), "{{key \"nope\"}}{{key (keyOr \"which\" \"x\")}}").expect("it is ours");
@@ -229,7 +229,7 @@ async fn what_cannot_be_rendered_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn a_template_that_reads_the_environment_is_told() {
+async fn template_that_reads_the_environment_is_reported() {
     let agent = DevAgent::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("a.hbs"), "{{env \"ZONE\"}}").expect("it is ours");

@@ -141,7 +141,7 @@ fn is_for_the_small_one(what: &str) -> bool {
 }
 
 #[test]
-fn nginx_accepts_what_ships_whatever_the_catalog_holds() {
+fn nginx_accepts_the_shipped_template_with_any_catalog() {
     for (what, catalog) in catalogs() {
         for file in ["nginx/upstreams.conf.hbs", "nginx/upstream.conf.hbs"] {
             if file != "nginx/upstream.conf.hbs" || is_for_the_small_one(what) {
@@ -152,7 +152,7 @@ fn nginx_accepts_what_ships_whatever_the_catalog_holds() {
     }
 }
 #[test]
-fn what_ships_for_nginx_is_short() {
+fn shipped_template_for_nginx_is_short() {
     let host = [("host", "shop.example.com")];
     let catalog =
         Catalog::default().with("web", "10.0.0.1", 32768, Passing, &[]).with("web", "fd00::2", 80, Passing, &[]);

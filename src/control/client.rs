@@ -1,4 +1,4 @@
-//! Who gives an order.
+//! The client side of the control socket.
 
 use std::{io, path::Path};
 
@@ -10,11 +10,11 @@ use tokio::{
 
 use super::{ControlError, MAX_LINE_LENGTH};
 
-/// Sends `order` to the Portreeve that listens at `socket`, and waits for its answer, however long that takes.
+/// Sends `request` to the Portreeve that listens on `socket`, and waits for its response without a time limit.
 ///
 /// # Errors
-/// Nobody listens, or the order was refused.
-pub async fn send_request<O: Serialize, A: DeserializeOwned>(socket: &Path, order: &O) -> Result<A, ControlError> {
+/// No process listens, the connection is lost, or the request is refused.
+pub async fn send_request<O: Serialize, A: DeserializeOwned>(socket: &Path, request: &O) -> Result<A, ControlError> {
     let path = || socket.to_owned();
     let mut stream = match UnixStream::connect(socket).await {
         Ok(stream) => stream,
@@ -23,16 +23,16 @@ pub async fn send_request<O: Serialize, A: DeserializeOwned>(socket: &Path, orde
         }
         Err(source) => return Err(ControlError::Disconnected { path: path(), source }),
     };
-    let broken = |source| ControlError::Disconnected { path: path(), source };
-    let foreign = |source| ControlError::InvalidMessage { path: path(), source };
-    let mut line = serde_json::to_vec(order).map_err(foreign)?;
+    let disconnected = |source| ControlError::Disconnected { path: path(), source };
+    let invalid = |source| ControlError::InvalidMessage { path: path(), source };
+    let mut line = serde_json::to_vec(request).map_err(invalid)?;
     line.push(b'\n');
-    stream.write_all(&line).await.map_err(broken)?;
-    let mut answer = Vec::new();
-    BufReader::new(stream.take(MAX_LINE_LENGTH)).read_until(b'\n', &mut answer).await.map_err(broken)?;
-    if answer.is_empty() {
-        return Err(broken(io::ErrorKind::UnexpectedEof.into()));
+    stream.write_all(&line).await.map_err(disconnected)?;
+    let mut response = Vec::new();
+    BufReader::new(stream.take(MAX_LINE_LENGTH)).read_until(b'\n', &mut response).await.map_err(disconnected)?;
+    if response.is_empty() {
+        return Err(disconnected(io::ErrorKind::UnexpectedEof.into()));
     }
-    let answer: Result<A, String> = serde_json::from_slice(&answer).map_err(foreign)?;
-    answer.map_err(ControlError::Refused)
+    let response: Result<A, String> = serde_json::from_slice(&response).map_err(invalid)?;
+    response.map_err(ControlError::Refused)
 }

@@ -1,6 +1,13 @@
-//! The unix socket through which a running Portreeve takes orders: one line of JSON each way, then the end.
+//! The control socket of a running Portreeve: a unix socket, one JSON line as request, one as response, then the
+//! connection is closed.
 //!
-//! It lies in the state directory, which only its owner can enter, and belongs to whoever holds that directory's lock.
+//! ```text
+//! command --send_request--> control.sock --> ControlServer --> RequestHandler
+//!         <----------- response or reason -------'
+//! ```
+//!
+//! It is in the state directory, which only its owner can enter. The process that holds the lock of that directory owns
+//! the socket.
 
 mod client;
 mod server;
@@ -13,45 +20,45 @@ use std::{
 pub use client::send_request;
 pub use server::{ControlServer, RequestHandler};
 
-/// The longest line that is taken, in bytes.
+/// The longest accepted line, in bytes.
 const MAX_LINE_LENGTH: u64 = 1024 * 1024;
 
-/// Where the socket of the Portreeve with this state directory lies.
+/// The socket of the Portreeve that uses this state directory.
 pub fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join("control.sock")
 }
 
-/// Why an order did not get through.
+/// Why a request failed, or a socket could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Nobody listens.
-    #[error("{}: no portreeve listens there", .0.display())]
+    /// No process listens.
+    #[error("{}: no portreeve listens on this socket", .0.display())]
     NotListening(PathBuf),
-    /// The socket cannot be made.
-    #[error("{}: the control socket cannot be made", path.display())]
+    /// The socket cannot be created.
+    #[error("{}: cannot create the control socket", path.display())]
     Bind {
         /// The socket.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
-    /// The conversation broke off.
-    #[error("{}: the control socket broke off", path.display())]
+    /// The connection was lost.
+    #[error("{}: the connection to the control socket was lost", path.display())]
     Disconnected {
         /// The socket.
         path: PathBuf,
-        /// How.
+        /// The error.
         source: io::Error,
     },
-    /// The other side speaks otherwise: most likely it is another version of Portreeve.
-    #[error("{}: not understood; is the running portreeve of another version?", path.display())]
+    /// A message could not be parsed; the other process is probably another version of Portreeve.
+    #[error("{}: the message is not understood; is the running portreeve a different version?", path.display())]
     InvalidMessage {
         /// The socket.
         path: PathBuf,
-        /// What is not understood.
+        /// The error of the parser.
         source: serde_json::Error,
     },
-    /// The order was understood and not carried out.
+    /// The handler has refused the request, for this reason.
     #[error("{0}")]
     Refused(String),
 }

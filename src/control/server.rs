@@ -1,4 +1,4 @@
-//! Who takes orders.
+//! The server side of the control socket.
 
 use std::{
     fs, io,
@@ -17,18 +17,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ControlError, MAX_LINE_LENGTH};
 
-/// Carries orders out.
+/// Executes requests.
 pub trait RequestHandler: Send + Sync + 'static {
-    /// What can be ordered.
+    /// A request.
     type Request: DeserializeOwned + Send;
-    /// What is answered.
+    /// Its response.
     type Response: Serialize + Send;
 
-    /// Carries one order out; an error is told to whoever gave it.
-    fn handle(&self, order: Self::Request) -> impl Future<Output = Result<Self::Response, String>> + Send;
+    /// Executes one request; the client gets the error.
+    fn handle(&self, request: Self::Request) -> impl Future<Output = Result<Self::Response, String>> + Send;
 }
 
-/// A socket that is listened at. Dropped, it is removed.
+/// A listening socket. Dropping it removes the file.
 #[derive(Debug)]
 pub struct ControlServer {
     listener: UnixListener,
@@ -36,11 +36,11 @@ pub struct ControlServer {
 }
 
 impl ControlServer {
-    /// Listens at `path`, for the owner only. One that is there already is a dead one's: who holds the lock of the state
-    /// directory is alone with it.
+    /// Listens on `path`, with access for the owner only. The caller holds the lock of the state directory, so a socket that
+    /// exists already was left by a process that has ended, and is replaced.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The socket cannot be created.
     pub fn bind(path: &Path) -> Result<Self, ControlError> {
         let failed = |source| ControlError::Bind { path: path.to_owned(), source };
         match fs::remove_file(path) {
@@ -53,23 +53,23 @@ impl ControlServer {
         Ok(server)
     }
 
-    /// Answers until `stop` is cancelled; an order that is being carried out then is dropped.
+    /// Serves requests until `stop` is cancelled, which aborts requests in progress.
     pub async fn run<H: RequestHandler>(self, handler: Arc<H>, stop: CancellationToken) {
-        let mut conversations = JoinSet::new();
+        let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(_) = conversations.join_next() => {}
+                Some(_) = connections.join_next() => {}
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         let handler = Arc::clone(&handler);
-                        conversations.spawn(async move {
+                        connections.spawn(async move {
                             if let Err(error) = handle_connection(stream, handler.as_ref()).await {
                                 tracing::debug!("control socket: {error}");
                             }
                         });
                     }
-                    // Too many open files and the like: it may pass.
+                    // For example too many open files, which is temporary.
                     Err(error) => {
                         tracing::warn!("control socket: {error}");
                         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -82,20 +82,20 @@ impl ControlServer {
 
 impl Drop for ControlServer {
     fn drop(&mut self) {
-        // The next one removes it as well.
+        // If this fails, the next `bind` removes it.
         let _ = fs::remove_file(&self.path);
     }
 }
 
 async fn handle_connection<H: RequestHandler>(stream: UnixStream, handler: &H) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
-    let mut order = Vec::new();
-    BufReader::new(read.take(MAX_LINE_LENGTH)).read_until(b'\n', &mut order).await?;
-    let answer = match serde_json::from_slice(&order) {
-        Ok(order) => handler.handle(order).await,
-        Err(error) => Err(format!("this order is not understood: {error}")),
+    let mut line = Vec::new();
+    BufReader::new(read.take(MAX_LINE_LENGTH)).read_until(b'\n', &mut line).await?;
+    let response = match serde_json::from_slice(&line) {
+        Ok(request) => handler.handle(request).await,
+        Err(error) => Err(format!("the request is not understood: {error}")),
     };
-    let mut line = serde_json::to_vec(&answer)?;
+    let mut line = serde_json::to_vec(&response)?;
     line.push(b'\n');
     write.write_all(&line).await
 }
@@ -111,18 +111,18 @@ mod tests {
         type Request = u32;
         type Response = u32;
 
-        async fn handle(&self, order: u32) -> Result<u32, String> {
-            order.checked_mul(2).ok_or_else(|| format!("{order} is too much"))
+        async fn handle(&self, number: u32) -> Result<u32, String> {
+            number.checked_mul(2).ok_or_else(|| format!("{number} is too much"))
         }
     }
 
     #[tokio::test]
-    async fn orders_are_answered_or_refused_and_the_socket_goes_with_its_server() {
+    async fn requests_are_answered_or_refused_and_the_socket_is_removed() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("control.sock");
-        let nobody = send_request::<_, u32>(&path, &1).await.expect_err("nobody listens");
-        assert!(matches!(nobody, ControlError::NotListening(_)), "{nobody}");
-        // A dead one's socket does not stand in the way.
+        let error = send_request::<_, u32>(&path, &1).await.expect_err("nobody listens");
+        assert!(matches!(error, ControlError::NotListening(_)), "{error}");
+        // The socket of a process that has ended is replaced.
         drop(std::os::unix::net::UnixListener::bind(&path).expect("it can be made"));
         assert!(matches!(send_request::<_, u32>(&path, &1).await, Err(ControlError::NotListening(_))));
         let stop = CancellationToken::new();

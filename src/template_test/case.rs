@@ -1,4 +1,4 @@
-//! The cases of a directory.
+//! Finds and reads test cases.
 
 use std::{
     collections::BTreeMap,
@@ -10,35 +10,35 @@ use serde::Deserialize;
 
 use crate::{fixture::Fixture, render::Settings};
 
-/// What a fixture's file may be called.
+/// The possible names of a fixture file.
 const FIXTURE_NAMES: [&str; 4] = ["fixture.json", "fixture.toml", "fixture.yaml", "fixture.yml"];
 
-/// A directory that holds a fixture.
+/// A directory that contains a fixture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestCase {
-    /// Its path in the directory of all cases.
+    /// Its path, relative to the directory of all cases.
     pub name: String,
-    /// Where it lies.
+    /// Its directory.
     pub directory: PathBuf,
-    /// Its fixtures; more than one is a mistake.
+    /// Its fixture files; more than one is an error.
     fixtures: Vec<PathBuf>,
 }
 
-/// What a case is about: its `case.toml`.
+/// The content of a `case.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CaseFile {
-    /// Only these targets. Default: all.
+    /// The targets that are rendered. Default: all.
     targets: Option<Vec<String>>,
-    /// Only templates whose paths end so. Default: all.
+    /// The templates that are rendered, by the end of their paths. Default: all.
     templates: Option<Vec<PathBuf>>,
-    /// Goes before the fixture's.
+    /// Overrides variables of the fixture.
     pub(super) env: BTreeMap<String, String>,
-    /// A part of the reason why something cannot be rendered. Default: everything is rendered.
+    /// A part of the expected error. Default: no error is expected.
     pub(super) error: Option<String>,
 }
 
-/// Why there are no cases.
+/// Why no cases were found.
 #[derive(Debug, thiserror::Error)]
 pub enum FindCasesError {
     /// A directory cannot be read.
@@ -46,26 +46,26 @@ pub enum FindCasesError {
     Read {
         /// The directory.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
-    /// There is none.
+    /// The directory contains no case.
     #[error("there is no case in {}: a case is a directory with a fixture.json, fixture.toml or fixture.yaml", .0.display())]
     NoCase(PathBuf),
-    /// There is none of that name.
+    /// No case matches the filter.
     #[error("no case in {} has {filter:?} in its name", directory.display())]
     NoMatch {
         /// The directory of all cases.
         directory: PathBuf,
-        /// What was asked for.
+        /// The filter.
         filter: String,
     },
 }
 
-/// All cases of a directory, and below it, whose name contains `filter`; in the order of their names.
+/// All cases in and below a directory whose name contains `filter`, sorted by name.
 ///
 /// # Errors
-/// There is none, or a directory cannot be read.
+/// No case was found, or a directory cannot be read.
 pub fn find_cases(directory: &Path, filter: Option<&str>) -> Result<Vec<TestCase>, FindCasesError> {
     let mut cases = Vec::new();
     find_below(directory, directory, &mut Vec::new(), &mut cases)?;
@@ -82,7 +82,7 @@ pub fn find_cases(directory: &Path, filter: Option<&str>) -> Result<Vec<TestCase
     Ok(cases)
 }
 
-/// `above`: the directories that we are inside of, so that a symlink leads into no ring.
+/// `above`: the canonical paths of the enclosing directories, to detect loops of symlinks.
 fn find_below(
     root: &Path,
     directory: &Path,
@@ -97,7 +97,7 @@ fn find_below(
     above.push(real);
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        // What is expected may look like anything.
+        // An expected file may have the name of a fixture.
         if path.is_dir() && !path.ends_with("expected") {
             find_below(root, &path, above, cases)?;
         }
@@ -133,20 +133,20 @@ impl TestCase {
         }
     }
 
-    /// Where the expected files lie.
+    /// The directory of the expected files.
     pub(super) fn expected_dir(&self) -> PathBuf {
         self.directory.join("expected")
     }
 }
 
 impl CaseFile {
-    /// What of the settings the case is about.
+    /// The settings, reduced to the targets and templates of the case.
     pub(super) fn select_targets(&self, settings: &Settings) -> Result<Settings, String> {
         let mut selected = settings.clone();
         if let Some(names) = &self.targets {
             if let Some(name) = names.iter().find(|name| !settings.targets.iter().any(|target| target.name == **name)) {
                 let known: Vec<_> = settings.targets.iter().map(|target| target.name.as_str()).collect();
-                return Err(format!("case.toml: there is no target {name:?} (there are: {})", known.join(", ")));
+                return Err(format!("case.toml: there is no target {name:?} (known: {})", known.join(", ")));
             }
             selected.targets.retain(|target| names.contains(&target.name));
         }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_symlink_that_leads_back_makes_no_case_twice() {
+    fn symlink_loop_repeats_no_case() {
         let top = tempfile::tempdir().expect("a directory");
         let case = top.path().join("a/b");
         fs::create_dir_all(&case).expect("a directory");

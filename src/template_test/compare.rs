@@ -1,4 +1,4 @@
-//! What was rendered, beside what is expected. Pure, but for reading and writing the expected files.
+//! Compares rendered files with expected ones. Pure, except for reading and writing the expected files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,17 +9,19 @@ use std::{
 use super::CaseProblem;
 use crate::target::unified_diff;
 
-/// Contents by path; the paths are those below `expected`.
+/// Contents by path, relative to `expected`.
 pub(super) type FilesByPath = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Where the expected file of a destination lies below `expected`. `base`: the directory of the configuration file, which
-/// need not be the same on two machines; a destination below it lies there under the path that the file says.
+/// The path of a destination's expected file, relative to `expected`.
+///
+/// A destination below `base`, the directory of the configuration file, keeps its path relative to `base`, because that
+/// directory may differ between machines.
 pub(super) fn expected_path(destination: &Path, base: &Path) -> PathBuf {
     let plain = |part: &Component<'_>| matches!(part, Component::Normal(_));
     destination.strip_prefix(base).unwrap_or(destination).components().filter(plain).collect()
 }
 
-/// All files below a directory; none if there is no such directory.
+/// All files below a directory; empty if the directory does not exist.
 pub(super) fn read_files(directory: &Path) -> io::Result<FilesByPath> {
     let mut files = FilesByPath::new();
     if directory.exists() {
@@ -66,7 +68,7 @@ pub(super) fn compare_files(expected: &FilesByPath, rendered: &FilesByPath) -> V
     all.into_iter().filter_map(problem).collect()
 }
 
-/// Makes `rendered` what is expected: writes what differs, and removes the rest.
+/// Makes the expected files equal to `rendered`.
 pub(super) fn update_expected(directory: &Path, expected: &FilesByPath, rendered: &FilesByPath) -> io::Result<()> {
     for (path, content) in rendered.iter().filter(|(path, content)| expected.get(*path) != Some(content)) {
         let path = directory.join(path);
@@ -75,7 +77,7 @@ pub(super) fn update_expected(directory: &Path, expected: &FilesByPath, rendered
     }
     for path in expected.keys().filter(|path| !rendered.contains_key(*path)) {
         fs::remove_file(directory.join(path))?;
-        // Directories that have become empty go as well; the first that has not ends it.
+        // Also removes the directories above it that are empty now.
         let mut above = path.ancestors().skip(1).map(|above| directory.join(above));
         while above.next().is_some_and(|above| fs::remove_dir(above).is_ok()) {}
     }
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_update_nothing_differs() {
+    fn after_an_update_no_file_differs() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = folder.path().join("expected");
         let (old, new) = (files(&[("x/y/a", "1"), ("b", "2")]), files(&[("b", "3"), ("etc/c", "4")]));
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_has_one_place() {
+    fn a_destination_has_one_expected_path() {
         for (destination, base, expected) in [
             ("/etc/nginx/a.conf", "", "etc/nginx/a.conf"),
             ("/etc/nginx/a.conf", "/etc/portreeve", "etc/nginx/a.conf"),

@@ -1,4 +1,4 @@
-//! `portreeve test`: templates are rendered with fixtures, and what comes out is compared with expected files.
+//! `portreeve test`: renders templates with fixtures, and compares the result with expected files.
 //!
 //! ```text
 //! case directory: fixture.yaml, case.toml, expected/etc/nginx/conf.d/web.conf

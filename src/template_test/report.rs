@@ -1,4 +1,4 @@
-//! What came of the cases, and how it is shown. Pure.
+//! The results of test cases, and their text. Pure.
 
 use std::{fmt, path::PathBuf};
 
@@ -6,87 +6,87 @@ use serde::Serialize;
 
 use crate::ui::colour::{Colours, TextRole};
 
-/// What came of all cases.
+/// The results of all cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TestReport {
-    /// In the order of their names.
+    /// Sorted by name.
     pub cases: Vec<CaseOutcome>,
 }
 
-/// What came of one case.
+/// The result of one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CaseOutcome {
     /// Its name.
     pub name: String,
-    /// In one word.
+    /// The result in one word.
     pub verdict: CaseVerdict,
-    /// Why it has failed.
+    /// Why it failed.
     pub problems: Vec<CaseProblem>,
 }
 
-/// A case in one word.
+/// The result of a case in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CaseVerdict {
-    /// All is as expected.
+    /// The result is as expected.
     Passed,
-    /// It is not.
+    /// The result differs.
     Failed,
-    /// It was not, and what is expected was changed.
+    /// The result differed, and the expected files were updated.
     Updated,
 }
 
-/// One thing that is not as expected.
+/// One difference from the expected result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum CaseProblem {
-    /// A file has another content.
+    /// A file differs from the expected one.
     Differs {
-        /// Below `expected`.
+        /// Relative to `expected`.
         file: PathBuf,
-        /// Unified.
+        /// A unified diff.
         diff: String,
     },
-    /// A file is rendered that has no expected file.
+    /// A rendered file has no expected file.
     NotExpected {
-        /// Below `expected`.
+        /// Relative to `expected`.
         file: PathBuf,
-        /// Unified.
+        /// A unified diff.
         diff: String,
     },
-    /// There is an expected file that no template renders.
+    /// No template renders an expected file.
     NotRendered {
-        /// Below `expected`.
+        /// Relative to `expected`.
         file: PathBuf,
-        /// Unified.
+        /// A unified diff.
         diff: String,
     },
     /// Something cannot be rendered.
     Reason {
-        /// Why not.
+        /// The reason.
         message: String,
     },
-    /// An error is expected, and there is none.
+    /// The expected error did not occur.
     NoError {
         /// The expected text.
         expected: String,
     },
-    /// The case itself is wrong.
+    /// The case cannot be run.
     Case {
-        /// What is wrong.
+        /// The reason.
         message: String,
     },
-    /// A target's check does not take what is rendered.
+    /// The check of a target rejects the rendered files.
     Refused {
         /// The target.
         target: String,
-        /// What the check said.
+        /// The output of the check.
         output: String,
     },
 }
 
 impl TestReport {
-    /// How many cases have failed.
+    /// The number of failed cases.
     pub fn failed_count(&self) -> usize {
         self.count(CaseVerdict::Failed)
     }
@@ -95,7 +95,7 @@ impl TestReport {
         self.cases.iter().filter(|case| case.verdict == verdict).count()
     }
 
-    /// For people: a line for each case, what is wrong with it, and a last line that counts.
+    /// The report for people: a line for each case with its problems, and a line with the counts.
     pub fn text(&self, colours: Colours) -> impl fmt::Display {
         let mut text = String::new();
         for CaseOutcome { name, verdict, problems } in &self.cases {
@@ -124,7 +124,7 @@ impl CaseProblem {
         match self {
             Self::Differs { file: path, diff } => file(path, "is not as expected", diff),
             Self::NotExpected { file: path, diff } => file(path, "is rendered, but there is no expected file", diff),
-            Self::NotRendered { file: path, diff } => file(path, "is expected, but nothing renders it", diff),
+            Self::NotRendered { file: path, diff } => file(path, "is expected, but no template renders it", diff),
             Self::Reason { message } | Self::Case { message } => indent(message),
             Self::NoError { expected } => {
                 indent(&format!("everything renders, but an error with {expected:?} is expected"))

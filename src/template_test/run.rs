@@ -1,4 +1,4 @@
-//! One case after the other.
+//! Runs test cases one after the other.
 
 use std::path::PathBuf;
 
@@ -12,18 +12,18 @@ use crate::{
     target::CheckPreview,
 };
 
-/// What is done beside comparing.
+/// The options of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestOptions {
     /// The directory of the configuration file.
     pub directory: PathBuf,
-    /// What is rendered becomes what is expected.
+    /// Replace the expected files with the rendered ones.
     pub update: bool,
-    /// Each target's check looks at what is rendered.
+    /// Run the check of each target on the rendered files.
     pub check: bool,
 }
 
-/// Runs the cases with these settings.
+/// Runs all cases with these settings.
 pub async fn run_cases(cases: &[TestCase], settings: &Settings, options: &TestOptions) -> TestReport {
     let mut outcomes = Vec::new();
     for case in cases {
@@ -37,7 +37,7 @@ pub async fn run_cases(cases: &[TestCase], settings: &Settings, options: &TestOp
                 CaseProblem::Differs { .. } | CaseProblem::NotExpected { .. } | CaseProblem::NotRendered { .. }
             )
         };
-        // Problems of files that are left are updated ones.
+        // With `update`, files that differ are updated, so they are not a failure.
         let verdict = match () {
             () if problems.is_empty() => CaseVerdict::Passed,
             () if options.update && problems.iter().all(of_files) => CaseVerdict::Updated,
@@ -49,16 +49,16 @@ pub async fn run_cases(cases: &[TestCase], settings: &Settings, options: &TestOp
     TestReport { cases: outcomes }
 }
 
-/// What is wrong; the error is a case that cannot be run.
+/// The problems of a case; `Err` if it cannot be run.
 async fn case_problems(
     case: &TestCase,
     settings: &Settings,
     options: &TestOptions,
 ) -> Result<Vec<CaseProblem>, String> {
-    let (fixture, terms) = (case.fixture()?, case.case_file()?);
+    let (fixture, case_file) = (case.fixture()?, case.case_file()?);
     let mut env = fixture.env.clone();
-    env.extend(terms.env.clone());
-    let mut setup = Setup::open_read_only(terms.select_targets(settings)?).map_err(|error| error_chain(&error))?;
+    env.extend(case_file.env.clone());
+    let mut setup = Setup::open_read_only(case_file.select_targets(settings)?).map_err(|error| error_chain(&error))?;
     let mut reasons = Vec::new();
     let rendered = render_offline(&mut setup, env, |query| {
         let answer = fixture.answer(query);
@@ -67,12 +67,12 @@ async fn case_problems(
     reasons.extend(rendered.unrendered.iter().map(ToString::to_string));
 
     let mut problems = Vec::new();
-    match &terms.error {
+    match &case_file.error {
         Some(expected) if reasons.is_empty() => problems.push(CaseProblem::NoError { expected: expected.clone() }),
         Some(expected) if reasons.iter().any(|reason| reason.contains(expected)) => {}
         _ => problems.extend(reasons.into_iter().map(|message| CaseProblem::Reason { message })),
     }
-    // What waits for something else than expected tells nothing of the files.
+    // After an unexpected error, the files are incomplete.
     if problems.is_empty() {
         problems.extend(file_problems(case, &rendered, options)?);
     }
@@ -90,7 +90,7 @@ async fn case_problems(
     Ok(problems)
 }
 
-/// What differs; with `update`, it does so no more.
+/// The files that differ. With `update`, the expected files are replaced.
 fn file_problems(case: &TestCase, rendered: &OfflineRender, options: &TestOptions) -> Result<Vec<CaseProblem>, String> {
     let products = rendered.targets.values().flatten().flatten();
     let rendered: FilesByPath = products

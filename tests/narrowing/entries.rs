@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::bench::{Bench, naive, shipped};
 
 #[tokio::test]
-async fn what_ships_leaves_out_what_nginx_would_refuse_and_names_it() {
+async fn shipped_template_leaves_out_and_names_what_nginx_would_reject() {
     let bench = Bench::new(shipped).await;
     let daemon = bench.daemon();
     let host = |host: &str| json!({ "Meta": { "host": host } });
@@ -22,19 +22,19 @@ async fn what_ships_leaves_out_what_nginx_would_refuse_and_names_it() {
     let long = format!("{}.example.com", "x".repeat(60));
     bench.register("n1", "i", "long", "10.0.0.9", host(&long)).await;
     for (said, named) in [
-        ("service \"numbers\", instance \"a\" on node \"n1\", is left out: \"999.1.1.1\" is no IP address", "999"),
+        ("service \"numbers\", instance \"a\" on node \"n1\", is left out: \"999.1.1.1\" is not an IP address", "999"),
         (
-            "service \"named\", instance \"b\" on node \"n1\", is left out: \"nope.invalid\" is no IP address; names=true",
+            "service \"named\", instance \"b\" on node \"n1\", is left out: \"nope.invalid\" is not an IP address; names=true",
             "nope",
         ),
         ("service \"brackets\", instance \"c\" on node \"n1\", is left out: \"[::zz]\"", "zz"),
         ("service \"portless\", instance \"d\" on node \"n1\", is left out: it has no port", "10.0.0.4"),
-        ("the host \"Shop.Example.com\" of \"second\" is left out: \"first\" has it already", "Shop.Example"),
+        ("the host \"Shop.Example.com\" of \"second\" is left out: \"first\" already uses it", "Shop.Example"),
     ] {
         daemon.until_logged(said);
         assert!(!bench.file().contains(named), "{}", bench.file());
     }
-    daemon.until_logged("is left out: \"STEADY\" has it already");
+    daemon.until_logged("is left out: \"STEADY\" already uses it");
     bench.until_listed(&daemon, "10.0.0.5:80", true);
     bench.register("n1", "f", "fine", "10.0.0.6", json!({})).await;
     bench.moves(&daemon, 20_000).await;
@@ -50,7 +50,7 @@ async fn what_ships_leaves_out_what_nginx_would_refuse_and_names_it() {
 }
 
 #[tokio::test]
-async fn what_nginx_refuses_is_narrowed_down_to_the_instance() {
+async fn candidate_that_nginx_rejects_is_narrowed_down_to_the_instance() {
     let bench = Bench::new(naive).await;
     bench.register("n1", "web-1", "web", "10.0.0.1", json!({})).await;
     bench.put("kv/name", &json!("one")).await;
@@ -86,7 +86,7 @@ async fn what_nginx_refuses_is_narrowed_down_to_the_instance() {
 }
 
 #[tokio::test]
-async fn a_start_among_bad_entries_leaves_them_out_and_once_says_so() {
+async fn start_with_bad_entries_leaves_them_out_and_once_reports_them() {
     let bench = Bench::new(naive).await;
     for number in 0..40 {
         let name = format!("s{number}");
@@ -109,7 +109,7 @@ async fn a_start_among_bad_entries_leaves_them_out_and_once_says_so() {
 }
 
 #[tokio::test]
-async fn a_fault_of_the_template_is_laid_on_nobody() {
+async fn error_of_the_template_holds_no_entry() {
     let bench = Bench::new(naive).await;
     let daemon = bench.daemon();
     let before = bench.file();
@@ -126,7 +126,7 @@ async fn a_fault_of_the_template_is_laid_on_nobody() {
 
 /// An entry names a file that nginx does not find at first.
 #[tokio::test]
-async fn an_entry_is_taken_as_soon_as_the_file_that_it_lacks_is_there() {
+async fn held_entry_is_tried_when_its_missing_file_appears() {
     let certificate = |nginx: &crate::targets::nginx::Nginx| nginx.path("etc/late.types").display().to_string();
     let bench = Bench::new(|nginx| {
         format!("{}\n{{{{#each (ls \"types\")}}}}\ninclude {{{{value}}}};\n{{{{/each}}}}\n", naive(nginx))
@@ -146,7 +146,7 @@ async fn an_entry_is_taken_as_soon_as_the_file_that_it_lacks_is_there() {
 
 /// What an entry lacks may be a directory, or may lie in nginx itself: neither is waited for longer than a look takes.
 #[tokio::test]
-async fn an_entry_is_taken_as_soon_as_a_directory_is_there_or_nginx_is_started_anew() {
+async fn held_entry_is_tried_when_a_directory_appears_or_nginx_restarts() {
     let log = |nginx: &crate::targets::nginx::Nginx| nginx.path("logs/deep/a.log").display().to_string();
     let mut bench = Bench::new(|nginx| {
         let server = format!("server {{\n    listen {};\n    server_name logs;", nginx.address);

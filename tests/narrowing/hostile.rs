@@ -169,11 +169,11 @@ fn is_made_of_values(file: &str) {
 }
 
 #[tokio::test]
-async fn hostile_entries_hold_up_nobody_in_what_ships() {
+async fn hostile_entries_block_no_other_entry_in_the_shipped_template() {
     survives(Bench::new(shipped).await, 1, &["portreeve/default-service"]).await;
 }
 
 #[tokio::test]
-async fn hostile_entries_hold_up_nobody_in_a_template_of_ones_own() {
+async fn hostile_entries_block_no_other_entry_in_a_custom_template() {
     survives(Bench::new(naive).await, 2, &["name", "hosts/a", "hosts/b"]).await;
 }

@@ -19,7 +19,7 @@ fn listening(nginx: &Nginx) -> String {
 }
 
 #[tokio::test]
-async fn an_entry_that_only_the_reload_reveals_is_held_and_the_rest_goes_on() {
+async fn entry_that_fails_only_at_reload_is_held_and_others_are_applied() {
     let bench = Bench::new(listening).await;
     let daemon = bench.daemon();
     let address = nginx::address();
@@ -39,7 +39,7 @@ async fn an_entry_that_only_the_reload_reveals_is_held_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_template_whose_reload_fails_is_laid_on_nobody() {
+async fn template_whose_reload_fails_holds_no_entry() {
     let bench = Bench::new(naive).await;
     let daemon = bench.daemon();
     let before = bench.file();
@@ -56,7 +56,7 @@ async fn a_template_whose_reload_fails_is_laid_on_nobody() {
 }
 
 #[tokio::test]
-async fn the_only_entry_of_its_kind_holds_up_nobody() {
+async fn the_only_entry_of_its_kind_blocks_no_other() {
     let bench = Bench::new(naive).await;
     let daemon = bench.daemon();
     bench.put("kv/hosts/a", &json!("x; y")).await;
@@ -71,7 +71,7 @@ async fn the_only_entry_of_its_kind_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn a_dry_run_shows_what_a_run_would_come_to() {
+async fn dry_run_shows_what_a_run_would_write() {
     let bench = Bench::new(naive).await;
     for number in 0..4 {
         let name = format!("s{number}");

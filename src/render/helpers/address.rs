@@ -1,4 +1,4 @@
-//! `hostPort` and `serverName`: an address or a host as others write it; `hostName` and `ipAddress`: whether it is one.
+//! `hostPort` and `serverName` format an address or a host name; `hostName` and `ipAddress` check one.
 
 use std::net::IpAddr;
 
@@ -13,10 +13,10 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("serverName", 1..=1, &[], server_name),
 ];
 
-/// The longest name that nginx's table of server names takes as it comes: a place there has 64 bytes.
+/// The longest name that fits into nginx's hash table of server names, whose default bucket has 64 bytes.
 const MAX_SERVER_NAME_LENGTH: usize = 46;
 
-/// `address:port`; an IPv6 address gets its brackets.
+/// `address:port`, with brackets around an IPv6 address.
 fn host_port(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (address, port) = (call.text(0)?, call.text(1)?);
     Ok(Value::String(with_port(&address, &port)))
@@ -27,7 +27,8 @@ pub(super) fn with_port(address: &str, port: &str) -> String {
     if bare_v6 { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
-/// Whether it is a host's name, or could be. What is not there is none. `wildcard`: or a pattern such as `*.example.com`.
+/// Whether the argument is a valid host name; false if it is missing. With `wildcard=true`, patterns such as
+/// `*.example.com` are valid too.
 fn host_name(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let wildcard = call.flag("wildcard")?;
     Ok(Value::Bool(call.text(0).is_ok_and(|text| is_host_name(&text, wildcard))))
@@ -46,13 +47,13 @@ fn is_host_name(text: &str, wildcard: bool) -> bool {
     text.len() <= 253 && name.split('.').all(label)
 }
 
-/// Whether it is a name that could be looked up. One whose last label is a number is an address that is wrong.
+/// Whether a resolver could know the name. A name whose last label is a number is a malformed IPv4 address.
 pub(super) fn is_resolvable_name(text: &str) -> bool {
     let last = text.rsplit('.').next().unwrap_or_default();
     is_host_name(text, false) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether it is an IPv4 or IPv6 address. What is not there is none.
+/// Whether the argument is an IPv4 or IPv6 address; false if it is missing.
 fn ip_address(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(Value::Bool(call.text(0).is_ok_and(|text| is_ip_address(&text))))
 }
@@ -61,17 +62,17 @@ pub(super) fn is_ip_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
 }
 
-/// A host or pattern for nginx's `server_name`. A longer name than its table takes becomes a regular expression: one such
-/// name would cost the whole file, and the table's size can be set in one place of a configuration only.
+/// A host or pattern for nginx's `server_name`. A name that does not fit into nginx's hash table becomes a regular
+/// expression: nginx would refuse the whole file, and the size of the table is a global setting.
 fn server_name(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let host = call.text(0)?;
     if !is_host_name(&host, true) {
-        return Err(format!("{} is neither a host's name nor a pattern such as *.example.com", excerpt(&host)));
+        return Err(format!("{} is neither a host name nor a pattern such as *.example.com", excerpt(&host)));
     }
     if host.len() <= MAX_SERVER_NAME_LENGTH {
         return Ok(Value::String(host));
     }
-    // nginx compares with the host in lower case.
+    // nginx compares it with the request's host in lower case.
     let quoted = host.to_ascii_lowercase().replace('.', "\\.");
     let quoted = match quoted.strip_prefix("*\\.").or_else(|| quoted.strip_suffix("\\.*")) {
         Some(rest) if quoted.starts_with('*') => format!(".+\\.{rest}"),
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_name_is_made_of_labels() {
+    fn host_name_consists_of_labels() {
         for name in ["web", "web.v2", "Web-UPPER", "under_score", "10.0.0.7", "-"] {
             assert!(is_host_name(name, false), "{name}");
         }
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_can_be_looked_up_is_no_wrong_address() {
+    fn resolvable_name_is_not_a_malformed_address() {
         for name in ["web", "web.v2", "1.example.com", "x-1"] {
             assert!(is_resolvable_name(name), "{name}");
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{missing_argument_message, missing_value_message, number::Number, print::excerpt};
 
-/// A helper's arguments, by position and by name. Number and names were checked when the template was compiled.
+/// A helper's arguments, by position and by name. Their number and names were checked when the template was compiled.
 pub(in crate::render) struct HelperCall<'h, 'rc>(pub(super) &'h Helper<'rc>);
 
 impl<'rc> HelperCall<'_, 'rc> {
@@ -14,7 +14,7 @@ impl<'rc> HelperCall<'_, 'rc> {
         require_value(self.0.param(index).ok_or_else(|| format!("argument {} is missing", index + 1))?)
     }
 
-    /// The argument at `index` as a text; numbers and `true`, `false` are taken as they are written.
+    /// The argument at `index` as a text; numbers and booleans are converted.
     pub(super) fn text(&self, index: usize) -> Result<String, String> {
         let missing =
             self.0.param(index).filter(|given| given.is_value_missing()).and_then(|given| given.relative_path());
@@ -29,17 +29,17 @@ impl<'rc> HelperCall<'_, 'rc> {
         (index < self.len()).then(|| self.text(index)).transpose()
     }
 
-    /// The argument at `index`; nothing if it names something that has no value.
+    /// The argument at `index`; `None` if it names something that has no value.
     pub(super) fn get(&self, index: usize) -> Option<&Value> {
         self.0.param(index).and_then(|given| require_value(given).ok())
     }
 
-    /// All arguments from `index` on.
+    /// All arguments from `from` on.
     pub(super) fn values(&self, from: usize) -> Result<Vec<&Value>, String> {
         (from..self.len()).map(|index| self.value(index)).collect()
     }
 
-    /// All arguments from `index` on; a list in their place stands for its members.
+    /// All arguments from `from` on, or the members of the list if the only one is a list.
     pub(super) fn spread_values(&self, from: usize) -> Result<Vec<&Value>, String> {
         match self.values(from)?[..] {
             [Value::Array(members)] => Ok(members.iter().collect()),
@@ -47,7 +47,7 @@ impl<'rc> HelperCall<'_, 'rc> {
         }
     }
 
-    /// How many arguments there are by position.
+    /// The number of positional arguments.
     pub(super) fn len(&self) -> usize {
         self.0.params().len()
     }
@@ -62,7 +62,7 @@ impl<'rc> HelperCall<'_, 'rc> {
         self.value(index)?.as_object().ok_or_else(|| self.type_error(index, "a record"))
     }
 
-    /// The number at `index`, also one that is written as a text: that is what keys and Meta hold.
+    /// The number at `index`, also if it is a text, because values from keys and Meta are texts.
     pub(super) fn number(&self, index: usize) -> Result<Number, String> {
         let value = self.value(index)?;
         Number::from_json(value).ok_or_else(|| self.type_error(index, "a number"))
@@ -81,13 +81,13 @@ impl<'rc> HelperCall<'_, 'rc> {
         usize::try_from(self.integer(index)?).map_err(|_| self.type_error(index, "0 or more"))
     }
 
-    /// Says that the argument at `index` is not what it must be.
+    /// The error that the argument at `index` has the wrong type.
     pub(super) fn type_error(&self, index: usize, wanted: &str) -> String {
         let given = self.get(index).map(describe).unwrap_or_default();
         format!("argument {} must be {wanted}, not {given}", index + 1)
     }
 
-    /// The argument at `index`, if it stands in the template as a text.
+    /// The argument at `index` if it is a literal text in the template.
     pub(super) fn literal(&self, index: usize) -> Option<&'rc str> {
         self.0.param(index)?.try_get_constant_value()?.as_str()
     }
@@ -101,7 +101,7 @@ impl<'rc> HelperCall<'_, 'rc> {
         }
     }
 
-    /// The argument `name=…` as a text; nothing if it is not given.
+    /// The argument `name=…` as a text; `None` if it is not given.
     pub(super) fn option(&self, name: &str) -> Result<Option<String>, String> {
         self.0
             .hash_get(name)
@@ -119,12 +119,12 @@ impl<'rc> HelperCall<'_, 'rc> {
         self.0.hash().iter().map(|(name, given)| named((*name).to_owned(), require_value(given))).collect()
     }
 
-    /// The argument `name=…`; nothing if it is not given.
+    /// The argument `name=…`; `None` if it is not given.
     pub(super) fn option_value(&self, name: &str) -> Result<Option<&Value>, String> {
         self.0.hash_get(name).map(require_value).transpose()
     }
 
-    /// The argument `name=…` as true or false; false if it is not given.
+    /// The argument `name=…` as a boolean; false if it is not given.
     pub(super) fn flag(&self, name: &str) -> Result<bool, String> {
         match self.0.hash_get(name).map(require_value).transpose()? {
             None => Ok(false),
@@ -137,11 +137,11 @@ impl<'rc> HelperCall<'_, 'rc> {
 /// Where an argument comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ArgumentOrigin {
-    /// It stands in the template.
+    /// A literal in the template.
     Literal,
-    /// A helper in parentheses gives it.
+    /// The result of a helper in parentheses.
     Computed,
-    /// A field, or a name that a block gives it.
+    /// A field, or a block parameter.
     Field,
 }
 
@@ -153,7 +153,7 @@ fn require_value<'a>(given: &'a PathAndJson<'_>) -> Result<&'a Value, String> {
     Ok(given.value())
 }
 
-/// A text, or what is written like one; the error says what it is instead.
+/// The value as a text; `Err` names the type that cannot be converted.
 pub(super) fn to_text(value: &Value) -> Result<String, &'static str> {
     match value {
         Value::String(text) => Ok(text.clone()),
@@ -165,8 +165,8 @@ pub(super) fn to_text(value: &Value) -> Result<String, &'static str> {
     }
 }
 
-/// A number as it is printed: all of its digits, and a point only where one is needed. What was 40.0 in arithmetic is 40
-/// in a file, whose language may know whole numbers only.
+/// A number as it is printed: with all digits, and with a decimal point only if it is needed. The result 40.0 is printed
+/// as 40, because the language of the file may allow integers only.
 pub(super) fn format_number(number: &serde_json::Number) -> String {
     match number.as_f64() {
         Some(real) if number.is_f64() => real.to_string(),
@@ -174,7 +174,7 @@ pub(super) fn format_number(number: &serde_json::Number) -> String {
     }
 }
 
-/// A value in an error.
+/// A value as an error shows it.
 pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::String(text) => excerpt(text),

@@ -1,4 +1,4 @@
-//! One value or another. What counts as no for `if` counts as no here.
+//! Selects one of several values. A value is truthy as for `if`.
 
 use handlebars::JsonTruthy;
 use serde_json::Value;
@@ -11,14 +11,14 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("choose", 3..=3, &[], choose),
 ];
 
-/// The first argument that counts, else the last one.
+/// The first truthy argument, or else the last one.
 fn first_of(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let last = call.len() - 1;
     let found = (0..last).filter_map(|index| call.get(index)).find(|value| value.is_truthy(false));
     found.map_or_else(|| call.value(last), Ok).cloned()
 }
 
-/// The second argument if the first counts, else the third.
+/// The second argument if the first is truthy, else the third.
 fn choose(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let counts = call.get(0).is_some_and(|value| value.is_truthy(false));
     call.value(if counts { 1 } else { 2 }).cloned()
@@ -31,7 +31,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
-    fn the_first_that_counts_is_taken() {
+    fn first_truthy_value_is_selected() {
         let data = json!({"empty": "", "zero": 0, "a": "x", "meta": {}});
         assert_values(
             &data,

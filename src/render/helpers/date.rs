@@ -1,4 +1,4 @@
-//! Dates that are given. There is no current time: the same data must give the same bytes.
+//! Converts dates. There is no current time, because equal data must render equal files.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("parseDuration", 1..=1, &[], parse_duration),
 ];
 
-/// RFC 3339, or the seconds since 1970.
+/// A date in RFC 3339, or in seconds since 1970.
 fn date(call: &HelperCall<'_, '_>, index: usize) -> Result<Timestamp, String> {
     let value = call.value(index)?;
     let date = match (Number::from_json(value), value) {
@@ -42,7 +42,7 @@ fn format(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(text.map_err(|error| format!("argument 2, {}: {error}", excerpt(&form)))?.into())
 }
 
-/// Only what says itself how far it is from UTC: a name would be looked up in a database that differs from host to host.
+/// A time zone that contains its offset. Names are not accepted: their database differs from host to host.
 fn zone(name: &str) -> Result<TimeZone, String> {
     let zone = match name {
         "UTC" | "Z" => Ok(TimeZone::UTC),
@@ -57,7 +57,7 @@ fn zone(name: &str) -> Result<TimeZone, String> {
     })
 }
 
-/// Counts on from a date, or back.
+/// Adds a duration, which may be negative, to a date.
 fn add(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (from, (length, is_negative)) = (date(call, 0)?, duration(call, 1)?);
     let length = SignedDuration::try_from(length).map_err(|error| error.to_string())?;
@@ -65,7 +65,7 @@ fn add(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(date.map_err(|_| "there is no such date: years go from -9999 to 9999".to_owned())?.to_string().into())
 }
 
-/// In seconds, whole if they are.
+/// A duration in seconds, as an integer if it is whole.
 fn parse_duration(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (length, is_negative) = duration(call, 0)?;
     if length.subsec_nanos() == 0 {
@@ -76,7 +76,7 @@ fn parse_duration(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Number::Float(if is_negative { -seconds } else { seconds }).to_json()
 }
 
-/// As the configuration writes them, and with a sign before.
+/// Parses a duration in the syntax of the configuration file, with an optional sign.
 fn duration(call: &HelperCall<'_, '_>, index: usize) -> Result<(Duration, bool), String> {
     let text = call.text(index)?;
     let (is_negative, length) = text.strip_prefix('-').map_or((false, &*text), |rest| (true, rest));
@@ -95,7 +95,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
-    fn dates_are_read_counted_on_and_written() {
+    fn dates_are_parsed_added_and_formatted() {
         assert_values(
             &json!({"d": "2026-01-31T23:30:00Z", "berlin": "CET-1CEST,M3.5.0,M10.5.0/3"}),
             &[
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_an_error() {
+    fn invalid_date_is_an_error() {
         assert_errors(
             &Value::Null,
             &[

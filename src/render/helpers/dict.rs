@@ -1,4 +1,4 @@
-//! Records: made, changed by a copy, and asked for a key.
+//! Creates, copies and reads records.
 
 use serde_json::{Map, Value};
 
@@ -17,7 +17,7 @@ fn dict(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     insert_pairs(Map::new(), call, 0)
 }
 
-/// A copy of the record with further keys, or other values.
+/// A copy of the record with some keys added or replaced.
 fn set(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     insert_pairs(call.record(0)?.clone(), call, 1)
 }
@@ -26,7 +26,7 @@ fn set(call: &HelperCall<'_, '_>) -> Result<Value, String> {
 fn insert_pairs(mut record: Map<String, Value>, call: &HelperCall<'_, '_>, from: usize) -> Result<Value, String> {
     for index in (from..call.len()).step_by(2) {
         if index + 1 == call.len() {
-            return Err(format!("the key {:?} has no value behind it", call.text(index)?));
+            return Err(format!("the key {:?} has no value after it", call.text(index)?));
         }
         record.insert(call.text(index)?, call.value(index + 1)?.clone());
     }
@@ -34,7 +34,7 @@ fn insert_pairs(mut record: Map<String, Value>, call: &HelperCall<'_, '_>, from:
     Ok(Value::Object(record))
 }
 
-/// Goes down by one key, or number of a member, after the other.
+/// Follows a path of keys and list indexes into nested records and lists.
 fn dig(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let mut value = call.value(0)?;
     for index in 1..call.len() {
@@ -62,7 +62,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
-    fn records_are_made_and_asked() {
+    fn records_are_created_and_read() {
         let data = json!({"r": {"b": {"c-d": [10, 20]}, "a": "1"}});
         assert_values(
             &data,
@@ -82,7 +82,7 @@ mod tests {
         assert_errors(
             &data,
             &[
-                (r#"(dict "a")"#, "dict: the key \"a\" has no value behind it"),
+                (r#"(dict "a")"#, "dict: the key \"a\" has no value after it"),
                 (r#"(dig r "b" "x")"#, "dig: there is no \"x\": default= gives"),
                 (r#"(dig r "b" "c-d" 2)"#, "dig: there is no 2"),
                 (r#"(dig r "b" "c-d" "x")"#, "dig: argument 4 must be a number, not \"x\""),

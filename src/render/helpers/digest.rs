@@ -1,4 +1,4 @@
-//! Digests of a text, in hexadecimal.
+//! Hexadecimal digests of a text.
 
 use hmac::{Hmac, Mac};
 use md5::Md5;
@@ -13,7 +13,7 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("hmacSHA256Hex", 2..=2, &[], hmac),
 ];
 
-/// Of a message, with a key.
+/// HMAC of the message with the key.
 fn hmac(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (message, key) = (call.text(0)?, call.text(1)?);
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("a key may have any length");
@@ -27,9 +27,9 @@ mod tests {
 
     use crate::render::helpers::test_support::assert_values;
 
-    /// The values are those of FIPS 180, RFC 1321 and RFC 4231.
+    /// Test vectors from FIPS 180, RFC 1321 and RFC 4231.
     #[test]
-    fn digests_are_the_known_ones() {
+    fn digests_match_the_test_vectors() {
         assert_values(
             &Value::Null,
             &[

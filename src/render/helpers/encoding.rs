@@ -1,4 +1,4 @@
-//! Other notations of a text: base64, URL, hexadecimal. Only a text comes back: bytes that are none are an error.
+//! Encodes and decodes texts: base64, percent-encoding, hexadecimal. Decoded bytes must be valid UTF-8.
 
 use base64::{
     Engine, alphabet,
@@ -20,22 +20,22 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("hexDecode", 1..=1, &[], hex_decode),
 ];
 
-/// Writes the padding, reads with and without.
+/// Writes padding, and accepts input with and without it.
 const BASE64_CONFIG: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, BASE64_CONFIG);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, BASE64_CONFIG);
 
-/// All that has a meaning in a URL, so that the text is one part of a path or of a query.
+/// Every character with a meaning in a URL, so that the text is one segment of a path or one value of a query.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 fn base64_decode(call: &HelperCall<'_, '_>, engine: &GeneralPurpose) -> Result<Value, String> {
-    // `base64` breaks its lines.
+    // The command `base64` wraps its output.
     let text: String = call.text(0)?.split_ascii_whitespace().collect();
-    utf8_value(engine.decode(text).map_err(|error| format!("argument 1 is no base64: {error}"))?)
+    utf8_value(engine.decode(text).map_err(|error| format!("argument 1 is not valid base64: {error}"))?)
 }
 
-/// Two small digits for each byte.
+/// Two lower-case digits for each byte.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -51,7 +51,7 @@ fn hex_decode(call: &HelperCall<'_, '_>) -> Result<Value, String> {
 }
 
 fn utf8_value(bytes: Vec<u8>) -> Result<Value, String> {
-    String::from_utf8(bytes).map(Value::String).map_err(|_| "what comes out is no text in UTF-8".to_owned())
+    String::from_utf8(bytes).map(Value::String).map_err(|_| "the decoded bytes are not valid UTF-8".to_owned())
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values, render_text};
 
     #[test]
-    fn texts_are_written_otherwise() {
+    fn texts_are_encoded_and_decoded() {
         assert_values(
             &json!({"odd": "<<???>>"}),
             &[
@@ -82,10 +82,10 @@ mod tests {
         assert_errors(
             &Value::Null,
             &[
-                (r#"(base64Decode "a$b")"#, "base64Decode: argument 1 is no base64: Invalid symbol"),
-                (r#"(base64Decode "//8=")"#, "base64Decode: what comes out is no text"),
-                (r#"(base64URLDecode "//8=")"#, "base64URLDecode: argument 1 is no base64"),
-                (r#"(urlDecode "%ff")"#, "urlDecode: what comes out is no text"),
+                (r#"(base64Decode "a$b")"#, "base64Decode: argument 1 is not valid base64: Invalid symbol"),
+                (r#"(base64Decode "//8=")"#, "base64Decode: the decoded bytes are not valid UTF-8"),
+                (r#"(base64URLDecode "//8=")"#, "base64URLDecode: argument 1 is not valid base64"),
+                (r#"(urlDecode "%ff")"#, "urlDecode: the decoded bytes are not valid UTF-8"),
                 (r#"(hexDecode "6")"#, "hexDecode: argument 1 has an odd number of digits"),
                 (r#"(hexDecode "6x")"#, "hexDecode: argument 1 must be hexadecimal digits, not \"6x\""),
             ],
@@ -96,7 +96,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_was_encoded_is_decoded_again(text in "(?s).{0,12}") {
+        fn encoding_round_trips(text in "(?s).{0,12}") {
             for name in ["base64", "base64URL", "url", "hex"] {
                 let template = format!("{{{{{name}Decode ({name}Encode this)}}}}");
                 prop_assert_eq!(render_text(&json!(text), &template), Ok(text.clone()));

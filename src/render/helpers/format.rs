@@ -1,7 +1,7 @@
-//! A value as JSON, YAML or TOML: the same value gives the same text, with keys in order.
+//! Converts values to JSON, YAML or TOML. Keys are sorted, so equal values give equal texts.
 //!
-//! What comes out is a whole text of its language. Printing leaves it as it is where the file is of that language, or of
-//! one that we do not know.
+//! The result is a complete value of its language. It is printed unescaped if the file has that language, or an unknown
+//! one.
 
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ fn json_pretty(call: &HelperCall<'_, '_>) -> Result<Value, String> {
 }
 
 fn yaml(call: &HelperCall<'_, '_>) -> Result<Value, String> {
-    // The value of a block ends where the lines around it begin: a quoted text stays the same wherever it is put.
+    // The meaning of a block scalar depends on the indentation around it; that of a quoted text does not.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let text = serde_saphyr::to_string_with_options(call.value(0)?, options).map_err(|error| error.to_string())?;
     Ok(text.trim_end_matches('\n').into())
@@ -34,13 +34,13 @@ fn yaml(call: &HelperCall<'_, '_>) -> Result<Value, String> {
 fn toml(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let record = call.record(0)?;
     if let Some((path, value)) = record.iter().find_map(|(key, value)| find_unwritable(key, value)) {
-        return Err(format!("`{path}` is {value}, for which TOML has no notation"));
+        return Err(format!("`{path}` is {value}, which TOML cannot represent"));
     }
     let text = toml::to_string(record).map_err(|error| error.to_string())?;
     Ok(text.trim_end_matches('\n').into())
 }
 
-/// TOML has no null, and no whole number beyond 64 bits with a sign.
+/// The path and value of the first value that TOML cannot represent: null, or an integer beyond 64 signed bits.
 fn find_unwritable<'a>(path: &str, value: &'a Value) -> Option<(String, &'a Value)> {
     match value {
         Value::Null => Some((path.to_owned(), value)),
@@ -63,7 +63,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, render_text};
 
     #[test]
-    fn values_are_written_with_their_keys_in_order() {
+    fn values_are_converted_with_sorted_keys() {
         let data = json!({"z": [1, "a: b"], "a": {"y": true, "x": "<&>"}, "m": "1", "t": "l1\nl2\n"});
         let cases = [
             ("toJSON", r#"{"a":{"x":"<&>","y":true},"m":"1","t":"l1\nl2\n","z":[1,"a: b"]}"#),
@@ -85,13 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn what_toml_cannot_write_is_an_error() {
+    fn value_that_toml_cannot_represent_is_an_error() {
         assert_errors(
             &json!({"a": {"b": [1, null]}, "big": {"n": u64::MAX}}),
             &[
                 ("(toTOML a)", "toTOML: `b.1` is null"),
                 ("(toTOML [])", "toTOML: argument 1 must be a record, not a list"),
-                ("(toTOML big)", "toTOML: `n` is 18446744073709551615, for which"),
+                ("(toTOML big)", "toTOML: `n` is 18446744073709551615, which TOML"),
             ],
         );
     }
@@ -128,7 +128,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_was_written_is_read_again(value in value(true), table in proptest::collection::btree_map("[ -~]{0,4}", value(false), 0..4)) {
+        fn conversion_round_trips(value in value(true), table in proptest::collection::btree_map("[ -~]{0,4}", value(false), 0..4)) {
             prop_assert_eq!(again(&value, "JSON"), Ok(value.clone()));
             prop_assert_eq!(again(&value, "YAML"), Ok(value));
             let table = Value::Object(table.into_iter().collect::<Map<_, _>>());

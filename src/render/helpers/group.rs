@@ -1,6 +1,6 @@
-//! Groups: a list becomes a list of `{key, members}`, sorted by key, each with its members in the list's order.
+//! Groups a list into a list of `{key, members}`, sorted by key; members keep their order.
 //!
-//! A list and not a record, because a record goes by its keys as texts, and ports do not.
+//! The result is not a record, because a record would sort ports as texts.
 
 use std::collections::BTreeMap;
 
@@ -19,20 +19,20 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("byKey", 1..=1, &[], by_key),
 ];
 
-/// Members of each key, in the keys' order.
+/// The groups as a list, in the order of the keys.
 type Groups<K> = BTreeMap<K, Vec<Value>>;
 
 fn groups_to_list<K: Into<Value>>(groups: Groups<K>) -> Value {
     groups.into_iter().map(|(key, members)| json!({"key": key.into(), "members": members})).collect()
 }
 
-/// Instances, or services, under each of their tags.
+/// Groups instances or services by tag; one with several tags is in several groups.
 fn by_tag(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let mut groups = Groups::new();
     for (member, tags) in members_with_field(call, "tags")? {
         let tags = tags.as_array().ok_or("the field `tags` must be a list")?;
         let tags =
-            tags.iter().map(to_text).collect::<Result<Vec<_>, _>>().map_err(|given| format!("{given} is no tag"))?;
+            tags.iter().map(to_text).collect::<Result<Vec<_>, _>>().map_err(|given| format!("{given} is not a tag"))?;
         for (index, tag) in tags.iter().enumerate() {
             if !tags[..index].contains(tag) {
                 groups.entry(tag.clone()).or_default().push(member.clone());
@@ -45,13 +45,13 @@ fn by_tag(call: &HelperCall<'_, '_>) -> Result<Value, String> {
 fn by_port(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let mut groups = Groups::new();
     for (member, port) in members_with_field(call, "port")? {
-        let port = port.as_u64().ok_or_else(|| format!("{} is no port", describe(port)))?;
+        let port = port.as_u64().ok_or_else(|| format!("{} is not a port", describe(port)))?;
         groups.entry(port).or_default().push(member.clone());
     }
     Ok(groups_to_list(groups))
 }
 
-/// As in consul-template: `a,b|int` gives keys like `blue_00010`.
+/// As in consul-template: `a,b|int` gives keys such as `blue_00010`.
 fn by_meta(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let names = call.text(1)?;
     let mut groups = Groups::new();
@@ -62,7 +62,7 @@ fn by_meta(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(groups_to_list(groups))
 }
 
-/// The part of a key that one name gives: `name`, or `name|int` for a number with leading zeros.
+/// One part of a key: the value of `name`, or of `name|int` as a number with leading zeros.
 fn key_part(meta: &Value, name: &str) -> Result<String, String> {
     let (name, is_number) = name.strip_suffix("|int").map_or((name, false), |name| (name, true));
     let value = meta.get(name).map(to_text).transpose().map_err(|given| format!("`{name}` is {given}"))?;
@@ -72,14 +72,15 @@ fn key_part(meta: &Value, name: &str) -> Result<String, String> {
         (None, false) => format!("_no_{name}_"),
         (Some(value), false) => value,
         (Some(value), true) => {
-            let number: i64 = value.parse().map_err(|_| format!("`{name}` is no whole number: {value:?}"))?;
+            let number: i64 = value.parse().map_err(|_| format!("`{name}` is not a whole number: {value:?}"))?;
             format!("{number:05}")
         }
     };
     Ok(part.chars().map(|c| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '_' }).collect())
 }
 
-/// Pairs under the first part of their keys, which the members' own keys lose. Pairs that have no more are left out.
+/// Groups pairs by the first part of their keys, which is removed from the keys of the members. A key with one part is
+/// left out.
 fn by_key(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let mut groups = Groups::new();
     for (member, key) in members_with_field(call, "key")? {
@@ -93,7 +94,7 @@ fn by_key(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(groups_to_list(groups))
 }
 
-/// The members of the first argument, each with a field that it must have.
+/// The members of the first argument, each with the value of a required field.
 fn members_with_field<'a>(call: &'a HelperCall<'_, '_>, name: &str) -> Result<Vec<(&'a Value, &'a Value)>, String> {
     let missing = |index| format!("member {} has no field `{name}`", index + 1);
     let members = call.list(0)?.iter().enumerate();
@@ -140,11 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_grouped_is_an_error() {
+    fn value_that_cannot_be_grouped_is_an_error() {
         assert_errors(
             &data(),
             &[
-                ("(byMeta web \"zone|int\")", "byMeta: `zone` is no whole number: \"a.b\""),
+                ("(byMeta web \"zone|int\")", "byMeta: `zone` is not a whole number: \"a.b\""),
                 ("(byTag pairs)", "byTag: member 1 has no field `tags`"),
                 ("(byPort 1)", "byPort: argument 1 must be a list, not 1"),
             ],

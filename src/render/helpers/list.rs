@@ -1,4 +1,4 @@
-//! Lists: made, counted, cut and put together.
+//! Creates, counts, slices and concatenates lists.
 
 use serde_json::Value;
 
@@ -20,10 +20,10 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("flatten", 1..=1, &[], flatten),
 ];
 
-/// A list longer than this is a mistake, and would take all memory.
+/// A longer list is a mistake, and could exhaust the memory.
 const MAX_LENGTH: i64 = 100_000;
 
-/// Whole numbers up to the last argument, which is not among them.
+/// The whole numbers up to the last argument, exclusive.
 fn loop_(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (from, to) = if call.len() == 1 { (0, call.integer(0)?) } else { (call.integer(0)?, call.integer(1)?) };
     if to.saturating_sub(from) > MAX_LENGTH {
@@ -32,7 +32,7 @@ fn loop_(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok((from..to).collect())
 }
 
-/// Members of a list or a record, characters of a text.
+/// The number of members of a list or record, or of characters of a text.
 fn len(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     match call.value(0)? {
         Value::Array(list) => Ok(list.len().into()),
@@ -42,7 +42,7 @@ fn len(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     }
 }
 
-/// The first member, or a list of the first ones.
+/// The first member, or a list of the first members.
 fn first(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let list = call.list(0)?;
     if call.len() == 1 {
@@ -51,7 +51,7 @@ fn first(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(list.iter().take(call.count(1)?).cloned().collect())
 }
 
-/// The last member, or a list of the last ones.
+/// The last member, or a list of the last members.
 fn last(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let list = call.list(0)?;
     if call.len() == 1 {
@@ -65,13 +65,13 @@ fn slice(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(list[range(call, list.len())?].to_vec().into())
 }
 
-/// What the second and the third argument mark of something that is `len` long: from, and up to but without.
+/// The range from the second argument to the third, exclusive, of something of length `len`.
 pub(super) fn range(call: &HelperCall<'_, '_>, len: usize) -> Result<std::ops::Range<usize>, String> {
     let to = if call.len() > 2 { call.count(2)?.min(len) } else { len };
     Ok(call.count(1)?.min(to)..to)
 }
 
-/// Lists become one list, texts one text.
+/// Concatenates lists or texts.
 fn concat(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let values = call.values(0)?;
     if values[0].is_array() {
@@ -81,7 +81,7 @@ fn concat(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok((0..values.len()).map(|index| call.text(index)).collect::<Result<String, _>>()?.into())
 }
 
-/// A list of lists becomes one list; a member that is none stays as it is.
+/// Flattens a list of lists by one level; other members stay as they are.
 fn flatten(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let members = |member: &Value| match member {
         Value::Array(members) => members.clone(),

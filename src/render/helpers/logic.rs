@@ -1,17 +1,17 @@
-//! `and` and `or`: the argument that decides. What counts as no for `if` counts as no here.
+//! `and` and `or` return the argument that decides. A value is truthy as for `if`.
 
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, PathAndJson, RenderContext, RenderError,
     Renderable, ScopedJson,
 };
 
-/// Both have a form as a block, which renders its content if the argument that decides counts.
+/// The block form renders its content if the argument that decides is truthy.
 pub(super) fn register(registry: &mut Handlebars<'_>) {
     registry.register_helper("and", Box::new(LogicHelper { deciding_value: false }));
     registry.register_helper("or", Box::new(LogicHelper { deciding_value: true }));
 }
 
-/// The first argument that counts (or the first that does not) is the value, else the last one.
+/// The first truthy argument (`or`) or the first that is not (`and`), otherwise the last one.
 #[derive(Clone, Copy)]
 struct LogicHelper {
     deciding_value: bool,
@@ -59,7 +59,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values, render_text};
 
     #[test]
-    fn the_argument_that_decides_is_the_value() {
+    fn the_argument_that_decides_is_returned() {
         let data = json!({"empty": "", "a": "x", "b": "y", "zero": 0, "list": [1], "meta": {}});
         assert_values(
             &data,

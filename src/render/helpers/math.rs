@@ -1,4 +1,4 @@
-//! Arithmetic. Whole numbers stay whole and never overflow in silence; one number with a point makes the result one.
+//! Arithmetic. Integers stay integers, and an overflow is an error; a float makes the result a float.
 
 use serde_json::Value;
 
@@ -34,19 +34,20 @@ fn pair(call: &HelperCall<'_, '_>, whole: IntegerOp, real: FloatOp) -> Result<Va
 
 fn fold(call: &HelperCall<'_, '_>, whole: IntegerOp, real: FloatOp) -> Result<Value, String> {
     let mut numbers = numbers(call)?.into_iter();
-    let first = numbers.next().ok_or("there is no number")?;
+    let first = numbers.next().ok_or("no numbers are given")?;
     numbers.try_fold(first, |sum, number| combine(sum, number, whole, real))?.to_json()
 }
 
 fn select_by(call: &HelperCall<'_, '_>, better: fn(Number, Number) -> bool) -> Result<Value, String> {
     let numbers = numbers(call)?.into_iter();
-    numbers.reduce(|old, new| if better(new, old) { new } else { old }).ok_or("there is no number")?.to_json()
+    numbers.reduce(|old, new| if better(new, old) { new } else { old }).ok_or("no numbers are given")?.to_json()
 }
 
-/// The arguments, or the members of the list that stands in their place.
+/// The arguments, or the members of the list that is the only argument.
 fn numbers(call: &HelperCall<'_, '_>) -> Result<Vec<Number>, String> {
     let read = |(index, value): (usize, &&Value)| {
-        Number::from_json(value).ok_or_else(|| format!("number {} is none: {}", index + 1, describe(value)))
+        Number::from_json(value)
+            .ok_or_else(|| format!("number {} is not a valid number: {}", index + 1, describe(value)))
     };
     call.spread_values(0)?.iter().enumerate().map(read).collect()
 }
@@ -62,13 +63,13 @@ fn divide(call: &HelperCall<'_, '_>) -> Result<Value, String> {
 fn modulo(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     match (call.integer(0)?, call.integer(1)?) {
         (_, 0) => Err("argument 2 is 0".to_owned()),
-        // The one case that overflows, although its result does not.
+        // `i64::MIN % -1` overflows, although its result is 0.
         (_, -1) => Ok(0.into()),
         (a, b) => Ok((a % b).into()),
     }
 }
 
-/// To so many digits behind the point, halves away from zero; without the second argument to a whole number.
+/// Rounds to the given number of decimal places, halves away from zero; without the second argument to an integer.
 fn round(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let number = call.number(0)?;
     if call.len() == 1 {
@@ -83,7 +84,7 @@ fn round(call: &HelperCall<'_, '_>) -> Result<Value, String> {
         Number::Float(real) => {
             let factor = (0..digits).fold(1.0, |factor, _| factor * 10.0);
             let scaled = (real * factor).round();
-            // A number that is too large for the factor has no digits there.
+            // A number that is too large for the factor has no decimal places.
             Number::Float(if scaled.is_finite() { scaled / factor } else { real }).to_json()
         }
     }
@@ -93,13 +94,13 @@ fn to_whole(number: Number, how: fn(f64) -> f64) -> Result<Value, String> {
     match number {
         Number::Integer(_) => number.to_json(),
         Number::Float(real) => {
-            // The first number with a point that is beyond the whole ones.
+            // The first float beyond the range of `i64`.
             const LIMIT: f64 = 9_223_372_036_854_775_808.0;
             let whole = how(real);
             if !(-LIMIT..LIMIT).contains(&whole) {
                 return Err(overflow_message());
             }
-            #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within the limits")]
+            #[expect(clippy::cast_possible_truncation, reason = "it is an integer within the limits")]
             Ok((whole as i64).into())
         }
     }
@@ -123,7 +124,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
-    fn whole_numbers_stay_whole() {
+    fn integers_stay_integers() {
         assert_values(
             &json!({"ports": [443, 80, 8080], "text": "7"}),
             &[
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_result_is_an_error() {
+    fn operation_without_result_is_an_error() {
         assert_errors(
             &Value::Null,
             &[
@@ -171,12 +172,12 @@ mod tests {
                 ("(add 9223372036854775807 1)", "add: the result is too large"),
                 ("(divide -9223372036854775808 -1)", "divide: the result is too large"),
                 ("(abs -9223372036854775808)", "abs: the result is too large"),
-                ("(add 18446744073709551615 1)", "add: number 1 is none: 18446744073709551615"),
+                ("(add 18446744073709551615 1)", "add: number 1 is not a valid number: 18446744073709551615"),
                 ("(floor \"1e300\")", "floor: the result is too large"),
                 ("(multiply \"1e300\" \"1e300\")", "multiply: the result is too large"),
                 ("(subtract 1 \"x\")", "subtract: argument 2 must be a number, not \"x\""),
-                ("(add \"inf\" 1)", "add: number 1 is none: \"inf\""),
-                ("(minimum [])", "minimum: there is no number"),
+                ("(add \"inf\" 1)", "add: number 1 is not a valid number: \"inf\""),
+                ("(minimum [])", "minimum: no numbers are given"),
                 ("(round 1.5 16)", "round: argument 2 must be 15 or less, not 16"),
                 ("(round 1.5 -1)", "round: argument 2 must be 0 or more, not -1"),
             ],

@@ -1,4 +1,4 @@
-//! Whether something is in a list.
+//! Whether a value is in a list.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("containsNotAll", 2..=UNLIMITED, &[], |call| Ok(are_contained(call)?.contains(&false).into())),
 ];
 
-/// Whether a list holds a value, or a text a part.
+/// Whether a list contains a value, or a text contains another.
 fn contains(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     match call.value(0)? {
         Value::String(text) => Ok(text.contains(&call.text(1)?).into()),
@@ -22,7 +22,7 @@ fn contains(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     }
 }
 
-/// For each wanted value, given one by one or as one list, whether it is there.
+/// For each wanted value, given as arguments or as one list, whether the list contains it.
 fn are_contained(call: &HelperCall<'_, '_>) -> Result<Vec<bool>, String> {
     let list = call.list(0)?;
     Ok(call.spread_values(1)?.into_iter().map(|wanted| contains_value(list, wanted)).collect())

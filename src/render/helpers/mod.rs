@@ -1,7 +1,12 @@
-//! What a template can call: one table, one file for each family.
+//! The helpers that a template can call: one table, one file for each family.
 //!
-//! A helper is a function from its arguments and the pass to a value. It prints nothing: whatever goes to the file goes
-//! through [`print`].
+//! A helper is a function from its arguments, and for some the recorder, to a value. It prints nothing itself: every
+//! output of a template goes through [`print`].
+//!
+//! ```text
+//! {{helper arguments}} --> HelperCall --> value --> Printer: checked for the file's language --> file
+//!                              '--> QueryRecorder: queries, upstreams, warnings
+//! ```
 
 mod address;
 mod call;
@@ -39,19 +44,19 @@ use serde_json::Value;
 
 use super::{go_template_hints, recorder::QueryRecorder};
 
-/// A helper's name, what it takes, and what it does.
+/// A helper: its name, parameters and function.
 pub(super) struct HelperDefinition {
     pub(super) name: &'static str,
-    /// How many arguments it takes.
+    /// The allowed number of positional arguments.
     pub(super) arguments: RangeInclusive<usize>,
-    /// The `name=value` arguments that it takes.
+    /// The allowed `name=value` arguments.
     pub(super) options: OptionNames,
     pub(super) form: CallForm,
     run: HelperFunction,
 }
 
 impl HelperDefinition {
-    /// Whether it takes an argument `option=…`.
+    /// Whether it accepts the argument `option=…`.
     pub(super) fn takes(&self, option: &str) -> bool {
         self.options == ANY_OPTION || self.options.contains(&option)
     }
@@ -70,11 +75,11 @@ pub(super) enum CallForm {
 
 #[derive(Clone, Copy)]
 enum HelperFunction {
-    /// From its arguments alone.
+    /// Depends on its arguments alone.
     Pure(fn(&HelperCall<'_, '_>) -> Result<Value, String>),
-    /// From its arguments and what the pass knows.
+    /// Uses the recorder as well.
     WithQueries(fn(&HelperCall<'_, '_>, &QueryRecorder<'_>) -> Result<Value, String>),
-    /// The engine brings it along.
+    /// Implemented by the Handlebars engine.
     BuiltIn,
 }
 
@@ -107,12 +112,12 @@ const fn built_in(
 
 type OptionNames = &'static [&'static str];
 
-/// Options of any name.
+/// Any option is allowed.
 const ANY_OPTION: OptionNames = &["*"];
 
 const UNLIMITED: usize = usize::MAX;
 
-/// Every helper there is, family by family.
+/// All helpers, family by family.
 pub(super) fn all() -> impl Iterator<Item = &'static HelperDefinition> {
     let families = [
         query::ALL,
@@ -141,7 +146,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static HelperDefinition> {
     families.into_iter().flatten()
 }
 
-/// What the engine brings along.
+/// The helpers of the Handlebars engine, and those that replace them.
 const BUILT_IN: &[HelperDefinition] = &[
     built_in("raw", 0..=1, &[], CallForm::Both),
     built_in("if", 1..=1, &["includeZero"], CallForm::Block),
@@ -166,11 +171,11 @@ pub(super) fn find(name: &str) -> Option<&'static HelperDefinition> {
     all().find(|definition| definition.name == name)
 }
 
-/// The words for a name that has no value. A helper's own name without parentheses is one.
+/// The error for a name without a value, which may be a helper without its parentheses.
 pub(super) fn missing_value_message(name: &str) -> String {
     match find(name) {
         Some(helper) if helper.form == CallForm::Value && *helper.arguments.start() == 0 => {
-            format!("there is no value `{name}` here; the helper stands in parentheses: ({name})")
+            format!("there is no value `{name}` here; put the helper in parentheses: ({name})")
         }
         _ => match go_template_hints::name_hint(name) {
             Some(here) => format!("there is no value `{name}` here; {here}"),
@@ -179,29 +184,29 @@ pub(super) fn missing_value_message(name: &str) -> String {
     }
 }
 
-/// The same for an argument: what looks like no field may be a text without its quotes.
+/// The same for an argument, which may also be a text without its quotes.
 fn missing_argument_message(name: &str) -> String {
     let is_text = find(name).is_none() && go_template_hints::name_hint(name).is_none() && !name.contains(['.', '@']);
-    let hint = if is_text { format!("; a text stands in quotes: \"{name}\"") } else { String::new() };
+    let hint = if is_text { format!("; put a text in quotes: \"{name}\"") } else { String::new() };
     missing_value_message(name) + &hint
 }
 
-/// Makes all helpers known to `registry`, for one pass.
-pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass QueryRecorder<'pass>) {
+/// Registers all helpers for one render.
+pub(super) fn register<'a>(registry: &mut Handlebars<'a>, recorder: &'a QueryRecorder<'a>) {
     for definition in all() {
         match definition.run {
             HelperFunction::BuiltIn => {}
-            run => registry.register_helper(definition.name, Box::new(FunctionHelper { run, recorder: pass })),
+            run => registry.register_helper(definition.name, Box::new(FunctionHelper { run, recorder })),
         }
     }
-    // In the place of the engine's, which give true and false.
+    // Replaces those of the engine, which return booleans.
     logic::register(registry);
-    print::register(registry, pass);
+    print::register(registry, recorder);
 }
 
-struct FunctionHelper<'pass> {
+struct FunctionHelper<'a> {
     run: HelperFunction,
-    recorder: &'pass QueryRecorder<'pass>,
+    recorder: &'a QueryRecorder<'a>,
 }
 
 impl HelperDef for FunctionHelper<'_> {
@@ -216,7 +221,7 @@ impl HelperDef for FunctionHelper<'_> {
         let value = match self.run {
             HelperFunction::Pure(run) => run(&call),
             HelperFunction::WithQueries(run) => run(&call, self.recorder),
-            HelperFunction::BuiltIn => Err("the engine brings it along".to_owned()),
+            HelperFunction::BuiltIn => Err("it is implemented by the engine".to_owned()),
         };
         match value {
             Ok(value) => Ok(ScopedJson::Derived(value)),

@@ -1,4 +1,4 @@
-//! Nested records: `explode` makes one of paths, `merge` one of several.
+//! Nested records: `explode` builds one from paths, `merge` merges several.
 
 use serde_json::{Map, Value};
 
@@ -7,10 +7,11 @@ use super::{HelperCall, HelperDefinition, UNLIMITED, print::excerpt, pure_helper
 pub(super) const ALL: &[HelperDefinition] =
     &[pure_helper("explode", 1..=1, &[], explode), pure_helper("merge", 1..=UNLIMITED, &["override"], merge)];
 
-/// A deeper tree is a mistake, and could take all of the stack.
+/// A deeper tree is a mistake, and could overflow the stack.
 const MAX_DEPTH: usize = 100;
 
-/// Pairs of `key` and `value`, or a record of paths. A path that ends with a slash is a directory that may be empty.
+/// Takes pairs of `key` and `value`, or a record of paths. A path that ends with a slash is a folder, which may be
+/// empty.
 fn explode(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let mut tree = Map::new();
     match call.value(0)? {
@@ -48,7 +49,7 @@ fn insert(tree: &mut Map<String, Value>, path: &str, value: &Value) -> Result<()
     if leaf.is_empty() {
         return Ok(());
     }
-    // A value that is a record itself would look like a directory.
+    // A value that is itself a record could not be distinguished from a folder.
     if value.is_object() {
         return Err(format!("the value of {path:?} is a record: it is exploded already"));
     }
@@ -65,7 +66,7 @@ fn conflict_message(path: &str) -> String {
     format!("{path:?} is both a key with a value and a directory")
 }
 
-/// Records into one, all the way down. What the first ones hold stays, unless `override=true`.
+/// Merges records recursively. The first value of a key is selected, or with `override=true` the last.
 fn merge(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let overrides = call.flag("override")?;
     let mut merged = Map::new();

@@ -1,19 +1,20 @@
-//! A number as templates know it: whole, or with a point.
+//! Numbers in templates: integers and floats.
 
 use std::cmp::Ordering;
 
 use serde_json::Value;
 
-/// A number that a helper was given.
+/// A number that was passed to a helper.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Number {
     Integer(i64),
-    /// Never infinite, and always a number.
+    /// Always finite.
     Float(f64),
 }
 
 impl Number {
-    /// Reads a number, or a text that is one. Whole numbers that do not fit are none, rather than others.
+    /// Reads a number, or a text that contains one. `None` for an integer that does not fit into 64 bits: rounding would
+    /// change it.
     pub(super) fn from_json(value: &Value) -> Option<Self> {
         match value {
             Value::Number(number) if number.is_f64() => number.as_f64().map(Self::Float),
@@ -33,7 +34,7 @@ impl Number {
         }
     }
 
-    /// A value of JSON; an error if it is infinite, or no number at all.
+    /// As a JSON value; an error if it is infinite or NaN.
     pub(super) fn to_json(self) -> Result<Value, String> {
         match self {
             Self::Integer(number) => Ok(number.into()),
@@ -43,7 +44,7 @@ impl Number {
         }
     }
 
-    /// The nearest number with a point.
+    /// The nearest float.
     pub(super) fn as_f64(self) -> f64 {
         match self {
             #[expect(clippy::cast_precision_loss, reason = "mixed arithmetic is as exact as numbers with a point are")]
@@ -52,11 +53,11 @@ impl Number {
         }
     }
 
-    /// A total order: numbers that are the same with a point are told apart by their whole part.
+    /// A total order: integers that are equal as floats are compared as integers.
     pub(super) fn total_cmp(self, other: Self) -> Ordering {
         let whole = |number| match number {
             Self::Integer(whole) => whole,
-            #[expect(clippy::cast_possible_truncation, reason = "only asked when it equals a whole number")]
+            #[expect(clippy::cast_possible_truncation, reason = "only used if it equals an integer")]
             Self::Float(real) => real as i64,
         };
         self.as_f64().total_cmp(&other.as_f64()).then_with(|| whole(self).cmp(&whole(other)))

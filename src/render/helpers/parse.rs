@@ -1,4 +1,4 @@
-//! From a text to what it means. An empty text is false, 0 or an empty record; a wrong one is an error.
+//! Parses texts. An empty text gives false, 0 or an empty record; an invalid one is an error.
 
 use serde_json::{Map, Value};
 
@@ -28,7 +28,7 @@ fn parse(call: &HelperCall<'_, '_>, nothing: impl Into<Value>, read: ParseFuncti
     }
 }
 
-/// The words that consul-template takes.
+/// The words that consul-template accepts.
 fn boolean(text: &str) -> Result<Value, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true.into()),
@@ -42,11 +42,11 @@ fn float(text: &str) -> Result<Value, String> {
 }
 
 fn json_number(number: f64) -> Result<Value, String> {
-    serde_json::Number::from_f64(number).map(Value::Number).ok_or_else(|| format!("{number} is no number of JSON"))
+    serde_json::Number::from_f64(number).map(Value::Number).ok_or_else(|| format!("{number} is not a JSON number"))
 }
 
 fn yaml(text: &str) -> Result<Value, String> {
-    // As consul-template reads it: the mode 0644 is a number to base 8.
+    // As in consul-template, a leading zero means octal: 0644.
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| message(error.without_snippet()))
 }
@@ -59,7 +59,7 @@ fn toml(text: &str) -> Result<Value, String> {
     toml_to_json(table.into())
 }
 
-/// In the terms of JSON, which has no dates and no infinity.
+/// Converts to JSON, which has neither dates nor infinity.
 fn toml_to_json(value: toml::Value) -> Result<Value, String> {
     Ok(match value {
         toml::Value::String(text) => text.into(),
@@ -86,7 +86,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
-    fn texts_get_their_meaning() {
+    fn texts_are_parsed() {
         let data = json!({
             "json": "{\"b\": [1, 2.5, null], \"a\": true}\n",
             "yaml": "b: [1, 2.5, ~]\na: yes\nc: &x {d: 0x10}\ne: *x\n",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_text_is_an_error() {
+    fn invalid_text_is_an_error() {
         let deep = "[".repeat(5000);
         let bomb = format!(
             "a: &a [x,x]\n{}",
@@ -147,7 +147,7 @@ mod tests {
                 ("(parseInt \"9223372036854775808\")", "too large"),
                 ("(parseUint \"-1\")", "parseUint: \"-1\": invalid digit"),
                 ("(parseFloat \"1,5\")", "parseFloat: \"1,5\": invalid float"),
-                ("(parseFloat \"nan\")", "NaN is no number of JSON"),
+                ("(parseFloat \"nan\")", "NaN is not a JSON number"),
                 ("(parseJSON \"{a}\")", "parseJSON: \"{a}\": key must be a string at line 1 column 2"),
                 ("(parseJSON deep)", "recursion limit"),
                 ("(parseYAML \"a: [\")", "parseYAML: \"a: [\": "),
@@ -159,7 +159,7 @@ mod tests {
                 ("(parseTOML deep)", "parseTOML"),
                 ("(parseTOML dots)", "parseTOML"),
                 ("(parseTOML heads)", "parseTOML"),
-                ("(parseTOML \"a = nan\")", "NaN is no number of JSON"),
+                ("(parseTOML \"a = nan\")", "NaN is not a JSON number"),
                 ("(parseJSON [])", "parseJSON: argument 1 must be a text, not a list"),
             ],
         );

@@ -1,4 +1,4 @@
-//! Regular expressions, in the notation of the crate `regex`: it has no look-around, and takes linear time.
+//! Regular expressions in the syntax of the crate `regex`: matching takes linear time, and there is no look-around.
 
 use std::{
     collections::BTreeMap,
@@ -17,20 +17,21 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("regexReplaceAll", 3..=3, &[], replace_all),
 ];
 
-/// Compiled patterns. Templates have a few, used for every member of a list at every pass.
+/// Compiled patterns. A template has a few, and uses them for every member of a list in every render.
 static COMPILED: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
 
-/// Patterns may be made of what a registry says, so they are not kept without end.
+/// A pattern may contain values from a registry, so the number of cached patterns is limited.
 const MAX_CACHED: usize = 64;
 
-/// The pattern that the second argument is.
+/// The second argument, compiled.
 fn compiled_pattern(call: &HelperCall<'_, '_>) -> Result<Regex, String> {
     let text = call.text(1)?;
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(pattern) = compiled.get(&text) {
         return Ok(pattern.clone());
     }
-    let pattern = Regex::new(&text).map_err(|error| format!("argument 2 is no pattern: {}", reason(&error)))?;
+    let pattern =
+        Regex::new(&text).map_err(|error| format!("argument 2 is not a valid pattern: {}", reason(&error)))?;
     if compiled.len() >= MAX_CACHED {
         compiled.clear();
     }
@@ -38,14 +39,14 @@ fn compiled_pattern(call: &HelperCall<'_, '_>) -> Result<Regex, String> {
     Ok(pattern)
 }
 
-/// The error's last line: the lines before show the pattern, which the template does as well.
+/// The last line of the error. The lines before it repeat the pattern.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
     last.trim_start_matches("error: ").to_owned()
 }
 
-/// The first place that fits, or one of its groups; nothing if there is none.
+/// The first match, or one of its groups; an empty text if there is none.
 fn find(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (text, pattern) = (call.text(0)?, compiled_pattern(call)?);
     let group = if call.len() > 2 { call.count(2)? } else { 0 };
@@ -75,7 +76,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values, render_text};
 
     #[test]
-    fn patterns_find_and_replace() {
+    fn patterns_match_and_replace() {
         assert_values(
             &Value::Null,
             &[
@@ -92,8 +93,8 @@ mod tests {
         assert_errors(
             &Value::Null,
             &[
-                (r#"(regexMatch "a" "(")"#, "regexMatch: argument 2 is no pattern: unclosed group"),
-                (r#"(regexMatch "a" "(?=b)")"#, "regexMatch: argument 2 is no pattern: look-around"),
+                (r#"(regexMatch "a" "(")"#, "regexMatch: argument 2 is not a valid pattern: unclosed group"),
+                (r#"(regexMatch "a" "(?=b)")"#, "regexMatch: argument 2 is not a valid pattern: look-around"),
                 (r#"(regexFind "a" "a" 1)"#, "regexFind: argument 3 is 1, but the pattern has 0 groups"),
             ],
         );

@@ -1,5 +1,5 @@
-//! The one way out: every `{{…}}` becomes a call of one of these when a template is compiled. Each gets the value, and
-//! how it was written.
+//! Printers: the compiler turns every `{{…}}` into a call of one of them, with the value and its expression as written,
+//! so that no value reaches the file unchecked.
 
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
@@ -56,33 +56,33 @@ impl Printer {
     }
 }
 
-const NO_SERVERS_MESSAGE: &str = "`upstream` has no member, and nginx refuses an `upstream` block without servers: put it into \
-                         {{#if (upstream …)}} … {{/if}}, and answer 503 where it has none";
+const NO_SERVERS_MESSAGE: &str = "`upstream` has no server, and nginx refuses an `upstream` block without servers: put the \
+                                  block into {{#if (upstream …)}} … {{/if}}, and answer 503 otherwise";
 
-pub(super) fn register<'pass>(registry: &mut Handlebars<'pass>, pass: &'pass QueryRecorder<'pass>) {
+pub(super) fn register<'a>(registry: &mut Handlebars<'a>, recorder: &'a QueryRecorder<'a>) {
     for printer in Printer::ALL {
-        registry.register_helper(printer.name(), Box::new(PrintHelper { recorder: pass, printer }));
+        registry.register_helper(printer.name(), Box::new(PrintHelper { recorder: recorder, printer }));
     }
 }
 
-/// One quoted text of the file's language, quotation marks included.
-fn quote(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+/// The text as one quoted string of the file's language, including the quotation delimiters.
+fn quote(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
     let value = call.text(0)?;
-    let quoted = pass.escape.quote(&value);
+    let quoted = recorder.escape.quote(&value);
     quoted.map(Value::String).map_err(|offence| format!("{} cannot be quoted: it holds {offence:?}", excerpt(&value)))
 }
 
-/// Whether the value could be printed here. What is not there could not.
-fn printable(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+/// Whether the value can be printed in this file; false if it is missing.
+fn printable(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
     Ok(Value::Bool(match call.value(0) {
-        Ok(Value::String(text)) => pass.escape.rejection_reason(text).is_none(),
+        Ok(Value::String(text)) => recorder.escape.rejection_reason(text).is_none(),
         Ok(Value::Number(_) | Value::Bool(_)) => true,
         Ok(Value::Null | Value::Array(_) | Value::Object(_)) | Err(_) => false,
     }))
 }
 
-struct PrintHelper<'pass> {
-    recorder: &'pass QueryRecorder<'pass>,
+struct PrintHelper<'a> {
+    recorder: &'a QueryRecorder<'a>,
     printer: Printer,
 }
 
@@ -140,28 +140,28 @@ impl PrintHelper<'_> {
     }
 }
 
-/// Why a `with` has nothing to go into. `written`: its value as it was written.
+/// The error of a `with` whose value is empty. `written`: its expression.
 fn empty_message(value: &Value, written: Option<&str>) -> String {
     let empty = match value {
         Value::String(_) => "an empty text",
         Value::Array(_) => "an empty list",
         Value::Object(_) => "an empty record",
-        Value::Null => "nothing",
+        Value::Null => "null",
         Value::Bool(_) => "false",
         Value::Number(_) => "0",
     };
     let written = written.unwrap_or_default();
-    format!("`{written}` is {empty} here: {{{{else}}}} says what is printed then, and {{{{#if}}}} does without")
+    format!("`{written}` is {empty} here: add {{{{else}}}}, or use {{{{#if}}}}")
 }
 
-/// The value as an error shows it: visible, and not a whole file.
+/// The value as an error shows it: quoted, and at most 60 characters.
 pub(super) fn excerpt(value: &str) -> String {
     let mut chars = value.chars();
     let start: String = chars.by_ref().take(60).collect();
     if chars.next().is_some() { format!("{start:?}…") } else { format!("{start:?}") }
 }
 
-/// What the value belongs to, if there is something around that has a name: an instance, a service, a key.
+/// The instance, service or key that the value belongs to, if an enclosing block has one.
 fn owner_text(context: &Context, render: &RenderContext<'_, '_>) -> String {
     let field = |path: String| render.evaluate(context, &path).ok()?.as_json().as_str().map(excerpt);
     let list = |path: String| render.evaluate(context, &path).is_ok_and(|found| found.as_json().is_array());

@@ -1,4 +1,4 @@
-//! What is taken from a list of records by their fields: `where`, `pluck`, `sort`, `unique`.
+//! Selects from a list of records by their fields: `where`, `pluck`, `sort`, `unique`.
 
 use std::{borrow::Cow, cmp::Ordering};
 
@@ -18,24 +18,24 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("unique", 1..=2, &[], unique),
 ];
 
-/// Keeps the members in which every named field holds something (not empty, not zero, not false, not missing), and
-/// every field that is given as an option fits.
+/// Keeps the members in which every named field is truthy (not empty, not zero, not false, not missing), and every
+/// field that is given as an option matches.
 fn where_(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let fields = (1..call.len()).map(|index| call.text(index)).collect::<Result<Vec<_>, _>>()?;
     let wanted = call.options()?;
     let holds = |member: &Value, name: &str| {
         field(member, name).is_some_and(|value| handlebars::JsonTruthy::is_truthy(value, false))
     };
-    let kept = |member: &&Value| fields.iter().all(|name| holds(member, name)) && has_fields(member, &wanted);
-    Ok(call.list(0)?.iter().filter(kept).cloned().collect())
+    let selected = |member: &&Value| fields.iter().all(|name| holds(member, name)) && has_fields(member, &wanted);
+    Ok(call.list(0)?.iter().filter(selected).cloned().collect())
 }
 
-/// Whether each field of `wanted` fits.
+/// Whether each field of `wanted` matches.
 fn has_fields(record: &Value, wanted: &Map<String, Value>) -> bool {
     wanted.iter().all(|(name, wanted)| record.get(name).is_some_and(|value| matches_value(value, wanted)))
 }
 
-/// A list fits when one of its members does; a record when each field that is wanted does.
+/// A list matches if one of its members does; a record if each wanted field does.
 fn matches_value(value: &Value, wanted: &Value) -> bool {
     match (value, wanted) {
         (Value::Array(members), wanted) if !wanted.is_array() => {
@@ -46,7 +46,7 @@ fn matches_value(value: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// A field of a record. `meta.host` is the key `host` of the field `meta`; all further dots belong to the key.
+/// A field of a record. `meta.host` is the key `host` of the field `meta`; further dots are part of the key.
 pub(super) fn field<'a>(member: &'a Value, name: &str) -> Option<&'a Value> {
     match name.split_once('.') {
         Some((name, key)) => member.get(name)?.get(key),
@@ -54,7 +54,7 @@ pub(super) fn field<'a>(member: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// Whether two values read alike: 80 and "80" are the same, for what comes from Meta or a key is a text.
+/// Whether two values print the same text: 80 and "80" are equal, because values from Meta and keys are texts.
 pub(super) fn is_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(_) | Value::Object(_) | Value::Null, _) | (_, Value::Array(_) | Value::Object(_)) => a == b,
@@ -71,7 +71,7 @@ fn pluck(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(call.list(0)?.iter().filter_map(|member| field(member, &name)).cloned().collect())
 }
 
-/// Numbers by size, before texts, byte by byte. Stable; members without the field come last.
+/// Numbers by value, then texts byte by byte, then members without the field. Stable.
 fn sort(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (list, name) = (call.list(0)?, call.optional_text(1)?);
     let (numeric, reverse) = (call.flag("numeric")?, call.flag("reverse")?);
@@ -89,7 +89,7 @@ fn sort(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(sorted.into_iter().map(|(_, member)| member).chain(without).cloned().collect())
 }
 
-/// What a member is sorted by.
+/// The sort key of a member.
 enum SortKey<'a> {
     Number(Number),
     Text(Cow<'a, str>),
@@ -98,9 +98,9 @@ enum SortKey<'a> {
 impl<'a> SortKey<'a> {
     fn of(value: &'a Value, numeric: bool) -> Result<Self, String> {
         match value {
-            Value::Array(_) | Value::Object(_) => Err(format!("{} has no order: name a field", describe(value))),
+            Value::Array(_) | Value::Object(_) => Err(format!("{} cannot be compared: name a field", describe(value))),
             _ if numeric || value.is_number() => {
-                Number::from_json(value).map(Self::Number).ok_or_else(|| format!("{} is no number", describe(value)))
+                Number::from_json(value).map(Self::Number).ok_or_else(|| format!("{} is not a number", describe(value)))
             }
             Value::String(text) => Ok(Self::Text(text.into())),
             other => Ok(Self::Text(other.to_string().into())),
@@ -117,21 +117,21 @@ impl<'a> SortKey<'a> {
     }
 }
 
-/// The first of those that are the same, or whose field is.
+/// Keeps the first of equal members, or of members with equal fields.
 fn unique(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (list, name) = (call.list(0)?, call.optional_text(1)?);
-    let mut kept: Vec<(Option<&Value>, &Value)> = Vec::new();
+    let mut selected: Vec<(Option<&Value>, &Value)> = Vec::new();
     for member in list {
         let value = name.as_ref().map_or(Some(member), |name| field(member, name));
-        let is_known = kept.iter().any(|(known, _)| match (known, value) {
+        let is_known = selected.iter().any(|(known, _)| match (known, value) {
             (Some(known), Some(value)) => is_equal(known, value),
             (known, value) => known.is_none() && value.is_none(),
         });
         if !is_known {
-            kept.push((value, member));
+            selected.push((value, member));
         }
     }
-    Ok(kept.into_iter().map(|(_, member)| member).cloned().collect())
+    Ok(selected.into_iter().map(|(_, member)| member).cloned().collect())
 }
 
 #[cfg(test)]
@@ -141,7 +141,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
-    fn members_are_taken_by_their_fields() {
+    fn members_are_selected_by_their_fields() {
         let data = json!({"all": [
             {"id": "a", "port": 80, "tags": ["v1", "blue"], "meta": {"weight": "10", "a.b": "x"}},
             {"id": "b", "port": 443, "tags": [], "meta": {"weight": "9"}},
@@ -174,8 +174,8 @@ mod tests {
         assert_errors(
             &data,
             &[
-                ("(sort all)", "sort: member 1: a record has no order: name a field"),
-                (r#"(sort ["a"] numeric=true)"#, "sort: member 1: \"a\" is no number"),
+                ("(sort all)", "sort: member 1: a record cannot be compared: name a field"),
+                (r#"(sort ["a"] numeric=true)"#, "sort: member 1: \"a\" is not a number"),
                 (r#"(where all port=nothing)"#, "where: port: there is no value `nothing` here"),
                 (r#"(pluck 1 "id")"#, "pluck: argument 1 must be a list, not 1"),
             ],

@@ -1,4 +1,4 @@
-//! From texts to lists, and back.
+//! Splits texts into lists, and joins lists into texts.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("splitToMap", 3..=3, &[], split_to_map),
 ];
 
-/// Without the white space at both ends; nothing is an empty list.
+/// Surrounding white space is removed first; an empty text gives an empty list.
 fn split<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {
     let text = text.trim();
     if text.is_empty() {
@@ -22,11 +22,11 @@ fn split<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {
     }
 }
 
-/// `a:1,b:2` with `,` and `:` is a record of `a` and `b`.
+/// `a:1,b:2` with `,` and `:` gives a record with the keys `a` and `b`.
 fn split_to_map(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (text, between, within) = (call.text(0)?, call.text(1)?, call.text(2)?);
     if within.is_empty() {
-        return Err(call.type_error(2, "what stands between a key and its value"));
+        return Err(call.type_error(2, "the text between a key and its value"));
     }
     let mut record = Map::new();
     for pair in split(&text, &between) {
@@ -45,7 +45,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
-    fn texts_become_lists_and_lists_texts() {
+    fn texts_are_split_and_lists_joined() {
         let data = json!({"tags": ["blue", "v1"], "mixed": [1, true, null, "a"], "nested": ["a", ["b"]]});
         assert_values(
             &data,
@@ -67,7 +67,7 @@ mod tests {
                 (r#"(join nested ",")"#, "join: member 2 must be a text, not a list"),
                 (r#"(join "a" ",")"#, "join: argument 1 must be a list, not \"a\""),
                 (r#"(splitToMap "a:1,b" "," ":")"#, "splitToMap: there is no \":\" in \"b\""),
-                (r#"(splitToMap "a" "," "")"#, "splitToMap: argument 3 must be what stands between"),
+                (r#"(splitToMap "a" "," "")"#, "splitToMap: argument 3 must be the text between"),
             ],
         );
     }
@@ -76,13 +76,13 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_was_joined_is_split_again(words in proptest::collection::vec("[a-z]{1,3}", 0..5), separator in "[,:]{1,2}") {
+        fn join_then_split_round_trips(words in proptest::collection::vec("[a-z]{1,3}", 0..5), separator in "[,:]{1,2}") {
             let joined = words.join(&separator);
             prop_assert_eq!(split(&joined, &separator), words);
         }
 
         #[test]
-        fn what_was_split_is_joined_again(text in "[ a,]{0,8}", separator in ",{0,2}") {
+        fn split_then_join_round_trips(text in "[ a,]{0,8}", separator in ",{0,2}") {
             prop_assert_eq!(split(&text, &separator).join(&separator), text.trim());
         }
     }

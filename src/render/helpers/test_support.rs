@@ -1,4 +1,4 @@
-//! Helpers as templates call them, for tests.
+//! Calls helpers through templates, for tests.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::render::{Answers, CompiledTemplate, Escape, RenderInputs, RenderOutcome};
 
-/// What `template` becomes where `data` is at hand; or the reason why not.
+/// Renders `template` with `data` as `this`; `Err` is the reason of the error.
 pub(super) fn render_text(data: &Value, template: &str) -> Result<String, String> {
     let compiled = CompiledTemplate::compile("t.hbs", template, Escape::None).map_err(|error| error.reason)?;
     let inputs = RenderInputs { answers: &Answers::new(), env: &BTreeMap::new(), item: data };
@@ -17,7 +17,7 @@ pub(super) fn render_text(data: &Value, template: &str) -> Result<String, String
     }
 }
 
-/// Each expression, written in JSON, is the text beside it.
+/// Asserts that each expression, converted to JSON, gives the text beside it.
 pub(super) fn assert_values(data: &Value, cases: &[(&str, &str)]) {
     for (expression, expected) in cases {
         assert_eq!(
@@ -28,7 +28,7 @@ pub(super) fn assert_values(data: &Value, cases: &[(&str, &str)]) {
     }
 }
 
-/// Each expression fails, for a reason that contains the text beside it.
+/// Asserts that each expression fails with a reason that contains the text beside it.
 pub(super) fn assert_errors(data: &Value, cases: &[(&str, &str)]) {
     for (expression, expected) in cases {
         let error = render_text(data, &format!("{{{{toJSON {expression}}}}}")).expect_err(expression);

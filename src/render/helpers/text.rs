@@ -1,4 +1,4 @@
-//! Texts: cut, changed, filled up. Lengths and positions count characters.
+//! Cuts, changes and pads texts. Lengths and positions count characters.
 
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("padRight", 2..=3, &[], |call| Ok((call.text(0)? + &padding(call)?).into())),
 ];
 
-/// More than this is a mistake, and could take all memory.
+/// A longer text is a mistake, and could exhaust the memory.
 const MAX_WIDTH: usize = 1_000;
 
 fn width(call: &HelperCall<'_, '_>, index: usize) -> Result<usize, String> {
@@ -34,7 +34,7 @@ fn width(call: &HelperCall<'_, '_>, index: usize) -> Result<usize, String> {
     if width <= MAX_WIDTH { Ok(width) } else { Err(call.type_error(index, &format!("{MAX_WIDTH} or less"))) }
 }
 
-/// A repetition of repetitions may not grow without end.
+/// Checks the length of the result, because nested repetitions grow exponentially.
 const MAX_LENGTH: usize = 1 << 20;
 
 fn repeat(call: &HelperCall<'_, '_>) -> Result<Value, String> {
@@ -49,7 +49,7 @@ fn map_two(call: &HelperCall<'_, '_>, cut: for<'a> fn(&'a str, &str) -> &'a str)
     Ok(cut(&call.text(0)?, &call.text(1)?).into())
 }
 
-/// Takes white space away at both ends, or each of the given characters.
+/// Removes white space, or the given characters, from both ends.
 fn trim(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let text = call.text(0)?;
     Ok(match call.optional_text(1)? {
@@ -58,7 +58,7 @@ fn trim(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     })
 }
 
-/// A capital at the start of each word; the rest stays as it is.
+/// Converts the first letter of each word to upper case; the rest stays as it is.
 fn title(text: &str) -> String {
     let mut title = String::with_capacity(text.len());
     let mut starts = true;
@@ -78,14 +78,14 @@ fn substring(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(text[range(call, text.len())?].iter().collect::<String>().into())
 }
 
-/// Spaces before each line that holds something.
+/// Indents each line that is not empty.
 fn indent(text: &str, width: usize) -> String {
     let prefix = " ".repeat(width);
     let lines = text.split_inclusive('\n');
     lines.map(|line| if line == "\n" { line.to_owned() } else { format!("{prefix}{line}") }).collect()
 }
 
-/// What the first argument lacks to the second in width, made of the third (a space).
+/// The padding that the first argument needs to get as wide as the second says, made of the third (default: a space).
 fn padding(call: &HelperCall<'_, '_>) -> Result<String, String> {
     let (length, width) = (call.text(0)?.chars().count(), width(call, 1)?);
     let fill = call.optional_text(2)?.unwrap_or_else(|| " ".to_owned());
@@ -103,7 +103,7 @@ mod tests {
     use crate::render::helpers::test_support::{assert_errors, assert_values};
 
     #[test]
-    fn texts_are_cut_changed_and_filled_up() {
+    fn texts_are_cut_changed_and_padded() {
         let data = json!({"lines": "a\n\n  b\n", "l": []});
         assert_values(
             &data,

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_answers_do_not_cause_is_not_laid_on_them() {
+    fn failure_without_a_change_of_answers_holds_no_item() {
         assert_eq!(run(8, &[], |_| true), (SearchOutcome::OtherCause, 2));
         assert_eq!(run(8, &[2], |_| true), (SearchOutcome::OtherCause, 3));
         assert_eq!(run(8, &[], |_| false), (SearchOutcome::Accepted, 1));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_exclude_each_other_one_is_held() {
+    fn one_of_two_conflicting_entries_is_held() {
         let both = |through: &BTreeSet<AnswerItem>| through.contains(&item(1)) && through.contains(&item(5));
         assert_eq!(culprits(run(9, &[], both).0), [item(5)].into());
     }

@@ -10,18 +10,18 @@ use crate::{
     },
 };
 
-/// A file that does not exist holds the template. Whether it may be read is for the source to say.
-pub(super) fn file(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+/// Fails the render as incomplete while the file does not exist. The source decides which files may be read.
+pub(super) fn file(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
     let path = call.text(0)?;
     if path.is_empty() {
         return Err("the path is empty".to_owned());
     }
     let query = Query::File { path: (&path).into() };
-    let text = match ask!(pass, query, Answer::File)? {
+    let text = match ask!(recorder, query, Answer::File)? {
         None => "",
         Some(FileContent::Text(text)) => text,
         Some(FileContent::Missing) => {
-            pass.add_missing(query, MissingInput::File);
+            recorder.add_missing(query, MissingInput::File);
             ""
         }
         Some(FileContent::Refused(reason)) => return Err(format!("{path:?}: {reason}")),

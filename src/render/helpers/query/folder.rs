@@ -8,34 +8,34 @@ use crate::{
     render::{helpers::HelperCall, recorder::QueryRecorder},
 };
 
-/// The keys that lie in the folder itself.
-pub(super) fn ls(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
-    folder_keys(call, pass, |key| !key.is_empty() && !key.contains('/'))
+/// The keys directly in the folder.
+pub(super) fn ls(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
+    folder_keys(call, recorder, |key| !key.is_empty() && !key.contains('/'))
 }
 
-/// All keys below the folder, but not the marks that stand for folders.
-pub(super) fn tree(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
-    folder_keys(call, pass, |key| !key.is_empty() && !key.ends_with('/'))
+/// All keys below the folder, without those that end with `/` and only mark a folder.
+pub(super) fn tree(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
+    folder_keys(call, recorder, |key| !key.is_empty() && !key.ends_with('/'))
 }
 
 fn folder_keys(
     call: &HelperCall<'_, '_>,
-    pass: &QueryRecorder<'_>,
+    recorder: &QueryRecorder<'_>,
     belongs: fn(&str) -> bool,
 ) -> Result<Value, String> {
-    let ParsedArgument { subject, scope, .. } = key::key_argument(call, pass)?;
-    // As in consul-template: no path, no question. All keys are below `/`.
+    let ParsedArgument { subject, scope, .. } = key::key_argument(call, recorder)?;
+    // As in consul-template, an empty path makes no query; `/` is the folder of all keys.
     if subject.is_empty() {
         return list(None::<Value>);
     }
     let query = Query::Keys { prefix: folder_prefix(&subject), scope: argument::scope(call, scope)? };
-    let Some(pairs) = ask!(pass, query, Answer::Keys)? else { return list(None::<Value>) };
-    let kept: Vec<&KeyPair> = pairs.iter().filter(|pair| belongs(&pair.key)).collect();
-    require_min(call, pass, &query, kept.len())?;
-    json(kept)
+    let Some(pairs) = ask!(recorder, query, Answer::Keys)? else { return list(None::<Value>) };
+    let selected: Vec<&KeyPair> = pairs.iter().filter(|pair| belongs(&pair.key)).collect();
+    require_min(call, recorder, &query, selected.len())?;
+    json(selected)
 }
 
-/// A folder is all that begins with its name and a slash: `app` is none of `apple`.
+/// The prefix of all keys in the folder. It ends with a slash, so that `app` does not match `apple`.
 fn folder_prefix(folder: &str) -> String {
     let name = folder.strip_prefix('/').unwrap_or(folder).trim_end_matches('/');
     if name.is_empty() { String::new() } else { format!("{name}/") }

@@ -1,4 +1,4 @@
-//! `instances`: those of all services, in one list.
+//! `instances`: the instances of all services in one list.
 
 use serde_json::Value;
 
@@ -10,20 +10,20 @@ use crate::{
 
 pub(super) const OPTIONS: &[&str] = &["any", "dc", "namespace", "ns", "partition", "status", "tag"];
 
-/// The services by name, their instances as `service` sorts them. Each service is a question of its own.
-pub(super) fn instances(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+/// Sorted by the service's name, then as `service` sorts them. Each service is one query.
+pub(super) fn instances(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
     let scope = argument::scope(call, Scope::default())?;
     let statuses = service::selected_statuses(call)?.unwrap_or_else(|| vec![Status::Passing]);
     let tag = call.option("tag")?;
     let query = Query::Services { filter: None, scope: scope.clone() };
-    let services = ask!(pass, query, Answer::Services)?.into_iter().flatten();
+    let services = ask!(recorder, query, Answer::Services)?.into_iter().flatten();
     let passing = statuses == [Status::Passing];
     let mut instances = Vec::new();
     for (name, _) in services.filter(|(_, tags)| tag.as_ref().is_none_or(|tag| tags.contains(tag))) {
         let (name, tag, scope) = (name.clone(), tag.clone(), scope.clone());
         let query = Query::Service(ServiceQuery { name, tag, passing, scope, ..ServiceQuery::default() });
-        // After an unanswered query the others are still asked, so that all answers arrive before the next pass.
-        let records = ask!(pass, query, Answer::Service)?.into_iter().flatten();
+        // After an unanswered query the others are still asked, so that all answers arrive before the next recorder.
+        let records = ask!(recorder, query, Answer::Service)?.into_iter().flatten();
         instances.extend(records.filter(|record| statuses.contains(&record.status)));
     }
     json(instances)

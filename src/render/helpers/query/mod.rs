@@ -1,9 +1,14 @@
-//! What asks: each call is recorded by the pass, and what is asked is watched.
+//! Helpers that query the registry, files and the environment.
+//!
+//! ```text
+//! call --arguments, grammar--> Query --> QueryRecorder --answered--> value for the template
+//!                                              '--recorded--> the render loop watches it
+//! ```
 
-/// The answer to a query, which must be of a kind. `None`: it is not answered yet.
+/// The answer to a query; `None` until it is answered. An answer of another kind than `$kind` is an error.
 macro_rules! ask {
-    ($pass:expr, $query:expr, $kind:path) => {
-        match $pass.ask($query.clone()) {
+    ($recorder:expr, $query:expr, $kind:path) => {
+        match $recorder.ask($query.clone()) {
             None => Ok(None),
             Some($kind(answer)) => Ok(Some(answer)),
             Some(_) => Err(format!("the registry's answer to {} is of another kind", $query)),
@@ -60,15 +65,20 @@ const SCOPE_OPTIONS: &[&str] = &["dc", "namespace", "ns", "partition"];
 const KEY_OPTIONS: &[&str] = &["dc", "namespace", "ns", "partition", "path"];
 const FOLDER_OPTIONS: &[&str] = &["dc", "min", "namespace", "ns", "partition", "path"];
 
-/// The option `name=…`; an empty text is as good as none.
+/// The option `name=…`; `None` if it is missing or empty.
 fn non_empty_option(call: &HelperCall<'_, '_>, name: &str) -> Result<Option<String>, String> {
     Ok(call.option(name)?.filter(|text| !text.is_empty()))
 }
 
-/// Holds the template if `query` found fewer than the option `min=` asks for.
-fn require_min(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>, query: &Query, found: usize) -> Result<(), String> {
+/// Fails the render as incomplete if `query` found fewer results than `min=` requires.
+fn require_min(
+    call: &HelperCall<'_, '_>,
+    recorder: &QueryRecorder<'_>,
+    query: &Query,
+    found: usize,
+) -> Result<(), String> {
     let Some(wanted) = min_option(call)?.filter(|wanted| found < *wanted) else { return Ok(()) };
-    pass.add_missing(query.clone(), MissingInput::TooFew { found, wanted });
+    recorder.add_missing(query.clone(), MissingInput::TooFew { found, wanted });
     Ok(())
 }
 
@@ -78,12 +88,12 @@ fn min_option(call: &HelperCall<'_, '_>) -> Result<Option<usize>, String> {
     call.option("min")?.map(read).transpose()
 }
 
-/// The answer as a template sees it; an empty list until it is known.
+/// The answer as a template value; an empty list until it is known.
 fn list(known: Option<impl Serialize>) -> Result<Value, String> {
     known.map_or_else(|| Ok(Value::Array(Vec::new())), json)
 }
 
-/// As a template sees it.
+/// As a template value.
 fn json(value: impl Serialize) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|error| error.to_string())
 }

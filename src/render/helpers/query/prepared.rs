@@ -1,4 +1,4 @@
-//! `prepared`: what a prepared query finds.
+//! `prepared`: the instances that a prepared query finds.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::{
     render::{helpers::HelperCall, recorder::QueryRecorder},
 };
 
-pub(super) fn prepared(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
+pub(super) fn prepared(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
     let name = call.text(0)?;
     if name.is_empty() {
         return Err("the name of the prepared query is empty".to_owned());
@@ -18,9 +18,9 @@ pub(super) fn prepared(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> R
         near: non_empty_option(call, "near")?,
         scope: argument::scope(call, Scope::default())?,
     };
-    let records = ask!(pass, query, Answer::Service)?;
+    let records = ask!(recorder, query, Answer::Service)?;
     if let Some(records) = records {
-        require_min(call, pass, &query, records.len())?;
+        require_min(call, recorder, &query, records.len())?;
     }
     list(records)
 }

@@ -1,10 +1,10 @@
-//! Which of an answer's instances are kept.
+//! The statuses of `status=` and of the grammar.
 
 use crate::registry::Status;
 
 pub(super) const ANY_STATUS: [Status; 4] = [Status::Passing, Status::Warning, Status::Critical, Status::Maintenance];
 
-/// Reads `passing,warning` and the like. In order and without doubles, so that equal lists are equal.
+/// Parses a list such as `passing,warning`. The result is sorted and without duplicates, so that equal lists are equal.
 pub(super) fn parse_statuses(list: &str) -> Result<Vec<Status>, String> {
     let mut statuses = Vec::new();
     for word in list.split(',') {
@@ -15,7 +15,7 @@ pub(super) fn parse_statuses(list: &str) -> Result<Vec<Status>, String> {
             "critical" => statuses.push(Status::Critical),
             "maintenance" => statuses.push(Status::Maintenance),
             other => {
-                return Err(format!("{other:?} is no status: any, passing, warning, critical or maintenance"));
+                return Err(format!("{other:?} is not a status: use any, passing, warning, critical or maintenance"));
             }
         }
     }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_read_in_any_order() {
+    fn lists_are_parsed_in_any_order() {
         let both = Ok(vec![Status::Passing, Status::Warning]);
         assert_eq!(
             (parse_statuses("passing,warning"), parse_statuses("warning, passing,warning")),

@@ -39,12 +39,12 @@ struct Printer {
 }
 
 /// One line for each instance that can have one; `null` until the instances are known.
-fn upstream(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value, String> {
-    let printer = match pass.escape {
+fn upstream(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
+    let printer = match recorder.escape {
         Escape::Nginx => &nginx::PRINTER,
         Escape::Haproxy => &haproxy::PRINTER,
         Escape::Json | Escape::None | Escape::Path => {
-            return Err("it writes the server lines of nginx and HAProxy: say escape = \"nginx\" or \"haproxy\" in \
+            return Err("it prints server lines of nginx or HAProxy: set escape = \"nginx\" or \"haproxy\" in \
                         [[target.template]]"
                 .to_owned());
         }
@@ -52,16 +52,16 @@ fn upstream(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value
     let extra = call.option("extra")?.unwrap_or_default();
     let options: Vec<_> = extra.split_whitespace().map(str::to_owned).collect();
     for word in &options {
-        check_extra_word(pass.escape, word)?;
+        check_extra_word(recorder.escape, word)?;
     }
     let allow_names = call.flag("names")?;
-    let Some((service, mut instances)) = selected_instances(call, pass)? else { return Ok(Value::Null) };
+    let Some((service, mut instances)) = selected_instances(call, recorder)? else { return Ok(Value::Null) };
     let services = service.into_iter().chain(instances.iter().map(|instance| instance.name.clone())).collect();
     let keep = |instance: &ServiceRecord, reason: Option<String>| match reason {
         None => true,
         Some(reason) => {
             let ServiceRecord { name, id, node, .. } = instance;
-            pass.warn(format!("service {name:?}, instance {id:?} on node {node:?}, is left out: {reason}"));
+            recorder.warn(format!("service {name:?}, instance {id:?} on node {node:?}, is left out: {reason}"));
             false
         }
     };
@@ -70,7 +70,7 @@ fn upstream(call: &HelperCall<'_, '_>, pass: &QueryRecorder<'_>) -> Result<Value
     let servers = named.filter(|(server, instance)| keep(instance, (printer.rejection_reason)(server)));
     let upstream = Upstream { services, options, servers: servers.map(|(server, _)| server).collect() };
     let lines = print(printer, &upstream);
-    pass.record_upstream(upstream);
+    recorder.record_upstream(upstream);
     Ok(if lines.is_empty() && printer.may_be_empty { Value::Null } else { Value::String(lines) })
 }
 
@@ -83,10 +83,10 @@ fn print(printer: &Printer, upstream: &Upstream) -> String {
 /// The instances of a service that is named, with its name, or those that are given as a list. `None`: not known yet.
 fn selected_instances<'a>(
     call: &HelperCall<'_, '_>,
-    pass: &QueryRecorder<'a>,
+    recorder: &QueryRecorder<'a>,
 ) -> Result<Option<(Option<String>, Vec<Cow<'a, ServiceRecord>>)>, String> {
     if !matches!(call.get(0), Some(Value::Array(_))) {
-        let known = service_instances(call, pass, false)?;
+        let known = service_instances(call, recorder, false)?;
         return Ok(known.map(|ServiceInstances { service, records }| {
             (Some(service), records.into_iter().map(Cow::Borrowed).collect())
         }));
@@ -94,7 +94,7 @@ fn selected_instances<'a>(
     let record = |value| {
         ServiceRecord::deserialize(value)
             .map(Cow::Owned)
-            .map_err(|_| "the list must be one of instances, as `service` gives it".to_owned())
+            .map_err(|_| "the list must contain instances, as returned by `service`".to_owned())
     };
     let records: Result<_, _> = call.list(0)?.iter().map(record).collect();
     Ok(Some((None, records?)))
@@ -110,7 +110,7 @@ fn unusable_reason(instance: &ServiceRecord, allow_names: bool) -> Option<String
         return None;
     }
     let hint = if is_resolvable_name(address) { "; names=true takes names, which must resolve" } else { "" };
-    Some(format!("{} is no IP address{hint}", excerpt(address)))
+    Some(format!("{} is not an IP address{hint}", excerpt(address)))
 }
 
 /// One server for each instance.
