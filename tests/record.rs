@@ -1,4 +1,4 @@
-//! `portreeve record` as a black box, between real Consul and `portreeve test`.
+//! `portreeve record` as a black box, with a real Consul and `portreeve test`.
 
 #[path = "common/dev_agent.rs"]
 mod dev_agent;
@@ -22,10 +22,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-/// An agent that knows what `src/fixture/reference.yaml` says.
+/// An agent with the content of `src/fixture/reference.yaml`.
 async fn reference() -> DevAgent {
     let agent = DevAgent::start().await;
-    // A new agent tells the catalog of its own node bit by bit.
+    // A new agent registers its own node in several steps.
     let begun = Instant::now();
     while agent.get("/v1/catalog/nodes").await[0]["TaggedAddresses"]["lan"].is_null() {
         assert!(begun.elapsed() < PATIENCE, "the agent's own node is not in the catalog");
@@ -68,8 +68,8 @@ fn fixture() -> Fixture {
     Fixture::read(path.as_ref()).expect("it is sound")
 }
 
-/// What our client makes of Consul's answer.
-async fn asked(agent: &DevAgent, query: &Query) -> Answer {
+/// Consul's answer, as our client returns it.
+async fn consul_answer(agent: &DevAgent, query: &Query) -> Answer {
     let settings = Settings { address: agent.address().parse().expect("an address"), ..Settings::default() };
     let source = ConsulSource::new(Client::new(&settings).expect("a client"));
     let (answers, stop) = (Store::default(), CancellationToken::new());
@@ -125,13 +125,13 @@ async fn catalog_answers_like_consul() {
         queries.push(Query::Prepared { name: name.clone(), near: None, scope: here() });
     }
     for query in queries {
-        let (mut real, mut ours) = (asked(&agent, &query).await, fixture.answer(&query).expect("it is known"));
+        let (mut real, mut ours) = (consul_answer(&agent, &query).await, fixture.answer(&query).expect("it is known"));
         [&mut real, &mut ours].into_iter().for_each(strip);
         assert_eq!(ours, real, "{query}");
     }
 }
 
-/// Takes away what a catalog does not say: the name of a check, what is in the agent's own node, indexes of keys.
+/// Removes what a fixture cannot express: the name of a check, the content of the agent's own node, indexes of keys.
 fn strip(answer: &mut Answer) {
     match answer {
         Answer::Service(records) => {
@@ -188,7 +188,7 @@ async fn recording_renders_the_same_files() {
         json!({"key": {"path": "app/max"}}),
     ];
     assert_eq!(queries, expected);
-    // The same again, byte by byte, into a file.
+    // The same recording, written to a file, is equal byte by byte.
     let file = portreeve(&folder, &agent, &["record", "--template", template, "--output", "cases/web/fixture.json"]);
     assert!(file.status.success() && file.stdout.is_empty(), "{}", text(&file.stderr));
     assert_eq!(fs::read(path("cases/web/fixture.json")).expect("it is written"), recorded.stdout);

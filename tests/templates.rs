@@ -1,4 +1,4 @@
-//! The templates that ship, through a real nginx.
+//! The shipped templates with a real nginx.
 
 use std::{
     collections::BTreeMap,
@@ -18,11 +18,11 @@ use portreeve::{
     render::{Answers, CompiledTemplate, Escape, RenderInputs, RenderOutcome},
 };
 
-/// A registry that is made up.
+/// The catalog of a fixture.
 struct Catalog(Fixture);
 
 impl Default for Catalog {
-    /// Consul itself is always there.
+    /// Contains Consul itself, as in a real catalog.
     fn default() -> Self {
         Self(Fixture::default()).with("consul", "127.0.0.1", 8300, Passing, &[])
     }
@@ -46,7 +46,7 @@ impl Catalog {
         self
     }
 
-    /// What a template of ours becomes.
+    /// Renders a shipped template.
     fn render(&self, file: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(file);
         let source = fs::read_to_string(path).expect("it ships");
@@ -69,7 +69,7 @@ impl Catalog {
     }
 }
 
-/// What nginx says of `text` inside of an http block.
+/// Asserts that nginx accepts `text` inside an http block.
 fn nginx_accepts(text: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let main = format!(
@@ -81,8 +81,8 @@ fn nginx_accepts(text: &str) {
     let mut check = Command::new("nginx");
     check.arg("-t").arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf"));
     let checked = check.output().expect("nginx is installed");
-    let said = String::from_utf8_lossy(&checked.stderr);
-    assert!(checked.status.success() && !said.contains("[warn]"), "{said}\n{text}");
+    let stderr = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && !stderr.contains("[warn]"), "{stderr}\n{text}");
 }
 
 use Status::{Critical, Maintenance, Passing};
@@ -135,8 +135,8 @@ fn catalogs() -> Vec<(&'static str, Catalog)> {
     ]
 }
 
-/// The small template is for a service whose instances have addresses and ports.
-fn is_for_the_small_one(what: &str) -> bool {
+/// The small template supports only services whose instances have addresses and ports.
+fn fits_the_small_template(what: &str) -> bool {
     !["none has a port", "what nginx would refuse or obey"].contains(&what)
 }
 
@@ -144,7 +144,7 @@ fn is_for_the_small_one(what: &str) -> bool {
 fn nginx_accepts_the_shipped_template_with_any_catalog() {
     for (what, catalog) in catalogs() {
         for file in ["nginx/upstreams.conf.hbs", "nginx/upstream.conf.hbs"] {
-            if file != "nginx/upstream.conf.hbs" || is_for_the_small_one(what) {
+            if file != "nginx/upstream.conf.hbs" || fits_the_small_template(what) {
                 println!("{file}: {what}");
                 nginx_accepts(&catalog.render(file));
             }
@@ -201,7 +201,7 @@ fn backend(name: &'static str) -> u16 {
     port
 }
 
-/// An nginx of our own that listens at a socket in a folder of its own; it ends with the test.
+/// An nginx that listens on a socket in a temporary folder; it is stopped when this is dropped.
 struct Nginx {
     child: Child,
     folder: tempfile::TempDir,
@@ -221,7 +221,7 @@ impl Nginx {
         Self { child: start.spawn().expect("nginx is installed"), folder }
     }
 
-    /// The status and the last line of the answer to `GET /` under this name.
+    /// The status and the last line of the response to `GET /` with this host.
     fn get(&self, host: &str) -> (String, String) {
         let begin = Instant::now();
         let mut stream = loop {

@@ -1,6 +1,6 @@
-//! What is answered, reduced to what a template can use: two equal answers render alike.
+//! The answers of a registry, reduced to what a template can use: equal answers render equal files.
 //!
-//! Output of checks and indexes of services are left out on purpose: they change without any effect on a rendered file.
+//! The output of checks and the indexes of services are omitted: they change without an effect on a rendered file.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
-    /// Instances by node, then id; as the registry sorts them if the query says so. An unknown service has none.
+    /// Instances, sorted by node and id, or by the registry if the query has `near`. Empty for an unknown service.
     Service(Vec<ServiceRecord>),
-    /// Names of services, each with the sorted tags of its instances.
+    /// The names of all services, each with the sorted tags of its instances.
     Services(BTreeMap<String, Vec<String>>),
-    /// Nodes by name, then address; as the registry sorts them if the query says so.
+    /// Nodes, sorted by name and address, or by the registry if the query has `near`.
     Nodes(Vec<NodeRecord>),
-    /// `None`: there is no such node.
+    /// `None` if the node does not exist.
     Node(Option<NodeServices>),
-    /// Names, sorted.
+    /// The sorted names.
     Datacenters(Vec<String>),
-    /// `None`: there is no such key.
+    /// `None` if the key does not exist.
     Key(Option<String>),
-    /// In the order of their paths, byte by byte.
+    /// Sorted by path, byte by byte.
     Keys(Vec<KeyPair>),
     /// See [`CaRoots`].
     CaRoots(CaRoots),
@@ -50,9 +50,9 @@ pub struct ServiceRecord {
     pub id: String,
     /// The service's name.
     pub name: String,
-    /// The instance's own address, or its node's when it has none.
+    /// The instance's own address, or its node's if it has none.
     pub address: String,
-    /// The port that belongs to `address`; 0 when it has none.
+    /// The port that belongs to `address`; 0 if it has none.
     pub port: u16,
     /// The instance's further addresses, by name.
     pub tagged_addresses: BTreeMap<String, TaggedAddress>,
@@ -60,11 +60,11 @@ pub struct ServiceRecord {
     pub tags: Vec<String>,
     /// The service's Meta.
     pub meta: BTreeMap<String, String>,
-    /// Weight while passing, 1 or more.
+    /// The weight while passing, 1 or more.
     pub weight: u32,
-    /// How much of the traffic it gets, by health.
+    /// The weights by health.
     pub weights: RecordWeights,
-    /// All checks of the instance and of its node, taken together.
+    /// The worst status of all checks of the instance and of its node.
     pub status: Status,
     /// Whether `status` is [`Status::Passing`].
     pub healthy: bool,
@@ -78,7 +78,7 @@ pub struct ServiceRecord {
 pub struct TaggedAddress {
     /// An address or a host name.
     pub address: String,
-    /// 0 when it has none.
+    /// 0 if it has none.
     pub port: u16,
 }
 
@@ -98,17 +98,17 @@ impl Default for RecordWeights {
     }
 }
 
-/// One check, without what it says: that changes all the time.
+/// One check, without its output, which changes with every run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CheckRecord {
     /// Unique on its node.
     pub id: String,
-    /// For people.
+    /// A name for people.
     pub name: String,
     /// `passing`, `warning` or `critical`.
     pub status: String,
-    /// Whether it is the whole node's, not the instance's.
+    /// Whether it belongs to the node, not to the instance.
     pub of_node: bool,
 }
 
@@ -128,14 +128,14 @@ pub enum Status {
 }
 
 impl CheckRecord {
-    /// The id of the check that stands for the maintenance mode of a whole node.
+    /// The id of the check that represents the maintenance mode of a node.
     pub const NODE_MAINTENANCE: &'static str = "_node_maintenance";
-    /// How the id of the check begins that stands for the maintenance mode of a service; its id follows.
+    /// The prefix of the id of the check that represents the maintenance mode of an instance; the instance's id follows.
     pub const SERVICE_MAINTENANCE: &'static str = "_service_maintenance:";
 }
 
 impl Status {
-    /// The worst of an instance's checks and its node's.
+    /// The worst status of these checks.
     pub fn of(checks: &[CheckRecord]) -> Self {
         let one = |CheckRecord { id, status, .. }: &CheckRecord| match status.as_str() {
             _ if id == CheckRecord::NODE_MAINTENANCE || id.starts_with(CheckRecord::SERVICE_MAINTENANCE) => {
@@ -153,13 +153,13 @@ impl Status {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct NodeRecord {
-    /// Its own id; empty on nodes that somebody registered from outside.
+    /// Its id; empty for nodes that were registered as external.
     pub id: String,
     /// Its name.
     pub node: String,
     /// Its address.
     pub address: String,
-    /// Where it is.
+    /// Its datacenter.
     pub datacenter: String,
     /// Its further addresses, by name.
     pub tagged_addresses: BTreeMap<String, String>,
@@ -167,17 +167,17 @@ pub struct NodeRecord {
     pub meta: BTreeMap<String, String>,
 }
 
-/// A node and what runs on it.
+/// A node and the services on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct NodeServices {
     /// The node.
     pub node: NodeRecord,
-    /// Its services by name, then id.
+    /// Its services, sorted by name and id.
     pub services: Vec<NodeService>,
 }
 
-/// A service on a node. Its health is not known here.
+/// An instance on a node, without its health.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct NodeService {
@@ -185,15 +185,15 @@ pub struct NodeService {
     pub id: String,
     /// The service's name.
     pub name: String,
-    /// The instance's own address, or its node's when it has none.
+    /// The instance's own address, or its node's if it has none.
     pub address: String,
-    /// 0 when it has none.
+    /// 0 if it has none.
     pub port: u16,
     /// Sorted.
     pub tags: Vec<String>,
     /// The service's Meta.
     pub meta: BTreeMap<String, String>,
-    /// Whether the tags in the catalog may be changed there.
+    /// Whether others may change the tags in the catalog.
     pub tag_override: bool,
 }
 
@@ -203,51 +203,51 @@ pub struct NodeService {
 pub struct KeyPair {
     /// The whole key.
     pub path: String,
-    /// What follows the prefix that was asked for.
+    /// The part after the prefix of the query.
     pub key: String,
-    /// Its value; nothing if that is no text in UTF-8.
+    /// Its value; `None` if that is not valid UTF-8.
     pub value: Option<String>,
-    /// The index at which it was made.
+    /// The index at which it was created.
     pub create_index: u64,
     /// The index at which it was last changed.
     pub modify_index: u64,
-    /// How often it was locked.
+    /// The number of times it was locked.
     pub lock_index: u64,
-    /// A number that belongs to whoever wrote it.
+    /// A number for the application that wrote the key.
     pub flags: u64,
-    /// The session that holds its lock; empty without one.
+    /// The session that holds the lock; empty if it is not locked.
     pub session: String,
 }
 
-/// The certificates of the mesh's authority.
+/// The certificates of the CA of the service mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CaRoots {
-    /// The id of the one that signs.
+    /// The id of the root that signs.
     pub active_root_id: String,
-    /// The mesh's name.
+    /// The trust domain of the mesh.
     pub trust_domain: String,
     /// In the registry's order.
     pub roots: Vec<CaRoot>,
 }
 
-/// One certificate of the mesh's authority.
+/// One root certificate of the CA.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CaRoot {
     /// Its id.
     pub id: String,
-    /// For people.
+    /// A name for people.
     pub name: String,
     /// PEM.
     pub root_cert: String,
-    /// PEM, from the root downwards; empty without any.
+    /// PEM, from the root downwards; may be empty.
     pub intermediate_certs: Vec<String>,
-    /// Whether it is the one that signs.
+    /// Whether it signs new certificates.
     pub active: bool,
 }
 
-/// The certificate of one service of the mesh.
+/// The certificate of one service in the mesh.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CaLeaf {
@@ -259,7 +259,7 @@ pub struct CaLeaf {
     pub private_key_pem: String,
     /// The service.
     pub service: String,
-    /// Its name in the mesh.
+    /// Its SPIFFE URI.
     pub service_uri: String,
     /// RFC 3339.
     pub valid_after: String,
@@ -267,19 +267,19 @@ pub struct CaLeaf {
     pub valid_before: String,
 }
 
-/// What there is of a file.
+/// The content of a file, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FileContent {
     /// Its text.
     Text(String),
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
-    /// It must not or cannot be read, and why.
+    /// The file must not or cannot be read, with the reason.
     Refused(String),
 }
 
-/// Without the key.
+/// Omits the private key.
 impl std::fmt::Debug for CaLeaf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CaLeaf")

@@ -1,4 +1,4 @@
-//! An agent, an nginx, and the binary in between with one template.
+//! A Consul agent, an nginx, and the binary between them with one template.
 
 use std::{
     fs,
@@ -16,13 +16,13 @@ use crate::{
     targets::{nginx::Nginx, text},
 };
 
-/// What ships, for `listen`.
+/// The shipped template.
 pub(crate) fn shipped(nginx: &Nginx) -> String {
     let template = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/nginx/upstreams.conf.hbs");
     text(template).replace("listen 80", &format!("listen {}", nginx.address))
 }
 
-/// What somebody writes who expects nothing bad.
+/// A template without any precautions against bad entries.
 pub(crate) fn naive(nginx: &Nginx) -> String {
     let server = format!("server {{\n    listen {};\n    server_name", nginx.address);
     let upstreams = "{{#each (services)}}\n{{#if (service name)}}\nupstream {{name}} {\n{{#each (service name)}}\n    \
@@ -40,7 +40,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// With the service `steady`, of one instance.
+    /// Registers the service `steady` with one instance.
     pub(crate) async fn new(template: impl Fn(&Nginx) -> String) -> Self {
         let nginx = Nginx::serving("old");
         let agent = DevAgent::start().await;
@@ -82,7 +82,7 @@ impl Bench {
         fs::read_to_string(self.nginx.web()).unwrap_or_default()
     }
 
-    /// Waits until the file has, or has not, an instance.
+    /// Waits until the file contains, or does not contain, an instance.
     #[track_caller]
     pub(crate) fn until_listed(&self, daemon: &Daemon, place: &str, listed: bool) {
         let line = format!("server {place} ");
@@ -94,7 +94,7 @@ impl Bench {
         }
     }
 
-    /// An instance of `steady` at 10.9.0.N, or none.
+    /// Adds or removes the instance of `steady` at 10.9.0.N.
     pub(crate) async fn steady(&self, id: &str, port: Option<u16>) {
         let address = format!("10.9.0.{}", &id[7..]);
         match port {
@@ -103,7 +103,7 @@ impl Bench {
         }
     }
 
-    /// Registers an instance; returns whether Consul takes it.
+    /// Registers an instance; returns whether Consul accepts it.
     pub(crate) async fn register(&self, node: &str, id: &str, name: &str, address: &str, more: Value) -> bool {
         let mut service = json!({ "ID": id, "Service": name, "Address": address, "Port": 80 });
         for (key, value) in more.as_object().into_iter().flatten() {
@@ -112,7 +112,7 @@ impl Bench {
         self.put("catalog/register", &json!({ "Node": node, "Address": "10.8.0.1", "Service": service })).await
     }
 
-    /// PUTs to Consul; returns whether it is taken.
+    /// PUTs to Consul; returns whether it is accepted.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> bool {
         let body = match body {
             Value::String(text) => text.clone(),
@@ -123,8 +123,8 @@ impl Bench {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// What a removal and an addition elsewhere come to, whatever else is registered.
-    pub(crate) async fn moves(&self, daemon: &Daemon, port: u16) {
+    /// Asserts that a removal and an addition elsewhere take effect, whatever else is registered.
+    pub(crate) async fn assert_updates(&self, daemon: &Daemon, port: u16) {
         let place = format!("10.9.0.2:{port}");
         self.steady("steady-2", Some(port)).await;
         self.until_listed(daemon, &place, true);
@@ -133,8 +133,8 @@ impl Bench {
         assert!(self.file().contains("server 10.9.0.1:1 "), "{}", self.file());
     }
 
-    /// That nginx takes what lies there, and never was told to take anything else.
-    pub(crate) fn is_sound(&self) {
+    /// Asserts that nginx accepts the files, and has never been reloaded with invalid ones.
+    pub(crate) fn assert_nginx_is_valid(&self) {
         let mut check = Command::new("nginx");
         check.args(["-t", "-q", "-p"]).arg(self.nginx.path("prefix")).arg("-c").arg(self.nginx.path("etc/nginx.conf"));
         let checked = check.output().expect("nginx is installed");

@@ -1,4 +1,4 @@
-//! One bad entry, in what ships and in a template of one's own.
+//! One bad entry, with the shipped template and with a custom one.
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ async fn shipped_template_leaves_out_and_names_what_nginx_would_reject() {
     bench.register("n1", "h", "second", "10.0.0.8", host("Shop.Example.com")).await;
     let long = format!("{}.example.com", "x".repeat(60));
     bench.register("n1", "i", "long", "10.0.0.9", host(&long)).await;
-    for (said, named) in [
+    for (message, named) in [
         ("service \"numbers\", instance \"a\" on node \"n1\", is left out: \"999.1.1.1\" is not an IP address", "999"),
         (
             "service \"named\", instance \"b\" on node \"n1\", is left out: \"nope.invalid\" is not an IP address; names=true",
@@ -31,15 +31,15 @@ async fn shipped_template_leaves_out_and_names_what_nginx_would_reject() {
         ("service \"portless\", instance \"d\" on node \"n1\", is left out: it has no port", "10.0.0.4"),
         ("the host \"Shop.Example.com\" of \"second\" is left out: \"first\" already uses it", "Shop.Example"),
     ] {
-        daemon.until_logged(said);
+        daemon.until_logged(message);
         assert!(!bench.file().contains(named), "{}", bench.file());
     }
     daemon.until_logged("is left out: \"STEADY\" already uses it");
     bench.until_listed(&daemon, "10.0.0.5:80", true);
     bench.register("n1", "f", "fine", "10.0.0.6", json!({})).await;
-    bench.moves(&daemon, 20_000).await;
+    bench.assert_updates(&daemon, 20_000).await;
     assert!(bench.file().contains(&format!("~^{}\\.example\\.com$;", "x".repeat(60))), "{}", bench.file());
-    bench.is_sound();
+    bench.assert_nginx_is_valid();
     let log = daemon.log();
     assert_eq!(log.matches("999.1.1.1").count(), 1, "once: {log}");
     for left_out in ["+numbers ", "+named ", "+brackets ", "+portless "] {
@@ -58,9 +58,9 @@ async fn candidate_that_nginx_rejects_is_narrowed_down_to_the_instance() {
     bench.until_listed(&daemon, "10.0.0.1:80", true);
 
     bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
-    let held = "target balancer: service \"web\", instance \"web-1\" on node \"n1\", keeps its last good values";
-    daemon.until_logged(held);
-    bench.moves(&daemon, 20_000).await;
+    let message = "target balancer: service \"web\", instance \"web-1\" on node \"n1\", keeps its last good values";
+    daemon.until_logged(message);
+    bench.assert_updates(&daemon, 20_000).await;
     bench.until_listed(&daemon, "10.0.0.1:80", true);
     bench.register("n1", "web-2", "web", "10.0.0.2", json!({ "Meta": { "host": "a b" } })).await;
     daemon.until_logged("service \"web\", instance \"web-2\" on node \"n1\", is left out");
@@ -68,11 +68,11 @@ async fn candidate_that_nginx_rejects_is_narrowed_down_to_the_instance() {
     bench.until_listed(&daemon, "10.0.0.3:80", true);
     bench.put("kv/name", &json!("x; y")).await;
     daemon.until_logged("target balancer: key \"name\" keeps its last good values");
-    bench.moves(&daemon, 20_001).await;
+    bench.assert_updates(&daemon, 20_001).await;
     assert!(bench.file().contains("server_name one;"), "{}", bench.file());
-    bench.is_sound();
+    bench.assert_nginx_is_valid();
 
-    // As soon as they are good they are in effect.
+    // Corrected entries take effect.
     bench.register("n1", "web-1", "web", "10.0.0.4", json!({})).await;
     bench.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
     bench.put("kv/name", &json!("two")).await;
@@ -81,7 +81,7 @@ async fn candidate_that_nginx_rejects_is_narrowed_down_to_the_instance() {
     }
     bench.until_listed(&daemon, "10.0.0.1:80", false);
     crate::common::black_box::until("the name", || bench.file().contains("server_name two;"));
-    assert_eq!(daemon.log().matches(held).count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.log().matches(message).count(), 1, "{}", daemon.log());
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -94,18 +94,18 @@ async fn start_with_bad_entries_leaves_them_out_and_once_reports_them() {
     }
     bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
     bench.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
-    // The table of names says nothing of where the name stands.
+    // nginx's error about the hash table names no line.
     let long = format!("{}.example.com", "x".repeat(60));
     bench.register("n1", "long", "s7", "10.0.0.7", json!({ "Meta": { "host": long } })).await;
     let output = bench.run(&["--once"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     for instance in ["service \"web\", instance \"web-1\"", "service \"s7\", instance \"long\""] {
-        assert!(said.contains(&format!("{instance} on node \"n1\", is left out")), "{said}");
+        assert!(stderr.contains(&format!("{instance} on node \"n1\", is left out")), "{stderr}");
     }
     assert!(bench.file().contains("server 10.0.0.2:80 ") && bench.file().contains("server 10.9.0.1:1 "));
     assert_eq!(bench.file().matches("server 10.0.1.").count(), 40);
-    bench.is_sound();
+    bench.assert_nginx_is_valid();
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn error_of_the_template_holds_no_entry() {
     bench.until_listed(&daemon, "10.0.0.1:80", true);
 }
 
-/// An entry names a file that nginx does not find at first.
+/// An entry names a file that does not exist at first.
 #[tokio::test]
 async fn held_entry_is_tried_when_its_missing_file_appears() {
     let certificate = |nginx: &crate::targets::nginx::Nginx| nginx.path("etc/late.types").display().to_string();
@@ -135,16 +135,16 @@ async fn held_entry_is_tried_when_its_missing_file_appears() {
     let daemon = bench.daemon();
     bench.put("kv/types/late", &json!(certificate(&bench.nginx))).await;
     daemon.until_logged("key \"types/late\" is left out");
-    bench.moves(&daemon, 20_001).await;
+    bench.assert_updates(&daemon, 20_001).await;
     bench.nginx.write("etc/late.types", "# there\n");
     crate::common::black_box::until("the file", || bench.file().contains("late.types"));
     daemon.until_logged("key \"types/late\" is tried again: ");
     daemon.until_logged("late.types exists now");
-    bench.is_sound();
+    bench.assert_nginx_is_valid();
     assert_eq!(daemon.stop(), Some(0));
 }
 
-/// What an entry lacks may be a directory, or may lie in nginx itself: neither is waited for longer than a look takes.
+/// The cause may be a missing directory or the running nginx: both are polled.
 #[tokio::test]
 async fn held_entry_is_tried_when_a_directory_appears_or_nginx_restarts() {
     let log = |nginx: &crate::targets::nginx::Nginx| nginx.path("logs/deep/a.log").display().to_string();
@@ -158,18 +158,18 @@ async fn held_entry_is_tried_when_a_directory_appears_or_nginx_restarts() {
     let daemon = bench.daemon();
     bench.put("kv/logs/late", &json!(log(&bench.nginx))).await;
     daemon.until_logged("key \"logs/late\" is left out");
-    bench.moves(&daemon, 20_002).await;
+    bench.assert_updates(&daemon, 20_002).await;
     assert!(!path.exists());
     std::fs::create_dir_all(path.join("deep")).expect("it is ours");
     crate::common::black_box::until("the file", || bench.file().contains("a.log"));
-    bench.is_sound();
+    bench.assert_nginx_is_valid();
 
     bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
     daemon.until_logged("instance \"web-1\" on node \"n1\", is left out");
     bench.nginx.stop();
     bench.nginx.start();
     daemon.until_logged("instance \"web-1\" on node \"n1\", is tried again: the program was restarted");
-    bench.moves(&daemon, 20_003).await;
+    bench.assert_updates(&daemon, 20_003).await;
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -193,7 +193,8 @@ async fn each_line_of_a_target_has_its_fields() {
         assert_eq!(message.starts_with("target balancer"), line["target_name"] == "balancer", "{line}");
         assert!(line["target"].as_str().is_some_and(|module| module.starts_with("portreeve")), "{line}");
     }
-    let find = |said: &str| lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains(said)));
+    let find =
+        |message: &str| lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains(message)));
     let left_out = find("is left out").expect("it was logged");
     assert_eq!((&left_out["service"], &left_out["instance"]), (&json!("web"), &json!("web-1")));
     assert!(left_out["reason"].as_str().is_some_and(|reason| reason.contains("nope.invalid")), "{left_out}");

@@ -1,4 +1,4 @@
-//! Hostile values in every field: none holds up the others, and none reaches nginx as more than a value.
+//! Hostile values in every field: none blocks other entries, and none reaches nginx as syntax.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, naive, shipped};
 
-/// How long values are made up for one template.
+/// For how long values are generated for one template.
 const BUDGET: Duration = Duration::from_secs(20);
 
 const TEXTS: &[&str] = &[
@@ -69,7 +69,7 @@ const ADDRESSES: &[&str] = &[
     "",
 ];
 
-/// A generator of which each run is the same (SplitMix64).
+/// A deterministic random number generator (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -89,7 +89,7 @@ impl Dice {
         }
     }
 
-    /// A good one, or any text.
+    /// A valid value, or any text.
     fn or_text(&mut self, good: &str) -> String {
         if self.throw(3) == 0 { self.text() } else { good.to_owned() }
     }
@@ -120,7 +120,7 @@ async fn survives(bench: Bench, seed: u64, keys: &[&str]) {
             let good = format!("svc-{}", dice.throw(20));
             let (node, id, name) =
                 (dice.or_text("n2"), dice.or_text(&format!("i-{round}-{entry}")), dice.or_text(&good));
-            // The neighbours are not what is tried.
+            // The entries that must not be affected.
             if node == "n1" || name == "steady" {
                 continue;
             }
@@ -130,15 +130,15 @@ async fn survives(bench: Bench, seed: u64, keys: &[&str]) {
         for key in keys {
             bench.put(&format!("kv/{key}"), &Value::from(dice.text())).await;
         }
-        bench.moves(&daemon, 20_000 + round).await;
+        bench.assert_updates(&daemon, 20_000 + round).await;
         is_made_of_values(&bench.file());
-        bench.is_sound();
+        bench.assert_nginx_is_valid();
         round += 1;
     }
     assert!(round > 1 && taken > 4, "{round} rounds, {taken} entries");
 }
 
-/// No line that the template does not write.
+/// Asserts that the file has only lines that the template writes.
 fn is_made_of_values(file: &str) {
     let lines = [
         "",

@@ -1,4 +1,4 @@
-//! No registration freezes a file: the binary between a real Consul and a real nginx.
+//! No entry can block a file: the binary with a real Consul and a real nginx.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! One bad entry that only a reload reveals, one that is alone of its kind, and what `--dry-run` says of either.
+//! A bad entry that fails only at the reload, one that is the only one of its kind, and the output of `--dry-run`.
 
 use std::{net::TcpListener, process::Command};
 
@@ -11,7 +11,7 @@ use crate::{
     targets::nginx::{self, Nginx},
 };
 
-/// Each instance may name an address to listen on; `nginx -t` does not see that it is taken.
+/// Each instance may name an address to listen on; `nginx -t` does not detect that it is in use.
 fn listening(nginx: &Nginx) -> String {
     let extra = "{{#each (services)}}{{#each (where (service name) \"meta.listen\")}}server { listen {{meta.listen}}; }\n\
                  {{/each}}{{/each}}";
@@ -27,11 +27,11 @@ async fn entry_that_fails_only_at_reload_is_held_and_others_are_applied() {
     let evil = json!({ "Meta": { "listen": &address } });
     bench.register("n1", "evil", "evil", "10.0.0.3", evil).await;
     daemon.until_logged("service \"evil\", instance \"evil\" on node \"n1\", is left out: the master");
-    bench.moves(&daemon, 20_000).await;
+    bench.assert_updates(&daemon, 20_000).await;
     bench.register("n1", "web-1", "web", "10.0.0.1", json!({})).await;
     bench.until_listed(&daemon, "10.0.0.1:80", true);
     assert!(!bench.file().contains(&address), "{}\n{}", bench.file(), daemon.log());
-    // What it says by now is good.
+    // The entry is valid now.
     bench.register("n1", "evil", "evil", "10.0.0.3", json!({})).await;
     bench.until_listed(&daemon, "10.0.0.3:80", true);
     drop(holder);
@@ -51,7 +51,7 @@ async fn template_whose_reload_fails_holds_no_entry() {
     assert_eq!(bench.file(), before);
     drop(holder);
     bench.nginx.write("up.hbs", &template);
-    bench.moves(&daemon, 20_000).await;
+    bench.assert_updates(&daemon, 20_000).await;
     assert!(!daemon.log().contains("last good values") && !daemon.log().contains("left out"), "{}", daemon.log());
 }
 
@@ -61,13 +61,13 @@ async fn the_only_entry_of_its_kind_blocks_no_other() {
     let daemon = bench.daemon();
     bench.put("kv/hosts/a", &json!("x; y")).await;
     daemon.until_logged("key \"hosts/a\" is left out");
-    bench.moves(&daemon, 20_000).await;
+    bench.assert_updates(&daemon, 20_000).await;
     bench.put("kv/hosts/a", &json!("~^(")).await;
     daemon.until_logged("pcre");
-    bench.moves(&daemon, 20_001).await;
+    bench.assert_updates(&daemon, 20_001).await;
     bench.put("kv/hosts/a", &json!("fine.example.com")).await;
     until("the host", || bench.file().contains("fine.example.com"));
-    bench.is_sound();
+    bench.assert_nginx_is_valid();
 }
 
 #[tokio::test]
@@ -108,5 +108,5 @@ async fn a_rollback_leaves_out_one_bad_entry_and_does_not_fail_for_it() {
     bench.until_listed(&daemon, "10.9.0.1:1", true);
     daemon.until_logged("service \"web\", instance \"web-1\" on node \"n1\", is left out");
     assert!(!bench.file().contains("nope.invalid"), "{}", bench.file());
-    bench.is_sound();
+    bench.assert_nginx_is_valid();
 }

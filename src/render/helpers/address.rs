@@ -127,7 +127,7 @@ mod tests {
         );
         crate::render::helpers::test_support::assert_errors(
             &data,
-            &[(r#"(serverName "a;b")"#, "is neither a host's name")],
+            &[(r#"(serverName "a;b")"#, "is neither a host name")],
         );
     }
 }

@@ -66,7 +66,7 @@ fn conflict_message(path: &str) -> String {
     format!("{path:?} is both a key with a value and a directory")
 }
 
-/// Merges records recursively. The first value of a key is selected, or with `override=true` the last.
+/// Merges records recursively. The first value of a key is kept, or with `override=true` the last.
 fn merge(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let overrides = call.flag("override")?;
     let mut merged = Map::new();

@@ -1,4 +1,4 @@
-//! Items, the parts of answers that can be put back separately: instances, names of services, nodes, keys. Pure.
+//! Items: the parts of answers that can be restored separately. Instances, names of services, nodes and keys. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +28,7 @@ pub(in crate::render) enum AnswerItem {
 }
 
 impl AnswerItem {
-    /// The service that it is, or is of.
+    /// The name of the service, also of an instance.
     pub(super) fn service(&self) -> Option<&str> {
         match self {
             Self::Service(name) | Self::Instance { service: name, .. } => Some(name),
@@ -36,7 +36,7 @@ impl AnswerItem {
         }
     }
 
-    /// The instance that it is, by its id.
+    /// The id of the instance.
     pub(super) fn instance(&self) -> Option<&str> {
         if let Self::Instance { id, .. } = self { Some(id) } else { None }
     }
@@ -151,19 +151,19 @@ pub(super) fn printable_values(item: &AnswerItem, answers: &Answers) -> BTreeSet
     words
 }
 
-/// `newest`, in which the items of `back` are as in `good`: with other content, absent, or still present.
-pub(super) fn restore_items(good: &Answers, newest: &Answers, back: &BTreeSet<AnswerItem>) -> Answers {
+/// `newest`, in which the items of `restored` are as in `good`: with the earlier content, absent, or present again.
+pub(super) fn restore_items(good: &Answers, newest: &Answers, restored: &BTreeSet<AnswerItem>) -> Answers {
     let mut merged = newest.clone();
-    if back.is_empty() {
+    if restored.is_empty() {
         return merged;
     }
     for (query, answer) in &mut merged {
         let before = good.get(query).map(Arc::as_ref);
-        if let Some(put) = merge(query, answer, before, back) {
-            *answer = Arc::new(put);
+        if let Some(restored) = merge(query, answer, before, restored) {
+            *answer = Arc::new(restored);
         }
     }
-    // Queries that a template makes only because of items that are put back.
+    // Queries that a template makes only because of restored items.
     for (query, answer) in good {
         merged.entry(query.clone()).or_insert_with(|| Arc::clone(answer));
     }
@@ -178,40 +178,42 @@ pub(super) fn only_items(answers: &Answers, items: &BTreeSet<AnswerItem>) -> Ans
 }
 
 /// `None` if the answer does not change.
-fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<AnswerItem>) -> Option<Answer> {
+fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, restored: &BTreeSet<AnswerItem>) -> Option<Answer> {
     Some(match (newest, good) {
         (Answer::Service(now), good) => {
             let good = if let Some(Answer::Service(good)) = good { &good[..] } else { &[] };
-            Answer::Service(merge_list(now, good, back, instance_item, |record| {
+            Answer::Service(merge_list(now, good, restored, instance_item, |record| {
                 (record.node.clone(), record.id.clone())
             })?)
         }
         (Answer::Services(now), good) => {
             let none = BTreeMap::new();
             let good = if let Some(Answer::Services(good)) = good { good } else { &none };
-            let is_back = |name: &String| back.contains(&AnswerItem::Service(name.clone()));
+            let is_restored = |name: &String| restored.contains(&AnswerItem::Service(name.clone()));
             let mut merged = now.clone();
-            merged.retain(|name, _| !is_back(name));
-            merged
-                .extend(good.iter().filter(|(name, _)| is_back(name)).map(|(name, tags)| (name.clone(), tags.clone())));
+            merged.retain(|name, _| !is_restored(name));
+            merged.extend(
+                good.iter().filter(|(name, _)| is_restored(name)).map(|(name, tags)| (name.clone(), tags.clone())),
+            );
             Answer::Services(merged)
         }
         (Answer::Nodes(now), good) => {
             let good = if let Some(Answer::Nodes(good)) = good { &good[..] } else { &[] };
-            Answer::Nodes(merge_list(now, good, back, node_item, |node| (node.node.clone(), node.address.clone()))?)
+            Answer::Nodes(merge_list(now, good, restored, node_item, |node| (node.node.clone(), node.address.clone()))?)
         }
         (Answer::Node(Some(now)), good) => {
             let good = if let Some(Answer::Node(Some(good))) = good { &good.services[..] } else { &[] };
             let sorted = |service: &NodeService| (service.name.clone(), service.id.clone());
-            let services = merge_list(&now.services, good, back, |service| node_service_item(now, service), sorted)?;
+            let services =
+                merge_list(&now.services, good, restored, |service| node_service_item(now, service), sorted)?;
             Answer::Node(Some(NodeServices { node: now.node.clone(), services }))
         }
         (Answer::Keys(now), good) => {
             let good = if let Some(Answer::Keys(good)) = good { &good[..] } else { &[] };
-            Answer::Keys(merge_list(now, good, back, key_item, |pair| (pair.path.clone(), String::new()))?)
+            Answer::Keys(merge_list(now, good, restored, key_item, |pair| (pair.path.clone(), String::new()))?)
         }
         (Answer::Key(_), good) => match query {
-            Query::Key { path, .. } if back.contains(&AnswerItem::Key(path.clone())) => {
+            Query::Key { path, .. } if restored.contains(&AnswerItem::Key(path.clone())) => {
                 good.cloned().unwrap_or(Answer::Key(None))
             }
             _ => return None,
@@ -224,16 +226,16 @@ fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, back: &BTreeSet<
 fn merge_list<T: Clone>(
     now: &[T],
     good: &[T],
-    back: &BTreeSet<AnswerItem>,
+    restored: &BTreeSet<AnswerItem>,
     item: impl Fn(&T) -> AnswerItem,
     rank: impl Fn(&T) -> (String, String),
 ) -> Option<Vec<T>> {
-    let is_back = |member: &T| back.contains(&item(member));
-    let returning: Vec<_> = good.iter().filter(|member| is_back(member)).cloned().collect();
-    if returning.is_empty() && !now.iter().any(is_back) {
+    let is_restored = |member: &T| restored.contains(&item(member));
+    let returning: Vec<_> = good.iter().filter(|member| is_restored(member)).cloned().collect();
+    if returning.is_empty() && !now.iter().any(is_restored) {
         return None;
     }
-    let mut merged: Vec<_> = now.iter().filter(|member| !is_back(member)).cloned().collect();
+    let mut merged: Vec<_> = now.iter().filter(|member| !is_restored(member)).cloned().collect();
     merged.extend(returning);
     if now.is_sorted_by_key(&rank) {
         merged.sort_by_key(rank);
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_can_be_put_back() {
+    fn every_change_can_be_restored() {
         let good = answers(&[("a", 1), ("b", 2), ("c", 3)], &["api", "web"], Some("1"));
         let newest = answers(&[("b", 9), ("c", 3), ("d", 4)], &["new", "web"], None);
         let id = |id: &str| AnswerItem::Instance { service: "web".into(), node: "n".into(), id: id.into() };

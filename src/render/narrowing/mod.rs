@@ -10,8 +10,8 @@
 //! The target's check refuses a candidate, or the candidate cannot be made because a template fails with a value. A
 //! held item is tried again when its answer changes, and after a time in any case: a host name may resolve then.
 //!
-//! If a candidate passes the check and is taken back after the reload, there is no search, since each trial would cost
-//! two reloads: the items that the error names are held, otherwise half of the changed items; see [`taken_back`].
+//! If a candidate passes the check and is rolled back after the reload, there is no search, since each trial would cost
+//! two reloads: the items that the error names are held, otherwise half of the changed items; see [`rolled_back`].
 
 mod guess;
 mod item;
@@ -35,11 +35,11 @@ use crate::{
     target::{Digest, RecoveryTriggers},
 };
 
-/// How often Portreeve looks for files that were missing when an item was refused, and for another process.
+/// How often Portreeve checks whether a file that was missing exists now, or another process runs.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// An item that was the cause twice in a short time is not tried before this time, even if its answer changes.
 const MIN_HOLD_TIME: Duration = Duration::from_secs(75);
-/// How many candidates are remembered with their answers. The target may be several candidates behind the renderer.
+/// The number of candidates that are kept with their answers. The target may be several candidates behind the renderer.
 const MAX_CANDIDATES: usize = 32;
 
 /// When a held item is tried again.
@@ -71,8 +71,8 @@ pub(super) struct HeldItem {
     reason: String,
     /// The answers with which it was refused.
     refused: Answers,
-    /// What may change the result although its answers stay the same.
-    remedies: RecoveryTriggers,
+    /// Events that may change the result although the answers stay the same.
+    recovery_triggers: RecoveryTriggers,
     /// Whether an earlier value replaces it.
     is_replaced: bool,
     retry_at: Instant,
@@ -122,7 +122,7 @@ impl Narrowing {
         Self { target, held: Store::default(), state: Arc::default() }
     }
 
-    /// Wakes the listeners of `other` when something new is held. Must be called before this is cloned.
+    /// Wakes the listeners of `other` when a new item is held. Must be called before this is cloned.
     pub(super) fn share_bell<K: Ord + Clone, V: PartialEq + Clone>(&mut self, other: &Store<K, V>) {
         self.held = Store::with_bell_of(other);
     }
@@ -137,14 +137,16 @@ impl Narrowing {
             if !hold.refused.iter().all(is_same) && hold.earliest_retry_at.is_none_or(|at| at <= now) {
                 self.log_item(item, "has changed, and is tried again");
                 self.held.remove(item);
-            } else if let Some(found) = hold.remedies.triggered_by() {
+            } else if let Some(found) = hold.recovery_triggers.triggered_by() {
                 self.log_item(item, &format!("is tried again: {found}"));
                 self.held.remove(item);
             } else if !hold.is_retrying && now < hold.retry_at {
                 held.insert(item.clone());
-                let look_at = hold.earliest_retry_at.filter(|at| now < *at).unwrap_or(hold.retry_at).min(hold.retry_at);
-                let look_at = if hold.remedies.is_empty() { look_at } else { look_at.min(now + POLL_INTERVAL) };
-                next = Some(next.map_or(look_at, |next: Instant| next.min(look_at)));
+                let check_at =
+                    hold.earliest_retry_at.filter(|at| now < *at).unwrap_or(hold.retry_at).min(hold.retry_at);
+                let check_at =
+                    if hold.recovery_triggers.is_empty() { check_at } else { check_at.min(now + POLL_INTERVAL) };
+                next = Some(next.map_or(check_at, |next: Instant| next.min(check_at)));
             } else if !hold.is_retrying {
                 self.held.put(item.clone(), HeldItem { is_retrying: true, ..hold.clone() });
             }
@@ -157,7 +159,7 @@ impl Narrowing {
         item::restore_items(&self.state().last_good, newest, held)
     }
 
-    /// The queries whose answers decide how long something is held.
+    /// The queries whose answers decide how long an item is held.
     pub(super) fn held_queries(&self) -> BTreeSet<Query> {
         self.held.snapshot().entries.values().flat_map(|hold| hold.refused.keys()).cloned().collect()
     }
@@ -167,9 +169,9 @@ impl Narrowing {
         self.held.snapshot().entries.iter().map(|(item, hold)| self.describe(item, hold)).collect()
     }
 
-    /// Notes that a candidate was made from these templates and answers, in which held items were put back. `is_pinned`:
-    /// somebody went back to these templates. That other templates made a good candidate from an item says nothing about
-    /// it then, and one bad entry must not keep anybody from going back: all items are suspects.
+    /// Records that a candidate was made from these templates and answers, in which held items are restored. `is_pinned`:
+    /// the target is pinned to these templates. Then an item is not proven by a candidate of other templates, and all items
+    /// are suspects, so that one bad entry cannot prevent a rollback.
     pub(super) fn record_candidate(
         &self,
         files: Digest,
@@ -194,7 +196,7 @@ impl Narrowing {
         state.candidates.push_back(CandidateInput { files, templates, answers });
     }
 
-    /// Notes that the target has accepted a candidate.
+    /// Records that the target has accepted a candidate.
     pub(super) fn record_accepted(&self, files: Digest) {
         let mut state = self.state();
         if state.accepted == Some(files) {
@@ -255,7 +257,7 @@ impl Narrowing {
         pid_file: Option<&Path>,
         now: Instant,
         retries: RetrySchedule,
-        lift_at: impl Fn(&AnswerItem) -> Option<Instant>,
+        earliest_retry_at: impl Fn(&AnswerItem) -> Option<Instant>,
     ) {
         let before = self.held.snapshot().entries;
         let good = self.last_good_answers();
@@ -265,17 +267,17 @@ impl Narrowing {
             let is_replaced = !item::is_absent(&item, &good);
             let refused = item::occurrences(&item, refused);
             let retry_at = now + retry_after;
-            let lift_at = lift_at(&item);
-            let remedies = RecoveryTriggers::from_error(pid_file, &reason);
+            let earliest_retry_at = earliest_retry_at(&item);
+            let recovery_triggers = RecoveryTriggers::from_error(pid_file, &reason);
             let hold = HeldItem {
                 reason,
                 refused,
-                remedies,
+                recovery_triggers,
                 is_replaced,
                 retry_at,
                 retry_after,
                 is_retrying: false,
-                earliest_retry_at: lift_at,
+                earliest_retry_at,
             };
             if known.is_none() {
                 let (target_name, service, instance) = (&self.target, item.service(), item.instance());

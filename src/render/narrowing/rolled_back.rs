@@ -1,4 +1,4 @@
-//! Which items are held when a candidate has passed the check and was taken back after the reload.
+//! Which items are held when a candidate has passed the check and was rolled back after the reload.
 //!
 //! Each trial of a search would cost two reloads. So the items that the error names are held at once, otherwise half of
 //! the items that have changed since the last accepted candidate, removals last. The next candidate is the next trial:
@@ -13,7 +13,7 @@ use std::{
 use super::{AFTER_RELOAD, AnswerItem, MIN_HOLD_TIME, Narrowing, SearchInput, guess, item};
 use crate::target::{DesiredFiles, Digest};
 
-/// The items of recent candidates that were taken back.
+/// The items of recent candidates that were rolled back.
 #[derive(Debug, Default)]
 pub(super) struct RolledBackItems {
     /// The items that were held since the last accepted candidate.
@@ -32,7 +32,7 @@ impl RolledBackItems {
 }
 
 impl Narrowing {
-    /// Notes that a candidate was taken back for this reason. `pid_file`: of the program. Returns whether something new is
+    /// Records that a candidate was rolled back for this reason. `pid_file`: of the program. Returns whether a new item is
     /// held.
     pub(in crate::render) fn record_rolled_back(
         &self,

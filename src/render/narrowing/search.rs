@@ -162,7 +162,7 @@ impl Search {
         None
     }
 
-    /// Templates need these items, so they are no suspects.
+    /// Templates need these items, so they are not suspects.
     fn drop_suspects(&mut self, needed: &BTreeSet<AnswerItem>) -> Option<SearchOutcome> {
         let before = self.suspects.len();
         self.suspects.retain(|item| !needed.contains(item));
@@ -186,13 +186,13 @@ mod tests {
         AnswerItem::Key(format!("{number:04}"))
     }
 
-    /// Runs a search in which `refused` says what is refused of what is let through; with the number of trials.
+    /// Runs a search in which `refused` decides about the items of a candidate. Returns the number of trials too.
     fn run(count: usize, guess: &[usize], refused: impl Fn(&BTreeSet<AnswerItem>) -> bool) -> (SearchOutcome, usize) {
         let all: BTreeSet<_> = (0..count).map(item).collect();
         let mut search = Search::new(all.clone());
         for trials in 1.. {
-            let through = all.difference(&search.left_out()).cloned().collect();
-            let trial = if refused(&through) { TrialOutcome::Refused("no".into()) } else { TrialOutcome::Passed };
+            let items = all.difference(&search.left_out()).cloned().collect();
+            let trial = if refused(&items) { TrialOutcome::Refused("no".into()) } else { TrialOutcome::Passed };
             if let Some(found) = search.record_trial(trial, |_| guess.iter().copied().map(item).collect()) {
                 return (found, trials);
             }

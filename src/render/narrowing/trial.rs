@@ -1,4 +1,4 @@
-//! Trials of a search: candidates in which some items are put back.
+//! Trials of a search: candidates in which some items are restored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ impl<'a> TrialRunner<'a> {
         let answers = restore_items(&self.last_good, &self.newest, &left_out);
         let inputs = RenderInputs { answers: &answers, env: self.env, item: &Value::Null };
         // Failures of trials are not logged; the result of the search is.
-        with_default(NoSubscriber::default(), || self.states.iter_mut().for_each(|sheet| sheet.render(inputs)));
+        with_default(NoSubscriber::default(), || self.states.iter_mut().for_each(|state| state.render(inputs)));
         match all_desired_files(&self.states) {
             Some(files) => {
                 self.files = files;
@@ -122,7 +122,7 @@ impl<'a> TrialRunner<'a> {
 
     /// The reason why the files cannot be made.
     fn failure_outcome(&mut self, left_out: &BTreeSet<AnswerItem>) -> TrialOutcome {
-        let open: Vec<_> = self.states.iter().flat_map(|sheet| sheet.unrendered("")).collect();
+        let open: Vec<_> = self.states.iter().flat_map(|state| state.unrendered("")).collect();
         let needed = |(query, why): (&Query, &MissingInput)| match (query, why) {
             (Query::Key { path, .. }, MissingInput::Key) => {
                 Some(AnswerItem::Key(path.clone())).filter(|key| left_out.contains(key))

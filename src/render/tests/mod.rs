@@ -328,7 +328,7 @@ fn a_with_of_something_empty_says_so() {
     for (template, said) in [
         (
             "a\n {{#with (key \"app/empty\")}}{{this}}{{/with}}",
-            "t.hbs:2:2: `key \"app/empty\"` is an empty text here: {{else}}",
+            "t.hbs:2:2: `key \"app/empty\"` is an empty text here: add {{else}}",
         ),
         ("{{#with (service \"nobody\") as |all|}}{{/with}}", "`service \"nobody\"` is an empty list here"),
         ("{{#with (dict)}}{{/with}}", "`dict` is an empty record here"),

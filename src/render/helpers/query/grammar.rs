@@ -147,14 +147,14 @@ mod tests {
 
     #[test]
     fn errors_name_the_problem() {
-        for (text, said) in [
+        for (text, expected) in [
             ("web@", "must be followed by a datacenter"),
             ("web@ dc2", "must be followed by a datacenter"),
             ("web~", "must be followed by a node"),
             ("web|", "must be followed by statuses"),
             ("web?", "must be followed by `key=value`"),
             ("web@@dc2", "must be followed by a datacenter"),
-            ("web~n1@dc2", "`@` in \"web~n1@dc2\" is in the wrong place or there twice"),
+            ("web~n1@dc2", "`@` in \"web~n1@dc2\" is in the wrong place or repeated"),
             ("web|any~n1", "`~` in"),
             ("web|any|passing", "`|` in"),
             ("web?stale=1", "`stale` is not known"),
@@ -164,7 +164,7 @@ mod tests {
             ("web?ns=a&", "`` is no"),
         ] {
             let error = parse(text, SERVICE).expect_err(text);
-            assert!(error.contains(said) && error.contains(text), "{text}: {error}");
+            assert!(error.contains(expected) && error.contains(text), "{text}: {error}");
         }
     }
 

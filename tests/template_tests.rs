@@ -1,4 +1,4 @@
-//! `portreeve test` as a black box, and the templates that ship, with the cases beside them.
+//! `portreeve test` as a black box; also runs the cases of the shipped templates.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 fn test(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
-    // No registry, and no environment that a template could see.
+    // Without a registry and without environment variables.
     command
         .env_clear()
         .env("PORTREEVE_CONFIG", "/dev/null")
@@ -20,7 +20,7 @@ fn test(directory: &Path, arguments: &[&str]) -> Output {
     command.env("SECRET", "x").current_dir(directory).arg("test").args(arguments).output().expect("the program starts")
 }
 
-fn said(output: &Output) -> String {
+fn stdout_text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
@@ -28,10 +28,10 @@ fn said(output: &Output) -> String {
 fn shipped_templates_pass_their_cases() {
     let arguments = ["templates/tests", "--config", "templates/tests/portreeve.toml"];
     let output = test(Path::new(env!("CARGO_MANIFEST_DIR")), &arguments);
-    assert!(output.status.success() && said(&output).ends_with(", failed 0\n"), "{}", said(&output));
+    assert!(output.status.success() && stdout_text(&output).ends_with(", failed 0\n"), "{}", stdout_text(&output));
 }
 
-/// A template, and one case `web` whose registry has one instance.
+/// A template, and one case `web` whose fixture has one instance.
 struct Bench(TempDir);
 
 const TEMPLATE: &str = "{{env \"ZONE\"}}{{env \"SECRET\"}}:{{#each (service \"web\")}} {{address}}{{/each}}\n";
@@ -75,7 +75,7 @@ impl Bench {
 
     fn run(&self, arguments: &[&str]) -> (String, Option<i32>) {
         let output = test(self.0.path(), &[&["cases", "--config", "portreeve.toml"], arguments].concat());
-        (said(&output), output.status.code())
+        (stdout_text(&output), output.status.code())
     }
 
     #[track_caller]
@@ -217,7 +217,7 @@ fn terminal_gets_colours_unless_disabled() {
         let mut command = Command::new("script");
         command.args(["-qec", &format!("{program} test cases --config portreeve.toml"), "/dev/null"]);
         command.env("NO_COLOR", no_color).current_dir(bench.0.path()).stdin(Stdio::null());
-        said(&command.output().expect("script is everywhere"))
+        stdout_text(&command.output().expect("script is everywhere"))
     };
     let (with, without) = (on_terminal(""), on_terminal("1"));
     assert!(with.contains("\x1b[31m-other\x1b[0m") && with.contains("\x1b[32m+eu: 10.0.0.1\x1b[0m"), "{with:?}");
