@@ -1,4 +1,4 @@
-//! Where an agent listens, in every spelling that Consul's own tools and registrator know.
+//! The address of an agent, in every notation that Consul's own tools and registrator accept. Pure.
 
 use std::{
     fmt,
@@ -14,41 +14,44 @@ use crate::ui::redact;
 
 const DEFAULT_HOST: &str = "127.0.0.1";
 
-/// Where an agent listens. Default `http://127.0.0.1:8500`.
+/// The address of an agent. Default `http://127.0.0.1:8500`.
 ///
 /// ```
 /// use portreeve::consul::Address;
 ///
-/// for (written, meant) in [
+/// for (given, expected) in [
 ///     ("consul.lan:8500", "http://consul.lan:8500"),
 ///     ("https://consul.lan", "https://consul.lan"),
 ///     ("consul://", "http://127.0.0.1:8500"),
 ///     ("consul-tls://consul.lan", "https://consul.lan:8501"),
 ///     ("consul-unix:///run/consul.sock", "unix:///run/consul.sock"),
 /// ] {
-///     assert_eq!(written.parse::<Address>().unwrap().to_string(), meant);
+///     assert_eq!(given.parse::<Address>().unwrap().to_string(), expected);
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Address {
-    /// HTTP or HTTPS over TCP; a path is put before each call's own (an agent behind a proxy).
+    /// HTTP or HTTPS over TCP. The path of the URL is the prefix of every call, for an agent behind a proxy.
     Url(Url),
-    /// HTTP over a unix socket.
+    /// Plain HTTP over a unix socket.
     Unix(PathBuf),
 }
 
-/// An address that cannot be understood.
+/// Why an address is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{address:?} is no address of a Consul agent: {problem} (write host:port, http://, https:// or unix:///path)")]
+#[error(
+    "{address:?} is not the address of a Consul agent: {problem} (write host:port, http://, https:// or unix:///path)"
+)]
 pub struct AddressError {
     address: String,
     problem: String,
 }
 
-/// What a scheme stands for: the URL's own scheme, and the port that is meant when none is written.
+/// The scheme of the URL and the default port; `None` if the scheme is unknown.
 ///
-/// A URL without a port means what it means in a browser, as for Consul's own tools; every other form means an agent.
+/// `http://` and `https://` without a port use the port of the protocol, as in Consul's own tools. All other forms use
+/// the port of an agent.
 fn scheme_defaults(scheme: &str) -> Option<(&'static str, Option<u16>)> {
     match scheme {
         "" | "consul" => Some(("http", Some(8500))),
@@ -60,24 +63,24 @@ fn scheme_defaults(scheme: &str) -> Option<(&'static str, Option<u16>)> {
 }
 
 impl Address {
-    /// Whether it is on this machine, where compressing an answer takes longer than sending it.
+    /// Whether the agent is on this machine, where compressing a response takes longer than sending it.
     pub(super) fn is_local(&self) -> bool {
         let Self::Url(url) = self else { return true };
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// The same place over TLS.
+    /// The same address with HTTPS.
     ///
     /// # Errors
-    /// A unix socket is spoken to in plain HTTP only.
+    /// The address is a unix socket.
     pub(super) fn with_tls(mut self) -> Result<Self, &'static str> {
         match &mut self {
             Self::Url(url) => {
                 url.set_scheme("https").expect("both http and https are special schemes");
                 Ok(self)
             }
-            Self::Unix(_) => Err("TLS is for TCP; the address is a unix socket"),
+            Self::Unix(_) => Err("TLS needs TCP, and the address is a unix socket"),
         }
     }
 }
@@ -107,18 +110,18 @@ fn parse(address: &str) -> Result<Address, String> {
         _ => format!("the scheme {scheme:?} is unknown"),
     })?;
     let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    // Before all else: no other message may quote a part of the password, which may have a slash in it.
+    // Checked first, because the other messages could quote a part of the password (it may contain a slash).
     if rest.contains('@') {
-        return Err("user and password belong into CONSUL_HTTP_AUTH or [consul] http_auth, as user:password".into());
+        return Err("put user and password into CONSUL_HTTP_AUTH or [consul] http_auth, as user:password".into());
     }
     if rest.contains(['?', '#']) {
         return Err("nothing may follow the path".into());
     }
-    let (host, written) = split_port(authority)?;
+    let (host, explicit_port) = split_port(authority)?;
     let (host, port) = match host {
-        // An empty host is the agent on this machine, however it is written.
-        "" => (DEFAULT_HOST, written.or(port).or(Some(8500))),
-        _ => (host, written.or(port)),
+        // Without a host, every form means the agent on this machine.
+        "" => (DEFAULT_HOST, explicit_port.or(port).or(Some(8500))),
+        _ => (host, explicit_port.or(port)),
     };
     let bracketed = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
     let port = port.map(|port| format!(":{port}")).unwrap_or_default();
@@ -126,7 +129,7 @@ fn parse(address: &str) -> Result<Address, String> {
     Url::parse(&url).map(Address::Url).map_err(|error| error.to_string())
 }
 
-/// Host, without brackets, and port.
+/// The host without brackets, and the port.
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
     if authority.parse::<Ipv6Addr>().is_ok() {
         return Ok((authority, None));
@@ -136,7 +139,7 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
         Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or("the port must follow the bracket")?)),
         None => authority.rsplit_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
     };
-    let port = port.map(|port| port.parse().map_err(|_| format!("{port:?} is no port"))).transpose()?;
+    let port = port.map(|port| port.parse().map_err(|_| format!("{port:?} is not a port"))).transpose()?;
     Ok((host, port))
 }
 
@@ -168,8 +171,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_usual_form_is_understood() {
-        for (written, meant) in [
+    fn every_notation_is_parsed() {
+        for (given, expected) in [
             ("", "http://127.0.0.1:8500"),
             (" 10.0.0.1:8500 ", "http://10.0.0.1:8500"),
             ("consul.lan", "http://consul.lan:8500"),
@@ -195,18 +198,18 @@ mod tests {
             ("unix:///run/consul.sock", "unix:///run/consul.sock"),
             ("consul-unix:///run/consul.sock", "unix:///run/consul.sock"),
         ] {
-            let address: Address = written.parse().expect(written);
-            assert_eq!(address.to_string(), meant, "{written:?}");
-            assert_eq!(meant.parse::<Address>().as_ref(), Ok(&address), "{written:?}: what is shown means the same");
+            let address: Address = given.parse().expect(given);
+            assert_eq!(address.to_string(), expected, "{given:?}");
+            assert_eq!(expected.parse::<Address>().as_ref(), Ok(&address), "{given:?}: printing and parsing");
         }
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_with_a_reason() {
-        for (written, reason) in [
+    fn invalid_addresses_are_refused_with_a_reason() {
+        for (given, reason) in [
             ("etcd://host:2379", "scheme \"etcd\""),
-            ("host:port", "\"port\" is no port"),
-            ("host:70000", "\"70000\" is no port"),
+            ("host:port", "\"port\" is not a port"),
+            ("host:70000", "\"70000\" is not a port"),
             ("http://user:pass@host:8500", "http_auth"),
             ("consul://user:my/pass@host:8500", "http_auth"),
             ("user:pass@host:8500", "http_auth"),
@@ -218,16 +221,13 @@ mod tests {
             ("[::1]8500", "follow the bracket"),
             ("ho st:8500", "invalid"),
         ] {
-            let error = written.parse::<Address>().expect_err(written).to_string();
-            assert!(
-                error.contains(reason) && !error.contains("my") && !error.contains("pass@"),
-                "{written:?}: {error}"
-            );
+            let error = given.parse::<Address>().expect_err(given).to_string();
+            assert!(error.contains(reason) && !error.contains("my") && !error.contains("pass@"), "{given:?}: {error}");
         }
     }
 
     #[test]
-    fn this_machine_is_known() {
+    fn local_addresses_are_recognized() {
         let local = |address: &str| address.parse::<Address>().expect("an address").is_local();
         assert!(["", "localhost:8500", "https://127.0.0.2", "[::1]:8500", "unix:///s"].into_iter().all(local));
         assert!(!["10.0.0.1:8500", "https://consul.lan", "[fe80::1]:8500"].into_iter().any(local));

@@ -8,7 +8,7 @@ use super::{Client, Error, ServiceDefinition, client::ApiRequest, health::null_i
 
 const SERVICE_PATH: &str = "/v1/agent/service";
 
-/// A service as its agent holds it.
+/// A service in the registry of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AgentService {
@@ -17,38 +17,38 @@ pub struct AgentService {
     pub id: String,
     /// The service's name.
     pub service: String,
-    /// Empty when it is the agent's own.
+    /// Empty if it is the address of the agent.
     pub address: String,
-    /// Consul takes any number.
+    /// Consul accepts any number.
     pub port: i64,
-    /// In the order in which they were registered.
+    /// In the order of the registration.
     #[serde(deserialize_with = "null_is_default")]
     pub tags: Vec<String>,
-    /// All of it, with our own marks.
+    /// All pairs, including those of Portreeve.
     #[serde(deserialize_with = "null_is_default")]
     pub meta: BTreeMap<String, String>,
 }
 
-/// A check as its agent holds it.
+/// A check in the registry of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AgentCheck {
     /// Unique on the agent.
     #[serde(rename = "CheckID")]
     pub check_id: String,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// `http`, `ttl` and so on; empty from agents before 1.7.
+    /// The type of the check, such as `http` or `ttl`. Empty on agents before 1.7.
     #[serde(rename = "Type")]
     pub kind: String,
     /// `passing`, `warning` or `critical`.
     pub status: String,
-    /// Free text; on the check of maintenance mode, the reason.
+    /// Free text. On the check of maintenance mode: the reason.
     pub notes: String,
-    /// What the last probe or report said.
+    /// The output of the last probe or report.
     #[serde(deserialize_with = "null_is_default")]
     pub output: String,
-    /// The service that it belongs to; empty for a check of the whole host.
+    /// The id of the service that it belongs to. Empty for a check of the whole node.
     #[serde(rename = "ServiceID")]
     pub service_id: String,
 }
@@ -75,7 +75,7 @@ struct AgentMember {
 }
 
 impl Client {
-    /// The address that the agent advertises to the others in its datacenter.
+    /// The address that the agent advertises in its datacenter.
     ///
     /// # Errors
     /// As for any call; needs `agent:read`.
@@ -83,7 +83,7 @@ impl Client {
         Ok(self.agent_self().await?.member.addr)
     }
 
-    /// The name of the agent's own node.
+    /// The name of the agent's node.
     ///
     /// # Errors
     /// As for any call; needs `agent:read`.
@@ -106,18 +106,18 @@ impl Client {
     /// The services of this agent, by id.
     ///
     /// # Errors
-    /// As for any call. A token that may not read a service does not see it, without an error.
+    /// As for any call. Services that the token may not read are missing, without an error.
     pub async fn agent_services(&self) -> Result<BTreeMap<String, AgentService>, Error> {
-        let are_consuls = |services: &BTreeMap<String, AgentService>| {
+        let has_names = |services: &BTreeMap<String, AgentService>| {
             services.iter().all(|(id, service)| *id == service.id && !service.service.is_empty())
         };
-        self.send(ApiRequest::get("/v1/agent/services")).await?.json_matching(are_consuls)
+        self.send(ApiRequest::get("/v1/agent/services")).await?.json_matching(has_names)
     }
 
     /// The checks of this agent, by id.
     ///
     /// # Errors
-    /// As for any call. A token that may not read a check does not see it, without an error.
+    /// As for any call. Checks that the token may not read are missing, without an error.
     pub async fn agent_checks(&self) -> Result<BTreeMap<String, AgentCheck>, Error> {
         self.fetch_checks(ApiRequest::get("/v1/agent/checks")).await
     }
@@ -128,44 +128,45 @@ impl Client {
     /// As for any call.
     pub(super) async fn agent_service_checks(&self, service: &str) -> Result<BTreeMap<String, AgentCheck>, Error> {
         let call = ApiRequest::get("/v1/agent/checks");
-        // Between backticks a filter takes everything else as it is. Without a filter there is only more to read.
+        // A backtick cannot be escaped in a filter. Without a filter the agent returns all checks, which is correct
+        // too.
         let quotable = !service.contains('`');
         self.fetch_checks(if quotable { call.with("filter", format!("ServiceID == `{service}`")) } else { call }).await
     }
 
     async fn fetch_checks(&self, call: ApiRequest) -> Result<BTreeMap<String, AgentCheck>, Error> {
-        let are_consuls =
-            |checks: &BTreeMap<String, AgentCheck>| checks.iter().all(|(id, check)| *id == check.check_id);
-        self.send(call).await?.json_matching(are_consuls)
+        let has_ids = |checks: &BTreeMap<String, AgentCheck>| checks.iter().all(|(id, check)| *id == check.check_id);
+        self.send(call).await?.json_matching(has_ids)
     }
 
-    /// Creates or replaces a service. Any other check of it goes, and with it maintenance mode.
+    /// Creates or replaces a service. Checks that the definition does not contain are removed, and so is maintenance
+    /// mode.
     ///
     /// # Errors
-    /// [`Error::Refused`] tells what the agent does not accept.
+    /// [`Error::Refused`] if the agent does not accept the definition.
     pub async fn register_service(&self, definition: &ServiceDefinition<'_>) -> Result<(), Error> {
         let mut call = ApiRequest::put(format!("{SERVICE_PATH}/register")).with("replace-existing-checks", "true");
         call.body = Some(serde_json::to_vec(definition).expect("strings, numbers and maps with string keys"));
         self.send_any_status(call).await?.require_written()
     }
 
-    /// Removes a service. It is no error if there is none: some versions answer 200 then, others 404.
+    /// Removes a service. A missing service is not an error: some versions of Consul answer 200, others 404.
     ///
     /// # Errors
     /// As for any call.
     pub async fn deregister_service(&self, id: &str) -> Result<(), Error> {
         let call = ApiRequest::put(path::with_name(&format!("{SERVICE_PATH}/deregister"), id)?);
         match self.send_any_status(call).await?.require_written() {
-            // A 404 of somebody else knows of no services.
+            // Only the agent's own 404 mentions the service; one from a proxy does not.
             Err(Error::Refused { status: 404, answer, .. }) if answer.to_lowercase().contains("service") => Ok(()),
             result => result,
         }
     }
 
-    /// Reports the status of a check that waits for reports.
+    /// Reports the status of a TTL check.
     ///
     /// # Errors
-    /// [`Error::Refused`] if there is no such check (404, or 500 from older agents as [`Error::Trouble`]).
+    /// If there is no such check: [`Error::Refused`] (404), or [`Error::ServerError`] (500) from older agents.
     pub async fn update_check(&self, check: &str, status: &str, output: &str) -> Result<(), Error> {
         let mut call = ApiRequest::put(path::with_name("/v1/agent/check/update", check)?);
         let body = serde_json::json!({"Status": status, "Output": output});
@@ -173,7 +174,8 @@ impl Client {
         self.send_any_status(call).await?.require_written()
     }
 
-    /// Switches maintenance mode on, with a reason, or off. A service that is in it already keeps its first reason.
+    /// Enables maintenance mode with a reason, or disables it (`None`). A service that is in maintenance mode already
+    /// keeps its first reason.
     ///
     /// # Errors
     /// [`Error::Refused`] with status 404 if there is no such service.

@@ -1,4 +1,4 @@
-//! One agent, and how a call to it is made. The calls themselves are in a file for each group.
+//! The client of one agent: sends a call and reads the response. The calls are in one file for each group of the API.
 
 use std::{
     sync::{
@@ -16,18 +16,18 @@ use super::{
 };
 use crate::core::condition::io_kind;
 
-/// How long an agent may take to answer, not counting the time that a blocking query was asked to wait.
+/// The time limit of a call, without the wait of a blocking query.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may take to open.
+/// The time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that breaks so soon, while others stay open, was probably refused for their number.
+/// A connection that breaks within this time, while others stay open, was probably refused because there are too many.
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
-/// How long it takes at most until all connections to an agent that has ended are broken.
+/// After an agent has exited, all connections to it break within this time.
 const AGENT_EXIT_TIME: Duration = Duration::from_millis(100);
-/// The words of agents that say so when they have too many connections of one client.
+/// The text of a 429 of an agent that has too many connections from one client.
 const TOO_MANY_CONNECTIONS: &[u8] = b"too many concurrent connections";
 
-/// A client of one agent. Clones share connections, permits and token.
+/// A client of one agent. Clones share the connections, the connection limiter and the token.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<ClientInner>,
@@ -44,13 +44,13 @@ struct ClientInner {
     in_flight: AtomicUsize,
 }
 
-/// One call, ready to be sent.
+/// One call before it is sent.
 pub(super) struct ApiRequest {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Vec<u8>>,
-    /// How long the agent was asked to wait for a change.
+    /// How long the agent may wait for a change before it answers.
     pub(super) wait: Duration,
 }
 
@@ -68,7 +68,7 @@ impl ApiRequest {
         self
     }
 
-    /// The same if there is a value.
+    /// Adds the parameter if it has a value.
     pub(super) fn with_optional(self, key: &'static str, value: Option<&str>) -> Self {
         match value {
             Some(value) => self.with(key, value),
@@ -82,21 +82,22 @@ impl ApiRequest {
 }
 
 impl Client {
-    /// Reads the files that the settings name, but not the token's; connects to nobody yet.
+    /// Reads the certificates that the settings name, but not the token file. Does not connect.
     ///
     /// # Errors
-    /// Settings that contradict each other, or certificates that cannot be used.
+    /// The settings contradict each other, or a certificate cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, ConsulSetupError> {
         settings.validate()?;
-        // Fails only where somebody else was faster, which is as good.
+        // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let address = settings.effective_address()?;
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            // The token would travel along to wherever a redirect leads.
+            // A redirect would send the token to another host.
             .redirect(redirect::Policy::none())
             .user_agent(concat!("portreeve/", env!("CARGO_PKG_VERSION")))
-            // A hundred instances arrive almost a millisecond earlier from an agent on this machine without it.
+            // Measured: without compression, a hundred instances arrive almost a millisecond earlier from a local
+            // agent.
             .gzip(!address.is_local())
             .no_proxy();
         let mut base = match &address {
@@ -109,7 +110,7 @@ impl Client {
             Address::Url(_) => tls::without_tls(builder),
         };
         let token = Token::new(settings.token.as_ref(), settings.token_file.as_deref())?;
-        let shared = ClientInner {
+        let inner = ClientInner {
             http: builder.build().map_err(ConsulSetupError::Tls)?,
             address,
             base,
@@ -118,15 +119,15 @@ impl Client {
             settings: settings.clone(),
             in_flight: AtomicUsize::new(0),
         };
-        Ok(Self { inner: Arc::new(shared) })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Where the agent is; nothing secret.
+    /// The address of the agent. It contains no secret.
     pub fn address(&self) -> &Address {
         &self.inner.address
     }
 
-    /// What the client was made of.
+    /// The settings of the client.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
     }
@@ -135,49 +136,50 @@ impl Client {
         &self.inner.limiter
     }
 
-    /// Sends a call and reads the whole answer, whatever its status is.
+    /// Sends a call and reads the whole response, with any status.
     pub(super) async fn send_any_status(&self, call: ApiRequest) -> Result<ApiResponse, Error> {
         let name = call.name();
         let request = self.request(call)?;
-        let open = InFlightRequest::enter(&self.inner.in_flight);
-        let begin = Instant::now();
-        let answered = async {
-            let answer = request.send().await?;
-            let (status, stamp) = (answer.status(), ResponseMeta::from(answer.headers()));
-            Ok((status, stamp, answer.bytes().await?))
+        let in_flight = InFlightRequest::enter(&self.inner.in_flight);
+        let started = Instant::now();
+        let result = async {
+            let response = request.send().await?;
+            let (status, meta) = (response.status(), ResponseMeta::from(response.headers()));
+            Ok((status, meta, response.bytes().await?))
         };
-        match answered.await {
-            Ok((status, stamp, body)) => {
+        match result.await {
+            Ok((status, meta, body)) => {
                 if status == StatusCode::TOO_MANY_REQUESTS && contains(&body, TOO_MANY_CONNECTIONS) {
-                    self.inner.limiter.reduce_capacity(open.others());
+                    self.inner.limiter.reduce_capacity(in_flight.others());
                 }
-                Ok(ApiResponse { call: name, status, meta: stamp, body: body.into() })
+                Ok(ApiResponse { call: name, status, meta, body: body.into() })
             }
             Err(error) => {
-                drop(open);
+                drop(in_flight);
                 let hint =
-                    if self.is_connection_limit(&error, begin.elapsed()).await { CONNECTION_LIMIT_HINT } else { "" };
-                // The URL holds an index: with it, no two errors would be the same.
+                    if self.is_connection_limit(&error, started.elapsed()).await { CONNECTION_LIMIT_HINT } else { "" };
+                // The URL contains the index. With the URL, no two errors would be equal, and each would be logged.
                 Err(Error::Unreachable { call: name, hint, error: error.without_url() })
             }
         }
     }
 
-    /// Whether a call failed because the agent has too many connections: it was taken and closed, and others stay.
+    /// Whether a call probably failed because the agent has too many connections: the agent accepted the connection and
+    /// closed it, while others stay open.
     async fn is_connection_limit(&self, error: &reqwest::Error, after: Duration) -> bool {
-        let ClientInner { limiter: permits, in_flight: open, .. } = &*self.inner;
+        let ClientInner { limiter, in_flight, .. } = &*self.inner;
         let refused = io_kind(error) == Some(std::io::ErrorKind::ConnectionRefused);
         if refused || (after >= REFUSED_WITHIN && !error.is_timeout()) {
-            permits.record_agent_unavailable();
+            limiter.record_agent_unavailable();
         }
         if refused || after >= REFUSED_WITHIN || error.is_timeout() || error.is_connect() {
             return false;
         }
         tokio::time::sleep(AGENT_EXIT_TIME).await;
-        permits.record_closed_connection(open.load(Ordering::Relaxed))
+        limiter.record_closed_connection(in_flight.load(Ordering::Relaxed))
     }
 
-    /// Sends a call that has to succeed.
+    /// Sends a call. Any status but success is an error.
     pub(super) async fn send(&self, call: ApiRequest) -> Result<ApiResponse, Error> {
         self.send_any_status(call).await?.require_success()
     }
@@ -186,13 +188,13 @@ impl Client {
         let ClientInner { http, base, settings, token, .. } = &*self.inner;
         let mut url = base.clone();
         url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), call.path));
-        let enterprise = [("ns", &settings.namespace), ("partition", &settings.partition)];
-        let enterprise = enterprise
+        let defaults = [("ns", &settings.namespace), ("partition", &settings.partition)];
+        let defaults = defaults
             .iter()
             .filter(|(key, _)| call.query.iter().all(|(given, _)| given != key))
             .filter_map(|(key, value)| Some((*key, value.as_deref()?)));
-        let pairs = call.query.iter().map(|(key, value)| (*key, value.as_str())).chain(enterprise).collect::<Vec<_>>();
-        // Consul adds up to a sixteenth to the wait, so that queries do not end all at once.
+        let pairs = call.query.iter().map(|(key, value)| (*key, value.as_str())).chain(defaults).collect::<Vec<_>>();
+        // Consul adds up to a sixteenth to the wait, so that not all queries end at the same time.
         let mut request = http.request(call.method, url).timeout(TIMEOUT + call.wait + call.wait / 16);
         if !pairs.is_empty() {
             request = request.query(&pairs);
@@ -214,13 +216,13 @@ fn credentials(auth: &Secret) -> (&str, Option<&str>) {
     auth.expose().split_once(':').map_or((auth.expose(), None), |(user, password)| (user, Some(password)))
 }
 
-/// Counts the calls that are open now; one that is dropped on its way counts no more.
+/// Counts the calls in flight. Dropping it, which includes the cancellation of a call, decrements the count.
 struct InFlightRequest<'a>(&'a AtomicUsize);
 
 impl<'a> InFlightRequest<'a> {
-    fn enter(open: &'a AtomicUsize) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(open)
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
     }
 
     fn others(&self) -> usize {
@@ -234,10 +236,10 @@ impl Drop for InFlightRequest<'_> {
     }
 }
 
-/// What may help where an agent takes no more connections.
-const CONNECTION_LIMIT_HINT: &str = "; the agent closed the connection, maybe because it has too many from this host (its \
-                       limits.http_max_conns_per_client, or consul.connections here)";
+/// The hint for an agent that accepts no more connections.
+const CONNECTION_LIMIT_HINT: &str = "; the agent closed the connection, maybe because it has too many from this host: raise its \
+     limits.http_max_conns_per_client, or lower consul.connections here";
 
-fn contains(body: &[u8], words: &[u8]) -> bool {
-    body.windows(words.len()).any(|window| window == words)
+fn contains(body: &[u8], text: &[u8]) -> bool {
+    body.windows(text.len()).any(|window| window == text)
 }

@@ -1,13 +1,21 @@
-//! How many queries may be open at once, and whose turn it is.
+//! Limits the number of queries that are open at the same time, and shares that number among the watches.
 //!
-//! The rule: while there are no more watches than permits, each holds one and waits as long as the settings say. With
-//! more, they take turns in order, and wait so much shorter that each gets its turn about every [`ROUND`]. A watch that
-//! is still without a permit after that time (others hold long waits from before it came) looks without waiting: for
-//! such looks, and for the first of each watch, there is a small lane of its own.
+//! ```text
+//! watch --acquire_blocking--> [blocking permits] --permit: wait for a change----> agent
+//!   |          | none within 5 s                                                    |
+//!   |          v                                                                    |
+//!   '--acquire_immediate----> [immediate permits] --permit: answer now----------> agent
+//!                                    capacity <--fewer: 429, closed connection------'
+//! ```
 //!
-//! An agent that has no room for so many connections refuses the newest and keeps the others; some versions say so (429),
-//! others close them without a word. There are fewer permits then, and more again when it has not happened for a while.
-//! An agent that restarts breaks all connections, or listens no more: that says nothing of its room.
+//! With at most as many watches as permits, each query waits as long as the settings allow. With more watches, they
+//! take turns in order, and the waits are shortened so that each watch has its turn about every [`MAX_TURN_INTERVAL`].
+//! A watch that has no permit after that time (because other watches have started long waits before) sends a query that
+//! is answered immediately. These queries, and the first one of each watch, have permits of their own.
+//!
+//! An agent that has too many connections refuses new ones and keeps the others. Some versions answer 429, others close
+//! the connection without an answer. The capacity is reduced then, and grows again when that has not happened for a
+//! while. An agent that restarts breaks all connections or refuses new ones, which is not a sign of a limit.
 
 use std::{
     num::NonZeroUsize,
@@ -23,22 +31,22 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// The longest time for which a watch has no query open, as far as the agent keeps up.
+/// The longest time without an open query of a watch, unless the agent is too slow.
 const MAX_TURN_INTERVAL: Duration = Duration::from_secs(5);
-/// However many watches there are, no wait is shorter: beyond that the agent would only be kept busy.
+/// The shortest wait, with any number of watches. Shorter waits would only keep the agent busy.
 const MIN_WAIT: Duration = Duration::from_millis(100);
-/// Looks that do not wait are over in no time; so few at once do not hold each other up.
+/// The permits of queries that are answered immediately. Few are enough, because each is held for a short time.
 const IMMEDIATE_PERMITS: usize = 8;
 
-/// Connections that were closed without a word are a sign of a limit if it happens again after this time, and the agent
-/// was there all the time; more of them within this time are one sign.
+/// Connections that are closed without an answer within this time count as one sign. A second sign confirms a limit, if
+/// the agent was available all the time.
 const SIGN_MERGE_WINDOW: Duration = Duration::from_secs(1);
-/// Signs further apart than this have nothing to do with each other; and so long after the agent was away, nothing that
-/// breaks off is a sign.
+/// Signs further apart than this are unrelated. A closed connection within this time after the agent was unavailable is
+/// not a sign.
 const SIGN_EXPIRY: Duration = Duration::from_secs(10);
-/// After this time without a sign there is twice as much room. Doubles each time that this was too much.
+/// After this time without a sign the capacity doubles. The time doubles with each reduction that follows.
 const GROW_AFTER: Duration = Duration::from_secs(15);
-/// The longest such time.
+/// The upper limit of that time.
 const GROW_AFTER_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Permits that all watches of a client share.
@@ -52,158 +60,159 @@ pub(super) struct ConnectionLimiter {
     watches: AtomicUsize,
 }
 
-/// How much of the size can be used.
+/// The number of permits for queries that wait, at most `max_permits`.
 #[derive(Debug)]
 struct Capacity {
     permits: usize,
-    /// Permits that are lent, and are not to come back.
+    /// The number of permits in use that are removed when they are returned.
     to_revoke: usize,
     reduced_at: Option<Instant>,
     grow_after: Duration,
-    /// The first sign that is not confirmed yet.
+    /// The time of the first sign that is not confirmed yet.
     suspected_at: Option<Instant>,
-    /// When the agent was away for the last time.
+    /// When the agent was unavailable for the last time.
     unavailable_at: Option<Instant>,
 }
 
-/// A watch that counts. Dropped, it counts no more.
+/// Counts a watch until it is dropped.
 #[derive(Debug)]
 pub(super) struct RegisteredWatch<'a> {
-    permits: &'a ConnectionLimiter,
+    limiter: &'a ConnectionLimiter,
 }
 
-/// The right to have one query open. Dropped, the next one has its turn.
+/// The permission to have one query open, until it is dropped.
 #[derive(Debug)]
 pub(super) struct QueryPermit<'a> {
-    permits: &'a ConnectionLimiter,
+    limiter: &'a ConnectionLimiter,
     permit: Option<SemaphorePermit<'a>>,
-    /// How long the query may wait; `None` means that it must not.
+    /// How long the query may wait for a change. `None`: it must be answered immediately.
     pub(super) wait: Option<Duration>,
 }
 
 impl ConnectionLimiter {
-    pub(super) fn new(size: NonZeroUsize, wait: Duration) -> Self {
-        let waits = Semaphore::new(size.get().min(Semaphore::MAX_PERMITS));
-        let room = Capacity {
-            permits: size.get(),
+    pub(super) fn new(max_permits: NonZeroUsize, wait: Duration) -> Self {
+        let blocking = Semaphore::new(max_permits.get().min(Semaphore::MAX_PERMITS));
+        let capacity = Capacity {
+            permits: max_permits.get(),
             to_revoke: 0,
             reduced_at: None,
             grow_after: GROW_AFTER,
             suspected_at: None,
             unavailable_at: None,
         };
-        let room = Mutex::new(room);
+        let capacity = Mutex::new(capacity);
         Self {
-            blocking: waits,
+            blocking,
             immediate: Semaphore::new(IMMEDIATE_PERMITS),
-            max_permits: size,
-            capacity: room,
+            max_permits,
+            capacity,
             wait,
             watches: AtomicUsize::new(0),
         }
     }
 
-    /// The agent does not listen, or broke off a connection that it had kept for a while.
+    /// The agent does not listen, or it closed a connection that was open for a while.
     pub(super) fn record_agent_unavailable(&self) {
-        let mut room = self.lock_capacity();
-        (room.unavailable_at, room.suspected_at) = (Some(Instant::now()), None);
+        let mut capacity = self.lock_capacity();
+        (capacity.unavailable_at, capacity.suspected_at) = (Some(Instant::now()), None);
     }
 
-    /// A new connection was closed without a word while `open` others stayed. Whether that can be for their number.
+    /// A new connection was closed without an answer while `open` others stayed open. Returns whether a limit of the
+    /// agent may be the reason.
     pub(super) fn record_closed_connection(&self, open: usize) -> bool {
-        let (mut room, now) = (self.lock_capacity(), Instant::now());
-        if open == 0 || room.unavailable_at.is_some_and(|away| now - away < SIGN_EXPIRY) {
+        let (mut capacity, now) = (self.lock_capacity(), Instant::now());
+        if open == 0 || capacity.unavailable_at.is_some_and(|unavailable| now - unavailable < SIGN_EXPIRY) {
             return false;
         }
-        match room.suspected_at.map(|first| now - first) {
+        match capacity.suspected_at.map(|first| now - first) {
             Some(since) if since < SIGN_MERGE_WINDOW => {}
             Some(since) if since < SIGN_EXPIRY => {
-                drop(room);
+                drop(capacity);
                 self.reduce_capacity(open);
             }
-            _ => room.suspected_at = Some(now),
+            _ => capacity.suspected_at = Some(now),
         }
         true
     }
 
-    /// The agent has no room for more than the `open` calls.
+    /// The agent accepts no more connections than the `open` ones.
     pub(super) fn reduce_capacity(&self, open: usize) {
-        let (mut room, now) = (self.lock_capacity(), Instant::now());
-        if room.reduced_at.is_some_and(|changed| now - changed < SIGN_MERGE_WINDOW) {
+        let (mut capacity, now) = (self.lock_capacity(), Instant::now());
+        if capacity.reduced_at.is_some_and(|reduced| now - reduced < SIGN_MERGE_WINDOW) {
             return;
         }
-        if room.reduced_at.is_some() {
-            room.grow_after = (room.grow_after * 2).min(GROW_AFTER_MAX);
+        if capacity.reduced_at.is_some() {
+            capacity.grow_after = (capacity.grow_after * 2).min(GROW_AFTER_MAX);
         }
-        (room.reduced_at, room.suspected_at) = (Some(now), Some(now));
-        let permits = (room.permits.min(open) * 3 / 4).max(1);
-        let fewer = room.permits.saturating_sub(permits);
-        room.to_revoke += fewer - self.blocking.forget_permits(fewer);
-        room.permits -= fewer;
-        tracing::debug!("the agent has room for fewer connections: {} at a time", room.permits);
+        (capacity.reduced_at, capacity.suspected_at) = (Some(now), Some(now));
+        let permits = (capacity.permits.min(open) * 3 / 4).max(1);
+        let fewer = capacity.permits.saturating_sub(permits);
+        capacity.to_revoke += fewer - self.blocking.forget_permits(fewer);
+        capacity.permits -= fewer;
+        tracing::debug!("the agent accepts fewer connections: at most {} are used now", capacity.permits);
     }
 
-    /// More room, if it has been enough for a while.
+    /// Doubles the capacity if there was no sign for a while.
     fn grow_capacity(&self) {
-        let mut room = self.lock_capacity();
-        if room.reduced_at.is_none_or(|changed| changed.elapsed() < room.grow_after) {
+        let mut capacity = self.lock_capacity();
+        if capacity.reduced_at.is_none_or(|reduced| reduced.elapsed() < capacity.grow_after) {
             return;
         }
-        let permits = (room.permits * 2).min(self.max_permits.get());
-        let more = permits - room.permits;
-        // Those that are lent and were not to come back may come back.
-        let lent = more.min(room.to_revoke);
-        room.to_revoke -= lent;
-        self.blocking.add_permits(more - lent);
-        room.permits = permits;
-        // Once all of it has held for as long, it counts as never narrowed.
-        room.reduced_at = (more > 0).then(Instant::now);
+        let permits = (capacity.permits * 2).min(self.max_permits.get());
+        let more = permits - capacity.permits;
+        // Permits that would have been removed on their return are kept.
+        let kept = more.min(capacity.to_revoke);
+        capacity.to_revoke -= kept;
+        self.blocking.add_permits(more - kept);
+        capacity.permits = permits;
+        // At full capacity without a sign, the back-off is reset.
+        capacity.reduced_at = (more > 0).then(Instant::now);
         if more == 0 {
-            room.grow_after = GROW_AFTER;
+            capacity.grow_after = GROW_AFTER;
         }
     }
 
-    /// A task that panicked inside a method leaves at worst a permit too few.
+    /// Ignores poisoning: a panic inside a method leaves at worst one permit too few.
     fn lock_capacity(&self) -> MutexGuard<'_, Capacity> {
         self.capacity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn register_watch(&self) -> RegisteredWatch<'_> {
         self.watches.fetch_add(1, Ordering::Relaxed);
-        RegisteredWatch { permits: self }
+        RegisteredWatch { limiter: self }
     }
 }
 
 impl<'a> RegisteredWatch<'a> {
-    /// Waits for the turn of a query that may wait.
+    /// Waits for a permit of a query that may wait. Falls back to one that is answered immediately.
     pub(super) async fn acquire_blocking(&self) -> QueryPermit<'a> {
-        let permits = self.permits;
-        permits.grow_capacity();
-        match timeout(MAX_TURN_INTERVAL, permits.blocking.acquire()).await {
+        let limiter = self.limiter;
+        limiter.grow_capacity();
+        match timeout(MAX_TURN_INTERVAL, limiter.blocking.acquire()).await {
             Ok(permit) => {
-                let room = permits.lock_capacity().permits;
-                let wait = wait_share(permits.wait, permits.watches.load(Ordering::Relaxed), room);
-                QueryPermit { permits, permit: Some(permit.expect("never closed")), wait: Some(wait) }
+                let permits = limiter.lock_capacity().permits;
+                let wait = wait_share(limiter.wait, limiter.watches.load(Ordering::Relaxed), permits);
+                QueryPermit { limiter, permit: Some(permit.expect("never closed")), wait: Some(wait) }
             }
             Err(_) => self.acquire_immediate().await,
         }
     }
 
-    /// Waits for the turn of a query that is answered at once.
+    /// Waits for a permit of a query that is answered immediately.
     pub(super) async fn acquire_immediate(&self) -> QueryPermit<'a> {
-        let permit = self.permits.immediate.acquire().await.expect("never closed");
-        QueryPermit { permits: self.permits, permit: Some(permit), wait: None }
+        let permit = self.limiter.immediate.acquire().await.expect("never closed");
+        QueryPermit { limiter: self.limiter, permit: Some(permit), wait: None }
     }
 }
 
 impl Drop for QueryPermit<'_> {
     fn drop(&mut self) {
-        let mut room = self.permits.lock_capacity();
+        let mut capacity = self.limiter.lock_capacity();
         if self.wait.is_some()
-            && room.to_revoke > 0
+            && capacity.to_revoke > 0
             && let Some(permit) = self.permit.take()
         {
-            room.to_revoke -= 1;
+            capacity.to_revoke -= 1;
             permit.forget();
         }
     }
@@ -211,11 +220,11 @@ impl Drop for QueryPermit<'_> {
 
 impl Drop for RegisteredWatch<'_> {
     fn drop(&mut self) {
-        self.permits.watches.fetch_sub(1, Ordering::Relaxed);
+        self.limiter.watches.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// How long one query may wait, so that everybody has a turn within [`ROUND`].
+/// How long one query may wait, so that each watch has its turn within [`MAX_TURN_INTERVAL`].
 fn wait_share(wait: Duration, watches: usize, permits: usize) -> Duration {
     if watches <= permits {
         return wait;
@@ -232,12 +241,12 @@ mod tests {
 
     use super::*;
 
-    fn permits(size: usize) -> ConnectionLimiter {
+    fn limiter(size: usize) -> ConnectionLimiter {
         ConnectionLimiter::new(NonZeroUsize::new(size).expect("not 0"), Duration::from_secs(30))
     }
 
     #[test]
-    fn waits_are_cut_only_when_there_are_not_enough() {
+    fn waits_are_shortened_only_with_more_watches_than_permits() {
         let full = Duration::from_secs(30);
         assert_eq!(wait_share(full, 64, 64), full);
         assert_eq!(wait_share(full, 128, 64), Duration::from_millis(2500));
@@ -247,26 +256,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_round_is_kept_until_the_shortest_wait(watches in 1..100_000usize, permits in 1..500usize) {
-            let share = wait_share(Duration::from_secs(600), watches, permits);
-            let round = share.mul_f64(watches as f64 / permits as f64);
-            prop_assert!(watches <= permits || share == MIN_WAIT || round <= MAX_TURN_INTERVAL + Duration::from_millis(1));
+        fn turns_come_in_time_down_to_the_shortest_wait(watches in 1..100_000usize, permits in 1..500usize) {
+            let wait = wait_share(Duration::from_secs(600), watches, permits);
+            let interval = wait.mul_f64(watches as f64 / permits as f64);
+            let in_time = interval <= MAX_TURN_INTERVAL + Duration::from_millis(1);
+            prop_assert!(watches <= permits || wait == MIN_WAIT || in_time);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn everybody_has_a_turn_within_a_round() {
-        let permits = Arc::new(permits(4));
+    async fn every_watch_has_its_turn_in_time() {
+        let limiter = Arc::new(limiter(4));
         let begin = Instant::now();
         let watches = (0..20).map(|_| {
-            let permits = Arc::clone(&permits);
+            let limiter = Arc::clone(&limiter);
             tokio::spawn(async move {
-                let enrolled = permits.register_watch();
+                let watch = limiter.register_watch();
                 let (mut longest, mut since) = (Duration::ZERO, begin);
                 while begin.elapsed() < Duration::from_secs(120) {
-                    let turn = enrolled.acquire_blocking().await;
+                    let permit = watch.acquire_blocking().await;
                     longest = longest.max(since.elapsed());
-                    sleep(turn.wait.unwrap_or_default()).await;
+                    sleep(permit.wait.unwrap_or_default()).await;
                     since = Instant::now();
                 }
                 longest
@@ -279,72 +289,72 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_agent_without_room_takes_permits_away_for_a_while() {
-        let permits = permits(16);
-        let watches: Vec<_> = (0..40).map(|_| permits.register_watch()).collect();
+    async fn a_limit_of_the_agent_reduces_the_capacity_for_a_while() {
+        let limiter = limiter(16);
+        let watches: Vec<_> = (0..40).map(|_| limiter.register_watch()).collect();
         let mut held = Vec::new();
         for watch in &watches[..12] {
             held.push(watch.acquire_blocking().await);
         }
-        (0..5).for_each(|_| permits.reduce_capacity(12));
-        assert_eq!(permits.lock_capacity().permits, 9, "one sign");
-        assert!(watches[12].acquire_blocking().await.wait.is_none(), "12 are out, and 9 are left");
+        (0..5).for_each(|_| limiter.reduce_capacity(12));
+        assert_eq!(limiter.lock_capacity().permits, 9, "one sign");
+        assert!(watches[12].acquire_blocking().await.wait.is_none(), "12 are in use, and 9 are left");
         held.truncate(8);
-        assert_eq!(permits.lock_capacity().to_revoke, 0);
+        assert_eq!(limiter.lock_capacity().to_revoke, 0);
         let ninth = watches[13].acquire_blocking().await;
         assert_eq!(ninth.wait, Some(wait_share(Duration::from_secs(30), 40, 9)));
         assert!(watches[14].acquire_blocking().await.wait.is_none());
         drop((held, ninth));
-        for room in [16, 16] {
+        for expected in [16, 16] {
             sleep(GROW_AFTER).await;
             drop(watches[0].acquire_blocking().await);
-            assert_eq!((permits.lock_capacity().permits, permits.blocking.available_permits()), (room, room));
+            assert_eq!((limiter.lock_capacity().permits, limiter.blocking.available_permits()), (expected, expected));
         }
         sleep(SIGN_MERGE_WINDOW).await;
-        permits.reduce_capacity(0);
-        assert_eq!(permits.lock_capacity().permits, 1, "never none");
+        limiter.reduce_capacity(0);
+        assert_eq!(limiter.lock_capacity().permits, 1, "never 0");
         sleep(SIGN_MERGE_WINDOW).await;
-        permits.reduce_capacity(1);
+        limiter.reduce_capacity(1);
         sleep(GROW_AFTER).await;
         drop(watches[0].acquire_blocking().await);
-        assert_eq!(permits.lock_capacity().permits, 1, "what was too much is tried less often");
+        assert_eq!(limiter.lock_capacity().permits, 1, "a capacity that was too large is tried less often");
         sleep(GROW_AFTER).await;
         drop(watches[0].acquire_blocking().await);
-        assert_eq!(permits.lock_capacity().permits, 2);
+        assert_eq!(limiter.lock_capacity().permits, 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_happens_again_while_the_agent_is_there_is_its_limit() {
-        let again = async |between: &dyn Fn(&ConnectionLimiter), after: Duration| {
-            let permits = permits(16);
-            assert!(permits.record_closed_connection(12), "it may be that");
-            assert_eq!(permits.lock_capacity().permits, 16, "but it is not sure");
-            between(&permits);
+    async fn only_a_second_sign_of_an_available_agent_confirms_a_limit() {
+        let two_signs = async |between: &dyn Fn(&ConnectionLimiter), after: Duration| {
+            let limiter = limiter(16);
+            assert!(limiter.record_closed_connection(12), "it may be a limit");
+            assert_eq!(limiter.lock_capacity().permits, 16, "but it is not confirmed");
+            between(&limiter);
             sleep(after).await;
-            permits.record_closed_connection(12);
-            permits.lock_capacity().permits
+            limiter.record_closed_connection(12);
+            limiter.lock_capacity().permits
         };
         let nothing = |_: &ConnectionLimiter| {};
-        assert_eq!(again(&nothing, SIGN_MERGE_WINDOW / 2).await, 16, "one sign");
-        assert_eq!(again(&nothing, SIGN_MERGE_WINDOW).await, 9);
-        assert_eq!(again(&nothing, SIGN_EXPIRY).await, 16, "two that have nothing to do with each other");
-        assert_eq!(again(&ConnectionLimiter::record_agent_unavailable, SIGN_MERGE_WINDOW).await, 16, "a restart");
-        let permits = permits(16);
-        permits.record_agent_unavailable();
-        assert!(!permits.record_closed_connection(12) && !permits.record_closed_connection(0));
+        assert_eq!(two_signs(&nothing, SIGN_MERGE_WINDOW / 2).await, 16, "one sign");
+        assert_eq!(two_signs(&nothing, SIGN_MERGE_WINDOW).await, 9);
+        assert_eq!(two_signs(&nothing, SIGN_EXPIRY).await, 16, "two unrelated signs");
+        assert_eq!(two_signs(&ConnectionLimiter::record_agent_unavailable, SIGN_MERGE_WINDOW).await, 16, "a restart");
+        let limiter = limiter(16);
+        limiter.record_agent_unavailable();
+        assert!(!limiter.record_closed_connection(12) && !limiter.record_closed_connection(0));
         sleep(SIGN_EXPIRY).await;
-        assert!(permits.record_closed_connection(12) && !permits.record_closed_connection(0));
+        assert!(limiter.record_closed_connection(12) && !limiter.record_closed_connection(0));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_late_looks_without_waiting_while_others_wait_long() {
-        let permits = permits(1);
-        let (early, late) = (permits.register_watch(), permits.register_watch());
+    async fn a_late_watch_queries_without_waiting_while_others_wait_long() {
+        let limiter = limiter(1);
+        let (early, late) = (limiter.register_watch(), limiter.register_watch());
         let held = early.acquire_blocking().await;
         assert!(late.acquire_blocking().await.wait.is_none());
         drop(held);
-        assert!(late.acquire_blocking().await.wait.is_some(), "a permit that is dropped is free");
+        assert!(late.acquire_blocking().await.wait.is_some(), "a dropped permit is available again");
         drop(early);
-        assert_eq!(late.acquire_blocking().await.wait, Some(Duration::from_secs(30)), "who left counts no more");
+        assert_eq!(late.acquire_blocking().await.wait, Some(Duration::from_secs(30)), "a dropped watch does not count");
     }
 }

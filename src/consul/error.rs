@@ -1,4 +1,4 @@
-//! What can go wrong between us and an agent.
+//! The errors of calls to an agent, and of the setup of a client.
 
 use std::{error::Error as StdError, io, path::PathBuf};
 
@@ -7,70 +7,71 @@ use crate::core::condition;
 /// Why a call failed. `call` is the method and the path: `PUT /v1/agent/service/register`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The agent understood and refused: the same call will be refused again.
+    /// The agent refused the call. The same call will be refused again.
     #[error("{call}: {status}: {answer}")]
     Refused {
         /// Method and path.
         call: String,
         /// The HTTP status.
         status: u16,
-        /// The agent's own words.
+        /// The text of the response.
         answer: String,
     },
-    /// The call was not sent: its path would be tidied up on the way, and name something else.
+    /// The call was not sent: HTTP software normalizes its path, which would then name something else.
     #[error("{path}: a name, or a part of a key, must not be empty, \".\" or \"..\"")]
     InvalidPath {
-        /// The path that was meant.
+        /// The path before normalization.
         path: String,
     },
-    /// The token (or user and password) does not allow it. Another token, or another policy, cures it.
-    #[error("{call}: {status}: {answer}; the ACL token, or what it may do, has to change")]
+    /// The token (or user and password) does not allow the call. Another token or another policy does.
+    #[error("{call}: {status}: {answer}; change the ACL token or its policies")]
     Denied {
         /// Method and path.
         call: String,
         /// The HTTP status: 401 or 403.
         status: u16,
-        /// The agent's own words.
+        /// The text of the response.
         answer: String,
     },
-    /// The agent has trouble of its own: 5xx, or too many requests.
+    /// The agent failed (5xx) or has too many requests (429).
     #[error("{call}: {status}: {answer}")]
     ServerError {
         /// Method and path.
         call: String,
         /// The HTTP status.
         status: u16,
-        /// The agent's own words.
+        /// The text of the response.
         answer: String,
     },
-    /// No answer came: nobody listens, the connection broke, or it took too long.
+    /// There was no response: the agent does not listen, the connection broke, or the time limit was reached.
     #[error("{call}: {}{hint}", unreachable(.error))]
     Unreachable {
         /// Method and path.
         call: String,
-        /// What may help, or nothing.
+        /// What to do about it; may be empty.
         hint: &'static str,
-        /// What went wrong; in its own words it is about libraries.
+        /// The error of the HTTP client. Its text is not printed: it names parts of the library.
         error: reqwest::Error,
     },
-    /// A server answered that knows of no leader: what it says may be long out of date.
-    #[error("{call}: the server that answered knows of no leader")]
+    /// The server that answered has no leader, so its data may be outdated.
+    #[error("{call}: the server that answered has no leader")]
     NoLeader {
         /// Method and path.
         call: String,
     },
-    /// Something else than an agent answered: a login page, a proxy's page of maintenance, another program.
+    /// The response is not from an agent but, for example, from a proxy (a login or maintenance page) or another
+    /// program.
     #[error(
-        "{call}: this is not Consul's answer: {what}; the address is wrong, or a proxy answers in the agent's place"
+        "{call}: the response is not from Consul: {what}; the address is wrong, or a proxy answers instead of the agent"
     )]
     NotConsul {
         /// Method and path.
         call: String,
-        /// What came instead.
+        /// What the response is instead.
         what: String,
     },
-    /// An answer came that is not of the documented form.
-    #[error("{call}: the answer cannot be understood")]
+    /// The response does not have the documented form.
+    #[error("{call}: the response cannot be parsed")]
     Malformed {
         /// Method and path.
         call: String,
@@ -78,19 +79,19 @@ pub enum Error {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// A value that no template could use.
-    #[error("the value of the key {key:?} is no text: it is not UTF-8")]
+    /// The value is not text, so a template cannot use it.
+    #[error("the value of the key {key:?} is not text: it is not UTF-8")]
     NotUtf8 {
         /// The whole key.
         key: String,
     },
-    /// A question that is not Consul's to answer.
-    #[error("{question}: Consul has no answer to that")]
+    /// A query that Consul cannot answer.
+    #[error("{question}: Consul cannot answer this query")]
     Unsupported {
-        /// As a template asks it.
+        /// The query in the syntax of templates.
         question: String,
     },
-    /// The file with the token cannot be used.
+    /// The token file cannot be used.
     #[error("consul.token_file {}", path.display())]
     TokenFile {
         /// The file.
@@ -101,21 +102,23 @@ pub enum Error {
     },
 }
 
-/// Why no answer came, and what to do.
+/// Why there was no response, and what to do.
 fn unreachable(error: &reqwest::Error) -> String {
     let cause = condition::root_cause(error);
     if error.is_timeout() {
-        return "no answer in time".to_owned();
+        return "no response within the time limit".to_owned();
     }
     match condition::io_kind(error) {
         Some(io::ErrorKind::ConnectionRefused) => {
             "connection refused: no agent listens there (is it running, and is the address right?)".to_owned()
         }
-        Some(io::ErrorKind::NotFound) => "there is no such socket: is the agent running?".to_owned(),
-        Some(io::ErrorKind::PermissionDenied) => format!("{cause}: whoever runs Portreeve may not use the socket"),
-        // As TLS says it of what is none.
+        Some(io::ErrorKind::NotFound) => "the socket does not exist: is the agent running?".to_owned(),
+        Some(io::ErrorKind::PermissionDenied) => {
+            format!("{cause}: the user that runs Portreeve has no access to the socket")
+        }
+        // What rustls reports if the peer does not speak TLS.
         _ if cause.contains("InvalidContentType") => {
-            "no TLS is spoken there: write http:// (or give the agent's HTTPS port)".to_owned()
+            "the port does not speak TLS: write http://, or the agent's HTTPS port".to_owned()
         }
         _ if error.is_connect() => format!("cannot connect: {cause}"),
         _ if error.is_builder() => format!("cannot be sent: {cause}"),
@@ -123,10 +126,10 @@ fn unreachable(error: &reqwest::Error) -> String {
     }
 }
 
-/// Why a client could not be made. Names the setting that has to change.
+/// Why a client cannot be created. Names the setting to change.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsulSetupError {
-    /// A value that cannot be meant.
+    /// A value is invalid.
     #[error("consul.{setting}: {problem}")]
     Invalid {
         /// The key in the `[consul]` table.
@@ -134,7 +137,7 @@ pub enum ConsulSetupError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A file that cannot be used.
+    /// A file cannot be used.
     #[error("consul.{setting}: cannot use {}", path.display())]
     File {
         /// The key in the `[consul]` table.
@@ -145,7 +148,7 @@ pub enum ConsulSetupError {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// TLS could not be set up with what is there.
+    /// The TLS setup failed.
     #[error(
         "cannot set up TLS to Consul (without consul.ca_cert or consul.ca_path the system's authorities are needed)"
     )]

@@ -1,4 +1,4 @@
-//! From a question to the call that answers it, and from its reply to the answer.
+//! Sends the API call for a query, and converts the reply into an [`Answer`].
 
 use super::{
     Client, Error, QueryOptions, Reply,
@@ -6,7 +6,8 @@ use super::{
 };
 use crate::registry::{Answer, Query};
 
-/// Asks what `query` asks, in its scope. A reply without an index is one of a call that cannot wait for a change.
+/// Fetches the answer to `query`, in the scope of `query`. The index of the reply is `None` if the call cannot wait for
+/// a change.
 pub(super) async fn fetch(client: &Client, query: &Query, read: QueryOptions<'_>) -> Result<Reply<Answer>, Error> {
     let read = &QueryOptions { scope: query.scope(), ..read };
     Ok(match query {
@@ -39,8 +40,8 @@ pub(super) async fn fetch(client: &Client, query: &Query, read: QueryOptions<'_>
         }
         Query::Key { path, .. } => client.kv_get(path, read).await?.map(Answer::Key),
         Query::Keys { prefix, .. } => {
-            let Reply { value, meta: stamp } = client.kv_list(prefix, read).await?;
-            Reply { value: Answer::Keys(answer::pairs(prefix, value)), meta: stamp }
+            let Reply { value, meta } = client.kv_list(prefix, read).await?;
+            Reply { value: Answer::Keys(answer::pairs(prefix, value)), meta }
         }
         Query::Prepared { name, near, .. } => {
             let reply = client.execute_query(name, near.as_deref(), read).await?;

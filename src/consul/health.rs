@@ -1,4 +1,4 @@
-//! `/v1/health`: the instances of a service with the state of their checks.
+//! `/v1/health`: the instances of a service with the results of their checks.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::registry::ServiceQuery;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HealthEntry {
-    /// The node that it was registered on.
+    /// The node on which the instance is registered.
     pub node: Node,
     /// The instance.
     pub service: Service,
@@ -24,19 +24,19 @@ pub struct HealthEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Node {
-    /// The node's own id; empty on nodes that somebody registered from outside.
+    /// The id; empty on nodes that were registered through the catalog API.
     #[serde(rename = "ID")]
     pub id: String,
-    /// Its name.
+    /// The name.
     pub node: String,
-    /// Its address.
+    /// The address.
     pub address: String,
-    /// Where it is.
+    /// The datacenter.
     pub datacenter: String,
-    /// Its further addresses, by name.
+    /// Further addresses, by name.
     #[serde(deserialize_with = "null_is_default")]
     pub tagged_addresses: BTreeMap<String, String>,
-    /// Free key and value pairs.
+    /// User-defined pairs.
     #[serde(deserialize_with = "null_is_default")]
     pub meta: BTreeMap<String, String>,
 }
@@ -50,53 +50,53 @@ pub struct Service {
     pub id: String,
     /// The service's name.
     pub service: String,
-    /// Empty when it is its node's.
+    /// Empty if it is the address of the node.
     pub address: String,
-    /// Consul takes any number.
+    /// Consul accepts any number.
     pub port: i64,
-    /// Its further addresses, by name.
+    /// Further addresses, by name.
     #[serde(deserialize_with = "null_is_default")]
     pub tagged_addresses: BTreeMap<String, ServiceTaggedAddress>,
-    /// In the order in which they were registered.
+    /// In the order of the registration.
     #[serde(deserialize_with = "null_is_default")]
     pub tags: Vec<String>,
-    /// Free key and value pairs.
+    /// User-defined pairs.
     #[serde(deserialize_with = "null_is_default")]
     pub meta: BTreeMap<String, String>,
-    /// Missing in old entries.
+    /// `None` in old entries.
     pub weights: Option<ServiceWeights>,
-    /// Whether the tags in the catalog may be changed there.
+    /// Whether the tags may be changed in the catalog.
     pub enable_tag_override: bool,
 }
 
-/// One of an instance's further addresses.
+/// A further address of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ServiceTaggedAddress {
-    /// An address or a host name.
+    /// An IP address or a host name.
     pub address: String,
-    /// Consul takes any number.
+    /// Consul accepts any number.
     pub port: i64,
 }
 
-/// How much of the traffic an instance gets.
+/// The weights of an instance in load balancing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ServiceWeights {
-    /// While its checks pass.
+    /// The weight while all checks pass.
     pub passing: i64,
-    /// While one of them warns.
+    /// The weight while a check warns.
     pub warning: i64,
 }
 
-/// The state of one check.
+/// The result of one check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HealthCheck {
     /// Unique on its node.
     #[serde(rename = "CheckID")]
     pub check_id: String,
-    /// For people.
+    /// The display name.
     pub name: String,
     /// `passing`, `warning` or `critical`.
     pub status: String,
@@ -106,10 +106,10 @@ pub struct HealthCheck {
 }
 
 impl Client {
-    /// The instances that `query` chooses; its scope counts, not that of `read`.
+    /// The instances that `query` selects, in the scope of `query` (the one in `read` is ignored).
     ///
     /// # Errors
-    /// As for any read. A service that does not exist, or that the token may not read, has no instances.
+    /// As for any read. The list is empty if the service does not exist or the token may not read it.
     pub async fn health_service(
         &self,
         query: &ServiceQuery,
@@ -132,12 +132,12 @@ impl Client {
     }
 }
 
-/// Whether what the agent never leaves out is there.
+/// Whether the fields that Consul always sends are present.
 pub(super) fn have_required_fields(entries: &[HealthEntry]) -> bool {
     entries.iter().all(|entry| !(entry.node.node.is_empty() || entry.service.id.is_empty()))
 }
 
-/// Go writes an empty list or map as `null`.
+/// Deserializes `null` as the default: Go encodes an empty list or map as `null`.
 pub(super) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,85 +1,86 @@
-//! `/v1/agent/connect/ca`: the certificates of the mesh.
+//! `/v1/agent/connect/ca`: the certificates of the service mesh.
 
 use serde::Deserialize;
 
 use super::{Client, Error, QueryOptions, Reply, client::ApiRequest, health::null_is_default, path};
 
-/// The certificates of the mesh's authority.
+/// The root certificates of the mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CaRootList {
-    /// The id of the one that signs.
+    /// The id of the root that signs now.
     #[serde(rename = "ActiveRootID")]
     pub active_root_id: String,
-    /// The mesh's name.
+    /// The trust domain of the mesh.
     pub trust_domain: String,
-    /// In the agent's order.
+    /// In the order of the agent.
     #[serde(deserialize_with = "null_is_default")]
     pub roots: Vec<RootCert>,
 }
 
-/// One of them.
+/// A root certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RootCert {
-    /// Its id.
+    /// The id.
     #[serde(rename = "ID")]
     pub id: String,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// PEM.
+    /// The certificate, PEM.
     pub root_cert: String,
-    /// PEM.
+    /// The intermediate certificates, PEM.
     #[serde(deserialize_with = "null_is_default")]
     pub intermediate_certs: Vec<String>,
-    /// Whether it is the one that signs.
+    /// Whether this root signs now.
     pub active: bool,
 }
 
-/// The certificate of one service, with its key.
+/// The certificate of a service, with its private key.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct LeafCert {
-    /// In hex.
+    /// The serial number, in hex.
     pub serial_number: String,
-    /// PEM.
+    /// The certificate, PEM.
     #[serde(rename = "CertPEM")]
     pub cert_pem: String,
-    /// PEM. A secret.
+    /// The private key, PEM. A secret.
     #[serde(rename = "PrivateKeyPEM")]
     pub private_key_pem: String,
-    /// The service.
+    /// The name of the service.
     pub service: String,
-    /// Its name in the mesh.
+    /// The SPIFFE id of the service.
     #[serde(rename = "ServiceURI")]
     pub service_uri: String,
-    /// RFC 3339.
+    /// The start of the validity, RFC 3339.
     pub valid_after: String,
-    /// RFC 3339.
+    /// The end of the validity, RFC 3339.
     pub valid_before: String,
 }
 
-/// Without the key.
+/// Leaves the private key out.
 impl std::fmt::Debug for LeafCert {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leaf").field("service", &self.service).finish_non_exhaustive()
+        f.debug_struct("LeafCert").field("service", &self.service).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// The certificates of the mesh's authority.
+    /// The root certificates of the mesh.
     ///
     /// # Errors
-    /// As for any read; [`Error::Trouble`] where the mesh is off.
+    /// As for any read. [`Error::ServerError`] if the mesh is disabled.
     pub async fn ca_roots(&self, read: &QueryOptions<'_>) -> Result<Reply<CaRootList>, Error> {
         let response = self.read_local(ApiRequest::get("/v1/agent/connect/ca/roots"), read).await?;
         Ok(Reply { value: response.json()?, meta: response.meta })
     }
 
-    /// The certificate of a service, which need not be registered. The agent renews it in time.
+    /// The certificate of a service. The service need not be registered. The agent renews the certificate before it
+    /// expires.
     ///
     /// # Errors
-    /// As for any read; needs `service:write`.
+    /// As for any read. Needs `service:write`.
     pub async fn ca_leaf(&self, service: &str, read: &QueryOptions<'_>) -> Result<Reply<LeafCert>, Error> {
         let call = ApiRequest::get(path::with_name("/v1/agent/connect/ca/leaf", service)?);
         let response = self.read_local(call, read).await?;

@@ -1,4 +1,4 @@
-//! `/v1/query`: what a prepared query finds.
+//! `/v1/query`: runs a prepared query.
 
 use serde::Deserialize;
 
@@ -17,11 +17,11 @@ struct PreparedQueryResult {
 }
 
 impl Client {
-    /// The instances that the prepared query `name` (or with this id) finds: shuffled, or by the round-trip time from
-    /// `near`. The call cannot wait for a change.
+    /// The result of the prepared query with this name or id, shuffled, or sorted by the round-trip time from `near`.
+    /// The call cannot wait for a change.
     ///
     /// # Errors
-    /// As for any read; [`Error::Refused`] with status 404 if there is no such query.
+    /// As for any read. [`Error::Refused`] with status 404 if there is no such query.
     pub async fn execute_query(
         &self,
         name: &str,
@@ -30,12 +30,12 @@ impl Client {
     ) -> Result<Reply<Vec<HealthEntry>>, Error> {
         let path = format!("{}/execute", path::with_name("/v1/query", name)?);
         let response = self.read(ApiRequest::get(path).with_optional("near", near), read).await?;
-        let mut stamp = response.meta;
-        // Always 1, and nothing can be newer than it.
-        stamp.index = None;
+        let mut meta = response.meta;
+        // It is always 1, so a query could wait for a newer one forever.
+        meta.index = None;
         Ok(Reply {
             value: response.json_matching(|found: &PreparedQueryResult| have_required_fields(&found.nodes))?.nodes,
-            meta: stamp,
+            meta,
         })
     }
 }

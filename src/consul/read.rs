@@ -1,4 +1,4 @@
-//! Reads that may wait for a change: what all of them have in common.
+//! The parameters and the reply of reads, which may wait for a change.
 
 use std::time::Duration;
 
@@ -11,39 +11,40 @@ use super::{
 };
 use crate::registry::Scope;
 
-/// How a read is made. The default asks the leader and is answered at once.
+/// The parameters of a read. By default the leader answers, immediately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueryOptions<'a> {
-    /// Where. What it leaves open is as in [`Settings`](super::Settings), and else the agent's own.
+    /// Datacenter, namespace and partition. An unset one has the value of [`Settings`](super::Settings), otherwise that
+    /// of the agent.
     pub scope: Option<&'a Scope>,
-    /// What the caller has seen, and how long the agent may wait for something newer.
+    /// The index that the caller has seen, and how long the agent may wait for a newer one.
     pub newer_than: Option<(u64, Duration)>,
-    /// Any server may answer, even if its leader knows better.
+    /// Any server may answer, even with outdated data.
     pub stale: bool,
 }
 
-/// The answer to a [`Read`].
+/// The reply to a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply<T> {
     /// The data.
     pub value: T,
-    /// What the headers say of it.
+    /// The metadata from the response headers.
     pub meta: ResponseMeta,
 }
 
 impl<T> Reply<T> {
-    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Reply<U> {
-        Reply { value: change(self.value), meta: self.meta }
+    pub(super) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Reply<U> {
+        Reply { value: convert(self.value), meta: self.meta }
     }
 }
 
 impl Client {
-    /// Sends a read that has to succeed and to come from a server with a leader.
+    /// Sends a read. It is an error if the call fails or the server that answers has no leader.
     pub(super) async fn read(&self, call: ApiRequest, read: &QueryOptions<'_>) -> Result<ApiResponse, Error> {
         self.read_any_status(call, read).await?.require_index()
     }
 
-    /// The same with any status: for calls where 404 is an answer.
+    /// Like [`read`](Self::read), but returns any status, for calls where 404 is an answer.
     pub(super) async fn read_any_status(
         &self,
         call: ApiRequest,
@@ -56,13 +57,17 @@ impl Client {
             .with_optional("partition", scope.partition.as_deref())
             .with_optional("stale", read.stale.then_some(""));
         let response = self.send_any_status(with_wait(call, read)).await?;
-        // Any other answer is an error, and says more of it than that.
-        let good = response.status.is_success() || response.status == StatusCode::NOT_FOUND;
-        if good && !response.meta.known_leader { Err(Error::NoLeader { call: response.call }) } else { Ok(response) }
+        // Any other status is an error that is more specific than the missing leader.
+        let has_data = response.status.is_success() || response.status == StatusCode::NOT_FOUND;
+        if has_data && !response.meta.known_leader {
+            Err(Error::NoLeader { call: response.call })
+        } else {
+            Ok(response)
+        }
     }
 
-    /// Sends a read that the agent answers from what it keeps itself: without a choice of place, and without a word on
-    /// the leader.
+    /// Sends a read that the agent answers itself. It has no datacenter, namespace or partition, and its response does
+    /// not depend on a leader.
     pub(super) async fn read_local(&self, call: ApiRequest, read: &QueryOptions<'_>) -> Result<ApiResponse, Error> {
         self.send_any_status(with_wait(call, read)).await?.require_index()
     }

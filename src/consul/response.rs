@@ -1,4 +1,4 @@
-//! One answer of an agent: its status, what its headers say of it, and its body.
+//! The response of an agent: status, metadata from the headers, and body.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::Error;
 /// The longest piece of an agent's own words that we repeat, in characters.
 const MAX_ERROR_TEXT: usize = 300;
 
-/// A complete answer, good or bad.
+/// A complete response with any status.
 #[derive(Debug)]
 pub(super) struct ApiResponse {
     pub(super) call: String,
@@ -19,16 +19,16 @@ pub(super) struct ApiResponse {
     pub(super) body: Vec<u8>,
 }
 
-/// What the headers of an answer say of it.
+/// The metadata in the headers of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseMeta {
-    /// `X-Consul-Index`: where the data stood; missing on calls that cannot block.
+    /// `X-Consul-Index`: the index of the data. `None` for calls that cannot wait for a change.
     pub index: Option<u64>,
-    /// `X-Consul-Knownleader`; true where it is missing.
+    /// `X-Consul-Knownleader`: whether the server has a leader. Default true.
     pub known_leader: bool,
-    /// `X-Consul-Lastcontact`: how long ago the server that answered had heard of the leader.
+    /// `X-Consul-Lastcontact`: the time since the last contact of the server with the leader. Default 0.
     pub last_contact: Duration,
-    /// `X-Consul-Results-Filtered-By-ACLs`: the token may not see everything that would belong here.
+    /// `X-Consul-Results-Filtered-By-ACLs`: whether the token may not read a part of the data. Default false.
     pub filtered: bool,
 }
 
@@ -46,13 +46,13 @@ impl From<&HeaderMap> for ResponseMeta {
 }
 
 impl ApiResponse {
-    /// Itself if the call was carried out.
+    /// Returns the response if its status is a success.
     pub(super) fn require_success(self) -> Result<Self, Error> {
         let status = self.status.as_u16();
         if self.status.is_success() {
             return Ok(self);
         }
-        // An agent redirects its web pages only, and never answers with one.
+        // An agent redirects only requests for its web interface, and no API call returns HTML.
         if self.status.is_redirection() || (self.is_html() && !matches!(status, 401 | 403)) {
             return Err(self.not_consul());
         }
@@ -64,15 +64,15 @@ impl ApiResponse {
         })
     }
 
-    /// Itself if the call was carried out and the answer has an `X-Consul-Index`, as all blocking queries do. An agent
-    /// answers them only with 200: a 204 comes from a proxy, and is not an empty value.
+    /// Returns the response if its status is 200 and it has an `X-Consul-Index`, as each response to a blocking query
+    /// has. A 204, for example, is from a proxy; it does not mean an empty value.
     pub(super) fn require_index(self) -> Result<Self, Error> {
         let response = self.require_success()?;
         let is_consuls = response.status == StatusCode::OK && response.meta.index.is_some();
         if is_consuls { Ok(response) } else { Err(response.not_consul()) }
     }
 
-    /// Nothing if the call was carried out: an agent has nothing to say of a write.
+    /// Checks that a write succeeded. The response of an agent to a write is empty.
     pub(super) fn require_written(self) -> Result<(), Error> {
         let response = self.require_success()?;
         if response.body.trim_ascii().is_empty() { Ok(()) } else { Err(response.not_consul()) }
@@ -82,25 +82,25 @@ impl ApiResponse {
         let what = match (self.status.is_redirection(), self.is_html(), self.body.is_empty()) {
             (true, ..) => "a redirection",
             (_, true, _) => "an HTML page",
-            (.., true) => "nothing",
-            _ if self.meta.index.is_some() => "a status that Consul never gives to a read",
-            _ => "a text without X-Consul-Index, or where there should be none",
+            (.., true) => "an empty response",
+            _ if self.meta.index.is_some() => "a status that Consul does not use for a read",
+            _ => "a body without X-Consul-Index, or an unexpected body",
         };
         Error::NotConsul { call: self.call.clone(), what: format!("{what} ({})", self.status) }
     }
 
-    /// Whether it is meant for a browser. A value of a key may be a page as well, but comes with an index.
+    /// Whether the body is HTML for a browser. The value of a key may be HTML too, but its response has an index.
     fn is_html(&self) -> bool {
         self.meta.index.is_none() && self.body.trim_ascii_start().starts_with(b"<")
     }
 
-    /// The body, read as JSON of which `is_consuls` holds.
+    /// Parses the body as JSON. It is an error if `is_consuls` rejects the value.
     pub(super) fn json_matching<T: DeserializeOwned>(&self, is_consuls: impl Fn(&T) -> bool) -> Result<T, Error> {
         let value = self.json()?;
-        if is_consuls(&value) { Ok(value) } else { Err(self.malformed("it lacks names or ids")) }
+        if is_consuls(&value) { Ok(value) } else { Err(self.malformed("names or ids are missing")) }
     }
 
-    /// The body, read as JSON.
+    /// Parses the body as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         if self.is_html() {
             return Err(self.not_consul());
@@ -128,38 +128,38 @@ fn error_text(status: StatusCode, body: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn answered(status: u16, body: &str) -> Result<ApiResponse, Error> {
-        let stamp = ResponseMeta::from(&HeaderMap::new());
+    fn response_of(status: u16, body: &str) -> Result<ApiResponse, Error> {
+        let meta = ResponseMeta::from(&HeaderMap::new());
         let status = StatusCode::from_u16(status).expect("a status");
-        ApiResponse { call: "GET /v1/x".into(), status, meta: stamp, body: body.into() }.require_success()
+        ApiResponse { call: "GET /v1/x".into(), status, meta, body: body.into() }.require_success()
     }
 
     #[test]
-    fn only_what_cannot_succeed_later_is_final() {
-        assert!(answered(200, "").is_ok());
+    fn statuses_are_mapped_to_errors() {
+        assert!(response_of(200, "").is_ok());
         for status in [400, 404, 405, 413] {
-            assert!(matches!(answered(status, ""), Err(Error::Refused { .. })), "{status}");
+            assert!(matches!(response_of(status, ""), Err(Error::Refused { .. })), "{status}");
         }
         for status in [401, 403] {
-            assert!(matches!(answered(status, ""), Err(Error::Denied { .. })), "{status}");
+            assert!(matches!(response_of(status, ""), Err(Error::Denied { .. })), "{status}");
         }
         for status in [408, 429, 500, 502, 503, 504] {
-            assert!(matches!(answered(status, ""), Err(Error::ServerError { .. })), "{status}");
+            assert!(matches!(response_of(status, ""), Err(Error::ServerError { .. })), "{status}");
         }
     }
 
     #[test]
-    fn what_no_agent_answers_is_trouble() {
-        let is_not_consuls = |status, body| matches!(answered(status, body), Err(Error::NotConsul { .. }));
+    fn responses_that_are_not_from_an_agent_are_errors() {
+        let is_not_consuls = |status, body| matches!(response_of(status, body), Err(Error::NotConsul { .. }));
         for (status, body) in [(301, ""), (302, "moved"), (404, "<html>"), (503, " <!DOCTYPE html>"), (400, "\n<p>")] {
             assert!(is_not_consuls(status, body), "{status} {body:?}");
         }
-        assert!(!is_not_consuls(403, "<html>"), "perhaps it asks for user and password");
-        let good = |body| answered(200, body).expect("200");
+        assert!(!is_not_consuls(403, "<html>"), "it may ask for user and password");
+        let good = |body| response_of(200, body).expect("200");
         assert!(matches!(good("<html>").require_index(), Err(Error::NotConsul { .. })));
         assert!(matches!(good("{}").require_index(), Err(Error::NotConsul { .. })));
         for (status, is_consuls) in [(200, true), (201, false), (204, false), (206, false)] {
-            let mut response = answered(status, "").expect("a success");
+            let mut response = response_of(status, "").expect("a success");
             response.meta.index = Some(7);
             assert_eq!(response.require_index().is_ok(), is_consuls, "{status}");
         }
@@ -172,29 +172,32 @@ mod tests {
     }
 
     #[test]
-    fn an_error_repeats_the_agents_words_on_one_line_and_not_without_end() {
-        let said = |status, body: &str| answered(status, body).expect_err("an error").to_string();
-        assert_eq!(said(400, "Invalid\n service\r\n"), "GET /v1/x: 400: Invalid service");
-        assert_eq!(said(500, ""), "GET /v1/x: 500: Internal Server Error");
-        assert_eq!(said(500, &"ü".repeat(1000)).matches('ü').count(), MAX_ERROR_TEXT);
+    fn an_error_contains_the_response_on_one_line_of_limited_length() {
+        let error_text_of = |status, body: &str| response_of(status, body).expect_err("an error").to_string();
+        assert_eq!(error_text_of(400, "Invalid\n service\r\n"), "GET /v1/x: 400: Invalid service");
+        assert_eq!(error_text_of(500, ""), "GET /v1/x: 500: Internal Server Error");
+        assert_eq!(error_text_of(500, &"ü".repeat(1000)).matches('ü').count(), MAX_ERROR_TEXT);
         assert!(
-            said(403, "Permission denied")
-                .ends_with("Permission denied; the ACL token, or what it may do, has to change")
+            error_text_of(403, "Permission denied")
+                .ends_with("Permission denied; change the ACL token or its policies")
         );
     }
 
     #[test]
-    fn headers_that_are_missing_or_odd_take_nothing_for_granted() {
-        let plain = ResponseMeta::from(&HeaderMap::new());
+    fn missing_or_invalid_headers_have_defaults() {
+        let missing = ResponseMeta::from(&HeaderMap::new());
         assert_eq!(
-            plain,
+            missing,
             ResponseMeta { index: None, known_leader: true, last_contact: Duration::ZERO, filtered: false }
         );
         let mut headers = HeaderMap::new();
         headers.insert("x-consul-index", "many".parse().expect("a value"));
         headers.insert("x-consul-knownleader", "false".parse().expect("a value"));
         headers.insert("x-consul-lastcontact", "1500".parse().expect("a value"));
-        let odd = ResponseMeta::from(&headers);
-        assert_eq!((odd.index, odd.known_leader, odd.last_contact), (None, false, Duration::from_millis(1500)));
+        let invalid = ResponseMeta::from(&headers);
+        assert_eq!(
+            (invalid.index, invalid.known_leader, invalid.last_contact),
+            (None, false, Duration::from_millis(1500))
+        );
     }
 }

@@ -1,16 +1,16 @@
-//! Text that must not show up in a log.
+//! Text that must not appear in a log.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// Text that [`Debug`] does not print. There is no `Display`: whoever needs it has to ask for it.
+/// Text that [`Debug`] does not print. It has no `Display`; [`Secret::expose`] returns it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself.
+    /// Returns the text.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! What a user says about Consul: the `[consul]` table of the configuration file.
+//! The `[consul]` table of the configuration file. Pure.
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -6,53 +6,56 @@ use serde::Deserialize;
 
 use super::{Address, ConsulSetupError, Secret};
 
-/// How to reach an agent, and how to ask it. Every field has a default: an agent on this machine, without ACLs.
+/// How to reach an agent, and how to query it. The defaults are for an agent on this machine without ACLs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where the agent listens. Default `http://127.0.0.1:8500`.
+    /// The address of the agent. Default `http://127.0.0.1:8500`.
     pub address: Address,
-    /// The datacenter that queries are answered from, unless one names its own. Default: the agent's.
+    /// The datacenter of queries that do not name one. Default: that of the agent.
     pub datacenter: Option<String>,
     /// The ACL token. Default: none, which is Consul's anonymous token.
     pub token: Option<Secret>,
-    /// A file with the ACL token, read again whenever it changes. Goes before `token`.
+    /// A file with the ACL token. It is read before each call, and takes precedence over `token`.
     pub token_file: Option<PathBuf>,
     /// `user:password` of HTTP basic authentication, for an agent behind a proxy.
     pub http_auth: Option<Secret>,
-    /// Speak TLS, whatever scheme the address has. Default false: as the address says.
+    /// Use TLS with any scheme of the address. Default false: the scheme decides.
     pub ssl: bool,
-    /// Check the agent's certificate. Default true.
+    /// Verify the agent's certificate. Default true.
     pub ssl_verify: bool,
-    /// A PEM file of the authorities that are trusted. Default: those of the system.
+    /// A PEM file of trusted certificate authorities. Default: those of the system.
     pub ca_cert: Option<PathBuf>,
-    /// A directory of such files; both may be given.
+    /// A directory of such files. Both may be set.
     pub ca_path: Option<PathBuf>,
-    /// Our own certificate, PEM. Needs `client_key`.
+    /// The client certificate, PEM. Needs `client_key`.
     pub client_cert: Option<PathBuf>,
     /// The private key of `client_cert`, PEM.
     pub client_key: Option<PathBuf>,
-    /// The name that the agent's certificate must carry. Default: the address's host.
+    /// The name that the agent's certificate must contain. Default: the host of the address.
     pub tls_server_name: Option<String>,
-    /// Consul Enterprise: the namespace. Default: the token's own.
+    /// Consul Enterprise: the namespace. Default: that of the token.
     pub namespace: Option<String>,
-    /// Consul Enterprise: the admin partition. Default: the agent's.
+    /// Consul Enterprise: the admin partition. Default: that of the agent.
     pub partition: Option<String>,
-    /// How long one blocking query waits for a change, 1 s to 10 min. Default 30 s: an agent keeps the connection of a
-    /// query that went away until its wait has ended, so that a long wait may lock a restarted client out.
+    /// How long one blocking query waits for a change, 1 s to 10 min. Default 30 s: an agent keeps the connection of an
+    /// abandoned query until its wait has ended, so a client that restarts with long waits could reach the connection
+    /// limit.
     #[serde(with = "humantime_serde")]
     pub wait: Duration,
-    /// How often it is asked again what cannot wait for a change (datacenters, prepared queries), 1 s to 10 min.
-    /// Default 15 s.
+    /// The interval of queries that cannot wait for a change (datacenters, prepared queries), 1 s to 10 min. Default 15
+    /// s.
     #[serde(with = "humantime_serde")]
     pub poll: Duration,
-    /// How many blocking queries may be open at the same time; more than that take turns. Default 64: an agent closes
-    /// connections beyond 200 for each client address (`limits.http_max_conns_per_client`), and others live there too.
+    /// How many blocking queries may be open at the same time; further ones take turns. Default 64: an agent accepts at
+    /// most 200 connections from one address (`limits.http_max_conns_per_client`), and other programs on the host need
+    /// some.
     pub connections: NonZeroUsize,
-    /// Let any server answer that was in contact with the leader within this time. Default: only the leader answers.
+    /// Accept an answer from any server that had contact with the leader within this time. Default: only the leader
+    /// answers.
     ///
-    /// It takes load from the leader, and costs time: a follower hears of a change only with the next message of the
-    /// leader (in a quiet cluster 80 to 100 ms later, measured).
+    /// This takes load from the leader but adds latency: a follower learns of a change with the next message of the
+    /// leader (measured in an idle cluster: 80 to 100 ms later).
     #[serde(with = "humantime_serde")]
     pub max_stale: Option<Duration>,
 }
@@ -83,10 +86,10 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks what can be checked without touching a file or the network.
+    /// Checks the values without reading files or connecting.
     ///
     /// # Errors
-    /// [`SetupError::Invalid`] names the setting.
+    /// [`ConsulSetupError::Invalid`] names the setting.
     pub fn validate(&self) -> Result<(), ConsulSetupError> {
         let invalid = |setting, problem: &str| Err(ConsulSetupError::Invalid { setting, problem: problem.to_owned() });
         for (setting, time) in [("wait", self.wait), ("poll", self.poll)] {
@@ -105,7 +108,7 @@ impl Settings {
         self.effective_address().map(|_| ())
     }
 
-    /// The address with [`Settings::ssl`] taken into account.
+    /// The address, with HTTPS if [`Settings::ssl`] is set.
     pub(super) fn effective_address(&self) -> Result<Address, ConsulSetupError> {
         let address = self.address.clone();
         if !self.ssl {
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_in_their_own_notation() {
+    fn values_are_parsed() {
         let settings = read("address = '[::1]:8500'\nwait = '1min'\nmax_stale = '2s'\nssl = true\nconnections = 5");
         assert_eq!(settings.wait, Duration::from_secs(60));
         assert_eq!(settings.max_stale, Some(Duration::from_secs(2)));
@@ -138,15 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_or_impossible_value_is_pointed_at() {
-        for (toml, said) in [
+    fn an_unknown_key_or_invalid_value_is_named() {
+        for (toml, expected) in [
             ("adress = ''", "unknown field `adress`"),
             ("address = 'ftp://x'", "the scheme \"ftp\" is unknown"),
             ("connections = 0", "connections"),
             ("wait = '5'", "wait"),
         ] {
             let error = toml::from_str::<Settings>(toml).expect_err(toml).to_string();
-            assert!(error.contains(said), "{toml}: {error}");
+            assert!(error.contains(expected), "{toml}: {error}");
         }
     }
 

@@ -1,8 +1,8 @@
-//! The side of Consul that `render` reads: a blocking query for each watch.
+//! Consul as the [`Source`] of `render`: a blocking query for each watch.
 //!
-//! The leader answers, unless [`Settings::max_stale`](super::Settings) is set. A follower would answer as well, but
-//! hears of a change only with the leader's next message: measured on three quiet servers, it wakes a watch 80 to
-//! 100 ms after the leader would have. Without a leader neither says anything new, and what is in the store stays.
+//! The leader answers unless [`Settings::max_stale`](super::Settings) is set. A follower learns of a change with the
+//! next message of the leader: measured on three idle servers, it wakes a watch 80 to 100 ms later than the leader.
+//! Without a leader no response is accepted, and the store keeps the last answers.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     registry::{Answer, Query, Source},
 };
 
-/// One agent as a [`Source`]. Clones share the client, and report trouble once for all.
+/// One agent as a [`Source`]. Clones share the client and the state of failures, so a problem is logged once.
 #[derive(Clone, Debug)]
 pub struct ConsulSource {
     client: Client,
@@ -24,8 +24,8 @@ pub struct ConsulSource {
 impl ConsulSource {
     /// Reads through `client`.
     pub fn new(client: Client) -> Self {
-        let trouble = WatchFailures::new(Condition::new(format!("reading from Consul at {}", client.address())));
-        Self { client, failures: Arc::new(trouble) }
+        let failures = WatchFailures::new(Condition::new(format!("reading from Consul at {}", client.address())));
+        Self { client, failures: Arc::new(failures) }
     }
 }
 

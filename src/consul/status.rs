@@ -3,7 +3,7 @@
 use super::{Client, Error, client::ApiRequest};
 
 impl Client {
-    /// The leader's address, or `None` while there is no leader. Needs no token.
+    /// The address of the leader; `None` while there is no leader. Needs no token.
     ///
     /// # Errors
     /// As for any call.

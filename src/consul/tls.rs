@@ -1,4 +1,4 @@
-//! What reqwest has to know of certificates.
+//! The TLS configuration of the HTTP client.
 
 use std::{
     fs, io,
@@ -13,14 +13,15 @@ use reqwest::{
 use super::{ConsulSetupError, Settings};
 use crate::sys::regular_file;
 
-/// Prepares a client for plain HTTP.
+/// Configures a client for plain HTTP.
 ///
-/// Without this it would load the system's authorities, and fail where there are none (in a bare container).
+/// By default the client would load the authorities of the system, and fail if there are none (as in a minimal
+/// container).
 pub(super) fn without_tls(builder: ClientBuilder) -> ClientBuilder {
     builder.tls_certs_only([])
 }
 
-/// Prepares a client for HTTPS to `url`, as the settings ask for it; may change the name in `url`.
+/// Configures a client for HTTPS to `url`. With `tls_server_name`, replaces the host in `url` by that name.
 pub(super) fn configure(
     mut builder: ClientBuilder,
     settings: &Settings,
@@ -41,15 +42,17 @@ pub(super) fn configure(
     }
     if let Some(name) = &settings.tls_server_name {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let invalid =
-            |_| ConsulSetupError::Invalid { setting: "tls_server_name", problem: format!("{name:?} is no name") };
+        let invalid = |_| ConsulSetupError::Invalid {
+            setting: "tls_server_name",
+            problem: format!("{name:?} is not a host name"),
+        };
         url.set_host(Some(name)).map_err(invalid)?;
         builder = builder.dns_resolver(FixedHostResolver { host });
     }
     Ok(builder)
 }
 
-/// Finds every name at the address of one host: the URL carries the name that the certificate must have.
+/// Resolves every name to the addresses of one host, because the URL contains the name that the certificate must have.
 struct FixedHostResolver {
     host: String,
 }
@@ -58,8 +61,8 @@ impl Resolve for FixedHostResolver {
     fn resolve(&self, _name: Name) -> Resolving {
         let host = self.host.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((host, 0)).await?;
-            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+            let addresses = tokio::net::lookup_host((host, 0)).await?;
+            Ok(Box::new(addresses.collect::<Vec<_>>().into_iter()) as Addrs)
         })
     }
 }
@@ -77,19 +80,19 @@ fn root_certificates(settings: &Settings) -> Result<Vec<Certificate>, ConsulSetu
     Ok(all)
 }
 
-/// The regular files in `dir`, by name; symbolic links to files count.
+/// The files in `dir`, and the symbolic links to files, in the order of their names.
 fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     let mut files: Vec<_> = entries.into_iter().filter(|path| path.is_file()).collect();
     files.sort();
-    if files.is_empty() { Err(io::Error::other("there are no files in it")) } else { Ok(files) }
+    if files.is_empty() { Err(io::Error::other("it contains no files")) } else { Ok(files) }
 }
 
 fn certificates(setting: &'static str, file: &Path) -> Result<Vec<Certificate>, ConsulSetupError> {
     let found = Certificate::from_pem_bundle(&read_file(setting, file)?);
     let found = found.map_err(|error| file_error(setting, file, error))?;
     if found.is_empty() {
-        return Err(file_error(setting, file, io::Error::other("there is no PEM certificate in it")));
+        return Err(file_error(setting, file, io::Error::other("it contains no PEM certificate")));
     }
     Ok(found)
 }

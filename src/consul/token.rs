@@ -1,4 +1,4 @@
-//! The ACL token, as it is now.
+//! The ACL token, from a setting or a file.
 
 use std::{
     io,
@@ -10,23 +10,23 @@ use reqwest::header::HeaderValue;
 use super::{ConsulSetupError, Error, Secret};
 use crate::sys::regular_file;
 
-/// The largest token file, in bytes.
+/// The maximum size of a token file, in bytes.
 const MAX_FILE_SIZE: u64 = 64 * 1024;
 
-/// Where the token comes from.
+/// The source of the token.
 #[derive(Debug)]
 pub(super) enum Token {
-    /// Nobody gave one.
+    /// No token is set.
     Anonymous,
-    /// From a setting: it never changes.
+    /// From a setting. It never changes.
     Fixed(HeaderValue),
-    /// From a file that may be rewritten at any time. It is read before each call: that costs microseconds, and cannot
-    /// miss a change.
+    /// From a file that may be rewritten at any time. It is read before each call, which takes microseconds and never
+    /// misses a change.
     File(PathBuf),
 }
 
 impl Token {
-    /// The file goes before the token.
+    /// The file takes precedence over the token.
     pub(super) fn new(token: Option<&Secret>, file: Option<&Path>) -> Result<Self, ConsulSetupError> {
         match (file, token.map(Secret::expose)) {
             (Some(path), _) => Ok(Self::File(path.to_owned())),
@@ -37,7 +37,7 @@ impl Token {
         }
     }
 
-    /// The value of the token's header, if there is one.
+    /// The value of the header; `None` without a token.
     pub(super) fn header(&self) -> Result<Option<HeaderValue>, Error> {
         match self {
             Self::Anonymous => Ok(None),
@@ -53,11 +53,11 @@ impl Token {
 fn header(token: &str) -> io::Result<HeaderValue> {
     let token = token.trim();
     if token.is_empty() {
-        // Half of a rewrite, for instance: going on without a token could show us an empty catalog.
-        return Err(io::Error::other("there is no token in it"));
+        // The file may be in the middle of a rewrite. A call without a token could return an empty catalog.
+        return Err(io::Error::other("it contains no token"));
     }
     let value = HeaderValue::from_str(token);
-    let mut value = value.map_err(|_| io::Error::other("a token has no line breaks or control characters"))?;
+    let mut value = value.map_err(|_| io::Error::other("the token contains a line break or a control character"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_as_it_is_now() {
+    fn a_file_is_read_before_each_call() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("token");
         let token = Token::new(Some(&"ignored".into()), Some(&path)).expect("a token");
@@ -98,6 +98,6 @@ mod tests {
             assert!(token.header().is_err(), "{path}");
         }
         fs::write(&path, " \n").expect("written");
-        assert!(token.header().is_err(), "half of a rewrite is not an anonymous token");
+        assert!(token.header().is_err(), "an empty file is not an anonymous token");
     }
 }

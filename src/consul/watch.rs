@@ -1,4 +1,11 @@
-//! One watch: asks a query again and again, and keeps its answer current.
+//! One watch: repeats a query and puts each new answer into the store.
+//!
+//! ```text
+//! rate limiter --> permit --> query with the last index --+--> accepted -----------> Store<Query, Answer>
+//!      ^                                                  +--> stale, index backward     |
+//!      |                                                  '--> error: back off           |
+//!      '-----------------------------------------------------------'---------------------'
+//! ```
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,12 +25,12 @@ use crate::{
     registry::{Answer, Query},
 };
 
-/// The first delay after an error; up to as much again is added at random, here and below.
+/// The first delay after an error. Up to the same time is added at random, here and below.
 const RETRY_MIN: Duration = Duration::from_millis(250);
 /// The longest delay after an error.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// The state of one watch. Dropped, it gives its permit back and breaks off what is open.
+/// The state of one watch. Dropping it returns the permit and cancels an open query.
 pub(super) struct Watch<'a> {
     client: &'a Client,
     query: &'a Query,
@@ -32,18 +39,18 @@ pub(super) struct Watch<'a> {
     index: Index,
     rate_limiter: RateLimiter,
     backoff: ExponentialBackoff,
-    /// Whether any server may answer the next time.
+    /// Whether any server may answer the next query.
     stale: bool,
-    /// Whether the last answer was cut by an ACL.
+    /// Whether ACLs removed a part of the last answer.
     is_acl_filtered: bool,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(client: &'a Client, query: &'a Query, trouble: &'a WatchFailures) -> Self {
+    pub(super) fn new(client: &'a Client, query: &'a Query, failures: &'a WatchFailures) -> Self {
         Self {
             client,
             query,
-            failures: trouble,
+            failures,
             registration: client.limiter().register_watch(),
             index: Index::default(),
             rate_limiter: RateLimiter::default(),
@@ -53,7 +60,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Never returns; drop it to stop.
+    /// Never returns. Dropping the future stops the watch.
     pub(super) async fn run(mut self, answers: &Store<Query, Arc<Answer>>) {
         loop {
             let now = Instant::now();
@@ -64,10 +71,10 @@ impl<'a> Watch<'a> {
             match self.query_agent().await {
                 Ok(reply) => {
                     let can_wait = reply.meta.index.is_some();
-                    let believed = self.accept(reply);
+                    let accepted = self.accept(reply);
                     self.failures.record_success(self.query);
                     self.backoff = backoff();
-                    if let Some(answer) = believed {
+                    if let Some(answer) = accepted {
                         answers.put(self.query.clone(), Arc::new(answer));
                         if !can_wait {
                             sleep(self.client.settings().poll).await;
@@ -80,36 +87,36 @@ impl<'a> Watch<'a> {
     }
 
     async fn query_agent(&self) -> Result<Reply<Answer>, Error> {
-        let turn = match self.index.last_seen() {
+        let permit = match self.index.last_seen() {
             Some(_) => self.registration.acquire_blocking().await,
             None => self.registration.acquire_immediate().await,
         };
-        let read = QueryOptions { scope: None, newer_than: self.index.last_seen().zip(turn.wait), stale: self.stale };
+        let read = QueryOptions { scope: None, newer_than: self.index.last_seen().zip(permit.wait), stale: self.stale };
         fetch(self.client, self.query, read).await
     }
 
-    /// The answer, if its index and age allow to believe it. What is just as old as the last is taken as well: what a
-    /// token may see changes without the index.
+    /// The answer; `None` if it is too old or its index went backward. An answer with the same index is accepted, since
+    /// a change of the token's permissions does not change the index.
     fn accept(&mut self, reply: Reply<Answer>) -> Option<Answer> {
         let max_stale = self.client.settings().max_stale;
         if self.stale && max_stale.is_some_and(|max| reply.meta.last_contact > max) {
-            tracing::debug!("{}: the answer is {:?} old, asking the leader", self.query, reply.meta.last_contact);
+            tracing::debug!("{}: the answer is {:?} old: the leader is queried", self.query, reply.meta.last_contact);
             self.stale = false;
             return None;
         }
         self.stale = max_stale.is_some();
         if self.index.advance(reply.meta.index) == IndexChange::Backward {
-            tracing::info!("{}: the index went backwards, fetching everything anew", self.query);
+            tracing::info!("{}: the index went backward: the answer is fetched again without an index", self.query);
             return None;
         }
         if reply.meta.filtered && !self.is_acl_filtered {
-            tracing::warn!("{}: ACLs hide a part of the answer from our token", self.query);
+            tracing::warn!("{}: ACLs hide a part of the answer: the token may not read everything", self.query);
         }
         self.is_acl_filtered = reply.meta.filtered;
         Some(reply.value)
     }
 
-    /// Waits until it makes sense to ask again, from the start.
+    /// Waits for the back-off, or until another watch recovers. Resets the index.
     async fn back_off(&mut self, error: &Error) {
         self.index.reset();
         let recovery = self.failures.recovery();

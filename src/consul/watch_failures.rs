@@ -1,4 +1,4 @@
-//! Which watches are in trouble, told to a [`Condition`] without repeating it for each of them.
+//! The failing watches of a source, reported to one [`Condition`], so that a problem is not logged for each watch.
 
 use std::{
     collections::BTreeSet,
@@ -12,10 +12,10 @@ use crate::{
     registry::Query,
 };
 
-/// The trouble of all watches of a source.
+/// The failing watches of a source.
 ///
-/// When an agent goes away, every watch fails in its own words. One of them speaks for all, until it is well; the rest
-/// is for those who debug. All is well when no watch is in trouble any more.
+/// When an agent is unavailable, every watch fails with an error of its own. The errors of one watch are reported until
+/// it recovers; those of the others are logged at level debug. The condition is ok when no watch fails.
 #[derive(Debug)]
 pub(super) struct WatchFailures {
     condition: Condition,
@@ -34,7 +34,7 @@ impl WatchFailures {
         Self { condition, state: Mutex::default(), recovered: Notify::new() }
     }
 
-    /// `query` failed.
+    /// A call of `query` failed.
     pub(super) fn record_failure(&self, query: &Query, error: &(dyn std::error::Error + 'static)) {
         let mut state = self.lock();
         if state.logged.get_or_insert_with(|| query.clone()) == query {
@@ -46,40 +46,40 @@ impl WatchFailures {
         }
     }
 
-    /// `query` has a good answer.
+    /// A call of `query` succeeded.
     pub(super) fn record_success(&self, query: &Query) {
         let mut state = self.lock();
-        let troubled = state.remove(query);
+        let recovered = state.remove(query);
         if state.logged.is_none() && state.unlogged.is_empty() {
             self.condition.report_ok();
         }
-        if troubled {
-            // Whatever it was may be over for the others as well: they need not sit out their delays.
+        if recovered {
+            // The others may succeed too, so they do not wait for the end of their delays.
             self.recovered.notify_waiters();
         }
     }
 
-    /// Nobody asks `query` any more. That is no reason to call anything well.
+    /// The watch of `query` ended. This does not report a recovery.
     pub(super) fn forget(&self, query: &Query) {
         self.lock().remove(query);
     }
 
-    /// Resolves when some watch recovers after this call.
+    /// Resolves when a watch recovers after this call.
     pub(super) fn recovery(&self) -> Notified<'_> {
         self.recovered.notified()
     }
 
-    /// A task that panicked inside a method leaves at worst one query too many in the sets.
+    /// Ignores poisoning: a panic inside a method leaves at worst one query too many in the sets.
     fn lock(&self) -> MutexGuard<'_, FailureState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl FailureState {
-    /// Whether `query` was in trouble.
+    /// Returns whether `query` was failing.
     fn remove(&mut self, query: &Query) -> bool {
-        let spoke = self.logged.take_if(|speaker| speaker == query).is_some();
-        self.unlogged.remove(query) || spoke
+        let was_logged = self.logged.take_if(|logged| logged == query).is_some();
+        self.unlogged.remove(query) || was_logged
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    /// The lines that a user sees.
+    /// The log lines at level info and above.
     fn logged_lines(act: impl FnOnce()) -> Vec<String> {
         let log = LogBuffer::default();
         let writer = log.clone();
@@ -123,47 +123,53 @@ mod tests {
     }
 
     #[test]
-    fn one_speaks_for_all() {
-        let (trouble, queries) = (watch_failures(), queries());
-        let down = logged_lines(|| {
-            (0..3).for_each(|_| queries.iter().for_each(|query| trouble.record_failure(query, &Error)))
+    fn an_outage_is_logged_once_for_all_queries() {
+        let (failures, queries) = (watch_failures(), queries());
+        let outage_lines = logged_lines(|| {
+            (0..3).for_each(|_| queries.iter().for_each(|query| failures.record_failure(query, &Error)))
         });
-        assert!(matches!(&down[..], [line] if line.starts_with("WARN Consul: ")), "{down:?}");
-        let up = logged_lines(|| queries.iter().for_each(|query| trouble.record_success(query)));
-        assert!(matches!(&up[..], [line] if line.starts_with("INFO Consul: well again after ")), "{up:?}");
-        assert!(logged_lines(|| queries.iter().for_each(|query| trouble.record_success(query))).is_empty());
+        assert!(matches!(&outage_lines[..], [line] if line.starts_with("WARN Consul: ")), "{outage_lines:?}");
+        let recovery_lines = logged_lines(|| queries.iter().for_each(|query| failures.record_success(query)));
+        assert!(
+            matches!(&recovery_lines[..], [line] if line.starts_with("INFO Consul: recovered after ")),
+            "{recovery_lines:?}"
+        );
+        assert!(logged_lines(|| queries.iter().for_each(|query| failures.record_success(query))).is_empty());
     }
 
     #[test]
-    fn a_query_with_a_trouble_of_its_own_does_not_flap_with_the_others() {
-        let (trouble, queries) = (watch_failures(), queries());
+    fn a_problem_of_one_query_is_logged_once_while_others_succeed() {
+        let (failures, queries) = (watch_failures(), queries());
         let lines = logged_lines(|| {
             for _ in 0..3 {
-                trouble.record_failure(&queries[0], &Error);
-                queries[1..].iter().for_each(|query| trouble.record_success(query));
+                failures.record_failure(&queries[0], &Error);
+                queries[1..].iter().for_each(|query| failures.record_success(query));
             }
         });
         assert_eq!(lines.len(), 1, "{lines:?}");
     }
 
     #[test]
-    fn giving_up_a_query_cures_nothing_but_a_good_answer_of_another_does() {
-        let (trouble, queries) = (watch_failures(), queries());
-        trouble.record_failure(&queries[0], &Error);
-        assert!(logged_lines(|| trouble.forget(&queries[0])).is_empty());
-        let up = logged_lines(|| trouble.record_success(&queries[1]));
-        assert!(matches!(&up[..], [line] if line.starts_with("INFO Consul: well again after ")), "{up:?}");
+    fn the_end_of_a_failing_watch_is_not_a_recovery() {
+        let (failures, queries) = (watch_failures(), queries());
+        failures.record_failure(&queries[0], &Error);
+        assert!(logged_lines(|| failures.forget(&queries[0])).is_empty());
+        let recovery_lines = logged_lines(|| failures.record_success(&queries[1]));
+        assert!(
+            matches!(&recovery_lines[..], [line] if line.starts_with("INFO Consul: recovered after ")),
+            "{recovery_lines:?}"
+        );
     }
 
     #[test]
-    fn a_recovery_is_heard_by_those_who_wait_for_one() {
-        let (trouble, queries) = (watch_failures(), queries());
-        queries.iter().for_each(|query| trouble.record_failure(query, &Error));
-        let heard = trouble.recovery();
-        trouble.record_success(&queries[7]);
-        assert!(heard.now_or_never().is_some());
-        let heard = trouble.recovery();
-        trouble.record_success(&queries[7]);
-        assert!(heard.now_or_never().is_none(), "one that was well did not recover");
+    fn a_recovery_notifies_the_waiting_watches() {
+        let (failures, queries) = (watch_failures(), queries());
+        queries.iter().for_each(|query| failures.record_failure(query, &Error));
+        let recovery = failures.recovery();
+        failures.record_success(&queries[7]);
+        assert!(recovery.now_or_never().is_some());
+        let recovery = failures.recovery();
+        failures.record_success(&queries[7]);
+        assert!(recovery.now_or_never().is_none(), "a query that did not fail does not recover");
     }
 }

@@ -166,7 +166,7 @@ async fn a_value_that_is_no_text_is_named() {
     let bytes = json!([{"KV": {"Verb": "set", "Key": "bin/a", "Value": "/w=="}}]).to_string();
     agent.put("/v1/txn", bytes).await;
     let client = client(&agent.address());
-    let said = "the value of the key \"bin/a\" is no text: it is not UTF-8";
+    let said = "the value of the key \"bin/a\" is not text: it is not UTF-8";
     let error = client.kv_get("bin/a", &Default::default()).await.expect_err("no text");
     assert_eq!(error.to_string(), said);
     let all = client.kv_list("bin/", &Default::default()).await.expect("bytes are no trouble here").value;

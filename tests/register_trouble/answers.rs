@@ -1,5 +1,5 @@
-//! Only Consul's own answers count: a login page, a page of maintenance, another program's JSON is trouble, never a value
-//! and never a success.
+//! Only Consul's own answers count: a login page, a page of maintenance, another program's JSON is trouble, never a
+//! value and never a success.
 
 use std::{net::TcpListener, process::Command};
 
@@ -97,10 +97,7 @@ fn a_page_is_no_value_of_a_key_and_no_list_of_services() {
             let log = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(1), "{page:?} {text}: {log}");
             assert!(!made.exists(), "{page:?} {text}: {log}");
-            assert!(
-                log.contains("not Consul's answer") || log.contains("cannot be understood"),
-                "{page:?} {text}: {log}"
-            );
+            assert!(log.contains("not from Consul") || log.contains("cannot be parsed"), "{page:?} {text}: {log}");
         }
     }
 }
@@ -115,7 +112,7 @@ fn nothing_is_registered_where_no_consul_answers() {
         let output = command.env("CONSUL_HTTP_ADDR", &stranger.address).output().expect("the program starts");
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{page:?}: {log}");
-        assert!(log.contains("not Consul's answer") || log.contains("cannot be understood"), "{page:?}: {log}");
+        assert!(log.contains("not from Consul") || log.contains("cannot be parsed"), "{page:?}: {log}");
         assert!(!log.contains("registered +"), "{page:?}: {log}");
     }
 }
@@ -128,5 +125,8 @@ fn a_page_in_answer_to_a_write_is_no_success() {
     let output = run(&docker, &consul, &["--once", "--deadline", "2s"]);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{log}");
-    assert!(log.contains("not Consul's answer: an HTML page (200 OK)") && !log.contains("registered +"), "{log}");
+    assert!(
+        log.contains("the response is not from Consul: an HTML page (200 OK)") && !log.contains("registered +"),
+        "{log}"
+    );
 }

@@ -1,8 +1,8 @@
-//! Keys below a prefix.
+//! Converts the keys with a prefix.
 
 use crate::{consul::KvEntry, registry::KeyPair};
 
-/// The keys below `prefix` by path, byte by byte.
+/// The keys, sorted by the bytes of their paths.
 pub(in crate::consul) fn pairs(prefix: &str, entries: Vec<KvEntry>) -> Vec<KeyPair> {
     let mut pairs: Vec<_> = entries.into_iter().map(|entry| pair(prefix, entry)).collect();
     pairs.sort_by(|a, b| a.path.cmp(&b.path));
@@ -11,7 +11,7 @@ pub(in crate::consul) fn pairs(prefix: &str, entries: Vec<KvEntry>) -> Vec<KeyPa
 
 fn pair(prefix: &str, entry: KvEntry) -> KeyPair {
     let KvEntry { key: path, value, create_index, modify_index, lock_index, flags, session } = entry;
-    // One that is no text must not keep the others from a template that does not ask for it.
+    // A value that is not UTF-8 must not fail a template that does not use it.
     let value = String::from_utf8(value).ok();
     let key = path.strip_prefix(prefix).unwrap_or(&path).trim_start_matches('/').to_owned();
     KeyPair { path, key, value, create_index, modify_index, lock_index, flags, session }
@@ -29,23 +29,24 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_cut_decoded_and_sorted() {
+    fn keys_are_shortened_decoded_and_sorted() {
         let pairs = pairs("a/", entries(&[("a/b/c", Some("w7w=")), ("a/", None), ("a/b", Some(""))]));
-        let short: Vec<_> = pairs.iter().map(|pair| (&*pair.path, &*pair.key, pair.value.as_deref())).collect();
-        assert_eq!(short, [("a/", "", Some("")), ("a/b", "b", Some("")), ("a/b/c", "b/c", Some("ü"))]);
+        let found: Vec<_> = pairs.iter().map(|pair| (&*pair.path, &*pair.key, pair.value.as_deref())).collect();
+        assert_eq!(found, [("a/", "", Some("")), ("a/b", "b", Some("")), ("a/b/c", "b/c", Some("ü"))]);
         let KeyPair { create_index, modify_index, lock_index, flags, session, .. } = &pairs[0];
         assert_eq!((*create_index, *modify_index, *lock_index, *flags, session.as_str()), (1, 2, 3, 7, ""));
     }
 
     #[test]
-    fn a_value_that_is_no_text_leaves_the_others_alone() {
+    fn a_value_that_is_not_text_does_not_affect_the_others() {
         let pairs = pairs("", entries(&[("a", Some("YQ==")), ("bad", Some("/w=="))]));
         assert_eq!([pairs[0].value.as_deref(), pairs[1].value.as_deref()], [Some("a"), None]);
     }
 
     #[test]
-    fn what_is_not_base64_is_not_consuls() {
-        let odd = json!([{"Key": "a", "Value": "%", "Flags": 0, "CreateIndex": 1, "ModifyIndex": 1, "LockIndex": 0}]);
-        assert!(serde_json::from_value::<Vec<KvEntry>>(odd).is_err());
+    fn a_value_that_is_not_base64_is_an_error() {
+        let invalid =
+            json!([{"Key": "a", "Value": "%", "Flags": 0, "CreateIndex": 1, "ModifyIndex": 1, "LockIndex": 0}]);
+        assert!(serde_json::from_value::<Vec<KvEntry>>(invalid).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Certificates of the mesh.
+//! Converts the certificates of the mesh.
 
 use crate::{
     consul::{CaRootList, LeafCert, RootCert},

@@ -1,4 +1,4 @@
-//! From Consul's JSON to what a template sees.
+//! Converts Consul's JSON into the values of [`crate::registry`] that templates use. Pure.
 
 mod key;
 mod mesh;
@@ -12,24 +12,24 @@ pub(super) use mesh::{leaf, roots};
 pub(super) use node::{node, nodes};
 pub(super) use record::records;
 
-/// The names of services, with sorted tags.
+/// The names of services, with their tags sorted.
 pub(super) fn services(mut services: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
     services.values_mut().for_each(|tags| tags.sort());
     services
 }
 
-/// Sorted.
+/// The names in order.
 pub(super) fn sorted(mut names: Vec<String>) -> Vec<String> {
     names.sort();
     names
 }
 
-/// Whose order a list has.
+/// The order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SortOrder {
-    /// Ours, the same for the same data.
+    /// Sorted by name or id: the same for the same data.
     Stable,
-    /// As the agent sorted it: by distance.
+    /// As received from the agent: sorted by the round-trip time.
     AsReceived,
 }
 
@@ -39,12 +39,12 @@ impl SortOrder {
     }
 }
 
-/// A port that can be one; 0 for none.
+/// The port; 0 if the number is not a valid port.
 fn port(number: i64) -> u16 {
     u16::try_from(number).unwrap_or(0)
 }
 
-/// `own`, or what stands for it where it is empty.
+/// `own`, or `other` if `own` is empty.
 fn or_default(own: String, other: &str) -> String {
     if own.is_empty() { other.to_owned() } else { own }
 }

@@ -1,4 +1,4 @@
-//! Nodes, and what runs on one of them.
+//! Converts nodes and the services of a node.
 
 use super::{SortOrder, or_default, port, sorted};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     registry::{NodeRecord, NodeService, NodeServices},
 };
 
-/// The nodes, by name and address unless the agent has sorted them.
+/// The nodes, sorted by name and address unless `order` keeps the order of the agent.
 pub(in crate::consul) fn nodes(nodes: Vec<Node>, order: SortOrder) -> Vec<NodeRecord> {
     let mut nodes: Vec<_> = nodes.into_iter().map(node_record).collect();
     if order == SortOrder::Stable {
@@ -15,7 +15,7 @@ pub(in crate::consul) fn nodes(nodes: Vec<Node>, order: SortOrder) -> Vec<NodeRe
     nodes
 }
 
-/// The node with its services by name, then id.
+/// The node with its services, sorted by name and id; `None` if there is no such node.
 pub(in crate::consul) fn node(found: CatalogNode) -> Option<NodeServices> {
     let node = node_record(found.node?);
     let mut services: Vec<_> = found.services.into_iter().map(|service| node_service(service, &node.address)).collect();
@@ -56,12 +56,12 @@ mod tests {
     }
 
     #[test]
-    fn services_come_by_name_then_id_with_an_address() {
+    fn services_are_sorted_by_name_and_id_and_have_an_address() {
         let service = |name: &str, id: &str| json!({"ID": id, "Service": name, "Port": 1, "Tags": ["b", "a"]});
         let services = [service("web", "web-2"), service("web", "web-1"), service("api", "z")];
         let found = found(json!({"Node": {"ID": "i", "Node": "n1", "Address": "10.0.0.1", "Datacenter": "dc1",
             "TaggedAddresses": {"wan": "9.9.9.9"}, "Meta": {"rack": "r1"}}, "Services": services}));
-        let NodeServices { node, services } = node(found).expect("it is there");
+        let NodeServices { node, services } = node(found).expect("the node");
         assert_eq!((&*node.node, &*node.address, &*node.datacenter), ("n1", "10.0.0.1", "dc1"));
         assert_eq!((&*node.tagged_addresses["wan"], &*node.meta["rack"]), ("9.9.9.9", "r1"));
         let ids: Vec<_> = services.iter().map(|service| service.id.as_str()).collect();
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_keep_the_agents_order_only_where_it_means_something() {
+    fn nodes_keep_the_order_of_the_agent_only_if_asked_to() {
         let list = |order| {
             let node = |name: &str| Node { node: name.to_owned(), ..Node::default() };
             let nodes = nodes(vec![node("b"), node("a")], order);

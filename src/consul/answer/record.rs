@@ -1,4 +1,4 @@
-//! Instances of services.
+//! Converts instances of services.
 
 use super::{SortOrder, or_default, port, sorted};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     registry::{CheckRecord, RecordWeights, ServiceRecord, Status, TaggedAddress},
 };
 
-/// The instances, by node and id unless the agent has sorted them.
+/// The instances, sorted by node and id unless `order` keeps the order of the agent.
 pub(in crate::consul) fn records(entries: Vec<HealthEntry>, order: SortOrder) -> Vec<ServiceRecord> {
     let mut records: Vec<_> = entries.into_iter().map(record).collect();
     if order == SortOrder::Stable {
@@ -45,7 +45,7 @@ fn tagged_address(at: consul::ServiceTaggedAddress) -> TaggedAddress {
     TaggedAddress { address: at.address, port: port(at.port) }
 }
 
-/// Consul takes any number; one that is no weight counts as 1.
+/// Consul accepts any number. An invalid weight counts as 1.
 fn weights(weights: ServiceWeights) -> RecordWeights {
     let weight = |number| u32::try_from(number).unwrap_or(1);
     RecordWeights { passing: weight(weights.passing), warning: weight(weights.warning) }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complete_entry_is_carried_over() {
+    fn a_complete_entry_is_converted() {
         let record = record(entry(json!({
             "Node": {"ID": "n-1", "Node": "host-1", "Address": "10.0.0.1", "Meta": {"rack": "r1"}, "Datacenter": "dc1",
                 "TaggedAddresses": {"lan": "10.0.0.1"}},
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_has_a_meaning() {
+    fn missing_and_invalid_fields_have_defaults() {
         let bare = record(entry(json!({
             "Node": {"ID": "", "Node": "host-1", "Address": "10.0.0.1", "Meta": null},
             "Service": {"ID": "web-1", "Service": "web", "Address": "", "Port": 0, "Tags": null, "Meta": null},
@@ -126,12 +126,12 @@ mod tests {
         })));
         assert_eq!((bare.address.as_str(), bare.port, bare.weight), ("10.0.0.1", 0, 1));
         assert!(bare.healthy && bare.tags.is_empty() && bare.meta.is_empty());
-        let odd = record(entry(json!({"Service": {"Port": -1, "Weights": {"Passing": 0, "Warning": -1}}})));
-        assert_eq!((odd.port, odd.weight, odd.weights), (0, 1, RecordWeights { passing: 0, warning: 1 }));
+        let invalid = record(entry(json!({"Service": {"Port": -1, "Weights": {"Passing": 0, "Warning": -1}}})));
+        assert_eq!((invalid.port, invalid.weight, invalid.weights), (0, 1, RecordWeights { passing: 0, warning: 1 }));
     }
 
     #[test]
-    fn instances_come_by_node_then_id_or_as_the_agent_sorted_them() {
+    fn instances_are_sorted_by_node_and_id_or_keep_the_order_of_the_agent() {
         let at = |node: &str, id: &str| entry(json!({"Node": {"Node": node}, "Service": {"ID": id}}));
         let list = |order| {
             let records = records(vec![at("b", "1"), at("a", "2"), at("a", "1")], order);
