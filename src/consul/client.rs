@@ -237,8 +237,8 @@ impl Drop for InFlightRequest<'_> {
 }
 
 /// The hint for an agent that accepts no more connections.
-const CONNECTION_LIMIT_HINT: &str = "; the agent closed the connection, maybe because it has too many from this host: raise its \
-     limits.http_max_conns_per_client, or lower consul.connections here";
+const CONNECTION_LIMIT_HINT: &str = "; the agent closed the connection, maybe because this host has too many: \
+                                     raise its limits.http_max_conns_per_client, or lower consul.connections here";
 
 fn contains(body: &[u8], text: &[u8]) -> bool {
     body.windows(text.len()).any(|window| window == text)

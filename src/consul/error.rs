@@ -112,7 +112,7 @@ fn unreachable(error: &reqwest::Error) -> String {
         Some(io::ErrorKind::ConnectionRefused) => {
             "connection refused: no agent listens there (is it running, and is the address right?)".to_owned()
         }
-        Some(io::ErrorKind::NotFound) => "the socket does not exist: is the agent running?".to_owned(),
+        Some(io::ErrorKind::NotFound) => "there is no such socket: is the agent running?".to_owned(),
         Some(io::ErrorKind::PermissionDenied) => {
             format!("{cause}: the user that runs Portreeve has no access to the socket")
         }

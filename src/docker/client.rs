@@ -1,4 +1,4 @@
-//! The few calls to the engine that we need.
+//! The calls to the engine.
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
@@ -17,67 +17,67 @@ use super::{
     translate,
 };
 
-/// How long one inspection may take: an engine can hang on a single container.
+/// The time limit of an inspection. An engine can hang on a single container.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the list of networks may take. The callers can do without it.
+/// The time limit of a list of networks, which is optional for the callers.
 const NETWORKS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A way to the engine. Nothing is connected before the first call.
+/// A client of one engine. It connects at the first call.
 #[derive(Clone, Debug)]
 pub struct Client {
     settings: Settings,
     endpoint: Endpoint,
 }
 
-/// What identifies an engine.
+/// The identity of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engine {
-    /// Its own id: survives restarts, differs between engines.
+    /// The id of the engine. It is unique, and stays the same across restarts.
     pub id: String,
     /// The name of its host.
     pub host_name: String,
-    /// Its data directory, which two engines on one host do not share.
+    /// The data directory. Two engines on one host have different ones.
     pub data_dir: String,
 }
 
-/// Whether a container runs.
+/// Whether a container is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerStatus {
-    /// It does.
+    /// Its main process runs.
     Running,
-    /// There is such a container, but its program has ended or was not started.
+    /// The container exists, but its main process has exited or was not started.
     Stopped,
-    /// There is no such container.
+    /// The container does not exist.
     Missing,
 }
 
 impl Client {
-    /// Checks the settings.
+    /// Creates a client. Does not connect.
     ///
     /// # Errors
-    /// A host of an unknown form, or TLS without certificates.
+    /// The host is invalid, or TLS is on without certificates.
     pub fn new(settings: Settings) -> Result<Self, EndpointError> {
         let endpoint = settings.endpoint()?;
         Ok(Self { settings, endpoint })
     }
 
-    /// Where the engine is, for log lines.
+    /// The address of the engine, for log lines.
     pub fn address(&self) -> &str {
         self.settings.address()
     }
 
-    /// Asks the engine who it is.
+    /// The identity of the engine.
     ///
     /// # Errors
-    /// The engine cannot be reached, or does not answer as one.
+    /// The engine is unreachable, or its answer is invalid.
     pub async fn engine(&self) -> Result<Engine, Error> {
         self.connect().await?.engine().await
     }
 
-    /// Id and name of every container, as a list shows them.
+    /// The names of all containers, by id.
     ///
     /// # Errors
-    /// The engine cannot be reached, or does not answer as one.
+    /// The engine is unreachable, or its answer is invalid.
     pub async fn container_names(&self) -> Result<BTreeMap<String, String>, Error> {
         let list = self.connect().await?.list().await?;
         Ok(summaries(&list).map(|(id, summary)| (id, summary.name)).collect())
@@ -86,39 +86,40 @@ impl Client {
     /// The version of the engine.
     ///
     /// # Errors
-    /// The engine cannot be reached, or does not answer as one.
+    /// The engine is unreachable, or its answer is invalid.
     pub async fn version(&self) -> Result<String, Error> {
         let info = self.connect().await?.info().await?;
         Ok(fields::text(&info["ServerVersion"]).unwrap_or_default())
     }
 
-    /// Whether a container runs, by name or id.
+    /// Whether a container, given by name or id, is running.
     ///
     /// # Errors
-    /// The engine cannot be reached, or does not answer as one.
+    /// The engine is unreachable, or its answer is invalid.
     pub async fn container_status(&self, container: &str) -> Result<ContainerStatus, Error> {
         self.connect().await?.container_status(container).await
     }
 
-    /// Sends a signal (`SIGHUP`) to the main process of a container, given by name or id. Tells whether there was one.
+    /// Sends a signal such as `SIGHUP` to the main process of a container, given by name or id. Sends nothing if the
+    /// container is not running. Returns the status of the container.
     ///
     /// # Errors
-    /// The engine cannot be reached, or refuses.
+    /// The engine is unreachable, or refuses the call.
     pub async fn signal_container(&self, container: &str, signal: &str) -> Result<ContainerStatus, Error> {
         let connection = self.connect().await?;
         match connection.container_status(container).await? {
             ContainerStatus::Running => connection.signal_container(container, signal).await,
-            dead => Ok(dead),
+            not_running => Ok(not_running),
         }
     }
 
-    /// Connects and settles the API version.
+    /// Connects and negotiates the API version.
     pub(super) async fn connect(&self) -> Result<Connection, Error> {
         Ok(Connection { http: HttpClient::connect(&self.endpoint, self.address()).await? })
     }
 }
 
-/// A connection with a settled API version.
+/// A connection with a negotiated API version.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     http: HttpClient,
@@ -137,22 +138,22 @@ impl Connection {
         Ok(Engine { id, host_name: text("Name"), data_dir: text("DockerRootDir") })
     }
 
-    /// What the engine's clock shows. Ours if it does not tell.
+    /// The time of the engine's clock, or of the local clock if the engine does not report it.
     pub(super) async fn clock(&self) -> Result<Timestamp, Error> {
-        let told = fields::text(&self.info().await?["SystemTime"]);
-        Ok(told.and_then(|time| Timestamp::from_str(&time).ok()).unwrap_or_else(Timestamp::now))
+        let time = fields::text(&self.info().await?["SystemTime"]);
+        Ok(time.and_then(|time| Timestamp::from_str(&time).ok()).unwrap_or_else(Timestamp::now))
     }
 
     async fn info(&self) -> Result<Value, Error> {
         self.http.json(Method::GET, "/info", &[], "describe itself", ANSWER_TIMEOUT).await
     }
 
-    /// All containers in short, those that have ended too.
+    /// The summaries of all containers, including stopped ones.
     pub(super) async fn list(&self) -> Result<Vec<Value>, Error> {
         let action = "list its containers";
         match self.http.json(Method::GET, "/containers/json", &[("all", "true")], action, ANSWER_TIMEOUT).await? {
             Value::Array(list) => Ok(list),
-            _ => Err(self.http.error(CallFailure::UnexpectedForm { action, reason: "no list".to_owned() })),
+            _ => Err(self.http.error(CallFailure::UnexpectedForm { action, reason: "not a list".to_owned() })),
         }
     }
 
@@ -162,7 +163,7 @@ impl Connection {
         self.http.json(Method::GET, "/networks", &[], action, NETWORKS_TIMEOUT).await.map(|list| Networks::read(&list))
     }
 
-    /// The name of an image, if it has one: `nginx:1.22`.
+    /// The name of an image, such as `nginx:1.22`; `None` if it has none.
     pub(super) async fn image_name(&self, id: &str) -> Result<Option<String>, Error> {
         let path = format!("/images/{}/json", segment(id));
         let answer = self.http.json(Method::GET, &path, &[], "inspect an image", INSPECT_TIMEOUT).await;
@@ -171,7 +172,7 @@ impl Connection {
         Ok(names.find_map(|name| name.as_str().filter(|name| !name.starts_with("<none>")).map(str::to_owned)))
     }
 
-    /// One container in full; `None` if there is no such container.
+    /// The full description of a container; `None` if there is no such container.
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<Value>, Error> {
         let (path, action) = (format!("/containers/{}/json", segment(id)), "inspect a container");
         match none_if_not_found(self.http.json(Method::GET, &path, &[], action, INSPECT_TIMEOUT).await)? {
@@ -192,7 +193,7 @@ impl Connection {
         let (path, action) = (format!("/containers/{}/kill", segment(id)), "send a signal to a container");
         match self.http.json(Method::POST, &path, &[("signal", signal)], action, ANSWER_TIMEOUT).await {
             Ok(_) => Ok(ContainerStatus::Running),
-            // It has ended in between.
+            // It exited after the inspection.
             Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(ContainerStatus::Missing),
             Err(error) if error.has_status(StatusCode::CONFLICT) => Ok(ContainerStatus::Stopped),
             Err(error) => Err(error),
@@ -200,7 +201,7 @@ impl Connection {
     }
 }
 
-/// A part of a path.
+/// One segment of a path, escaped.
 fn segment(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, NON_ALPHANUMERIC)
 }

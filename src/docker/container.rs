@@ -1,4 +1,4 @@
-//! One container, reduced to what decides about its services. Pure.
+//! The properties of a container on which its services depend. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,55 +14,55 @@ use jiff::Timestamp;
 use super::Network;
 use crate::core::value::parse_number;
 
-/// What the last look at a container showed.
+/// The result of the last inspection of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// The engine described it.
+    /// The inspection succeeded.
     Inspected(Arc<Container>),
-    /// It exists, but was not described yet, or the engine fails to: nothing may be concluded from that.
+    /// The container exists, but it was not inspected yet or the inspection fails. Nothing may be concluded from that.
     Unreadable,
-    /// A full list did not show it any more, and no event told why. The next list decides.
+    /// The container is missing in a full list, and no event has reported why. The next list decides.
     Missing,
 }
 
-/// A container as the engine described it.
+/// The description of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     /// The full id.
     pub id: String,
     /// The name, without Docker's leading slash.
     pub name: String,
-    /// The image as it was asked for at creation: a name with tag, a digest, or an id.
+    /// The image as given at the creation: a name with tag, a digest, or an id.
     pub image: String,
-    /// Environment variables, in the order of the engine; those without `=` are left out.
+    /// The environment variables, in the order of the engine. Those without `=` are left out.
     pub env: Vec<(String, String)>,
-    /// Labels, those of the image included.
+    /// The labels, including those of the image.
     pub labels: BTreeMap<String, String>,
-    /// The main process runs (it may be paused).
+    /// Whether the main process runs (it may be paused).
     pub running: bool,
-    /// All its processes are frozen.
+    /// Whether all processes are frozen.
     pub paused: bool,
-    /// When the main process was started, as the engine wrote it.
+    /// The start time of the main process, in the notation of the engine.
     pub started_at: String,
-    /// The exit code of the last run, if it has ended.
+    /// The exit code of the last run; `None` while it runs.
     pub exit_code: Option<i64>,
-    /// What the container's HEALTHCHECK says, if it has one.
+    /// The state of the HEALTHCHECK; `None` without one.
     pub health: Option<Health>,
-    /// The last starts that events told of, the latest last.
+    /// The times of the last starts, from events, in ascending order.
     pub starts: Vec<Timestamp>,
     /// The ports that the image or the command line exposes.
     pub exposed_ports: BTreeSet<Port>,
-    /// What the engine lists among the ports and is none: `0/tcp`, an unknown protocol.
+    /// The invalid items among the ports, such as `0/tcp` or an unknown protocol.
     pub invalid_ports: Vec<String>,
-    /// Where each port is published on the host; empty for a port that is not published.
+    /// The bindings of each port on the host. Empty for a port that is not published.
     pub bindings: BTreeMap<Port, Vec<PortBinding>>,
     /// `bridge`, `host`, `none`, `container:ID`, or the name of a network.
     pub network_mode: String,
-    /// Its addresses, by name of the network.
+    /// The addresses of the container, by the name of the network.
     pub networks: BTreeMap<String, NetworkAddress>,
     /// The signal that `docker stop` sends.
     pub stop_signal: i32,
-    /// When the engine last sent it its stop signal. No inspection shows that: it comes from an event, and is kept here.
+    /// When the engine last sent the stop signal. Only an event reports that, so it is copied to the next description.
     pub stop_signal_sent_at: Option<Timestamp>,
 }
 
@@ -72,13 +72,14 @@ impl Container {
         self.id.get(..12).unwrap_or(&self.id)
     }
 
-    /// How long ago this run of the container got its stop signal. A signal to an earlier run does not count.
+    /// The time since the current run of the container received its stop signal; `None` if it did not. A signal to an
+    /// earlier run does not count.
     pub fn time_since_stop_signal(&self, now: Timestamp) -> Option<Duration> {
         let sent = self.stop_signal_sent_at.filter(|sent| self.was_started_before(*sent))?;
         Some(now.duration_since(sent).try_into().unwrap_or(Duration::ZERO))
     }
 
-    /// Whether this run of the container began before `time`.
+    /// Whether the current run of the container began before `time`.
     pub(super) fn was_started_before(&self, time: Timestamp) -> bool {
         time > Timestamp::from_str(&self.started_at).unwrap_or(Timestamp::UNIX_EPOCH)
     }
@@ -87,45 +88,45 @@ impl Container {
 /// The state of a container's HEALTHCHECK.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// The verdict.
+    /// The status.
     pub status: HealthStatus,
-    /// What the last probe has written.
+    /// The output of the last probe.
     pub output: String,
 }
 
-/// The verdict of a HEALTHCHECK.
+/// The status of a HEALTHCHECK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HealthStatus {
-    /// No verdict yet.
+    /// There is no result yet.
     Starting,
-    /// The last probe was good.
+    /// The last probe succeeded.
     Healthy,
-    /// Several probes in a row were bad.
+    /// Several probes in a row failed.
     Unhealthy,
 }
 
 /// A port inside a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {
-    /// The number inside the container.
+    /// The port number.
     pub number: u16,
-    /// The transport.
+    /// The transport protocol.
     pub protocol: Protocol,
 }
 
-/// A transport that Docker can publish.
+/// A transport protocol that Docker can publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
-    /// The default.
+    /// TCP, the default.
     Tcp,
-    /// Datagrams.
+    /// UDP.
     Udp,
-    /// Rare.
+    /// SCTP.
     Sctp,
 }
 
 impl Protocol {
-    /// As Docker writes it.
+    /// The name in Docker's notation.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -138,7 +139,7 @@ impl Protocol {
 impl FromStr for Protocol {
     type Err = ();
 
-    /// In small letters or capitals, as images write it.
+    /// Parses a name. Upper and lower case are equivalent, because images use both.
     fn from_str(text: &str) -> Result<Self, ()> {
         let all = [Self::Tcp, Self::Udp, Self::Sctp];
         all.into_iter().find(|protocol| protocol.as_str().eq_ignore_ascii_case(text)).ok_or(())
@@ -154,7 +155,7 @@ impl fmt::Display for Port {
 impl FromStr for Port {
     type Err = ();
 
-    /// `80/tcp`; a bare `80` is tcp. There is no port 0.
+    /// Parses `80/tcp`, or `80`, which is TCP. 0 is not a port.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (number, protocol) = split_protocol(text);
         Ok(Self { number: port_number(number).ok_or(())?, protocol: protocol.parse()? })
@@ -162,7 +163,7 @@ impl FromStr for Port {
 }
 
 impl Port {
-    /// One port, or each of a range: `33060-33061/tcp`. `None` if the text names no port.
+    /// The ports of `80/tcp` or of a range such as `33060-33061/tcp`; `None` if the text is neither.
     pub fn range(text: &str) -> Option<impl Iterator<Item = Self> + use<>> {
         let (numbers, protocol) = split_protocol(text);
         let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
@@ -171,7 +172,7 @@ impl Port {
     }
 }
 
-/// Number and protocol.
+/// Splits into number and protocol. The default protocol is tcp.
 fn split_protocol(text: &str) -> (&str, &str) {
     let (number, protocol) = text.split_once('/').unwrap_or((text, ""));
     let protocol = Some(protocol.trim()).filter(|protocol| !protocol.is_empty());
@@ -182,25 +183,25 @@ fn port_number(text: &str) -> Option<u16> {
     parse_number(text.trim()).filter(|number| *number != 0)
 }
 
-/// One place on the host where a port is published.
+/// An address and a port of the host at which a container port is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortBinding {
-    /// The host's address that was bound; unspecified (`0.0.0.0`, `::`) means all of them.
+    /// The address of the host. The unspecified address (`0.0.0.0`, `::`) means all addresses.
     pub ip: IpAddr,
     /// The port on the host.
     pub port: u16,
 }
 
-/// A container's addresses on one network.
+/// The addresses of a container in one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkAddress {
-    /// The network's id; empty where the engine does not tell it.
+    /// The id of the network; empty if the engine does not report it.
     pub id: String,
-    /// IPv4.
+    /// The IPv4 address.
     pub v4: Option<IpAddr>,
-    /// Global IPv6.
+    /// The global IPv6 address.
     pub v6: Option<IpAddr>,
-    /// The properties of the network itself; empty while they are not known.
+    /// The properties of the network; empty while they are unknown.
     pub network: Network,
 }
 
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_read_as_docker_writes_them() {
+    fn ports_are_parsed_in_the_notation_of_docker() {
         assert_eq!("80/tcp".parse(), Ok(Port { number: 80, protocol: Protocol::Tcp }));
         assert_eq!("53/udp".parse(), Ok(Port { number: 53, protocol: Protocol::Udp }));
         assert_eq!("9/sctp".parse::<Port>().map(|port| port.to_string()), Ok("9/sctp".into()));
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read_as_images_write_them() {
+    fn port_ranges_are_parsed() {
         let read = |text: &str| Port::range(text).map(|ports| ports.map(|port| port.to_string()).collect::<Vec<_>>());
         assert_eq!(read("33060-33061/Tcp"), Some(vec!["33060/tcp".into(), "33061/tcp".into()]));
         assert_eq!(read("8080"), Some(vec!["8080/tcp".into()]));

@@ -1,4 +1,4 @@
-//! Why an engine did not do what was asked.
+//! The errors of calls to an engine.
 
 use std::{error::Error as _, io, iter, path::PathBuf, time::Duration};
 
@@ -8,26 +8,26 @@ use reqwest::StatusCode;
 #[derive(Debug, thiserror::Error)]
 #[error("Docker at {address}")]
 pub struct Error {
-    /// Where the engine should be.
+    /// The address of the engine.
     pub(super) address: String,
     #[source]
     pub(super) failure: CallFailure,
 }
 
-/// What went wrong, without the address.
+/// The reason, without the address.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallFailure {
     #[error(
         "permission denied: run as root, or add the user to the group of the socket (usually `docker`) and log in again"
     )]
     Permission,
-    #[error("no such socket: start Docker, or say where it listens (--docker, DOCKER_HOST)")]
+    #[error("no such socket: start Docker, or set its address (--docker, DOCKER_HOST)")]
     NoSocket,
     #[error(
-        "not a socket, but a file or directory: mount the socket of Docker there, or say where it is (--docker, DOCKER_HOST)"
+        "not a socket, but a file or directory: mount the socket of Docker there, or set its address (--docker, DOCKER_HOST)"
     )]
     NotASocket,
-    #[error("connection refused: start Docker, or say where it listens (--docker, DOCKER_HOST)")]
+    #[error("connection refused: start Docker, or set its address (--docker, DOCKER_HOST)")]
     Refused,
     #[error("cannot connect: {0}")]
     Connect(String),
@@ -41,31 +41,32 @@ pub(super) enum CallFailure {
     ConnectionLost { action: &'static str, reason: String },
     #[error("did not {action} within {within:?}")]
     TimedOut { action: &'static str, within: Duration },
-    #[error("failed to {action}: {status}{}", told(message))]
+    #[error("failed to {action}: {status}{}", quoted(message))]
     Status { action: &'static str, status: StatusCode, message: String },
-    #[error("failed to {action}: the answer is not what Docker's API describes ({reason}); is that a Docker engine?")]
+    #[error("failed to {action}: the answer does not have the form of Docker's API ({reason}); is it a Docker engine?")]
     UnexpectedForm { action: &'static str, reason: String },
     #[error("closed its event stream")]
     EventStreamClosed,
     #[error(
-        "did not tell whether it runs and where it is published: State, HostConfig or NetworkSettings has an unknown form"
+        "the answer does not show whether it runs and where it is published: State, HostConfig or NetworkSettings has an unknown form"
     )]
     Inconclusive,
-    #[error("did not tell its id; is that a Docker engine?")]
+    #[error("did not report its id; is it a Docker engine?")]
     NoId,
 }
 
-fn told(message: &str) -> String {
+/// The message of the engine after a comma; empty if there is none.
+fn quoted(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(", {message:?}") }
 }
 
 impl Error {
-    /// What went wrong, without the address.
+    /// The reason, without the address.
     pub fn cause(&self) -> &(dyn std::error::Error + 'static) {
         &self.failure
     }
 
-    /// Whether nobody answers: the reasons alternate while an engine restarts, and stand for the same trouble.
+    /// Whether the engine is unreachable. While an engine restarts, these reasons alternate, and they are one problem.
     pub(super) fn is_unreachable(&self) -> bool {
         use CallFailure::{Connect, ConnectionLost, EventStreamClosed, NoSocket, Refused, TimedOut};
         matches!(
@@ -74,19 +75,19 @@ impl Error {
         )
     }
 
-    /// Whether the engine was reached, and did not answer in time.
+    /// Whether the engine was reached but did not answer within the time limit.
     pub(super) fn is_timeout(&self) -> bool {
         matches!(self.failure, CallFailure::TimedOut { .. })
     }
 
-    /// Whether the engine answered that there is no such thing.
+    /// Whether the engine answered with this status.
     pub(super) fn has_status(&self, wanted: StatusCode) -> bool {
         matches!(self.failure, CallFailure::Status { status, .. } if status == wanted)
     }
 }
 
 impl CallFailure {
-    /// From a request that got no whole answer.
+    /// The failure of a request without a complete response.
     pub(super) fn from_request(error: &reqwest::Error, action: &'static str, within: Duration) -> Self {
         let reason = innermost_cause(error);
         match causes(error).find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind) {
@@ -100,7 +101,7 @@ impl CallFailure {
     }
 }
 
-/// The innermost cause: it is the system's or the peer's, while what is around it names parts of the HTTP client.
+/// The innermost cause, which is from the operating system or the peer. The outer ones name parts of the HTTP client.
 pub(super) fn innermost_cause(error: &reqwest::Error) -> String {
     causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -13,7 +13,8 @@ use super::{
     signal,
 };
 
-/// The events that can change what we know; everything else (`exec_*` of health checks above all) stays in the engine.
+/// The events after which a container is inspected. The engine filters out all others, above all the `exec_*` of health
+/// checks.
 const ACTIONS: [&str; 11] = [
     "start",
     "die",
@@ -28,28 +29,28 @@ const ACTIONS: [&str; 11] = [
     "disconnect",
 ];
 
-/// The longest line that can be an event.
+/// The maximum length of an event, in bytes. Longer lines are discarded.
 const MAX_LINE: usize = 1 << 20;
 
-/// Events in their order. The stream ends with an error.
+/// A stream of events in the order of the engine. Its last item is an error.
 pub(super) type Events = BoxStream<'static, Result<Event, Error>>;
 
-/// What one event tells.
+/// An event, as far as it concerns containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {
-    /// When it happened, by the engine's clock.
+    /// The time of the event, by the engine's clock.
     pub(super) at: Option<Timestamp>,
-    /// Which container has to be inspected, and what the event tells beyond that.
+    /// The id of the container to inspect, and what only the event reports. `None` if the event concerns no container.
     pub(super) container: Option<(String, ContainerEvents)>,
 }
 
-/// Events from `since` on, the ones of the past first.
+/// Follows the events since a time, past ones first.
 pub(super) fn follow(connection: &Connection, since: Timestamp) -> Events {
     let filters = json!({"type": ["container", "network"], "event": ACTIONS});
     open_stream(connection, vec![("since", seconds(since)), ("filters", filters.to_string())], "send events")
 }
 
-/// The events between two times of the past that tell what no inspection shows, as far as the engine remembers them.
+/// The past events between two times that report what no inspection shows, as far as the engine still has them.
 pub(super) async fn past_events(
     connection: &Connection,
     since: Timestamp,
@@ -57,7 +58,7 @@ pub(super) async fn past_events(
 ) -> Result<Vec<Event>, Error> {
     let filters = json!({"type": ["container"], "event": ["kill", "start"]});
     let query = vec![("since", seconds(since)), ("until", seconds(until)), ("filters", filters.to_string())];
-    let mut events = open_stream(connection, query, "tell its past events");
+    let mut events = open_stream(connection, query, "send its past events");
     let mut past = Vec::new();
     while let Some(event) = events.next().await {
         match event {
@@ -74,14 +75,14 @@ fn open_stream(connection: &Connection, query: Vec<(&'static str, String)>, acti
     lines.filter_map(async |line| line.map(|line| read(&line)).transpose()).boxed()
 }
 
-/// An answer without end.
+/// The state of the response body, which has no end.
 enum BodyState {
     Unopened,
     Open(reqwest::Response, LineSplitter),
     Ended,
 }
 
-/// The lines of the answer. The last item is an error.
+/// The lines of the response. The last item is an error.
 fn lines(
     http: HttpClient,
     query: Vec<(&'static str, String)>,
@@ -145,13 +146,13 @@ impl LineSplitter {
     }
 }
 
-/// Reads one event. `None` if it tells nothing: the next list shows what it may have been about.
+/// Parses one event. `None` if that is not possible; the next list shows what has changed.
 fn read(line: &[u8]) -> Option<Event> {
     let event = match serde_json::from_slice::<Value>(line) {
         Ok(event) => event,
         Err(error) => {
             if !line.trim_ascii().is_empty() {
-                tracing::debug!("an event that cannot be read is passed over: {error}");
+                tracing::debug!("an event cannot be parsed and is ignored: {error}");
             }
             return None;
         }
@@ -168,23 +169,23 @@ fn subject(event: &Value, at: Option<Timestamp>) -> Option<(String, ContainerEve
         return Some((actor["Attributes"]["container"].as_str()?.to_owned(), ContainerEvents::default()));
     }
     let id = actor["ID"].as_str().or_else(|| event["id"].as_str()).filter(|id| !id.is_empty())?;
-    let mut mark = ContainerEvents { has_event: true, ..ContainerEvents::default() };
+    let mut events = ContainerEvents { has_event: true, ..ContainerEvents::default() };
     let at = at.unwrap_or_else(Timestamp::now);
     match action {
         Some("kill") => {
             let signal = fields::text(&actor["Attributes"]["signal"]).and_then(|signal| signal::parse(&signal));
-            mark.signals.extend(signal.map(|signal| (signal, at)));
+            events.signals.extend(signal.map(|signal| (signal, at)));
         }
-        Some("start") => mark.starts.push(at),
+        Some("start") => events.starts.push(at),
         Some("die" | "destroy") => {
-            mark.exit = Some(ContainerExit { at, exit_code: fields::number(&actor["Attributes"]["exitCode"]) });
+            events.exit = Some(ContainerExit { at, exit_code: fields::number(&actor["Attributes"]["exitCode"]) });
         }
         _ => {}
     }
-    matches!(event["Type"].as_str(), Some("container") | None).then(|| (id.to_owned(), mark))
+    matches!(event["Type"].as_str(), Some("container") | None).then(|| (id.to_owned(), events))
 }
 
-/// A time as the engine takes it.
+/// A time in the notation of the engine: seconds with nine decimals.
 fn seconds(time: Timestamp) -> String {
     format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
 }
@@ -201,19 +202,19 @@ mod tests {
     }
 
     #[test]
-    fn an_event_names_its_container_whatever_else_is_odd() {
+    fn an_event_with_invalid_fields_still_names_its_container() {
         let good = event(|_| {}).expect("an event");
         assert_eq!(good.at, Some("1970-01-01T00:00:05.000000001Z".parse().expect("a time")));
-        let (id, mark) = good.container.expect("a container");
-        assert_eq!((id.as_str(), mark.has_event, mark.signals.contains_key(&15)), ("c0ffee", true, true));
+        let (id, reported) = good.container.expect("a container");
+        assert_eq!((id.as_str(), reported.has_event, reported.signals.contains_key(&15)), ("c0ffee", true, true));
         for odd in [json!(null), json!([]), json!({}), json!("odd"), json!(-7), json!(true)] {
             for field in ["/Action", "/time", "/timeNano", "/Actor/Attributes", "/Actor/Attributes/signal"] {
-                let event = event(|event| *event.pointer_mut(field).expect("it is there") = odd.clone());
-                let (id, mark) = event.expect(field).container.expect(field);
-                assert_eq!((id.as_str(), mark.has_event), ("c0ffee", true), "{field} {odd}");
+                let event = event(|event| *event.pointer_mut(field).expect("the field") = odd.clone());
+                let (id, reported) = event.expect(field).container.expect(field);
+                assert_eq!((id.as_str(), reported.has_event), ("c0ffee", true), "{field} {odd}");
             }
             for field in ["/Actor", "/Actor/ID"] {
-                let event = event(|event| *event.pointer_mut(field).expect("it is there") = odd.clone());
+                let event = event(|event| *event.pointer_mut(field).expect("the field") = odd.clone());
                 assert!(event.expect(field).container.is_none_or(|(id, _)| id == "odd"), "{field} {odd}");
             }
             event(|event| *event = odd.clone());
@@ -221,21 +222,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_passed_over() {
+    fn lines_that_are_not_events_are_ignored() {
         for line in ["\n", "{\n", "<html>\n", "null\n", "\u{0}\n"] {
             assert!(read(line.as_bytes()).is_none_or(|event| event.container.is_none()), "{line:?}");
         }
-        let of_a_plugin = event(|event| event["Type"] = json!("plugin")).expect("an event");
-        assert_eq!(of_a_plugin.container, None);
+        let plugin_event = event(|event| event["Type"] = json!("plugin")).expect("an event");
+        assert_eq!(plugin_event.container, None);
     }
 
     #[test]
-    fn chunks_need_not_end_where_lines_do() {
+    fn lines_may_span_chunks() {
         let mut lines = LineSplitter::default();
         for chunk in ["{\"a\"", ":1}\n{", "}\n\n", "x"] {
             lines.add(chunk.as_bytes());
         }
-        let whole: Vec<_> = std::iter::from_fn(|| lines.next()).collect();
-        assert_eq!(whole, [b"{\"a\":1}\n".to_vec(), b"{}\n".to_vec(), b"\n".to_vec()]);
+        let complete: Vec<_> = std::iter::from_fn(|| lines.next()).collect();
+        assert_eq!(complete, [b"{\"a\":1}\n".to_vec(), b"{}\n".to_vec(), b"\n".to_vec()]);
     }
 }

@@ -1,13 +1,13 @@
 //! Lenient reading of the engine's JSON. Pure.
 //!
-//! Engines of other versions and makers write fields in other ways. A value that cannot be read costs this one field,
-//! never the answer: each of these functions takes any value, and `null` or a missing field like one of a wrong type.
+//! Engines of other versions and vendors encode fields in other ways. An invalid value must cost only its own field,
+//! not the whole answer. So each function accepts any value, and treats `null`, a missing field and a wrong type alike.
 
 use std::str::FromStr;
 
 use serde_json::Value;
 
-/// A text; numbers and booleans as they are written.
+/// A text. Numbers and booleans are converted to text.
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -16,27 +16,27 @@ pub(super) fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// A number, or a text that holds one.
+/// A number, or a text that contains one.
 pub(super) fn number<T: FromStr>(value: &Value) -> Option<T> {
     text(value)?.parse().ok()
 }
 
-/// A boolean, or a text that holds one.
+/// A boolean, or a text that contains one.
 pub(super) fn flag(value: &Value) -> Option<bool> {
     number(value)
 }
 
-/// The items of a list.
+/// The items of an array; none if it is not an array.
 pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The members of an object.
+/// The members of an object; none if it is not an object.
 pub(super) fn map(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
-/// The type that a field should have.
+/// The expected type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldType {
     Text,
@@ -58,7 +58,7 @@ impl FieldType {
     }
 }
 
-/// Which of `fields` (JSON pointers) have a value of another type.
+/// The fields (JSON pointers) whose values have another type than expected. A missing field and `null` are valid.
 pub(super) fn unreadable(value: &Value, fields: &[(&'static str, FieldType)]) -> Vec<&'static str> {
     let unreadable = |(pointer, kind): &&(&'static str, FieldType)| {
         value.pointer(pointer).is_some_and(|value| !value.is_null() && !kind.matches(value))

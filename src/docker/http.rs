@@ -1,4 +1,4 @@
-//! HTTP to one engine: a socket or an address, certificates, the version of the API.
+//! The HTTP client of one engine: unix socket or TCP, certificates, API version.
 
 use std::{fs, io, os::unix::fs::FileTypeExt, path::Path, time::Duration};
 
@@ -11,15 +11,15 @@ use super::{
 };
 use crate::sys::regular_file;
 
-/// How long the engine may take to answer; for the event stream, to begin its answer.
+/// The time limit of a call; for the event stream, until the response begins.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection may take to open.
+/// The time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The newest version of the API that we have seen the answers of.
+/// The newest API version whose answers were tested.
 const MAX_API_VERSION: (u32, u32) = (1, 53);
 
-/// A way to an engine, with the version settled. Clones share connections.
+/// An HTTP client with a negotiated API version. Clones share connections.
 #[derive(Clone, Debug)]
 pub(super) struct HttpClient {
     address: String,
@@ -29,13 +29,14 @@ pub(super) struct HttpClient {
 }
 
 impl HttpClient {
-    /// Reads the certificates, and asks for the version.
+    /// Reads the certificates and negotiates the API version.
     pub(super) async fn connect(endpoint: &Endpoint, address: &str) -> Result<Self, Error> {
         let failed = |failure| Error { address: address.to_owned(), failure };
         let mut http = Self::new(endpoint, address).map_err(failed)?;
-        match http.json(Method::GET, "/version", &[], "tell its version", ANSWER_TIMEOUT).await {
+        match http.json(Method::GET, "/version", &[], "report its version", ANSWER_TIMEOUT).await {
             Ok(version) => http.base.extend(version_prefix(&version["ApiVersion"])),
-            // A proxy in front of the engine may not let it through. Without a version, the engine uses its own.
+            // A proxy in front of the engine may refuse this call. Without a version in the path, the engine uses its
+            // newest.
             Err(Error { failure: CallFailure::Status { status, .. }, .. }) if status.is_client_error() => {}
             Err(error) => return Err(error),
         }
@@ -43,7 +44,7 @@ impl HttpClient {
     }
 
     fn new(endpoint: &Endpoint, address: &str) -> Result<Self, CallFailure> {
-        // Fails only where somebody else was faster, which is as good.
+        // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -68,7 +69,7 @@ impl HttpClient {
         Ok(Self { address: address.to_owned(), client, base, socket })
     }
 
-    /// Makes a call whose answer is JSON; `Null` if it is empty.
+    /// Sends a call and parses the JSON response; `Null` if the response is empty.
     pub(super) async fn json(
         &self,
         method: Method,
@@ -88,7 +89,7 @@ impl HttpClient {
             .map_err(|error| self.error(CallFailure::UnexpectedForm { action, reason: error.to_string() }))
     }
 
-    /// Begins a call whose answer has no end.
+    /// Sends a call whose response has no end.
     pub(super) async fn stream(
         &self,
         path: &str,
@@ -111,7 +112,7 @@ impl HttpClient {
     async fn send(&self, request: RequestBuilder, action: &'static str, within: Duration) -> Result<Response, Error> {
         let response = request.send().await.map_err(|error| {
             let failure = match CallFailure::from_request(&error, action, within) {
-                CallFailure::Refused if self.socket.as_deref().is_some_and(exists_but_is_no_socket) => {
+                CallFailure::Refused if self.socket.as_deref().is_some_and(exists_but_is_not_a_socket) => {
                     CallFailure::NotASocket
                 }
                 failure => failure,
@@ -123,17 +124,18 @@ impl HttpClient {
             return Ok(response);
         }
         let body = response.bytes().await.unwrap_or_default();
-        let told: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let message = told["message"].as_str().unwrap_or_default().to_owned();
+        let details: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let message = details["message"].as_str().unwrap_or_default().to_owned();
         Err(self.error(CallFailure::Status { action, status, message }))
     }
 }
 
-fn exists_but_is_no_socket(path: &str) -> bool {
+fn exists_but_is_not_a_socket(path: &str) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket())
 }
 
-/// The first part of each path: the engine's version of the API, at most ours. `None` if it cannot be read.
+/// The prefix of each path: the API version of the engine, at most [`MAX_API_VERSION`]. `None` if the version is
+/// invalid.
 fn version_prefix(version: &Value) -> Option<String> {
     let (major, minor) = version.as_str()?.split_once('.')?;
     let (major, minor) = (major.parse().ok()?, minor.parse().ok()?);
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_older_of_both_versions_is_spoken() {
+    fn the_older_of_both_versions_is_used() {
         let cases = [
             (json!("1.41"), Some("/v1.41")),
             (json!("1.53"), Some("/v1.53")),

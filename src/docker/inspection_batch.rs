@@ -1,6 +1,7 @@
-//! What one list showed anew, until it has been inspected. Pure.
+//! The inspections that a list has caused, until all have ended. Pure.
 //!
-//! Its results go into the store together: a reconciler makes one pass, and sees at once how much a list lacks.
+//! The results are put into the store together, so the reconciler runs one pass and sees how many containers are
+//! missing in the list.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,13 +10,13 @@ use std::{
 
 use super::Observation;
 
-/// A round ends when none of its inspections has ended for so long: what is left hangs.
+/// A batch ends if none of its inspections has ended within this time: the outstanding ones hang.
 const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The longest round, however slow the engine is.
+/// The maximum duration of a batch.
 const MAX_DURATION: Duration = Duration::from_secs(10);
 
-/// The containers that a list showed anew, changed or no longer.
+/// The containers that a list has shown as new, changed, or missing.
 #[derive(Debug)]
 pub(super) struct InspectionBatch {
     outstanding: BTreeSet<String>,
@@ -29,7 +30,7 @@ impl InspectionBatch {
         Self { outstanding: BTreeSet::new(), results: BTreeMap::new(), started_at: now, last_progress: now }
     }
 
-    /// These have to be inspected. A second list may come before the first one's containers have been.
+    /// Adds containers to inspect. A second list may arrive before the containers of the first one are inspected.
     pub(super) fn add(&mut self, ids: impl IntoIterator<Item = String>, now: Instant) {
         let before = self.outstanding.len();
         self.outstanding.extend(ids);
@@ -38,39 +39,44 @@ impl InspectionBatch {
         }
     }
 
-    /// What an inspection of this round brought, if there was one.
+    /// The result of a container; `None` if it has none yet. The inner `None`: the container is to be forgotten.
     pub(super) fn result(&self, id: &str) -> Option<&Option<Observation>> {
         self.results.get(id)
     }
 
-    /// The same, to be changed.
+    /// Mutable access to the observation of a container.
     pub(super) fn result_mut(&mut self, id: &str) -> Option<&mut Observation> {
         self.results.get_mut(id)?.as_mut()
     }
 
-    /// Keeps the result of an inspection until the end of the round. Returns the result if the round does not concern
-    /// it.
-    pub(super) fn record(&mut self, id: &str, sight: Option<Observation>, now: Instant) -> Option<Option<Observation>> {
+    /// Keeps the result of an inspection until the end of the batch. Returns the result if the container is not in the
+    /// batch.
+    pub(super) fn record(
+        &mut self,
+        id: &str,
+        observation: Option<Observation>,
+        now: Instant,
+    ) -> Option<Option<Observation>> {
         if self.outstanding.remove(id) {
             self.last_progress = now;
         } else if !self.results.contains_key(id) {
-            return Some(sight);
+            return Some(observation);
         }
-        self.results.insert(id.to_owned(), sight);
+        self.results.insert(id.to_owned(), observation);
         None
     }
 
-    /// When it ends, although something has not been inspected.
+    /// When the batch ends even with outstanding inspections.
     pub(super) fn deadline(&self) -> Instant {
         (self.last_progress + STALL_TIMEOUT).min(self.started_at + MAX_DURATION)
     }
 
-    /// Whether it has ended.
+    /// Whether the batch has ended.
     pub(super) fn is_finished(&self, now: Instant) -> bool {
         self.outstanding.is_empty() || self.deadline() <= now
     }
 
-    /// What the store has to take over; `None` for what is to be forgotten.
+    /// The results for the store. `None`: the container is to be forgotten.
     pub(super) fn into_results(self) -> BTreeMap<String, Option<Observation>> {
         self.results
     }
@@ -85,41 +91,41 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_with_its_last_inspection() {
+    fn a_batch_ends_with_its_last_inspection() {
         let now = Instant::now();
-        let mut round = InspectionBatch::new(now);
-        assert!(round.is_finished(now), "a list that showed nothing new");
-        round.add(ids(&["a", "b"]), now);
-        assert_eq!(round.record("a", Some(Observation::Missing), now), None);
-        assert_eq!(round.record("x", None, now), Some(None), "not one of its own");
-        assert!(!round.is_finished(now));
-        assert_eq!(round.record("a", None, now), None, "inspected again meanwhile");
-        round.record("b", Some(Observation::Unreadable), now);
-        assert!(round.is_finished(now));
+        let mut batch = InspectionBatch::new(now);
+        assert!(batch.is_finished(now), "a list without changes");
+        batch.add(ids(&["a", "b"]), now);
+        assert_eq!(batch.record("a", Some(Observation::Missing), now), None);
+        assert_eq!(batch.record("x", None, now), Some(None), "not in the batch");
+        assert!(!batch.is_finished(now));
+        assert_eq!(batch.record("a", None, now), None, "inspected again meanwhile");
+        batch.record("b", Some(Observation::Unreadable), now);
+        assert!(batch.is_finished(now));
         assert_eq!(
-            round.into_results(),
+            batch.into_results(),
             [("a".to_owned(), None), ("b".to_owned(), Some(Observation::Unreadable))].into()
         );
     }
 
     #[test]
-    fn what_hangs_does_not_hold_up_what_was_found() {
+    fn a_hung_inspection_does_not_delay_the_other_results() {
         let mut now = Instant::now();
-        let begun = now;
-        let mut round = InspectionBatch::new(now);
-        round.add(ids(&["a", "b", "hangs"]), now);
+        let start = now;
+        let mut batch = InspectionBatch::new(now);
+        batch.add(ids(&["a", "b", "hangs"]), now);
         for id in ["a", "b"] {
             now += STALL_TIMEOUT / 2;
-            round.record(id, None, now);
-            round.add(ids(&["hangs"]), now + STALL_TIMEOUT / 4);
-            assert!(!round.is_finished(now));
+            batch.record(id, None, now);
+            batch.add(ids(&["hangs"]), now + STALL_TIMEOUT / 4);
+            assert!(!batch.is_finished(now));
         }
-        // Inspected again and again, as events ask for it.
-        assert_eq!(round.record("a", None, now + STALL_TIMEOUT / 2), None);
-        assert!(round.is_finished(now + STALL_TIMEOUT));
+        // Events cause further inspections of a container that has a result.
+        assert_eq!(batch.record("a", None, now + STALL_TIMEOUT / 2), None);
+        assert!(batch.is_finished(now + STALL_TIMEOUT));
         for id in 0..100 {
-            round.add([id.to_string()], begun + MAX_DURATION);
+            batch.add([id.to_string()], start + MAX_DURATION);
         }
-        assert!(round.is_finished(begun + MAX_DURATION), "however much is new");
+        assert!(batch.is_finished(start + MAX_DURATION), "with any number of new containers");
     }
 }

@@ -1,4 +1,4 @@
-//! Log lines about containers that cannot be inspected: one line for all that fail for the same reason. Pure.
+//! Groups the failed inspections by reason, for one log line per reason. Pure.
 
 use std::{
     collections::BTreeMap,
@@ -7,19 +7,19 @@ use std::{
 
 use crate::core::condition::format_seconds;
 
-/// Failures within this time after the first one are logged together with it.
+/// Failures within this time after the first one are logged on one line.
 const GROUP_WINDOW: Duration = Duration::from_secs(2);
 
-/// The most containers that a line names.
+/// The maximum number of containers that a line names.
 const MAX_NAMED: usize = 5;
 
-/// The containers whose inspections fail, by reason.
+/// The containers whose inspections fail, by the reason.
 #[derive(Debug, Default)]
 pub(super) struct InspectionFailures {
     by_reason: BTreeMap<String, FailureGroup>,
 }
 
-/// The containers that fail for one reason. The maps are from ids to names.
+/// The containers that fail for one reason. The maps are from id to name.
 #[derive(Debug)]
 struct FailureGroup {
     failing: BTreeMap<String, String>,
@@ -30,7 +30,7 @@ struct FailureGroup {
 }
 
 impl InspectionFailures {
-    /// The inspection of a container has failed.
+    /// Records a failed inspection.
     pub(super) fn record_failure(&mut self, id: &str, name: &str, reason: String, now: Instant) {
         if self.by_reason.get(&reason).is_some_and(|group| group.failing.contains_key(id)) {
             return;
@@ -50,13 +50,13 @@ impl InspectionFailures {
         }
     }
 
-    /// The inspection of a container has succeeded. Returns a line to log if no other container of its group fails.
+    /// Records a successful inspection. Returns a line to log if the container was the last one of its group.
     pub(super) fn record_success(&mut self, id: &str, now: Instant) -> Option<String> {
-        let FailureGroup { logged: told, since, .. } = self.forget(id).filter(|group| !group.logged.is_empty())?;
-        Some(format!("{}: well again after {}", names(&told), format_seconds(now - since)))
+        let FailureGroup { logged, since, .. } = self.forget(id).filter(|group| !group.logged.is_empty())?;
+        Some(format!("{}: recovered after {}", names(&logged), format_seconds(now - since)))
     }
 
-    /// Removes a container. Returns its group if it was the last one in it.
+    /// Removes a container. Returns its group if the group is empty then.
     fn forget(&mut self, id: &str) -> Option<FailureGroup> {
         let (reason, group) = self.by_reason.iter_mut().find(|(_, group)| group.failing.contains_key(id))?;
         group.failing.remove(id);
@@ -66,7 +66,7 @@ impl InspectionFailures {
         is_empty.then(|| self.by_reason.remove(&reason)).flatten()
     }
 
-    /// There is no such container any more.
+    /// Records that a container does not exist any more.
     pub(super) fn record_removal(&mut self, id: &str) {
         self.forget(id);
     }
@@ -79,15 +79,15 @@ impl InspectionFailures {
     /// The lines that are due.
     pub(super) fn due_lines(&mut self, now: Instant) -> Vec<String> {
         let due = self.by_reason.iter_mut().filter(|(_, group)| group.log_at.is_some_and(|at| at <= now));
-        let news = due.filter_map(|(reason, group)| {
+        let lines = due.filter_map(|(reason, group)| {
             group.log_at = None;
-            let untold = std::mem::take(&mut group.unlogged);
-            let line = format!("{}: the entries stay as they are: {reason}; will try again", names(&untold));
-            let is_news = !untold.is_empty();
-            group.logged.extend(untold);
-            is_news.then_some(line)
+            let unlogged = std::mem::take(&mut group.unlogged);
+            let line = format!("{}: the entries stay as they are: {reason}; retrying", names(&unlogged));
+            let is_new = !unlogged.is_empty();
+            group.logged.extend(unlogged);
+            is_new.then_some(line)
         });
-        news.collect()
+        lines.collect()
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_for_all_that_fail_for_one_reason() {
+    fn failures_for_one_reason_share_a_line() {
         let (mut failures, now) = (InspectionFailures::default(), Instant::now());
         for number in 1..=7 {
             failures.record_failure(&number.to_string(), &format!("web-{number}"), "hangs".into(), now);
@@ -118,15 +118,15 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert_eq!(
             lines[1],
-            "containers web-1, web-2, web-3, web-4, web-5 and 2 others: the entries stay as they are: hangs; will try again"
+            "containers web-1, web-2, web-3, web-4, web-5 and 2 others: the entries stay as they are: hangs; retrying"
         );
         failures.record_failure("1", "web-1", "hangs".into(), now + GROUP_WINDOW);
-        assert_eq!(failures.next_log_at(), None, "that is no news");
+        assert_eq!(failures.next_log_at(), None, "it is logged already");
         for number in 1..=6 {
             assert_eq!(failures.record_success(&number.to_string(), now), None);
         }
-        let well = failures.record_success("7", now + GROUP_WINDOW * 30).expect("the last one");
-        assert!(well.ends_with("and 2 others: well again after 60 s"), "{well}");
+        let line = failures.record_success("7", now + GROUP_WINDOW * 30).expect("the last one");
+        assert!(line.ends_with("and 2 others: recovered after 60 s"), "{line}");
         failures.record_failure("x", "x", "hangs".into(), now + GROUP_WINDOW);
         assert_eq!(failures.due_lines(now + GROUP_WINDOW * 2).len(), 1, "another reason");
         failures.record_removal("x");

@@ -1,4 +1,4 @@
-//! Which containers have to be inspected, are being inspected, and have to be inspected again. Pure.
+//! The queue of containers to inspect, with retries. Pure.
 
 use std::{
     collections::BTreeMap,
@@ -7,34 +7,34 @@ use std::{
 
 use jiff::Timestamp;
 
-/// The wait after the first failed inspection of a container; it doubles with each further one.
+/// The delay after the first failed inspection of a container. It doubles with each further failure.
 const RETRY_MIN: Duration = Duration::from_millis(50);
-/// The longest wait between two failed inspections of a container.
+/// The maximum delay.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// What events said about one container since it was last inspected.
+/// What events have reported about a container since its last inspection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ContainerEvents {
-    /// Whether an event has reported it, and not only a list.
+    /// Whether there was an event. If not, only a list has caused the inspection.
     pub(super) has_event: bool,
-    /// The end that an event has reported, unless the container was started after that.
+    /// The last exit, unless the container was started after it.
     pub(super) exit: Option<ContainerExit>,
-    /// Signals that the engine sent it, each with the time.
+    /// The last time of each signal that the engine sent to it.
     pub(super) signals: BTreeMap<i32, Timestamp>,
-    /// When it was started.
+    /// The times of its starts.
     pub(super) starts: Vec<Timestamp>,
 }
 
-/// The end of a container's main process, as an event has reported it.
+/// The exit of a container's main process, from an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ContainerExit {
     pub(super) at: Timestamp,
-    /// `None` if the event does not contain it.
+    /// `None` if the event contains none.
     pub(super) exit_code: Option<i64>,
 }
 
 impl ContainerEvents {
-    /// Adds a later mark.
+    /// Adds later events.
     pub(super) fn merge(&mut self, later: Self) {
         self.has_event |= later.has_event;
         let before = self.exit.filter(|_| later.starts.is_empty());
@@ -50,7 +50,7 @@ impl ContainerEvents {
     }
 }
 
-/// No container is inspected twice at the same time, and no mark is lost when an inspection fails.
+/// A container is never inspected twice at the same time. The events of a failed inspection are kept for the next one.
 #[derive(Debug, Default)]
 pub(super) struct InspectionQueue {
     waiting: BTreeMap<String, ContainerEvents>,
@@ -67,48 +67,48 @@ struct FailedInspection {
 }
 
 impl InspectionQueue {
-    /// A container has to be inspected.
-    pub(super) fn add(&mut self, id: String, mark: ContainerEvents) {
-        self.waiting.entry(id).or_default().merge(mark);
+    /// Adds a container. If it is being inspected, it is inspected again afterwards.
+    pub(super) fn add(&mut self, id: String, events: ContainerEvents) {
+        self.waiting.entry(id).or_default().merge(events);
     }
 
-    /// The next container to inspect.
+    /// The next container to inspect, which counts as running from now on.
     pub(super) fn start(&mut self, now: Instant) -> Option<String> {
         let is_idle = |id: &&String| !self.running.contains_key(*id);
         let mut due = self.failed.iter().filter(|(_, failed)| failed.retry_at <= now).map(|(id, _)| id);
         let id = self.waiting.keys().find(is_idle).or_else(|| due.find(is_idle))?.clone();
-        let mut mark = self.failed.get_mut(&id).map(|failed| std::mem::take(&mut failed.events)).unwrap_or_default();
-        mark.merge(self.waiting.remove(&id).unwrap_or_default());
-        self.running.insert(id.clone(), mark);
+        let mut events = self.failed.get_mut(&id).map(|failed| std::mem::take(&mut failed.events)).unwrap_or_default();
+        events.merge(self.waiting.remove(&id).unwrap_or_default());
+        self.running.insert(id.clone(), events);
         Some(id)
     }
 
-    /// An inspection has brought an answer: what had been said about the container when it began.
+    /// Records a successful inspection. Returns the events that were known when it began.
     pub(super) fn finish(&mut self, id: &str) -> ContainerEvents {
         self.failed.remove(id);
         self.running.remove(id).unwrap_or_default()
     }
 
-    /// An inspection has failed, and is repeated after a while. How many in a row have failed.
+    /// Records a failed inspection, which is retried after a delay. Returns the number of failures in a row.
     pub(super) fn fail(&mut self, id: &str, now: Instant) -> u32 {
-        let mark = self.running.remove(id).unwrap_or_default();
-        let tries = self.failed.get(id).map_or(0, |failed| failed.attempts) + 1;
-        let wait = RETRY_MIN.saturating_mul(1 << (tries - 1).min(16)).min(RETRY_MAX);
-        self.failed.insert(id.to_owned(), FailedInspection { events: mark, attempts: tries, retry_at: now + wait });
-        tries
+        let events = self.running.remove(id).unwrap_or_default();
+        let attempts = self.failed.get(id).map_or(0, |failed| failed.attempts) + 1;
+        let wait = RETRY_MIN.saturating_mul(1 << (attempts - 1).min(16)).min(RETRY_MAX);
+        self.failed.insert(id.to_owned(), FailedInspection { events, attempts, retry_at: now + wait });
+        attempts
     }
 
-    /// The end of a container that events have reported since its last successful inspection.
+    /// The exit of a container since its last successful inspection, from events.
     pub(super) fn exit(&self, id: &str) -> Option<ContainerExit> {
         let failed = self.failed.get(id).map(|failed| &failed.events);
         let mut all = ContainerEvents::default();
-        for mark in failed.into_iter().chain(self.running.get(id)).chain(self.waiting.get(id)) {
-            all.merge(mark.clone());
+        for events in failed.into_iter().chain(self.running.get(id)).chain(self.waiting.get(id)) {
+            all.merge(events.clone());
         }
         all.exit
     }
 
-    /// When the next failed inspection is repeated.
+    /// When the next failed inspection is retried.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let idle = self.failed.iter().filter(|(id, _)| !self.running.contains_key(*id));
         idle.map(|(_, failed)| failed.retry_at).min()
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn one_inspection_at_a_time_and_one_more_for_what_came_meanwhile() {
+    fn an_event_during_an_inspection_causes_another_one() {
         let (mut queue, now) = (InspectionQueue::default(), Instant::now());
         queue.add("a".into(), events_with(15));
         queue.add("a".into(), events_with(2));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_repeated_with_growing_waits_and_keeps_its_mark() {
+    fn a_failed_inspection_is_retried_with_growing_delays_and_keeps_its_events() {
         let (mut queue, mut now) = (InspectionQueue::default(), Instant::now());
         queue.add("a".into(), events_with(15));
         let mut waits = Vec::new();
@@ -152,7 +152,7 @@ mod tests {
             now = at;
         }
         assert_eq!((waits[0], waits[1], waits[11]), (RETRY_MIN, 2 * RETRY_MIN, RETRY_MAX));
-        // An event does not wait.
+        // An event does not wait for the delay.
         assert_eq!(queue.start(now).as_deref(), Some("a"));
         queue.fail("a", now);
         queue.add("a".into(), events_with(9));
@@ -160,35 +160,35 @@ mod tests {
         assert_eq!(queue.finish("a").signals.keys().collect::<Vec<_>>(), [&9, &15]);
         queue.add("a".into(), ContainerEvents::default());
         queue.start(now);
-        assert_eq!(queue.fail("a", now), 1, "a success begins anew");
+        assert_eq!(queue.fail("a", now), 1, "a success resets the count");
     }
 
     #[test]
-    fn an_end_counts_until_the_next_start_or_inspection() {
+    fn an_exit_counts_until_the_next_start_or_inspection() {
         let (mut queue, now) = (InspectionQueue::default(), Instant::now());
-        let died = |exit_code| Some(ContainerExit { at: Timestamp::UNIX_EPOCH, exit_code });
-        let end = || ContainerEvents { has_event: true, exit: died(Some(1)), ..ContainerEvents::default() };
+        let exited = |exit_code| Some(ContainerExit { at: Timestamp::UNIX_EPOCH, exit_code });
+        let end = || ContainerEvents { has_event: true, exit: exited(Some(1)), ..ContainerEvents::default() };
         let start =
             || ContainerEvents { has_event: true, starts: vec![Timestamp::UNIX_EPOCH], ..ContainerEvents::default() };
         queue.add("a".into(), end());
-        assert_eq!(queue.exit("a"), died(Some(1)));
+        assert_eq!(queue.exit("a"), exited(Some(1)));
         queue.start(now);
         queue.add("a".into(), events_with(15));
-        assert_eq!(queue.exit("a"), died(Some(1)), "while it is inspected");
+        assert_eq!(queue.exit("a"), exited(Some(1)), "during an inspection");
         queue.fail("a", now);
-        assert_eq!(queue.exit("a"), died(Some(1)), "after a failure");
+        assert_eq!(queue.exit("a"), exited(Some(1)), "after a failure");
         queue.add("a".into(), start());
         assert_eq!(queue.exit("a"), None, "it was started again");
         queue.add("a".into(), end());
-        queue.add("a".into(), ContainerEvents { exit: died(None), ..ContainerEvents::default() });
-        assert_eq!(queue.exit("a"), died(Some(1)), "a removal tells no exit code");
+        queue.add("a".into(), ContainerEvents { exit: exited(None), ..ContainerEvents::default() });
+        assert_eq!(queue.exit("a"), exited(Some(1)), "a removal contains no exit code");
         queue.start(now);
         queue.finish("a");
-        assert_eq!(queue.exit("a"), None, "the inspection tells");
+        assert_eq!(queue.exit("a"), None, "the inspection counts");
     }
 
     #[test]
-    fn what_failed_and_is_inspected_again_waits_for_nothing() {
+    fn a_retry_is_dropped_when_another_inspection_begins() {
         let (mut queue, now) = (InspectionQueue::default(), Instant::now());
         queue.add("a".into(), ContainerEvents::default());
         queue.start(now);

@@ -32,10 +32,10 @@ use crate::core::{condition, store::Store};
 /// How many containers are inspected at the same time.
 const MAX_CONCURRENT: usize = 16;
 
-/// An inspection that takes longer gives up its slot, so that inspections that hang do not block the others.
+/// An inspection that takes longer releases its slot, so inspections that hang do not block the others.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
 
-/// After so many failures in a row the log names a container.
+/// A container is logged after this number of failures in a row.
 const LOG_AFTER_FAILURES: u32 = 3;
 
 /// The id and the result of an inspection; `None` if there is no such container.
@@ -48,7 +48,7 @@ struct InspectedContainer {
     networks: Option<Networks>,
 }
 
-/// The inspections under way and due. They outlive connections.
+/// The running and the due inspections. They continue across connections.
 pub(super) struct Inspector {
     containers: Store<String, Observation>,
     connection: Option<Connection>,
@@ -63,7 +63,7 @@ pub(super) struct Inspector {
     networks: Option<Arc<Networks>>,
     /// Events from before the first session, by container, until it is inspected.
     past_events: BTreeMap<String, ContainerEvents>,
-    /// The containers whose end an event has reported since the last [`progress`](Self::progress).
+    /// The containers whose exit an event has reported since the last [`progress`](Self::progress).
     exited: BTreeSet<String>,
     /// The containers that cannot be inspected, for the log.
     failures: InspectionFailures,
@@ -91,56 +91,56 @@ impl Inspector {
         self.connection = Some(connection);
     }
 
-    /// Keeps events from before the first session. The first inspection of each container uses them, whether a list or
-    /// an event has caused it.
+    /// Keeps events from before the first session for the first inspection of each container, whether a list or an
+    /// event causes it.
     pub(super) fn set_past_events(&mut self, past: BTreeMap<String, ContainerEvents>) {
         self.past_events.extend(past);
     }
 
     /// Handles an event of a container. A stop signal takes effect at once, since the inspection may hang.
-    pub(super) fn handle_event(&mut self, id: String, mark: ContainerEvents) {
+    pub(super) fn handle_event(&mut self, id: String, events: ContainerEvents) {
         self.update_container(&id, |container| {
-            let sent = *mark.signals.get(&container.stop_signal)?;
+            let sent = *events.signals.get(&container.stop_signal)?;
             Some(Container { stop_signal_sent_at: Some(sent), ..container.clone() })
         });
-        if mark.exit.is_some() {
+        if events.exit.is_some() {
             self.exited.insert(id.clone());
         }
-        self.queue.add(id, mark);
+        self.queue.add(id, events);
     }
 
-    /// Marks containers as ended if an event has reported that, since the inspection may hang. An end before the last
-    /// known start belongs to an earlier run. An end without an exit code waits for the inspection: the exit code
-    /// decides whether the entries are removed.
+    /// Marks containers as stopped if an event has reported their exit, since the inspection may hang. An exit before
+    /// the last known start belongs to an earlier run. An exit without an exit code waits for the inspection, because
+    /// the exit code decides whether the entries are removed.
     fn apply_exits(&mut self) {
         for id in std::mem::take(&mut self.exited) {
-            let Some(end) = self.queue.exit(&id).filter(|end| end.exit_code.is_some()) else { continue };
+            let Some(exit) = self.queue.exit(&id).filter(|exit| exit.exit_code.is_some()) else { continue };
             self.update_container(&id, |container| {
-                let ends = container.running && container.was_started_before(end.at);
-                ends.then(|| Container { running: false, exit_code: end.exit_code, ..container.clone() })
+                let has_exited = container.running && container.was_started_before(exit.at);
+                has_exited.then(|| Container { running: false, exit_code: exit.exit_code, ..container.clone() })
             });
         }
     }
 
-    /// Changes a container in the store, and in the round that will replace it there.
+    /// Changes a container in the store, and in the batch, whose results will replace it there.
     fn update_container(&mut self, id: &str, change: impl Fn(&Container) -> Option<Container>) {
-        let changed = |sight: &Observation| match sight {
+        let changed = |observation: &Observation| match observation {
             Observation::Inspected(container) => Some(Observation::Inspected(Arc::new(change(container)?))),
             Observation::Unreadable | Observation::Missing => None,
         };
         // The snapshot is dropped before the change; otherwise the change would copy the whole store.
-        let sight = self.containers.snapshot().entries.get(id).and_then(changed);
-        if let Some(sight) = sight {
-            self.containers.put(id.to_owned(), sight);
+        let observation = self.containers.snapshot().entries.get(id).and_then(changed);
+        if let Some(observation) = observation {
+            self.containers.put(id.to_owned(), observation);
         }
-        if let Some(found) = self.batch.as_mut().and_then(|round| round.result_mut(id))
-            && let Some(sight) = changed(found)
+        if let Some(found) = self.batch.as_mut().and_then(|batch| batch.result_mut(id))
+            && let Some(observation) = changed(found)
         {
-            *found = sight;
+            *found = observation;
         }
     }
 
-    /// Takes note of the engine's networks.
+    /// Updates the engine's networks, and the network properties of all containers.
     pub(super) fn set_networks(&mut self, networks: Networks) {
         if self.networks.as_deref() == Some(&networks) {
             return;
@@ -151,14 +151,14 @@ impl Inspector {
         }
     }
 
-    /// Takes a list. Containers that have changed since the last list, and those that are no longer in it, are
+    /// Handles a list. Containers that have changed since the last list, and those that are no longer in it, are
     /// inspected.
     pub(super) fn handle_list(&mut self, list: &[Value], now: Instant) {
         let mut before = std::mem::replace(&mut self.summaries, summaries(list).collect());
         let stored = self.containers.snapshot().entries;
-        let lost = stored.keys().filter(|id| !self.summaries.contains_key(*id));
+        let missing = stored.keys().filter(|id| !self.summaries.contains_key(*id));
         let differs = self.summaries.iter().filter(|(id, now)| before.remove(*id).as_ref() != Some(now));
-        let due: BTreeSet<_> = lost.chain(differs.map(|(id, _)| id)).cloned().collect();
+        let due: BTreeSet<_> = missing.chain(differs.map(|(id, _)| id)).cloned().collect();
         let new = self.summaries.keys().filter(|id| matches!(stored.get(*id), None | Some(Observation::Missing)));
         self.containers.put_all(new.map(|id| (id.clone(), Observation::Unreadable)));
         for id in &due {
@@ -167,15 +167,15 @@ impl Inspector {
         self.past_events.retain(|id, _| self.summaries.contains_key(id));
         let now = now.into_std();
         self.batch.get_or_insert_with(|| InspectionBatch::new(now)).add(due, now);
-        // An event has reported their end, and the list confirms it. There is no need to wait for an inspection, which
-        // may hang.
+        // If an event has reported the exit and the list confirms it, no inspection is needed, which may hang.
         let gone = stored.keys().filter(|id| !self.summaries.contains_key(*id) && self.queue.exit(id).is_some());
         for id in gone.collect::<Vec<_>>() {
             self.store_result(id, None, now);
         }
     }
 
-    /// Starts what is due and waits until something has changed. Dropping this future loses nothing.
+    /// Starts the inspections that are due, and handles the next result, timeout, or end of a batch. Dropping this
+    /// future loses nothing.
     pub(super) async fn progress(&mut self) {
         self.apply_exits();
         let now = Instant::now().into_std();
@@ -190,8 +190,8 @@ impl Inspector {
                 self.running.push(inspection.boxed());
             }
         }
-        if let Some(round) = self.batch.take_if(|round| round.is_finished(now)) {
-            self.containers.mark_complete_with(round.into_results());
+        if let Some(batch) = self.batch.take_if(|batch| batch.is_finished(now)) {
+            self.containers.mark_complete_with(batch.into_results());
             return;
         }
         self.failures.due_lines(now).iter().for_each(|line| tracing::warn!("{line}"));
@@ -210,93 +210,95 @@ impl Inspector {
         }
         let now = Instant::now().into_std();
         let stored = self.containers.snapshot().entries.get(id).cloned();
-        let before = self.batch.as_ref().and_then(|round| round.result(id)).cloned().unwrap_or(stored);
-        let sight = match result {
+        let before = self.batch.as_ref().and_then(|batch| batch.result(id)).cloned().unwrap_or(stored);
+        let observation = match result {
             Ok(None) => {
-                let mark = self.queue.finish(id);
+                let events = self.queue.finish(id);
                 self.summaries.remove(id);
                 self.failures.record_removal(id);
                 match before {
-                    // No event has reported the end: the next list decides.
-                    Some(Observation::Inspected(_) | Observation::Unreadable) if !mark.has_event => {
+                    // No event has reported the removal: the next list decides.
+                    Some(Observation::Inspected(_) | Observation::Unreadable) if !events.has_event => {
                         Some(Observation::Missing)
                     }
                     _ => None,
                 }
             }
             Ok(Some(InspectedContainer { inspect, .. })) => {
-                let mut mark = self.past_events.remove(id).unwrap_or_default();
-                mark.merge(self.queue.finish(id));
+                let mut events = self.past_events.remove(id).unwrap_or_default();
+                events.merge(self.queue.finish(id));
                 let before = match &before {
                     Some(Observation::Inspected(container)) => Some(container),
                     _ => None,
                 };
-                Some(self.observe(id, &inspect, before, &mark))
+                Some(self.observe(id, &inspect, before, &events))
             }
             Err(error) => {
-                let tries = self.queue.fail(id, now);
-                if error.is_timeout() || tries >= LOG_AFTER_FAILURES && !error.is_unreachable() {
+                let attempts = self.queue.fail(id, now);
+                if error.is_timeout() || attempts >= LOG_AFTER_FAILURES && !error.is_unreachable() {
                     let name = self.container_name(id).to_owned();
                     self.failures.record_failure(id, &name, condition::error_chain(&error.failure), now);
                 } else {
                     tracing::debug!(container = self.container_name(id), "{}", condition::error_chain(&error));
                 }
-                // The last result stays.
+                // The previous result stays.
                 if before.is_some() {
                     return;
                 }
-                // An event and the list agree that it is gone.
+                // Both an event and the list report that the container is gone.
                 let is_gone = self.queue.exit(id).is_some() && !self.summaries.contains_key(id);
                 (!is_gone).then_some(Observation::Unreadable)
             }
         };
-        self.store_result(id, sight, now);
+        self.store_result(id, observation, now);
     }
 
-    /// Puts the result for a container into the round that waits for it, otherwise into the store.
-    fn store_result(&mut self, id: &str, sight: Option<Observation>, now: std::time::Instant) {
-        let sight = match &mut self.batch {
-            Some(round) => round.record(id, sight, now),
-            None => Some(sight),
+    /// Puts the result for a container into the batch that waits for it, otherwise into the store. `None`: the
+    /// container is forgotten.
+    fn store_result(&mut self, id: &str, observation: Option<Observation>, now: std::time::Instant) {
+        let observation = match &mut self.batch {
+            Some(batch) => batch.record(id, observation, now),
+            None => Some(observation),
         };
-        if let Some(sight) = sight {
-            self.containers.set(id.to_owned(), sight);
+        if let Some(observation) = observation {
+            self.containers.set(id.to_owned(), observation);
         }
     }
 
+    /// The observation from a successful inspection, with what is known from events, networks and lists.
     fn observe(
         &mut self,
         id: &str,
         inspect: &Value,
         before: Option<&Arc<Container>>,
-        mark: &ContainerEvents,
+        events: &ContainerEvents,
     ) -> Observation {
-        let mut container = translate::container(id, inspect, before, mark);
-        if let Some(described) = self.networks.as_ref().and_then(|networks| networks.annotate(&container)) {
-            container = described;
+        let mut container = translate::container(id, inspect, before, events);
+        if let Some(annotated) = self.networks.as_ref().and_then(|networks| networks.annotate(&container)) {
+            container = annotated;
         }
         if container.name.is_empty() {
             container.name = self.container_name(id).to_owned();
         }
-        if let Some(well) = self.failures.record_success(id, std::time::Instant::now()) {
-            tracing::info!("{well}");
+        if let Some(line) = self.failures.record_success(id, std::time::Instant::now()) {
+            tracing::info!("{line}");
         }
         let unreadable = translate::unreadable_fields(inspect);
         if !unreadable.is_empty() && before.is_none() {
             let (name, fields) = (&container.name, unreadable.join(", "));
-            tracing::warn!(container = name, "what Docker answers has an unknown form, and is ignored: {fields}");
+            tracing::warn!(container = name, "fields with an unknown form are ignored: {fields}");
         }
         Observation::Inspected(Arc::new(container))
     }
 
-    /// What a log line calls a container.
+    /// The name of a container for log lines; the short id if the name is unknown.
     fn container_name<'a>(&'a self, id: &'a str) -> &'a str {
         let name = self.summaries.get(id).map(|summary| summary.name.as_str()).filter(|name| !name.is_empty());
         name.unwrap_or_else(|| id.get(..12).unwrap_or(id))
     }
 }
 
-/// Inspects one container when there is a slot.
+/// Inspects one container as soon as there is a free slot.
 async fn inspect(
     connection: &Connection,
     id: &str,
@@ -316,7 +318,7 @@ async fn inspect(
 }
 
 /// The inspection of a container, with all networks if the container is on an unknown one. If the engine has refused to
-/// list its networks, it is not asked again here.
+/// list its networks before, they are not listed here.
 async fn inspect_with_networks(
     connection: &Connection,
     id: &str,
@@ -330,14 +332,13 @@ async fn inspect_with_networks(
     Ok(Some(InspectedContainer { inspect, networks }))
 }
 
-/// The networks of the engine; `None` if they cannot be listed: a proxy in front of the engine may refuse that.
+/// The networks of the engine; `None` if the list fails, for example because a proxy refuses it.
 pub(super) async fn known_networks(connection: &Connection) -> Option<Networks> {
     let networks = connection.networks().await;
     networks.inspect_err(|error| tracing::debug!("{}", condition::error_chain(error))).ok()
 }
 
-/// The inspection of a container. If the container was started from an image id, the id is replaced by the image's
-/// name.
+/// The inspection of a container. If the image is given by its id, the id is replaced by the name of the image.
 async fn inspect_with_image_name(connection: &Connection, id: &str) -> Result<Option<Value>, Error> {
     let mut inspect = connection.inspect(id).await?;
     let image = inspect.as_mut().and_then(|inspect| inspect.pointer_mut("/Config/Image"));

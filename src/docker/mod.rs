@@ -1,8 +1,16 @@
-//! A Docker engine, watched: its containers in a [`Store`](crate::core::store::Store).
+//! Keeps a [`Store`](crate::core::store::Store) of the containers of a Docker engine up to date.
+//!
+//! Lists and events only name the containers to inspect. What is known about a container is the result of its last
+//! inspection, apart from exits and signals, which only events report.
 //!
 //! ```text
-//! engine --events--> ids --+
-//!        --list----> ids --+--> inspect --> Store<container id, Sight>
+//!          list (start, reconnect, resync)
+//!         ,-----------------------------> summary: is it new, changed, or missing? --.
+//! engine -+                                                                          v
+//!         '-----------------------------> event: container id, exit, signals --> inspection queue
+//!          event stream                                                              |
+//!                                                                                    v
+//! Store<container id, Observation> <-- batch (after a list) <-- translate <-- inspect (16 at a time)
 //! ```
 
 mod client;

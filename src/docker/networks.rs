@@ -75,14 +75,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_found_by_id_else_by_name_and_odd_fields_cost_themselves() {
+    fn networks_are_found_by_id_or_name_despite_invalid_fields() {
         let mesh = json!({"Id": "a1", "Name": "mesh", "Driver": "overlay", "Scope": "swarm", "Ingress": true});
         let back = json!({"Id": "b2", "Name": "back", "Driver": 7, "Scope": null, "Internal": "true"});
         let networks = Networks::read(&json!([mesh, back, null, "odd", {"Id": [], "Internal": []}]));
         let found = networks.find("renamed", "a1").expect("by id");
         assert_eq!((found.driver.as_str(), found.scope.as_str(), found.ingress), ("overlay", "swarm", true));
         assert!(networks.find("back", "").is_some_and(|back| back.internal && back.scope.is_empty()));
-        assert_eq!(networks.find("back", "c3"), None, "another network of that name");
+        assert_eq!(networks.find("back", "c3"), None, "another network with this name");
         let on = |endpoints: Value| json!({"NetworkSettings": {"Networks": endpoints}});
         assert!(networks.contain_all_of(&on(json!({"back": {"NetworkID": "b2"}, "mesh": null}))));
         assert!(!networks.contain_all_of(&on(json!({"new": {"NetworkID": "c3"}}))));

@@ -1,13 +1,13 @@
-//! When to connect again. Pure.
+//! The delays before connecting again. Pure.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// A session that lasted so long was a success: its end is no trouble, and the next one begins at once.
+/// A session of at least this duration is a success: its end is not a problem, and the next one begins without delay.
 const STABLE_AFTER: Duration = Duration::from_secs(1);
 
-/// Waits between failures in a row: none after the first, then growing ones.
+/// The back-off between failures in a row: no delay after the first, then growing delays.
 #[derive(Debug, Default)]
 pub(super) struct ReconnectBackoff {
     backoff: Option<ExponentialBackoff>,
@@ -15,32 +15,32 @@ pub(super) struct ReconnectBackoff {
 }
 
 impl ReconnectBackoff {
-    /// A session has ended. Tells whether that is trouble.
+    /// Records the end of a session. Returns whether that is a problem.
     pub(super) fn session_ended(&mut self, lasted: Duration) -> bool {
         if lasted >= STABLE_AFTER {
             self.session_succeeded();
             return false;
         }
-        // Something restarts, or is on its way down: one is no trouble yet.
+        // A single short session is not a problem: the engine, or a proxy, may be restarting.
         std::mem::replace(&mut self.unstable, true)
     }
 
-    /// No session has begun: the engine is in trouble of another kind than ending its streams.
+    /// Records that no session could begin, which is another problem than streams that end.
     pub(super) fn connect_failed(&mut self) {
         self.unstable = false;
     }
 
-    /// A session was a success.
+    /// Records a successful session.
     pub(super) fn session_succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// Whether the last session ended soon after it had begun: that another one has begun means little.
+    /// Whether the last session was too short, so the beginning of the next one is not a recovery.
     pub(super) fn is_unstable(&self) -> bool {
         self.unstable
     }
 
-    /// How long to wait before the next attempt.
+    /// The delay before the next attempt.
     pub(super) fn next_delay(&mut self) -> Duration {
         match &mut self.backoff {
             None => {
@@ -59,26 +59,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_sessions_that_end_soon_are_waited_for() {
-        let mut retry = ReconnectBackoff::default();
+    fn only_short_sessions_are_followed_by_delays() {
+        let mut backoff = ReconnectBackoff::default();
         for _ in 0..100 {
-            assert!(!retry.session_ended(STABLE_AFTER));
-            assert_eq!(retry.next_delay(), Duration::ZERO);
+            assert!(!backoff.session_ended(STABLE_AFTER));
+            assert_eq!(backoff.next_delay(), Duration::ZERO);
         }
         assert!(
-            !retry.session_ended(STABLE_AFTER / 2)
-                && !retry.session_ended(STABLE_AFTER)
-                && !retry.session_ended(STABLE_AFTER / 2),
-            "one is no trouble"
+            !backoff.session_ended(STABLE_AFTER / 2)
+                && !backoff.session_ended(STABLE_AFTER)
+                && !backoff.session_ended(STABLE_AFTER / 2),
+            "a single short session is not a problem"
         );
-        assert!(retry.session_ended(STABLE_AFTER / 2));
-        let waits: Vec<_> = (0..20).map(|_| retry.next_delay()).collect();
+        assert!(backoff.session_ended(STABLE_AFTER / 2));
+        let waits: Vec<_> = (0..20).map(|_| backoff.next_delay()).collect();
         assert!(waits[1..].iter().all(|wait| *wait >= Duration::from_millis(100)), "{waits:?}");
         assert!(waits[19] >= Duration::from_secs(5) && waits[19] <= Duration::from_secs(10), "{waits:?}");
-        assert!(retry.is_unstable());
-        retry.connect_failed();
-        assert!(!retry.is_unstable() && retry.next_delay() > Duration::ZERO);
-        retry.session_succeeded();
-        assert_eq!((retry.next_delay(), retry.is_unstable()), (Duration::ZERO, false));
+        assert!(backoff.is_unstable());
+        backoff.connect_failed();
+        assert!(!backoff.is_unstable() && backoff.next_delay() > Duration::ZERO);
+        backoff.session_succeeded();
+        assert_eq!((backoff.next_delay(), backoff.is_unstable()), (Duration::ZERO, false));
     }
 }

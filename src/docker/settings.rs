@@ -1,4 +1,4 @@
-//! Where the Docker engine is, in every spelling that Docker's own programs know. Pure.
+//! The address of the Docker engine, in every notation that Docker's own programs accept. Pure.
 
 use std::{net::Ipv6Addr, path::PathBuf};
 
@@ -6,24 +6,25 @@ use serde::Deserialize;
 
 use crate::ui::redact;
 
-/// The ports that Docker's own programs mean when none is written, without and with TLS.
+/// The default port of Docker's own programs.
 const PLAIN_PORT: u16 = 2375;
+/// The default port with TLS.
 const TLS_PORT: u16 = 2376;
 
-/// The `[docker]` table of the configuration file, and `DOCKER_*`.
+/// The `[docker]` table of the configuration file, and the variables `DOCKER_*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// `unix:///path`, `tcp://host:port` or `http://host:port`. Default `unix:///var/run/docker.sock`.
     pub host: Option<String>,
-    /// Speak TLS on `tcp://`, and verify the engine's certificate. Default false.
+    /// Use TLS for `tcp://`, and verify the engine's certificate. Default false.
     #[serde(default)]
     pub tls_verify: bool,
     /// A directory with `ca.pem`, `cert.pem` and `key.pem`. Needed with `tls_verify`.
     pub cert_path: Option<PathBuf>,
 }
 
-/// Where to connect to.
+/// A validated address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Unix(String),
@@ -31,18 +32,18 @@ pub(super) enum Endpoint {
     Tls { url: String, certs: PathBuf },
 }
 
-/// What is wrong with the settings.
+/// Why the settings are invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// None of the known forms. The host is without user and password.
+    /// The host has none of the known forms. It is printed without user and password.
     #[error("Docker host {host:?} is not of the form unix:///path, tcp://host:port or http://host:port: {problem}")]
     Host {
-        /// What was given.
+        /// The host as given.
         host: String,
         /// What is wrong with it, and what to write.
         problem: &'static str,
     },
-    /// TLS needs a client certificate.
+    /// TLS is on without a client certificate.
     #[error(
         "Docker host {0:?} with TLS needs the directory of ca.pem, cert.pem and key.pem: set DOCKER_CERT_PATH or [docker] cert_path"
     )]
@@ -50,7 +51,7 @@ pub enum EndpointError {
 }
 
 impl Settings {
-    /// What stands in log lines.
+    /// The address for log lines.
     pub fn address(&self) -> &str {
         self.host.as_deref().unwrap_or("unix:///var/run/docker.sock")
     }
@@ -73,16 +74,16 @@ impl Settings {
             }
             ("http", place) => Ok(Endpoint::Http(format!("http://{}", authority(place, None).map_err(wrong)?))),
             ("ssh", _) => Err(wrong(
-                "ssh is not spoken here; bring the socket over, ssh -nNT -L /run/remote-docker.sock:/var/run/docker.sock \
-                 USER@HOST, and give unix:///run/remote-docker.sock",
+                "ssh is not supported; forward the socket with ssh -nNT -L /run/remote-docker.sock:/var/run/docker.sock \
+                 USER@HOST, and use unix:///run/remote-docker.sock",
             )),
-            ("npipe", _) => Err(wrong("named pipes are Windows's; Portreeve runs beside an engine on Linux")),
+            ("npipe", _) => Err(wrong("named pipes are for Windows; Portreeve needs an engine on Linux")),
             _ => Err(wrong("the scheme is unknown")),
         }
     }
 }
 
-/// Scheme and the rest. A path is a socket, and `host:port` is TCP, as for Docker's own programs.
+/// Splits into the scheme and the rest. A path is a unix socket, and `host:port` is TCP, as in Docker's own programs.
 fn split_scheme(host: &str) -> Result<(&str, &str), &'static str> {
     if let Some(parts) = host.split_once("://") {
         return Ok(parts);
@@ -99,9 +100,9 @@ fn split_scheme(host: &str) -> Result<(&str, &str), &'static str> {
     }
 }
 
-/// `host:port` with IPv6 in brackets; an empty host is this one.
+/// Normalizes to `host:port` with IPv6 in brackets. An empty host is this machine.
 fn authority(place: &str, port: Option<u16>) -> Result<String, &'static str> {
-    // Before all else: no other message may quote a part of the password.
+    // Checked first, because the other messages could quote a part of the password.
     if place.contains('@') {
         return Err("a user and password are not supported");
     }
@@ -109,18 +110,20 @@ fn authority(place: &str, port: Option<u16>) -> Result<String, &'static str> {
     if place.contains(['/', '?', '#']) || place.contains(char::is_whitespace) {
         return Err("nothing may follow the port");
     }
-    let (host, written) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    let (host, explicit_port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),
         Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or("the port must follow the bracket")?)),
         None if place.parse::<Ipv6Addr>().is_ok() => (place, None),
         None => place.rsplit_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
     };
-    let written = written.map(|port| port.parse::<u16>().ok().filter(|port| *port != 0).ok_or("the port is none"));
-    let port = written.transpose()?.or(port).map(|port| format!(":{port}")).unwrap_or_default();
+    let explicit_port = explicit_port.map(|port| {
+        port.parse::<u16>().ok().filter(|port| *port != 0).ok_or("the port is not a number from 1 to 65535")
+    });
+    let port = explicit_port.transpose()?.or(port).map(|port| format!(":{port}")).unwrap_or_default();
     match host {
         "" if has_no_host(place) => Err("it has no host"),
         "" => Ok(format!("127.0.0.1{port}")),
-        _ if host.contains(':') && host.parse::<Ipv6Addr>().is_err() => Err("the host is no IPv6 address"),
+        _ if host.contains(':') && host.parse::<Ipv6Addr>().is_err() => Err("the host is not an IPv6 address"),
         _ if host.contains(':') => Ok(format!("[{host}]{port}")),
         _ => Ok(format!("{host}{port}")),
     }
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_host() {
+    fn every_notation_of_a_host_is_parsed() {
         assert_eq!(Settings::default().endpoint(), Ok(Endpoint::Unix("/var/run/docker.sock".into())));
         for socket in ["unix:///tmp/d.sock", "unix:/tmp/d.sock", "/tmp/d.sock", " unix:///tmp/d.sock\r"] {
             assert_eq!(endpoint(socket, true, None), Ok(Endpoint::Unix("/tmp/d.sock".into())), "{socket:?}");
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_with_a_reason_and_without_the_password() {
+    fn invalid_hosts_are_refused_with_a_reason_and_without_the_password() {
         for (host, reason) in [
             ("", "no scheme"),
             ("localhost", "no scheme"),
@@ -180,7 +183,7 @@ mod tests {
             ("unix://rel", "starts with a slash"),
             ("tcp://", "no host"),
             ("tcp://bob:s3cret@h:2375", "not supported"),
-            ("tcp://h:99999", "port is none"),
+            ("tcp://h:99999", "port is not a number"),
             ("tcp://h:2375/v1", "follow the port"),
             ("https://h", "DOCKER_TLS_VERIFY"),
             ("fd://", "unknown"),

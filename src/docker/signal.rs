@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use nix::sys::signal::Signal;
 
-/// What `docker stop` sends when the image does not say otherwise.
+/// The signal of `docker stop` if the image does not define one.
 pub(super) const DEFAULT_STOP_SIGNAL: i32 = Signal::SIGTERM as i32;
 
 /// Docker's own numbers for `RTMIN` and `RTMAX`.
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_that_docker_accepts() {
+    fn every_notation_that_docker_accepts_is_parsed() {
         let cases = [
             ("15", Some(15)),
             ("TERM", Some(15)),

@@ -1,4 +1,4 @@
-//! What a list tells of one container. Pure.
+//! The items of a list of containers. Pure.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use super::fields;
 
-/// One item of a list.
+/// A container in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ContainerSummary {
-    /// The name, without Docker's leading slash; empty if the engine did not tell it.
+    /// The name, without Docker's leading slash; empty if the engine did not report it.
     pub(super) name: String,
-    /// Differs when the item does, apart from what changes while nothing happens.
+    /// A hash of the item, apart from fields that change without an event.
     fingerprint: u64,
 }
 
-/// Id and summary of each item. An item without an id is left out: there is nothing that it could be asked for.
+/// The id and summary of each item. An item without an id is left out, since it cannot be inspected.
 pub(super) fn summaries(list: &[Value]) -> impl Iterator<Item = (String, ContainerSummary)> {
     list.iter().filter_map(|item| Some((item["Id"].as_str().filter(|id| !id.is_empty())?.to_owned(), summary(item))))
 }
@@ -33,7 +33,7 @@ fn summary(item: &Value) -> ContainerSummary {
     ContainerSummary { name: name.trim_start_matches('/').to_owned(), fingerprint: hasher.finish() }
 }
 
-/// `Up 5 minutes (healthy)` without what only the time changes: `healthy`.
+/// The part of the status that does not change with time: `healthy` in `Up 5 minutes (healthy)`.
 fn without_duration(status: &str) -> &str {
     status.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(inside, _)| inside)
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_alone_changes_nothing_and_everything_else_does() {
+    fn the_fingerprint_changes_with_all_but_the_time() {
         let item = |status: &str, state: &str| summary(&json!({"Id": "a", "Status": status, "State": state}));
         let before = item("Up 5 minutes (healthy)", "running");
         assert_eq!(before, item("Up 6 minutes (healthy)", "running"));
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_item_costs_at_most_itself() {
+    fn an_invalid_item_does_not_affect_the_others() {
         let odd = [
             json!(null),
             json!("text"),

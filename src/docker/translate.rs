@@ -1,4 +1,4 @@
-//! From the engine's own description of a container to ours. Pure.
+//! Translates the JSON of an inspection into a [`Container`]. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,10 +15,10 @@ use super::{
     signal,
 };
 
-/// How many starts of a container are remembered.
+/// The maximum number of starts that are kept for a container.
 const MAX_STARTS: usize = 32;
 
-/// What is read of an inspection.
+/// The fields that are read from an inspection.
 const FIELDS: [(&str, FieldType); 22] = [
     ("/Name", FieldType::Text),
     ("/State", FieldType::Map),
@@ -44,21 +44,21 @@ const FIELDS: [(&str, FieldType); 22] = [
     ("/NetworkSettings/Networks", FieldType::Map),
 ];
 
-/// The fields of an inspection that have a value of another type than they should, and count as absent.
+/// The fields of an inspection whose values have another type than expected. They count as absent.
 pub(super) fn unreadable_fields(inspect: &Value) -> Vec<&'static str> {
     let mut unreadable = fields::unreadable(inspect, &FIELDS);
-    // `health` reads a text as the status.
+    // A text in place of the object is read as the status, see `health`.
     unreadable.retain(|pointer| *pointer != "/State/Health" || !inspect["State"]["Health"].is_string());
     unreadable
 }
 
-/// Whether an answer tells if the container runs and where it is published. From one that does not, nothing may be
-/// concluded: its entries would be removed.
+/// Whether an inspection shows if the container runs and where it is published. If not, nothing may be concluded from
+/// it; otherwise the entries of the container would be removed.
 pub(super) fn is_conclusive(inspect: &Value) -> bool {
     is_running(inspect).is_some_and(|running| !running || has_readable_address(inspect))
 }
 
-/// Whether every field that decides about the address of a running container can be read.
+/// Whether all fields with addresses and ports of a running container are valid.
 fn has_readable_address(inspect: &Value) -> bool {
     let network = &inspect["NetworkSettings"];
     let (ports, networks) = (&network["Ports"], &network["Networks"]);
@@ -76,10 +76,10 @@ fn has_readable_address(inspect: &Value) -> bool {
         && fields::map(networks).all(|(_, on)| is_address(&on["IPAddress"]) && is_address(&on["GlobalIPv6Address"]))
 }
 
-/// Whether the main process runs; `None` if the answer does not tell.
+/// Whether the main process runs; `None` if the inspection does not show it.
 pub(super) fn is_running(inspect: &Value) -> Option<bool> {
     let state = &inspect["State"];
-    // Between two runs under a restart policy the engine says both.
+    // Between two runs under a restart policy, both `Running` and `Restarting` are true.
     let restarting = fields::flag(&state["Restarting"]).unwrap_or_default();
     let running = fields::flag(&state["Running"]).or_else(|| match state["Status"].as_str()? {
         "running" | "paused" => Some(true),
@@ -90,12 +90,13 @@ pub(super) fn is_running(inspect: &Value) -> Option<bool> {
     Some(running && !restarting)
 }
 
-/// Takes over what matters; what the engine left out is empty. `before` and `mark` are what only events can tell.
+/// Translates an inspection. Absent fields are empty. `before` (the previous description) and `events` supply what only
+/// events report.
 pub(super) fn container(
     id: &str,
     inspect: &Value,
     before: Option<&Arc<Container>>,
-    mark: &ContainerEvents,
+    events: &ContainerEvents,
 ) -> Container {
     let (state, config, network) = (&inspect["State"], &inspect["Config"], &inspect["NetworkSettings"]);
     let text = |value: &Value| fields::text(value).unwrap_or_default();
@@ -104,8 +105,8 @@ pub(super) fn container(
         .and_then(|text| signal::parse(&text))
         .unwrap_or(signal::DEFAULT_STOP_SIGNAL);
     let mut starts = before.map(|before| before.starts.clone()).unwrap_or_default();
-    // An engine may tell of one event twice: at the end of a stream, and at the start of the next.
-    starts.extend(&mark.starts);
+    // An engine may send an event twice: at the end of a stream, and at the start of the next.
+    starts.extend(&events.starts);
     starts.sort_unstable();
     starts.dedup();
     starts.drain(..starts.len().saturating_sub(MAX_STARTS));
@@ -115,7 +116,7 @@ pub(super) fn container(
     let published = fields::map(&network["Ports"]).map(|(port, _)| port);
     Container {
         id: id.to_owned(),
-        // A number or boolean is no name; the list tells it as well.
+        // A number or boolean is not accepted as a name, because the list contains the name too.
         name: inspect["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned(),
         image: text(&config["Image"]),
         env: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
@@ -131,12 +132,13 @@ pub(super) fn container(
         bindings: bindings(&network["Ports"]),
         network_mode: text(&inspect["HostConfig"]["NetworkMode"]),
         networks: fields::map(&network["Networks"]).map(network_address).collect(),
-        stop_signal_sent_at: mark.signals.get(&stop_signal).copied().or_else(|| before?.stop_signal_sent_at),
+        stop_signal_sent_at: events.signals.get(&stop_signal).copied().or_else(|| before?.stop_signal_sent_at),
         stop_signal,
     }
 }
 
-/// An unknown status must not pass: the health before counts, and without one the container is starting.
+/// The health. An unknown status must not count as healthy: the previous health is kept; without one, the container is
+/// starting.
 fn health(health: &Value, before: Option<&Health>) -> Option<Health> {
     let status = match health {
         Value::Null => return None,
@@ -161,7 +163,7 @@ fn bindings(ports: &Value) -> BTreeMap<Port, Vec<PortBinding>> {
     ports.flat_map(|(ports, bound)| ports.map(move |port| (port, bound.clone()))).collect()
 }
 
-/// What stands among the ports and is none.
+/// The items among the ports that are not ports.
 fn invalid_ports<'a>(ports: impl Iterator<Item = &'a String>) -> Vec<String> {
     let odd: BTreeSet<_> = ports.filter(|port| Port::range(port).is_none()).collect();
     odd.into_iter().cloned().collect()
@@ -174,7 +176,7 @@ fn sorted_bindings(bound: &Value) -> Vec<PortBinding> {
     bindings
 }
 
-/// The places that a binding stands for: an engine that leaves the address out means all addresses of both families.
+/// The bindings of one item. Without an address, it stands for all addresses of both families.
 fn expand_binding(bound: &Value) -> Vec<PortBinding> {
     let port = fields::number(&bound["HostPort"]).filter(|port| *port != 0);
     let ips = match fields::text(&bound["HostIp"]).unwrap_or_default().as_str() {
@@ -184,7 +186,7 @@ fn expand_binding(bound: &Value) -> Vec<PortBinding> {
     port.into_iter().flat_map(|port| ips.iter().map(move |ip| PortBinding { ip: *ip, port })).collect()
 }
 
-/// An address, without brackets, without the name of an interface, and IPv4 as such.
+/// Parses an address. Brackets and the name of an interface are removed, and an IPv4-mapped address becomes IPv4.
 fn ip_address(text: &str) -> Option<IpAddr> {
     let text = text.trim_matches(['[', ']']);
     let text = text.split_once('%').map_or(text, |(ip, _interface)| ip);
@@ -198,7 +200,7 @@ fn network_address((name, endpoint): (&String, &Value)) -> (String, NetworkAddre
     (name.clone(), NetworkAddress { id, v4, v6, network: Network::default() })
 }
 
-/// An address, with or without the length of the prefix.
+/// Parses an address with or without a prefix length.
 fn network_ip(value: &Value) -> Option<IpAddr> {
     let text = value.as_str()?;
     text.split_once('/').map_or(text, |(ip, _bits)| ip).parse().ok()
@@ -234,22 +236,22 @@ mod tests {
     #[test]
     fn a_stop_signal_counts_for_the_run_that_got_it() {
         let inspect = |started: &str| json!({"State": {"Running": true, "StartedAt": started}});
-        let mark = ContainerEvents {
+        let events = ContainerEvents {
             signals: [(15, "2026-11-20T10:00:00Z".parse().expect("valid"))].into(),
             ..ContainerEvents::default()
         };
         let now = "2026-11-20T10:00:05Z".parse().expect("valid");
         let stopping = |started| {
-            let container = container("x", &inspect(started), None, &mark);
+            let container = container("x", &inspect(started), None, &events);
             container.time_since_stop_signal(now).map(|time| time.as_secs())
         };
         assert_eq!(stopping("2026-11-20T09:00:00.1Z"), Some(5));
-        assert_eq!(stopping("2026-11-20T11:30:00+02:00"), Some(5), "an engine may write local time");
+        assert_eq!(stopping("2026-11-20T11:30:00+02:00"), Some(5), "an engine may use local time");
         assert_eq!(stopping("2026-11-20T10:00:01Z"), None);
     }
 
-    /// As Docker 29 writes it, in all that is read.
-    fn whole() -> Value {
+    /// An inspection as from Docker 29, with all fields that are read.
+    fn full_inspection() -> Value {
         json!({
             "Id": "c0ffee", "Name": "/web",
             "State": {"Status": "running", "Running": true, "Paused": false, "Restarting": false, "ExitCode": 0,
@@ -267,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn each_field_that_is_odd_costs_at_most_itself() {
+    fn an_invalid_field_does_not_affect_the_others() {
         let odd =
             [json!(null), json!("odd"), json!(-70_000), json!(true), json!([]), json!([null, 7]), json!({"a": null})];
-        let good = read(&whole());
-        assert_eq!(unreadable_fields(&whole()), [""; 0]);
+        let good = read(&full_inspection());
+        assert_eq!(unreadable_fields(&full_inspection()), [""; 0]);
         for (pointer, kind) in FIELDS {
             for odd in &odd {
-                let mut inspect = whole();
+                let mut inspect = full_inspection();
                 *inspect.pointer_mut(pointer).expect(pointer) = odd.clone();
                 let container = read(&inspect);
                 assert!(is_running(&inspect).is_some() || pointer == "/State", "{pointer} {odd}");
@@ -282,8 +284,8 @@ mod tests {
                 assert!(fits || unreadable_fields(&inspect) == [pointer], "{pointer} {odd}");
                 assert!(!odd.is_null() || fits, "null is absent: {pointer}");
                 assert!(kind != FieldType::List || fits || !odd.is_array(), "{pointer} {odd}");
-                // All that has nothing to do with the field is as it was.
-                let same = [
+                // All other fields are unchanged.
+                let unchanged = [
                     ("/State", good.running == container.running),
                     ("/State", good.started_at == container.started_at),
                     ("/State", good.health == container.health),
@@ -296,16 +298,19 @@ mod tests {
                     ("/NetworkSettings", good.bindings == container.bindings),
                     ("/NetworkSettings", good.networks == container.networks),
                 ];
-                for (part, same) in same {
-                    assert!(same || pointer.starts_with(part), "{pointer} {odd} costs more: {container:?}");
+                for (part, unchanged) in unchanged {
+                    assert!(
+                        unchanged || pointer.starts_with(part),
+                        "{pointer} {odd} affects other fields: {container:?}"
+                    );
                 }
             }
         }
     }
 
     #[test]
-    fn items_of_lists_and_members_of_objects_are_read_one_by_one() {
-        let mut inspect = whole();
+    fn an_invalid_item_of_a_field_does_not_affect_the_others() {
+        let mut inspect = full_inspection();
         inspect["Config"]["Env"] = json!([null, 7, "A=b", "BARE", ["C=d"]]);
         inspect["Config"]["Labels"] = json!({"a": "b", "n": null, "seven": 7, "yes": true, "list": []});
         inspect["NetworkSettings"]["Ports"] = json!({"80/tcp": [null, "odd", {"HostIp": null, "HostPort": 8080},
@@ -317,11 +322,11 @@ mod tests {
         let labels: Vec<_> = container.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(labels, [("a", "b"), ("seven", "7"), ("yes", "true")]);
         let bound: Vec<_> = container.bindings.iter().map(|(port, bound)| (port.number, bound.len())).collect();
-        // Without an address: on all of both families.
+        // Without an address: all addresses of both families.
         assert_eq!(bound, [(80, 2), (81, 0), (82, 0)]);
         assert_eq!(container.networks.len(), 3);
         assert!(container.networks["a"].v4.is_some() && container.networks["c"].v4.is_none());
-        assert!(!is_conclusive(&inspect), "the address of a running container is not clear");
+        assert!(!is_conclusive(&inspect), "the address of a running container is unknown");
     }
 
     #[test]
@@ -354,21 +359,21 @@ mod tests {
             ("/NetworkSettings/Networks/bridge/IPAddress", json!(7), false),
         ];
         for (pointer, value, conclusive) in cases {
-            let mut inspect = whole();
+            let mut inspect = full_inspection();
             *inspect.pointer_mut(pointer).expect(pointer) = value.clone();
             assert_eq!(is_conclusive(&inspect), conclusive, "{pointer} {value}");
             inspect["State"] = json!({"Status": "exited", "Running": false});
             assert!(is_conclusive(&inspect), "a container that does not run has no address: {pointer} {value}");
         }
-        let mut inspect = whole();
+        let mut inspect = full_inspection();
         inspect["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] = json!("172.17.0.2/16");
-        assert_eq!(read(&inspect).networks, read(&whole()).networks);
+        assert_eq!(read(&inspect).networks, read(&full_inspection()).networks);
     }
 
     #[test]
-    fn an_unknown_health_never_passes() {
+    fn an_unknown_health_is_never_healthy() {
         use HealthStatus::{Healthy, Starting, Unhealthy};
-        // Each with the status after no health, and after `unhealthy`.
+        // The health, the expected status without a previous one, and the expected status after `unhealthy`.
         let cases = [
             (json!(null), None, None),
             (json!(""), None, None),
@@ -392,16 +397,16 @@ mod tests {
     }
 
     #[test]
-    fn ports_of_an_unknown_form_are_not_no_ports() {
+    fn ports_of_an_unknown_form_are_not_an_empty_list() {
         for (ports, conclusive) in [(json!(null), true), (json!({}), true), (json!("odd"), false), (json!([]), false)] {
-            let mut inspect = whole();
+            let mut inspect = full_inspection();
             inspect["NetworkSettings"]["Ports"] = ports.clone();
             assert_eq!(is_conclusive(&inspect), conclusive, "{ports}");
         }
     }
 
     #[test]
-    fn whether_it_runs_is_read_from_either_field() {
+    fn the_running_state_is_read_from_either_field() {
         let cases = [
             (json!({"Running": true, "Status": "odd"}), Some(true)),
             (json!({"Running": "true"}), Some(true)),

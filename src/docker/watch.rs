@@ -1,4 +1,4 @@
-//! Keeps a store of containers in line with an engine.
+//! Keeps a store of containers up to date with an engine.
 //!
 //! ```text
 //!             connected            list received           resync is due
@@ -7,9 +7,9 @@
 //!     └────── Waiting ◄──────┴─────────────────────────┘
 //! ```
 //!
-//! Lists and events only tell which containers have to be inspected. The inspections belong to none of these states: they
-//! go on when a stream ends, and one that hangs delays neither the others nor the next list. At each resync a new stream
-//! takes the place of the old one, which may have fallen silent.
+//! Lists and events only name the containers to inspect. The inspections are independent of these states: they continue
+//! when a stream ends, and one that hangs delays neither the others nor the next list. At each resync a new stream
+//! replaces the old one, which may be dead without an error.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,29 +33,30 @@ use super::{
 };
 use crate::core::{condition::Condition, store::Store};
 
-/// Replay from a little before: the engine keeps its last 256 events, and marking a container twice does no harm.
+/// The first session replays events from this time before it began. The engine keeps the last 256 events, and a
+/// replayed event only causes another inspection.
 const REPLAY_OVERLAP: Duration = Duration::from_secs(1);
 
-/// From how long ago the first session wants to know who was told to stop, and who started how often: a register that is
-/// started again while a container drains must not bring it back into traffic.
+/// The first session reads the stop signals and starts of this time span. Otherwise a `register` that is restarted
+/// while a container drains would bring the container back into traffic.
 const REPLAY_SPAN: Duration = Duration::from_secs(600);
 
-/// How long the engine may take to tell its past. One that does not know `until` would never end.
+/// The time limit for reading past events. The stream of an engine that does not support `until` never ends.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Fills `containers` until `stop` is cancelled. Trouble with the engine is waited out; the store keeps the last state.
+/// Updates `containers` until `stop` is cancelled. After a failure it connects again; meanwhile the store keeps the
+/// last state.
 ///
-/// From a list on, every container that it shows is in the store: as [`Sight::Unreadable`] until its first inspection
-/// succeeds. The store is declared complete when the first list's containers have been inspected, apart from those whose
-/// inspection hangs.
+/// Every container of a list is in the store, as [`Observation::Unreadable`] until its first inspection succeeds. The
+/// store is complete when the containers of the first list have been inspected, apart from inspections that hang.
 pub async fn watch(client: Client, containers: Store<String, Observation>, resync: Duration, stop: CancellationToken) {
     let condition = Condition::new(format!("Docker at {}", client.address()));
-    let inspections = Inspector::new(containers);
+    let inspector = Inspector::new(containers);
     let mut watcher = Watcher {
         client,
         resync,
         condition,
-        inspections,
+        inspector,
         last_event: None,
         backoff: ReconnectBackoff::default(),
         is_unreachable: false,
@@ -70,11 +71,11 @@ struct Watcher {
     client: Client,
     resync: Duration,
     condition: Condition,
-    inspections: Inspector,
-    /// The time of the last event.
+    inspector: Inspector,
+    /// The time of the last event; before the first event, the start of the first session.
     last_event: Option<Timestamp>,
     backoff: ReconnectBackoff,
-    /// Whether it was logged that nobody answers.
+    /// Whether the last failure was an unreachable engine.
     is_unreachable: bool,
 }
 
@@ -86,40 +87,40 @@ struct ListResult {
     networks: Option<Networks>,
 }
 
-/// What is being waited for.
+/// What the watcher waits for.
 enum WatchState {
     /// The time of the next attempt.
     Waiting { until: Instant },
-    /// The version of the API; the first time also the past.
+    /// The connection with its API version, and for the first session the past events.
     Connecting { opened: BoxFuture<'static, Result<NewConnection, Error>> },
-    /// A list, while events are heard already. A stream that ends so early does not cost the list.
+    /// A list. Events are received already. If their stream ends, the list is still used.
     Listing { connection: Connection, events: Events, ended: Option<Error>, list: ListFuture },
     /// An event, or the time of the next list.
     Following { connection: Connection, events: Events, since: Instant, list_at: Instant },
 }
 
-/// A connection, and from when on it has to tell events.
+/// A connection, and the start of its events.
 struct NewConnection {
     connection: Connection,
     since: Timestamp,
-    /// What events told before the first session.
+    /// The events from before the first session, by container.
     past_events: BTreeMap<String, ContainerEvents>,
 }
 
-/// What has come.
+/// An input of the state machine.
 enum WatchInput {
     TimerFired,
     Connected(NewConnection),
     Listed(ListResult),
     Event(Event),
-    /// The stream, with the reason.
+    /// The event stream ended, for this reason.
     StreamEnded(Error),
-    /// What is asked for once.
+    /// Connecting or listing failed.
     Failed(Error),
 }
 
 impl WatchState {
-    /// Waits for what comes next. Dropping this future loses nothing.
+    /// Waits for the next input. Dropping this future loses nothing.
     async fn next_input(&mut self) -> WatchInput {
         match self {
             Self::Waiting { until } => {
@@ -142,7 +143,7 @@ impl WatchState {
 async fn next_event(events: &mut Events) -> WatchInput {
     match events.next().await {
         Some(event) => event.map_or_else(WatchInput::StreamEnded, WatchInput::Event),
-        // Its last item is an error, after which it is not asked again.
+        // The last item is an error, after which the stream is not polled again.
         None => std::future::pending().await,
     }
 }
@@ -152,32 +153,32 @@ impl Watcher {
         let mut state = WatchState::Waiting { until: Instant::now() };
         loop {
             state = tokio::select! {
-                // Events that have arrived are handled before inspections go on: an end that a start follows does not
-                // count.
+                // Received events are handled before the inspections, because an exit does not count if a start follows
+                // it.
                 biased;
                 input = state.next_input() => self.transition(state, input, Instant::now()),
-                () = self.inspections.progress() => state,
+                () = self.inspector.progress() => state,
             };
         }
     }
 
-    /// What an input makes of a state.
+    /// The state after an input.
     fn transition(&mut self, state: WatchState, input: WatchInput, now: Instant) -> WatchState {
         match (state, input) {
             (WatchState::Waiting { .. }, WatchInput::TimerFired) => {
                 WatchState::Connecting { opened: connect(self.client.clone(), self.last_event).boxed() }
             }
-            (_, WatchInput::Connected(NewConnection { connection, since, past_events: past })) => {
+            (_, WatchInput::Connected(NewConnection { connection, since, past_events })) => {
                 self.last_event = Some(since);
-                self.inspections.set_past_events(past);
+                self.inspector.set_past_events(past_events);
                 self.start_listing(connection)
             }
             (WatchState::Listing { connection, events, list, .. }, WatchInput::StreamEnded(error)) => {
                 WatchState::Listing { connection, events, ended: Some(error), list }
             }
             (WatchState::Listing { connection, events, ended, .. }, WatchInput::Listed(list)) => {
-                list.networks.into_iter().for_each(|networks| self.inspections.set_networks(networks));
-                self.inspections.handle_list(&list.containers, now);
+                list.networks.into_iter().for_each(|networks| self.inspector.set_networks(networks));
+                self.inspector.handle_list(&list.containers, now);
                 if !self.backoff.is_unstable() {
                     self.report_recovery();
                 }
@@ -194,8 +195,8 @@ impl Watcher {
             }
             (state, WatchInput::Event(event)) => {
                 self.last_event = latest_event(self.last_event, event.at);
-                if let Some((id, mark)) = event.container {
-                    self.inspections.handle_event(id, mark);
+                if let Some((id, events)) = event.container {
+                    self.inspector.handle_event(id, events);
                 }
                 state
             }
@@ -212,15 +213,15 @@ impl Watcher {
                 self.report_failure(&error);
                 WatchState::Waiting { until: now + self.backoff.next_delay() }
             }
-            // No other input belongs to the state.
+            // The input does not apply to the state.
             (state, WatchInput::TimerFired | WatchInput::Listed(_) | WatchInput::StreamEnded(_)) => state,
         }
     }
 
     fn start_listing(&mut self, connection: Connection) -> WatchState {
-        self.inspections.set_connection(connection.clone());
-        // The last event was heard: told again, it would be one inspection more at each resync.
-        let since = self.last_event.and_then(|heard| heard.checked_add(Duration::from_nanos(1)).ok());
+        self.inspector.set_connection(connection.clone());
+        // The last event is excluded. Otherwise each resync would replay it and cause an inspection.
+        let since = self.last_event.and_then(|last| last.checked_add(Duration::from_nanos(1)).ok());
         let events = events::follow(&connection, since.unwrap_or_else(Timestamp::now));
         let listing = connection.clone();
         let list = async move {
@@ -230,7 +231,8 @@ impl Watcher {
         WatchState::Listing { connection, events, ended: None, list: list.boxed() }
     }
 
-    /// An engine that restarts fails in several ways one after the other: that is one line.
+    /// Logs a failure. An engine that restarts is unreachable for several reasons in turn; only the first one is
+    /// logged.
     fn report_failure(&mut self, error: &Error) {
         if std::mem::replace(&mut self.is_unreachable, error.is_unreachable()) && self.is_unreachable {
             tracing::debug!("{}", crate::core::condition::error_chain(error));
@@ -245,41 +247,42 @@ impl Watcher {
     }
 }
 
-/// Up to when events have been heard. They may come in another order than they happened, unless the clock of the engine
-/// was set back.
-fn latest_event(heard: Option<Timestamp>, at: Option<Timestamp>) -> Option<Timestamp> {
+/// The time of the latest event. An event may arrive slightly out of order. If it is much earlier, the clock of the
+/// engine was set back.
+fn latest_event(last: Option<Timestamp>, at: Option<Timestamp>) -> Option<Timestamp> {
     let is_earlier =
-        |heard: Timestamp, at: Timestamp| at < heard && heard.duration_since(at).unsigned_abs() < REPLAY_OVERLAP;
-    match (heard, at) {
-        (Some(heard), Some(at)) if is_earlier(heard, at) => Some(heard),
-        (heard, at) => at.or(heard),
+        |last: Timestamp, at: Timestamp| at < last && last.duration_since(at).unsigned_abs() < REPLAY_OVERLAP;
+    match (last, at) {
+        (Some(last), Some(at)) if is_earlier(last, at) => Some(last),
+        (last, at) => at.or(last),
     }
 }
 
-async fn connect(client: Client, heard: Option<Timestamp>) -> Result<NewConnection, Error> {
+/// Connects. Without a last event, which is the first session, also reads the past events.
+async fn connect(client: Client, last_event: Option<Timestamp>) -> Result<NewConnection, Error> {
     let connection = client.connect().await?;
-    if let Some(since) = heard {
+    if let Some(since) = last_event {
         return Ok(NewConnection { connection, since, past_events: BTreeMap::new() });
     }
-    // The engine's clock counts, not ours.
+    // The times of events are by the engine's clock.
     let now = connection.clock().await?;
-    let past = read_past_events(&connection, now).await?;
-    Ok(NewConnection { connection, since: now.checked_sub(REPLAY_OVERLAP).unwrap_or(now), past_events: past })
+    let past_events = read_past_events(&connection, now).await?;
+    Ok(NewConnection { connection, since: now.checked_sub(REPLAY_OVERLAP).unwrap_or(now), past_events })
 }
 
-/// What past events tell of each container.
+/// The past events of each container.
 async fn read_past_events(
     connection: &Connection,
     until: Timestamp,
 ) -> Result<BTreeMap<String, ContainerEvents>, Error> {
     let since = until.checked_sub(REPLAY_SPAN).unwrap_or(until);
     let Ok(events) = timeout(REPLAY_TIMEOUT, events::past_events(connection, since, until)).await else {
-        tracing::debug!("the engine did not tell its past events within {REPLAY_TIMEOUT:?}: starting without");
+        tracing::debug!("the engine did not send its past events within {REPLAY_TIMEOUT:?}: continuing without them");
         return Ok(BTreeMap::new());
     };
     let mut past = BTreeMap::<_, ContainerEvents>::new();
-    for (id, mark) in events?.into_iter().filter_map(|event| event.container) {
-        past.entry(id).or_default().merge(mark);
+    for (id, events) in events?.into_iter().filter_map(|event| event.container) {
+        past.entry(id).or_default().merge(events);
     }
     Ok(past)
 }

@@ -1,5 +1,5 @@
-//! `portreeve register` beside an engine whose inspections hang, fail, are slow or cut off: no entry of a container that
-//! runs is removed at any moment, and all others move on.
+//! `portreeve register` with an engine whose inspections hang, fail, are slow or are interrupted. No entry of a running
+//! container is removed at any moment, and all other containers are handled without delay.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ struct World {
 }
 
 impl World {
-    /// So many containers that were registered by a run before.
+    /// `count` containers that an earlier run has registered.
     fn registered(count: u16) -> Self {
         let world = Self { docker: FakeDocker::start(), consul: FakeConsul::start("10.0.0.7") };
         for number in 0..count {
@@ -33,15 +33,15 @@ impl World {
         Daemon::start(&self.docker, &self.consul, arguments)
     }
 
-    /// Waits for so many more lists.
-    fn lists(&self, more: usize) {
+    /// Waits for further lists.
+    fn until_lists(&self, more: usize) {
         let lists = || self.docker.count("/containers/json");
         let before = lists();
         until("lists", || lists() >= before + more);
     }
 
-    /// A container that starts now is registered.
-    fn others_move_on(&self) {
+    /// Checks that another container is registered and removed without delay.
+    fn assert_others_are_handled(&self) {
         let before = self.consul.count();
         self.docker.run(container("other", 7000));
         until("the other container", || self.consul.ports().get("dockerhost:other:80") == Some(&7000));
@@ -49,8 +49,8 @@ impl World {
         until("its removal", || self.consul.count() == before);
     }
 
-    /// Nothing but the container that `others_move_on` starts was removed or taken out of traffic.
-    fn nothing_was_lost(&self, daemon: &Daemon) {
+    /// Checks that no container but that of `assert_others_are_handled` was removed or put into maintenance mode.
+    fn assert_nothing_was_removed(&self, daemon: &Daemon) {
         let writes = self.consul.writes();
         let lost = |write: &&String| {
             (write.contains("/deregister/") || write.contains("/maintenance/")) && !write.contains("other")
@@ -68,7 +68,7 @@ fn entry(number: u16) -> String {
 }
 
 #[test]
-fn one_that_hangs_from_the_start() {
+fn an_inspection_that_hangs_from_the_start() {
     let world = World::registered(4);
     let hung = id("web-0");
     world.docker.stall(&hung);
@@ -76,29 +76,29 @@ fn one_that_hangs_from_the_start() {
     world.docker.set(container("web-1", 9001));
     let daemon = world.start(&["--resync", "200ms"]);
     until("the change beside it", || world.consul.ports()[&entry(1)] == 9001);
-    world.others_move_on();
-    world.lists(20);
+    world.assert_others_are_handled();
+    world.until_lists(20);
     daemon.until_logged("container web-0: the entries stay as they are: did not inspect a container within 10s");
     world.docker.unstall(&hung);
     until("the change of the one that hung", || world.consul.ports()[&entry(0)] == 9000);
-    world.nothing_was_lost(&daemon);
+    world.assert_nothing_was_removed(&daemon);
 }
 
 #[test]
-fn all_hang_from_the_start() {
+fn all_inspections_hang_from_the_start() {
     let world = World::registered(20);
     (0..20).for_each(|number| world.docker.stall(&id(&name(number))));
     let daemon = world.start(&["--resync", "200ms"]);
-    world.others_move_on();
-    world.lists(20);
-    world.others_move_on();
+    world.assert_others_are_handled();
+    world.until_lists(20);
+    world.assert_others_are_handled();
     assert_eq!(world.consul.count(), 20);
-    world.nothing_was_lost(&daemon);
+    world.assert_nothing_was_removed(&daemon);
     daemon.until_logged(
         "containers web-0, web-1, web-2, web-3, web-4 and 15 others: the entries stay as they are: did not",
     );
     assert_eq!(daemon.log().matches("WARN").count(), 1, "{}", daemon.log());
-    // One that is gone meanwhile is not there when the engine answers.
+    // A container that was removed meanwhile is missing when the engine answers.
     world.docker.unset(&id("web-7"));
     (0..20).for_each(|number| world.docker.unstall(&id(&name(number))));
     until("the removal", || world.consul.count() == 19);
@@ -106,7 +106,7 @@ fn all_hang_from_the_start() {
 }
 
 #[test]
-fn a_first_session_that_is_cut_again_and_again() {
+fn a_first_session_that_is_interrupted_repeatedly() {
     let world = World::registered(40);
     world.docker.slow_down(Duration::from_millis(300));
     let daemon = world.start(&[]);
@@ -114,41 +114,41 @@ fn a_first_session_that_is_cut_again_and_again() {
         until("a session", || world.docker.count("/containers/json") > lists);
         world.docker.cut();
     }
-    world.others_move_on();
-    world.lists(0);
+    world.assert_others_are_handled();
+    world.until_lists(0);
     assert_eq!(world.consul.count(), 40);
-    world.nothing_was_lost(&daemon);
+    world.assert_nothing_was_removed(&daemon);
 }
 
 #[test]
-fn a_resync_that_comes_before_the_first_inspections_have_ended() {
+fn a_resync_before_the_end_of_the_first_inspections() {
     let world = World::registered(40);
     world.docker.slow_down(Duration::from_millis(500));
     let daemon = world.start(&["--resync", "100ms"]);
-    world.lists(20);
-    world.others_move_on();
-    world.nothing_was_lost(&daemon);
+    world.until_lists(20);
+    world.assert_others_are_handled();
+    world.assert_nothing_was_removed(&daemon);
 }
 
 #[test]
-fn one_whose_inspection_fails() {
+fn an_inspection_that_fails() {
     let world = World::registered(4);
     let failing = id("web-0");
     world.docker.fail_inspections(&failing, true);
     let daemon = world.start(&["--resync", "200ms"]);
-    world.others_move_on();
-    world.lists(20);
+    world.assert_others_are_handled();
+    world.until_lists(20);
     daemon.until_logged("container web-0: the entries stay as they are: failed to inspect a container: 500");
     assert_eq!(daemon.log().matches("container web-0").count(), 1, "{}", daemon.log());
     world.docker.set(container("web-0", 9000));
     world.docker.fail_inspections(&failing, false);
     until("the change", || world.consul.ports()[&entry(0)] == 9000);
-    daemon.until_logged("well again");
-    world.nothing_was_lost(&daemon);
+    daemon.until_logged("recovered");
+    world.assert_nothing_was_removed(&daemon);
 }
 
 #[test]
-fn one_that_hangs_while_another_is_recreated_unheard() {
+fn an_inspection_that_hangs_while_another_container_is_recreated_without_events() {
     let world = World::registered(4);
     let daemon = world.start(&["--resync", "1h"]);
     daemon.until_logged("in line");
@@ -163,26 +163,26 @@ fn one_that_hangs_while_another_is_recreated_unheard() {
     world.docker.set(recreated);
     world.docker.cut();
     until("the new container under the old name", || world.consul.ports()[&entry(0)] == 9000);
-    world.others_move_on();
-    world.nothing_was_lost(&daemon);
+    world.assert_others_are_handled();
+    world.assert_nothing_was_removed(&daemon);
     world.docker.unstall(&id("new"));
     until("the new one", || world.consul.ports().get("dockerhost:new:80") == Some(&9100));
     assert!(!daemon.log().contains("claim"), "{}", daemon.log());
 }
 
 #[test]
-fn those_that_hang_do_not_use_up_the_inspections() {
+fn hung_inspections_do_not_use_up_the_slots() {
     let world = World::registered(40);
-    // More than are inspected at the same time, and first in the order.
+    // They are more than there are slots, and first in the order.
     (0..20).for_each(|number| world.docker.stall(&id(&name(number))));
     (20..40).for_each(|number| world.docker.set(container(&name(number), 9000 + number)));
     let daemon = world.start(&["--resync", "1h"]);
     until("all that answer", || (20..40).all(|number| world.consul.ports()[&entry(number)] == 9000 + number));
-    world.nothing_was_lost(&daemon);
+    world.assert_nothing_was_removed(&daemon);
 }
 
 #[test]
-fn a_container_in_the_network_of_one_that_hangs() {
+fn a_container_in_the_network_of_one_whose_inspection_hangs() {
     let world = World::registered(1);
     let mut user = container("user", 0);
     user["HostConfig"]["NetworkMode"] = json!(format!("container:{}", id("web-0")));
@@ -194,13 +194,13 @@ fn a_container_in_the_network_of_one_that_hangs() {
     assert_eq!(daemon.stop(), Some(0));
     world.docker.stall(&id("web-0"));
     let daemon = world.start(&["--resync", "200ms"]);
-    world.others_move_on();
-    world.lists(20);
-    world.nothing_was_lost(&daemon);
+    world.assert_others_are_handled();
+    world.until_lists(20);
+    world.assert_nothing_was_removed(&daemon);
 }
 
 #[test]
-fn those_that_a_list_shows_again_are_not_gone_although_they_hang() {
+fn containers_that_a_list_shows_again_are_kept_while_their_inspections_hang() {
     let world = World::registered(4);
     let daemon = world.start(&["--resync", "1h", "--max-removal", "0"]);
     daemon.until_logged("in line");
@@ -213,15 +213,15 @@ fn those_that_a_list_shows_again_are_not_gone_although_they_hang() {
         let lists = world.docker.count("/containers/json");
         world.docker.cut();
         until("another list", || world.docker.count("/containers/json") > lists);
-        world.others_move_on();
+        world.assert_others_are_handled();
     }
-    world.nothing_was_lost(&daemon);
+    world.assert_nothing_was_removed(&daemon);
     (0..4).for_each(|number| world.docker.unstall(&id(&name(number))));
     until("the changes", || (0..4).all(|number| world.consul.ports()[&entry(number)] == 9000 + number));
 }
 
 #[test]
-fn one_whose_end_is_told_while_its_inspection_hangs() {
+fn an_exit_is_handled_while_the_inspection_hangs() {
     let world = World::registered(3);
     let daemon = world.start(&["--resync", "1h", "--deregister", "on-success"]);
     daemon.until_logged("in line");
@@ -233,26 +233,26 @@ fn one_whose_end_is_told_while_its_inspection_hangs() {
     };
     (0..3).for_each(hang);
     until("the inspections that hang", || asked() >= before + 3);
-    // The entry of a failure is kept by the policy, the other one goes. The end of an earlier run counts for nothing.
+    // The policy keeps the entry of a failure and removes the other one. The exit of an earlier run is ignored.
     let earlier = json!({"Type": "container", "Action": "die", "timeNano": 1_000_000_000,
         "Actor": {"ID": id("web-2"), "Attributes": {"exitCode": "0"}}});
     world.docker.send_line(&earlier.to_string());
     world.docker.event("die", &id("web-0"), &[("exitCode", "0")]);
     world.docker.event("die", &id("web-1"), &[("exitCode", "3")]);
     until("the removal", || world.consul.ids() == [entry(1), entry(2)]);
-    world.others_move_on();
+    world.assert_others_are_handled();
     assert_eq!(world.consul.ids(), [entry(1), entry(2)], "{}", daemon.log());
     let out = world.consul.writes().into_iter().filter(|write| write.contains("/maintenance/"));
     assert!(out.clone().count() == 1 && out.clone().all(|write| write.contains(&entry(1))), "{}", daemon.log());
 }
 
 #[test]
-fn one_that_ends_while_it_hangs() {
+fn a_removed_or_stopped_container_while_its_inspection_hangs() {
     let world = World::registered(3);
     let daemon = world.start(&["--resync", "200ms"]);
     daemon.until_logged("in line");
     (0..3).for_each(|number| world.docker.stall(&id(&name(number))));
-    // Removed, stopped, and running on.
+    // One is removed, one is stopped, and one keeps running.
     world.docker.die(&id("web-0"));
     let mut stopped = container("web-1", 8001);
     stopped["State"] = json!({"Status": "exited", "Running": false});
@@ -260,6 +260,6 @@ fn one_that_ends_while_it_hangs() {
     world.docker.event("die", &id("web-1"), &[("exitCode", "0")]);
     world.docker.event("update", &id("web-2"), &[]);
     until("the removals", || world.consul.ids() == [entry(2)]);
-    world.lists(5);
+    world.until_lists(5);
     assert_eq!(world.consul.ids(), [entry(2)], "{}", daemon.log());
 }

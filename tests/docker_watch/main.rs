@@ -1,4 +1,4 @@
-//! The watcher of a Docker engine against an engine that misbehaves.
+//! The watcher of a Docker engine, against a fake engine that can fail.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -16,6 +16,7 @@ use portreeve::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+/// A running watcher and its store. Dropping it stops the watcher.
 struct Watched {
     containers: Store<String, Observation>,
     stop: CancellationToken,
@@ -27,7 +28,7 @@ impl Drop for Watched {
     }
 }
 
-/// Watches with a resync that no test waits for, unless it says so.
+/// Starts a watcher.
 fn watch(engine: &FakeDocker, resync: Duration) -> Watched {
     let (containers, stop) = (Store::default(), CancellationToken::new());
     let settings = docker::Settings { host: Some(engine.host()), ..docker::Settings::default() };
@@ -36,16 +37,17 @@ fn watch(engine: &FakeDocker, resync: Duration) -> Watched {
     Watched { containers, stop }
 }
 
+/// A resync that does not occur during a test.
 const NEVER: Duration = Duration::from_secs(3600);
 
 impl Watched {
-    /// Waits until the store is complete and `seen` holds of it.
+    /// Waits until the store is complete and `seen` accepts its inspected containers.
     async fn until(&self, what: &str, seen: impl Fn(&[Arc<Container>]) -> bool) -> Vec<Arc<Container>> {
         let mut bell = self.containers.bell();
         let wait = async {
             loop {
                 let snapshot = self.containers.snapshot();
-                let containers = snapshot.entries.values().filter_map(|sight| match sight {
+                let containers = snapshot.entries.values().filter_map(|observation| match observation {
                     Observation::Inspected(container) => Some(Arc::clone(container)),
                     Observation::Unreadable | Observation::Missing => None,
                 });
@@ -65,7 +67,7 @@ fn names(containers: &[Arc<Container>]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_first_list_and_then_events() {
+async fn the_first_list_is_followed_by_events() {
     let engine = FakeDocker::start();
     engine.set(container("a", 1));
     let watched = watch(&engine, NEVER);
@@ -77,13 +79,13 @@ async fn the_first_list_and_then_events() {
 }
 
 #[tokio::test]
-async fn an_empty_engine_is_a_full_picture() {
+async fn an_engine_without_containers_completes_the_store() {
     let engine = FakeDocker::start();
     watch(&engine, NEVER).until("nothing", <[_]>::is_empty).await;
 }
 
 #[tokio::test]
-async fn requests_carry_the_engines_version() {
+async fn requests_contain_the_version_of_the_engine() {
     let engine = FakeDocker::start();
     engine.set(container("a", 1));
     let watched = watch(&engine, NEVER);
@@ -96,12 +98,12 @@ async fn requests_carry_the_engines_version() {
 }
 
 #[tokio::test]
-async fn a_cut_stream_loses_nothing() {
+async fn a_broken_stream_loses_no_change() {
     let engine = FakeDocker::start();
     engine.set(container("a", 1));
     let watched = watch(&engine, NEVER);
     watched.until("a", |seen| names(seen) == ["a"]).await;
-    // What happens while nobody listens is found by the next list.
+    // Changes without events are found by the next list.
     engine.unset(&format!("{:0>64}", "a"));
     engine.set(container("b", 2));
     engine.cut();
@@ -109,7 +111,7 @@ async fn a_cut_stream_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fell_silent_is_noticed_at_the_resync() {
+async fn a_resync_finds_changes_without_events() {
     let engine = FakeDocker::start();
     engine.set(container("a", 1));
     let watched = watch(&engine, Duration::from_millis(200));
@@ -121,11 +123,11 @@ async fn a_stream_that_fell_silent_is_noticed_at_the_resync() {
     while engine.requests().len() < lists + 20 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(inspections(), before, "a list that shows nothing new costs no inspection");
+    assert_eq!(inspections(), before, "a list without changes causes no inspection");
 }
 
 #[tokio::test]
-async fn an_engine_in_trouble_is_waited_for() {
+async fn an_engine_that_fails_is_waited_for() {
     let engine = FakeDocker::start();
     engine.set(container("a", 1));
     engine.set_broken(true);
@@ -139,7 +141,7 @@ async fn an_engine_in_trouble_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_container_that_cannot_be_inspected_holds_up_nobody() {
+async fn an_inspection_that_hangs_does_not_delay_other_containers() {
     let engine = FakeDocker::start();
     engine.set(container("stuck", 1));
     let watched = watch(&engine, NEVER);
@@ -147,11 +149,11 @@ async fn a_container_that_cannot_be_inspected_holds_up_nobody() {
     engine.stall(&format!("{:0>64}", "stuck"));
     engine.event("update", &format!("{:0>64}", "stuck"), &[]);
     engine.run(container("b", 2));
-    watched.until("b beside the last sight of stuck", |seen| names(seen) == ["b", "stuck"]).await;
+    watched.until("b, and the last description of stuck", |seen| names(seen) == ["b", "stuck"]).await;
 }
 
 #[tokio::test]
-async fn a_storm_loses_nothing() {
+async fn many_events_lose_no_change() {
     let engine = FakeDocker::start();
     let watched = watch(&engine, NEVER);
     watched.until("nothing", <[_]>::is_empty).await;
@@ -174,7 +176,7 @@ async fn a_storm_loses_nothing() {
 }
 
 #[tokio::test]
-async fn only_the_stop_signal_means_a_stop() {
+async fn only_the_stop_signal_counts_as_a_stop() {
     let engine = FakeDocker::start();
     let mut quits = container("quits", 1);
     quits["Config"]["StopSignal"] = json!("SIGQUIT");
@@ -206,21 +208,22 @@ async fn a_stop_signal_counts_although_the_inspection_hangs() {
 }
 
 #[tokio::test]
-async fn what_events_told_before_the_start_is_in_the_first_full_picture() {
+async fn past_events_are_in_the_first_complete_store() {
     let engine = FakeDocker::start();
     engine.set(container("a", 1));
     let id = format!("{:0>64}", "a");
     (10..15).for_each(|seconds| engine.past_event("start", &id, Duration::from_secs(seconds)));
-    // The stream replays this one: its inspection begins before the list has come, and is the one that completes it.
+    // The stream replays this event, so the inspection begins before the list arrives, and its result completes the
+    // batch.
     engine.past_event("update", &id, Duration::ZERO);
     engine.slow_lists(Duration::from_millis(200));
     engine.slow_down(Duration::from_millis(600));
-    let seen = watch(&engine, NEVER).until("the first full picture", |_| true).await;
+    let seen = watch(&engine, NEVER).until("the first complete store", |_| true).await;
     assert_eq!(seen.iter().map(|container| container.starts.len()).collect::<Vec<_>>(), [5]);
 }
 
 #[tokio::test]
-async fn streams_that_end_are_reopened_at_once() {
+async fn a_stream_that_ends_is_reopened_without_delay() {
     let engine = FakeDocker::start();
     engine.limit_streams(Duration::from_millis(1200));
     let watched = watch(&engine, NEVER);
@@ -233,12 +236,12 @@ async fn streams_that_end_are_reopened_at_once() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-    // With growing waits, the last would be several seconds.
+    // With a growing back-off, the last delay would be several seconds.
     assert!(engine.deaf_longest() < Duration::from_secs(2), "{:?}", engine.deaf_longest());
 }
 
 #[tokio::test]
-async fn a_container_that_did_not_change_is_not_inspected_again() {
+async fn an_unchanged_container_is_not_inspected_again() {
     let engine = FakeDocker::start();
     let watched = watch(&engine, Duration::from_millis(100));
     watched.until("nothing", <[_]>::is_empty).await;
@@ -250,7 +253,7 @@ async fn a_container_that_did_not_change_is_not_inspected_again() {
     };
     engine.run(container("a", 1));
     watched.until("a", |seen| names(seen) == ["a"]).await;
-    // An older event, which came later.
+    // An older event that arrives later.
     engine.past_event("start", &format!("{:0>64}", "b"), Duration::from_millis(500));
     sessions(3).await;
     let inspections = || engine.count("/json") - engine.count("/containers/json");
@@ -260,7 +263,7 @@ async fn a_container_that_did_not_change_is_not_inspected_again() {
 }
 
 #[tokio::test]
-async fn an_odd_event_does_not_end_the_stream() {
+async fn an_invalid_event_does_not_end_the_stream() {
     let engine = FakeDocker::start();
     let watched = watch(&engine, NEVER);
     watched.until("nothing", <[_]>::is_empty).await;
@@ -285,7 +288,7 @@ async fn an_odd_event_does_not_end_the_stream() {
 }
 
 #[tokio::test]
-async fn streams_that_end_before_the_list_do_not_cost_it() {
+async fn a_stream_that_ends_before_the_list_does_not_discard_the_list() {
     let engine = FakeDocker::start();
     engine.limit_streams(Duration::ZERO);
     engine.slow_lists(Duration::from_millis(500));

@@ -1,4 +1,4 @@
-//! What `portreeve register` says when the engine cannot be reached: what happened, to what, and what to do.
+//! The log lines of `portreeve register` about an unreachable engine: what happened, to what, and what to do.
 
 use std::{
     fs::{self, Permissions},
@@ -16,29 +16,29 @@ use super::common::{
     fake_docker::{FakeDocker, container},
 };
 
-/// Names of parts of the HTTP client, which help nobody.
+/// Names of parts of the HTTP client, which do not help a user.
 const INTERNALS: [&str; 6] = ["hyper", "legacy", "client error", "builder error", "error sending request", "reqwest"];
 
-/// The lines about trouble with Docker, beside an engine at this socket.
-fn trouble_with(host: &str) -> String {
+/// The one line about Docker, with an engine at this address.
+fn problem_line(host: &str) -> String {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let mut command = portreeve(&docker, &consul, &[]);
     command.env("DOCKER_HOST", host);
     let daemon = Daemon::spawn(command);
-    daemon.until_logged("will try again");
-    told(&daemon, host)
+    daemon.until_logged("retrying");
+    logged_problem(&daemon, host)
 }
 
-/// What a daemon said, which has to name this socket.
-fn told(daemon: &Daemon, host: &str) -> String {
+/// The one line about Docker that a daemon has logged. It must name this address.
+fn logged_problem(daemon: &Daemon, host: &str) -> String {
     let log = daemon.log();
     for internal in INTERNALS {
         assert!(!log.contains(internal), "{internal:?} in\n{log}");
     }
-    let trouble: Vec<_> = log.lines().filter(|line| line.contains("will try again")).collect();
-    assert_eq!(trouble.len(), 1, "one line:\n{log}");
-    assert!(trouble[0].contains(&format!("Docker at {host}: ")), "{log}");
-    trouble[0].to_owned()
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("retrying")).collect();
+    assert_eq!(lines.len(), 1, "one line:\n{log}");
+    assert!(lines[0].contains(&format!("Docker at {host}: ")), "{log}");
+    lines[0].to_owned()
 }
 
 fn host(path: &Path) -> String {
@@ -46,38 +46,38 @@ fn host(path: &Path) -> String {
 }
 
 #[test]
-fn no_socket() {
+fn a_missing_socket() {
     let directory = TempDir::new().expect("a directory");
-    let told = trouble_with(&host(&directory.path().join("docker.sock")));
-    assert!(told.contains("no such socket: start Docker, or say where it listens (--docker, DOCKER_HOST)"), "{told}");
+    let line = problem_line(&host(&directory.path().join("docker.sock")));
+    assert!(line.contains("no such socket: start Docker, or set its address (--docker, DOCKER_HOST)"), "{line}");
 }
 
 #[test]
-fn a_socket_where_nobody_listens() {
+fn a_socket_without_a_listener() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("docker.sock");
     drop(UnixListener::bind(&path).expect("a socket"));
-    let told = trouble_with(&host(&path));
-    assert!(told.contains("connection refused: start Docker"), "{told}");
+    let line = problem_line(&host(&path));
+    assert!(line.contains("connection refused: start Docker"), "{line}");
 }
 
 #[test]
-fn a_directory_in_the_place_of_the_socket() {
-    // That is what a bind mount makes of a path that does not exist.
+fn a_directory_instead_of_the_socket() {
+    // A bind mount of a path that does not exist creates a directory.
     let directory = TempDir::new().expect("a directory");
-    let told = trouble_with(&host(directory.path()));
-    assert!(told.contains("not a socket, but a file or directory"), "{told}");
+    let line = problem_line(&host(directory.path()));
+    assert!(line.contains("not a socket, but a file or directory"), "{line}");
 }
 
 #[test]
-fn a_port_where_nobody_listens() {
+fn a_port_without_a_listener() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
-    let told = trouble_with(&format!("tcp://127.0.0.1:{port}"));
-    assert!(told.contains("connection refused: start Docker"), "{told}");
+    let line = problem_line(&format!("tcp://127.0.0.1:{port}"));
+    assert!(line.contains("connection refused: start Docker"), "{line}");
 }
 
 #[test]
-fn no_permission() {
+fn a_socket_without_permission() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let directory = docker.socket().parent().expect("a directory").to_owned();
     fs::set_permissions(&directory, Permissions::from_mode(0o755)).expect("ours");
@@ -93,48 +93,47 @@ fn no_permission() {
         .env("CONSUL_HTTP_ADDR", consul.address());
     command.arg("register").stdin(Stdio::null()).current_dir("/").uid(65_534).gid(65_534);
     let daemon = Daemon::spawn(command);
-    daemon.until_logged("will try again");
-    let told = told(&daemon, &docker.host());
-    assert!(told.contains("permission denied: run as root, or add the user to the group of the socket"), "{told}");
+    daemon.until_logged("retrying");
+    let line = logged_problem(&daemon, &docker.host());
+    assert!(line.contains("permission denied: run as root, or add the user to the group of the socket"), "{line}");
 }
 
 #[test]
-fn an_engine_that_does_not_tell_its_id() {
+fn an_engine_that_does_not_report_its_id() {
     let (docker, consul) = (FakeDocker::start_as(""), FakeConsul::start("10.0.0.7"));
     let daemon = Daemon::start(&docker, &consul, &[]);
-    daemon.until_logged("will try again");
-    let told = told(&daemon, &docker.host());
-    let line =
-        format!("WARN Docker at {}: did not tell its id; is that a Docker engine?; will try again", docker.host());
-    assert!(told.ends_with(&line), "not a matter of Consul's: {told}");
+    daemon.until_logged("retrying");
+    let line = logged_problem(&daemon, &docker.host());
+    let expected = format!("WARN Docker at {}: did not report its id; is it a Docker engine?; retrying", docker.host());
+    assert!(line.ends_with(&expected), "a problem of Docker, not of Consul: {line}");
     docker.says("ID", "E");
-    daemon.until_logged(&format!("Docker at {}: well again", docker.host()));
+    daemon.until_logged(&format!("Docker at {}: recovered", docker.host()));
 }
 
 #[test]
-fn an_engine_that_restarts_is_one_line_and_one_more_when_it_is_back() {
+fn a_restart_of_the_engine_is_logged_once_with_its_recovery() {
     let (mut docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1));
     let daemon = Daemon::start(&docker, &consul, &["--resync", "1h"]);
     daemon.until_logged("in line");
     docker.stop();
-    daemon.until_logged("will try again");
-    // The socket is there before anybody listens.
+    daemon.until_logged("retrying");
+    // The socket exists before the engine listens.
     drop(UnixListener::bind(docker.socket()).expect("a socket"));
     std::thread::sleep(std::time::Duration::from_secs(2));
     fs::remove_file(docker.socket()).expect("the socket");
     docker.resume();
-    daemon.until_logged("well again");
+    daemon.until_logged("recovered");
     docker.set(container("web", 2));
     docker.event("start", &super::common::black_box::id("web"), &[]);
     until("the change", || consul.ports()["dockerhost:web:80"] == 2);
-    told(&daemon, &docker.host());
-    assert_eq!(daemon.log().matches("well again").count(), 1, "{}", daemon.log());
+    logged_problem(&daemon, &docker.host());
+    assert_eq!(daemon.log().matches("recovered").count(), 1, "{}", daemon.log());
     assert!(!consul.writes().iter().any(|write| write.contains("/deregister/")), "{:?}", consul.writes());
 }
 
 #[test]
-fn a_stream_that_ends_is_no_trouble() {
+fn the_end_of_a_stream_is_not_a_problem() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1));
     let daemon = Daemon::start(&docker, &consul, &["--resync", "1h"]);

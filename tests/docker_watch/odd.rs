@@ -1,4 +1,4 @@
-//! Answers in which a field is not as Docker writes it: each costs at most itself.
+//! Answers with an invalid field, which must not affect other fields and containers.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::common::{
     fake_docker::{FakeDocker, container},
 };
 
-/// What is read of an inspection, apart from what decides alone where or whether the container is registered.
+/// The fields that are read from an inspection, apart from those without which the container cannot be registered.
 const FIELDS: [&str; 19] = [
     "/Id",
     "/Name",
@@ -31,7 +31,7 @@ const FIELDS: [&str; 19] = [
     "/NetworkSettings/Networks/bridge",
 ];
 
-/// What a list tells of each container.
+/// The fields of a container in a list.
 const SUMMARY_FIELDS: [&str; 12] = [
     "Names",
     "Image",
@@ -51,47 +51,47 @@ fn odd_values() -> [Value; 8] {
     [json!(null), json!("odd"), json!(7), json!(-1.5), json!(true), json!([]), json!([null]), json!({"odd": null})]
 }
 
-/// A container whose state is written in full.
-fn whole(name: &str, port: u16) -> Value {
-    let mut whole = container(name, port);
-    whole["State"]["ExitCode"] = json!(0);
-    whole["State"]["Health"] = json!({"Status": "healthy", "Log": [{"Output": "fine"}]});
-    whole["Config"]["StopSignal"] = json!("SIGTERM");
-    whole
+/// A container with all fields of its state.
+fn full_container(name: &str, port: u16) -> Value {
+    let mut full_container = container(name, port);
+    full_container["State"]["ExitCode"] = json!(0);
+    full_container["State"]["Health"] = json!({"Status": "healthy", "Log": [{"Output": "fine"}]});
+    full_container["Config"]["StopSignal"] = json!("SIGTERM");
+    full_container
 }
 
 #[test]
-fn a_field_of_an_inspection_costs_at_most_itself() {
+fn an_invalid_field_of_an_inspection_does_not_affect_others() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("good", 1));
-    let mut wanted = vec![("dockerhost:good:80".to_owned(), 1)];
+    let mut expected = vec![("dockerhost:good:80".to_owned(), 1)];
     for (number, field) in (0..).zip(FIELDS) {
         for (kind, odd) in (0..).zip(odd_values()) {
             let (name, port) = (format!("f{number}-{kind}"), 1000 + 10 * number + kind);
-            let mut inspect = whole(&name, port);
+            let mut inspect = full_container(&name, port);
             *inspect.pointer_mut(field).expect(field) = odd.clone();
-            // These say what they say.
+            // These values are valid and change the registration.
             if (field, &odd) == ("/State/Restarting", &json!(true)) || (field, &odd) == ("/Name", &json!("odd")) {
                 continue;
             }
-            // Id and name of the inspection may be lost, those of the list are known.
+            // Id and name of the inspection may be invalid; those of the list are valid.
             docker.set_as(&id(&name), inspect);
             docker.summarise(&id(&name), json!({"Id": id(&name), "Names": [format!("/{name}")]}));
-            wanted.push((format!("dockerhost:{name}:80"), port));
+            expected.push((format!("dockerhost:{name}:80"), port));
         }
     }
     let daemon = Daemon::start(&docker, &consul, &[]);
-    wanted.sort();
+    expected.sort();
     until("all of them", || {
         let ports = consul.ports();
-        let missing: Vec<_> = wanted.iter().filter(|(id, port)| ports.get(id) != Some(port)).collect();
+        let missing: Vec<_> = expected.iter().filter(|(id, port)| ports.get(id) != Some(port)).collect();
         missing.is_empty()
     });
     drop(daemon);
 }
 
 #[test]
-fn an_item_of_a_list_costs_at_most_itself() {
+fn an_invalid_item_of_a_list_does_not_affect_others() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("good", 1));
     let mut count = 1;
@@ -103,13 +103,13 @@ fn an_item_of_a_list_costs_at_most_itself() {
             count += 1;
         }
     }
-    // As Podman says it.
+    // The states of Podman.
     for state in ["stopped", "configured", "stopping", "initialized", "removing", "unknown"] {
         docker.set(container(state, 3));
         docker.summarise(&id(state), json!({"Id": id(state), "Names": null, "Ports": null, "State": state}));
         count += 1;
     }
-    // Items that name no container.
+    // Items without a container id.
     for (kind, odd) in odd_values().into_iter().enumerate() {
         let name = format!("item-{kind}");
         docker.set(container(&name, 4));
@@ -124,7 +124,7 @@ fn an_item_of_a_list_costs_at_most_itself() {
 }
 
 #[test]
-fn a_container_of_which_too_little_is_known_keeps_its_entry() {
+fn a_container_with_an_inconclusive_inspection_keeps_its_entry() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1));
     let daemon = Daemon::start(&docker, &consul, &[]);
@@ -149,7 +149,7 @@ fn a_container_of_which_too_little_is_known_keeps_its_entry() {
         *odd.pointer_mut(field).expect(field) = value;
         docker.set_as(&id("web"), odd);
         let daemon = Daemon::start(&docker, &consul, &["--resync", "100ms"]);
-        daemon.until_logged("container web: the entries stay as they are: did not tell whether it runs");
+        daemon.until_logged("container web: the entries stay as they are: the answer does not show whether it runs");
         let name = format!("other-{number}");
         docker.run(container(&name, 2));
         until("another one", || consul.ids().contains(&format!("dockerhost:{name}:80")));
@@ -160,7 +160,7 @@ fn a_container_of_which_too_little_is_known_keeps_its_entry() {
 }
 
 #[test]
-fn a_field_that_is_passed_over_is_named_once() {
+fn an_ignored_field_is_logged_once() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let mut web = container("web", 1);
     web["Config"]["Labels"] = json!("odd");
