@@ -1,4 +1,4 @@
-//! What a watch sees of the rest: nodes, datacenters, folders of keys, prepared queries, the mesh.
+//! Watches of nodes, datacenters, key prefixes, prepared queries and the mesh.
 
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,13 @@ use crate::{
     watched::{Watched, records},
 };
 
-/// A client that soon asks again what cannot wait for a change.
-fn quick(agent: &DevAgent) -> Client {
+/// A client with a short interval for queries that cannot wait for a change.
+fn polling_client(agent: &DevAgent) -> Client {
     Client::new(&Settings { poll: Duration::from_secs(1), ..settings(&agent.address()) }).expect("a client")
 }
 
-/// A node that nobody runs, with one service.
-fn outside(node: &str, address: &str, service: &str) -> String {
+/// The registration of an external node with one service.
+fn external_node(node: &str, address: &str, service: &str) -> String {
     let service = json!({"ID": format!("{service}-1"), "Service": service, "Port": 80, "Tags": ["b", "a"],
         "TaggedAddresses": {"wan": {"Address": "9.9.9.9", "Port": 8080}}, "Weights": {"Passing": 3, "Warning": 2}});
     let checks = json!([
@@ -34,17 +34,17 @@ fn outside(node: &str, address: &str, service: &str) -> String {
     .to_string()
 }
 
-/// Registers aaa and zzz, a second apart.
-async fn two_nodes(agent: &DevAgent) {
+/// Registers the nodes aaa and zzz, with a round-trip time of one second between them.
+async fn register_two_nodes(agent: &DevAgent) {
     for (node, address, distance) in [("zzz", "10.0.0.9", 0.0), ("aaa", "10.0.0.8", 1.0)] {
-        agent.put("/v1/catalog/register", outside(node, address, "web")).await;
+        agent.put("/v1/catalog/register", external_node(node, address, "web")).await;
         let coordinate = json!({"Vec": [distance, 0, 0, 0, 0, 0, 0, 0], "Error": 1.5, "Adjustment": 0, "Height": 0});
         agent.put("/v1/coordinate/update", json!({"Node": node, "Coord": coordinate}).to_string()).await;
     }
     let begin = Instant::now();
-    let known = |nodes: &Value| ["aaa", "zzz"].iter().all(|name| nodes.to_string().contains(name));
-    while !known(&agent.get("/v1/coordinate/nodes").await) {
-        assert!(begin.elapsed() < PATIENCE, "the agent takes no coordinates");
+    let has_both = |nodes: &Value| ["aaa", "zzz"].iter().all(|name| nodes.to_string().contains(name));
+    while !has_both(&agent.get("/v1/coordinate/nodes").await) {
+        assert!(begin.elapsed() < PATIENCE, "the agent accepts no coordinates");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -64,16 +64,16 @@ async fn until_names(watched: &mut Watched, query: &Query, expected: &[&str]) {
         Answer::Services(services) => services.keys().cloned().collect::<Vec<_>>(),
         Answer::Service(records) => records.iter().map(|record| record.id.clone()).collect(),
         Answer::Keys(pairs) => pairs.iter().map(|pair| pair.path.clone()).collect(),
-        other => panic!("no list: {other:?}"),
+        other => panic!("not a list: {other:?}"),
     };
     watched.until(query, |answer| names(answer) == expected).await;
 }
 
 #[tokio::test]
-async fn nodes_come_and_go() {
+async fn nodes_are_registered_and_removed() {
     let agent = DevAgent::start().await;
     let own = agent.get("/v1/agent/self").await["Config"]["NodeName"].as_str().expect("a name").to_owned();
-    // An agent may not wake who waits for a node that goes: that is seen when the wait ends.
+    // An agent may not end the wait of a query when its node is removed, so the wait is short.
     let short = Settings { wait: Duration::from_secs(1), ..settings(&agent.address()) };
     let mut watched = Watched::new(Client::new(&short).expect("a client"));
     let nodes = |near: Option<&str>, filter: Option<&str>| Query::Nodes {
@@ -89,10 +89,10 @@ async fn nodes_come_and_go() {
     let of_agent = |answer: &Answer| matches!(answer, Answer::Node(Some(found)) if found.node.node == own && found.services[0].name == "consul");
     watched.until(&mine, of_agent).await;
 
-    two_nodes(&agent).await;
+    register_two_nodes(&agent).await;
     until_names(&mut watched, &all, &["aaa", &own, "zzz"]).await;
-    // A change of distances alone ends no waiting.
-    let _later = watched.watch(&near);
+    // A change of the round-trip times does not end a wait, so this watch starts after the registrations.
+    let _near = watched.watch(&near);
     watched
         .until(&near, |answer| matches!(answer, Answer::Nodes(nodes) if nodes.len() == 3 && nodes[0].node == "zzz"))
         .await;
@@ -110,9 +110,9 @@ async fn nodes_come_and_go() {
 }
 
 #[tokio::test]
-async fn an_instance_has_all_its_fields_and_is_chosen_by_distance_and_expression() {
+async fn an_instance_has_all_fields_and_is_sorted_and_filtered() {
     let agent = DevAgent::start().await;
-    two_nodes(&agent).await;
+    register_two_nodes(&agent).await;
     agent.put("/v1/agent/service/register", r#"{"Name": "web", "ID": "mine", "Port": 81}"#).await;
     let mut watched = Watched::new(client(&agent.address()));
     let web = |near: Option<&str>, filter: Option<&str>| {
@@ -137,7 +137,7 @@ async fn an_instance_has_all_its_fields_and_is_chosen_by_distance_and_expression
 }
 
 #[tokio::test]
-async fn a_folder_of_keys_is_followed() {
+async fn keys_with_a_prefix_are_watched() {
     let agent = DevAgent::start().await;
     let mut watched = Watched::new(client(&agent.address()));
     let (app, all, odd) = (keys("app/"), keys(""), keys("o d?d/"));
@@ -150,7 +150,7 @@ async fn a_folder_of_keys_is_followed() {
     until_names(&mut watched, &app, &["app/db/host", "app/folder/", "app/max"]).await;
     until_names(&mut watched, &odd, &["o d?d/x"]).await;
     until_names(&mut watched, &all, &["app/db/host", "app/folder/", "app/max", "apple", "o d?d/x"]).await;
-    let answer = watched.known(&app).expect("it is known");
+    let answer = watched.known(&app).expect("an answer");
     let Answer::Keys(pairs) = &*answer else { panic!("{answer:?}") };
     let KeyPair { key, value, create_index, modify_index, flags, session, .. } = &pairs[0];
     assert_eq!((&**key, value.as_deref(), *flags, &**session), ("db/host", Some("ü\n"), 7, ""));
@@ -160,23 +160,23 @@ async fn a_folder_of_keys_is_followed() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_no_text_is_named() {
+async fn a_value_that_is_not_text_is_an_error_with_its_key() {
     let agent = DevAgent::start().await;
-    // The body of our test client is text: ÿ in Latin-1 would need bytes.
+    // The request bodies of the test client are text, so the byte 0xFF is sent as base64.
     let bytes = json!([{"KV": {"Verb": "set", "Key": "bin/a", "Value": "/w=="}}]).to_string();
     agent.put("/v1/txn", bytes).await;
     let client = client(&agent.address());
-    let said = "the value of the key \"bin/a\" is not text: it is not UTF-8";
-    let error = client.kv_get("bin/a", &Default::default()).await.expect_err("no text");
-    assert_eq!(error.to_string(), said);
-    let all = client.kv_list("bin/", &Default::default()).await.expect("bytes are no trouble here").value;
+    let expected = "the value of the key \"bin/a\" is not text: it is not UTF-8";
+    let error = client.kv_get("bin/a", &Default::default()).await.expect_err("not text");
+    assert_eq!(error.to_string(), expected);
+    let all = client.kv_list("bin/", &Default::default()).await.expect("a list may contain any bytes").value;
     assert_eq!((all.len(), &*all[0].value), (1, &[0xff][..]));
 }
 
 #[tokio::test]
-async fn datacenters_are_asked_again() {
+async fn datacenters_are_listed() {
     let agent = DevAgent::start().await;
-    let mut watched = Watched::new(quick(&agent));
+    let mut watched = Watched::new(polling_client(&agent));
     let [all, reachable] = [false, true].map(|reachable| Query::Datacenters { reachable });
     let _running = [&all, &reachable].map(|query| watched.watch(query));
     until_names(&mut watched, &all, &["dc1"]).await;
@@ -184,9 +184,9 @@ async fn datacenters_are_asked_again() {
 }
 
 #[tokio::test]
-async fn a_prepared_query_is_run_again_and_again() {
+async fn a_prepared_query_is_repeated() {
     let agent = DevAgent::start().await;
-    let mut watched = Watched::new(quick(&agent));
+    let mut watched = Watched::new(polling_client(&agent));
     let prepared = |near: Option<&str>| Query::Prepared {
         name: "q".to_owned(),
         near: near.map(str::to_owned),
@@ -194,7 +194,7 @@ async fn a_prepared_query_is_run_again_and_again() {
     };
     let (plain, near) = (prepared(None), prepared(Some("_agent")));
     let _running = [&plain, &near].map(|query| watched.watch(query));
-    // Until there is such a query, that is trouble and no answer.
+    // Without the query, the call is an error, and there is no answer.
     let created = agent.call(Method::POST, "/v1/query", r#"{"Name": "q", "Service": {"Service": "web"}}"#).await;
     until_names(&mut watched, &plain, &[]).await;
     for id in ["web-2", "web-1"] {
@@ -202,18 +202,18 @@ async fn a_prepared_query_is_run_again_and_again() {
     }
     until_names(&mut watched, &plain, &["web-1", "web-2"]).await;
     watched.until(&near, |answer| records(answer).len() == 2).await;
-    let answer = watched.known(&plain).expect("it is known");
+    let answer = watched.known(&plain).expect("an answer");
     assert_eq!((records(&answer)[0].port, &*records(&answer)[0].address), (80, "127.0.0.1"));
     let id = serde_json::from_str::<Value>(&created).expect("JSON")["ID"].as_str().expect("an id").to_owned();
     agent.call(Method::DELETE, &format!("/v1/query/{id}"), "").await;
     let client = client(&agent.address());
-    let error = client.execute_query("q", None, &Default::default()).await.expect_err("it is gone");
+    let error = client.execute_query("q", None, &Default::default()).await.expect_err("the query was deleted");
     assert_eq!(error.to_string(), "GET /v1/query/q/execute: 404: Query not found");
-    assert_eq!(watched.known(&plain), Some(answer), "what cannot be asked is not empty");
+    assert_eq!(watched.known(&plain), Some(answer), "an error does not empty the answer");
 }
 
 #[tokio::test]
-async fn the_mesh_shows_its_proxies_and_certificates() {
+async fn the_mesh_returns_its_proxies_and_certificates() {
     let agent = DevAgent::start().await;
     let body = r#"{"Name": "web", "ID": "web-1", "Port": 80, "Connect": {"SidecarService": {"Port": 21000}}}"#;
     agent.put("/v1/agent/service/register", body).await;
@@ -238,7 +238,7 @@ async fn the_mesh_shows_its_proxies_and_certificates() {
 }
 
 #[tokio::test]
-async fn an_error_says_what_it_is() {
+async fn an_error_contains_the_message_of_consul() {
     let agent = DevAgent::start().await;
     let client = client(&agent.address());
     let scope = Scope { dc: Some("nowhere".into()), ..Scope::default() };
@@ -246,6 +246,6 @@ async fn an_error_says_what_it_is() {
     let error = client.catalog_services(None, &read).await.expect_err("there is no such datacenter");
     assert!(error.to_string().contains("500: No path to datacenter"), "{error}");
     let query = ServiceQuery { name: "web".into(), filter: Some("nonsense".into()), ..ServiceQuery::default() };
-    let error = client.health_service(&query, &Default::default()).await.expect_err("no expression");
+    let error = client.health_service(&query, &Default::default()).await.expect_err("not an expression");
     assert!(error.to_string().contains("boolean expression"), "{error}");
 }

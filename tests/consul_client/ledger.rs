@@ -1,4 +1,4 @@
-//! The way of an entry through the agent, and what is refused.
+//! Writes of entries to an agent, and refused writes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -78,7 +78,7 @@ fn set(ids: &[&str]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn an_entry_is_registered_replaced_taken_out_brought_back_and_removed() {
+async fn an_entry_is_registered_replaced_put_into_maintenance_and_removed() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     assert_eq!(ledger.advertised_address().await.expect("an address"), "127.0.0.1");
@@ -94,7 +94,7 @@ async fn an_entry_is_registered_replaced_taken_out_brought_back_and_removed() {
     ledger.enable_maintenance(&wanted.id, "another reason").await.expect("taken out once more");
     let out = owned(&ledger).await.remove(&wanted.id).expect("the entry");
     assert_eq!(out.out_of_traffic.as_deref(), Some(reason.as_str()), "the first reason stays");
-    assert!(out.matches(&wanted), "traffic is no difference");
+    assert!(out.matches(&wanted), "maintenance mode is not a difference");
     ledger.disable_maintenance(&wanted.id).await.expect("brought back");
     ledger.disable_maintenance(&wanted.id).await.expect("brought back once more");
     assert_eq!(owned(&ledger).await[&wanted.id].out_of_traffic, None);
@@ -107,10 +107,14 @@ async fn an_entry_is_registered_replaced_taken_out_brought_back_and_removed() {
     ledger.put(&wanted, None).await.expect("replaced");
     let replaced = owned(&ledger).await;
     assert!(replaced[&wanted.id].matches(&wanted) && replaced[&wanted.id].out_of_traffic.is_none(), "and in traffic");
-    assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1"]), "a check that is gone is removed");
+    assert_eq!(
+        check_ids(&agent).await,
+        set(&["service:host-1:web-1:80:1"]),
+        "a check that is not in the definition is removed"
+    );
 
     ledger.remove(&wanted.id).await.expect("removed");
-    ledger.remove(&wanted.id).await.expect("removing what is not there is no error");
+    ledger.remove(&wanted.id).await.expect("removing an unknown entry is not an error");
     assert!(owned(&ledger).await.is_empty() && check_ids(&agent).await.is_empty());
 }
 
@@ -126,7 +130,7 @@ async fn a_repeated_registration_changes_nothing_in_the_catalog() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_did_is_seen() {
+async fn changes_by_others_are_detected() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let wanted = instance("host-1:web-1:80", 32768);
@@ -139,7 +143,7 @@ async fn what_somebody_else_did_is_seen() {
     assert_eq!(entries.owned["other"].owner.engine, "ENGINE:2");
     assert!(entries.owned[&wanted.id].matches(&wanted));
 
-    // The same body by another hand, with one thing changed.
+    // Another client registers the same service with a changed port.
     let mut body = agent.get("/v1/agent/service/host-1:web-1:80").await;
     body["Name"] = body["Service"].take();
     body["Port"] = 4711.into();
@@ -153,7 +157,7 @@ async fn what_somebody_else_did_is_seen() {
 }
 
 #[tokio::test]
-async fn odd_ids_and_reasons_arrive_as_they_are() {
+async fn ids_and_reasons_with_special_characters_are_unchanged() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut wanted = instance("host/1:we b?#%&+:80:ü", 1);
@@ -166,7 +170,7 @@ async fn odd_ids_and_reasons_arrive_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_was_refused_and_why() {
+async fn a_refusal_names_the_write_and_the_reason() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut wanted = instance("host-1:web-1:80", 1);
@@ -178,15 +182,15 @@ async fn a_refusal_says_what_was_refused_and_why() {
     let error = refused(ledger.put(&wanted, None).await.expect_err("refused"));
     let begin = "the registry refused the registration of host-1:web-1:80: PUT /v1/agent/service/register: 400: ";
     assert!(error.starts_with(begin) && error.contains("invalid characters"), "{error}");
-    for call in [ledger.enable_maintenance("nobody", "why").await, ledger.disable_maintenance("nobody").await] {
+    for call in [ledger.enable_maintenance("missing", "why").await, ledger.disable_maintenance("missing").await] {
         let error = refused(call.expect_err("refused"));
-        assert!(error.contains("404") && error.contains("nobody"), "{error}");
+        assert!(error.contains("404") && error.contains("missing"), "{error}");
     }
-    ledger.remove("nobody").await.expect("what is not there is removed");
+    ledger.remove("missing").await.expect("removing an unknown entry is not an error");
 }
 
 #[tokio::test]
-async fn a_check_that_waits_for_reports_shows_the_last_one() {
+async fn a_ttl_check_has_the_status_of_the_last_report() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut wanted = instance("host-1:web-1:80", 32768);
@@ -203,10 +207,10 @@ async fn a_check_that_waits_for_reports_shows_the_last_one() {
     assert!(ledger.report("unknown", "docker", &passing).await.is_err());
 }
 
-/// Everything that a health watch at `?passing` sees from now on, until the task is ended.
+/// Collects all instances in the answers of a health query with `?passing`, until the task is aborted.
 async fn watch_passing(agent: &DevAgent) -> (tokio::task::JoinHandle<()>, Arc<Mutex<Vec<Value>>>) {
     let (seen, client) = (Arc::new(Mutex::new(Vec::new())), reqwest::Client::new());
-    let (address, noted) = (agent.address(), Arc::clone(&seen));
+    let (address, collected) = (agent.address(), Arc::clone(&seen));
     let watch = tokio::spawn(async move {
         let mut index = "0".to_owned();
         loop {
@@ -214,20 +218,20 @@ async fn watch_passing(agent: &DevAgent) -> (tokio::task::JoinHandle<()>, Arc<Mu
             let answer = client.get(url).send().await.expect("the agent answers");
             index = answer.headers()["x-consul-index"].to_str().expect("a number").to_owned();
             let instances: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
-            noted.lock().expect("no panic").extend(instances.as_array().expect("a list").iter().cloned());
+            collected.lock().expect("no panic").extend(instances.as_array().expect("a list").iter().cloned());
         }
     });
     (watch, seen)
 }
 
 #[tokio::test]
-async fn what_is_registered_out_of_traffic_is_at_no_moment_in_traffic() {
+async fn a_registration_in_maintenance_mode_is_never_in_traffic() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let reason = OutOfTraffic::CrashLoop.to_string();
     let (watch, seen) = watch_passing(&agent).await;
     for port in 1..=30 {
-        // With a check that passes, and one that goes: out of traffic is not for want of checks.
+        // It has a passing check, and one that is removed, so only maintenance mode keeps it out of traffic.
         let mut wanted = checked("host-1:web-1:80", port);
         ledger.put(&wanted, Some(&reason)).await.expect("registered");
         wanted.checks.pop();
@@ -235,11 +239,11 @@ async fn what_is_registered_out_of_traffic_is_at_no_moment_in_traffic() {
         let found = owned(&ledger).await.remove(&wanted.id).expect("the entry");
         assert_eq!((found.out_of_traffic.as_deref(), found.matches(&wanted)), (Some("disk swap"), true));
         let checks = set(&["_service_maintenance:host-1:web-1:80", "service:host-1:web-1:80:1"]);
-        assert_eq!(check_ids(&agent).await, checks, "a check that is gone is removed");
+        assert_eq!(check_ids(&agent).await, checks, "a check that is not in the definition is removed");
         ledger.remove(&wanted.id).await.expect("removed");
     }
     assert_eq!(*seen.lock().expect("no panic"), [Value::Null; 0]);
-    // The watch does see what is in traffic, and the switch of the API ends what a registration began.
+    // The query does return instances in traffic, and the API ends the maintenance mode of a registration.
     let wanted = instance("host-1:web-1:80", 99);
     ledger.put(&wanted, Some(&reason)).await.expect("registered");
     ledger.disable_maintenance(&wanted.id).await.expect("brought back");
@@ -256,7 +260,7 @@ async fn what_is_registered_out_of_traffic_is_at_no_moment_in_traffic() {
 }
 
 #[tokio::test]
-async fn an_only_check_has_the_id_that_consul_gives_it_and_an_adopted_one_keeps_its_state() {
+async fn the_first_check_has_the_id_from_consul_so_an_adopted_one_keeps_its_state() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let by_registrator = json!({"ID": "host-1:web-1:80", "Name": "web", "Address": "10.9.8.7", "Port": 32768,
@@ -272,16 +276,16 @@ async fn an_only_check_has_the_id_that_consul_gives_it_and_an_adopted_one_keeps_
 }
 
 #[tokio::test]
-async fn a_check_that_the_agent_does_not_have_does_not_cost_the_service() {
+async fn an_unsupported_check_does_not_prevent_the_registration() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut wanted = instance("host-1:web-1:80", 32768);
-    let place = || "10.9.8.7:32768".to_owned();
+    let address = || "10.9.8.7:32768".to_owned();
     let every = |key, probe| Check { interval: Some("1h".into()), ..Check::new(key, probe) };
-    wanted.checks.push(every("1", CheckProbe::H2ping { address: place(), tls: false, tls_skip_verify: false }));
-    wanted.checks.push(every("2", CheckProbe::Tcp { address: place() }));
+    wanted.checks.push(every("1", CheckProbe::H2ping { address: address(), tls: false, tls_skip_verify: false }));
+    wanted.checks.push(every("2", CheckProbe::Tcp { address: address() }));
     ledger.put(&wanted, None).await.expect("registered");
-    // Consul 1.10 and later have the first one too.
+    // Consul 1.10 and later support the first check too.
     assert!(check_ids(&agent).await.contains("service:host-1:web-1:80:2"));
-    assert!(owned(&ledger).await[&wanted.id].matches(&wanted), "and nothing is left to do");
+    assert!(owned(&ledger).await[&wanted.id].matches(&wanted), "and the entry is up to date");
 }

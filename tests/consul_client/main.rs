@@ -1,4 +1,4 @@
-//! Our Consul client against a real agent; against a fake one only for what a real one cannot be made to do.
+//! The Consul client against a real agent, and against a fake one where a real one cannot produce the situation.
 
 mod catalog;
 #[path = "../common/dev_agent.rs"]
@@ -14,7 +14,7 @@ mod watched;
 
 use portreeve::consul::{Client, Settings};
 
-/// A client with default settings, but for the address.
+/// A client with default settings except the address.
 fn client(address: &str) -> Client {
     Client::new(&settings(address)).expect("a client")
 }

@@ -1,4 +1,4 @@
-//! Many watches on an agent that takes few connections.
+//! Many watches of an agent that accepts few connections.
 
 use std::{fs, num::NonZeroUsize};
 
@@ -10,7 +10,7 @@ use crate::{
     watched::{Watched, key},
 };
 
-/// How many connections to this loopback port are open, seen from the side that opened them.
+/// The number of open connections to this loopback port, counted on the side of the client.
 pub(crate) fn connections_to(port: u16) -> usize {
     let remote = format!("0100007F:{port:04X}");
     let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
@@ -41,12 +41,13 @@ async fn three_hundred_watches_share_sixty_four_permits() {
             most = most.max(connections_to(agent.http_port()));
         }
     }
-    // 64 that wait, 8 that look, the test's own, and some that were opened in vain: another became free meanwhile.
-    assert!(most <= 100, "{most} connections: an agent takes 200, and we are not alone");
+    // 64 blocking queries, 8 immediate ones, those of the test, and some that the client opened although another one
+    // became free.
+    assert!(most <= 100, "{most} connections: an agent accepts 200, and other programs need some");
 }
 
 #[tokio::test]
-async fn a_limit_of_the_agent_is_named_and_a_lower_number_of_permits_lives_with_it() {
+async fn a_limit_of_the_agent_is_logged_and_fewer_permits_stay_below_it() {
     let extra = "limits { http_max_conns_per_client = 40 }";
     let agent = DevAgent::start_with(Setup { extra: extra.into(), ..Setup::default() }).await;
     let few = Settings { connections: NonZeroUsize::new(10).expect("not 0"), ..settings(&agent.address()) };

@@ -1,4 +1,4 @@
-//! The ways to an agent: tokens that change, a unix socket, TLS.
+//! Connections to an agent: token files, unix sockets, TLS.
 
 use std::{fs, path::Path};
 
@@ -19,14 +19,14 @@ use crate::{
 
 const ROOT: &str = "5f0bb3c5-8b0a-4c1f-9d2e-0d6c1c1f7a11";
 
-/// An agent that allows nothing without a token.
+/// An agent that denies everything without a token.
 async fn acl_agent() -> DevAgent {
     let tokens = format!(r#"tokens {{ master = "{ROOT}" agent = "{ROOT}" }}"#);
     let extra = format!(r#"acl {{ enabled = true default_policy = "deny" {tokens} }}"#);
     DevAgent::start_with(Setup { extra, token: Some(ROOT), ..Setup::default() }).await
 }
 
-/// A new token that may do what `rules` say.
+/// Creates a token with these rules.
 async fn token(agent: &DevAgent, name: &str, rules: &str) -> String {
     let policy = json!({"Name": name, "Rules": rules}).to_string();
     agent.put("/v1/acl/policy", policy).await;
@@ -36,7 +36,7 @@ async fn token(agent: &DevAgent, name: &str, rules: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_token_file_is_followed_without_a_restart() {
+async fn a_changed_token_file_is_used_without_a_restart() {
     let agent = acl_agent().await;
     let rules = r#"service_prefix "" { policy = "write" } node_prefix "" { policy = "read" }
         agent_prefix "" { policy = "read" } key_prefix "app/" { policy = "read" }"#;
@@ -46,7 +46,7 @@ async fn a_token_file_is_followed_without_a_restart() {
 
     let path = agent.dir().join("token");
     let settings = Settings { token_file: Some(path.clone()), ..settings(&agent.address()) };
-    let client = Client::new(&settings).expect("a client; the file may come later");
+    let client = Client::new(&settings).expect("a client; the file need not exist yet");
     let ledger = ConsulLedger::new(client.clone());
     let mut watched = Watched::new(client.clone());
     let (web, one) = (service("web"), key("app/one"));
@@ -56,9 +56,9 @@ async fn a_token_file_is_followed_without_a_restart() {
     assert!(portreeve::core::condition::error_chain(&error).contains("consul.token_file"), "{error:?}");
     fs::write(&path, "00000000-0000-0000-0000-00000000beef").expect("written");
     let error = ledger.put(&instance("web-1", 1), None).await.expect_err("an unknown token");
-    let told = portreeve::core::condition::error_chain(&error);
-    assert!(matches!(error, LedgerError::Denied { .. }), "a new token cures it: {told}");
-    assert!(told.contains("403") && told.contains("the ACL token"), "{told}");
+    let message = portreeve::core::condition::error_chain(&error);
+    assert!(matches!(error, LedgerError::Denied { .. }), "a new token helps: {message}");
+    assert!(message.contains("403") && message.contains("the ACL token"), "{message}");
 
     fs::write(&path, format!("{good}\n")).expect("written");
     ledger.put(&instance("web-1", 1), None).await.expect("registered");
@@ -70,7 +70,7 @@ async fn a_token_file_is_followed_without_a_restart() {
 }
 
 #[tokio::test]
-async fn what_a_token_may_see_changes_without_an_index() {
+async fn a_changed_policy_is_noticed_without_a_new_index() {
     let agent = acl_agent().await;
     agent.put("/v1/agent/service/register", r#"{"ID": "web-1", "Name": "web", "Port": 1}"#).await;
     let token = token(&agent, "narrow", r#"node_prefix "" { policy = "read" }"#).await;
@@ -90,7 +90,7 @@ async fn what_a_token_may_see_changes_without_an_index() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_is_as_good_as_a_port() {
+async fn a_unix_socket_works_like_a_port() {
     let extra = r#"addresses { http = "unix://{dir}/consul.sock 127.0.0.1" }"#;
     let agent = DevAgent::start_with(Setup { extra: extra.into(), ..Setup::default() }).await;
     for scheme in ["unix", "consul-unix"] {
@@ -106,7 +106,7 @@ async fn a_unix_socket_is_as_good_as_a_port() {
     }
 }
 
-/// An agent that speaks TLS only with those whose certificate its own authority has signed.
+/// An agent that requires client certificates of its authority.
 async fn tls_agent(files: &TlsFiles) -> DevAgent {
     let read = |path: &Path| fs::read(path).expect("a certificate");
     let setup = Setup {
@@ -125,7 +125,7 @@ async fn tls_agent(files: &TlsFiles) -> DevAgent {
 }
 
 #[tokio::test]
-async fn tls_with_an_authority_and_a_certificate_of_our_own() {
+async fn tls_with_an_authority_and_a_client_certificate() {
     let dir = tempfile::tempdir().expect("a directory");
     let files = certificates(dir.path());
     let agent = tls_agent(&files).await;
@@ -142,7 +142,7 @@ async fn tls_with_an_authority_and_a_certificate_of_our_own() {
 
     let by_number = format!("127.0.0.1:{}", agent.https_port());
     let ssl = Settings { ssl: true, ..Settings { address: by_number.parse().expect("an address"), ..full.clone() } };
-    leader(&ssl).await.expect("the certificate names the address too");
+    leader(&ssl).await.expect("the certificate contains the address");
     let named = |name: &str| Settings { tls_server_name: Some(name.into()), ..ssl.clone() };
     leader(&named("server.dc1.consul")).await.expect("the certificate has this name");
     let error = leader(&named("server.dc2.consul")).await.expect_err("the certificate has another name");
@@ -156,14 +156,14 @@ async fn tls_with_an_authority_and_a_certificate_of_our_own() {
     fs::copy(&files.authority, authorities.join("ours.pem")).expect("copied");
     leader(&by_dir).await.expect("the directory holds the authority");
 
-    // Whatever the system trusts, it is not our authority, which certificates of another look-alike show too.
+    // Another authority, created in the same way, is not accepted.
     let other = tempfile::tempdir().expect("a directory");
     let untrusted = Settings { ca_cert: Some(certificates(other.path()).authority), ..full.clone() };
-    let error = leader(&untrusted).await.expect_err("signed by somebody else");
+    let error = leader(&untrusted).await.expect_err("signed by another authority");
     assert!(portreeve::core::condition::error_chain(&error).contains("certificate"), "{error:?}");
-    leader(&Settings { ssl_verify: false, ..untrusted }).await.expect("nobody looks");
-    let nameless = Settings { client_cert: None, client_key: None, ..full.clone() };
-    leader(&nameless).await.expect_err("the agent wants a certificate of ours");
+    leader(&Settings { ssl_verify: false, ..untrusted }).await.expect("the certificate is not verified");
+    let without_certificate = Settings { client_cert: None, client_key: None, ..full.clone() };
+    leader(&without_certificate).await.expect_err("the agent requires a client certificate");
 
     let mut watched = Watched::new(Client::new(&full).expect("a client"));
     let keys: Vec<_> = (0..20).map(|number| key(&format!("k{number}"))).collect();
@@ -177,7 +177,7 @@ async fn tls_with_an_authority_and_a_certificate_of_our_own() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named() {
+fn unusable_files_are_named() {
     let dir = tempfile::tempdir().expect("a directory");
     let missing = dir.path().join("missing.pem");
     let empty = dir.path().join("empty.pem");

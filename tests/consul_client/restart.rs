@@ -1,4 +1,4 @@
-//! Agents that go away and come back, with and without their memory.
+//! Agents that restart, with and without their data.
 
 use portreeve::{
     consul::ConsulLedger,
@@ -14,11 +14,11 @@ use crate::{
 };
 
 #[tokio::test]
-async fn an_agent_that_lost_everything_is_followed_backwards() {
+async fn an_agent_that_lost_its_data_is_read_again() {
     let mut agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut watched = Watched::new(client(&agent.address()));
-    // The index is driven up, so that it is lower after the restart.
+    // These writes raise the index, so it is lower after the restart.
     for number in 0..200 {
         agent.put("/v1/kv/counter", number.to_string()).await;
     }
@@ -29,7 +29,7 @@ async fn an_agent_that_lost_everything_is_followed_backwards() {
     watched.until_key(&counter, Some("199")).await;
 
     agent.stop();
-    let error = ledger.put(&instance("web-1", 1), None).await.expect_err("nobody is there");
+    let error = ledger.put(&instance("web-1", 1), None).await.expect_err("the agent is stopped");
     assert!(matches!(error, LedgerError::Unavailable { .. }), "{error:?}");
     assert!(watched.known(&web).is_some(), "the last good answer stays");
     agent.start_again().await;
@@ -40,7 +40,7 @@ async fn an_agent_that_lost_everything_is_followed_backwards() {
 }
 
 #[tokio::test]
-async fn an_agent_that_kept_its_data_is_read_on() {
+async fn an_agent_that_kept_its_data_is_read_further() {
     let mut agent = DevAgent::start_with(Setup { durable: true, ..Setup::default() }).await;
     let mut watched = Watched::new(client(&agent.address()));
     let (one, two) = (key("one"), key("two"));
@@ -55,7 +55,7 @@ async fn an_agent_that_kept_its_data_is_read_on() {
 }
 
 #[tokio::test]
-async fn a_watch_that_begins_without_an_agent_waits_for_one() {
+async fn a_watch_that_starts_without_an_agent_waits_for_it() {
     let mut agent = DevAgent::start().await;
     agent.stop();
     let mut watched = Watched::new(client(&agent.address()));
@@ -66,7 +66,7 @@ async fn a_watch_that_begins_without_an_agent_waits_for_one() {
 }
 
 #[tokio::test]
-async fn a_restart_is_not_taken_for_too_many_connections() {
+async fn a_restart_does_not_reduce_the_capacity() {
     let mut agent = DevAgent::start_with(Setup { durable: true, ..Setup::default() }).await;
     let mut watched = Watched::new(client(&agent.address()));
     let queries: Vec<_> = (0..60).map(|number| key(&format!("k{number}"))).collect();

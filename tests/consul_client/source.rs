@@ -1,4 +1,4 @@
-//! What a watch sees of services and keys.
+//! Watches of services and keys.
 
 use portreeve::{
     consul::ConsulLedger,
@@ -18,7 +18,7 @@ fn web() -> ServiceQuery {
 }
 
 #[tokio::test]
-async fn instances_come_and_go() {
+async fn instances_are_registered_and_removed() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut watched = Watched::new(client(&agent.address()));
@@ -46,11 +46,11 @@ async fn instances_come_and_go() {
     watched.until_ids(&web, &[]).await;
 
     running.stop().await;
-    assert!(watched.known(&web).is_some(), "the last answer outlives its watch");
+    assert!(watched.known(&web).is_some(), "the last answer stays after the watch has stopped");
 }
 
 #[tokio::test]
-async fn tags_and_any_choose_among_instances() {
+async fn instances_are_selected_by_tag_and_status() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let blue = Instance { tags: vec!["blue".into()], ..instance("web-1", 1) };
@@ -63,7 +63,7 @@ async fn tags_and_any_choose_among_instances() {
     let any = Query::Service(ServiceQuery { scope: Scope { dc: Some("dc1".into()), ..Scope::default() }, ..web() });
     let _running = [watched.watch(&green), watched.watch(&any)];
     let records = watched.until_ids(&green, &["web-2"]).await;
-    assert_eq!(records[0].address, "127.0.0.1", "an instance without an address is at its node's");
+    assert_eq!(records[0].address, "127.0.0.1", "an instance without an address has that of its node");
 
     watched.until_ids(&any, &["web-1", "web-2"]).await;
     ledger.enable_maintenance("web-1", "why").await.expect("taken out");
@@ -78,7 +78,7 @@ async fn tags_and_any_choose_among_instances() {
 }
 
 #[tokio::test]
-async fn failing_and_warning_checks_count() {
+async fn failing_and_warning_checks_change_the_status() {
     let agent = DevAgent::start().await;
     let mut watched = Watched::new(client(&agent.address()));
     let any = Query::Service(web());
@@ -93,7 +93,7 @@ async fn failing_and_warning_checks_count() {
 }
 
 #[tokio::test]
-async fn names_of_services_come_with_sorted_tags() {
+async fn services_have_sorted_tags() {
     let agent = DevAgent::start().await;
     let ledger = ConsulLedger::new(client(&agent.address()));
     let mut watched = Watched::new(client(&agent.address()));

@@ -1,4 +1,4 @@
-//! Watches, and what they brought so far.
+//! Watches with their store.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::dev_agent::PATIENCE;
 
-/// Watches on one source, with their store.
+/// A source, and the store of its watches.
 pub(crate) struct Watched {
     source: ConsulSource,
     store: Store<Query, Arc<Answer>>,
     bell: watch::Receiver<u64>,
 }
 
-/// A watch that runs. Dropped, it stops.
+/// A running watch. Dropping it stops the watch.
 pub(crate) struct Running {
     task: JoinHandle<()>,
     stop: DropGuard,
 }
 
 impl Running {
-    /// Stops it, and waits until it is gone.
+    /// Stops the watch and waits for its end.
     pub(crate) async fn stop(self) {
         drop(self.stop);
         timeout(PATIENCE, self.task).await.expect("a watch that is stopped ends").expect("no panic");
@@ -39,7 +39,7 @@ impl Watched {
         Self { source: ConsulSource::new(client), bell: store.bell(), store }
     }
 
-    /// Starts one more watch.
+    /// Starts a watch.
     pub(crate) fn watch(&self, query: &Query) -> Running {
         let (source, query, store) = (self.source.clone(), query.clone(), self.store.clone());
         let stop = CancellationToken::new();
@@ -47,12 +47,12 @@ impl Watched {
         Running { task: tokio::spawn(async move { source.watch(query, store, token).await }), stop: stop.drop_guard() }
     }
 
-    /// What is known now.
+    /// The current answer.
     pub(crate) fn known(&self, query: &Query) -> Option<Arc<Answer>> {
         self.store.snapshot().entries.get(query).cloned()
     }
 
-    /// Waits until the answer is as it should be.
+    /// Waits until `wanted` accepts the answer.
     pub(crate) async fn until(&mut self, query: &Query, wanted: impl Fn(&Answer) -> bool) -> Arc<Answer> {
         let wait = async {
             loop {
@@ -61,7 +61,7 @@ impl Watched {
                 {
                     return answer;
                 }
-                self.bell.changed().await.expect("we hold the store");
+                self.bell.changed().await.expect("the store exists");
             }
         };
         match timeout(PATIENCE, wait).await {
@@ -70,7 +70,7 @@ impl Watched {
         }
     }
 
-    /// Waits until exactly these instances are the answer.
+    /// Waits until the answer has exactly these instances.
     pub(crate) async fn until_ids(&mut self, query: &Query, ids: &[&str]) -> Vec<ServiceRecord> {
         let found = |answer: &Answer| records(answer).iter().map(|record| record.id.as_str()).eq(ids.iter().copied());
         records(&*self.until(query, found).await).to_vec()
@@ -89,7 +89,7 @@ pub(crate) fn records(answer: &Answer) -> &[ServiceRecord] {
     }
 }
 
-/// Instances in traffic.
+/// A query for the instances in traffic.
 pub(crate) fn service(name: &str) -> Query {
     Query::service(name)
 }

@@ -143,7 +143,7 @@ fn an_inspection_that_fails() {
     world.docker.set(container("web-0", 9000));
     world.docker.fail_inspections(&failing, false);
     until("the change", || world.consul.ports()[&entry(0)] == 9000);
-    daemon.until_logged("recovered");
+    daemon.until_logged("recovered after");
     world.assert_nothing_was_removed(&daemon);
 }
 

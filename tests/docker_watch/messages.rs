@@ -107,7 +107,7 @@ fn an_engine_that_does_not_report_its_id() {
     let expected = format!("WARN Docker at {}: did not report its id; is it a Docker engine?; retrying", docker.host());
     assert!(line.ends_with(&expected), "a problem of Docker, not of Consul: {line}");
     docker.says("ID", "E");
-    daemon.until_logged(&format!("Docker at {}: recovered", docker.host()));
+    daemon.until_logged(&format!("Docker at {}: recovered after", docker.host()));
 }
 
 #[test]
@@ -123,12 +123,12 @@ fn a_restart_of_the_engine_is_logged_once_with_its_recovery() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     fs::remove_file(docker.socket()).expect("the socket");
     docker.resume();
-    daemon.until_logged("recovered");
+    daemon.until_logged("recovered after");
     docker.set(container("web", 2));
     docker.event("start", &super::common::black_box::id("web"), &[]);
     until("the change", || consul.ports()["dockerhost:web:80"] == 2);
     logged_problem(&daemon, &docker.host());
-    assert_eq!(daemon.log().matches("recovered").count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.log().matches("recovered after").count(), 1, "{}", daemon.log());
     assert!(!consul.writes().iter().any(|write| write.contains("/deregister/")), "{:?}", consul.writes());
 }
 
