@@ -1,4 +1,4 @@
-//! A real Consul that allows nothing by default: the rules that `register` and `render` need at least.
+//! The minimal ACL rules of `register` and `render`, with a real agent that denies everything by default.
 
 mod common;
 #[path = "common/dev_agent.rs"]
@@ -16,24 +16,24 @@ use serde_json::{Value, json};
 const ROOT: &str = "5f0bb3c5-8b0a-4c1f-9d2e-0d6c1c1f7a11";
 const WEB: &str = "dockerhost:web:80";
 
-/// What `register` needs, for a service named `web` on the agent of any node.
+/// The rules for `register`, for a service named `web` on the agent of any node.
 const REGISTER: [&str; 2] = [r#"agent_prefix "" { policy = "read" }"#, r#"service "web" { policy = "write" }"#];
 
-/// What `render` needs, for a template that asks for the service `web` and the key `app/title`.
+/// The rules for `render`, for a template with the service `web` and the key `app/title`.
 const RENDER: [&str; 3] = [
     r#"node_prefix "" { policy = "read" }"#,
     r#"service "web" { policy = "read" }"#,
     r#"key "app/title" { policy = "read" }"#,
 ];
 
-/// An agent that allows nothing without a token.
+/// An agent that denies everything without a token.
 async fn acl_agent() -> DevAgent {
     let tokens = format!(r#"tokens {{ master = "{ROOT}" agent = "{ROOT}" }}"#);
     let extra = format!(r#"acl {{ enabled = true default_policy = "deny" {tokens} }}"#);
     DevAgent::start_with(Setup { extra, token: Some(ROOT), ..Setup::default() }).await
 }
 
-/// A new token that may do what `rules` say.
+/// Creates a token with these rules.
 async fn token(agent: &DevAgent, name: &str, rules: &[&str]) -> String {
     agent.put("/v1/acl/policy", json!({"Name": name, "Rules": rules.join("\n")}).to_string()).await;
     let token = agent.put("/v1/acl/token", json!({"Policies": [{"Name": name}]}).to_string()).await;
@@ -52,10 +52,10 @@ fn program(agent: &DevAgent, token: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-async fn until<F: Future<Output = bool>>(what: &str, daemon: &Daemon, seen: impl Fn() -> F) {
-    let begun = std::time::Instant::now();
-    while !seen().await {
-        assert!(begun.elapsed() < PATIENCE, "waited for {what}:\n{}", daemon.log());
+async fn until<F: Future<Output = bool>>(what: &str, daemon: &Daemon, condition: impl Fn() -> F) {
+    let start = std::time::Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < PATIENCE, "waited for {what}:\n{}", daemon.log());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
@@ -77,14 +77,14 @@ async fn register_with_the_least_rules() {
         })
     };
     let services = || async { agent.get("/v1/agent/services").await };
-    let holds = || async { services().await.get(WEB).is_some() };
+    let is_registered = || async { services().await.get(WEB).is_some() };
 
-    // Without rights it says what has to change, and goes on as soon as the file has another token.
+    // Without permissions it logs what to change, and continues as soon as the file contains another token.
     set(&token(&agent, "none", &[]).await);
     let daemon = spawn(&["--on-exit", "deregister"]);
     daemon.until_logged("403");
     assert!(daemon.log().contains("change the ACL token or its policies"), "{}", daemon.log());
-    // Each rule is needed: without one of them nothing is registered.
+    // Without any one of the rules, nothing is registered.
     for (number, without) in REGISTER.iter().enumerate() {
         let rest: Vec<_> = REGISTER.into_iter().filter(|rule| rule != without).collect();
         let denied = daemon.log().matches("403").count();
@@ -95,32 +95,32 @@ async fn register_with_the_least_rules() {
             .expect("it starts");
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && log.contains("403"), "without {without}: {log}");
-        assert!(!holds().await, "without {without} ({denied})");
+        assert!(!is_registered().await, "without {without} ({denied})");
     }
     set(&token(&agent, "register", &REGISTER).await);
-    until("the registration", &daemon, holds).await;
+    until("the registration", &daemon, is_registered).await;
     daemon.until_logged("in line");
 
-    // All kinds of writes: out of traffic, back, a report, the removal.
+    // The other kinds of writes: maintenance mode on and off, a check report, a removal.
     let checks = || async { agent.get("/v1/agent/checks").await };
-    let maintained = || async { checks().await.get(format!("_service_maintenance:{WEB}")).is_some() };
+    let in_maintenance = || async { checks().await.get(format!("_service_maintenance:{WEB}")).is_some() };
     docker.set(paused(true));
     docker.event("pause", &common::black_box::id("web"), &[]);
-    until("maintenance", &daemon, maintained).await;
+    until("maintenance", &daemon, in_maintenance).await;
     docker.set(paused(false));
     docker.event("unpause", &common::black_box::id("web"), &[]);
-    until("traffic", &daemon, || async { !maintained().await }).await;
+    until("traffic", &daemon, || async { !in_maintenance().await }).await;
     let passing = || async { checks().await[format!("service:{WEB}:docker")]["Status"] == "passing" };
     until("a report", &daemon, passing).await;
     assert_eq!(daemon.stop(), Some(0));
-    assert!(!holds().await, "removed at the clean stop");
+    assert!(!is_registered().await, "removed at the clean stop");
 
-    // A service that the token is not for is refused by itself, and holds up nobody.
+    // A service for which the token has no rule is refused, without an effect on the others.
     let mut other = container("other", 8001);
     other["Config"]["Env"] = json!(["SERVICE_NAME=other"]);
     docker.set(other);
     let daemon = spawn(&[]);
-    until("the registration", &daemon, holds).await;
+    until("the registration", &daemon, is_registered).await;
     daemon.until_logged("cannot register dockerhost:other:80");
     assert!(daemon.log().contains("403"), "{}", daemon.log());
     assert!(services().await.get("dockerhost:other:80").is_none());
@@ -150,7 +150,7 @@ async fn render_with_the_least_rules() {
     let spawn = || {
         let arguments = ["render", "--template", &argument, "--state-dir", state.to_str().expect("text")];
         let mut command = program(&agent, &file, &arguments);
-        // What a token may see changes without the index of a query: it is seen when the query's wait has ended.
+        // A change of the token does not change the index of a query, so it takes effect at the end of the wait.
         command.env("PORTREEVE_CONSUL_WAIT", "1s");
         Daemon::spawn(command)
     };
@@ -160,7 +160,7 @@ async fn render_with_the_least_rules() {
     let daemon = spawn();
     daemon.until_logged("403");
     assert!(daemon.log().contains("change the ACL token or its policies"), "{}", daemon.log());
-    // With the right to one half of it, nothing is written either.
+    // With a part of the rules, nothing is written either.
     set(&token(&agent, "half", &RENDER[..2]).await);
     daemon.until_logged("403");
     assert!(!out.exists());

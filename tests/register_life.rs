@@ -174,7 +174,7 @@ fn two_sidecars_with_different_engines_on_one_agent_leave_each_other_alone() {
     let consul = FakeConsul::start("10.0.0.7");
     let (one, two) = (FakeDocker::start_as("ONE"), FakeDocker::start_as("TWO"));
     // As a rootless engine has it beside that of root.
-    two.says("DockerRootDir", "/home/u/.local/share/docker");
+    two.set_info("DockerRootDir", "/home/u/.local/share/docker");
     one.set(container("a", 8000));
     one.set(container("same", 8001));
     two.set(container("b", 9000));

@@ -1,7 +1,7 @@
-//! One real Consul agent on loopback, with ports and files of its own.
+//! A real Consul agent on loopback, with its own ports and files.
 //!
-//! It is gone when its [`DevAgent`] is dropped, and also when the test is killed: the kernel ends it together with the
-//! thread that started it. So start it in the thread of the test, which `#[tokio::test]` does.
+//! The agent ends when its [`DevAgent`] is dropped, and also when the test is killed: the kernel kills it when the
+//! thread that started it ends. So it must be started in the thread of the test, as in a `#[tokio::test]`.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -18,25 +18,25 @@ use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a machine that is busy with other things.
+/// The time limit of every wait, for a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How an agent differs from `consul agent -dev`.
+/// The differences from `consul agent -dev`.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
-    /// More of its configuration (HCL). `{dir}` stands for its directory.
+    /// Additional configuration (HCL). `{dir}` is replaced by the directory of the agent.
     pub extra: String,
-    /// Files that it finds in its directory, by name.
+    /// Files to create in the directory, by name.
     pub files: Vec<(&'static str, Vec<u8>)>,
-    /// Speak TLS as well, at [`DevAgent::https_port`]; `extra` names the certificates.
+    /// Listen for HTTPS too, at [`DevAgent::https_port`]. `extra` names the certificates.
     pub tls: bool,
-    /// Keep data on disk; a dev agent has lost everything when it is started again.
+    /// Keep the data on disk. Otherwise the agent loses its data when it is stopped.
     pub durable: bool,
-    /// The token that is needed to see that it is ready.
+    /// The token for the test whether the agent is ready.
     pub token: Option<&'static str>,
 }
 
-/// A running agent, or one that was stopped and can be started again.
+/// An agent, running or stopped.
 pub struct DevAgent {
     setup: Setup,
     dir: TempDir,
@@ -54,14 +54,14 @@ struct Ports {
 }
 
 impl DevAgent {
-    /// Starts a plain dev agent and waits until it has elected itself and knows its own node.
+    /// Starts a dev agent, and waits until it is the leader and its node is registered.
     pub async fn start() -> Self {
         Self::start_with(Setup::default()).await
     }
 
-    /// Starts an agent that is set up otherwise.
+    /// Starts an agent with another setup.
     pub async fn start_with(setup: Setup) -> Self {
-        // Fails only where somebody else was faster, which is as good.
+        // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client");
         let dir = tempfile::tempdir().expect("a directory");
@@ -69,7 +69,7 @@ impl DevAgent {
             fs::write(dir.path().join(name), bytes).expect("a file for the agent");
         }
         let mut agent = Self { setup, dir, ports: Ports::free(), child: None, http };
-        // Somebody else may take a port between our look and the agent's start.
+        // Another process may take a port between the check and the start of the agent.
         for _ in 0..5 {
             if agent.launch().await {
                 return agent;
@@ -84,22 +84,22 @@ impl DevAgent {
         format!("http://127.0.0.1:{}", self.ports.http)
     }
 
-    /// The port of the plain HTTP API.
+    /// The port of the HTTP API.
     pub fn http_port(&self) -> u16 {
         self.ports.http
     }
 
-    /// The port of the API over TLS; see [`Setup::tls`].
+    /// The port of the HTTPS API; see [`Setup::tls`].
     pub fn https_port(&self) -> u16 {
         self.ports.https
     }
 
-    /// The agent's own directory.
+    /// The directory of the agent.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Kills it (no leave, no goodbye).
+    /// Kills the agent with SIGKILL.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("a process of ours");
@@ -107,7 +107,7 @@ impl DevAgent {
         }
     }
 
-    /// Ends it with SIGTERM.
+    /// Ends the agent with SIGTERM.
     pub fn terminate(&mut self) {
         if let Some(mut child) = self.child.take() {
             let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("small"));
@@ -116,7 +116,7 @@ impl DevAgent {
         }
     }
 
-    /// Starts it again at the same ports; with its data only if it is durable.
+    /// Starts the agent again at the same ports. It has its data only if it is durable.
     pub async fn start_again(&mut self) {
         assert!(self.child.is_none(), "it is still running");
         assert!(self.launch().await, "the agent did not come back");
@@ -127,7 +127,7 @@ impl DevAgent {
         self.call_as(self.setup.token.unwrap_or_default(), method, path, body).await
     }
 
-    /// The same with a token.
+    /// Like [`call`](Self::call), with a token.
     pub async fn call_as(&self, token: &str, method: Method, path: &str, body: impl Into<String>) -> String {
         let url = format!("{}{path}", self.address());
         let request = self.http.request(method, url).header("x-consul-token", token).body(body.into());
@@ -138,17 +138,18 @@ impl DevAgent {
         text
     }
 
-    /// PUTs `body`.
+    /// Sends a PUT request, which must succeed, and returns the body.
     pub async fn put(&self, path: &str, body: impl Into<String>) -> String {
         self.call(Method::PUT, path, body).await
     }
 
-    /// GETs JSON.
+    /// Sends a GET request, which must succeed, and returns the JSON.
     pub async fn get(&self, path: &str) -> Value {
         serde_json::from_str(&self.call(Method::GET, path, "").await).expect("JSON")
     }
 
-    /// Whether it came up; false if it ended at once, as with a port that is taken.
+    /// Starts the process, and waits until it is ready. Returns false if it exits, for example because a port is in
+    /// use.
     async fn launch(&mut self) -> bool {
         let config = self.dir().join("agent.hcl");
         fs::write(&config, self.config()).expect("the agent's configuration");
@@ -161,8 +162,8 @@ impl DevAgent {
         let errors = log.try_clone().expect("a log");
         let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
         self.child = Some(child.expect("setpriv (util-linux) and consul on PATH; scripts/setup installs both"));
-        let begin = Instant::now();
-        while begin.elapsed() < PATIENCE {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
             if self.child.as_mut().and_then(|child| child.try_wait().expect("a process of ours")).is_some() {
                 self.child = None;
                 return false;
@@ -176,7 +177,7 @@ impl DevAgent {
         false
     }
 
-    /// Whether it has a leader, and its own node is in the catalog.
+    /// Whether the agent has a leader and its node is in the catalog.
     async fn ready(&self) -> bool {
         let url = format!("{}/v1/catalog/nodes", self.address());
         let request = self.http.get(url).header("x-consul-token", self.setup.token.unwrap_or_default());
@@ -185,7 +186,7 @@ impl DevAgent {
         response.json().await.is_ok_and(known)
     }
 
-    /// Tells it from another agent that may have been faster to take a port.
+    /// The name of the node. It identifies the agent if another one has taken the port.
     fn name(&self) -> String {
         format!("agent-{}-{}", std::process::id(), self.ports.server)
     }
@@ -216,8 +217,7 @@ impl Drop for DevAgent {
 }
 
 impl Ports {
-    /// Below the range from which the kernel takes ports for connections: nobody gets one of them by chance while the
-    /// agent is down.
+    /// Free ports below the ephemeral range, so that no connection uses one of them while the agent is stopped.
     fn free() -> Self {
         let mut candidates = (0..).map(|_| 20_000 + (RandomState::new().hash_one(0) % 12_000) as u16).filter(|port| {
             TcpListener::bind(("127.0.0.1", *port)).is_ok() && UdpSocket::bind(("127.0.0.1", *port)).is_ok()
@@ -227,13 +227,13 @@ impl Ports {
     }
 }
 
-/// Runs `consul ARGS` in `dir`; it must succeed.
+/// Runs `consul ARGS` in `dir`, which must succeed.
 pub fn consul(dir: &Path, args: &[&str]) {
     let output = Command::new("consul").args(args).current_dir(dir).output().expect("consul on PATH");
     assert!(output.status.success(), "consul {args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The certificates of an authority of our own, made by Consul, in `dir`: (authority, certificate, key).
+/// Creates an authority with a server and a client certificate in `dir`.
 pub fn certificates(dir: &Path) -> TlsFiles {
     consul(dir, &["tls", "ca", "create"]);
     consul(dir, &["tls", "cert", "create", "-server"]);
@@ -246,7 +246,7 @@ pub fn certificates(dir: &Path) -> TlsFiles {
     }
 }
 
-/// Files that [`certificates`] made; pairs are certificate and key.
+/// The files of [`certificates`]. Pairs are certificate and key.
 pub struct TlsFiles {
     pub authority: PathBuf,
     pub server: (PathBuf, PathBuf),

@@ -1,6 +1,6 @@
-//! A Consul agent that records what it is told, and does what a real one cannot be made to do: fail, stall, forget.
+//! A fake Consul agent that records all requests, and that can fail, hang and lose its data.
 //!
-//! It keeps services and their maintenance mode as an agent does, and speaks the same HTTP.
+//! It has services, checks and maintenance mode, and serves the same HTTP API as an agent.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -22,7 +22,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-/// Serves until it is dropped.
+/// A fake agent that listens until it is dropped.
 pub struct FakeConsul {
     address: String,
     shared: Arc<Mutex<Agent>>,
@@ -50,7 +50,7 @@ struct Agent {
 type Shared = State<Arc<Mutex<Agent>>>;
 
 impl FakeConsul {
-    /// An agent without services that advertises this address.
+    /// Starts an agent without services that advertises this address.
     pub fn start(advertised: &str) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -63,7 +63,7 @@ impl FakeConsul {
             .route("/v1/agent/service/deregister/{id}", put(deregister))
             .route("/v1/agent/service/maintenance/{id}", put(maintain))
             .route("/v1/agent/check/update/{id}", put(update_check))
-            .layer(middleware::from_fn_with_state(Arc::clone(&shared), note))
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), record_request))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
@@ -75,32 +75,32 @@ impl FakeConsul {
         Self { address, shared, runtime: Some(runtime) }
     }
 
-    /// What `CONSUL_HTTP_ADDR` has to be.
+    /// The value for `CONSUL_HTTP_ADDR`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Adds a service by another hand.
+    /// Adds a service that another client has registered.
     pub fn add(&self, service: Value) {
         let id = service["ID"].as_str().expect("an id").to_owned();
         self.agent().services.insert(id, service);
     }
 
-    /// Adds a check by another hand, or one of the host itself.
+    /// Adds a check that another client has registered, or a check of the node.
     pub fn add_check(&self, check: Value) {
         let id = check["CheckID"].as_str().expect("an id").to_owned();
         self.agent().checks.insert(id, check);
     }
 
-    /// What the last probe of a check brought.
-    pub fn judge(&self, check: &str, status: &str, output: &str) {
+    /// Sets the result of a check.
+    pub fn set_check_result(&self, check: &str, status: &str, output: &str) {
         let mut agent = self.agent();
         let check = agent.checks.get_mut(check).expect("a check that was registered");
         check["Status"] = status.into();
         check["Output"] = output.into();
     }
 
-    /// Loses everything, as an agent without a data directory does when it restarts.
+    /// Deletes all data, like a restart of an agent without a data directory.
     pub fn forget(&self) {
         let mut agent = self.agent();
         agent.services.clear();
@@ -108,36 +108,36 @@ impl FakeConsul {
         agent.checks.clear();
     }
 
-    /// From now on it advertises another address.
+    /// Changes the advertised address.
     pub fn advertise(&self, address: &str) {
         address.clone_into(&mut self.agent().advertised);
     }
 
-    /// From now on every request is answered with this status, or as it should be.
+    /// Answers every request with this status; `None` ends that.
     pub fn fail(&self, status: Option<StatusCode>) {
         self.agent().failing = status;
     }
 
-    /// From now on registrations of this id are answered with this status, or as they should be.
+    /// Answers registrations of this id with this status; `None` ends that.
     pub fn refuse(&self, id: &str, status: Option<StatusCode>) {
         let mut agent = self.agent();
         agent.refusing.remove(id);
         agent.refusing.extend(status.map(|status| (id.to_owned(), status)));
     }
 
-    /// From now on registrations of this id are not answered, or as they should be.
+    /// Lets registrations of this id hang, or ends that.
     pub fn hang(&self, id: &str, hangs: bool) {
         let mut agent = self.agent();
         agent.hanging.remove(id);
         agent.hanging.extend(hangs.then(|| id.to_owned()));
     }
 
-    /// After so many writes in all nothing is answered, and no write carried out.
+    /// After this number of writes, all requests hang and no write is executed; `None` ends that.
     pub fn hang_after(&self, writes: Option<usize>) {
         self.agent().hang_after = writes;
     }
 
-    /// From now on writes are answered with a page, as by a proxy that asks for a login, and carried out by nobody.
+    /// Answers writes with an HTML page, like a proxy that asks for a login, without executing them.
     pub fn answer_writes_with_a_page(&self) {
         self.agent().page_for_writes = true;
     }
@@ -147,63 +147,63 @@ impl FakeConsul {
         self.agent().registrations.clone()
     }
 
-    /// How many registrations of this id there were so far.
+    /// The number of registrations of this id so far.
     pub fn registrations_of(&self, id: &str) -> usize {
         self.agent().registrations.iter().filter(|body| body["ID"] == id).count()
     }
 
-    /// The ids of the services that it holds now.
+    /// The ids of the current services.
     pub fn ids(&self) -> Vec<String> {
         self.agent().services.keys().cloned().collect()
     }
 
-    /// How many services it holds now.
+    /// The number of current services.
     pub fn count(&self) -> usize {
         self.agent().services.len()
     }
 
-    /// The ports of the services that it holds now, by id.
+    /// The ports of the current services, by id.
     pub fn ports(&self) -> BTreeMap<String, u16> {
         let port = |service: &Value| service["Port"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or(0);
         self.agent().services.iter().map(|(id, service)| (id.clone(), port(service))).collect()
     }
 
-    /// The ids of the checks that it holds now, but for maintenance mode.
+    /// The ids of the current checks, without those of maintenance mode.
     pub fn checks(&self) -> Vec<String> {
         self.agent().checks.keys().cloned().collect()
     }
 
-    /// When the last registration of this id came in.
+    /// The time of the last registration of this id.
     pub fn registered_at(&self, id: &str) -> Option<Instant> {
         self.agent().registered_at.get(id).copied()
     }
 
-    /// The ids in maintenance, each with the reason.
+    /// The services in maintenance mode, with the reasons.
     pub fn in_maintenance(&self) -> BTreeMap<String, String> {
         self.agent().maintenance.clone()
     }
 
-    /// Switches maintenance mode on by another hand.
+    /// Enables maintenance mode, as another client.
     pub fn take_out(&self, id: &str, reason: &str) {
         self.agent().maintenance.insert(id.to_owned(), reason.to_owned());
     }
 
-    /// Switches it off by another hand.
+    /// Disables maintenance mode, as another client.
     pub fn bring_back(&self, id: &str) {
         self.agent().maintenance.remove(id);
     }
 
-    /// Every write so far: method and path with query.
+    /// All writes so far, as method and path with query.
     pub fn writes(&self) -> Vec<String> {
         self.agent().writes.clone()
     }
 
-    /// Every read so far.
+    /// All reads so far, as method and path with query.
     pub fn reads(&self) -> Vec<String> {
         self.agent().reads.clone()
     }
 
-    /// The token of each request so far.
+    /// The tokens of all requests so far.
     pub fn tokens(&self) -> Vec<String> {
         self.agent().tokens.clone()
     }
@@ -225,7 +225,8 @@ fn lock(shared: &Mutex<Agent>) -> MutexGuard<'_, Agent> {
     shared.lock().expect("no panic inside the fake")
 }
 
-async fn note(State(shared): Shared, request: Request, next: Next) -> Response {
+/// Records a request, and fails or hangs if a test has asked for that.
+async fn record_request(State(shared): Shared, request: Request, next: Next) -> Response {
     let is_write = request.method() == "PUT";
     let (failing, hangs, page) = {
         let mut agent = lock(&shared);
@@ -273,7 +274,7 @@ async fn checks(State(shared): Shared) -> Json<Value> {
     Json(agent.maintenance.iter().map(check).chain(registered).collect::<Map<_, _>>().into())
 }
 
-/// The checks of a registration, as the agent shows them.
+/// The checks of a registration, as the agent lists them.
 fn checks_of(body: &Value) -> Vec<(String, Value)> {
     let kinds = [
         ("HTTP", "http"),
@@ -284,17 +285,17 @@ fn checks_of(body: &Value) -> Vec<(String, Value)> {
         ("DockerContainerID", "docker"),
         ("Args", "script"),
     ];
-    let usual = format!("Service '{}' check", body["Name"].as_str().expect("we always send a name"));
+    let default_name = format!("Service '{}' check", body["Name"].as_str().expect("portreeve always sends a name"));
     let check = |check: &Value| {
-        let id = check["CheckID"].as_str().expect("we always send an id").to_owned();
+        let id = check["CheckID"].as_str().expect("portreeve always sends an id").to_owned();
         let kind = kinds.iter().find(|(field, _)| check.get(field).is_some()).map(|(_, kind)| *kind);
         let (name, status) = (check.get("Name").cloned(), check.get("Status").cloned());
-        let shown = json!({"CheckID": id, "Name": name.unwrap_or_else(|| usual.clone().into()), "Type": kind,
+        let shown = json!({"CheckID": id, "Name": name.unwrap_or_else(|| default_name.clone().into()), "Type": kind,
             "Status": status.unwrap_or_else(|| "critical".into()), "Notes": "", "ServiceID": body["ID"]});
         (id, shown)
     };
     let checks = body["Checks"].as_array().into_iter().flatten();
-    // The one of maintenance mode is kept as such.
+    // The check of maintenance mode is stored in `maintenance`.
     let checks =
         checks.filter(|check| !check["CheckID"].as_str().is_some_and(|id| id.starts_with("_service_maintenance")));
     checks.map(check).collect()
@@ -308,8 +309,8 @@ async fn update_check(State(shared): Shared, Path(id): Path<String>, Json(body):
             StatusCode::OK.into_response()
         }
         None => {
-            let said = format!("CheckID \"{id}\" does not have associated TTL");
-            (StatusCode::INTERNAL_SERVER_ERROR, said).into_response()
+            let message = format!("CheckID \"{id}\" does not have associated TTL");
+            (StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
         }
     }
 }
@@ -318,7 +319,7 @@ async fn register(State(shared): Shared, Query(query): Query<BTreeMap<String, St
     let Ok(body) = serde_json::from_slice::<Value>(&body) else {
         return (StatusCode::BAD_REQUEST, "not JSON").into_response();
     };
-    let id = body["ID"].as_str().expect("we always send an id").to_owned();
+    let id = body["ID"].as_str().expect("portreeve always sends an id").to_owned();
     let service = json!({"ID": id, "Service": body["Name"], "Tags": body.get("Tags").unwrap_or(&json!([])),
         "Meta": body.get("Meta").unwrap_or(&json!({})), "Port": body["Port"], "Address": body["Address"],
         "Weights": body.get("Weights").unwrap_or(&json!({"Passing": 1, "Warning": 1})), "EnableTagOverride": false});

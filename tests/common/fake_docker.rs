@@ -1,5 +1,5 @@
-//! A Docker engine that speaks the real API on a unix socket, and does what a real one cannot be made to do: stall, cut its
-//! streams, lose events, hold ten thousand containers.
+//! A fake Docker engine that serves the API on a unix socket, and that can hang, end its streams, lose events, and have
+//! ten thousand containers.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -24,13 +24,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::UnixListener, sync::broadcast};
 
-/// The engine's own id.
+/// The id of the engine.
 pub const ENGINE: &str = "FAKE:ENGINE";
 
-/// How many events an engine remembers.
-const REMEMBERED: usize = 256;
+/// The number of past events that an engine keeps.
+const KEPT_EVENTS: usize = 256;
 
-/// Serves until it is dropped.
+/// A fake engine that listens until it is dropped.
 pub struct FakeDocker {
     directory: TempDir,
     shared: Arc<Shared>,
@@ -58,11 +58,11 @@ struct Engine {
     requests: Vec<String>,
     stalled: BTreeSet<String>,
     failing: BTreeSet<String>,
-    slowness: Duration,
-    slowness_of_lists: Duration,
-    stream_life: Option<Duration>,
-    deaf_since: Option<Instant>,
-    deaf_longest: Duration,
+    inspection_delay: Duration,
+    list_delay: Duration,
+    stream_limit: Option<Duration>,
+    stream_ended_at: Option<Instant>,
+    longest_stream_gap: Duration,
     info: serde_json::Map<String, Value>,
     networks: Option<Value>,
     hanging_networks: bool,
@@ -70,12 +70,12 @@ struct Engine {
 }
 
 impl FakeDocker {
-    /// An engine without containers.
+    /// Starts an engine without containers.
     pub fn start() -> Self {
         Self::start_as(ENGINE)
     }
 
-    /// The same with another id.
+    /// Starts an engine with another id.
     pub fn start_as(id: &str) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let engine = Mutex::new(Engine { id: id.to_owned(), name: "dockerhost".to_owned(), ..Engine::default() });
@@ -85,7 +85,7 @@ impl FakeDocker {
         fake
     }
 
-    /// Listens, after it was stopped.
+    /// Listens again after [`stop`](Self::stop).
     pub fn resume(&mut self) {
         let shared = &self.shared;
         let runtime =
@@ -100,7 +100,7 @@ impl FakeDocker {
         let app = Router::new()
             .merge(routes.clone())
             .nest("/{version}", routes)
-            .layer(middleware::from_fn_with_state(Arc::clone(shared), note))
+            .layer(middleware::from_fn_with_state(Arc::clone(shared), record_request))
             .with_state(Arc::clone(shared));
         let listener = std::os::unix::net::UnixListener::bind(self.socket()).expect("a socket");
         listener.set_nonblocking(true).expect("a socket");
@@ -108,7 +108,7 @@ impl FakeDocker {
         self.runtime = Some(runtime);
     }
 
-    /// Closes all connections and removes the socket, as an engine that stops does.
+    /// Closes all connections and removes the socket, like an engine that stops.
     pub fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(10));
@@ -116,68 +116,68 @@ impl FakeDocker {
         std::fs::remove_file(self.socket()).expect("the socket");
     }
 
-    /// Where it listens.
+    /// The path of the socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("docker.sock")
     }
 
-    /// What `DOCKER_HOST` has to be.
+    /// The value for `DOCKER_HOST`.
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
 
-    /// Gives its host another name, without any event.
+    /// Changes the name of the host, without an event.
     pub fn rename_host(&self, name: &str) {
         name.clone_into(&mut self.engine().name);
     }
 
-    /// Adds or changes a container without any event: `inspect` is what the engine answers to an inspection.
+    /// Adds or changes a container without an event. `inspect` is the answer to an inspection.
     pub fn set(&self, inspect: Value) {
         let id = inspect["Id"].as_str().expect("an id").to_owned();
         self.engine().containers.insert(id, inspect);
     }
 
-    /// The same under an id that the inspection need not tell.
+    /// Adds or changes a container whose inspection may lack the id, without an event.
     pub fn set_as(&self, id: &str, inspect: Value) {
-        self.summarise(id, json!({"Id": id, "Names": [inspect["Name"]]}));
+        self.set_summary(id, json!({"Id": id, "Names": [inspect["Name"]]}));
         self.engine().containers.insert(id.to_owned(), inspect);
     }
 
-    /// From now on lists show this in the place of a container.
-    pub fn summarise(&self, id: &str, summary: Value) {
+    /// Sets the item of a container in lists.
+    pub fn set_summary(&self, id: &str, summary: Value) {
         self.engine().summaries.insert(id.to_owned(), summary);
     }
 
-    /// Removes a container without any event.
+    /// Removes a container without an event.
     pub fn unset(&self, id: &str) {
         self.engine().containers.remove(id);
     }
 
-    /// Adds a container and tells of it.
+    /// Adds a container, with an event.
     pub fn run(&self, inspect: Value) {
         let id = inspect["Id"].as_str().expect("an id").to_owned();
         self.set(inspect);
         self.event("start", &id, &[]);
     }
 
-    /// Removes a container and tells of it.
+    /// Removes a container, with an event.
     pub fn die(&self, id: &str) {
         self.unset(id);
         self.event("die", id, &[("exitCode", "0")]);
     }
 
-    /// Sends an event about a container.
+    /// Sends an event of a container.
     pub fn event(&self, action: &str, id: &str, attributes: &[(&str, &str)]) {
         let attributes: BTreeMap<_, _> = attributes.iter().copied().collect();
         self.send("container", action, json!({"ID": id, "Attributes": attributes}));
     }
 
-    /// Sends an event about a network that a container is connected to or disconnected from.
+    /// Sends an event of a network that a container is connected to or disconnected from.
     pub fn network_event(&self, action: &str, container: &str) {
         self.send("network", action, json!({"ID": "network", "Attributes": {"container": container}}));
     }
 
-    /// Remembers an event about a container from so long ago.
+    /// Adds a past event of a container, of this age.
     pub fn past_event(&self, action: &str, id: &str, ago: Duration) {
         self.send_at(SystemTime::now() - ago, "container", action, json!({"ID": id, "Attributes": {}}));
     }
@@ -194,91 +194,91 @@ impl FakeDocker {
         let line = Bytes::from(format!("{event}\n"));
         let mut engine = self.engine();
         engine.past.push_back((now, line.clone()));
-        if engine.past.len() > REMEMBERED {
+        if engine.past.len() > KEPT_EVENTS {
             engine.past.pop_front();
         }
-        // Under the lock: whoever subscribes has it either in the past or in the stream.
+        // Sent under the lock, so a new stream has the event either among the past ones or among the new ones.
         drop(self.shared.events.send(Message::Event(line)));
     }
 
-    /// Sends this line in the place of an event.
+    /// Sends a line on the event streams.
     pub fn send_line(&self, line: &str) {
         drop(self.shared.events.send(Message::Event(Bytes::from(format!("{line}\n")))));
     }
 
-    /// From now on each list takes so long.
-    pub fn slow_lists(&self, slowness: Duration) {
-        self.engine().slowness_of_lists = slowness;
+    /// Delays each list.
+    pub fn slow_lists(&self, delay: Duration) {
+        self.engine().list_delay = delay;
     }
 
-    /// From now on each event stream ends by itself after so long.
-    pub fn limit_streams(&self, life: Duration) {
-        self.engine().stream_life = Some(life);
+    /// Ends each event stream after this time.
+    pub fn limit_streams(&self, limit: Duration) {
+        self.engine().stream_limit = Some(limit);
     }
 
-    /// The longest time between the end of a stream and the beginning of the next.
-    pub fn deaf_longest(&self) -> Duration {
-        self.engine().deaf_longest
+    /// The longest time between the end of a stream at its limit and the beginning of the next one.
+    pub fn longest_stream_gap(&self) -> Duration {
+        self.engine().longest_stream_gap
     }
 
-    /// Ends every event stream.
+    /// Ends all event streams.
     pub fn cut(&self) {
         drop(self.shared.events.send(Message::Cut));
     }
 
-    /// From now on inspections of this container are not answered.
+    /// Lets inspections of this container hang.
     pub fn stall(&self, id: &str) {
         self.engine().stalled.insert(id.to_owned());
     }
 
-    /// Inspections of this container are answered, those that wait too.
+    /// Answers inspections of this container again, including those that hang.
     pub fn unstall(&self, id: &str) {
         self.engine().stalled.remove(id);
     }
 
-    /// From now on inspections of this container are answered with 500, or no longer.
+    /// Answers inspections of this container with 500, or ends that.
     pub fn fail_inspections(&self, id: &str, failing: bool) {
         let mut engine = self.engine();
         engine.failing.remove(id);
         engine.failing.extend(failing.then(|| id.to_owned()));
     }
 
-    /// From now on each inspection takes so long.
-    pub fn slow_down(&self, slowness: Duration) {
-        self.engine().slowness = slowness;
+    /// Delays each inspection.
+    pub fn slow_down(&self, delay: Duration) {
+        self.engine().inspection_delay = delay;
     }
 
-    /// From now on the engine says this of itself: `ID`, `Name`, `DockerRootDir`.
-    pub fn says(&self, key: &str, value: &str) {
+    /// Sets a field of `/info`, such as `ID`, `Name` or `DockerRootDir`.
+    pub fn set_info(&self, key: &str, value: &str) {
         self.engine().info.insert(key.to_owned(), value.into());
     }
 
-    /// From now on these are its networks, as a list shows them. Before, it refuses to list them.
+    /// Sets the list of networks. Without it, the engine refuses to list them.
     pub fn set_networks(&self, networks: Value) {
         self.engine().networks = Some(networks);
     }
 
-    /// From now on a list of its networks is not answered, or as it should be.
+    /// Lets lists of networks hang, or ends that.
     pub fn hang_networks(&self, hangs: bool) {
         self.engine().hanging_networks = hangs;
     }
 
-    /// Forgets its past events, as an engine does that was busy with others.
+    /// Deletes the past events, like an engine with many later events.
     pub fn forget_events(&self) {
         self.engine().past.clear();
     }
 
-    /// Answers everything with 500, or no longer.
+    /// Answers every request with 500, or ends that.
     pub fn set_broken(&self, broken: bool) {
         self.engine().broken = broken;
     }
 
-    /// How many requests contained this so far.
+    /// The number of requests so far that contain this text.
     pub fn count(&self, part: &str) -> usize {
         self.engine().requests.iter().filter(|request| request.contains(part)).count()
     }
 
-    /// Every request so far: method and path with query.
+    /// All requests so far, as method and path with query.
     pub fn requests(&self) -> Vec<String> {
         self.engine().requests.clone()
     }
@@ -296,7 +296,7 @@ impl Drop for FakeDocker {
     }
 }
 
-/// A running container as the engine describes it, with one published port `80/tcp` at `0.0.0.0:port`.
+/// The inspection of a running container that publishes `80/tcp` at `0.0.0.0:port`.
 pub fn container(name: &str, port: u16) -> Value {
     json!({
         "Id": format!("{name:0>64}"), "Name": format!("/{name}"), "Image": "sha256:0", "RestartCount": 0,
@@ -310,7 +310,8 @@ pub fn container(name: &str, port: u16) -> Value {
     })
 }
 
-async fn note(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+/// Records a request, and fails if a test has asked for that.
+async fn record_request(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let broken = {
         let mut engine = shared.engine.lock().expect("no panic inside the fake");
         engine.requests.push(format!("{} {}", request.method(), request.uri()));
@@ -344,8 +345,8 @@ async fn networks(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    let slowness = shared.engine.lock().expect("no panic inside the fake").slowness_of_lists;
-    tokio::time::sleep(slowness).await;
+    let delay = shared.engine.lock().expect("no panic inside the fake").list_delay;
+    tokio::time::sleep(delay).await;
     let engine = shared.engine.lock().expect("no panic inside the fake");
     let all = engine.containers.iter();
     let summary = |(id, container): (&String, &Value)| {
@@ -373,15 +374,15 @@ async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
 async fn inspect(State(shared): State<Arc<Shared>>, Path(path): Path<BTreeMap<String, String>>) -> Response {
     let id = &path["id"];
     let engine = || shared.engine.lock().expect("no panic inside the fake");
-    let slowness = engine().slowness;
-    tokio::time::sleep(slowness).await;
+    let delay = engine().inspection_delay;
+    tokio::time::sleep(delay).await;
     while engine().stalled.contains(id) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let failing = engine().failing.contains(id);
     let found = engine().containers.get(id).cloned();
     if failing {
-        return failure(StatusCode::INTERNAL_SERVER_ERROR, "no such luck");
+        return failure(StatusCode::INTERNAL_SERVER_ERROR, "failing on purpose");
     }
     match found {
         Some(container) => Json(container).into_response(),
@@ -395,16 +396,16 @@ async fn events(State(shared): State<Arc<Shared>>, Query(query): Query<BTreeMap<
         Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + rest.parse::<u64>().ok()?)
     };
     let (since, until) = (nanos("since").unwrap_or(u64::MAX), nanos("until"));
-    let (past, receiver, life) = {
+    let (past, receiver, limit) = {
         let mut engine = shared.engine.lock().expect("no panic inside the fake");
         if until.is_none()
-            && let Some(since) = engine.deaf_since.take()
+            && let Some(ended_at) = engine.stream_ended_at.take()
         {
-            engine.deaf_longest = engine.deaf_longest.max(since.elapsed());
+            engine.longest_stream_gap = engine.longest_stream_gap.max(ended_at.elapsed());
         }
-        let told = engine.past.iter().filter(|(at, _)| since <= *at && until.is_none_or(|until| *at <= until));
-        let past: Vec<_> = told.map(|(_, line)| Ok::<_, std::convert::Infallible>(line.clone())).collect();
-        (past, shared.events.subscribe(), engine.stream_life)
+        let selected = engine.past.iter().filter(|(at, _)| since <= *at && until.is_none_or(|until| *at <= until));
+        let past: Vec<_> = selected.map(|(_, line)| Ok::<_, std::convert::Infallible>(line.clone())).collect();
+        (past, shared.events.subscribe(), engine.stream_limit)
     };
     if until.is_some() {
         return Body::from_stream(stream::iter(past)).into_response();
@@ -415,14 +416,14 @@ async fn events(State(shared): State<Arc<Shared>>, Query(query): Query<BTreeMap<
             Ok(Message::Cut) | Err(_) => None,
         }
     });
-    // The head of the answer goes out at once, as the real engine's does.
+    // The empty first chunk sends the headers immediately, as a real engine does.
     let past = stream::iter([Ok(Bytes::new())].into_iter().chain(past));
-    let over = async move {
-        match life {
-            Some(life) => tokio::time::sleep(life).await,
+    let end = async move {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
-        shared.engine.lock().expect("no panic inside the fake").deaf_since = Some(Instant::now());
+        shared.engine.lock().expect("no panic inside the fake").stream_ended_at = Some(Instant::now());
     };
-    Body::from_stream(past.chain(lines).take_until(Box::pin(over))).into_response()
+    Body::from_stream(past.chain(lines).take_until(Box::pin(end))).into_response()
 }

@@ -1,4 +1,4 @@
-//! A Consul of keys only, for those who need something that changes: `/v1/kv`, with blocking reads.
+//! A fake Consul agent with keys only: `/v1/kv` with blocking queries.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -18,7 +18,7 @@ use axum::{
 };
 use tokio::sync::watch;
 
-/// Serves until it is dropped.
+/// A fake agent that listens until it is dropped.
 pub struct FakeKeys {
     address: String,
     keys: Arc<watch::Sender<Keys>>,
@@ -28,15 +28,15 @@ pub struct FakeKeys {
 #[derive(Default)]
 struct Keys {
     index: u64,
-    /// What was asked without a wait for news.
+    /// The keys of all queries without an index.
     asked: Vec<String>,
-    /// Keys that get no answer.
+    /// The keys whose queries hang.
     silent: BTreeSet<String>,
     values: BTreeMap<String, String>,
 }
 
 impl FakeKeys {
-    /// No keys yet.
+    /// Starts an agent without keys.
     pub fn start() -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -52,17 +52,17 @@ impl FakeKeys {
         Self { address, keys, runtime: Some(runtime) }
     }
 
-    /// What `CONSUL_HTTP_ADDR` has to be.
+    /// The value for `CONSUL_HTTP_ADDR`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The keys that were asked for the first time, or again from the start; one entry for each time.
+    /// The keys of all queries without an index so far, one item for each query.
     pub fn asked(&self) -> Vec<String> {
         self.keys.borrow().asked.clone()
     }
 
-    /// From now on this key gets no answer, or one again.
+    /// Lets queries of this key hang, or ends that.
     pub fn silence(&self, key: &str, silent: bool) {
         self.keys.send_modify(|keys| {
             keys.silent.remove(key);
@@ -101,9 +101,9 @@ async fn read(
     }
     let wait = query.get("wait").and_then(|wait| wait.strip_suffix("ms")?.parse().ok()).unwrap_or(0);
     let mut keys = keys.subscribe();
-    // Only with the fake itself the sender ends.
+    // The sender exists as long as the fake.
     let _ = keys.wait_for(|keys| !keys.silent.contains(&path)).await;
-    // Nothing new within that time is an answer as well.
+    // Without a change, the current value is the answer.
     let _ = tokio::time::timeout(Duration::from_millis(wait), keys.wait_for(|keys| keys.index > seen)).await;
     let keys = keys.borrow();
     let index = [("x-consul-index", keys.index.to_string())];

@@ -1,4 +1,4 @@
-//! A wire to a server, which can be cut in every way that wires are cut.
+//! A TCP proxy in front of a server that can refuse, reset or stall connections.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -16,22 +16,22 @@ use rustix::net;
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 128;
 
-/// What becomes of connections, those that are open included.
+/// What the proxy does with new connections. A change of the mode closes the open ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// They lead to the server.
+    /// They are forwarded to the server.
     Good,
-    /// Nobody listens.
+    /// The port is closed.
     Refused,
-    /// They are taken and reset.
+    /// They are accepted and reset.
     Reset,
-    /// They are taken, and nothing ever comes back.
+    /// They are accepted, and there is never an answer.
     Stalled,
 }
 
-/// Carries connections to one server, for as long as it lives.
+/// A proxy to one server, until it is dropped.
 pub struct Wire {
-    /// Bound all the time: while nobody listens, nobody else may take the port.
+    /// Always bound, so no other process can take the port in the mode `Refused`.
     socket: Arc<TcpListener>,
     server: SocketAddr,
     open: Arc<Mutex<Vec<TcpStream>>>,
@@ -39,7 +39,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A good wire to a server.
+    /// Starts a proxy that forwards connections to a server.
     pub fn to(server: SocketAddr) -> Self {
         let wire = Self { socket: Arc::new(bound()), server, open: Arc::default(), acceptor: Mutex::new(None) };
         wire.accept(Mode::Good);
@@ -55,10 +55,10 @@ impl Wire {
         format!("http://{}", self.address())
     }
 
-    /// Breaks what is open, and treats what comes as told.
+    /// Closes the open connections and changes the mode.
     pub fn set(&self, mode: Mode) {
         if let Some(acceptor) = self.acceptor.lock().expect("no panic").take() {
-            // It ends listening, and wakes who accepts.
+            // Ends listening, and wakes the acceptor.
             net::shutdown(&*self.socket, net::Shutdown::Both).expect("it listens");
             acceptor.join().expect("the acceptor does not panic");
         }
@@ -92,11 +92,11 @@ impl Drop for Wire {
     }
 }
 
-/// A socket that listens at a port that is its own even while it does not: such a port has to be asked for by number.
+/// A socket with a port that stays its own while it does not listen. For that, the port must be bound by its number.
 fn bound() -> TcpListener {
     let port = || TcpListener::bind("127.0.0.1:0")?.local_addr();
     let bound = || TcpListener::bind(port()?);
-    iter::repeat_with(bound).take(100).find_map(Result::ok).expect("a port that nobody else takes meanwhile")
+    iter::repeat_with(bound).take(100).find_map(Result::ok).expect("a port that no other process takes meanwhile")
 }
 
 fn carry(client: TcpStream, server: SocketAddr, open: &Mutex<Vec<TcpStream>>) {
@@ -117,7 +117,7 @@ fn carry(client: TcpStream, server: SocketAddr, open: &Mutex<Vec<TcpStream>>) {
     open.push(server);
 }
 
-/// Breaks off a connection; one with a request that nobody has read is reset by that.
+/// Resets a connection: closing it with an unread request causes a reset.
 fn reset(stream: TcpStream) {
     drop(stream.set_read_timeout(Some(Duration::from_millis(100))));
     drop(stream.peek(&mut [0]));

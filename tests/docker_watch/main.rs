@@ -237,7 +237,7 @@ async fn a_stream_that_ends_is_reopened_without_delay() {
         }
     }
     // With a growing back-off, the last delay would be several seconds.
-    assert!(engine.deaf_longest() < Duration::from_secs(2), "{:?}", engine.deaf_longest());
+    assert!(engine.longest_stream_gap() < Duration::from_secs(2), "{:?}", engine.longest_stream_gap());
 }
 
 #[tokio::test]

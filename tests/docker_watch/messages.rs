@@ -106,7 +106,7 @@ fn an_engine_that_does_not_report_its_id() {
     let line = logged_problem(&daemon, &docker.host());
     let expected = format!("WARN Docker at {}: did not report its id; is it a Docker engine?; retrying", docker.host());
     assert!(line.ends_with(&expected), "a problem of Docker, not of Consul: {line}");
-    docker.says("ID", "E");
+    docker.set_info("ID", "E");
     daemon.until_logged(&format!("Docker at {}: recovered after", docker.host()));
 }
 

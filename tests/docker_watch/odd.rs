@@ -76,7 +76,7 @@ fn an_invalid_field_of_an_inspection_does_not_affect_others() {
             }
             // Id and name of the inspection may be invalid; those of the list are valid.
             docker.set_as(&id(&name), inspect);
-            docker.summarise(&id(&name), json!({"Id": id(&name), "Names": [format!("/{name}")]}));
+            docker.set_summary(&id(&name), json!({"Id": id(&name), "Names": [format!("/{name}")]}));
             expected.push((format!("dockerhost:{name}:80"), port));
         }
     }
@@ -99,21 +99,21 @@ fn an_invalid_item_of_a_list_does_not_affect_others() {
         for (kind, odd) in odd_values().into_iter().enumerate() {
             let name = format!("{}-{kind}", field.to_lowercase());
             docker.set(container(&name, 2));
-            docker.summarise(&id(&name), json!({"Id": id(&name), "Names": [format!("/{name}")], field: odd}));
+            docker.set_summary(&id(&name), json!({"Id": id(&name), "Names": [format!("/{name}")], field: odd}));
             count += 1;
         }
     }
     // The states of Podman.
     for state in ["stopped", "configured", "stopping", "initialized", "removing", "unknown"] {
         docker.set(container(state, 3));
-        docker.summarise(&id(state), json!({"Id": id(state), "Names": null, "Ports": null, "State": state}));
+        docker.set_summary(&id(state), json!({"Id": id(state), "Names": null, "Ports": null, "State": state}));
         count += 1;
     }
     // Items without a container id.
     for (kind, odd) in odd_values().into_iter().enumerate() {
         let name = format!("item-{kind}");
         docker.set(container(&name, 4));
-        docker.summarise(&id(&name), odd);
+        docker.set_summary(&id(&name), odd);
     }
     let daemon = Daemon::start(&docker, &consul, &["--resync", "200ms"]);
     until("all of them", || consul.count() == count);

@@ -31,7 +31,7 @@ fn an_engine_with_a_new_id_goes_on_with_its_entries() {
     let daemon = Daemon::start(&docker, &consul, &[]);
     until("three", || consul.count() == 3);
     drop(daemon);
-    docker.says("ID", "NEW:ENGINE");
+    docker.set_info("ID", "NEW:ENGINE");
     docker.unset(&crate::id("goes"));
     docker.unset(&crate::id("moves"));
     docker.set(changed("moves", 9001, |moves| moves["Id"] = json!("f".repeat(64))));
@@ -46,7 +46,7 @@ fn an_engine_with_a_new_id_goes_on_with_its_entries() {
     drop(daemon);
     let writes = consul.writes();
     for number in 0..4 {
-        docker.says("ID", &format!("ID:{number}"));
+        docker.set_info("ID", &format!("ID:{number}"));
         assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
     }
     assert_eq!(consul.writes(), writes);
@@ -113,7 +113,7 @@ fn a_container_that_docker_lists_again_is_ours_as_before() {
 fn machines_with_one_engine_id_leave_each_other_alone() {
     let consul = FakeConsul::start("10.0.0.7");
     let (one, two) = (FakeDocker::start(), FakeDocker::start());
-    two.says("Name", "clone");
+    two.set_info("Name", "clone");
     one.set(container("a", 8000));
     two.set(container("b", 9000));
     let first = Daemon::start(&one, &consul, &["--resync", "50ms"]);
