@@ -77,7 +77,7 @@ async fn register_with_the_least_rules() {
         })
     };
     let services = || async { agent.get("/v1/agent/services").await };
-    let is_registered = || async { services().await.get(WEB).is_some() };
+    let holds = || async { services().await.get(WEB).is_some() };
 
     // Without permissions it logs what to change, and continues as soon as the file contains another token.
     set(&token(&agent, "none", &[]).await);
@@ -95,10 +95,10 @@ async fn register_with_the_least_rules() {
             .expect("it starts");
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && log.contains("403"), "without {without}: {log}");
-        assert!(!is_registered().await, "without {without} ({denied})");
+        assert!(!holds().await, "without {without} ({denied})");
     }
     set(&token(&agent, "register", &REGISTER).await);
-    until("the registration", &daemon, is_registered).await;
+    until("the registration", &daemon, holds).await;
     daemon.until_logged("in line");
 
     // The other kinds of writes: maintenance mode on and off, a check report, a removal.
@@ -113,14 +113,14 @@ async fn register_with_the_least_rules() {
     let passing = || async { checks().await[format!("service:{WEB}:docker")]["Status"] == "passing" };
     until("a report", &daemon, passing).await;
     assert_eq!(daemon.stop(), Some(0));
-    assert!(!is_registered().await, "removed at the clean stop");
+    assert!(!holds().await, "removed at the clean stop");
 
     // A service for which the token has no rule is refused, without an effect on the others.
     let mut other = container("other", 8001);
     other["Config"]["Env"] = json!(["SERVICE_NAME=other"]);
     docker.set(other);
     let daemon = spawn(&[]);
-    until("the registration", &daemon, is_registered).await;
+    until("the registration", &daemon, holds).await;
     daemon.until_logged("cannot register dockerhost:other:80");
     assert!(daemon.log().contains("403"), "{}", daemon.log());
     assert!(services().await.get("dockerhost:other:80").is_none());

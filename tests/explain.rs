@@ -272,11 +272,7 @@ fn why_it_gets_no_traffic() {
             "a check is critical",
             |docker, _| with_env(docker, "SERVICE_CHECK_HTTP=/up"),
             |_, consul| {
-                consul.set_check_result(
-                    CHECK,
-                    "critical",
-                    "HTTP GET http://10.0.0.7:8000/up: 500\nOutput: no database",
-                );
+                consul.judge(CHECK, "critical", "HTTP GET http://10.0.0.7:8000/up: 500\nOutput: no database");
             },
             "no: check \"Service 'web' check\" is critical: HTTP GET http://10.0.0.7:8000/up: 500 Output: no database",
         ),
@@ -289,7 +285,7 @@ fn why_it_gets_no_traffic() {
         (
             "a check warns",
             |docker, _| with_env(docker, "SERVICE_CHECK_TTL=30s"),
-            |_, consul| consul.set_check_result(CHECK, "warning", "slow"),
+            |_, consul| consul.judge(CHECK, "warning", "slow"),
             "no: check \"Service 'web' check\" is warning, which DNS takes and templates do not: slow",
         ),
         (

@@ -21,13 +21,13 @@ pub(super) enum CallFailure {
         "permission denied: run as root, or add the user to the group of the socket (usually `docker`) and log in again"
     )]
     Permission,
-    #[error("no such socket: start Docker, or set its address (--docker, DOCKER_HOST)")]
+    #[error("no such socket: start Docker, or say where it listens (--docker, DOCKER_HOST)")]
     NoSocket,
     #[error(
-        "not a socket, but a file or directory: mount the socket of Docker there, or set its address (--docker, DOCKER_HOST)"
+        "not a socket, but a file or directory: mount the socket of Docker there, or say where it is (--docker, DOCKER_HOST)"
     )]
     NotASocket,
-    #[error("connection refused: start Docker, or set its address (--docker, DOCKER_HOST)")]
+    #[error("connection refused: start Docker, or say where it listens (--docker, DOCKER_HOST)")]
     Refused,
     #[error("cannot connect: {0}")]
     Connect(String),

@@ -93,7 +93,7 @@ impl FakeConsul {
     }
 
     /// Sets the result of a check.
-    pub fn set_check_result(&self, check: &str, status: &str, output: &str) {
+    pub fn judge(&self, check: &str, status: &str, output: &str) {
         let mut agent = self.agent();
         let check = agent.checks.get_mut(check).expect("a check that was registered");
         check["Status"] = status.into();

@@ -49,7 +49,7 @@ fn host(path: &Path) -> String {
 fn a_missing_socket() {
     let directory = TempDir::new().expect("a directory");
     let line = problem_line(&host(&directory.path().join("docker.sock")));
-    assert!(line.contains("no such socket: start Docker, or set its address (--docker, DOCKER_HOST)"), "{line}");
+    assert!(line.contains("no such socket: start Docker, or say where it listens (--docker, DOCKER_HOST)"), "{line}");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn only_who_has_not_answered_is_named() {
     let output = command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").output().expect("the program starts");
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     let absent =
-        "not in line within 2 s: Docker at unix:///nowhere/docker.sock: no such socket: start Docker, or set its";
+        "not in line within 2 s: Docker at unix:///nowhere/docker.sock: no such socket: start Docker, or say where";
     assert!(log.lines().last().is_some_and(|line| line.contains(absent)), "{log}");
     assert!(!log.contains("has not answered"), "{log}");
 }
