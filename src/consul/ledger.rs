@@ -1,11 +1,12 @@
-//! The side of Consul that `register` writes: the services of one agent.
+//! Consul as the [`Ledger`] of `register`: the services of one agent.
 
 use super::{Client, Error, registration};
 use crate::registry::{CheckRecord, Entries, Instance, Ledger, LedgerError, StatusReport};
 
 /// One agent as a [`Ledger`]. Clones share the client.
 ///
-/// Out of traffic is Consul's maintenance mode: a critical check of an id of its own, which a registration may bring along.
+/// An instance out of traffic is in Consul's maintenance mode, which is a critical check with a special id. A
+/// registration may contain that check.
 #[derive(Clone, Debug)]
 pub struct ConsulLedger {
     client: Client,
@@ -17,7 +18,7 @@ impl ConsulLedger {
         Self { client }
     }
 
-    /// The body that [`Ledger::put`] sends for an instance, for people to see.
+    /// The body that [`Ledger::put`] sends for an instance, for display.
     pub fn body(instance: &Instance) -> serde_json::Value {
         serde_json::to_value(registration::service_definition(instance, &instance.digest(), None))
             .expect("strings, numbers and maps with string keys")
@@ -31,7 +32,7 @@ impl Ledger for ConsulLedger {
 
     async fn entries(&self) -> Result<Entries, LedgerError> {
         let (services, checks) = tokio::try_join!(self.client.agent_services(), self.client.agent_checks())
-            .map_err(|error| ledger_error("the listing of its entries", error))?;
+            .map_err(|error| ledger_error("the list of its entries", error))?;
         Ok(registration::entries(services, &checks))
     }
 
@@ -49,7 +50,7 @@ impl Ledger for ConsulLedger {
         if matches!(&sent, Err(Error::Refused { answer, .. }) if answer.contains(registration::H2PING_FIELD)) {
             tracing::warn!(
                 id = instance.id,
-                "registered without its H2PING check: this agent has none, Consul 1.10 has"
+                "registered without its H2PING check: the agent does not support it; use Consul 1.10 or later"
             );
             definition.checks.retain(|check| check.h2ping.is_none());
             sent = self.client.register_service(&definition).await;
@@ -80,7 +81,7 @@ impl Ledger for ConsulLedger {
 
     async fn advertised_address(&self) -> Result<String, LedgerError> {
         let found = self.client.advertised_address().await;
-        found.map_err(|error| ledger_error("the question for the agent's address", error))
+        found.map_err(|error| ledger_error("the query of the agent's address", error))
     }
 }
 

@@ -1,12 +1,15 @@
-//! Consul: a thin typed client, and on top of it the two faces of a registry.
+//! A typed client of Consul's HTTP API, and the traits [`Ledger`](crate::registry::Ledger) and
+//! [`Source`](crate::registry::Source) on top of it.
 //!
 //! ```text
-//! Settings ---> Client ---+--- ConsulLedger: Ledger   agent: services, checks, register, maintenance, deregister
-//!                         '--- ConsulSource: Source   health, catalog, kv, mesh: one blocking query for each watch
+//! register: Instance --> registration --> ConsulLedger: put, maintenance, remove --.
+//!           Entries <-- registration <--- ConsulLedger: services, checks ----------+--> Client <--> agent
+//! render:   Query --> ConsulSource: one Watch for each query --> fetch ------------'      |
+//!           Store<Query, Answer> <-- index: newer? <-- answer: JSON to values <-----------'
 //! ```
 //!
-//! Pure: [`Address`], [`Settings`], the index rules, spacing, and the conversions between Consul's JSON and the values
-//! of [`crate::registry`].
+//! Pure: [`Address`], [`Settings`], the rules for the index, the rate limiter, and the conversions between Consul's
+//! JSON and the values of [`crate::registry`].
 
 mod address;
 mod agent;

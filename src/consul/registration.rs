@@ -1,4 +1,8 @@
-//! Between [`Instance`] and [`Entry`] and what an agent takes and gives.
+//! Converts an [`Instance`] into a registration, and the lists of an agent into [`Entry`]s. Pure.
+//!
+//! ```text
+//! Instance --service_definition--> ServiceDefinition --> agent --> AgentService, AgentCheck --entries--> Entry
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -18,7 +22,7 @@ const MAINTENANCE_CHECK_NAME: &str = "Service Maintenance Mode";
 /// No agent takes a check from a registration that nobody reports for and that never ends: ten years.
 const MAINTENANCE_TTL: &str = "87600h";
 
-/// The field of an HTTP/2 ping, which agents before 1.10 do not know and refuse by this name.
+/// The field of an HTTP/2 ping. Agents before 1.10 do not support it; their error contains this name.
 pub(super) const H2PING_FIELD: &str = "H2PING";
 
 /// The body of a registration.
@@ -30,18 +34,18 @@ pub struct ServiceDefinition<'a> {
     pub id: &'a str,
     /// The service's name.
     pub name: &'a str,
-    /// Where others reach it.
+    /// The address at which others reach the service.
     pub address: &'a str,
-    /// The port that belongs to `address`.
+    /// The port at `address`.
     pub port: u16,
-    /// In this order.
+    /// The tags, in this order.
     pub tags: &'a [String],
-    /// The instance's own and our marks.
+    /// The pairs of the instance and those of the owner.
     pub meta: BTreeMap<&'a str, &'a str>,
-    /// Addresses beside the main one.
+    /// Further addresses, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tagged_addresses: BTreeMap<&'a str, TaggedAddressDefinition<'a>>,
-    /// How much of the traffic it gets.
+    /// The weights in load balancing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
     /// Others may change the tags.
@@ -51,24 +55,24 @@ pub struct ServiceDefinition<'a> {
     pub checks: Vec<CheckDefinition<'a>>,
 }
 
-/// An address beside the main one.
+/// A further address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TaggedAddressDefinition<'a> {
     /// An IP address.
     pub address: &'a str,
-    /// The port that belongs to it.
+    /// The port at that address.
     pub port: u16,
 }
 
-/// One check in a [`ServiceDefinition`], with those of Consul's fields that are asked for.
+/// A check in a [`ServiceDefinition`]. Unset fields are not sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CheckDefinition<'a> {
-    /// Unique on the agent, and the same at each registration: the check keeps its state then.
+    /// Unique on the agent. It is the same in each registration, so the check keeps its state.
     #[serde(rename = "CheckID")]
     pub check_id: String,
-    /// For people.
+    /// The display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
     /// The URL of an HTTP check.
@@ -77,7 +81,7 @@ pub struct CheckDefinition<'a> {
     /// The method of an HTTP check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<&'a str>,
-    /// Headers of an HTTP check.
+    /// The headers of an HTTP check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<&'a BTreeMap<String, Vec<String>>>,
     /// The body of an HTTP check.
@@ -98,7 +102,7 @@ pub struct CheckDefinition<'a> {
     /// The address of an HTTP/2 ping.
     #[serde(rename = "H2PING", skip_serializing_if = "Option::is_none")]
     pub h2ping: Option<&'a str>,
-    /// Ping over TLS; Consul's own default is true.
+    /// Whether an HTTP/2 ping uses TLS. Consul's default is true.
     #[serde(rename = "H2PingUseTLS", skip_serializing_if = "Option::is_none")]
     pub h2ping_use_tls: Option<bool>,
     /// The program of a script or Docker check, and its arguments.
@@ -110,40 +114,41 @@ pub struct CheckDefinition<'a> {
     /// The shell of a Docker check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shell: Option<&'a str>,
-    /// How long a report counts.
+    /// The time to live of a report.
     #[serde(rename = "TTL", skip_serializing_if = "Option::is_none")]
     pub ttl: Option<&'a str>,
-    /// For people; on the check of maintenance mode, the reason.
+    /// Free text. On the check of maintenance mode: the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notes: Option<&'a str>,
-    /// Time between two probes.
+    /// The interval of the probes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<&'a str>,
-    /// How long one probe may take.
+    /// The time limit of a probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<&'a str>,
-    /// Status until the first probe has ended.
+    /// The status before the first result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<&'a str>,
-    /// The agent removes a service that has been critical for so long.
+    /// The agent removes the service after it has been critical for this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deregister_critical_service_after: Option<&'a str>,
-    /// So many good probes before it passes.
+    /// The number of successful probes before the status is passing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub success_before_passing: Option<u32>,
-    /// So many bad probes before it is critical.
+    /// The number of failed probes before the status is critical.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures_before_critical: Option<u32>,
 }
 
-/// What is sent for `instance`; `digest` is its own, `out` why it gets no traffic.
+/// The registration of `instance`. `digest` is the digest of the instance. `out` is the reason of maintenance mode;
+/// `None` if the instance is in traffic.
 pub(super) fn service_definition<'a>(
     instance: &'a Instance,
     digest: &'a str,
     out: Option<&'a str>,
 ) -> ServiceDefinition<'a> {
     let Owner { engine, host, container, started } = &instance.owner;
-    let marks = [
+    let owner_pairs = [
         (Owner::ENGINE_KEY, engine.as_str()),
         (Owner::HOST_KEY, host),
         (Owner::CONTAINER_KEY, container),
@@ -158,8 +163,8 @@ pub(super) fn service_definition<'a>(
         address: &instance.address,
         port: instance.port,
         tags: &instance.tags,
-        // The marks come last: nobody else's value may stand in their place.
-        meta: own.chain(marks).collect(),
+        // The pairs of the owner come last, so a pair of the instance cannot replace them.
+        meta: own.chain(owner_pairs).collect(),
         tagged_addresses: tagged
             .map(|(tag, (address, port))| (tag.as_str(), TaggedAddressDefinition { address, port: *port }))
             .collect(),
@@ -172,7 +177,7 @@ pub(super) fn service_definition<'a>(
     }
 }
 
-/// What maintenance mode is on an agent: a check of this id. The switch of the API only makes and removes it.
+/// The check of maintenance mode. Consul's API for maintenance mode only creates and removes a check with this id.
 fn maintenance_check<'a>(id: &str, reason: &'a str) -> CheckDefinition<'a> {
     CheckDefinition {
         check_id: format!("{}{id}", CheckRecord::SERVICE_MAINTENANCE),
@@ -200,7 +205,7 @@ pub(super) fn status_text(status: Status) -> &'static str {
 }
 
 fn check_definition<'a>(instance: &'a Instance, check: &'a Check) -> CheckDefinition<'a> {
-    // A report that is known already is not waited for.
+    // A known report is part of the registration, so the check has its status immediately.
     let reported = instance.reports.get(&check.key).map(|report| status_text(report.status));
     let common = CheckDefinition {
         check_id: check_id(&instance.id, &check.key),
@@ -268,8 +273,8 @@ pub(super) fn entries(services: BTreeMap<String, AgentService>, checks: &BTreeMa
     entries
 }
 
-/// The checks that do not pass, by the service that they belong to. Maintenance mode of a service is not among them: see
-/// [`Entry::out`].
+/// The checks that do not pass, by the id of their service. Those of maintenance mode are not included; see
+/// [`Entry::out_of_traffic`].
 fn failing_checks(checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<&str, Vec<FailingCheck>> {
     let mut failing = BTreeMap::<_, Vec<_>>::new();
     for (id, check) in checks {
@@ -280,8 +285,8 @@ fn failing_checks(checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<&str, Vec<F
             "warning" => (Status::Warning, &check.output),
             _ => (Status::Critical, &check.output),
         };
-        let check_of = FailingCheck { name: check.name.clone(), status, output: output.clone() };
-        failing.entry(check.service_id.as_str()).or_default().push(check_of);
+        let failing_check = FailingCheck { name: check.name.clone(), status, output: output.clone() };
+        failing.entry(check.service_id.as_str()).or_default().push(failing_check);
     }
     failing
 }
@@ -304,7 +309,7 @@ fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry 
         id: service.id,
         name: service.service,
         address: service.address,
-        // A port that is none of ours can only be drift, and 0 is never what an instance asks for.
+        // An invalid port becomes 0, which no instance has, so the entry differs from its instance.
         port: u16::try_from(service.port).unwrap_or(0),
         tags: service.tags,
         meta,
@@ -317,7 +322,7 @@ fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry 
     }
 }
 
-/// The checks of a service with ids of ours, by key.
+/// The checks of a service whose ids are from [`check_id`], by key.
 fn registered_checks(
     service: &AgentService,
     checks: &BTreeMap<String, AgentCheck>,
@@ -335,7 +340,7 @@ fn registered_checks(
         .collect()
 }
 
-/// The status of every check of a service, by key. Those that the agent probes by itself are among them, and do no harm.
+/// The status of every check of a service, by key. The checks that the agent probes itself are included, without harm.
 fn reported_statuses(id: &str, checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<String, Status> {
     let prefix = check_id(id, "");
     let ours = checks.range(prefix.clone()..).take_while(|(check, _)| check.starts_with(&prefix));

@@ -1,4 +1,4 @@
-//! What is sent, and what is read back.
+//! Tests of registrations, and of the entries read back.
 
 use serde_json::{Value, json};
 
@@ -28,23 +28,23 @@ fn body(instance: &Instance) -> Value {
 }
 
 #[test]
-fn the_body_says_everything_and_nothing_else() {
-    let marks = json!({"portreeve-engine": "E", "portreeve-host": "H", "portreeve-container": "C", "portreeve-started": "T",
+fn the_body_contains_all_set_fields_and_no_others() {
+    let meta = json!({"portreeve-engine": "E", "portreeve-host": "H", "portreeve-container": "C", "portreeve-started": "T",
         "portreeve-digest": "D", "host": "a.example"});
     let expected = json!({"ID": "host-1:web-1:80", "Name": "web", "Address": "10.0.0.1", "Port": 32768,
-        "Tags": ["b", "a"], "Meta": marks, "Checks": []});
+        "Tags": ["b", "a"], "Meta": meta, "Checks": []});
     assert_eq!(body(&instance()), expected);
 }
 
 #[test]
-fn nobody_can_forge_our_marks() {
+fn meta_of_an_instance_cannot_replace_the_owner() {
     let mut forged = instance();
-    forged.meta.insert(Owner::ENGINE_KEY.into(), "somebody else".into());
+    forged.meta.insert(Owner::ENGINE_KEY.into(), "another engine".into());
     assert_eq!(body(&forged)["Meta"][Owner::ENGINE_KEY], "E");
 }
 
 #[test]
-fn each_check_has_an_id_of_its_own_and_only_what_was_asked_for() {
+fn each_check_has_its_own_id_and_only_the_set_fields() {
     let mut checked = instance();
     let http = CheckProbe::Http {
         url: "http://10.0.0.1:32768/up".into(),
@@ -78,7 +78,7 @@ fn each_check_has_an_id_of_its_own_and_only_what_was_asked_for() {
         bare("docker", CheckProbe::Report { ttl: "168h".into() }, ""),
     ];
     checked.reports =
-        BTreeMap::from([("docker".to_owned(), StatusReport { status: Status::Warning, output: "so so".into() })]);
+        BTreeMap::from([("docker".to_owned(), StatusReport { status: Status::Warning, output: "degraded".into() })]);
     let expected = json!([
         {"CheckID": "service:host-1:web-1:80:1", "Name": "up", "HTTP": "http://10.0.0.1:32768/up", "Method": "HEAD",
          "Header": {"Host": ["a"]}, "TLSSkipVerify": true, "Interval": "5s", "Timeout": "2s", "Status": "passing",
@@ -93,7 +93,7 @@ fn each_check_has_an_id_of_its_own_and_only_what_was_asked_for() {
     assert_eq!(body(&checked)["Checks"], expected);
 }
 
-/// What an agent would list after it took `instance`.
+/// The service as an agent lists it after the registration of `instance`.
 fn listed(instance: &Instance) -> AgentService {
     let mut body = body(instance);
     body["Service"] = body["Name"].take();
@@ -102,7 +102,7 @@ fn listed(instance: &Instance) -> AgentService {
 }
 
 #[test]
-fn what_was_sent_comes_back_as_the_entry_that_was_expected() {
+fn a_listed_registration_matches_its_instance() {
     let instance = instance();
     let found = entry(listed(&instance), &BTreeMap::new());
     assert_eq!(found, Entry::expected(&instance));
@@ -110,7 +110,7 @@ fn what_was_sent_comes_back_as_the_entry_that_was_expected() {
 }
 
 #[test]
-fn what_is_beside_the_main_address_is_sent_only_if_there_is_any() {
+fn optional_fields_are_sent_if_they_are_set() {
     let mut full = instance();
     full.tagged_addresses.insert("lan_ipv4".into(), ("10.0.0.1".into(), 80));
     full.weights = Some(Weights { passing: 10, warning: 0 });
@@ -120,24 +120,24 @@ fn what_is_beside_the_main_address_is_sent_only_if_there_is_any() {
     assert_eq!(body["Weights"], json!({"Passing": 10, "Warning": 0}));
     assert_eq!(body["EnableTagOverride"], json!(true));
     let mut found = entry(listed(&full), &BTreeMap::new());
-    found.tags = vec!["somebody's".into()];
-    assert!(found.matches(&full), "the tags belong to others");
+    found.tags = vec!["by-others".into()];
+    assert!(found.matches(&full), "others may change the tags");
 }
 
 #[test]
 fn the_status_of_reported_checks_is_found_by_key() {
-    let of = |status: &str| AgentCheck { status: status.into(), ..AgentCheck::default() };
+    let check = |status: &str| AgentCheck { status: status.into(), ..AgentCheck::default() };
     let checks = BTreeMap::from([
-        ("service:host-1:web-1:80".to_owned(), of("critical")),
-        ("service:host-1:web-1:80:docker".to_owned(), of("passing")),
-        ("service:host-1:web-1:801:docker".to_owned(), of("critical")),
+        ("service:host-1:web-1:80".to_owned(), check("critical")),
+        ("service:host-1:web-1:80:docker".to_owned(), check("passing")),
+        ("service:host-1:web-1:801:docker".to_owned(), check("critical")),
     ]);
     let found = entry(listed(&instance()), &checks).reported_statuses;
     assert_eq!(found, BTreeMap::from([("docker".to_owned(), Status::Passing)]));
 }
 
 #[test]
-fn maintenance_mode_is_out_of_traffic_with_its_reason() {
+fn maintenance_mode_is_read_with_its_reason() {
     let check = AgentCheck { notes: "portreeve: draining".into(), ..AgentCheck::default() };
     let of = |id: &str| BTreeMap::from([(format!("_service_maintenance:{id}"), check.clone())]);
     assert_eq!(
@@ -148,7 +148,7 @@ fn maintenance_mode_is_out_of_traffic_with_its_reason() {
 }
 
 #[test]
-fn out_of_traffic_is_a_check_of_the_registration() {
+fn maintenance_mode_is_a_check_of_the_registration() {
     let instance = instance();
     let body = serde_json::to_value(service_definition(&instance, "D", Some("portreeve: draining"))).expect("a body");
     let check = json!({"CheckID": "_service_maintenance:host-1:web-1:80", "Name": "Service Maintenance Mode",
@@ -157,7 +157,7 @@ fn out_of_traffic_is_a_check_of_the_registration() {
 }
 
 #[test]
-fn only_what_carries_our_marks_is_read_as_ours() {
+fn only_services_with_an_owner_are_owned() {
     let mut other = listed(&instance());
     other.meta.insert(Owner::ENGINE_KEY.into(), "another".into());
     let unmarked = AgentService { meta: BTreeMap::new(), ..listed(&instance()) };
@@ -168,16 +168,16 @@ fn only_what_carries_our_marks_is_read_as_ours() {
 }
 
 #[test]
-fn drift_is_seen() {
+fn a_changed_service_does_not_match() {
     let instance = instance();
-    let drift: [fn(&mut AgentService); 5] = [
+    let changes: [fn(&mut AgentService); 5] = [
         |service| service.port = 1,
         |service| service.port = -1,
         |service| service.address.clear(),
         |service| service.tags.reverse(),
         |service| service.meta.retain(|key, _| key != DIGEST_KEY),
     ];
-    for (number, change) in drift.iter().enumerate() {
+    for (number, change) in changes.iter().enumerate() {
         let mut service = listed(&instance);
         change(&mut service);
         assert!(!entry(service, &BTreeMap::new()).matches(&instance), "change {number}");
