@@ -382,7 +382,7 @@ async fn inspect(State(shared): State<Arc<Shared>>, Path(path): Path<BTreeMap<St
     let failing = engine().failing.contains(id);
     let found = engine().containers.get(id).cloned();
     if failing {
-        return failure(StatusCode::INTERNAL_SERVER_ERROR, "failing on purpose");
+        return failure(StatusCode::INTERNAL_SERVER_ERROR, "no such luck");
     }
     match found {
         Some(container) => Json(container).into_response(),
