@@ -168,3 +168,45 @@ async fn render_with_the_least_rules() {
     until("the file", &daemon, rendered).await;
     assert_eq!(daemon.stop(), Some(0));
 }
+
+/// The blocks of rules in docs/security.md, in their order: those for `register`, and those for `render`.
+fn documented_rules() -> Vec<String> {
+    let page = include_str!("../docs/security.md");
+    let blocks = page.split("```hcl\n").skip(1);
+    blocks.map(|block| block.split("```").next().expect("a block ends").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_rules_of_the_security_page_are_enough() {
+    let agent = acl_agent().await;
+    let docker = FakeDocker::start();
+    docker.set(container("web", 8000));
+    agent.put("/v1/kv/app/title", "hello").await;
+    let (file, template) = (agent.dir().join("token"), agent.dir().join("t.hbs"));
+    let text = "{{key \"app/title\"}} {{#each (service \"web\")}}{{id}}{{/each}} {{#each (services)}}{{name}} {{/each}}\
+                {{len (nodes)}} {{len (datacenters)}} {{len (tree \"app\")}}\n";
+    fs::write(&template, text).expect("written");
+    let [register, render] = &documented_rules()[..] else { panic!("one block for each mode") };
+
+    fs::write(&file, token(&agent, "register", &[register]).await).expect("written");
+    let mut command = program(&agent, &file, &["register", "--once"]);
+    let output = command.env("DOCKER_HOST", docker.host()).output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let rendered = |text: &str| {
+        fs::write(&template, text).expect("written");
+        let (out, state) = (agent.dir().join("out"), agent.dir().join("state"));
+        let argument = format!("{}:{}", template.display(), out.display());
+        let arguments = ["render", "--once", "--template", &argument, "--state-dir", state.to_str().expect("text")];
+        let output = program(&agent, &file, &arguments).output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::read_to_string(out).expect("written")
+    };
+    fs::write(&file, token(&agent, "render", &[render]).await).expect("written");
+    assert_eq!(rendered(text), format!("hello {WEB} consul web 1 1 1\n"));
+
+    // The page's warning: what a token may not see looks as if it did not exist.
+    let text = "{{len (service \"web\")}} {{len (nodes)}}\n";
+    fs::write(&file, token(&agent, "services", &[r#"service_prefix "" { policy = "read" }"#]).await).expect("written");
+    assert_eq!(rendered(text), "0 0\n");
+}

@@ -5,6 +5,8 @@ mod common;
 mod default_file;
 #[path = "register_cli/inputs.rs"]
 mod inputs;
+#[path = "common/private_etc.rs"]
+mod private_etc;
 #[path = "register_cli/values.rs"]
 mod values;
 

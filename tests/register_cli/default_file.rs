@@ -1,21 +1,18 @@
-//! The configuration file that is read if none is named, in a mount namespace of its own: `/etc` is a directory of the test.
+//! The configuration file that is read if none is named.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command};
 
 use nix::sys::signal::Signal;
-use portreeve_lab::portreeve::program;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::common::{
-    black_box::{Daemon, until},
-    fake_consul::FakeConsul,
-    fake_docker::{FakeDocker, container},
+use super::{
+    common::{
+        black_box::{Daemon, until},
+        fake_consul::FakeConsul,
+        fake_docker::{FakeDocker, container},
+    },
+    private_etc,
 };
 
 const FILE: &str = "/etc/portreeve/portreeve.toml";
@@ -44,10 +41,7 @@ impl Machine {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\""]);
-        command.arg(self.etc.path()).arg(program()).args(arguments).stdin(Stdio::null()).current_dir(self.etc.path());
-        command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+        let mut command = private_etc::portreeve(self.etc.path(), arguments);
         command.env("DOCKER_HOST", self.docker.host()).env("CONSUL_HTTP_ADDR", self.consul.address());
         command
     }

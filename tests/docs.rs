@@ -1,0 +1,82 @@
+//! The examples of every page do what the page says, and the links lead somewhere.
+//!
+//! A test acts on the language of a block; blocks without a language, and `text`, are for readers only.
+//!
+//! | block                              | what has to hold                                                                   |
+//! |------------------------------------|------------------------------------------------------------------------------------|
+//! | `toml`                             | it is a whole configuration file that loads                                        |
+//! | `handlebars`, `handlebars json`    | it renders (not run here: one with a block `error` after it)                       |
+//! | `handlebars NAME.hbs`              | it is a partial for the templates that follow                                      |
+//! | `yaml`                             | it is a Compose file without a mistake                                             |
+//! | `yaml fixture.yaml`                | it is a fixture, which answers the templates that follow                           |
+//! | `toml NAME.toml`                   | it is TOML                                                                         |
+//! | `sh`, `console`                    | the command line of each `portreeve` is accepted                                   |
+//! | `console`                          | `$ portreeve lint FILE` prints what is shown, for the Compose file before it; so   |
+//! |                                    | does `$ portreeve check`, for the configuration and the one template before it     |
+
+#[path = "docs/answers.rs"]
+mod answers;
+#[path = "docs/commands.rs"]
+mod commands;
+#[path = "docs/configurations.rs"]
+mod configurations;
+#[path = "docs/links.rs"]
+mod links;
+#[path = "docs/page.rs"]
+mod page;
+#[path = "common/private_etc.rs"]
+mod private_etc;
+#[path = "docs/sessions.rs"]
+mod sessions;
+#[path = "docs/templates.rs"]
+mod templates;
+
+use page::{Page, pages};
+
+/// Fails with every problem of every page, each with its place.
+#[track_caller]
+fn none(problems: impl Fn(&Page, &[Page]) -> Vec<(usize, String)>) {
+    let pages = pages();
+    let found: Vec<_> = pages
+        .iter()
+        .flat_map(|page| {
+            let place = |(line, problem)| format!("{}:{line}: {problem}", page.name);
+            problems(page, &pages).into_iter().map(place)
+        })
+        .collect();
+    assert!(found.is_empty(), "{}\n{} problems", found.join("\n"), found.len());
+}
+
+#[test]
+fn configurations_load() {
+    none(|page, _| configurations::problems(page));
+}
+
+#[test]
+fn templates_render() {
+    none(|page, _| templates::problems(page));
+}
+
+#[test]
+fn lint_and_check_print_what_is_shown_and_compose_files_have_no_mistakes() {
+    none(|page, _| sessions::problems(page));
+}
+
+#[test]
+fn command_lines_are_accepted() {
+    none(|page, _| commands::problems(page));
+}
+
+#[test]
+fn links_lead_somewhere() {
+    none(links::problems);
+}
+
+#[test]
+fn the_pages_have_blocks_of_every_kind() {
+    let pages = pages();
+    let blocks: Vec<_> = pages.iter().flat_map(|page| &page.blocks).collect();
+    for language in ["toml", "handlebars", "yaml", "sh", "console"] {
+        assert!(blocks.iter().any(|block| block.language() == language), "{language}");
+    }
+}

@@ -1,0 +1,76 @@
+//! Commands of shell sessions.
+
+use clap::{Parser, error::ErrorKind};
+use portreeve::cli::{self, Cli};
+
+use super::page::{Block, Page};
+
+/// What ends a command, in the words of a shell.
+const ENDS: [&str; 8] = ["|", "||", "&&", "&", ";", ">", ">>", "<"];
+
+/// A command, its place and what stands below it.
+pub(crate) struct Command {
+    pub(crate) line: usize,
+    /// The words of it, up to a pipe or the like.
+    pub(crate) words: Vec<String>,
+    pub(crate) output: String,
+}
+
+pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
+    let blocks = page.blocks.iter().filter(|block| ["sh", "console"].contains(&block.language()));
+    let commands = blocks.flat_map(|block| commands(block).into_iter());
+    commands.filter_map(|command| command.map_or_else(Some, |command| problem(&command))).collect()
+}
+
+/// Only command lines of ours have a problem.
+fn problem(command: &Command) -> Option<(usize, String)> {
+    let words = ours(&command.words)?;
+    match Cli::try_parse_from(cli::translate_go_flags(words.iter().map(Into::into))) {
+        Ok(_) => None,
+        Err(error) if [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind()) => None,
+        Err(error) => Some((command.line, format!("{}: {error}", words.join(" ")))),
+    }
+}
+
+/// The command line of ours, behind `sudo` and variables.
+pub(crate) fn ours(words: &[String]) -> Option<&[String]> {
+    let is_variable = |word: &str| word.split_once('=').is_some_and(|(name, _)| !name.contains(['-', '/']));
+    let at = words.iter().position(|word| !is_variable(word) && word != "sudo" && word != "env")?;
+    (words[at] == "portreeve").then(|| &words[at..])
+}
+
+/// The commands of a block: each line of `sh`; of `console`, each line after `$ `.
+pub(crate) fn commands(block: &Block) -> Vec<Result<Command, (usize, String)>> {
+    let is_session = block.language() == "console";
+    let mut commands: Vec<(usize, String, String)> = Vec::new();
+    let mut continues = false;
+    for (line, text) in (block.line..).zip(block.text.lines()) {
+        let start = if is_session { text.strip_prefix("$ ") } else { Some(text) };
+        match (commands.last_mut(), start) {
+            (Some((_, command, _)), _) if continues => {
+                let text = if is_session { text.strip_prefix("> ").unwrap_or(text) } else { text };
+                command.extend([text.trim_end_matches('\\'), " "]);
+                continues = text.ends_with('\\');
+            }
+            (_, Some(text)) => {
+                commands.push((line, format!("{} ", text.trim_end_matches('\\')), String::new()));
+                continues = text.ends_with('\\');
+            }
+            (Some((_, _, output)), None) => output.extend([text, "\n"]),
+            (None, None) => {}
+        }
+    }
+    commands.into_iter().map(|(line, text, output)| command(line, &text, output)).collect()
+}
+
+fn command(line: usize, text: &str, output: String) -> Result<Command, (usize, String)> {
+    // A here-document, or a text with a quotation mark that another line closes, is none of ours.
+    let is_ours = text.trim_start().trim_start_matches("sudo ").starts_with("portreeve ");
+    let words = match shell_words::split(text) {
+        Ok(words) => words,
+        Err(error) if is_ours => return Err((line, format!("{text}: {error}"))),
+        Err(_) => Vec::new(),
+    };
+    let words = words.into_iter().take_while(|word| !ENDS.contains(&word.as_str()) && !word.starts_with("2>"));
+    Ok(Command { line, words: words.collect(), output })
+}

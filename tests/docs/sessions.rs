@@ -1,0 +1,94 @@
+//! What commands print that need neither Consul nor Docker.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+use super::{
+    commands::{Command as Shown, commands, ours},
+    page::{Block, Page},
+    private_etc,
+};
+
+/// What stands on a page before a session.
+#[derive(Default)]
+struct Context<'a> {
+    /// A Compose file that no session has looked at yet.
+    compose: Option<&'a Block>,
+    configuration: Option<&'a Block>,
+    template: Option<&'a Block>,
+}
+
+pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
+    let (mut problems, mut context) = (Vec::new(), Context::default());
+    for block in &page.blocks {
+        match (block.language(), block.title()) {
+            ("yaml", "") => problems.extend(context.compose.replace(block).and_then(mistake)),
+            ("toml", "") => context.configuration = Some(block),
+            ("handlebars", "") => context.template = Some(block),
+            ("console", _) => {
+                let commands = commands(block).into_iter().flatten();
+                problems.extend(commands.filter_map(|command| context.difference(&command)));
+            }
+            _ => {}
+        }
+    }
+    problems.extend(context.compose.and_then(mistake));
+    problems
+}
+
+/// A Compose file without a session has no mistakes; with one, the session shows them.
+fn mistake(block: &Block) -> Option<(usize, String)> {
+    let output = lint("compose.yaml", &block.text);
+    (!output.status.success()).then(|| (block.line, said(&output)))
+}
+
+impl Context<'_> {
+    fn difference(&mut self, command: &Shown) -> Option<(usize, String)> {
+        let words: Vec<_> = ours(&command.words)?.iter().map(String::as_str).collect();
+        let printed = match words[..] {
+            ["portreeve", "lint", file] => said(&lint(file, &self.compose.take()?.text)),
+            ["portreeve", "check"] => said(&check(&self.configuration?.text, &self.template?.text)?),
+            _ => return None,
+        };
+        (printed != command.output).then(|| (command.line, format!("it prints\n{printed}and not\n{}", command.output)))
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+fn lint(name: &str, text: &str) -> Output {
+    let directory = TempDir::new().expect("a directory");
+    fs::write(directory.path().join(name), text).expect("it is ours");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    command.env_clear().env("PORTREEVE_CONFIG", "/dev/null").current_dir(directory.path());
+    command.args(["lint", name]).output().expect("the program starts")
+}
+
+/// `None` if the configuration has more than the one template.
+fn check(configuration: &str, template: &str) -> Option<Output> {
+    let table: toml::Table = configuration.parse().ok()?;
+    let [target] = &table.get("target")?.as_array()?[..] else { return None };
+    let [settings] = &target.get("template")?.as_array()?[..] else { return None };
+    let path = |key| Some(Path::new("/etc/portreeve").join(settings.get(key)?.as_str()?));
+    let etc = TempDir::new().expect("a directory");
+    let write = |path: &Path, text: &str| {
+        let path = etc.path().join(path.strip_prefix("/etc").ok()?);
+        fs::create_dir_all(path.parent()?).expect("it is ours");
+        fs::write(path, text).expect("it is ours");
+        Some(())
+    };
+    write(Path::new("/etc/portreeve/portreeve.toml"), configuration)?;
+    write(&path("source")?, template)?;
+    // The directory of the destination exists on the host of the page.
+    write(&path("destination")?.with_file_name(".portreeve"), "")?;
+    // The state of this machine is none of the page's.
+    let mut command = private_etc::portreeve(etc.path(), &["check", "--state-dir", "/etc/state"]);
+    Some(command.output().expect("the program starts"))
+}

@@ -1,0 +1,105 @@
+//! Templates, which are rendered with answers to all that they ask.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use portreeve::{
+    core::condition::error_chain,
+    fixture::{Fixture, FixtureFormat},
+    render::{self, Setup, render_offline},
+    target::{self, Escape},
+};
+use tempfile::TempDir;
+
+use super::{
+    answers::{VALUES, answer},
+    page::{Block, Page},
+};
+
+/// What the blocks of a page before a template have said about it.
+#[derive(Default)]
+struct Context {
+    partials: BTreeMap<String, String>,
+    fixture: Fixture,
+    /// The expression of the last `each`.
+    each: Option<String>,
+}
+
+pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
+    let (mut context, mut problems) = (Context::default(), Vec::new());
+    for (at, block) in page.blocks.iter().enumerate() {
+        match (block.language(), block.title()) {
+            ("handlebars", name) if name.contains('.') => {
+                context.partials.insert(name.to_owned(), block.text.clone());
+            }
+            ("handlebars", language) => {
+                let next = page.blocks[at + 1..].iter().find(|block| !block.info.is_empty());
+                if next.is_none_or(|block| block.language() != "error") {
+                    problems.extend(context.render(&block.text, language).err().map(|error| (block.line, error)));
+                }
+                context.each = None;
+            }
+            ("yaml", "fixture.yaml") => match Fixture::parse(&block.text, FixtureFormat::Yaml) {
+                Ok(fixture) => context.fixture = fixture,
+                Err(error) => problems.push((block.line, error)),
+            },
+            ("toml", "") => context.each = each(block),
+            _ => {}
+        }
+    }
+    problems
+}
+
+/// That of the first template of a configuration.
+fn each(block: &Block) -> Option<String> {
+    let table: toml::Table = block.text.parse().ok()?;
+    Some(table.get("target")?.get(0)?.get("template")?.get(0)?.get("each")?.as_str()?.to_owned())
+}
+
+impl Context {
+    /// With the first value of keys with which it renders: some templates need a number, and some JSON.
+    fn render(&self, text: &str, language: &str) -> Result<(), String> {
+        let escape = match language {
+            "" => Escape::Nginx,
+            "haproxy" => Escape::Haproxy,
+            "json" => Escape::Json,
+            other => return Err(format!("{other} is no language")),
+        };
+        let mut results = VALUES.iter().map(|value| self.render_with(text, escape, value));
+        let first = results.next().expect("there are values");
+        first.or_else(|error| if results.any(|result| result.is_ok()) { Ok(()) } else { Err(error) })
+    }
+
+    fn render_with(&self, text: &str, escape: Escape, value: &str) -> Result<(), String> {
+        let directory = TempDir::new().expect("a directory");
+        let write = |path: &Path, text: &str| {
+            fs::create_dir_all(path.parent().expect("it is below")).expect("it is ours");
+            fs::write(path, text).expect("it is ours");
+        };
+        let (source, partials) = (directory.path().join("example.hbs"), directory.path().join("partials"));
+        write(&source, text);
+        fs::create_dir_all(&partials).expect("it is ours");
+        self.partials.iter().for_each(|(name, text)| write(&partials.join(name), text));
+        let name = if self.each.is_some() { "out/{{@index}}" } else { "out" };
+        let template = target::TemplateSettings {
+            source,
+            destination: directory.path().join(name),
+            each: self.each.clone(),
+            escape: Some(escape),
+            ..target::TemplateSettings::default()
+        };
+        let kind = target::TargetKind::Command(target::CommandSettings::default());
+        let mut settings = render::Settings {
+            targets: vec![target::Settings::new("t".to_owned(), kind, vec![template])],
+            ..render::Settings::default()
+        };
+        settings.section.partials = Some(partials);
+        settings.section.state_dir = Some(directory.path().join("state"));
+        let mut setup = Setup::open_read_only(settings).map_err(|error| error_chain(&error))?;
+        let env = [("ZONE", "eu")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let rendered = render_offline(&mut setup, env.into(), |query| Some(answer(&self.fixture, query, value)));
+        match &rendered.unrendered[..] {
+            [] => Ok(()),
+            open => Err(open.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        }
+    }
+}
