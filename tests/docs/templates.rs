@@ -20,8 +20,8 @@ use super::{
 struct Context {
     partials: BTreeMap<String, String>,
     fixture: Fixture,
-    /// The expression of the last `each`.
-    each: Option<String>,
+    /// `each` and `destination` of the last configuration.
+    each: Option<(String, String)>,
 }
 
 pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
@@ -49,10 +49,12 @@ pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
     problems
 }
 
-/// That of the first template of a configuration.
-fn each(block: &Block) -> Option<String> {
+/// Those of its first template.
+fn each(block: &Block) -> Option<(String, String)> {
     let table: toml::Table = block.text.parse().ok()?;
-    Some(table.get("target")?.get(0)?.get("template")?.get(0)?.get("each")?.as_str()?.to_owned())
+    let template = table.get("target")?.get(0)?.get("template")?.get(0)?;
+    let text = |key| Some(template.get(key)?.as_str()?.to_owned());
+    Some((text("each")?, text("destination")?))
 }
 
 impl Context {
@@ -79,11 +81,12 @@ impl Context {
         write(&source, text);
         fs::create_dir_all(&partials).expect("it is ours");
         self.partials.iter().for_each(|(name, text)| write(&partials.join(name), text));
-        let name = if self.each.is_some() { "out/{{@index}}" } else { "out" };
+        let (each, destination) = self.each.clone().unzip();
+        let destination = destination.as_deref().unwrap_or("out").trim_start_matches('/');
         let template = target::TemplateSettings {
             source,
-            destination: directory.path().join(name),
-            each: self.each.clone(),
+            destination: directory.path().join(destination),
+            each,
             escape: Some(escape),
             ..target::TemplateSettings::default()
         };
