@@ -31,7 +31,8 @@ fn load(text: &str) -> Result<(), String> {
     let place = directory.path().display().to_string();
     let file = directory.path().join("portreeve.toml");
     fs::write(&file, text.replace(DIRECTORY, &place)).expect("it is ours");
-    let mut config = Config::load(&ConfigFile::Given(file), std::iter::empty()).map_err(|error| error_chain(&error))?;
+    let mut config = Config::load(&ConfigFile::Given(file), std::iter::empty())
+        .map_err(|error| error_chain(&error).replace(&place, DIRECTORY))?;
     let CliCommand::Register(flags) = Cli::parse_from(["portreeve", "register"]).command else {
         unreachable!("that is it")
     };

@@ -52,7 +52,9 @@ impl Context<'_> {
         let words: Vec<_> = ours(&command.words)?.iter().map(String::as_str).collect();
         let printed = match words[..] {
             ["portreeve", "lint", file] => said(&lint(file, &self.compose.take()?.text)),
-            ["portreeve", "check"] => said(&check(&self.configuration?.text, &self.template?.text)?),
+            ["portreeve", "check", ref flags @ ..] => {
+                said(&check(&self.configuration?.text, &self.template?.text, flags)?)
+            }
             _ => return None,
         };
         (printed != command.output).then(|| (command.line, format!("it prints\n{printed}and not\n{}", command.output)))
@@ -72,7 +74,7 @@ fn lint(name: &str, text: &str) -> Output {
 }
 
 /// `None` if the configuration has more than the one template.
-fn check(configuration: &str, template: &str) -> Option<Output> {
+fn check(configuration: &str, template: &str, flags: &[&str]) -> Option<Output> {
     let table: toml::Table = configuration.parse().ok()?;
     let [target] = &table.get("target")?.as_array()?[..] else { return None };
     let [settings] = &target.get("template")?.as_array()?[..] else { return None };
@@ -89,6 +91,7 @@ fn check(configuration: &str, template: &str) -> Option<Output> {
     // The directory of the destination exists on the host of the page.
     write(&path("destination")?.with_file_name(".portreeve"), "")?;
     // The state of this machine is none of the page's.
-    let mut command = private_etc::portreeve(etc.path(), &["check", "--state-dir", "/etc/state"]);
+    let mut command = private_etc::portreeve(etc.path(), &[&["check", "--state-dir", "/etc/state"], flags].concat());
+    command.current_dir(etc.path().join("portreeve"));
     Some(command.output().expect("the program starts"))
 }
