@@ -10,7 +10,7 @@
 //! | `yaml`                             | it is a Compose file without a mistake                                             |
 //! | `yaml fixture.yaml`                | it is a fixture, which answers the templates that follow                           |
 //! | `toml NAME.toml`                   | it is TOML                                                                         |
-//! | `sh`, `console`                    | the command line of each `portreeve` is accepted                                   |
+//! | `sh`, `console`, `ini`             | the command line of each `portreeve` is accepted; of a systemd unit, its ExecStart |
 //! | `console`                          | `$ portreeve lint FILE` prints what is shown, for the Compose file before it; so   |
 //! |                                    | does `$ portreeve check`, for the configuration and the one template before it     |
 

@@ -39,12 +39,11 @@ impl ConfigFile {
         if path == Path::new(Self::NONE) {
             return Ok(None);
         }
-        let text = match regular_file::read_text(path, regular_file::MAX_BYTES) {
-            Ok(text) => text,
-            Err(error) if *self == Self::Default && error.kind() == io::ErrorKind::NotFound && !is_link(path) => {
-                return Ok(None);
-            }
-            Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+        let text = match (self, regular_file::read_text(path, regular_file::MAX_BYTES)) {
+            (_, Ok(text)) => text,
+            (Self::Default, Err(error)) if error.kind() == io::ErrorKind::NotFound && !is_link(path) => return Ok(None),
+            (Self::Default, Err(error)) => return Err(Error::ReadDefault(error)),
+            (Self::Given(_), Err(source)) => return Err(Error::Read { path: path.to_owned(), source }),
         };
         toml::from_str::<Config>(&text).map_err(|error| file_error(path, &error))?;
         toml::from_str(&text).map(Some).map_err(|error| file_error(path, &error))

@@ -63,6 +63,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The default file exists and cannot be read.
+    #[error("cannot read the configuration file {}, the default (--config /dev/null reads none)", ConfigFile::DEFAULT)]
+    ReadDefault(#[source] io::Error),
     /// The file is not what it should be; the message points at the place.
     #[error("in the configuration file {path}:\n{message}")]
     File {

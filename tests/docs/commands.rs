@@ -1,4 +1,4 @@
-//! Commands of shell sessions.
+//! Commands of scripts, shell sessions and systemd units.
 
 use clap::{Parser, error::ErrorKind};
 use portreeve::cli::{self, Cli};
@@ -17,7 +17,7 @@ pub(crate) struct Command {
 }
 
 pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
-    let blocks = page.blocks.iter().filter(|block| ["sh", "console"].contains(&block.language()));
+    let blocks = page.blocks.iter().filter(|block| ["sh", "console", "ini"].contains(&block.language()));
     let commands = blocks.flat_map(|block| commands(block).into_iter());
     commands.filter_map(|command| command.map_or_else(Some, |command| problem(&command))).collect()
 }
@@ -36,16 +36,21 @@ fn problem(command: &Command) -> Option<(usize, String)> {
 pub(crate) fn ours(words: &[String]) -> Option<&[String]> {
     let is_variable = |word: &str| word.split_once('=').is_some_and(|(name, _)| !name.contains(['-', '/']));
     let at = words.iter().position(|word| !is_variable(word) && word != "sudo" && word != "env")?;
-    (words[at] == "portreeve").then(|| &words[at..])
+    let program = words[at].rsplit('/').next()?;
+    (program == "portreeve").then(|| &words[at..])
 }
 
-/// The commands of a block: each line of `sh`; of `console`, each line after `$ `.
+/// The commands of a block: each line of `sh`; of `console`, each line after `$ `; of a systemd unit, what it starts.
 pub(crate) fn commands(block: &Block) -> Vec<Result<Command, (usize, String)>> {
     let is_session = block.language() == "console";
     let mut commands: Vec<(usize, String, String)> = Vec::new();
     let mut continues = false;
     for (line, text) in (block.line..).zip(block.text.lines()) {
-        let start = if is_session { text.strip_prefix("$ ") } else { Some(text) };
+        let start = match block.language() {
+            "console" => text.strip_prefix("$ "),
+            "ini" => text.strip_prefix("ExecStart="),
+            _ => Some(text),
+        };
         match (commands.last_mut(), start) {
             (Some((_, command, _)), _) if continues => {
                 let text = if is_session { text.strip_prefix("> ").unwrap_or(text) } else { text };
