@@ -112,7 +112,7 @@ fn all_faults_are_told_in_one_run() {
         "error: target edge: cannot read the template none.hbs: No such file",
         "error: b.hbs:2:1: there is no value `nothing` here\n   |\n",
         "error: target app: file/d.conf: ",
-        "/file is no directory\n",
+        "/file is not a directory\n",
         "error: a.conf: is the destination of two targets, edge and app\n",
         "warning: target edge: there is no program no-such-nginx here\n",
         "warning: target app: there is no program no-such-check here\n",
