@@ -1,6 +1,6 @@
-//! `each` over thousands of keys into an nginx target: one change beside `nginx -t` alone, and the ratio.
+//! `each` over thousands of keys into an nginx target: the time of one change, compared with `nginx -t` alone.
 //!
-//! Prints figures, and asserts nothing on time. What they mean stands in `docs/benchmarks.md`.
+//! Prints figures and asserts no times. `docs/benchmarks.md` explains them.
 
 use std::{
     fs,
@@ -19,10 +19,10 @@ use portreeve::{
 use tokio_util::sync::CancellationToken;
 
 const SIZES: [usize; 3] = [1_000, 2_000, 4_000];
-/// How many changes are made, one after the other; the median counts.
+/// How many changes are made, one after the other. The median is printed.
 const CHANGES: u16 = 5;
 
-/// A registry of one folder.
+/// A registry with one folder of keys.
 #[derive(Clone, Default)]
 struct SitesSource(Store<String, String>);
 
@@ -69,7 +69,7 @@ async fn measure(size: usize) {
     let last = folder.path().join(format!("conf.d/s{:04}.conf", size - 1));
     wait_until(&last, ":1;").await;
     let first = begin.elapsed();
-    // What follows the first swap is not part of a change.
+    // The work after the first swap is not part of a change.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut changes = Vec::new();
     for port in 2..2 + CHANGES {
@@ -87,7 +87,7 @@ async fn measure(size: usize) {
     println!("| {size} | {first:.1?} | {change:.0?} | {alone:.0?} | {ratio:.1} |");
 }
 
-/// An nginx that does not run: a change is checked and swapped, and nobody is told.
+/// A target whose nginx does not run, so a change is checked and swapped without a reload.
 fn settings(folder: &Path) -> Settings {
     let at = |name: &str| folder.join(name);
     fs::create_dir(at("conf.d")).expect("a directory");

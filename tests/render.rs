@@ -1,4 +1,4 @@
-//! The render mode as a whole, on a registry in memory and real files.
+//! The render mode with a registry in memory and real files.
 
 use std::{
     fs,
@@ -17,16 +17,16 @@ use portreeve::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A registry of keys: what was not set does not exist. The key `panic` is its end.
+/// A registry of keys. A key that was not set does not exist; the key `panic` panics.
 #[derive(Clone, Default)]
 struct Memory(Store<String, String>, Arc<Mutex<Vec<String>>>);
 
 impl Memory {
-    /// The keys that were asked for, sorted, each as often as its watch began.
-    fn asked(&self) -> Vec<String> {
-        let mut asked = self.1.lock().expect("no test panics with it").clone();
-        asked.sort();
-        asked
+    /// The keys whose watches were started, sorted, one entry for each start.
+    fn watched_keys(&self) -> Vec<String> {
+        let mut keys = self.1.lock().expect("no test panics with it").clone();
+        keys.sort();
+        keys
     }
 }
 
@@ -48,7 +48,7 @@ impl Source for Memory {
     }
 }
 
-/// Templates, destinations and state in a folder that goes with the test.
+/// Templates, destinations and state in a temporary folder.
 struct Bench {
     folder: tempfile::TempDir,
     registry: Arc<Memory>,
@@ -56,7 +56,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// One target for each template, called `a`, `b` and so on, as its template and file are.
+    /// One target for each template. Targets, templates and destinations are named `a`, `b` and so on.
     fn new(templates: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let target = |(name, text): (char, &&str)| {
@@ -130,21 +130,21 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn once_writes_what_differs_and_only_that() {
+async fn once_writes_only_files_that_differ() {
     let bench = Bench::new(&["{{key (keyOr \"which\" \"x\")}}\n", "{{keyOr \"y\" \"-\"}}\n"]);
     bench.set("x", "1");
-    bench.once(LONG).await.expect("all is there");
+    bench.once(LONG).await.expect("all keys exist");
     assert_eq!((bench.text("a").as_deref(), bench.text("b").as_deref()), (Some("1\n"), Some("-\n")));
     let inode = |name: &str| fs::metadata(bench.path(name)).expect("it exists").ino();
     let before = (inode("a"), inode("b"));
     bench.set("y", "2");
-    bench.once(LONG).await.expect("all is there");
+    bench.once(LONG).await.expect("all keys exist");
     assert_eq!((inode("a"), bench.text("b").as_deref()), (before.0, Some("2\n")));
     assert_ne!(inode("b"), before.1);
 }
 
 #[tokio::test]
-async fn once_says_at_the_deadline_what_is_left_and_why() {
+async fn once_reports_at_the_deadline_what_is_not_in_sync_and_why() {
     let templates = ["{{key \"nope\"}}", "a\n{{#with (keyOr \"x\" \"y\")}}{{z}}{{/with}}", "c", "d"];
     let bench = Bench::new(&templates).check(2, "grep -q x {{candidate}}");
     let error = bench.once(SHORT).await.expect_err("three of four cannot be");
@@ -161,26 +161,25 @@ async fn once_says_at_the_deadline_what_is_left_and_why() {
 }
 
 #[tokio::test]
-async fn an_error_that_waiting_cannot_mend_ends_it_at_once() {
+async fn an_error_that_does_not_pass_ends_once_before_the_deadline() {
     let bench = Bench::new(&["{{#with (keyOr \"x\" \"y\")}}{{nope}}{{/with}}", "b"]);
-    // Nobody would wait that long.
     let forever = Duration::from_secs(24 * 60 * 60);
     let error = tokio::time::timeout(LONG, bench.once(forever)).await.expect("it ends").expect_err("one fails");
     assert!(error.contains("target a: ") && error.contains("a.hbs:1:26: there is no value `nope` here"), "{error}");
-    assert_eq!(["a", "b"].map(|name| bench.text(name)), [None, Some("b".to_owned())], "the others are brought in line");
+    assert_eq!(["a", "b"].map(|name| bench.text(name)), [None, Some("b".to_owned())], "the other target is in sync");
     let (printed, done) = tokio::time::timeout(LONG, bench.dry_run(forever)).await.expect("it ends");
     assert!(printed.contains("# target b: nothing would change"), "{printed}");
     assert!(done.expect_err("one fails").contains("there is no value `nope` here"));
 }
 
 #[tokio::test]
-async fn run_follows_the_registry_and_trouble_stays_where_it_is() {
+async fn run_follows_the_registry_and_a_failure_affects_its_own_target_only() {
     let bench = Bench::new(&[
         "{{#with (keyOr \"a\" \"1\")}}{{#if (eq this \"bad\")}}{{no}}{{/if}}{{this}}{{/with}}",
         "{{keyOr \"b\" \"1\"}}",
     ]);
     let stop = CancellationToken::new();
-    let setup = Setup::open(bench.settings.clone()).expect("it is sound");
+    let setup = Setup::open(bench.settings.clone()).expect("it is valid");
     let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
     bench.until("a", "1").await;
     bench.set("a", "bad");
@@ -196,7 +195,7 @@ async fn run_follows_the_registry_and_trouble_stays_where_it_is() {
 #[tokio::test]
 async fn a_panic_ends_the_run_with_an_error() {
     let bench = Bench::new(&["{{key \"panic\"}}"]);
-    let setup = || Setup::open(bench.settings.clone()).expect("it is sound");
+    let setup = || Setup::open(bench.settings.clone()).expect("it is valid");
     let ended = render::run(setup(), Arc::clone(&bench.registry), CancellationToken::new()).await;
     assert!(ended.expect_err("it panics").to_string().contains("deliberate"));
     let ended = render::run_once(setup(), Arc::clone(&bench.registry), LONG, &CancellationToken::new()).await;
@@ -206,10 +205,10 @@ async fn a_panic_ends_the_run_with_an_error() {
 #[tokio::test]
 async fn a_dry_run_shows_what_would_change_and_touches_nothing() {
     let bench = Bench::new(&["{{keyOr \"x\" \"1\"}}\n", "b\n"]).check(0, "true {{candidate}}");
-    bench.once(LONG).await.expect("all is there");
+    bench.once(LONG).await.expect("all keys exist");
     bench.set("x", "2");
-    // Another Portreeve may hold the state directory meanwhile.
-    let running = Setup::open(bench.settings.clone()).expect("it is sound");
+    // A running Portreeve may have locked the state directory.
+    let running = Setup::open(bench.settings.clone()).expect("it is valid");
     let a = bench.path("a").display().to_string();
     let (printed, done) = bench.dry_run(LONG).await;
     let expected = format!(
@@ -227,7 +226,7 @@ async fn a_dry_run_shows_what_would_change_and_touches_nothing() {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_it_cannot_show() {
+async fn a_dry_run_reports_templates_that_are_not_rendered() {
     let bench = Bench::new(&["{{key \"nope\"}}", "b\n"]);
     let (printed, done) = bench.dry_run(SHORT).await;
     assert!(printed.contains("# target a: not rendered\n") && printed.contains("\n+b\n"), "{printed}");
@@ -236,31 +235,31 @@ async fn a_dry_run_says_what_it_cannot_show() {
 }
 
 #[tokio::test]
-async fn a_template_may_say_whose_language_it_keeps() {
+async fn a_template_may_name_its_language() {
     let mut bench = Bench::new(&["{{key \"x\"}}", "{{key \"x\"}}"]);
     bench.set("x", "a;");
     let [source, destination] = ["a.hbs", "a"].map(|name| bench.path(name).display().to_string());
     let table = format!(
         "name = 'a'\nkind = 'command'\n[[template]]\nsource = '{source}'\ndestination = '{destination}'\nescape = 'nginx'\n"
     );
-    bench.settings.targets[0] = toml::from_str(&table).expect("it is sound");
+    bench.settings.targets[0] = toml::from_str(&table).expect("it is valid");
     let (printed, done) = bench.dry_run(SHORT).await;
     assert!(done.expect_err("one is refused").contains("the value \"a;\" of `key \"x\"` holds ';'"));
     assert!(printed.contains("+a;\n"), "{printed}");
 }
 
 #[tokio::test]
-async fn partials_come_from_a_directory() {
+async fn partials_are_read_from_a_directory() {
     let mut bench = Bench::new(&["{{#> box}}{{> nginx/value of=\"x\"}}{{/box}}\n"]);
     fs::create_dir_all(bench.path("partials/nginx")).expect("a directory");
     fs::write(bench.path("partials/box.hbs"), "[{{> @partial-block}}]").expect("a file");
     fs::write(bench.path("partials/nginx/value.hbs"), "{{keyOr of \"-\"}}").expect("a file");
     bench.settings.section.partials = Some(bench.path("partials"));
     bench.set("x", "1");
-    bench.once(LONG).await.expect("all is there");
+    bench.once(LONG).await.expect("all keys exist");
     assert_eq!(bench.text("a").as_deref(), Some("[1]\n"));
     fs::write(bench.path("partials/box.hbs"), "{{> nginx/value}}{{> box}}").expect("a file");
-    let refused = error_chain(&Setup::open(bench.settings.clone()).expect_err("a ring"));
+    let refused = error_chain(&Setup::open(bench.settings.clone()).expect_err("a cycle"));
     assert!(
         refused.contains("partials/box.hbs:1:18: partials include each other without end: box -> box"),
         "{refused}"
@@ -268,7 +267,7 @@ async fn partials_come_from_a_directory() {
 }
 
 #[tokio::test]
-async fn a_list_gives_files_that_come_and_go() {
+async fn a_list_gives_files_that_are_added_and_removed() {
     let mut bench = Bench::new(&["{{this}}: {{keyOr this \"-\"}}"]);
     let template = &mut bench.settings.targets[0].templates[0];
     template.each = Some("(split (key \"sites\") \",\")".to_owned());
@@ -285,32 +284,32 @@ async fn a_list_gives_files_that_come_and_go() {
     bench.until_gone("x.conf").await;
     stop.cancel();
     run.await.expect("no panic").expect("no panic inside");
-    // What must not be a file's name holds all of them.
+    // An invalid file name keeps the whole target back.
     bench.set("sites", "y,../z");
     bench.set("y", "2");
-    let error = bench.once(SHORT).await.expect_err("a name is none");
+    let error = bench.once(SHORT).await.expect_err("a name is invalid");
     assert!(error.contains("the value \"../z\" of `this` holds '/'"), "{error}");
     assert_eq!((bench.text("y.conf").as_deref(), bench.text("z.conf").as_deref()), (Some("y: -"), Some("z: 1")));
 }
 
 #[tokio::test]
-async fn other_templates_are_taken_while_the_watches_run() {
+async fn other_templates_are_rendered_while_the_watches_go_on() {
     let bench = Bench::new(&["{{keyOr \"x\" \"-\"}}", "{{keyOr \"y\" \"-\"}}"]);
-    let setup = Setup::open(bench.settings.clone()).expect("it is sound");
-    let (stop, books) = (CancellationToken::new(), setup.template_store());
+    let setup = Setup::open(bench.settings.clone()).expect("it is valid");
+    let (stop, store) = (CancellationToken::new(), setup.template_store());
     let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
     bench.until("a", "-").await;
     bench.set("x", "1");
     bench.until("a", "1").await;
     fs::write(bench.path("a.hbs"), "new {{keyOr \"x\" \"-\"}} {{keyOr \"z\" \"-\"}}").expect("a file");
-    let book = TemplateSet::read(&bench.settings).expect("it is sound");
+    let templates = TemplateSet::read(&bench.settings).expect("it is valid");
     let sources = ["a.hbs", "b.hbs"].map(|name| bench.path(name));
-    assert_eq!(*book.source_files(), sources.into());
-    books.put((), Arc::new(book));
+    assert_eq!(*templates.source_files(), sources.into());
+    store.put((), Arc::new(templates));
     bench.until("a", "new 1 -").await;
     bench.set("z", "2");
     bench.until("a", "new 1 2").await;
-    assert_eq!(bench.registry.asked(), ["x", "y", "z"], "each once");
+    assert_eq!(bench.registry.watched_keys(), ["x", "y", "z"], "each watch is started once");
     stop.cancel();
     run.await.expect("no panic").expect("no panic inside");
 }
@@ -325,9 +324,9 @@ fn a_wrong_configuration_is_found_before_anything_starts() {
     assert!(refusal(&settings).contains("cannot read the template"));
     settings = bench.settings.clone();
     settings.targets.remove(0);
-    let held = Setup::open(settings.clone()).expect("it is sound");
+    let locking = Setup::open(settings.clone()).expect("it is valid");
     assert!(refusal(&settings).contains("in use by process"));
-    drop(held);
+    drop(locking);
     settings.targets.push(settings.targets[0].clone());
     assert!(refusal(&settings).contains("two targets have the name \"b\""));
     settings.targets[1].name = "c".to_owned();
@@ -337,19 +336,19 @@ fn a_wrong_configuration_is_found_before_anything_starts() {
 }
 
 #[tokio::test]
-async fn a_file_goes_with_the_member_that_it_was_made_for() {
+async fn a_file_is_removed_with_its_item() {
     let mut bench = Bench::new(&["{{this}}\n"]);
     let destination = bench.path("sites").join("{{this}}.conf");
     let template = &mut bench.settings.targets[0].templates[0];
     template.destination = destination;
     template.each = Some("(parseJSON (key \"sites\"))".to_owned());
     bench.set("sites", "[\"one\", \"two\"]");
-    bench.once(LONG).await.expect("all is there");
+    bench.once(LONG).await.expect("all keys exist");
     assert_eq!(
         ["one", "two"].map(|name| bench.text(&format!("sites/{name}.conf"))),
         ["one\n", "two\n"].map(|text| Some(text.to_owned()))
     );
     bench.set("sites", "[\"two\"]");
-    bench.once(LONG).await.expect("all is there");
+    bench.once(LONG).await.expect("all keys exist");
     assert_eq!(["one", "two"].map(|name| bench.path(&format!("sites/{name}.conf")).exists()), [false, true]);
 }

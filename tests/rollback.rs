@@ -1,4 +1,4 @@
-//! `portreeve render rollback`, beside a portreeve that runs and without one.
+//! `portreeve render rollback`, with and without a running Portreeve.
 
 mod common;
 
@@ -20,7 +20,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A target `app` whose file holds a key; its check refuses what contains `bad`, and it counts its reloads.
+    /// A target `app` whose file holds a key. Its check rejects files that contain `bad`; its reload appends to `reloads`.
     fn new() -> Self {
         let bench = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
         bench.save("{{key \"value\"}}\n");
@@ -28,10 +28,10 @@ impl Bench {
         bench
     }
 
-    fn configure(&self, refused: &str) {
+    fn configure(&self, rejected: &str) {
         let config = format!(
             "[render]\nstate_dir = \"{0}/state\"\n[[target]]\nname = \"app\"\nkind = \"command\"\ninterval = \"0s\"\n\
-             generations = 3\ncheck = [\"sh\", \"-c\", \"! grep -q {refused} $1\", \"check\", \"{{{{candidate}}}}\"]\n\
+             generations = 3\ncheck = [\"sh\", \"-c\", \"! grep -q {rejected} $1\", \"check\", \"{{{{candidate}}}}\"]\n\
              reload = [\"sh\", \"-c\", \"cat {0}/app >> {0}/reloads\"]\n[[target.template]]\nsource = \"{0}/app.hbs\"\n\
              destination = \"{0}/app\"\n",
             self.folder.path().display()
@@ -90,8 +90,8 @@ impl Bench {
     }
 }
 
-/// One that runs, and whose second version is in effect: `oops one`.
-fn mistaken() -> (Bench, Daemon) {
+/// A running Portreeve with the second version of the template in effect: `oops one`.
+fn with_mistake() -> (Bench, Daemon) {
     let bench = Bench::new();
     bench.keys.set("value", "one");
     let daemon = Daemon::spawn(bench.render(&[]));
@@ -102,14 +102,14 @@ fn mistaken() -> (Bench, Daemon) {
 }
 
 #[test]
-fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
+fn an_earlier_generation_stays_in_effect_until_it_is_released() {
     let bench = Bench::new();
     fs::write(bench.path("app"), "by hand\n").expect("it can be written");
     bench.keys.set("value", "one");
     let daemon = Daemon::spawn(bench.render(&[]));
     bench.becomes("one");
     bench.becomes("two");
-    // What a reload has proven is taken down after it.
+    // A generation is recorded after its reload is verified.
     until("three generations", || bench.rolls_back(&["--list"]).matches("1 file").count() == 3);
     let listed = bench.rolls_back(&["--list"]);
     assert!(
@@ -125,30 +125,33 @@ fn an_earlier_generation_comes_back_and_stays_until_it_is_released() {
     assert_eq!((bench.read("app"), bench.read("reloads")), ("one\n".into(), "one\ntwo\none\n".into()));
     bench.keys.set("value", "three");
     daemon.until_logged_times("a change of its files is withheld", 2);
-    let went = bench.rolls_back(&["app", "--data", "--to", "1"]);
-    assert_eq!(went, "app: generation 1 of its data is in effect and pinned\n");
+    let output = bench.rolls_back(&["app", "--data", "--to", "1"]);
+    assert_eq!(output, "app: generation 1 of its data is in effect and pinned\n");
     assert_eq!(bench.read("app"), "by hand\n");
     daemon.until_logged("is pinned to generation 1");
     assert!(bench.refuses(&["--data"]).contains("there is no earlier generation"));
     assert!(bench.refuses(&["--data", "--to", "9"]).contains("there is no generation 9; there are 1, 2, 3"));
-    let said = bench.refuses(&[]);
-    assert!(said.contains("no earlier version of its templates") && said.contains("(state directory /"), "{said}");
+    let output = bench.refuses(&[]);
+    assert!(
+        output.contains("no earlier version of its templates") && output.contains("(state directory /"),
+        "{output}"
+    );
     assert!(bench.refuses(&["other"]).contains("there is no target \"other\"; there are app"));
     assert_eq!(bench.read("app"), "by hand\n");
 
-    // Neither a restart nor new data end it.
+    // The pin outlasts a restart and new data.
     assert_eq!(daemon.stop(), Some(0));
     let daemon = Daemon::spawn(bench.render(&[]));
     daemon.until_logged("is pinned to generation 1");
     daemon.until_logged("a change of its files is withheld");
     assert_eq!(bench.read("app"), "by hand\n");
     assert_eq!(bench.rolls_back(&["--release"]), "app: follows its templates\n");
-    assert!(bench.read("reloads").ends_with("three\n"), "what it says is in effect");
+    assert!(bench.read("reloads").ends_with("three\n"), "the release waits until the files are in effect");
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
-fn what_the_check_refuses_is_not_gone_back_to() {
+fn a_generation_that_the_check_rejects_is_not_pinned() {
     let bench = Bench::new();
     bench.keys.set("value", "one");
     let daemon = Daemon::spawn(bench.render(&[]));
@@ -159,8 +162,11 @@ fn what_the_check_refuses_is_not_gone_back_to() {
     bench.configure("one");
     let daemon = Daemon::spawn(bench.render(&[]));
     daemon.until_logged("in line");
-    let said = bench.refuses(&["--data", "--to", "1"]);
-    assert!(said.contains("generation 1 of its data did not come into effect") && said.contains("refused"), "{said}");
+    let output = bench.refuses(&["--data", "--to", "1"]);
+    assert!(
+        output.contains("generation 1 of its data did not come into effect") && output.contains("refused"),
+        "{output}"
+    );
     assert_eq!(bench.read("app"), "two\n");
     bench.becomes("three");
     assert!(!bench.rolls_back(&["--list"]).contains("pinned"));
@@ -168,7 +174,7 @@ fn what_the_check_refuses_is_not_gone_back_to() {
 }
 
 #[test]
-fn it_works_while_nobody_runs() {
+fn a_rollback_works_without_a_running_portreeve() {
     let bench = Bench::new();
     bench.keys.set("value", "one");
     assert!(bench.render(&["--once"]).status().expect("it starts").success());
@@ -179,20 +185,23 @@ fn it_works_while_nobody_runs() {
     assert_eq!((&json[0]["held"], bench.read("app").as_str()), (&serde_json::json!(1), "one\n"));
     assert!(bench.render(&["--once"]).status().expect("it starts").success());
     assert_eq!(bench.read("app"), "one\n");
-    let pinned = |listed: &str, end: &str| listed.lines().any(|line| line.contains("1 file") && line.ends_with(end));
-    assert!(pinned(&bench.rolls_back(&["--list"]), "1 file  (in effect, pinned)"));
+    let has_line = |list: &str, end: &str| list.lines().any(|line| line.contains("1 file") && line.ends_with(end));
+    assert!(has_line(&bench.rolls_back(&["--list"]), "1 file  (in effect, pinned)"));
     let released = "app: is no longer pinned; its files follow when `portreeve render` runs\n";
     assert_eq!(bench.rolls_back(&["--release"]), released);
     let listed = bench.rolls_back(&["--list"]);
     let marked: Vec<_> = listed.lines().filter(|line| line.contains("in effect")).map(str::trim_start).collect();
-    assert!(marked.len() == 1 && marked[0].starts_with("1 "), "until then it is the former one: {listed}");
+    assert!(
+        marked.len() == 1 && marked[0].starts_with("1 "),
+        "the rolled back files are in effect until then: {listed}"
+    );
     assert!(bench.render(&["--once"]).status().expect("it starts").success());
     assert_eq!((bench.read("app"), bench.read("reloads")), ("two\n".into(), "one\ntwo\none\ntwo\n".into()));
 }
 
 #[test]
-fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
-    let (bench, daemon) = mistaken();
+fn a_template_is_rolled_back_while_new_data_takes_effect() {
+    let (bench, daemon) = with_mistake();
     let listed = bench.rolls_back(&["--list"]);
     let edited = listed.lines().find(|line| line.contains("template edited: ")).expect("it is listed");
     assert!(edited.trim_start().starts_with("2 ") && edited.ends_with("app.hbs  (in effect)"), "{listed}");
@@ -201,10 +210,10 @@ fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
     assert!(diff.contains("-oops {{key \"value\"}}\n+{{key \"value\"}}\n"), "{diff}");
     assert_eq!(bench.read("app"), "oops one\n");
 
-    let went = bench.rolls_back(&[]);
-    assert_eq!(went, "app: version 1 of its templates and configuration is in effect and pinned\n");
+    let output = bench.rolls_back(&[]);
+    assert_eq!(output, "app: version 1 of its templates and configuration is in effect and pinned\n");
     assert_eq!(bench.read("app"), "one\n");
-    // Instances come and go meanwhile.
+    // New data takes effect with the pinned template.
     bench.becomes("two");
     assert_eq!(bench.read("app"), "two\n");
     bench.save("worse {{key \"value\"}}\n");
@@ -215,10 +224,10 @@ fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
     bench.becomes("three");
     assert_eq!(bench.read("app"), "three\n");
     let dry = bench.render(&["--dry-run"]).output().expect("it starts");
-    let said = String::from_utf8_lossy(&dry.stdout).into_owned();
+    let output = String::from_utf8_lossy(&dry.stdout).into_owned();
     assert!(
-        said.contains("is pinned to version 1 of its templates") && said.contains("nothing would change"),
-        "{said}"
+        output.contains("is pinned to version 1 of its templates") && output.contains("nothing would change"),
+        "{output}"
     );
     let check = bench.check();
     assert!(check.contains("is pinned to version 1 of its templates"), "{check}");
@@ -233,28 +242,28 @@ fn a_template_that_was_a_mistake_is_taken_back_and_data_goes_on() {
 }
 
 #[test]
-fn a_release_to_templates_that_are_refused_says_so() {
-    let (bench, daemon) = mistaken();
+fn a_release_to_rejected_templates_is_an_error() {
+    let (bench, daemon) = with_mistake();
     bench.rolls_back(&[]);
     bench.save("bad {{key \"value\"}}\n");
     daemon.until_logged("a change of its templates is withheld");
-    let said = bench.refuses(&["--release"]);
+    let output = bench.refuses(&["--release"]);
     assert!(
-        said.contains(
+        output.contains(
             "is no longer pinned, but the files of its templates are not in effect: the candidate was refused"
         ),
-        "{said}"
+        "{output}"
     );
     assert_eq!(bench.read("app"), "one\n");
     let listed = bench.rolls_back(&["--list"]);
     assert!(listed.contains("first  (in effect)") && !listed.contains("pinned"), "{listed}");
     bench.save("good {{key \"value\"}}\n");
-    until("the mended template", || bench.read("app") == "good one\n");
+    until("the corrected template", || bench.read("app") == "good one\n");
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
-fn a_configuration_that_was_a_mistake_is_taken_back_while_nobody_runs() {
+fn a_configuration_is_rolled_back_without_a_running_portreeve() {
     let bench = Bench::new();
     bench.keys.set("value", "one");
     let once = || assert!(bench.render(&["--once"]).status().expect("it starts").success());
@@ -264,12 +273,12 @@ fn a_configuration_that_was_a_mistake_is_taken_back_while_nobody_runs() {
     once();
     assert!(bench.rolls_back(&["--list"]).contains("configuration  (in effect)"));
     bench.rolls_back(&[]);
-    // In JSON, this value would be refused.
+    // In JSON, this value would be an error.
     bench.keys.set("value", "c\"d");
     once();
     assert_eq!(bench.read("app"), "c\"d\n");
     bench.keys.set("value", "two");
-    // What wrote other files is not gone back to, nor held on to.
+    // A version with other destinations cannot be pinned, and a pin to it is suspended.
     let moved = format!("{config}escape = \"json\"\n").replace("/app\"\nescape", "/moved\"\nescape");
     fs::write(bench.path("portreeve.toml"), moved).expect("it can be written");
     once();

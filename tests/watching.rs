@@ -1,4 +1,4 @@
-//! The binary as a black box: what happens when its files are saved.
+//! The binary as a black box: templates, partials and configuration are saved while it runs.
 
 mod common;
 
@@ -19,14 +19,14 @@ use nix::sys::signal::Signal;
 use portreeve::sys::state_dir::StateDir;
 use portreeve_lab::portreeve::program;
 
-/// A configuration file, templates and what they become, and a registry of keys.
+/// A configuration file, templates, destinations, and a registry of keys.
 struct Bench {
     folder: tempfile::TempDir,
     keys: FakeKeys,
 }
 
 impl Bench {
-    /// The target `a`: `a.hbs` becomes `a`.
+    /// The target `a`, whose template `a.hbs` is rendered to `a`.
     fn new() -> Self {
         let bench = Self { folder: tempfile::tempdir().expect("a directory"), keys: FakeKeys::start() };
         bench.keys.set("x", "1");
@@ -39,7 +39,7 @@ impl Bench {
         self.start_with(Command::new(program()), arguments)
     }
 
-    /// Where the kernel gives none of this: `/proc/sys/user/LIMIT` is 0 in a user namespace of its own.
+    /// Starts it in its own user namespace, in which `/proc/sys/user/LIMIT` is 0.
     fn start_without(&self, limit: &str) -> Daemon {
         let mut command = Command::new("unshare");
         let script = format!("echo 0 > /proc/sys/user/{limit} && exec \"$0\" \"$@\"");
@@ -57,7 +57,7 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// As an editor does: the whole file under another name first.
+    /// Saves as an editor does: writes another file and renames it.
     fn save(&self, name: &str, text: &str) {
         fs::create_dir_all(self.path(name).parent().expect("below the bench")).expect("a directory");
         fs::write(self.path(".saving"), text).expect("a file");
@@ -97,25 +97,25 @@ impl Bench {
 }
 
 #[test]
-fn a_saved_template_takes_over_with_the_answers_at_hand() {
+fn a_saved_template_is_rendered_with_the_known_answers() {
     let bench = Bench::new();
     let daemon = bench.start(&[]);
     bench.until("a", "x=1\n");
-    for edition in ["x is", "x:", "the value of x is"] {
-        bench.save("a.hbs", &format!("{edition} {{{{key \"x\"}}}}\n"));
-        bench.until("a", &format!("{edition} 1\n"));
+    for prefix in ["x is", "x:", "the value of x is"] {
+        bench.save("a.hbs", &format!("{prefix} {{{{key \"x\"}}}}\n"));
+        bench.until("a", &format!("{prefix} 1\n"));
     }
     daemon.until_logged_times("the templates were read again", 3);
     assert_eq!(bench.keys.asked(), ["x"], "the watch goes on");
     bench.keys.set("y", "2");
     bench.save("a.hbs", "{{key \"x\"}}{{key \"y\"}}\n");
     bench.until("a", "12\n");
-    assert_eq!(bench.keys.asked(), ["x", "y"], "only what is new is asked");
+    assert_eq!(bench.keys.asked(), ["x", "y"], "only the new query is watched");
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
-fn a_bad_template_is_refused_with_its_place_and_the_one_before_stays() {
+fn a_wrong_template_is_refused_with_its_position_and_the_previous_one_stays() {
     let bench = Bench::new();
     let daemon = bench.start(&[]);
     bench.until("a", "x=1\n");
@@ -126,7 +126,7 @@ fn a_bad_template_is_refused_with_its_place_and_the_one_before_stays() {
     bench.until("a", "x=2\n");
     bench.save("a.hbs", "x={{key \"x\"}}\n");
     daemon.until_logged("the templates are again the ones in effect");
-    // A mistake that only shows with the data.
+    // A mistake that shows only with the data.
     bench.save("a.hbs", "{{#with (key \"x\")}}{{nope}}{{/with}}\n");
     daemon.until_logged("a.hbs:1:20: there is no value `nope` here");
     assert_eq!(bench.text("a"), "x=2\n");
@@ -136,7 +136,7 @@ fn a_bad_template_is_refused_with_its_place_and_the_one_before_stays() {
 }
 
 #[test]
-fn a_saved_template_that_waits_for_an_answer_freezes_nothing_and_says_what_it_waits_for() {
+fn a_saved_template_that_waits_names_its_query_and_the_previous_one_goes_on() {
     let bench = Bench::new();
     bench.keys.silence("silent", true);
     let daemon = bench.start(&[]);
@@ -155,7 +155,7 @@ fn a_saved_template_that_waits_for_an_answer_freezes_nothing_and_says_what_it_wa
 }
 
 #[test]
-fn a_query_without_an_answer_is_told_at_the_start_too() {
+fn a_query_without_an_answer_is_logged_at_the_start_too() {
     let bench = Bench::new();
     bench.keys.silence("x", true);
     let daemon = bench.start(&[]);
@@ -164,7 +164,7 @@ fn a_query_without_an_answer_is_told_at_the_start_too() {
 }
 
 #[test]
-fn partials_are_followed_as_templates_are() {
+fn saved_partials_are_read_again() {
     let bench = Bench::new();
     bench.save("partials/deep/x.hbs", "deep {{key \"x\"}}");
     bench.save("a.hbs", "[{{> deep/x}}]\n");
@@ -185,7 +185,7 @@ fn partials_are_followed_as_templates_are() {
 }
 
 #[test]
-fn a_saved_configuration_takes_over() {
+fn a_saved_configuration_is_applied() {
     let bench = Bench::new();
     let daemon = bench.start(&[]);
     bench.until("a", "x=1\n");
@@ -199,7 +199,7 @@ fn a_saved_configuration_takes_over() {
 }
 
 #[test]
-fn a_bad_configuration_is_refused_with_its_place_and_the_one_before_stays() {
+fn a_wrong_configuration_is_refused_with_its_position_and_the_previous_one_stays() {
     let bench = Bench::new();
     let daemon = bench.start(&[]);
     bench.until("a", "x=1\n");
@@ -219,11 +219,11 @@ fn a_bad_configuration_is_refused_with_its_place_and_the_one_before_stays() {
 }
 
 #[test]
-fn a_configuration_that_says_the_same_changes_nothing() {
+fn an_equal_configuration_changes_nothing() {
     let bench = Bench::new();
     let daemon = bench.start(&["--log-level", "portreeve=debug"]);
     bench.until("a", "x=1\n");
-    // What it finds at the start, and then the comment.
+    // Once at the start, and once for the comment.
     daemon.until_logged_times("the configuration says the same as before", 1);
     bench.configure("# a comment", &["a"]);
     daemon.until_logged_times("the configuration says the same as before", 2);
@@ -253,11 +253,11 @@ fn a_mounted_configuration_follows_the_swap_of_its_data() {
 }
 
 #[test]
-fn a_state_directory_that_somebody_else_holds_is_refused_and_the_run_before_goes_on() {
+fn a_locked_state_directory_is_refused_and_the_previous_configuration_goes_on() {
     let bench = Bench::new();
     let daemon = bench.start(&[]);
     bench.until("a", "x=1\n");
-    let held = StateDir::open(&bench.path("held")).expect("free");
+    let locked = StateDir::open(&bench.path("held")).expect("it is free");
     let other = bench.state("held");
     bench.configure(&other, &["a"]);
     daemon.until_logged("the configuration is refused, the one before stays in force: state directory");
@@ -266,14 +266,14 @@ fn a_state_directory_that_somebody_else_holds_is_refused_and_the_run_before_goes
     assert!(daemon.log().contains(&format!("in use by process {}", std::process::id())), "{}", daemon.log());
     bench.keys.set("x", "2");
     bench.until("a", "x=2\n");
-    drop(held);
+    drop(locked);
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("SIGHUP: the configuration was read again");
-    until("the former state directory to be free", || StateDir::open(&bench.path("state")).is_ok());
+    until("the previous state directory to be free", || StateDir::open(&bench.path("state")).is_ok());
     bench.keys.set("x", "3");
     bench.until("a", "x=3\n");
     StateDir::open(&bench.path("held")).expect_err("it is held by the daemon");
-    // The same one again, under another name.
+    // The same directory by another path.
     symlink("held", bench.path("alias")).expect("a link");
     bench.configure(&bench.state("alias"), &["a"]);
     daemon.until_logged("has changed: the configuration was read again");
@@ -283,7 +283,7 @@ fn a_state_directory_that_somebody_else_holds_is_refused_and_the_run_before_goes
 }
 
 #[test]
-fn without_watching_only_sighup_counts() {
+fn without_watching_only_sighup_reads_again() {
     for (flags, setting) in [(&["--no-watch"][..], ""), (&[], "watch = false")] {
         let bench = Bench::new();
         bench.configure(setting, &["a"]);
@@ -303,7 +303,7 @@ fn without_watching_only_sighup_counts() {
 }
 
 #[test]
-fn where_the_kernel_gives_no_notice_a_look_finds_it() {
+fn without_inotify_polling_finds_changes() {
     let limits =
         [("max_inotify_watches", "fs.inotify.max_user_watches"), ("max_inotify_instances", "max_user_instances")];
     for (limit, advice) in limits {
@@ -319,7 +319,7 @@ fn where_the_kernel_gives_no_notice_a_look_finds_it() {
 }
 
 #[test]
-fn a_template_follows_the_files_that_it_reads() {
+fn a_template_is_rendered_again_when_a_file_that_it_reads_changes() {
     let bench = Bench::new();
     bench.save("a.hbs", "[{{file \"motd\"}}]\n");
     bench.configure(&format!("files = '{}'", bench.path("files").display()), &["a"]);
@@ -339,7 +339,7 @@ fn a_template_follows_the_files_that_it_reads() {
 }
 
 #[test]
-fn register_follows_its_configuration_too() {
+fn register_applies_a_saved_configuration_too() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     let folder = tempfile::tempdir().expect("a directory");

@@ -1,11 +1,11 @@
-//! When a change may go through: a quiet period, a least interval, a random delay, and none of them for what is urgent.
+//! Debounce: delays changes by a quiet period, a minimum interval and a random splay. Urgent changes are not delayed.
 //!
 //! ```text
-//! change --> [quiet: nothing for MIN, at most MAX] --> [interval since the last one] --> [splay] --> take
-//!       \--> urgent, or the first of all ---------------------------------------------------------> take
+//! change --> [quiet: no change for MIN, at most MAX] --> [interval since the last one] --> [splay] --> take
+//!       \--> urgent ----------------------------------------------------------------------------------> take
 //! ```
 //!
-//! A state machine over moments that its owner tells it. Pure: it has no clock, and draws no lots.
+//! A state machine. Pure: the owner passes the time and the random delay.
 
 use std::{
     str::FromStr,
@@ -14,40 +14,40 @@ use std::{
 
 use serde::Deserialize;
 
-/// Longer times than this are taken for a mistake.
+/// A longer time is a mistake in the configuration.
 const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How much patience changes need.
+/// How changes are delayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Changes that follow each other are one. Default: none, so each goes by itself.
+    /// The quiet period that combines successive changes. Default: none, so each change counts on its own.
     pub quiet: Option<QuietRange>,
-    /// The first change after a calm goes at once; only what follows it is debounced. Default true.
+    /// Whether the first change after a quiet period skips that period; only later changes wait for it. Default: true.
     pub leading: bool,
-    /// The least time between two that can wait. What comes earlier is put off, never lost. Default 1 s.
+    /// The minimum time between two deferrable changes. An earlier change is delayed, never lost. Default: 1 s.
     pub interval: Duration,
-    /// A random delay up to this comes before each. Default none.
+    /// The maximum random delay of each change. Default: 0.
     pub splay: Duration,
 }
 
-/// `MIN` or `MIN:MAX`, such as `500ms:2s`: wait until nothing has changed for MIN, at most MAX. MAX is 4 times MIN unless
-/// it is given.
+/// `MIN` or `MIN:MAX`, such as `500ms:2s`: wait until there was no change for MIN, at most MAX. Default of MAX: 4 times
+/// MIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct QuietRange {
-    /// Nothing may have changed for so long.
+    /// The time without a change.
     pub min: Duration,
-    /// The first change of a series waits no longer than this.
+    /// The maximum wait of the first change of a series.
     pub max: Duration,
 }
 
-/// The text of a [`Quiet`] is none.
+/// Why a text is not a [`QuietRange`].
 #[derive(Debug, thiserror::Error)]
 pub enum QuietRangeError {
-    /// Not a time.
+    /// It is not one or two durations.
     #[error("{0:?} is not MIN or MIN:MAX such as \"500ms\" or \"500ms:2s\"")]
     InvalidForm(String, #[source] humantime::DurationError),
-    /// A series could never be waited for.
+    /// MAX is less than MIN.
     #[error("{0:?}: MAX is less than MIN")]
     MaxBelowMin(String),
 }
@@ -55,31 +55,31 @@ pub enum QuietRangeError {
 /// Whether a change can wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// It can. What is given is its share of the splay, drawn by the owner; that of the first in a series counts.
+    /// It can. The random delay of the change, at most the splay; that of the first change of a series counts.
     Deferrable(Duration),
     /// It cannot.
     Urgent,
 }
 
-/// The changes of one thing.
+/// The pending change of one target, and the times of the last changes.
 #[derive(Debug)]
 pub struct Debounce {
     settings: Settings,
     pending: Option<PendingChange>,
-    /// The last change, whatever has become of it.
+    /// The time of the last change, taken or not.
     last_change: Option<Instant>,
-    /// The last patient one that had consequences. What is urgent keeps no interval, and asks none of others.
+    /// The time when the last deferrable change was applied. Urgent changes neither keep the interval nor start one.
     last_applied: Option<Instant>,
-    /// Whether what went last was patient.
+    /// Whether the last change that was taken was deferrable.
     counts_for_interval: bool,
 }
 
-/// What waits.
+/// A change that is not taken yet.
 #[derive(Debug)]
 struct PendingChange {
     first: Instant,
     last: Instant,
-    /// It came after a calm.
+    /// Whether it came after a quiet period.
     is_leading: bool,
     is_urgent: bool,
     delay: Duration,
@@ -92,7 +92,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The key whose time is longer than a day, and so taken for a mistake.
+    /// The key whose time is longer than a day, which is a mistake.
     pub fn too_long_key(&self) -> Option<&'static str> {
         let quiet = self.quiet.map_or(Duration::ZERO, |quiet| quiet.max);
         let times = [("quiet", quiet), ("interval", self.interval), ("splay", self.splay)];
@@ -125,38 +125,32 @@ impl TryFrom<String> for QuietRange {
 }
 
 impl Debounce {
-    /// Nothing has changed yet.
+    /// Starts without a change.
     pub fn new(settings: Settings) -> Self {
         Self { settings, pending: None, last_change: None, last_applied: None, counts_for_interval: false }
     }
 
-    /// Something has changed, or has changed again.
+    /// Records a change.
     pub fn change(&mut self, now: Instant, urgency: Urgency) {
-        let is_calm = self.is_calm(now);
+        let is_leading = self.settings.leading && self.is_quiet(now);
         self.last_change = Some(now);
-        let (urgent, delay) = match urgency {
+        let (is_urgent, delay) = match urgency {
             Urgency::Deferrable(delay) => (false, delay),
             Urgency::Urgent => (true, Duration::ZERO),
         };
-        let leads = self.settings.leading && is_calm;
-        let pending = self.pending.get_or_insert(PendingChange {
-            first: now,
-            last: now,
-            is_leading: leads,
-            is_urgent: urgent,
-            delay,
-        });
+        let new = PendingChange { first: now, last: now, is_leading, is_urgent, delay };
+        let pending = self.pending.get_or_insert(new);
         pending.last = now;
-        pending.is_urgent |= urgent;
+        pending.is_urgent |= is_urgent;
     }
 
-    /// It is again as it was when the last change went through: nothing waits.
+    /// Drops the pending change, because the state is the one that was taken last.
     pub fn cancel(&mut self, now: Instant) {
         self.last_change = Some(now);
         self.pending = None;
     }
 
-    /// When what waits may go; nothing if nothing waits.
+    /// When the pending change can be taken. `None` if there is none.
     pub fn due_at(&self) -> Option<Instant> {
         let pending = self.pending.as_ref()?;
         if pending.is_urgent {
@@ -170,23 +164,23 @@ impl Debounce {
         Some(interval.map_or(quiet, |interval| quiet.max(interval)) + pending.delay)
     }
 
-    /// What waits goes, if its time has come.
+    /// Takes the pending change if it is due. Returns whether it was.
     pub fn take(&mut self, now: Instant) -> bool {
-        let goes = self.due_at().is_some_and(|due| due <= now);
-        if let Some(pending) = self.pending.take_if(|_| goes) {
+        let is_due = self.due_at().is_some_and(|due| due <= now);
+        if let Some(pending) = self.pending.take_if(|_| is_due) {
             self.counts_for_interval = !pending.is_urgent;
         }
-        goes
+        is_due
     }
 
-    /// What went has had consequences: the next has to keep the interval, if what went had to.
+    /// Records that the change that was taken was applied. If it was deferrable, the interval starts.
     pub fn note_applied(&mut self, now: Instant) {
         if self.counts_for_interval {
             self.last_applied = Some(now);
         }
     }
 
-    fn is_calm(&self, now: Instant) -> bool {
+    fn is_quiet(&self, now: Instant) -> bool {
         let min = self.settings.quiet.map_or(Duration::ZERO, |quiet| quiet.min);
         self.last_change.is_none_or(|changed| now >= changed + min)
     }
@@ -209,7 +203,7 @@ mod tests {
         Settings { quiet, leading, interval: ms(interval), splay: Duration::ZERO }
     }
 
-    /// When changes at these times, in milliseconds, go through: looked at every millisecond, and done in no time.
+    /// The times at which changes are taken, in milliseconds. They are checked every millisecond and applied immediately.
     fn taken(settings: Settings, changes: &[(u64, Urgency)]) -> Vec<u64> {
         let (mut debounce, begin) = (Debounce::new(settings), Instant::now());
         let mut taken = Vec::new();
@@ -230,36 +224,46 @@ mod tests {
     }
 
     #[test]
-    fn when_changes_go_through() {
-        let patient = |times: &[u64]| times.iter().map(|at| (*at, DEFERRABLE)).collect::<Vec<_>>();
+    fn deferrable_changes() {
+        let deferrable = |times: &[u64]| times.iter().map(|at| (*at, DEFERRABLE)).collect::<Vec<_>>();
         let cases: [(&str, Settings, &[u64], &[u64]); 9] = [
-            ("without settings each goes by itself", settings(None, true, 0), &[0, 10, 11], &[0, 10, 11]),
-            ("the interval puts off, and loses nothing", settings(None, true, 100), &[0, 10, 20, 250], &[0, 100, 250]),
-            ("what follows the first one is debounced", settings(Some((50, 200)), true, 0), &[0, 10, 40], &[0, 90]),
-            ("not the first one either", settings(Some((50, 200)), false, 0), &[0, 10, 40], &[90]),
+            ("without settings each change is taken on its own", settings(None, true, 0), &[0, 10, 11], &[0, 10, 11]),
             (
-                "no calm comes: the longest wait",
-                settings(Some((50, 80)), true, 0),
-                &[0, 40, 80, 120, 160],
-                &[0, 120, 210],
+                "the interval delays changes and loses none",
+                settings(None, true, 100),
+                &[0, 10, 20, 250],
+                &[0, 100, 250],
             ),
-            ("a calm, and the next goes at once", settings(Some((50, 200)), true, 0), &[0, 50, 60], &[0, 50, 110]),
+            ("changes after the first one are debounced", settings(Some((50, 200)), true, 0), &[0, 10, 40], &[0, 90]),
+            ("leading = false: the first one too", settings(Some((50, 200)), false, 0), &[0, 10, 40], &[90]),
+            ("no quiet period: at most MAX", settings(Some((50, 80)), true, 0), &[0, 40, 80, 120, 160], &[0, 120, 210]),
             (
-                "the first waits for the interval, not for quiet",
+                "after a quiet period the next one is taken immediately",
+                settings(Some((50, 200)), true, 0),
+                &[0, 50, 60],
+                &[0, 50, 110],
+            ),
+            (
+                "the first one waits for the interval, not for the quiet period",
                 settings(Some((50, 90)), true, 300),
                 &[0, 200, 290],
                 &[0, 300],
             ),
-            ("quiet and interval: the later one", settings(Some((50, 90)), false, 300), &[0, 60, 400], &[50, 350, 650]),
-            ("one alone", settings(Some((50, 90)), false, 300), &[7], &[57]),
+            (
+                "quiet period and interval: the later one counts",
+                settings(Some((50, 90)), false, 300),
+                &[0, 60, 400],
+                &[50, 350, 650],
+            ),
+            ("a single change", settings(Some((50, 90)), false, 300), &[7], &[57]),
         ];
-        for (what, settings, changes, expected) in cases {
-            assert_eq!(taken(settings, &patient(changes)), expected, "{what}");
+        for (name, settings, changes, expected) in cases {
+            assert_eq!(taken(settings, &deferrable(changes)), expected, "{name}");
         }
     }
 
     #[test]
-    fn what_is_urgent_waits_for_nothing_and_takes_along_what_waited() {
+    fn an_urgent_change_is_taken_immediately_together_with_the_pending_one() {
         let settings = settings(Some((50, 200)), false, 1000);
         let changes =
             [(0, DEFERRABLE), (100, DEFERRABLE), (110, Urgency::Urgent), (120, DEFERRABLE), (130, Urgency::Urgent)];
@@ -267,20 +271,20 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_what_was_urgent() {
+    fn an_urgent_change_starts_no_interval() {
         let changes = [(0, Urgency::Urgent), (10, DEFERRABLE), (20, Urgency::Urgent), (30, DEFERRABLE)];
         assert_eq!(taken(settings(None, true, 1000), &changes), [0, 10, 20, 1010]);
     }
 
     #[test]
-    fn the_splay_comes_on_top_and_is_that_of_the_first() {
+    fn the_splay_is_added_and_that_of_the_first_change_counts() {
         let changes = [(0, Urgency::Deferrable(ms(30))), (10, Urgency::Deferrable(ms(500)))];
         assert_eq!(taken(settings(Some((50, 200)), false, 0), &changes), [90]);
         assert_eq!(taken(settings(None, true, 0), &changes), [30]);
     }
 
     #[test]
-    fn what_cancels_out_never_goes() {
+    fn a_cancelled_change_is_not_taken() {
         let (mut debounce, begin) = (Debounce::new(settings(Some((50, 200)), false, 0)), Instant::now());
         debounce.change(begin, DEFERRABLE);
         debounce.cancel(begin + ms(10));
@@ -289,11 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_period_is_written_as_two_times() {
+    fn a_quiet_range_is_one_or_two_durations() {
         let read = |text: &str| text.parse::<QuietRange>().map_err(|error| error.to_string());
         assert_eq!(read("500ms"), Ok(QuietRange { min: ms(500), max: ms(2000) }));
         assert_eq!(read("5s:10s"), Ok(QuietRange { min: ms(5000), max: ms(10000) }));
-        assert!(read("5s:1s").expect_err("wrong").contains("MAX is less than MIN"));
+        assert!(read("5s:1s").expect_err("MAX is too small").contains("MAX is less than MIN"));
         for text in ["", "5", "5s:", ":5s", "1s:2s:3s"] {
             assert!(read(text).expect_err(text).contains("is not MIN or MIN:MAX"), "{text}");
         }
@@ -303,7 +307,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost_nothing_is_early_nothing_waits_for_ever(
+        fn no_change_is_lost_early_or_too_late(
             pauses in prop::collection::vec(0..120_u64, 1..60),
             quiet in prop::option::of((0..60_u64, 0..100_u64)),
             leading: bool,
@@ -321,8 +325,8 @@ mod tests {
             prop_assert!(taken.windows(2).all(|two| two[1] - two[0] >= interval), "{:?}", taken);
             let wait = quiet.map_or(0, |(min, more)| min + more).max(interval) + splay;
             for (change, _) in &changes {
-                let went = taken.iter().find(|taken| *taken >= change);
-                prop_assert!(went.is_some_and(|went| went - change <= wait), "{} in {:?}", change, taken);
+                let taken_at = taken.iter().find(|taken| *taken >= change);
+                prop_assert!(taken_at.is_some_and(|taken_at| taken_at - change <= wait), "{} in {:?}", change, taken);
             }
         }
     }

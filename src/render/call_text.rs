@@ -1,9 +1,11 @@
-//! The calls in a template as their author wrote them: an error that only knows a place and a helper's name can say
-//! more with them.
+//! The source text of calls. The engine reports only a position and a helper's name; with the text, an error can name the
+//! value.
+
+use std::convert::Infallible;
 
 use handlebars::template::{HelperTemplate, Parameter, Template, TemplateElement};
 
-use super::compile::{Position, elements};
+use super::ast::{self, Position};
 
 /// One call: its text, and the texts of its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,39 +14,30 @@ pub(super) struct CallText {
     pub(super) arguments: Vec<String>,
 }
 
-/// The calls of `helper` in the element that begins at a place.
-pub(super) fn calls_at(template: &Template, place: Position, helper: &str) -> Vec<CallText> {
+/// The calls of `helper` in the element at `position`.
+pub(super) fn calls_at(template: &Template, position: Position, helper: &str) -> Vec<CallText> {
     let mut found = Vec::new();
-    collect_at(template, (1, 1), place, helper, &mut found);
-    found
-}
-
-fn collect_at(template: &Template, at: Position, place: Position, helper: &str, found: &mut Vec<CallText>) {
-    for (element, at) in elements(template, at) {
+    let walked = ast::walk(template, (), &mut |element, at, ()| {
         match element {
-            TemplateElement::Expression(call) | TemplateElement::HtmlExpression(call) if at == place => {
-                collect(call, helper, found);
-            }
-            TemplateElement::HelperBlock(call) => {
-                if at == place {
-                    collect(call, helper, found);
-                }
-                for branch in [&call.template, &call.inverse].into_iter().flatten() {
-                    collect_at(branch, at, place, helper, found);
-                }
-            }
+            _ if at != position => {}
+            TemplateElement::Expression(call)
+            | TemplateElement::HtmlExpression(call)
+            | TemplateElement::HelperBlock(call) => collect(call, helper, &mut found),
             TemplateElement::DecoratorExpression(part)
             | TemplateElement::DecoratorBlock(part)
             | TemplateElement::PartialExpression(part)
             | TemplateElement::PartialBlock(part) => {
-                if at == place {
-                    part.params.iter().chain(part.hash.values()).for_each(|value| collect_inside(value, helper, found));
-                }
-                part.template.iter().for_each(|body| collect_at(body, at, place, helper, found));
+                part.params
+                    .iter()
+                    .chain(part.hash.values())
+                    .for_each(|value| collect_inside(value, helper, &mut found));
             }
             _ => {}
         }
-    }
+        Ok::<_, Infallible>(())
+    });
+    let Ok(()) = walked;
+    found
 }
 
 fn collect(call: &HelperTemplate, helper: &str, found: &mut Vec<CallText>) {
@@ -70,7 +63,7 @@ fn as_call(value: &Parameter) -> Option<&HelperTemplate> {
     }
 }
 
-/// A value as an argument is written.
+/// A value in the notation of an argument.
 pub(super) fn argument_text(value: &Parameter) -> String {
     match (as_call(value), value) {
         (Some(call), _) => format!("({})", call_text(call)),
@@ -79,7 +72,7 @@ pub(super) fn argument_text(value: &Parameter) -> String {
     }
 }
 
-/// A value as it stands between two braces.
+/// A value in the notation between two braces.
 pub(super) fn expression_text(value: &Parameter) -> String {
     as_call(value).map_or_else(|| argument_text(value), call_text)
 }
@@ -97,9 +90,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_reads_as_it_was_written() {
+    fn the_text_of_a_call_is_as_written() {
         let text = "a\n{{#if (or (eq meta.x \"1\") (eq ../y (len z)))}}{{/if}}{{eq 1 2}}";
-        let template = Template::compile(text).expect("it is sound");
+        let template = Template::compile(text).expect("it compiles");
         let calls: Vec<_> = calls_at(&template, (2, 1), "eq").into_iter().map(|call| call.text).collect();
         assert_eq!(calls, ["eq meta.x \"1\"", "eq ../y (len z)"]);
         assert_eq!(calls_at(&template, (2, 1), "eq")[0].arguments, ["meta.x", "\"1\""]);

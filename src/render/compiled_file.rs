@@ -2,10 +2,7 @@
 
 use handlebars::template::Template;
 
-use super::{
-    TemplateError, call_text,
-    compile::{self, Position},
-};
+use super::{TemplateError, ast::Position, call_text, compile};
 
 /// A compiled file, with its name and source for error messages.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! What is wrong with a template, and where: file, line, column, the line itself with a caret, and the reason.
+//! Template errors: file, line, column, reason, and the source line with a caret.
 
 use std::fmt;
 
@@ -6,18 +6,18 @@ use handlebars::{RenderErrorReason, TemplateErrorReason};
 
 use super::{call_text::CallText, helpers, syntax};
 
-/// A template that cannot be compiled, or cannot be rendered with certain answers.
+/// An error of a template that does not compile, or that fails with certain answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateError {
     /// The template's file.
     pub template: String,
-    /// Where, if it is known.
+    /// The position, if it is known.
     pub location: Option<TemplateLocation>,
-    /// What is wrong there, and what to do.
+    /// What is wrong, and what to do.
     pub reason: String,
 }
 
-/// A place in a template.
+/// A position in a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateLocation {
     /// Counts from 1.
@@ -29,13 +29,13 @@ pub struct TemplateLocation {
 }
 
 impl TemplateError {
-    /// An error at a known position, line and column counting from 1.
+    /// An error at a line and column, which count from 1.
     pub(super) fn at(template: &str, source: &str, (line, column): (usize, usize), reason: String) -> Self {
         let text = source.lines().nth(line - 1).unwrap_or_default().to_owned();
         Self { template: template.to_owned(), location: Some(TemplateLocation { line, column, text }), reason }
     }
 
-    /// The engine's error on a template that is no Handlebars.
+    /// Converts the engine's syntax error.
     pub(super) fn from_syntax_error(template: &str, source: &str, error: &handlebars::TemplateError) -> Self {
         let Some(position) = error.pos() else {
             return Self { template: template.to_owned(), location: None, reason: error.reason().to_string() };
@@ -51,11 +51,11 @@ impl TemplateError {
         Self::at(template, source, position, reason)
     }
 
-    /// What the engine says of a template that does not fit the answers. `calls`: those of a helper at that place.
+    /// The message for the engine's render error. `calls` returns the calls of a helper at the position of the error.
     pub(super) fn render_error_reason(error: &RenderErrorReason, calls: impl Fn(&str) -> Vec<CallText>) -> String {
         match error {
             RenderErrorReason::MissingVariable(Some(path)) => helpers::missing_value_message(path),
-            // Only `lookup` does not say what it looked for.
+            // Only `lookup` gives no name.
             RenderErrorReason::MissingVariable(None) => {
                 let calls: Vec<_> = calls("lookup").into_iter().map(|call| format!("`{}`", call.text)).collect();
                 if calls.is_empty() {
@@ -67,7 +67,7 @@ impl TemplateError {
             RenderErrorReason::ParamNotFoundForIndex(helper, index) => {
                 let mut names: Vec<_> =
                     calls(helper).iter().filter_map(|call| call.arguments.get(*index).cloned()).collect();
-                // A text or a number is never missing.
+                // A literal is never missing.
                 names.retain(|name| !name.starts_with(|c: char| c == '"' || c.is_ascii_digit()));
                 if names.is_empty() {
                     format!("argument {} of `{helper}` has no value here", index + 1)
@@ -82,8 +82,8 @@ impl TemplateError {
             RenderErrorReason::PartialNotFound(name) => {
                 format!("there is no partial `{name}` at this place: it is made in another block")
             }
-            RenderErrorReason::PartialBlockNotFound => "there is nothing to put in: whoever includes this has to \
-                write {{#> name}} … {{/name}}, or this a text of its own, {{#> @partial-block}} … {{/@partial-block}}"
+            RenderErrorReason::PartialBlockNotFound => "there is no content to insert: include this partial with \
+                {{#> name}} … {{/name}}, or give it a default, {{#> @partial-block}} … {{/@partial-block}}"
                 .to_owned(),
             other => other.to_string(),
         }
@@ -97,7 +97,7 @@ impl fmt::Display for TemplateError {
         };
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
-        // Tabs stay tabs, so that the caret stands where the eye expects it.
+        // Tabs are kept, so that the caret is below its column.
         let indent: String = text.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
         write!(
             f,
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_the_line_with_a_caret() {
+    fn an_error_shows_the_line_with_a_caret() {
         let error = TemplateError::at("web.hbs", "a\n\tb {{c}}\n", (2, 4), "there is no value `c` here".into());
         assert_eq!(error.to_string(), "web.hbs:2:4: there is no value `c` here\n   |\n 2 | \tb {{c}}\n   | \t  ^");
     }

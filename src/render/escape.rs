@@ -1,17 +1,17 @@
-//! What may go from a registry into a file: a value cannot break out of the file's language.
+//! Escaping: a value from the registry cannot change the syntax of the file that it is printed to.
 //!
-//! Whoever may register a service or write a key would otherwise write the router's configuration. A value that is
-//! printed stays in its place, or it is refused; it is never changed.
+//! Otherwise, everyone who may register a service or write a key could write the router's configuration. A value is printed
+//! unchanged, or it is an error.
 //!
-//! - nginx and HAProxy: a value is one word. White space, control characters and some marks are all that their parsers
-//!   treat apart, inside and outside of quotes.
-//! - JSON: a value stands inside of a string that the author wrote.
-//! - A path: a value is one of its components, and no hidden or special one.
+//! - nginx and HAProxy: a value is one word. It must not contain a character with a meaning inside or outside of quotes:
+//!   white space, control characters and some punctuation.
+//! - JSON: a value is part of a string that the template quotes.
+//! - Path: a value is one component, but not a hidden or special one.
 
 use crate::target::Escape;
 
 impl Escape {
-    /// Why `value` cannot be printed as it is; it goes on a sentence that began with the value.
+    /// Why `value` cannot be printed, as the rest of a sentence that begins with the value. `None` if it can.
     pub(super) fn rejection_reason(self, value: &str) -> Option<String> {
         let offence = self.special_char(value);
         if self == Self::Path {
@@ -32,7 +32,7 @@ impl Escape {
         })
     }
 
-    /// The character that has a meaning of its own.
+    /// The first character with a special meaning.
     pub(super) fn special_char(self, value: &str) -> Option<char> {
         value.chars().find(|c| self.is_special(*c))
     }
@@ -47,10 +47,13 @@ impl Escape {
         }
     }
 
-    /// `value` as one quoted text of the language; the error is a character that has no notation there.
+    /// `value` as a quoted string of the language.
+    ///
+    /// # Errors
+    /// A character that a quoted string cannot contain.
     pub(super) fn quote(self, value: &str) -> Result<String, char> {
         let offence = match self {
-            // nginx reads \n, \r, \t in a text, but gives `$` its meaning everywhere.
+            // nginx reads \n, \r and \t in a quoted string, but expands `$` everywhere.
             Self::Nginx => value.chars().find(|c| *c == '$' || c.is_control() && !"\n\r\t".contains(*c)),
             Self::Haproxy => value.chars().find(|c| c.is_control()),
             Self::Json => return Ok(serde_json::Value::from(value).to_string()),
@@ -88,7 +91,7 @@ mod tests {
         render::{CompiledTemplate, RenderInputs, RenderOutcome},
     };
 
-    /// What becomes of `text` when the key `v` has this value.
+    /// The output of `text` if the key `v` has this value. `None` if the value is an error.
     fn rendered(text: &str, value: &str, escape: Escape) -> Option<String> {
         let template = CompiledTemplate::compile("t.hbs", text, escape).unwrap_or_else(|error| panic!("{error}"));
         let answers = [(Query::key("v"), Arc::new(Answer::Key(Some(value.to_owned()))))].into();
@@ -103,7 +106,7 @@ mod tests {
         }
     }
 
-    /// Reads lines of words as HAProxy does: quotes, a backslash before anything, a comment, a variable in double quotes.
+    /// Parses lines of words as HAProxy does: quotes, backslashes, comments, variables in double quotes.
     fn words(config: &str) -> Vec<Vec<String>> {
         let mut lines = Vec::new();
         for line in config.split('\n') {
@@ -137,7 +140,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_value_can_leave_its_place_in_a_haproxy_configuration(value in values()) {
+        fn no_value_changes_the_syntax_of_a_haproxy_configuration(value in values()) {
             let bare = r#"a x{{key "v"}}y "{{key "v"}}" '{{key "v"}}' b"#;
             if let Some(text) = rendered(bare, &value, Escape::Haproxy) {
                 let expected = vec![vec!["a".to_owned(), format!("x{value}y"), value.clone(), value.clone(), "b".to_owned()]];
@@ -149,14 +152,14 @@ mod tests {
         }
 
         #[test]
-        fn no_value_can_leave_its_place_in_json(value in values()) {
+        fn no_value_changes_the_syntax_of_json(value in values()) {
             let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("it is JSON");
             if let Some(text) = rendered(r#"{ "a": "x{{key "v"}}", "b": [1] }"#, &value, Escape::Json) {
                 prop_assert_eq!(parsed(&text), serde_json::json!({ "a": format!("x{value}"), "b": [1] }));
             }
             for whole in ["quote", "toJSON"] {
                 let text = rendered(&format!(r#"{{ "a": {{{{{whole} (key "v")}}}}, "b": [1] }}"#), &value, Escape::Json);
-                let text = text.expect("everything can be quoted");
+                let text = text.expect("every value can be quoted");
                 prop_assert_eq!(parsed(&text), serde_json::json!({ "a": value, "b": [1] }));
             }
         }
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_what_is_true_stand_in_json_as_they_are() {
+    fn numbers_and_booleans_are_printed_bare_in_json() {
         let text = rendered(
             r#"{ "port": {{#with 80}}{{this}}{{/with}}, "ok": {{eq 1 1}}, "v": {{quote 5}} }"#,
             "",
@@ -190,36 +193,37 @@ mod tests {
         ["web.example.com", "10.0.0.1:80", "[fd00::1]:80", "/a/b-c_d?e=f&g=%20,~@!*+", "größe", "", "a;b{}"];
 
     #[test]
-    fn what_a_language_treats_apart_is_refused() {
-        let refused = |escape: Escape, value: &str| escape.rejection_reason(value).is_some();
+    fn special_characters_are_errors() {
+        let is_rejected = |escape: Escape, value: &str| escape.rejection_reason(value).is_some();
         for value in ["a b", "a\nb", "\"", "'", "a\\", "$host", "#", "\u{0}", "\u{a0}"] {
-            assert!(refused(Escape::Nginx, value) && refused(Escape::Haproxy, value), "{value:?}");
-            assert!(!refused(Escape::None, value));
+            assert!(is_rejected(Escape::Nginx, value) && is_rejected(Escape::Haproxy, value), "{value:?}");
+            assert!(!is_rejected(Escape::None, value));
         }
         for value in ["a;b", "a{", "}"] {
-            assert!(refused(Escape::Nginx, value) && !refused(Escape::Haproxy, value), "{value:?}");
+            assert!(is_rejected(Escape::Nginx, value) && !is_rejected(Escape::Haproxy, value), "{value:?}");
         }
         for value in ["\"", "a\\", "a\nb", "\u{0}"] {
-            assert!(refused(Escape::Json, value), "{value:?}");
+            assert!(is_rejected(Escape::Json, value), "{value:?}");
         }
         for value in PLAIN {
-            assert_eq!(refused(Escape::Nginx, value), value == "a;b{}", "{value:?}");
-            assert!(!refused(Escape::Haproxy, value) && !refused(Escape::Json, value), "{value:?}");
+            assert_eq!(is_rejected(Escape::Nginx, value), value == "a;b{}", "{value:?}");
+            assert!(!is_rejected(Escape::Haproxy, value) && !is_rejected(Escape::Json, value), "{value:?}");
         }
-        assert!(!refused(Escape::Json, "it's $5; {a} # b"));
+        assert!(!is_rejected(Escape::Json, "it's $5; {a} # b"));
     }
 
     #[test]
-    fn a_part_of_a_path_is_one_component() {
-        for (value, why) in [("a/b", "'/'"), ("", "empty"), ("..", "a dot"), (".a", "a dot"), ("a\u{0}", "'\\0'")] {
-            let refusal = Escape::Path.rejection_reason(value).unwrap_or_else(|| panic!("{value:?} is taken"));
-            assert!(refusal.contains(why), "{refusal}");
+    fn a_value_in_a_path_is_one_component() {
+        for (value, expected) in [("a/b", "'/'"), ("", "empty"), ("..", "a dot"), (".a", "a dot"), ("a\u{0}", "'\\0'")]
+        {
+            let reason = Escape::Path.rejection_reason(value).unwrap_or_else(|| panic!("{value:?} is accepted"));
+            assert!(reason.contains(expected), "{reason}");
         }
         assert_eq!(Escape::Path.rejection_reason("shop.example.com v2"), None);
     }
 
     #[test]
-    fn a_quoted_text_stays_one_text() {
+    fn a_quoted_value_is_one_string() {
         assert_eq!(Escape::Nginx.quote("say \"hi\";\n\\"), Ok(r#""say \"hi\";\n\\""#.to_owned()));
         assert_eq!(Escape::Nginx.quote("$host"), Err('$'));
         assert_eq!(Escape::Haproxy.quote("a \"$b\" 'c' \\#"), Ok(r#""a \"\$b\" 'c' \\#""#.to_owned()));

@@ -1,4 +1,4 @@
-//! The directory whose files templates may read, and nothing outside of it.
+//! The directory whose files templates may read with `file`.
 
 use std::{
     fs, io,
@@ -12,27 +12,27 @@ use crate::{
     sys::file_watch::{WatchedPath, is_absent, open, read_entry, resolve_links},
 };
 
-/// What a template can sensibly take in, in bytes.
+/// The maximum size of a file, in bytes.
 const MAX_FILE_SIZE: u64 = 1024 * 1024;
 
-/// The directory that `[render] files` names, if it does.
+/// The directory of `[render] files`. `None` if there is none, so that no file may be read.
 #[derive(Clone, Debug)]
 pub(super) struct FileRoot(Option<PathBuf>);
 
 impl FileRoot {
     pub(super) fn new(directory: Option<PathBuf>) -> Self {
-        // Where there is no current directory there is nothing to read below it either, and reading says so.
+        // Without a current directory, each read below a relative path fails with its own error.
         Self(directory.map(|directory| std::path::absolute(&directory).unwrap_or(directory)))
     }
 
-    /// What [`Self::read`] depends on.
+    /// The paths that the result of [`read`](Self::read) depends on.
     pub(super) fn watched_paths(&self, path: &Path) -> Vec<WatchedPath> {
         let Some(directory) = &self.0 else { return Vec::new() };
         let path = directory.join(path);
         vec![WatchedPath::File(path.clone()), WatchedPath::RealPath(path), WatchedPath::RealPath(directory.clone())]
     }
 
-    /// The content of a file; a relative path is one in the directory.
+    /// Reads a file. A relative path is below the directory.
     pub(super) fn read(&self, path: &Path) -> FileContent {
         let Some(directory) = &self.0 else {
             return FileContent::Refused(
@@ -50,7 +50,7 @@ impl FileRoot {
             return outside();
         }
         match read_text(&end) {
-            // A link may have been changed since the path was followed.
+            // A symlink may have changed since the path was resolved.
             Ok((at, _)) if !at.starts_with(&root) => outside(),
             Ok((_, text)) => FileContent::Text(text),
             Err(FileReadError::Io(error)) if is_absent(&error) => FileContent::Missing,
@@ -60,7 +60,7 @@ impl FileRoot {
     }
 }
 
-/// Why there is no text.
+/// Why a file has no text.
 enum FileReadError {
     Io(io::Error),
     Unsuitable(String),
@@ -72,30 +72,32 @@ impl From<io::Error> for FileReadError {
     }
 }
 
-/// Where the file really lies that was read, and its text.
+/// The real path and the text of a file.
 fn read_text(path: &Path) -> Result<(PathBuf, String), FileReadError> {
-    let unfit = |reason: &str| Err(FileReadError::Unsuitable(reason.to_owned()));
-    // To open a device may do something already.
-    let found = fs::metadata(path)?;
-    if found.is_dir() {
-        return unfit("it is a directory");
+    let unsuitable = |reason: &str| Err(FileReadError::Unsuitable(reason.to_owned()));
+    // Opening a device may already have an effect.
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return unsuitable("it is a directory");
     }
-    if !found.is_file() {
-        return unfit("it is no regular file");
+    if !metadata.is_file() {
+        return unsuitable("it is not a regular file");
     }
     let file = open(path)?;
     if !file.metadata()?.is_file() {
-        return unfit("it is no regular file");
+        return unsuitable("it is not a regular file");
     }
     let at = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_SIZE {
-        return unfit("it is larger than 1 MiB");
+        return unsuitable("it is larger than 1 MiB");
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok((at, text)),
-        Err(error) => unfit(&format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to() + 1)),
+        Err(error) => {
+            unsuitable(&format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to() + 1))
+        }
     }
 }
 
@@ -107,7 +109,7 @@ mod tests {
 
     struct FileRootTest {
         folder: tempfile::TempDir,
-        allowed: FileRoot,
+        root: FileRoot,
     }
 
     impl FileRootTest {
@@ -118,17 +120,17 @@ mod tests {
             for (name, text) in [("secret", "s"), ("files-too/b", "b"), ("files/a", "ä"), ("files/sub/c", "c")] {
                 fs::write(folder.path().join(name), text).expect("a file");
             }
-            let allowed = FileRoot::new(Some(folder.path().join("files")));
-            Self { folder, allowed }
+            let root = FileRoot::new(Some(folder.path().join("files")));
+            Self { folder, root }
         }
 
         fn path(&self, name: &str) -> PathBuf {
             self.folder.path().join(name)
         }
 
-        /// What is read at `path`, with its start called `~`.
+        /// Reads `path`. In reasons, the temporary directory is replaced by `~`.
         fn read(&self, path: impl AsRef<Path>) -> FileContent {
-            match self.allowed.read(path.as_ref()) {
+            match self.root.read(path.as_ref()) {
                 FileContent::Refused(reason) => {
                     FileContent::Refused(reason.replace(&self.folder.path().display().to_string(), "~"))
                 }
@@ -146,59 +148,59 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_the_directory_is_read() {
-        let bench = FileRootTest::new();
-        symlink("../a", bench.path("files/sub/link")).expect("a link");
-        symlink(bench.path("files"), bench.path("other")).expect("a link");
-        assert_eq!(bench.read("a"), text("ä"));
-        assert_eq!(bench.read(bench.path("files/a")), text("ä"));
-        assert_eq!(bench.read(bench.path("other/sub/../sub/link")), text("ä"));
-        assert_eq!(bench.read("sub/c"), text("c"));
-        assert_eq!(bench.read("nope/x"), FileContent::Missing);
-        assert_eq!(bench.read("a/x"), FileContent::Missing);
+    fn files_in_the_directory_are_read() {
+        let test = FileRootTest::new();
+        symlink("../a", test.path("files/sub/link")).expect("a link");
+        symlink(test.path("files"), test.path("other")).expect("a link");
+        assert_eq!(test.read("a"), text("ä"));
+        assert_eq!(test.read(test.path("files/a")), text("ä"));
+        assert_eq!(test.read(test.path("other/sub/../sub/link")), text("ä"));
+        assert_eq!(test.read("sub/c"), text("c"));
+        assert_eq!(test.read("nope/x"), FileContent::Missing);
+        assert_eq!(test.read("a/x"), FileContent::Missing);
     }
 
     #[test]
-    fn nothing_else_is() {
-        let bench = FileRootTest::new();
-        symlink("../../secret", bench.path("files/sub/out")).expect("a link");
-        symlink("/", bench.path("files/root")).expect("a link");
-        symlink("../secret-nope", bench.path("files/dangling")).expect("a link");
+    fn other_files_are_refused() {
+        let test = FileRootTest::new();
+        symlink("../../secret", test.path("files/sub/out")).expect("a link");
+        symlink("/", test.path("files/root")).expect("a link");
+        symlink("../secret-nope", test.path("files/dangling")).expect("a link");
         let outside = refused("it lies outside of ~/files");
         let absolute = ["files/../secret", "files-too/b", "secret", "nope", "files/root/etc/passwd"];
-        for path in absolute.map(|path| bench.path(path)) {
-            assert_eq!(bench.read(&path), outside, "{}", path.display());
+        for path in absolute.map(|path| test.path(path)) {
+            assert_eq!(test.read(&path), outside, "{}", path.display());
         }
         for path in ["../secret", "sub/out", "root/etc/passwd", "dangling", "..", "/etc/passwd", "/"] {
-            assert_eq!(bench.read(path), outside, "{path}");
+            assert_eq!(test.read(path), outside, "{path}");
         }
     }
 
     #[test]
-    fn what_is_no_text_says_what_it_is() {
-        let bench = FileRootTest::new();
-        let write = |bytes: &[u8]| fs::write(bench.path("files/a"), bytes).expect("a file");
+    fn unsuitable_files_are_refused_with_the_reason() {
+        let test = FileRootTest::new();
+        let write = |bytes: &[u8]| fs::write(test.path("files/a"), bytes).expect("a file");
         write(&[b'x'; 1024 * 1024]);
-        assert_eq!(bench.read("a"), text(&"x".repeat(1024 * 1024)));
+        assert_eq!(test.read("a"), text(&"x".repeat(1024 * 1024)));
         write(&[b'x'; 1024 * 1024 + 1]);
-        assert_eq!(bench.read("a"), refused("it is larger than 1 MiB"));
+        assert_eq!(test.read("a"), refused("it is larger than 1 MiB"));
         write(b"ab\xff");
-        assert_eq!(bench.read("a"), refused("it is not UTF-8 text, from byte 3 on"));
-        assert_eq!(bench.read("sub"), refused("it is a directory"));
-        assert_eq!(bench.read(""), refused("it is a directory"));
-        nix::unistd::mkfifo(&bench.path("files/pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
-        assert_eq!(bench.read("pipe"), refused("it is no regular file"));
-        symlink("ring", bench.path("files/ring")).expect("a link");
-        assert!(matches!(bench.read("ring"), FileContent::Refused(_)));
+        assert_eq!(test.read("a"), refused("it is not UTF-8 text, from byte 3 on"));
+        assert_eq!(test.read("sub"), refused("it is a directory"));
+        assert_eq!(test.read(""), refused("it is a directory"));
+        nix::unistd::mkfifo(&test.path("files/pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        assert_eq!(test.read("pipe"), refused("it is not a regular file"));
+        symlink("cycle", test.path("files/cycle")).expect("a link");
+        assert!(matches!(test.read("cycle"), FileContent::Refused(_)));
     }
 
     #[test]
-    fn without_a_directory_nothing_is_read() {
-        let bench = FileRootTest::new();
-        let FileContent::Refused(reason) = FileRoot::new(None).read(&bench.path("files/a")) else { panic!("refused") };
+    fn without_a_directory_no_file_is_read() {
+        let test = FileRootTest::new();
+        let FileContent::Refused(reason) = FileRoot::new(None).read(&test.path("files/a")) else { panic!("refused") };
         assert!(reason.contains("--files"), "{reason}");
-        fs::remove_dir_all(bench.path("files")).expect("ours");
-        let FileContent::Refused(reason) = bench.read("a") else { panic!("refused") };
+        fs::remove_dir_all(test.path("files")).expect("ours");
+        let FileContent::Refused(reason) = test.read("a") else { panic!("refused") };
         assert!(reason.starts_with("the directory ~/files: No such file"), "{reason}");
     }
 }

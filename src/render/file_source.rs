@@ -1,4 +1,4 @@
-//! Files on this host as answers: what a registry has no part in is answered here, all else by the registry.
+//! Answers file queries from this host, and passes all others to the registry.
 
 use std::{path::Path, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// A source that knows files too.
+/// A source for files and a registry.
 #[derive(Debug)]
 pub(super) struct FileSource<S> {
     registry: Arc<S>,
@@ -23,17 +23,17 @@ pub(super) struct FileSource<S> {
 }
 
 impl<S: Source> FileSource<S> {
-    pub(super) fn new(registry: Arc<S>, allowed: FileRoot, ear: Inotify) -> Self {
-        Self { registry, file_root: allowed, inotify: ear }
+    pub(super) fn new(registry: Arc<S>, file_root: FileRoot, inotify: Inotify) -> Self {
+        Self { registry, file_root, inotify }
     }
 
-    /// Keeps the content of one file current. Never returns; drop it to stop.
+    /// Calls `put` with the content of a file after each change. Never returns.
     async fn watch_file(&self, path: &Path, put: impl Fn(FileContent)) {
-        let mut watched = FileWatcher::new(&self.inotify, self.file_root.watched_paths(path));
+        let mut watcher = FileWatcher::new(&self.inotify, self.file_root.watched_paths(path));
         loop {
-            watched.changed().await;
-            let (allowed, path) = (self.file_root.clone(), path.to_owned());
-            put(blocking(move || allowed.read(&path)).await);
+            watcher.changed().await;
+            let (root, path) = (self.file_root.clone(), path.to_owned());
+            put(blocking(move || root.read(&path)).await);
         }
     }
 }
@@ -56,12 +56,12 @@ mod tests {
 
     use super::*;
 
-    /// A registry that has no answer but `b`.
+    /// A registry that answers each query with `b`.
     struct FixedSource;
 
     impl Source for FixedSource {
         async fn watch(&self, query: Query, answers: Store<Query, Arc<Answer>>, stop: CancellationToken) {
-            assert!(!matches!(query, Query::File { .. }), "a file is none of its business");
+            assert!(!matches!(query, Query::File { .. }), "a registry has no files");
             answers.put(query, Arc::new(Answer::Key(Some("b".into()))));
             stop.cancelled().await;
         }
@@ -77,8 +77,8 @@ mod tests {
     impl FileSourceTest {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("a directory");
-            let allowed = FileRoot::new(Some(folder.path().to_owned()));
-            let source = Arc::new(FileSource::new(Arc::new(FixedSource), allowed, Inotify::default()));
+            let root = FileRoot::new(Some(folder.path().to_owned()));
+            let source = Arc::new(FileSource::new(Arc::new(FixedSource), root, Inotify::default()));
             Self { folder, source, answers: Store::default(), stop: CancellationToken::new() }
         }
 
@@ -101,53 +101,53 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_files_answer_follows_the_file() {
-        let bench = FileSourceTest::new();
+    async fn the_answer_follows_the_file() {
+        let test = FileSourceTest::new();
         let query = Query::File { path: "a".into() };
         let is = |expected: FileContent| move |answer: &Answer| *answer == Answer::File(expected.clone());
         let text = |text: &str| is(FileContent::Text(text.into()));
-        let task = bench.ask(&query);
-        bench.until(&query, is(FileContent::Missing)).await;
-        fs::write(bench.path(), "1").expect("a file");
-        bench.until(&query, text("1")).await;
-        fs::write(bench.path(), "2").expect("a file");
-        bench.until(&query, text("2")).await;
-        fs::write(bench.folder.path().join("b"), "3").expect("a file");
-        fs::rename(bench.folder.path().join("b"), bench.path()).expect("a file");
-        bench.until(&query, text("3")).await;
-        fs::remove_file(bench.path()).expect("a file");
-        std::os::unix::fs::symlink("a", bench.path()).expect("a link");
-        bench.until(&query, |answer| matches!(answer, Answer::File(FileContent::Refused(_)))).await;
-        fs::remove_file(bench.path()).expect("a link");
-        bench.until(&query, is(FileContent::Missing)).await;
-        fs::write(bench.path(), "3").expect("a file");
-        bench.until(&query, text("3")).await;
-        bench.stop.cancel();
+        let task = test.ask(&query);
+        test.until(&query, is(FileContent::Missing)).await;
+        fs::write(test.path(), "1").expect("a file");
+        test.until(&query, text("1")).await;
+        fs::write(test.path(), "2").expect("a file");
+        test.until(&query, text("2")).await;
+        fs::write(test.folder.path().join("b"), "3").expect("a file");
+        fs::rename(test.folder.path().join("b"), test.path()).expect("a file");
+        test.until(&query, text("3")).await;
+        fs::remove_file(test.path()).expect("a file");
+        std::os::unix::fs::symlink("a", test.path()).expect("a link");
+        test.until(&query, |answer| matches!(answer, Answer::File(FileContent::Refused(_)))).await;
+        fs::remove_file(test.path()).expect("a link");
+        test.until(&query, is(FileContent::Missing)).await;
+        fs::write(test.path(), "3").expect("a file");
+        test.until(&query, text("3")).await;
+        test.stop.cancel();
         task.await.expect("it ends well");
     }
 
     #[tokio::test]
-    async fn a_file_that_comes_to_lie_outside_is_refused_although_its_content_is_the_same() {
-        let bench = FileSourceTest::new();
+    async fn a_file_that_moves_outside_is_refused_although_its_content_is_the_same() {
+        let test = FileSourceTest::new();
         let away = tempfile::tempdir().expect("a directory");
-        for path in [bench.path(), away.path().join("a")] {
+        for path in [test.path(), away.path().join("a")] {
             fs::write(path, "1").expect("a file");
         }
-        let query = Query::File { path: bench.path() };
-        let _task = bench.ask(&query);
-        bench.until(&query, |answer| matches!(answer, Answer::File(FileContent::Text(_)))).await;
-        std::os::unix::fs::symlink(away.path().join("a"), bench.folder.path().join("b")).expect("a link");
-        fs::rename(bench.folder.path().join("b"), bench.path()).expect("a link");
-        bench.until(&query, |answer| matches!(answer, Answer::File(FileContent::Refused(_)))).await;
+        let query = Query::File { path: test.path() };
+        let _task = test.ask(&query);
+        test.until(&query, |answer| matches!(answer, Answer::File(FileContent::Text(_)))).await;
+        std::os::unix::fs::symlink(away.path().join("a"), test.folder.path().join("b")).expect("a link");
+        fs::rename(test.folder.path().join("b"), test.path()).expect("a link");
+        test.until(&query, |answer| matches!(answer, Answer::File(FileContent::Refused(_)))).await;
     }
 
     #[tokio::test]
-    async fn everything_else_is_the_registrys() {
-        let bench = FileSourceTest::new();
+    async fn the_registry_answers_all_other_queries() {
+        let test = FileSourceTest::new();
         let query = Query::key("x");
-        let task = bench.ask(&query);
-        bench.until(&query, |answer| *answer == Answer::Key(Some("b".into()))).await;
-        bench.stop.cancel();
+        let task = test.ask(&query);
+        test.until(&query, |answer| *answer == Answer::Key(Some("b".into()))).await;
+        test.stop.cancel();
         task.await.expect("it ends well");
     }
 }

@@ -1,4 +1,4 @@
-//! The notation of consul-template and Go's templates, and what to write instead. Pure.
+//! Hints for users of consul-template and Go's templates: what to write instead. Pure.
 
 use super::helpers;
 
@@ -69,7 +69,7 @@ pub(super) fn tag_hint(tag: &str) -> Option<String> {
     }
 }
 
-/// The same for a tag that opens a block of Go's templates. In Handlebars it is a call, so the parser stops far behind it.
+/// The same for a tag that opens a block of Go's templates. Handlebars takes it for a call, so the parser stops much later.
 pub(super) fn block_hint(tag: &str) -> Option<String> {
     let mut words = tag.trim_matches(['-', '~', ' ']).split_whitespace();
     match (words.next()?, words.next()?) {
@@ -146,13 +146,13 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn says(hint: fn(&str) -> Option<String>, written: &str, here: &str) {
-        let said = hint(written).unwrap_or_default();
-        assert!(said.contains(here), "{written}: {said}");
+    fn assert_hint(hint: fn(&str) -> Option<String>, written: &str, expected: &str) {
+        let text = hint(written).unwrap_or_default();
+        assert!(text.contains(expected), "{written}: {text}");
     }
 
     #[test]
-    fn no_name_means_something_here_and_what_is_named_exists() {
+    fn no_hinted_name_is_a_helper_and_each_replacement_exists() {
         for (there, here) in REPLACEMENTS {
             assert!(helpers::find(there).is_none(), "{there}");
             for (number, part) in here.split('`').enumerate().filter(|(number, _)| number % 2 == 1) {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_of_go_are_known() {
+    fn go_tags_have_hints() {
         for (written, here) in [
             (" .Name ", "write `name`, without the dot"),
             (".ServiceMeta.host", "`meta.host`"),
@@ -182,12 +182,12 @@ mod tests {
             ("/* a */", "{{!-- … --}}"),
             (".Env.HOME", "`env \"HOME\"`"),
         ] {
-            says(tag_hint, written, here);
+            assert_hint(tag_hint, written, here);
         }
         assert_eq!((tag_hint("#each ("), tag_hint("a.b \""), tag_hint("../x \"")), (None, None, None));
-        assert!(name_hint("end").is_some_and(|said| said.contains("{{/each}}")));
-        assert!(name_hint("$x").is_some() && name_hint("Name").is_some_and(|said| said.contains("`name`")));
-        assert!(name_hint("this.Name").is_some_and(|said| said.contains("`name`")));
+        assert!(name_hint("end").is_some_and(|hint| hint.contains("{{/each}}")));
+        assert!(name_hint("$x").is_some() && name_hint("Name").is_some_and(|hint| hint.contains("`name`")));
+        assert!(name_hint("this.Name").is_some_and(|hint| hint.contains("`name`")));
         assert_eq!(name_hint("name"), None);
         for (written, here) in [
             ("nil", "`or` for a default"),
@@ -197,7 +197,7 @@ mod tests {
             ("DB_HOST", "(env \"DB_HOST\")"),
             ("ID", "`id`"),
         ] {
-            says(name_hint, written, here);
+            assert_hint(name_hint, written, here);
         }
         for (written, here) in [
             (" with secret \"kv/a\" ", "Vault is not supported"),
@@ -205,13 +205,13 @@ mod tests {
             ("if eq .A \"b\"", "{{#if …}} … {{/if}}"),
             ("range services", "{{#each …}}"),
         ] {
-            says(block_hint, written, here);
+            assert_hint(block_hint, written, here);
         }
         assert_eq!((block_hint("#if a"), block_hint("key \"a\""), block_hint("if")), (None, None, None));
     }
 
     #[test]
-    fn a_method_is_known_by_its_object() {
+    fn a_method_has_the_hint_of_its_object() {
         assert_eq!(replacement_hint("scratch.Set"), replacement_hint("scratch"));
         assert_eq!((replacement_hint("service"), replacement_hint("")), (None, None));
     }

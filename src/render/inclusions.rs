@@ -1,90 +1,91 @@
-//! Who includes whom. Partials that include each other in a ring would not end, but overflow the stack and abort the
-//! process. So every partial is known by name when a template is compiled, and a ring is refused.
+//! Which partial includes which. Partials that include each other in a cycle would overflow the stack and abort the
+//! process. So every inclusion is known by name when a template is compiled, and a cycle is an error.
 //!
-//! A name may mean several bodies: a file of the directory, and every inline partial of that name in what the template
-//! reaches, since one takes the other's place at run time. All of them count: what is let through has no ring, whichever
-//! it will be.
+//! A name may stand for several bodies: a file of the directory, and every inline partial of that name in the files that
+//! the template reaches, since one replaces the other at run time. All of them count, so that no combination has a cycle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use handlebars::template::{DecoratorTemplate, Parameter, Template, TemplateElement};
+use handlebars::template::{DecoratorTemplate, Parameter, TemplateElement};
 use serde_json::Value;
 
 use super::{
     Partials, TemplateError,
-    compile::{Fault, Position, elements},
+    ast::{self, Fault, Position},
     compiled_file::CompiledFile,
 };
 
-/// Who includes whom, and where. The template itself has no name, so it cannot be included.
+/// The inclusions of each partial, by name. The template itself has no name, so it cannot be included.
 type Inclusions<'a> = BTreeMap<Option<String>, BTreeMap<String, IncludeLocation<'a>>>;
 
-/// Where something is included.
+/// Where a partial is included.
 #[derive(Clone, Copy)]
 struct IncludeLocation<'a> {
-    unit: &'a CompiledFile,
+    file: &'a CompiledFile,
     position: Position,
 }
 
 impl IncludeLocation<'_> {
     fn error(self, reason: String) -> TemplateError {
-        self.unit.error_at(self.position, reason)
+        self.file.error_at(self.position, reason)
     }
 }
 
-/// The content that a partial's caller wrote between `{{#> name}}` and `{{/name}}`. It is rendered before the partial
-/// is, as part of the caller.
+/// The content that the caller of a partial wrote between `{{#> name}}` and `{{/name}}`. It belongs to the caller.
 const PARTIAL_BLOCK: &str = "@partial-block";
 
-/// The files that a template reaches, by name. Refuses names that are computed or unknown, and rings.
+/// The partials that a template reaches, by name.
+///
+/// # Errors
+/// A name is computed or unknown, or there is a cycle.
 pub(super) fn resolve(
     template: &CompiledFile,
     partials: &Partials,
 ) -> Result<BTreeMap<String, Arc<CompiledFile>>, TemplateError> {
     let (inclusions, reached) = collect_reachable(template, None, partials)?;
-    for (name, place) in inclusions.values().flatten() {
+    for (name, location) in inclusions.values().flatten() {
         if !inclusions.contains_key(&Some(name.clone())) {
-            return Err(place.error(unknown_partial(name, *place, template, partials)));
+            return Err(location.error(unknown_partial(name, *location, template, partials)));
         }
     }
     reject_cycles(&inclusions)?;
     Ok(reached)
 }
 
-/// Refuses rings among the files of a directory, whether a template uses them or not. Names that no file has are for
-/// the templates to make.
+/// Rejects cycles among the files of a directory, even if no template uses them. A name that no file has may be an inline
+/// partial of a template.
 pub(super) fn check_cycles(partials: &Partials) -> Result<(), TemplateError> {
-    for (name, unit) in partials.iter() {
-        let (inclusions, _) = collect_reachable(unit, Some(name), partials)?;
+    for (name, file) in partials.iter() {
+        let (inclusions, _) = collect_reachable(file, Some(name), partials)?;
         reject_cycles(&inclusions)?;
     }
     Ok(())
 }
 
-/// What `unit` includes, and what that includes, and so on.
+/// The inclusions of `file` and of all files that it reaches, and these files by name.
 fn collect_reachable<'a>(
-    unit: &'a CompiledFile,
+    file: &'a CompiledFile,
     name: Option<&str>,
     partials: &'a Partials,
 ) -> Result<(Inclusions<'a>, BTreeMap<String, Arc<CompiledFile>>), TemplateError> {
     let (mut inclusions, mut reached) = (Inclusions::new(), BTreeMap::new());
-    collect_all(unit, name, &mut inclusions)?;
+    collect(file, name, &mut inclusions)?;
     let new = |inclusions: &Inclusions<'a>, reached: &BTreeMap<_, _>| {
         let mut names = inclusions.values().flat_map(BTreeMap::keys).filter(|name| !reached.contains_key(*name));
         names.find_map(|name| Some((name.clone(), partials.get(name)?)))
     };
-    while let Some((name, unit)) = new(&inclusions, &reached) {
-        collect_all(unit, Some(&name), &mut inclusions)?;
-        reached.insert(name, Arc::clone(unit));
+    while let Some((name, file)) = new(&inclusions, &reached) {
+        collect(file, Some(&name), &mut inclusions)?;
+        reached.insert(name, Arc::clone(file));
     }
     Ok((inclusions, reached))
 }
 
-fn unknown_partial(name: &str, place: IncludeLocation<'_>, template: &CompiledFile, partials: &Partials) -> String {
-    let from = if *place.unit == *template { String::new() } else { format!(" for {}", template.name()) };
+fn unknown_partial(name: &str, location: IncludeLocation<'_>, template: &CompiledFile, partials: &Partials) -> String {
+    let from = if *location.file == *template { String::new() } else { format!(" for {}", template.name()) };
     let names: Vec<_> = partials.iter().map(|(name, _)| name).collect();
     let files = if names.is_empty() {
         "--partials names a directory of them".to_owned()
@@ -94,57 +95,39 @@ fn unknown_partial(name: &str, place: IncludeLocation<'_>, template: &CompiledFi
     format!("there is no partial `{name}`{from}: {{{{#*inline \"{name}\"}}}} … {{{{/inline}}}} makes one, and {files}")
 }
 
-fn collect_all<'a>(
-    unit: &'a CompiledFile,
+/// Adds the inclusions of a file. `name`: its name, if it is a partial. In a partial, `{{#> name}} … {{/name}}` is a slot
+/// that the caller may leave empty.
+fn collect<'a>(
+    file: &'a CompiledFile,
     name: Option<&str>,
     inclusions: &mut Inclusions<'a>,
 ) -> Result<(), TemplateError> {
-    let found = collect(unit, unit.template(), (1, 1), name, name.is_some(), inclusions);
-    found.map_err(|(at, reason)| unit.error_at(at, reason))
-}
-
-/// `slots`: whether the unit is a partial, where `{{#> name}} … {{/name}}` may be a place that the caller fills or not.
-fn collect<'a>(
-    unit: &'a CompiledFile,
-    template: &Template,
-    at: Position,
-    inside: Option<&str>,
-    slots: bool,
-    found: &mut Inclusions<'a>,
-) -> Result<(), Fault> {
-    found.entry(inside.map(str::to_owned)).or_default();
-    for (element, at) in elements(template, at) {
-        match element {
-            TemplateElement::HelperBlock(call) => {
-                for branch in [&call.template, &call.inverse].into_iter().flatten() {
-                    collect(unit, branch, at, inside, slots, found)?;
-                }
+    inclusions.entry(name.map(str::to_owned)).or_default();
+    let walked = ast::walk(file.template(), name, &mut |element, position, inside| match element {
+        TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
+            let fault = |reason| (position, reason);
+            let name = inline_name(decorator).ok_or_else(|| fault("a partial's name must be a text".to_owned()))?;
+            if decorator.template.is_none() {
+                return Err(fault(format!("a partial needs a body: {{{{#*inline \"{name}\"}}}} … {{{{/inline}}}}")));
             }
-            TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
-                let name = inline_name(decorator).ok_or_else(|| (at, "a partial's name must be a text".to_owned()))?;
-                let body = decorator.template.as_ref().ok_or_else(|| {
-                    (at, format!("a partial needs a body: {{{{#*inline \"{name}\"}}}} … {{{{/inline}}}}"))
-                })?;
-                collect(unit, body, at, Some(name), slots, found)?;
-            }
-            TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
-                let name =
-                    partial_name(partial).ok_or_else(|| (at, "a partial's name cannot be computed".to_owned()))?;
-                if name != PARTIAL_BLOCK {
-                    let included = found.entry(inside.map(str::to_owned)).or_default();
-                    included.entry(name.to_owned()).or_insert(IncludeLocation { unit, position: at });
-                    if slots && partial.template.is_some() {
-                        found.entry(Some(name.to_owned())).or_default();
-                    }
-                }
-                if let Some(body) = &partial.template {
-                    collect(unit, body, at, inside, slots, found)?;
-                }
-            }
-            _ => {}
+            inclusions.entry(Some(name.to_owned())).or_default();
+            Ok(Some(name))
         }
-    }
-    Ok(())
+        TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
+            let included = partial_name(partial);
+            let included = included.ok_or_else(|| (position, "a partial's name cannot be computed".to_owned()))?;
+            if included != PARTIAL_BLOCK {
+                let inclusion = inclusions.entry(inside.map(str::to_owned)).or_default();
+                inclusion.entry(included.to_owned()).or_insert(IncludeLocation { file, position });
+                if name.is_some() && partial.template.is_some() {
+                    inclusions.entry(Some(included.to_owned())).or_default();
+                }
+            }
+            Ok(inside)
+        }
+        _ => Ok(inside),
+    });
+    walked.map_err(|(position, reason): Fault| file.error_at(position, reason))
 }
 
 fn partial_name(partial: &DecoratorTemplate) -> Option<&str> {
@@ -166,7 +149,7 @@ fn reject_cycles(inclusions: &Inclusions<'_>) -> Result<(), TemplateError> {
     inclusions.keys().try_for_each(|name| find_cycle(name, inclusions, &mut Vec::new(), &mut done))
 }
 
-/// Walks down from `name`; `path` is how we got there.
+/// Searches a cycle below `name`. `path`: the names on the way to it.
 fn find_cycle(
     name: &Option<String>,
     inclusions: &Inclusions<'_>,
@@ -177,12 +160,12 @@ fn find_cycle(
         return Ok(());
     }
     path.push(name.clone());
-    for (next, place) in inclusions.get(name).into_iter().flatten() {
+    for (next, location) in inclusions.get(name).into_iter().flatten() {
         let next = Some(next.clone());
         if let Some(start) = path.iter().position(|step| *step == next) {
-            let ring = path[start..].iter().chain([&next]).flatten().map(String::as_str);
-            let ring = ring.collect::<Vec<_>>().join(" -> ");
-            return Err(place.error(format!("partials include each other without end: {ring}")));
+            let cycle = path[start..].iter().chain([&next]).flatten().map(String::as_str);
+            let cycle = cycle.collect::<Vec<_>>().join(" -> ");
+            return Err(location.error(format!("partials include each other without end: {cycle}")));
         }
         find_cycle(&next, inclusions, path, done)?;
     }
@@ -217,7 +200,7 @@ mod tests {
         ("layout", "begin {{#> nav}}no nav{{/nav}} [{{> @partial-block}}] {{#> foot}}foot{{/foot}}");
 
     #[test]
-    fn files_are_partials_and_layouts() {
+    fn partials_and_layouts_are_files() {
         let server = ("nginx/server.v2", "server {{of}}{{#if port}}:{{port}}{{/if}};");
         let inner = ("outer", "<{{> nginx/server.v2 of=name port=81}}>");
         let cases = [
@@ -258,25 +241,25 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_refused_where_it_stands() {
+    fn an_unknown_name_is_an_error_at_its_position() {
         let files = [("a", "x\n{{> nowhere}}"), ("c", "y"), LAYOUT];
         let cases = [
             ("{{> b}}", "t.hbs:1:1: there is no partial `b`"),
             ("{{> b}}", "the directory has a, c, layout"),
             ("\n{{> a}}", "p/a.hbs:2:1: there is no partial `nowhere` for t.hbs"),
-            // Only a partial has places that may stay empty: nobody could fill those of a template.
+            // Only a partial has slots: no caller could fill those of a template.
             ("{{#> layot}}x{{/layot}}", "there is no partial `layot`"),
         ];
         for (text, expected) in cases {
             let error = template(text, &files).expect_err(text).to_string();
             assert!(error.contains(expected) && error.contains('^'), "{text}: {error}");
         }
-        assert!(template("{{#*inline \"nowhere\"}}{{/inline}}{{> a}}", &files).is_ok(), "the template makes it");
+        assert!(template("{{#*inline \"nowhere\"}}{{/inline}}{{> a}}", &files).is_ok(), "the template has it inline");
     }
 
     #[test]
-    fn a_ring_is_refused_across_files_and_inline_ones() {
-        let error = partials(&[("a", "{{> b}}"), ("b", "x\n{{#if y}}{{> a}}{{/if}}")]).expect_err("a ring");
+    fn a_cycle_is_an_error_across_files_and_inline_partials() {
+        let error = partials(&[("a", "{{> b}}"), ("b", "x\n{{#if y}}{{> a}}{{/if}}")]).expect_err("a cycle");
         let PartialsError::Invalid(error) = error else { panic!("{error}") };
         assert!(error.to_string().starts_with("p/b.hbs:2:10: partials include each other without end: a -> b -> a"));
         let files = [("a", "{{> slot}}"), LAYOUT];

@@ -10,6 +10,7 @@
 //! pure function of a template and the answers; the queries that it made are the ones to watch. If a target rejects a
 //! candidate because of a few entries, `narrowing` finds and holds them.
 
+mod ast;
 mod call_text;
 mod check;
 mod compile;

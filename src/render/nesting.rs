@@ -1,11 +1,13 @@
-//! How deeply a template may be nested: who reads it deeper and deeper needs ever more stack, and at its end the whole
-//! process dies.
+//! Limits how deeply a template is nested. The parser is recursive: without a limit, a template could overflow the stack and
+//! abort the process.
 
-/// More than anybody can read.
+use super::{ast::Fault, syntax::position};
+
+/// More than a readable template needs.
 const MAX_DEPTH: usize = 64;
 
-/// The line and column, from 1 on, at which blocks or subexpressions are nested too deeply, and why that is refused.
-pub(super) fn find_too_deep(source: &str) -> Option<((usize, usize), String)> {
+/// Where blocks or subexpressions are nested too deeply, and the error.
+pub(super) fn find_too_deep(source: &str) -> Option<Fault> {
     let (mut blocks, mut calls) = (0_usize, 0_usize);
     for (at, byte) in source.bytes().enumerate() {
         match byte {
@@ -22,16 +24,14 @@ pub(super) fn find_too_deep(source: &str) -> Option<((usize, usize), String)> {
             _ => continue,
         }
         if blocks > MAX_DEPTH || (calls > MAX_DEPTH && is_inside_tag(source, at)) {
-            let line = source[..at].matches('\n').count() + 1;
-            let column = source[..at].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             let reason = format!("this is nested more than {MAX_DEPTH} deep; put a part of it into a partial");
-            return Some(((line, column), reason));
+            return Some((position(source, at), reason));
         }
     }
     None
 }
 
-/// Whether the last thing before is the beginning of a tag, and not its end.
+/// Whether `at` is between `{{` and `}}`.
 fn is_inside_tag(source: &str, at: usize) -> bool {
     source[..at].rfind("{{") > source[..at].rfind("}}")
 }
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deeply_is_refused_with_its_place() {
+    fn too_deep_nesting_is_an_error_with_its_position() {
         let fails =
             |source: String| CompiledTemplate::compile("t", source, Escape::None).expect_err("too deep").to_string();
         assert!(fails(blocks(65)).starts_with("t:65:1: this is nested more than 64 deep"), "{}", fails(blocks(65)));
@@ -59,10 +59,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_is_compiled() {
+    fn nesting_up_to_the_limit_compiles() {
         let flat = "{{#if true}}({{trim (trim \"(\")}}{{/if}}".repeat(300) + &"(".repeat(300);
         for source in [blocks(64), calls(64), flat] {
-            CompiledTemplate::compile("t", source, Escape::None).expect("sound");
+            CompiledTemplate::compile("t", source, Escape::None).expect("it compiles");
         }
     }
 }

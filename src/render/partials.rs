@@ -1,4 +1,4 @@
-//! The partials of a directory: each `*.hbs` below it, called by its path without that end.
+//! The partials of a directory: each `*.hbs` below it, named by its path without the extension.
 
 use std::{
     collections::BTreeMap,
@@ -9,32 +9,32 @@ use std::{
 
 use super::{TemplateError, compiled_file::CompiledFile, inclusions, template_file};
 
-/// What templates can include by name, compiled once for all of them.
+/// The files that templates can include by name, compiled once for all templates.
 #[derive(Clone, Debug, Default)]
 pub struct Partials(BTreeMap<String, Arc<CompiledFile>>);
 
-/// Why a directory's partials cannot be had.
+/// Why the partials of a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PartialsError {
-    /// Something cannot be read.
+    /// A file or directory cannot be read.
     #[error("cannot read the partials at {}", path.display())]
     Read {
         /// The directory or the file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// A partial that can never be rendered.
+    /// A partial does not compile.
     #[error("a partial is wrong")]
     Invalid(#[from] TemplateError),
 }
 
 impl Partials {
-    /// Reads and compiles a directory. Symlinks are followed; what is hidden is left out, so `..data` of a Kubernetes
-    /// mount and what editors leave behind are.
+    /// Reads and compiles a directory. Follows symlinks, and skips hidden entries, such as `..data` of a Kubernetes mount
+    /// and the temporary files of editors.
     ///
     /// # Errors
-    /// What cannot be read, what is no template, and partials that include each other in a ring.
+    /// A file cannot be read or does not compile, or partials include each other in a cycle.
     pub fn read(directory: &Path) -> Result<Self, PartialsError> {
         let mut files = BTreeMap::new();
         find_files(directory, "", &mut Vec::new(), &mut files)?;
@@ -45,12 +45,12 @@ impl Partials {
         Self::from_files(files.into_iter().map(read).collect::<Result<Vec<_>, PartialsError>>()?)
     }
 
-    /// Compiles partials, each with its name, what errors call it, and its text.
+    /// Compiles partials, each given as name, file (its name in errors) and text.
     pub(super) fn from_files(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, PartialsError> {
         Ok(Self::from_texts(files)?)
     }
 
-    /// The same.
+    /// Compiles partials, as [`from_files`](Self::from_files).
     pub(super) fn from_texts(files: impl IntoIterator<Item = (String, String, String)>) -> Result<Self, TemplateError> {
         let compile = |(name, file, text)| Ok((name, Arc::new(CompiledFile::compile(file, text)?)));
         let partials = files.into_iter().map(compile).collect::<Result<_, TemplateError>>().map(Self)?;
@@ -62,13 +62,13 @@ impl Partials {
         self.0.get(name)
     }
 
-    /// All of them, by name.
+    /// All partials, in the order of their names.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &CompiledFile)> {
-        self.0.iter().map(|(name, unit)| (name.as_str(), unit.as_ref()))
+        self.0.iter().map(|(name, file)| (name.as_str(), file.as_ref()))
     }
 }
 
-/// Notes the files by name. `above`: the directories that we are inside of, so that a symlink leads into no ring.
+/// Adds the files below a directory by name. `above`: the real paths of the enclosing directories, to end symlink cycles.
 fn find_files(
     directory: &Path,
     prefix: &str,
@@ -85,7 +85,7 @@ fn find_files(
         let Some(file) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
             continue;
         };
-        // Editors and mounts make and remove entries at any time: one that is gone is none.
+        // Editors and mounts create and remove entries at any time, so an entry may be gone.
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => find_files(&path, &format!("{prefix}{file}/"), above, files)?,
             Ok(metadata) if metadata.is_file() => {
@@ -113,11 +113,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_named_by_their_path_and_hidden_ones_left_out() {
+    fn files_are_named_by_their_path_and_hidden_ones_are_skipped() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let write = |path: &str| {
             let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().expect("it is in the folder")).expect("it can be made");
+            fs::create_dir_all(path.parent().expect("it has a parent")).expect("it can be made");
             fs::write(path, "x").expect("it can be written");
         };
         for path in ["a.hbs", "nginx/server.conf.hbs", "nginx/notes.txt", ".a.hbs.swp", ".hidden/b.hbs", "a.hbs~"] {

@@ -1,13 +1,14 @@
-//! Says in plain words why a text is no Handlebars: the parser itself names the rules of its grammar.
+//! Explains syntax errors in plain words; the parser only names rules of its grammar.
 
 use super::go_template_hints;
 
-/// The place to point at and the reason, from where the parser stopped and what it would have liked to see there.
+/// The position and reason of a syntax error. `stopped`: where the parser stopped; `expected`: the rules that it expected
+/// there.
 pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> ((usize, usize), String) {
     let offset = offset(source, stopped);
     let (before, after) = source.split_at(offset);
     let opens = before.trim_end_matches('~').ends_with("{{");
-    // Go's templates are what people come from. Their blocks are calls here, so the parser stops at what is in them.
+    // Many users know Go's templates. Their blocks are calls here, so the parser stops inside of them.
     let mut tags =
         before.match_indices("{{").map(|(at, _)| (at, source[at + 2..].split("}}").next().unwrap_or_default()));
     if let Some((at, reason)) = tags.find_map(|(at, tag)| Some((at, go_template_hints::block_hint(tag)?))) {
@@ -38,7 +39,7 @@ pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> 
     }
 }
 
-/// The innermost block that is still open at the end: its name, and where it begins.
+/// The innermost block that is open at the end: its name, and the offset of its start.
 fn unclosed_block(source: &str) -> Option<(&str, usize)> {
     let mut open = Vec::new();
     for (start, _) in source.match_indices("{{") {
@@ -54,7 +55,7 @@ fn unclosed_block(source: &str) -> Option<(&str, usize)> {
     open.pop()
 }
 
-/// The parser's rules, as far as they mean something to an author.
+/// The meaning of the rules that the parser expected.
 fn explain_rule(expected: &str) -> &'static str {
     if expected.contains("path_inline") {
         "a name or a value must stand here"

@@ -1,12 +1,11 @@
-//! `--template SOURCE:DESTINATION[:COMMAND]`, as consul-template takes it, becomes a target.
+//! Parses `--template SOURCE:DESTINATION[:COMMAND]`, the notation of consul-template, to a target.
 //!
-//! Colons after the second belong to the command. A source alone, which consul-template takes for a template that goes
-//! nowhere, is refused: `--dry-run` shows what would be written.
+//! Colons after the second belong to the command. A source alone, which consul-template renders without writing a file, is
+//! an error: `--dry-run` shows what would be written.
 //!
-//! The command is split into words as a shell would, but no shell runs it. When it is an nginx's reload (`nginx -s
-//! reload`, with `-p`, `-c` and a pid in `-g` if need be, the service manager's word for it, or a `kill` with the pid from
-//! nginx's pid file), the target is an nginx: the candidate is checked, the master gets its signal from us, and its workers
-//! have to prove that it took.
+//! The command is split into words as a shell does it, but no shell runs it. If it reloads nginx (`nginx -s reload`, with
+//! `-p`, `-c` and a pid in `-g`, the same by the service manager, or a `kill` with the pid from nginx's pid file), the target
+//! has the kind nginx: Portreeve checks the candidate, signals the master, and verifies that it has new workers.
 
 use std::path::{Path, PathBuf};
 
@@ -15,24 +14,24 @@ use crate::{
     target::{CommandSettings, NginxSettings, ReloadMethod, Settings, TargetKind, TemplateSettings},
 };
 
-/// Why a `--template` is not understood.
+/// Why a `--template` argument is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateArgumentError {
-    /// Not two or three parts.
+    /// It does not have two or three parts.
     #[error(
         "--template {0:?}: write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND; --dry-run shows what would be written"
     )]
     InvalidForm(String),
-    /// A quotation mark without its partner.
+    /// A quotation mark is not closed.
     #[error("--template {argument:?}: the command cannot be split into words")]
     UnbalancedQuotes {
         /// The whole argument.
         argument: String,
-        /// Where it fails.
+        /// The parser's error.
         #[source]
         source: shell_words::ParseError,
     },
-    /// Something that only a shell understands.
+    /// The command contains shell syntax.
     #[error(
         "--template {argument:?}: {word:?} means something to a shell only, and none is involved; `nginx -t` is run \
          before every `nginx -s reload` anyway; for the rest write sh -c '…'"
@@ -45,10 +44,10 @@ pub enum TemplateArgumentError {
     },
 }
 
-/// The targets that the arguments of all `--template` ask for. Those with the same command share one target.
+/// The targets of all `--template` arguments. Templates with the same command share one target.
 ///
 /// # Errors
-/// Names the argument, and what is wrong with it.
+/// An argument is wrong.
 pub fn parse(arguments: &[String]) -> Result<Vec<Settings>, TemplateArgumentError> {
     let mut targets: Vec<(Vec<String>, Settings)> = Vec::new();
     for argument in arguments {
@@ -56,8 +55,8 @@ pub fn parse(arguments: &[String]) -> Result<Vec<Settings>, TemplateArgumentErro
         match targets.iter_mut().find(|(shared, _)| !command.is_empty() && *shared == command) {
             Some((_, target)) => target.templates.push(template),
             None => {
-                let taken = |name: &str| targets.iter().any(|(_, target)| target.name == name);
-                let name = target_name(&template.destination, taken);
+                let is_taken = |name: &str| targets.iter().any(|(_, target)| target.name == name);
+                let name = target_name(&template.destination, is_taken);
                 targets.push((command.clone(), Settings::new(name, target_kind(command), vec![template])));
             }
         }
@@ -90,12 +89,12 @@ fn split(argument: &str) -> Result<(TemplateSettings, Vec<String>), TemplateArgu
     Ok((template, command))
 }
 
-/// A name that stays the same from run to run: the destination's path.
-fn target_name(destination: &Path, taken: impl Fn(&str) -> bool) -> String {
+/// A name made of the destination, so that it is the same in each run.
+fn target_name(destination: &Path, is_taken: impl Fn(&str) -> bool) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let path: String = destination.to_string_lossy().trim_start_matches(['/', '.']).chars().map(plain).collect();
     let numbered = (2..).map(|number| format!("{path}-{number}"));
-    std::iter::once(path.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(path)
+    std::iter::once(path.clone()).chain(numbered).find(|name| !is_taken(name)).unwrap_or(path)
 }
 
 fn target_kind(command: Vec<String>) -> TargetKind {
@@ -109,7 +108,7 @@ fn target_kind(command: Vec<String>) -> TargetKind {
     }
 }
 
-/// Understands nginx's reload; anything more than that is a command like any other.
+/// The settings of the nginx that `command` reloads. `None` if it does anything else.
 fn parse_nginx_reload(command: &[String]) -> Option<NginxSettings> {
     let (binary, mut arguments) = command.split_first()?;
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -145,7 +144,7 @@ fn parse_nginx_reload(command: &[String]) -> Option<NginxSettings> {
     reload.then_some(nginx)
 }
 
-/// `nginx -t && nginx -s reload`: the test is made anyway.
+/// Parses `nginx -t && nginx -s reload`. Portreeve makes that test itself.
 fn parse_script(script: &str) -> Option<NginxSettings> {
     let mut commands = script.rsplit("&&");
     let last = commands.next()?;
@@ -162,7 +161,7 @@ fn parse_script(script: &str) -> Option<NginxSettings> {
     reload.filter(|_| commands.all(is_test))
 }
 
-/// `kill -HUP $(cat /run/nginx.pid)`, where the file has nginx in its name.
+/// Parses `kill -HUP $(cat /run/nginx.pid)` if the name of the file contains `nginx`.
 fn parse_kill(command: &str) -> Option<NginxSettings> {
     let words: Vec<_> =
         command.split(|c: char| c.is_whitespace() || "$()`\"'".contains(c)).filter(|w| !w.is_empty()).collect();
@@ -179,7 +178,7 @@ fn parse_kill(command: &str) -> Option<NginxSettings> {
     is_known.then(|| NginxSettings { pid_file: Some(pid_file.into()), ..NginxSettings::default() })
 }
 
-/// The pid file that `-g` names. `None` if it says more than a running master's signal and check have to know.
+/// The pid file that `-g` names. `None` if there are directives that the check would have to know.
 fn parse_pid_directive(directives: &str) -> Option<Option<PathBuf>> {
     let mut found = None;
     for directive in directives.split(';') {
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_alone_is_a_file_that_nobody_has_to_be_told_of() {
+    fn a_template_without_a_command_has_no_reload() {
         let [target] = &targets(&["web.hbs:/etc/app/web.conf"])[..] else { panic!("one target") };
         assert_eq!(target.name, "etc-app-web.conf");
         assert_eq!(target.kind, TargetKind::Command(CommandSettings::default()));
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn nginx_reloads_itself_through_us() {
+    fn reloads_of_nginx_make_nginx_targets() {
         let plain = NginxSettings::default;
         let at = |pid_file: &str| NginxSettings { pid_file: Some(pid_file.into()), ..plain() };
         let cases = [
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_names_nginx_and_is_not_understood_is_told() {
+    fn an_unknown_command_that_names_nginx_gives_advice() {
         for command in [
             "docker exec nginx nginx -s reload",
             "sudo systemctl reload nginx",
@@ -279,10 +278,10 @@ mod tests {
             "pkill -HUP nginx",
         ] {
             let target = |destination| targets(&[&format!("a:{destination}:{command}")]).remove(0);
-            let remark = target("/x/a.conf").advice().unwrap_or_default();
-            assert!(remark.starts_with(&format!("no check, no escaping: `{}", &command[..2])), "{command}: {remark}");
-            let remark = target("/etc/nginx/conf.d/a.conf").advice().unwrap_or_default();
-            assert!(remark.starts_with("no check: `"), "{command}: {remark}");
+            let advice = target("/x/a.conf").advice().unwrap_or_default();
+            assert!(advice.starts_with(&format!("no check, no escaping: `{}", &command[..2])), "{command}: {advice}");
+            let advice = target("/etc/nginx/conf.d/a.conf").advice().unwrap_or_default();
+            assert!(advice.starts_with("no check: `"), "{command}: {advice}");
         }
         for command in ["nginx -s reload", "systemctl reload haproxy"] {
             assert_eq!(targets(&[&format!("a:/b:{command}")])[0].advice(), None, "{command}");
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn wrong_arguments_are_errors() {
         let cases = [
             ("a", "write SOURCE:DESTINATION"),
             (":/b", "write SOURCE:DESTINATION"),

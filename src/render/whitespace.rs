@@ -1,28 +1,28 @@
-//! Blocks whose tags treat the lines that they stand on differently. Pure.
+//! Finds blocks that print a line break too few or too many. Pure.
 //!
-//! A line that holds only a block tag leaves nothing. When that goes for one of the tags of a block and not for the
-//! other, each turn prints a line break too few or too many, which is hardly ever meant.
+//! A line that holds only a block tag prints nothing. If that is true for only one of the two tags of a block, the line
+//! breaks are uneven, which is rarely intended.
 
 use super::syntax::position;
 
-/// A block of that kind: where it begins, and what to do.
+/// A block with uneven line breaks: its position, and what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnevenBlock {
     pub(super) at: (usize, usize),
     pub(super) reason: String,
 }
 
-/// A tag as it stands in the text, from its first brace to behind its last.
+/// A tag in the source text. `end` is the offset after its last brace.
 struct TemplateTag<'a> {
     start: usize,
     end: usize,
     /// Without braces and `~`.
     inner: &'a str,
-    /// Whether it takes white space with it by a `~`: its author has thought of that.
+    /// Whether it removes white space by a `~`. Its line breaks are then intended.
     trims: bool,
 }
 
-/// All blocks of that kind, in the order of their ends.
+/// All blocks with uneven line breaks, in the order of their ends.
 pub(super) fn uneven_blocks(source: &str) -> Vec<UnevenBlock> {
     let (mut open, mut found) = (Vec::new(), Vec::new());
     for tag in tags(source) {
@@ -61,14 +61,14 @@ fn check_block(source: &str, begin: &TemplateTag<'_>, end: &TemplateTag<'_>) -> 
     Some(UnevenBlock { at: (line, column), reason })
 }
 
-/// Whether there is nothing but white space around it on its line.
+/// Whether the tag is alone on its line, apart from white space.
 fn is_alone(source: &str, tag: &TemplateTag<'_>) -> bool {
     let before = source[..tag.start].rsplit('\n').next().unwrap_or_default();
     let after = source[tag.end..].split('\n').next().unwrap_or_default();
     before.trim().is_empty() && after.trim().is_empty()
 }
 
-/// The tags of a text, without comments and what is written to be printed as it is.
+/// The tags of a template, without comments, escaped tags and raw blocks.
 fn tags(source: &str) -> impl Iterator<Item = TemplateTag<'_>> {
     let mut from = 0;
     std::iter::from_fn(move || {
@@ -80,7 +80,7 @@ fn tags(source: &str) -> impl Iterator<Item = TemplateTag<'_>> {
                 continue;
             }
             if rest.starts_with("{{{{") {
-                // A raw passage: up to the end of its closing tag.
+                // A raw block ends after its closing tag.
                 let close = rest.find("{{{{/").unwrap_or(rest.len());
                 from = start + rest[close..].find("}}}}").map_or(rest.len(), |end| close + end + 4);
                 continue;
@@ -103,20 +103,20 @@ fn tags(source: &str) -> impl Iterator<Item = TemplateTag<'_>> {
 mod tests {
     use super::*;
 
-    fn places(source: &str) -> Vec<(usize, usize)> {
-        uneven_blocks(source).into_iter().map(|uneven| uneven.at).collect()
+    fn positions(source: &str) -> Vec<(usize, usize)> {
+        uneven_blocks(source).into_iter().map(|block| block.at).collect()
     }
 
     #[test]
-    fn tags_that_differ_are_found() {
-        assert_eq!(places("a\n  {{#each x}}\n{{y}}{{/each}}\n"), [(2, 3)]);
-        assert_eq!(places("a {{#if x}}\nb\n{{/if}}\n"), [(1, 3)]);
-        assert_eq!(places("{{#if a}}\n{{#each b}}\nx{{/each}}\n{{/if}} y"), [(2, 1), (1, 1)]);
-        assert_eq!(places("{{#if a}}\n{{else}}\nx{{/if}}"), [(1, 1)]);
+    fn uneven_blocks_are_found() {
+        assert_eq!(positions("a\n  {{#each x}}\n{{y}}{{/each}}\n"), [(2, 3)]);
+        assert_eq!(positions("a {{#if x}}\nb\n{{/if}}\n"), [(1, 3)]);
+        assert_eq!(positions("{{#if a}}\n{{#each b}}\nx{{/each}}\n{{/if}} y"), [(2, 1), (1, 1)]);
+        assert_eq!(positions("{{#if a}}\n{{else}}\nx{{/if}}"), [(1, 1)]);
     }
 
     #[test]
-    fn what_is_even_or_meant_is_left_alone() {
+    fn even_and_trimmed_blocks_are_not_reported() {
         for source in [
             "{{#each x}}\ny\n{{/each}}\n",
             "{{#each x}}y{{/each}}\n",
@@ -131,7 +131,7 @@ mod tests {
             "{{",
             "}} {{/each}}",
         ] {
-            assert_eq!(places(source), [], "{source}");
+            assert_eq!(positions(source), [], "{source}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Templates on a known catalog: the one that consul-template's behaviour was measured on.
+//! Templates with the reference catalog, with which the behaviour of consul-template was measured.
 
 mod queries;
 mod reference;
@@ -19,8 +19,8 @@ use crate::{
     target,
 };
 
-/// The reference catalog, and what it cannot say: a key that no language can print bare, a second datacenter that has
-/// the same keys and cannot be reached, a prepared query, the mesh, files.
+/// The reference catalog, and what the catalog cannot express: a key that no language can print bare, an unreachable
+/// second datacenter with the same keys, a prepared query, the mesh, files.
 fn fixture() -> Fixture {
     let text = include_str!("../../fixture/reference.yaml");
     let mut fixture = Fixture::parse(text, FixtureFormat::Yaml).unwrap_or_else(|error| panic!("{error}"));
@@ -35,7 +35,7 @@ fn fixture() -> Fixture {
     fixture
 }
 
-/// What only a registry can say.
+/// Answers that a fixture cannot compute.
 fn recorded() -> [(Query, Answer); 5] {
     let connect = ServiceQuery { name: "web".into(), passing: true, connect: true, ..ServiceQuery::default() };
     let proxy = ServiceRecord { name: "web-sidecar-proxy".into(), ..member("web-1b-sidecar-proxy", "10.0.0.1", 21000) };
@@ -70,7 +70,7 @@ fn member(id: &str, address: &str, port: u16) -> ServiceRecord {
     }
 }
 
-/// What the registry would say.
+/// The answer of the fixture.
 pub(super) fn answer(query: &Query) -> Answer {
     fixture().answer(query).unwrap_or_else(|error| panic!("{query}: {error}"))
 }
@@ -94,16 +94,16 @@ impl TestRender {
         RenderInputs { answers: &self.answers, env: &self.env, item: &serde_json::Value::Null }
     }
 
-    /// Passes until nothing unanswered is left, as the renderer makes them; the last one and how many there were.
+    /// Renders until all queries are answered, as the renderer does. Returns the last report and the number of renders.
     fn render_until_settled(&mut self, template: &CompiledTemplate) -> (RenderReport, usize) {
-        for passes in 1..20 {
-            let pass = self.render(template);
-            let open: Vec<_> =
-                pass.queries.iter().filter(|query| !self.answers.contains_key(*query)).cloned().collect();
-            if open.is_empty() {
-                return (pass, passes);
+        for count in 1..20 {
+            let report = self.render(template);
+            let unanswered = report.queries.iter().filter(|query| !self.answers.contains_key(*query));
+            let unanswered: Vec<_> = unanswered.cloned().collect();
+            if unanswered.is_empty() {
+                return (report, count);
             }
-            self.answers.extend(open.into_iter().map(|query| (query.clone(), Arc::new(answer(&query)))));
+            self.answers.extend(unanswered.into_iter().map(|query| (query.clone(), Arc::new(answer(&query)))));
         }
         panic!("the template never settles");
     }
@@ -199,7 +199,7 @@ fn values_are_printed_as_they_are() {
 }
 
 #[test]
-fn what_cannot_be_printed_says_why_and_where() {
+fn a_value_that_cannot_be_printed_is_an_error_with_its_position() {
     let cases = [
         ("a\n  {{service \"web\"}}", "t.hbs:2:3: a list cannot be printed"),
         ("{{#each (service \"web\")}}{{this}}{{/each}}", "a record cannot be printed"),
@@ -236,7 +236,7 @@ fn what_cannot_be_printed_says_why_and_where() {
         ("{{#with nothing}}{{/with}}", "there is no value `nothing` here"),
         ("{{len (lookup nothing \"a\")}}", "`lookup nothing \"a\"` finds nothing"),
         ("{{#*inline \"p\"}}\n {{x}}{{/inline}}{{> p x=nothing}}", "t.hbs:2:2: there is no value `x` here: it is null"),
-        ("{{#*inline \"p\"}}{{> @partial-block}}{{/inline}}{{> p}}", "there is nothing to put in"),
+        ("{{#*inline \"p\"}}{{> @partial-block}}{{/inline}}{{> p}}", "there is no content to insert"),
         (
             "{{#with 1}}{{#*inline \"p\"}}{{/inline}}{{/with}}\n{{> p}}",
             "t.hbs:2:1: there is no partial `p` at this place",
@@ -268,7 +268,7 @@ fn an_error_names_the_instance_that_the_value_belongs_to() {
 }
 
 #[test]
-fn what_could_not_be_printed_can_be_skipped() {
+fn unprintable_values_can_be_skipped() {
     let template = "{{#each (service \"web\")}}{{#if (printable meta.weight)}}{{id}} {{/if}}{{/each}}\
                     {{printable (key \"motd\")}} {{printable nothing}} {{printable (services)}} {{printable 1}}";
     assert_eq!(text(template), "web-1b web-2 false false false true");
@@ -276,7 +276,7 @@ fn what_could_not_be_printed_can_be_skipped() {
 }
 
 #[test]
-fn a_template_that_can_never_work_is_refused_at_once() {
+fn a_template_that_can_never_render_does_not_compile() {
     let cases = [
         ("{{#each x}}\n b", "t.hbs:1:1: the block `{{#each}}` is not closed"),
         ("{{#if x}}{{/each}}", "`{{/each}}` closes a block that was opened as `if`"),
@@ -292,8 +292,8 @@ fn a_template_that_can_never_work_is_refused_at_once() {
         ("{{- key \"a\" -}}", "write {{~ … ~}}"),
         ("{{gauge \"web\"}}", "there is no helper `gauge`: the reference lists all"),
         ("{{#if (web)}}{{/if}}", "there is no helper `web`; a value stands without parentheses"),
-        ("{{#service \"web\"}}{{/service}}", "`service` is no block"),
-        ("{{#len x}}{{/len}}", "`len` is no block"),
+        ("{{#service \"web\"}}{{/service}}", "`service` is not a block"),
+        ("{{#len x}}{{/len}}", "`len` is not a block"),
         ("{{if x}}", "`if` is a block"),
         ("{{keyOr \"x\"}}", "`keyOr` takes 2 arguments, not 1"),
         (
@@ -322,10 +322,9 @@ fn a_template_that_can_never_work_is_refused_at_once() {
     }
 }
 
-/// The fenced blocks of a page, each with its language.
 #[test]
-fn a_with_of_something_empty_says_so() {
-    for (template, said) in [
+fn a_with_of_an_empty_value_is_an_error() {
+    for (template, expected) in [
         (
             "a\n {{#with (key \"app/empty\")}}{{this}}{{/with}}",
             "t.hbs:2:2: `key \"app/empty\"` is an empty text here: add {{else}}",
@@ -336,15 +335,15 @@ fn a_with_of_something_empty_says_so() {
         ("{{#with (lookup (dict) \"x\")}}{{/with}}", "there is no such value here"),
     ] {
         let failure = failure(template);
-        assert!(failure.contains(said), "{template}: {failure}");
+        assert!(failure.contains(expected), "{template}: {failure}");
     }
     assert_eq!(text("{{#with (key \"app/empty\")}}a{{else}}b{{/with}}"), "b");
     assert_eq!(text("{{or (env \"EMPTY\") \"http\"}} {{or (env \"ZONE\") \"http\"}}"), "http eu");
 }
 
 #[test]
-fn go_templates_are_told_what_to_write_and_where() {
-    for (template, said) in [
+fn go_template_syntax_gives_hints_with_positions() {
+    for (template, expected) in [
         ("a\n  {{ .Name }}", "t.hbs:2:"),
         ("{{ .Name }}", "`name`, without the dot"),
         ("{{range services}}x{{end}}", "{{#each …}} … {{/each}}"),
@@ -362,10 +361,10 @@ fn go_templates_are_told_what_to_write_and_where() {
         ("{{/* note */}}", "{{!-- … --}}"),
     ] {
         let refusal = refusal(template);
-        assert!(refusal.contains(said), "{template}: {refusal}");
+        assert!(refusal.contains(expected), "{template}: {refusal}");
         assert!(refusal.contains(" | "), "{template}: no place: {refusal}");
     }
-    for (template, said) in [
+    for (template, expected) in [
         ("a {{end}}", "{{/each}}"),
         ("{{Name}}", "`name`"),
         ("{{$x}}", "as |x|"),
@@ -378,12 +377,12 @@ fn go_templates_are_told_what_to_write_and_where() {
         ("{{#each (service web)}}{{/each}}", "put a text in quotes: \"web\""),
     ] {
         let failure = failure(template);
-        assert!(failure.contains(said), "{template}: {failure}");
+        assert!(failure.contains(expected), "{template}: {failure}");
     }
 }
 
 #[test]
-fn nested_queries_take_one_pass_for_each_depth_and_give_one_text() {
+fn nested_queries_take_one_render_for_each_depth() {
     let nested = "{{#each (services)}}{{name}}{{#each (service name any=true)}} {{id}}{{/each}}\n{{/each}}";
     let template = CompiledTemplate::compile("t.hbs", nested, Escape::Nginx).expect("it is sound");
     let mut trial = TestRender::new();
@@ -396,9 +395,8 @@ fn nested_queries_take_one_pass_for_each_depth_and_give_one_text() {
     assert_eq!(last.outcome, RenderOutcome::Text(expected.to_owned()));
 }
 
-/// The one query that a template asks.
 #[test]
-fn a_key_that_does_not_exist_holds_the_template() {
+fn a_missing_key_keeps_the_template_from_rendering() {
     let RenderOutcome::Missing(missing) = outcome("{{key \"nope\"}}{{key \"app/max\"}}", Escape::Nginx) else {
         panic!("it is rendered without the key");
     };
@@ -407,7 +405,7 @@ fn a_key_that_does_not_exist_holds_the_template() {
 }
 
 #[test]
-fn an_error_before_all_answers_are_there_is_no_error() {
+fn an_error_before_all_queries_are_answered_does_not_count() {
     let template = CompiledTemplate::compile(
         "t.hbs",
         "{{lookup (lookup (service \"web\") 0) \"id\"}}{{key \"app/max\"}}",
@@ -425,7 +423,7 @@ fn without_a_language_values_are_printed_as_they_are() {
     assert_eq!(outcome("{{key \"motd\"}}", Escape::None), RenderOutcome::Text("say \"hi\";\n".to_owned()));
 }
 
-/// Reads `config` as nginx does and returns its words and marks; quoted texts are words.
+/// Parses `config` as nginx does, to words and punctuation. A quoted string is a word.
 fn tokens(config: &str) -> Vec<String> {
     let (mut tokens, mut word, mut chars) = (Vec::new(), String::new(), config.chars().peekable());
     while let Some(c) = chars.next() {
@@ -468,7 +466,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_value_can_leave_its_place_in_an_nginx_configuration(
+    fn no_value_changes_the_syntax_of_an_nginx_configuration(
         value in prop_oneof!["[a-z;{}\"'$# \n\\\\.:/-]{1,12}", "\\PC{1,12}", "[\u{0}-\u{ff}]{1,6}"],
     ) {
         let bare = r#"a x{{key "v"}}y; b "{{key "v"}}"; c '{{key "v"}}'; d e;"#;

@@ -1,4 +1,4 @@
-//! What is asked, and what becomes of the answers.
+//! The queries of helpers, and what the helpers make of the answers.
 
 use super::*;
 use crate::{
@@ -6,6 +6,7 @@ use crate::{
     target::{Member, Server, Upstream},
 };
 
+/// The only query of a template.
 fn query_of(template: &str) -> Query {
     let template =
         CompiledTemplate::compile("t.hbs", template, Escape::Nginx).unwrap_or_else(|error| panic!("{error}"));
@@ -15,7 +16,7 @@ fn query_of(template: &str) -> Query {
 }
 
 #[test]
-fn what_is_asked_is_what_is_written() {
+fn the_arguments_make_the_query() {
     let text = |text: &str| Some(text.to_owned());
     let dc = |name: &str| Scope { dc: text(name), ..Scope::default() };
     let whole = Scope { namespace: text("a"), partition: text("b"), ..dc("dc2") };
@@ -84,7 +85,7 @@ fn what_is_asked_is_what_is_written() {
 }
 
 #[test]
-fn what_a_helper_gives_means_what_it_means_as_a_text() {
+fn a_computed_argument_means_the_same_as_a_literal() {
     for (literal, computed) in [
         (r#"service "v1.web""#, r#"service (concat "v1" ".web")"#),
         (r#"service "v1.web@dc2|any""#, r#"service (concat "v1.web@" "dc2" "|any")"#),
@@ -107,27 +108,27 @@ fn what_a_helper_gives_means_what_it_means_as_a_text() {
         };
         assert_eq!(used(computed), used(literal), "{computed}");
     }
-    // A part of it that comes from a registry cannot stop the template.
+    // A part that comes from a registry must not make the template fail.
     assert_eq!(query_of("{{#if (service (concat \"web@\" \"\"))}}{{/if}}"), Query::service("web@"));
 }
 
 #[test]
-fn a_name_from_a_field_that_looks_like_more_is_told() {
-    let remarks = |text: &str| {
+fn a_name_from_a_field_with_query_syntax_gives_a_warning() {
+    let warnings = |text: &str| {
         let template =
             CompiledTemplate::compile("t.hbs", text, Escape::Nginx).unwrap_or_else(|error| panic!("{error}"));
         TestRender::new().render_until_settled(&template).0.warnings.into_iter().collect::<Vec<_>>().join(" ")
     };
-    let told = remarks("{{#each [\"v1.nobody\"]}}{{#if (service this)}}{{/if}}{{/each}}");
-    assert!(told.starts_with("service \"v1.nobody\" has no instance; a name from a field"), "{told}");
-    let told = remarks("{{#each [\"a@dc2\"]}}{{keyOr this \"\"}}{{/each}}");
-    assert!(told.contains("\"a@dc2\" comes from a field or a variable"), "{told}");
-    assert_eq!(remarks("{{#each [\"web\", \"nobody\"]}}{{#if (service this)}}{{/if}}{{/each}}"), "");
-    assert_eq!(remarks("{{#if (service \"v1.nobody\")}}{{/if}}"), "");
+    let text = warnings("{{#each [\"v1.nobody\"]}}{{#if (service this)}}{{/if}}{{/each}}");
+    assert!(text.starts_with("service \"v1.nobody\" has no instance; a name from a field"), "{text}");
+    let text = warnings("{{#each [\"a@dc2\"]}}{{keyOr this \"\"}}{{/each}}");
+    assert!(text.contains("\"a@dc2\" comes from a field or a variable"), "{text}");
+    assert_eq!(warnings("{{#each [\"web\", \"nobody\"]}}{{#if (service this)}}{{/if}}{{/each}}"), "");
+    assert_eq!(warnings("{{#if (service \"v1.nobody\")}}{{/if}}"), "");
 }
 
 #[test]
-fn a_name_from_a_field_is_no_grammar() {
+fn a_name_from_a_field_is_not_parsed() {
     let odd = "{{#with \"v1.web@dc2|any\" as |name|}}{{#if (service name)}}{{/if}}{{/with}}";
     assert_eq!(query_of(odd), Query::service("v1.web@dc2|any"));
     let odd = "{{#with \"a@dc2\" as |path|}}{{key path}}{{/with}}";
@@ -135,7 +136,7 @@ fn a_name_from_a_field_is_no_grammar() {
 }
 
 #[test]
-fn too_few_or_no_file_hold_the_template() {
+fn too_few_results_or_a_missing_file_keep_the_template_from_rendering() {
     let keys = |prefix: &str| Query::Keys { prefix: prefix.into(), scope: Scope::default() };
     let few = |found, wanted| MissingInput::TooFew { found, wanted };
     let any = Query::Service(ServiceQuery { name: "maint".into(), ..ServiceQuery::default() });
@@ -160,7 +161,7 @@ fn too_few_or_no_file_hold_the_template() {
 }
 
 #[test]
-fn folders_do_not_leak_their_neighbours() {
+fn a_folder_does_not_include_its_neighbours() {
     for folder in ["app", "app/", "/app"] {
         let list = |helper: &str| {
             text(&format!("{{{{#each ({helper} \"{folder}\")}}}}{{{{key}}}}={{{{value}}}} {{{{/each}}}}"))
@@ -175,7 +176,7 @@ fn folders_do_not_leak_their_neighbours() {
 }
 
 #[test]
-fn server_lines_are_written_for_members_with_a_place() {
+fn upstream_prints_a_server_line_for_each_usable_instance() {
     let lines = |call: &str| text(&format!("{{{{{call}}}}}"));
     assert_eq!(
         lines(r#"upstream "web" extra="max_fails=3  fail_timeout=5s""#),
@@ -191,7 +192,7 @@ fn server_lines_are_written_for_members_with_a_place() {
 }
 
 #[test]
-fn a_server_line_has_no_room_for_more_than_a_place() {
+fn a_server_line_cannot_be_extended_by_a_value() {
     let template = CompiledTemplate::compile("t.hbs", "{{upstream \"a\"}}", Escape::Nginx).expect("it is sound");
     let outcome = |records: Vec<ServiceRecord>| {
         let answers = [(Query::service("a"), Arc::new(Answer::Service(records)))].into();
@@ -204,8 +205,11 @@ fn a_server_line_has_no_room_for_more_than_a_place() {
         let answers = [(Query::service("a"), Arc::new(Answer::Service(vec![evil, heavy.clone()])))].into();
         let pass = TestRender { answers, ..TestRender::new() }.render(&template);
         assert_eq!(pass.outcome, RenderOutcome::Text("    server [fd00::1]:1 weight=7;".to_owned()));
-        let told = "service \"a\", instance \"a-1\" on node \"n1\", is left out: ";
-        assert!(pass.warnings.len() == 1 && pass.warnings.iter().all(|remark| remark.starts_with(told)), "{pass:?}");
+        let expected = "service \"a\", instance \"a-1\" on node \"n1\", is left out: ";
+        assert!(
+            pass.warnings.len() == 1 && pass.warnings.iter().all(|warning| remark.starts_with(expected)),
+            "{pass:?}"
+        );
     }
     assert_eq!(
         outcome(vec![ServiceRecord { weight: 0, ..member("10.0.0.1", 65535) }]),
@@ -217,7 +221,7 @@ fn a_server_line_has_no_room_for_more_than_a_place() {
     let answers = [(Query::service("a"), Arc::new(Answer::Service(records)))].into();
     let pass = TestRender { answers, ..TestRender::new() }.render(&named);
     assert_eq!(pass.outcome, RenderOutcome::Text("    server web.example.com:1 weight=1;".to_owned()));
-    // Without an answer nothing is printed, and that is no error.
+    // Without an answer, the output is empty and there is no error.
     let template =
         CompiledTemplate::compile("t.hbs", "{{upstream \"a\"}}{{key \"b\"}}", Escape::Nginx).expect("it is sound");
     let pass = TestRender::new().render(&template);

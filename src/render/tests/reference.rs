@@ -1,7 +1,8 @@
-//! The examples of the reference do what it says.
+//! The examples of the reference render to the results that it shows.
 
 use super::*;
 
+/// The fenced blocks of a page, each with its language.
 fn blocks(page: &str) -> Vec<(&str, String)> {
     let (mut blocks, mut open) = (Vec::new(), None);
     for line in page.lines() {
@@ -26,7 +27,7 @@ const REFERENCE: [&str; 7] = [
     include_str!("../../../docs/reference/template-errors.md"),
 ];
 
-/// An example of the reference: a template, what it needs besides, and what it becomes.
+/// An example of the reference: a template, its partials and settings, and its result.
 #[derive(Default)]
 struct ReferenceExample {
     partials: Vec<(String, String, String)>,
@@ -36,7 +37,7 @@ struct ReferenceExample {
 }
 
 impl ReferenceExample {
-    /// Takes a block; what the template became, if it is one, with the word for it.
+    /// Takes a block. If it is a template, returns its result and the language of the block that shows it.
     fn block(&mut self, language: &str, text: &str) -> Option<(&'static str, String)> {
         match language.split_once(' ').unwrap_or((language, "")) {
             ("handlebars", partial) if partial.contains('.') => {
@@ -97,7 +98,7 @@ impl ReferenceExample {
 }
 
 #[test]
-fn the_examples_of_the_reference_do_what_it_says() {
+fn the_examples_of_the_reference_render_as_shown() {
     let (mut example, mut became, mut count) = (ReferenceExample::default(), None, 0);
     for (language, text) in REFERENCE.into_iter().flat_map(blocks).filter(|(language, _)| !language.is_empty()) {
         match became.take() {
