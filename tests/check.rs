@@ -335,8 +335,8 @@ fn what_is_no_regular_file_is_not_read() {
     nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("it is ours");
     fs::File::create(path("large")).and_then(|file| file.set_len(1 << 34)).expect("it is ours");
     for (file, why) in [
-        ("pipe", "no regular file"),
-        ("/dev/zero", "no regular file"),
+        ("pipe", "not a regular file"),
+        ("/dev/zero", "not a regular file"),
         ("large", "larger than 16 MiB"),
         (".", "a directory"),
     ] {

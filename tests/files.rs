@@ -257,7 +257,7 @@ fn a_pipe_in_the_state_directory_is_named_and_the_end_is_not_waited_for() {
         mkfifo(&path, Mode::S_IRWXU).expect("a pipe");
         bench.keys.set("value", &format!("new {number}"));
         let daemon = Daemon::spawn(bench.render(&[]));
-        daemon.until_logged(&format!("{file}: it is no regular file"));
+        daemon.until_logged(&format!("{file}: it is not a regular file"));
         fs::rename(&aside, &path).expect("it is there");
         until("the file", || bench.holds("app", &format!("new {number}")));
         assert_eq!(daemon.stop(), Some(0));

@@ -1,15 +1,14 @@
 //! The directory whose files templates may read with `file`.
 
 use std::{
-    fs, io,
-    io::Read,
+    fs,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
 use crate::{
     registry::FileContent,
-    sys::file_watch::{WatchedPath, is_absent, open, read_entry, resolve_links},
+    sys::{file_watch::WatchedPath, path_resolver::resolve, regular_file},
 };
 
 /// The maximum size of a file, in bytes.
@@ -45,58 +44,21 @@ impl FileRoot {
             Err(error) => return FileContent::Refused(format!("the directory {}: {error}", directory.display())),
         };
         let outside = || FileContent::Refused(format!("it lies outside of {}", directory.display()));
-        let end = resolve_links(&path, read_entry).end;
-        if !end.starts_with(&root) {
-            return outside();
-        }
-        match read_text(&end) {
-            // A symlink may have changed since the path was resolved.
-            Ok((at, _)) if !at.starts_with(&root) => outside(),
-            Ok((_, text)) => FileContent::Text(text),
-            Err(FileReadError::Io(error)) if is_absent(&error) => FileContent::Missing,
-            Err(FileReadError::Io(error)) => FileContent::Refused(error.to_string()),
-            Err(FileReadError::Unsuitable(reason)) => FileContent::Refused(reason),
-        }
-    }
-}
-
-/// Why a file has no text.
-enum FileReadError {
-    Io(io::Error),
-    Unsuitable(String),
-}
-
-impl From<io::Error> for FileReadError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// The real path and the text of a file.
-fn read_text(path: &Path) -> Result<(PathBuf, String), FileReadError> {
-    let unsuitable = |reason: &str| Err(FileReadError::Unsuitable(reason.to_owned()));
-    // Opening a device may already have an effect.
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
-        return unsuitable("it is a directory");
-    }
-    if !metadata.is_file() {
-        return unsuitable("it is not a regular file");
-    }
-    let file = open(path)?;
-    if !file.metadata()?.is_file() {
-        return unsuitable("it is not a regular file");
-    }
-    let at = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_SIZE {
-        return unsuitable("it is larger than 1 MiB");
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok((at, text)),
-        Err(error) => {
-            unsuitable(&format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to() + 1))
+        let content = resolve(&path).and_then(|real| {
+            if !real.starts_with(&root) {
+                return Ok(outside());
+            }
+            let file = regular_file::open(&real)?;
+            // A symlink may have been replaced since the path was resolved.
+            if !fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?.starts_with(&root) {
+                return Ok(outside());
+            }
+            regular_file::read_open_text(&file, MAX_FILE_SIZE).map(FileContent::Text)
+        });
+        match content {
+            Ok(content) => content,
+            Err(error) if regular_file::is_absent(&error) => FileContent::Missing,
+            Err(error) => FileContent::Refused(error.to_string()),
         }
     }
 }

@@ -8,10 +8,7 @@ use super::file_root::FileRoot;
 use crate::{
     core::store::Store,
     registry::{Answer, FileContent, Query, Source},
-    sys::{
-        blocking::blocking,
-        file_watch::{FileWatcher, Inotify},
-    },
+    sys::{blocking::blocking, file_watch::FileWatcher},
 };
 
 /// A source for files and a registry.
@@ -19,17 +16,16 @@ use crate::{
 pub(super) struct FileSource<S> {
     registry: Arc<S>,
     file_root: FileRoot,
-    inotify: Inotify,
 }
 
 impl<S: Source> FileSource<S> {
-    pub(super) fn new(registry: Arc<S>, file_root: FileRoot, inotify: Inotify) -> Self {
-        Self { registry, file_root, inotify }
+    pub(super) fn new(registry: Arc<S>, file_root: FileRoot) -> Self {
+        Self { registry, file_root }
     }
 
     /// Calls `put` with the content of a file after each change. Never returns.
     async fn watch_file(&self, path: &Path, put: impl Fn(FileContent)) {
-        let mut watcher = FileWatcher::new(&self.inotify, self.file_root.watched_paths(path));
+        let mut watcher = FileWatcher::new(self.file_root.watched_paths(path));
         loop {
             watcher.changed().await;
             let (root, path) = (self.file_root.clone(), path.to_owned());
@@ -78,7 +74,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("a directory");
             let root = FileRoot::new(Some(folder.path().to_owned()));
-            let source = Arc::new(FileSource::new(Arc::new(FixedSource), root, Inotify::default()));
+            let source = Arc::new(FileSource::new(Arc::new(FixedSource), root));
             Self { folder, source, answers: Store::default(), stop: CancellationToken::new() }
         }
 

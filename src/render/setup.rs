@@ -16,10 +16,7 @@ use super::{
 use crate::{
     docker,
     registry::Source,
-    sys::{
-        file_watch::Inotify,
-        state_dir::{StateDir, StateError},
-    },
+    sys::state_dir::{StateDir, StateError},
     target::{self, ReloadBudgets, RollbackPin, Target, TargetStatus, TargetStatuses},
 };
 
@@ -177,7 +174,7 @@ impl Setup {
 
     /// A source for the registry and for the files that templates may read.
     pub(super) fn source_with_files<S: Source>(&self, registry: Arc<S>) -> Arc<FileSource<S>> {
-        Arc::new(FileSource::new(registry, self.file_root.clone(), Inotify::shared()))
+        Arc::new(FileSource::new(registry, self.file_root.clone()))
     }
 
     fn new(

@@ -12,7 +12,7 @@ use crate::{
     core::condition::error_chain,
     sys::{
         blocking::blocking,
-        file_watch::{FileWatcher, Inotify, WatchedPath},
+        file_watch::{FileWatcher, WatchedPath},
     },
 };
 
@@ -20,7 +20,7 @@ use crate::{
 /// logged and not stored.
 pub(super) async fn run(settings: Settings, store: TemplateStore, stop: CancellationToken) {
     let settings = Arc::new(settings);
-    let mut watched = FileWatcher::new(&Inotify::shared(), watched_paths(&settings));
+    let mut watched = FileWatcher::new(watched_paths(&settings));
     let mut rejection = None;
     loop {
         tokio::select! {

@@ -1,11 +1,11 @@
-//! A command that is given as one text: split into words as a shell would, but no shell runs it.
+//! Splits a command into words as a shell would. No shell runs it.
 
-/// Why a text is no command of ours.
+/// Why a text is not a command.
 #[derive(Debug)]
 pub(crate) enum SplitError {
-    /// A quotation mark without its partner.
+    /// A quotation mark is missing.
     Quotes(shell_words::ParseError),
-    /// A word that only a shell understands.
+    /// A word that needs a shell.
     Shell(String),
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn split(text: &str) -> Result<Vec<String>, SplitError> {
     }
 }
 
-/// Whether a shell would take this word for more than a word.
+/// Whether the word has a special meaning in a shell.
 fn is_shell_syntax(word: &str) -> bool {
     let is_operator = ["&&", "||", "|", "&", ";", ">", ">>", "<"].contains(&word);
     is_operator || word.starts_with("$(") || word.starts_with('`') || (word.ends_with(';') && !word.contains(' '))

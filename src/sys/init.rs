@@ -1,8 +1,9 @@
-//! The first process of a container: it starts Portreeve proper, hands signals on to it, and takes in orphans.
+//! The first process (PID 1) of a container: it starts Portreeve as its child, forwards signals to it, and reaps
+//! orphans.
 //!
-//! A process whose parent has ended becomes a child of the first one, which has to ask for its exit code, or it stays a
-//! zombie. Portreeve itself cannot ask for just anybody's: it would take the exit codes of its own commands from those who
-//! wait for them. So there are two processes, and this one knows nothing but that.
+//! A process whose parent has ended becomes a child of PID 1, and stays a zombie until PID 1 reads its exit code.
+//! Portreeve itself cannot wait for any child: it would take the exit codes of its own commands away from the tasks
+//! that wait for them. So there are two processes, and this one does nothing else.
 
 use std::{env, io, os::unix::process::CommandExt, process::Command};
 
@@ -19,36 +20,36 @@ use nix::{
 
 const PID_ONE: Pid = Pid::from_raw(1);
 
-/// Whether we are the first process.
+/// Whether this process is PID 1.
 pub fn is_pid_one() -> bool {
     getpid() == PID_ONE
 }
 
-/// Undoes what the first process has done to the signals of this one.
+/// Unblocks the signals in a child of PID 1: [`run`] blocks them, and children inherit that.
 pub fn unblock_signals() -> io::Result<()> {
     if getppid() == PID_ONE { Ok(SigSet::all().thread_unblock()?) } else { Ok(()) }
 }
 
-/// Runs Portreeve proper to its end; its exit code.
+/// Runs Portreeve as a child until it ends, and returns its exit code.
 pub fn run() -> io::Result<u8> {
     let signals = SigSet::all();
     signals.thread_block()?;
-    let heard = SignalFd::new(&signals)?;
+    let signal_fd = SignalFd::new(&signals)?;
     let mut arguments = env::args_os();
-    let mut proper = Command::new("/proc/self/exe");
-    proper.arg0(arguments.next().unwrap_or_default()).args(arguments);
-    let proper = Pid::from_raw(proper.spawn()?.id().cast_signed());
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(arguments.next().unwrap_or_default()).args(arguments);
+    let child = Pid::from_raw(command.spawn()?.id().cast_signed());
     loop {
-        let Some(signal) = heard.read_signal()? else { continue };
+        let Some(signal) = signal_fd.read_signal()? else { continue };
         let name = i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
         match name {
             Some(Signal::SIGCHLD) => {
-                if let Some(code) = reap(proper)? {
+                if let Some(code) = reap(child)? {
                     return Ok(code);
                 }
             }
-            // What a terminal sends, it sends to both of us.
-            Some(name) if signal.ssi_code != libc::SI_KERNEL => match kill(proper, name) {
+            // A terminal sends its signals to both processes.
+            Some(name) if signal.ssi_code != libc::SI_KERNEL => match kill(child, name) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(errno) => return Err(errno.into()),
             },
@@ -57,12 +58,12 @@ pub fn run() -> io::Result<u8> {
     }
 }
 
-/// Takes in all that have ended; the exit code of Portreeve proper, if it is among them.
-fn reap(proper: Pid) -> io::Result<Option<u8>> {
+/// Reads the exit codes of all processes that have ended. Returns that of `child` if it is among them.
+fn reap(child: Pid) -> io::Result<Option<u8>> {
     loop {
         let code = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == proper => code,
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == proper => 128 + signal as i32,
+            Ok(WaitStatus::Exited(pid, code)) if pid == child => code,
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => 128 + signal as i32,
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(None),
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(errno) => return Err(errno.into()),

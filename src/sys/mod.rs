@@ -1,10 +1,11 @@
-//! The operating system: files, processes, the environment.
+//! The operating system: files, symlinks, the state directory, processes, the environment.
 
 pub(crate) mod argv;
 pub(crate) mod blocking;
 pub mod environment;
 pub mod file_watch;
 pub mod init;
+pub(crate) mod path_resolver;
 pub(crate) mod process_group;
 pub(crate) mod regular_file;
 pub mod state_dir;

@@ -1,4 +1,4 @@
-//! A program's process group: it, and what it has started, as long as that stays in it.
+//! The process group of a program: the program and the processes that it started, unless they left the group.
 
 use nix::{
     errno::Errno,
@@ -7,30 +7,30 @@ use nix::{
 };
 use tokio::process::Child;
 
-/// A group that is killed with this value.
+/// A process group. Dropping this value kills it.
 #[derive(Debug)]
 pub(crate) struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
-    /// The group of a child that was started with `process_group(0)`, and has not been waited for.
+    /// The group of a child that was started with `process_group(0)` and has not been waited for.
     pub(crate) fn of(child: &Child) -> Self {
         Self(child.id().map(|id| Pid::from_raw(id.cast_signed())))
     }
 
-    /// Sends a signal to all of it.
+    /// Sends a signal to every process of the group.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(leader) = self.0 {
-            // It may be gone already, which is as good.
+            // An error means that the group has ended.
             let _ = killpg(leader, signal);
         }
     }
 
-    /// Whether the last of it has ended, and was waited for.
+    /// Whether every process of the group has ended and was waited for.
     pub(crate) fn is_gone(&self) -> bool {
         self.0.is_none_or(|leader| killpg(leader, None) == Err(Errno::ESRCH))
     }
 
-    /// Lets go: what is left of it lives on.
+    /// Leaves the group alone: dropping this value kills nothing.
     pub(crate) fn release(&mut self) {
         self.0 = None;
     }

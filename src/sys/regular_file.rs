@@ -21,7 +21,7 @@ pub(crate) const MAX_BYTES: u64 = 16 * MIB;
 pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
     // Opening a device may have side effects.
     require_regular(&fs::metadata(path)?)?;
-    // It may have been replaced by a pipe since.
+    // It may have been replaced by a pipe in the meantime.
     let file = fs::File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     require_regular(&file.metadata()?)?;
     Ok(file)
@@ -31,7 +31,12 @@ fn require_regular(found: &fs::Metadata) -> io::Result<()> {
     if found.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
     }
-    if found.is_file() { Ok(()) } else { Err(invalid_data("it is no regular file".to_owned())) }
+    if found.is_file() { Ok(()) } else { Err(invalid_data("it is not a regular file".to_owned())) }
+}
+
+/// Whether the error means that there is no such file: also if a part of its path is not a directory.
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -39,8 +44,12 @@ fn require_regular(found: &fs::Metadata) -> io::Result<()> {
 /// # Errors
 /// The file cannot be read, is not regular, or is larger.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_open(&open(path)?, limit)
+}
+
+fn read_open(file: &fs::File, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let size = if limit < MIB { format!("{} KiB", limit / 1024) } else { format!("{} MiB", limit / MIB) };
         return Err(invalid_data(format!("it is larger than {size}")));
@@ -48,12 +57,20 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same for UTF-8 text.
+/// Reads a regular file of at most `limit` bytes of UTF-8 text.
 ///
 /// # Errors
 /// As [`read`], or the file is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    String::from_utf8(read(path, limit)?).map_err(|error| {
+    read_open_text(&open(path)?, limit)
+}
+
+/// The same for a file from [`open`].
+///
+/// # Errors
+/// As [`read_text`].
+pub(crate) fn read_open_text(file: &fs::File, limit: u64) -> io::Result<String> {
+    String::from_utf8(read_open(file, limit)?).map_err(|error| {
         invalid_data(format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to() + 1))
     })
 }
@@ -69,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_text_of_a_sensible_size_is_read() {
+    fn only_regular_text_files_up_to_the_limit_are_read() {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
         fs::write(at("text"), "\u{e4}\r\n").expect("a file");
@@ -78,12 +95,12 @@ mod tests {
         mkfifo(&at("pipe"), Mode::S_IRWXU).expect("a pipe");
         let read = |path: &Path| read_text(path, 2 * MIB);
         assert_eq!(read(&at("text")).expect("a text"), "\u{e4}\r\n");
-        let reason = |path: &Path| read(path).expect_err("no text").to_string();
+        let reason = |path: &Path| read(path).expect_err("it is not text").to_string();
         assert_eq!(reason(&at("binary")), "it is not UTF-8 text, from byte 3 on");
         assert_eq!(reason(&at("large")), "it is larger than 2 MiB");
         assert_eq!(reason(directory.path()), "it is a directory");
         for path in [at("pipe").as_path(), Path::new("/dev/zero")] {
-            assert_eq!(reason(path), "it is no regular file");
+            assert_eq!(reason(path), "it is not a regular file");
         }
         assert!(reason(&at("none")).starts_with("No such file"), "{}", reason(&at("none")));
         assert_eq!(read_text(&at("text"), 1024).expect("a text").len(), 4);

@@ -1,11 +1,11 @@
-//! New files under names that nobody knows yet.
+//! Temporary files, and what a killed process left of them.
 
 use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path};
 
 use tempfile::{Builder, NamedTempFile};
 
-/// Makes an empty file that only we can read; it goes when it is dropped. Write to it by `as_file`: an error must not
-/// hold the name, which is another one at each try, or the same trouble would be told at each.
+/// Creates an empty file that only this user can read. It is removed when the value is dropped. Write to it with
+/// `as_file`, whose errors do not contain the random name: the same problem must have the same text at each attempt.
 ///
 /// # Errors
 /// As of `open`.
@@ -14,16 +14,34 @@ pub(crate) fn create(builder: &Builder<'_, '_>, directory: &Path) -> io::Result<
         .make_in(directory, |path| fs::File::options().read(true).write(true).create_new(true).mode(0o600).open(path))
 }
 
+/// Removes a temporary file or directory of a process that was killed.
+pub(crate) fn remove_leftover(path: &Path) {
+    // Twice: a program that the process had started may add a file to the directory in the meantime.
+    let remove = || if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match remove().or_else(|_| remove()) {
+        Ok(()) => tracing::info!("{}: a leftover of a killed run, removed", path.display()),
+        Err(error) => tracing::warn!("{}: a leftover that cannot be removed: {error}", path.display()),
+    }
+}
+
+/// Returns when all renames and removals in the directory are on the disk.
+///
+/// # Errors
+/// As of `open` and `fsync`.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_same_trouble_has_the_same_words() {
+    fn the_same_problem_has_the_same_text() {
         let directory = tempfile::tempdir().expect("a directory");
-        let trouble = |directory: &Path| create(&Builder::new(), directory).expect_err("it fails").to_string();
+        let problem = |directory: &Path| create(&Builder::new(), directory).expect_err("it fails").to_string();
         let none = directory.path().join("none");
-        assert_eq!(trouble(&none), trouble(&none));
+        assert_eq!(problem(&none), problem(&none));
         create(&Builder::new(), directory.path()).expect("it can be made");
         assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 0);
     }

@@ -1,4 +1,4 @@
-//! What asks for the configuration to be read again: SIGHUP, and a save of its file.
+//! When the configuration is read again: after SIGHUP, and when its file changes.
 
 use std::{
     fmt,
@@ -6,10 +6,10 @@ use std::{
 };
 
 use anyhow::Context;
-use portreeve::sys::file_watch::{FileWatcher, Inotify, WatchedPath};
+use portreeve::sys::file_watch::{FileWatcher, WatchedPath};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for both.
+/// Waits for SIGHUP and for changes of the configuration file.
 pub(super) struct ReloadTrigger {
     sighup: Signal,
     file: PathBuf,
@@ -19,37 +19,37 @@ pub(super) struct ReloadTrigger {
 /// Why the configuration is read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ReloadCause {
-    /// Somebody asked for it.
+    /// The signal.
     Sighup,
-    /// This file has changed, or may have while nobody looked.
+    /// This file has changed, or may have changed before it was watched.
     FileChanged(PathBuf),
 }
 
 impl ReloadTrigger {
     /// `file`: the configuration file. It need not exist yet.
     pub(super) fn new(file: &Path) -> anyhow::Result<Self> {
-        let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-        // Without a current directory, a relative path cannot have been read either.
+        let sighup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        // Without a working directory, a relative path could not be read, either.
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        Ok(Self { sighup: hangups, file, watcher: None })
+        Ok(Self { sighup, file, watcher: None })
     }
 
-    /// Whether saves count from now on.
-    pub(super) fn set_watching(&mut self, saves: bool) {
-        if saves {
-            let watched = || [WatchedPath::File(self.file.clone())];
-            self.watcher.get_or_insert_with(|| FileWatcher::new(&Inotify::shared(), watched()));
+    /// Starts or stops watching the file.
+    pub(super) fn set_watching(&mut self, is_watching: bool) {
+        if is_watching {
+            let file = || WatchedPath::File(self.file.clone());
+            self.watcher.get_or_insert_with(|| FileWatcher::new([file()]));
         } else {
             self.watcher = None;
         }
     }
 
-    /// Waits for the next. May be dropped and called again.
+    /// Waits for the next cause. Cancel safe.
     pub(super) async fn next(&mut self) -> ReloadCause {
-        let saved = async {
+        let file_changed = async {
             match &mut self.watcher {
-                Some(saves) => {
-                    saves.changed().await;
+                Some(watcher) => {
+                    watcher.changed().await;
                     ReloadCause::FileChanged(self.file.clone())
                 }
                 None => std::future::pending().await,
@@ -57,7 +57,7 @@ impl ReloadTrigger {
         };
         tokio::select! {
             Some(()) = self.sighup.recv() => ReloadCause::Sighup,
-            cause = saved => cause,
+            cause = file_changed => cause,
         }
     }
 }

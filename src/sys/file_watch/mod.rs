@@ -1,116 +1,131 @@
-//! Says when files have changed: their content, not their times.
+//! Reports which files have changed. A file has changed if its content differs; its times do not count.
 //!
 //! ```text
-//! inotify --something happened--> quiet for 100 ms --> look --differs--> changed
-//!            every 2 s ----------------------------------^
+//! inotify event ──100 ms──┐
+//!                         ├─► snapshot (content hashes) ──differs──► repeat until two are equal ──► changed()
+//! every 2 s ──────────────┘
 //! ```
 //!
-//! Level, not edge: a notice of the kernel only says that it is time to look, and it is looked every 2 s without one, for
-//! file systems that give none (NFS, some overlays), and where the kernel's limit on watches is reached.
+//! An inotify event carries no data, it only makes the next snapshot earlier. The poll covers what inotify does not
+//! report: network file systems, a limit of the kernel that is reached, symlinks that are replaced in a directory that
+//! is not watched.
 
-mod event_debounce;
 mod inotify;
-mod path_resolution;
 mod snapshot;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
-pub use self::inotify::Inotify;
-use self::{event_debounce::EventDebounce, inotify::Subscription, snapshot::FileSnapshot};
-pub(crate) use self::{
-    path_resolution::{read_entry, resolve_links},
-    snapshot::{is_absent, open},
+use self::{
+    inotify::Inotify,
+    snapshot::{Scan, Snapshot, differences},
 };
 use crate::sys::blocking::blocking;
 
-/// Time between two looks that nothing gave rise to.
+/// Time between two snapshots without an event.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Time from an event, or from a snapshot that differs, to the next snapshot.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// A file that keeps changing is reported after this time.
+const MAX_DEBOUNCE: Duration = Duration::from_secs(1);
 
 /// What is watched. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WatchedPath {
-    /// A file's content, wherever links lead.
+    /// The content of a file; symlinks are followed.
     File(PathBuf),
-    /// Where a path really lies.
+    /// The path with all symlinks resolved.
     RealPath(PathBuf),
-    /// The files below a directory that have this extension; hidden files and directories do not count.
+    /// The files below a directory that have this extension. Hidden files and directories are left out.
     Directory {
         /// The directory.
         root: PathBuf,
-        /// Without a dot.
+        /// Without the dot.
         extension: String,
     },
 }
 
-/// Watches until it is dropped.
+/// Watches some paths until it is dropped.
 #[derive(Debug)]
 pub struct FileWatcher {
     paths: Arc<[WatchedPath]>,
-    subscription: Arc<Subscription>,
-    /// What the user knows of. `None`: nothing yet.
-    reported: Option<Arc<FileSnapshot>>,
-    /// The newest look: its files need not be read again.
-    last: Arc<FileSnapshot>,
-    quiet: EventDebounce,
-    next_poll: Instant,
+    /// `None`: poll only.
+    inotify: Option<&'static Inotify>,
+    events: watch::Receiver<()>,
+    /// The snapshot that the caller knows. `None` before the first call of [`Self::changed`].
+    reported: Option<Snapshot>,
+    next_snapshot: Instant,
 }
 
 impl FileWatcher {
-    /// Begins with the first call of [`Self::changed`].
-    pub fn new(ear: &Inotify, subjects: impl IntoIterator<Item = WatchedPath>) -> Self {
+    /// Watching begins with the first call of [`Self::changed`].
+    pub fn new(paths: impl IntoIterator<Item = WatchedPath>) -> Self {
+        let inotify = Inotify::shared();
         Self {
-            paths: subjects.into_iter().collect(),
-            subscription: Arc::new(ear.subscribe()),
+            paths: paths.into_iter().collect(),
+            inotify: Some(inotify),
+            events: inotify.events(),
             reported: None,
-            last: Arc::default(),
-            quiet: EventDebounce::default(),
-            next_poll: Instant::now(),
+            next_snapshot: Instant::now(),
         }
     }
 
-    /// Waits for a change, and names the files that are not as they were. The first call returns at once, with all that
-    /// there are: whoever reads them after it misses no change.
+    /// Waits for a change, and returns the files that changed. The first call returns all files that exist, without
+    /// waiting: a caller that reads them afterwards misses no change.
     ///
-    /// A file counts as changed when nothing has happened to it for 100 ms, or 1 s after something first did. May be
-    /// dropped and called again.
+    /// A change is reported when the files have been the same for 100 ms, or after 1 s. Cancel safe: a call that is
+    /// dropped loses no change.
     pub async fn changed(&mut self) -> BTreeSet<PathBuf> {
         loop {
-            let due = self.quiet.due().unwrap_or(self.next_poll);
-            tokio::select! {
-                () = self.subscription.notified(), if self.reported.is_some() => {
-                    self.quiet.record_event(Instant::now());
-                    continue;
+            self.until_due().await;
+            let mut snapshot = self.take_snapshot().await;
+            let begin = Instant::now();
+            if let Some(reported) = &self.reported {
+                // A save is several steps, and the file may be missing between two of them.
+                while snapshot != *reported && begin.elapsed() < MAX_DEBOUNCE {
+                    sleep(DEBOUNCE).await;
+                    let next = self.take_snapshot().await;
+                    if next == snapshot {
+                        break;
+                    }
+                    snapshot = next;
                 }
-                () = sleep_until(due) => {}
             }
-            let look = self.take_snapshot().await;
-            let now = Instant::now();
-            let differences = look.differences(self.reported.as_deref().unwrap_or(&FileSnapshot::default()));
-            self.last = Arc::clone(&look);
-            self.next_poll = now + POLL_INTERVAL;
-            let expected = self.quiet.due().is_some() || self.reported.is_none();
-            self.quiet.reset();
-            if !differences.is_empty() && !expected {
-                // Seen without a notice, so perhaps in the middle of a save.
-                self.quiet.record_event(now);
-            } else if !differences.is_empty() || self.reported.is_none() {
-                self.reported = Some(look);
+            self.next_snapshot = Instant::now() + POLL_INTERVAL;
+            let differences = differences(self.reported.as_ref().unwrap_or(&Snapshot::new()), &snapshot);
+            let is_first = self.reported.replace(snapshot).is_none();
+            if is_first || !differences.is_empty() {
                 return differences;
             }
         }
     }
 
-    /// Looks, and sees to it that the next change is heard of.
-    async fn take_snapshot(&self) -> Arc<FileSnapshot> {
-        let (subjects, hearing, last) =
-            (Arc::clone(&self.paths), Arc::clone(&self.subscription), Arc::clone(&self.last));
+    async fn until_due(&mut self) {
+        loop {
+            tokio::select! {
+                Ok(()) = self.events.changed() => {
+                    self.next_snapshot = self.next_snapshot.min(Instant::now() + DEBOUNCE);
+                }
+                () = sleep_until(self.next_snapshot) => return,
+            }
+        }
+    }
+
+    async fn take_snapshot(&self) -> Snapshot {
+        let (paths, inotify) = (Arc::clone(&self.paths), self.inotify);
         blocking(move || {
-            let look = FileSnapshot::take(&subjects, &last);
-            let more = hearing.set(&Arc::new(look.route.clone()));
-            // What is heard of only now may have changed between the look and now.
-            Arc::new(if more { FileSnapshot::take(&subjects, &look) } else { look })
+            let scan = Scan::of(&paths);
+            // Before the files are read: what changes from here on is an event.
+            if let Some(inotify) = inotify {
+                inotify.watch(&scan.directories);
+            }
+            scan.read()
         })
         .await
     }

@@ -1,6 +1,7 @@
-//! Watching real files, as they are really saved. Each way of saving is tried with notices and without.
+//! Watches real files, saved as editors save them, with inotify and by polling alone.
 //!
-//! The clock stands still unless everybody waits for it, so a save is never cut in two, and looks cost no time.
+//! The clock is paused and advances only when every task waits for it: a save is never seen half, and a test takes no
+//! time.
 
 use std::{
     fs,
@@ -13,31 +14,47 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// Longer than anything here takes on a machine that is busy with other things.
+/// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How changes are found.
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    Inotify,
+    Poll,
+}
+
+const METHODS: [Method; 2] = [Method::Inotify, Method::Poll];
+
+fn watcher(method: Method, paths: impl IntoIterator<Item = WatchedPath>) -> FileWatcher {
+    match method {
+        Method::Inotify => FileWatcher::new(paths),
+        Method::Poll => FileWatcher { inotify: None, events: watch::channel(()).1, ..FileWatcher::new(paths) },
+    }
+}
 
 struct WatchTest {
     folder: tempfile::TempDir,
-    watched: FileWatcher,
+    watcher: FileWatcher,
 }
 
 impl WatchTest {
-    /// A file `t/a` with the text `1`, which is known.
-    async fn new(ear: &Inotify, subject: impl FnOnce(&Path) -> WatchedPath) -> Self {
+    /// A file `t/a.hbs` with the text `1`, which was reported.
+    async fn new(method: Method, watched: impl FnOnce(&Path) -> WatchedPath) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
         fs::create_dir(folder.path().join("t")).expect("a directory");
         fs::write(folder.path().join("t/a.hbs"), "1").expect("a file");
-        let mut watched = FileWatcher::new(ear, [subject(&folder.path().join("t"))]);
-        watched.changed().await;
-        Self { folder, watched }
+        let mut watcher = watcher(method, [watched(&folder.path().join("t"))]);
+        watcher.changed().await;
+        Self { folder, watcher }
     }
 
-    async fn file(ear: &Inotify) -> Self {
-        Self::new(ear, |folder| WatchedPath::File(folder.join("a.hbs"))).await
+    async fn file(method: Method) -> Self {
+        Self::new(method, |folder| WatchedPath::File(folder.join("a.hbs"))).await
     }
 
-    async fn tree(ear: &Inotify) -> Self {
-        Self::new(ear, |folder| WatchedPath::Directory { root: folder.to_owned(), extension: "hbs".into() }).await
+    async fn tree(method: Method) -> Self {
+        Self::new(method, |folder| WatchedPath::Directory { root: folder.to_owned(), extension: "hbs".into() }).await
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -63,173 +80,198 @@ impl WatchTest {
 
     /// Waits for the next change; the names of the files.
     async fn changed(&mut self) -> Vec<String> {
-        let changed = timeout(PATIENCE, self.watched.changed()).await.expect("a change is seen");
+        let changed = timeout(PATIENCE, self.watcher.changed()).await.expect("a change is seen");
         changed.iter().map(|path| path.strip_prefix(self.path("")).expect("below").display().to_string()).collect()
     }
 
-    /// Sees to it that nothing but `by` is taken for a change: a file that is saved afterwards comes alone.
-    async fn unchanged(&mut self, by: impl FnOnce(&Self)) {
-        by(self);
-        let more = timeout(3 * POLL_INTERVAL, self.watched.changed()).await;
+    /// Asserts that what `action` does is not a change.
+    async fn unchanged(&mut self, action: impl FnOnce(&Self)) {
+        action(self);
+        let more = timeout(3 * POLL_INTERVAL, self.watcher.changed()).await;
         assert!(more.is_err(), "{more:?}");
     }
-}
-
-fn ears() -> [Inotify; 2] {
-    [Inotify::default(), Inotify::disabled()]
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_way_to_save_a_file_is_one_change() {
     let ways: [fn(&WatchTest); 6] = [
-        |bench| bench.write("a.hbs", "in place"),
-        |bench| {
-            bench.write("a.hbs.tmp", "renamed");
-            bench.rename("a.hbs.tmp", "a.hbs");
+        |test| test.write("a.hbs", "in place"),
+        |test| {
+            test.write("a.hbs.tmp", "renamed");
+            test.rename("a.hbs.tmp", "a.hbs");
         },
-        // vim: it tries whether it may make files, keeps a swap file, and moves the old file out of the way.
-        |bench| {
-            bench.write("4913", "");
-            bench.remove("4913");
-            bench.write(".a.hbs.swp", "swap");
-            bench.rename("a.hbs", "a.hbs~");
-            bench.write("a.hbs", "vim's");
-            bench.remove("a.hbs~");
-            bench.remove(".a.hbs.swp");
+        // vim: checks whether it may create files, keeps a swap file, and renames the old file.
+        |test| {
+            test.write("4913", "");
+            test.remove("4913");
+            test.write(".a.hbs.swp", "swap");
+            test.rename("a.hbs", "a.hbs~");
+            test.write("a.hbs", "vim's");
+            test.remove("a.hbs~");
+            test.remove(".a.hbs.swp");
         },
-        |bench| {
-            bench.remove("a.hbs");
-            bench.write("a.hbs", "made anew");
+        |test| {
+            test.remove("a.hbs");
+            test.write("a.hbs", "created again");
         },
-        |bench| {
-            bench.write("b", "linked");
-            bench.link("b", "a.hbs");
+        |test| {
+            test.write("b", "linked");
+            test.link("b", "a.hbs");
         },
-        |bench| bench.write("b", "through the link"),
+        |test| test.write("b", "through the link"),
     ];
-    for ear in ears() {
-        let mut bench = WatchTest::file(&ear).await;
+    for method in METHODS {
+        let mut test = WatchTest::file(method).await;
         for save in ways {
-            save(&bench);
-            assert_eq!(bench.changed().await, ["a.hbs"]);
+            save(&test);
+            assert_eq!(test.changed().await, ["a.hbs"]);
         }
-        bench.unchanged(|_| {}).await;
+        test.unchanged(|_| {}).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_save_without_a_new_content_is_no_change() {
-    let mut bench = WatchTest::file(&Inotify::default()).await;
-    bench
-        .unchanged(|bench| {
-            let file = fs::File::open(bench.path("a.hbs")).expect("a file");
-            file.set_modified(std::time::SystemTime::now()).expect("ours");
-            bench.write("a.hbs", "1");
-            bench.write("b.hbs", "1");
-            bench.rename("b.hbs", "a.hbs");
-            bench.link("gone", "b.hbs");
-        })
-        .await;
-    bench.write("a.hbs", "2");
-    assert_eq!(bench.changed().await, ["a.hbs"]);
+    let mut test = WatchTest::file(Method::Inotify).await;
+    test.unchanged(|test| {
+        let file = fs::File::open(test.path("a.hbs")).expect("a file");
+        file.set_modified(std::time::SystemTime::now()).expect("ours");
+        test.write("a.hbs", "1");
+        test.write("b.hbs", "1");
+        test.rename("b.hbs", "a.hbs");
+        test.link("gone", "b.hbs");
+    })
+    .await;
+    test.write("a.hbs", "2");
+    assert_eq!(test.changed().await, ["a.hbs"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_is_gone_for_a_moment_is_not_missed() {
+async fn a_file_that_is_gone_for_a_moment_is_not_reported() {
     let moment = Duration::from_millis(50);
-    // With a notice of its end, and found out by a look.
-    for (ear, until) in ears().iter().zip([moment, POLL_INTERVAL + moment]) {
-        let mut bench = WatchTest::file(ear).await;
-        bench.rename("a.hbs", "away");
-        let seen = timeout(until, bench.watched.changed()).await;
+    // The watcher sees the file missing: after the event, and in the first snapshot of a poll.
+    for (method, until) in METHODS.into_iter().zip([moment, POLL_INTERVAL + moment]) {
+        let mut test = WatchTest::file(method).await;
+        test.rename("a.hbs", "away");
+        let seen = timeout(until, test.watcher.changed()).await;
         assert!(seen.is_err(), "{seen:?}");
-        bench.unchanged(|bench| bench.rename("away", "a.hbs")).await;
+        test.unchanged(|test| test.rename("away", "a.hbs")).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_mounted_config_map_changes_when_its_data_are_swapped() {
-    for ear in ears() {
-        let mut bench = WatchTest::file(&ear).await;
+    for method in METHODS {
+        let mut test = WatchTest::file(method).await;
         let dated = |name: &str, text: &str| {
-            fs::create_dir(bench.path(name)).expect("a directory");
-            bench.write(&format!("{name}/a.hbs"), text);
+            fs::create_dir(test.path(name)).expect("a directory");
+            test.write(&format!("{name}/a.hbs"), text);
         };
         dated("..1", "first");
         dated("..2", "second");
         dated("..3", "second");
-        bench.link("..1", "..data");
-        bench.link("..data/a.hbs", "a.hbs");
-        assert_eq!(bench.changed().await, ["a.hbs"]);
-        bench.link("..2", "..data");
-        fs::remove_dir_all(bench.path("..1")).expect("ours");
-        assert_eq!(bench.changed().await, ["a.hbs"]);
-        bench.unchanged(|bench| bench.link("..3", "..data")).await;
-        bench.write("..3/a.hbs", "third");
-        assert_eq!(bench.changed().await, ["a.hbs"]);
+        test.link("..1", "..data");
+        test.link("..data/a.hbs", "a.hbs");
+        assert_eq!(test.changed().await, ["a.hbs"]);
+        test.link("..2", "..data");
+        fs::remove_dir_all(test.path("..1")).expect("ours");
+        assert_eq!(test.changed().await, ["a.hbs"]);
+        test.unchanged(|test| test.link("..3", "..data")).await;
+        test.write("..3/a.hbs", "third");
+        assert_eq!(test.changed().await, ["a.hbs"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_file_and_its_directory_may_go_and_come_back() {
-    for ear in ears() {
-        let mut bench = WatchTest::file(&ear).await;
-        bench.remove("a.hbs");
-        assert_eq!(bench.changed().await, ["a.hbs"]);
-        bench.write("a.hbs", "1");
-        assert_eq!(bench.changed().await, ["a.hbs"]);
-        fs::remove_dir_all(bench.path("")).expect("ours");
-        assert_eq!(bench.changed().await, ["a.hbs"]);
-        fs::create_dir(bench.path("")).expect("a directory");
-        bench.write("a.hbs", "1");
-        assert_eq!(bench.changed().await, ["a.hbs"]);
-        bench.write("a.hbs", "2");
-        assert_eq!(bench.changed().await, ["a.hbs"]);
+    for method in METHODS {
+        let mut test = WatchTest::file(method).await;
+        test.remove("a.hbs");
+        assert_eq!(test.changed().await, ["a.hbs"]);
+        test.write("a.hbs", "1");
+        assert_eq!(test.changed().await, ["a.hbs"]);
+        fs::remove_dir_all(test.path("")).expect("ours");
+        assert_eq!(test.changed().await, ["a.hbs"]);
+        fs::create_dir(test.path("")).expect("a directory");
+        test.write("a.hbs", "1");
+        assert_eq!(test.changed().await, ["a.hbs"]);
+        test.write("a.hbs", "2");
+        assert_eq!(test.changed().await, ["a.hbs"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tree_gains_and_loses_files() {
-    for ear in ears() {
-        let mut bench = WatchTest::tree(&ear).await;
-        bench.write("b.hbs", "2");
-        assert_eq!(bench.changed().await, ["b.hbs"]);
-        fs::create_dir_all(bench.path("deep/er")).expect("a directory");
-        bench.write("deep/er/c.hbs", "3");
-        assert_eq!(bench.changed().await, ["deep/er/c.hbs"]);
-        bench.write("deep/er/c.hbs", "4");
-        assert_eq!(bench.changed().await, ["deep/er/c.hbs"]);
-        fs::remove_dir_all(bench.path("deep")).expect("ours");
-        assert_eq!(bench.changed().await, ["deep/er/c.hbs"]);
-        bench.rename("a.hbs", "b.hbs");
-        assert_eq!(bench.changed().await, ["a.hbs", "b.hbs"]);
+    for method in METHODS {
+        let mut test = WatchTest::tree(method).await;
+        test.write("b.hbs", "2");
+        assert_eq!(test.changed().await, ["b.hbs"]);
+        fs::create_dir_all(test.path("deep/er")).expect("a directory");
+        test.write("deep/er/c.hbs", "3");
+        assert_eq!(test.changed().await, ["deep/er/c.hbs"]);
+        test.write("deep/er/c.hbs", "4");
+        assert_eq!(test.changed().await, ["deep/er/c.hbs"]);
+        fs::remove_dir_all(test.path("deep")).expect("ours");
+        assert_eq!(test.changed().await, ["deep/er/c.hbs"]);
+        test.rename("a.hbs", "b.hbs");
+        assert_eq!(test.changed().await, ["a.hbs", "b.hbs"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_broken_off_loses_no_change() {
-    let mut bench = WatchTest::file(&Inotify::default()).await;
-    bench.write("a.hbs", "2");
+async fn a_call_that_is_dropped_loses_no_change() {
+    let mut test = WatchTest::file(Method::Inotify).await;
+    test.write("a.hbs", "2");
     for _ in 0..20 {
-        if let Ok(changed) = timeout(Duration::from_millis(7), bench.watched.changed()).await {
+        if let Ok(changed) = timeout(Duration::from_millis(7), test.watcher.changed()).await {
             assert_eq!(changed.len(), 1);
             return;
         }
     }
-    assert_eq!(bench.changed().await, ["a.hbs"]);
+    assert_eq!(test.changed().await, ["a.hbs"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_listen_with_one_ear_hear_of_their_own_files() {
-    let ear = Inotify::default();
-    let (mut first, mut second) = (WatchTest::file(&ear).await, WatchTest::file(&ear).await);
-    let mut both = FileWatcher::new(&ear, [first.path("a.hbs"), second.path("a.hbs")].map(WatchedPath::File));
+async fn each_watcher_reports_its_own_files() {
+    let (mut first, mut second) = (WatchTest::file(Method::Inotify).await, WatchTest::file(Method::Inotify).await);
+    let mut both = FileWatcher::new([first.path("a.hbs"), second.path("a.hbs")].map(WatchedPath::File));
     both.changed().await;
     first.write("a.hbs", "2");
     assert_eq!(first.changed().await, ["a.hbs"]);
-    drop(first.watched);
+    drop(first.watcher);
     assert_eq!(both.changed().await, BTreeSet::from([first.folder.path().join("t/a.hbs")]));
     second.write("a.hbs", "2");
     assert_eq!(second.changed().await, ["a.hbs"]);
     assert_eq!(both.changed().await.len(), 1);
+}
+
+/// On a real clock: without inotify, none of these would be reported before the next hour.
+#[tokio::test]
+async fn inotify_reports_a_change_before_the_next_poll() {
+    let mut test = WatchTest::tree(Method::Inotify).await;
+    let steps: [(fn(&WatchTest), &str); 5] = [
+        (|test| test.write("a.hbs", "2"), "a.hbs"),
+        (
+            |test| {
+                fs::create_dir(test.path("deep")).expect("a directory");
+                test.write("deep/b.hbs", "1");
+            },
+            "deep/b.hbs",
+        ),
+        (|test| test.write("deep/b.hbs", "2"), "deep/b.hbs"),
+        (
+            |test| {
+                test.rename("deep", "../away");
+                fs::create_dir(test.path("deep")).expect("a directory");
+                test.write("deep/b.hbs", "another directory of the same name");
+            },
+            "deep/b.hbs",
+        ),
+        (|test| test.write("deep/b.hbs", "3"), "deep/b.hbs"),
+    ];
+    for (save, expected) in steps {
+        test.watcher.next_snapshot = Instant::now() + Duration::from_secs(3600);
+        save(&test);
+        assert_eq!(test.changed().await, [expected]);
+    }
 }

@@ -1,7 +1,6 @@
 //! Reads and replaces files: staged beside the file, then renamed over it.
 
 mod error;
-mod path_resolver;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -16,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 pub use self::error::FileError;
-pub(crate) use self::path_resolver::{PathResolver, resolve};
 use super::settings::SymlinkPolicy;
+pub(crate) use crate::sys::path_resolver::{PathResolver, resolve};
 use crate::sys::temp_file;
 
 /// Between the destination's name and the random end of a temporary file's name. With the leading dot no pattern of a
@@ -199,7 +198,7 @@ fn create_directories(directory: &Path) -> io::Result<()> {
             // What is made below a directory of a group is the group's.
             let inherited = fs::metadata(directory)?.mode() & SET_GROUP;
             fs::set_permissions(directory, fs::Permissions::from_mode(0o755 | inherited))?;
-            parent.map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
+            parent.map_or(Ok(()), temp_file::sync_directory)
         }
         (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
@@ -306,7 +305,7 @@ pub(crate) fn remove(destination: &Path, symlinks: SymlinkPolicy) -> Result<(), 
 
 /// Brings what was renamed or removed in the destination's directory onto the disk.
 pub(crate) fn sync_directory(destination: &Path) -> Result<(), FileError> {
-    let sync = |real: PathBuf| fs::File::open(real.parent().unwrap_or(Path::new("/")))?.sync_all();
+    let sync = |real: PathBuf| temp_file::sync_directory(real.parent().unwrap_or(Path::new("/")));
     resolve(destination).and_then(sync).map_err(|source| FileError::new("brought onto the disk", destination, source))
 }
 
@@ -317,10 +316,7 @@ pub(crate) fn remove_leftovers(destination: &Path) {
     let prefix = temporary_prefix(name);
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
-            match fs::remove_file(entry.path()) {
-                Ok(()) => tracing::info!("{}: a leftover of a killed run, removed", entry.path().display()),
-                Err(error) => tracing::warn!("{}: a leftover that cannot be removed: {error}", entry.path().display()),
-            }
+            temp_file::remove_leftover(&entry.path());
         }
     }
 }

@@ -10,23 +10,25 @@ use std::{
 
 use nix::errno::Errno;
 
-/// How many symlinks lead to a file at most, as in the kernel.
+use crate::sys::regular_file::is_absent;
+
+/// The largest number of symlinks in one path, as in the kernel.
 const MAX_SYMLINKS: usize = 40;
 
-/// The place that `path` means: absolute, without symlinks and `..`. Neither the file nor its directory need exist.
+/// Returns the absolute path without symlinks and `..`. Neither the file nor its directory need exist.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut hops = MAX_SYMLINKS;
     resolve_components(&std::path::absolute(path)?, &mut hops)
 }
 
-/// Resolves many paths, and each of their directories only once. For short use: later changes of symlinks are not seen.
+/// Resolves many paths, and each directory only once. For short use: it does not notice later changes of symlinks.
 #[derive(Debug, Default)]
 pub(crate) struct PathResolver {
     resolved_directories: RefCell<HashMap<PathBuf, PathBuf>>,
 }
 
 impl PathResolver {
-    /// The same as [`follow`].
+    /// The same as [`resolve()`].
     pub(crate) fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
         let path = std::path::absolute(path)?;
         let Some((directory, Component::Normal(name))) = path.parent().zip(path.components().next_back()) else {
@@ -66,8 +68,8 @@ fn resolve_name(directory: PathBuf, name: &OsStr, hops: &mut usize) -> io::Resul
             *hops = hops.checked_sub(1).ok_or(Errno::ELOOP)?;
             resolve_components(&directory.join(link), hops)
         }
-        // It is no symlink, or does not exist.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => Ok(next),
+        // It is not a symlink, or does not exist.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput || is_absent(&error) => Ok(next),
         Err(error) => Err(error),
     }
 }
@@ -79,14 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn symlinks_and_parents_are_resolved_whether_or_not_anything_is_there() {
+    fn symlinks_and_parents_are_resolved_whether_or_not_the_path_exists() {
         let directory = tempfile::tempdir().expect("a directory");
         let root = fs::canonicalize(directory.path()).expect("it is there");
         fs::create_dir(root.join("real")).expect("a directory");
         for (link, to) in [("link", "real"), ("chain", "link/../link/x"), ("gone", "no/where"), ("loop", "loop")] {
             symlink(to, root.join(link)).expect("a link");
         }
-        let follower = PathResolver::default();
+        let resolver = PathResolver::default();
         let cases = [
             ("real/a", "real/a"),
             ("link/a", "real/a"),
@@ -100,7 +102,7 @@ mod tests {
             assert_eq!(resolve(&root.join(path)).expect(path), root.join(real), "{path}");
             // The first and the second time that its directory is resolved.
             for _ in 0..2 {
-                assert_eq!(follower.resolve(&root.join(path)).expect(path), root.join(real), "{path}");
+                assert_eq!(resolver.resolve(&root.join(path)).expect(path), root.join(real), "{path}");
             }
         }
         assert_eq!(resolve(&root.join("loop")).expect_err("it has no end").raw_os_error(), Some(Errno::ELOOP as i32));
