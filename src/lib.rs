@@ -1,17 +1,34 @@
-//! Portreeve gets traffic from a load balancer to containers that come and go.
+//! Portreeve routes the traffic of a load balancer to containers that come and go.
 //!
-//! One sentence: **a watcher fills a store and rings a bell; a reconciler wakes, plans, applies.** Both modes are that
-//! sentence.
+//! **A watcher fills a store and rings a bell; a reconciler wakes, plans, applies.** Both modes work this way:
 //!
 //! ```text
-//! register:  docker::watch --list + events--> Store<container> --bell--> reconcile --> Ledger: put, take out, bring back, remove
-//! render:    Source::watch --each query-----> Store<query, answer> --bell--> pass --> Store<file> --bell--> each target:
-//!              ^                                                      |              check, swap, reload, verify, roll back
-//!              +------------ the queries that the last pass used -----+
+//! register:  Docker ──list, events──► Store<Observation> ──bell──► Registrar: plan ──► write queue ──► Ledger
+//!
+//! render:    Source ──watch each query──► Store<Answer> ──bell──► Renderer ──► desired files ──bell──► each Target:
+//!              ▲                                                     │              stage, check, swap, reload,
+//!              └─────────── the queries that the last pass used ─────┘              verify, roll back
 //! ```
 //!
-//! Dependencies point one way: [`cli`] and [`config`] -> the modes [`register`] and [`render`] -> [`registry`] and
-//! [`target`] -> [`consul`] and [`docker`], which are adapters. Plans are pure; what carries them out decides nothing.
+//! Dependencies point one way: commands → [`register`], [`render`] → [`registry`], [`target`] → [`consul`], [`docker`].
+//! Plans are pure functions; the code that applies them decides nothing.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`cli`] | the flags of every command |
+//! | [`config`] | defaults, file, environment and flags become one configuration |
+//! | [`core`] | store, reconcile loop, tasks and their status, debouncing, conditions |
+//! | [`registry`] | services, queries and answers, independent of Consul; the traits `Ledger` and `Source` |
+//! | [`consul`] | the client of Consul's HTTP API; `Ledger` and `Source` on it |
+//! | [`docker`] | lists, events and inspections fill the store of containers |
+//! | [`register`] | containers become instances; the plan and its application |
+//! | [`render`] | templates and answers become desired files |
+//! | [`target`] | desired files are checked, swapped, verified and rolled back; the program is reloaded |
+//! | [`exec`] | the supervised child process |
+//! | [`control`] | requests to a running process, on a Unix socket |
+//! | [`lint`], [`fixture`], [`template_test`] | checks of Compose files; recorded answers; tests of templates |
+//! | [`sys`] | files, file watcher, state directory, process groups, PID 1 |
+//! | [`ui`] | colours, suggestions, redaction |
 
 pub mod cli;
 pub mod config;

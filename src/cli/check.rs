@@ -4,11 +4,11 @@ use clap::Args;
 
 use super::{OutputFormat, SourceArgs, WarningPolicy, unused_consul};
 
-/// `portreeve check`: what is rendered can be given as for `render`.
+/// `portreeve check`. The templates are given as for `render`.
 #[derive(Clone, Debug, Args)]
 #[command(arg(unused_consul()), mut_arg("state_dir", |flag| flag.hide(true)))]
 pub struct CheckArgs {
-    /// How the findings are printed
+    /// The format of the findings
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: OutputFormat,
     /// Whether warnings alone make the exit code 1

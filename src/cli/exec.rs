@@ -1,4 +1,4 @@
-//! The flags about the child of `portreeve render`.
+//! The flags of the child process of `portreeve render`.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use clap::Args;
 use super::duration;
 use crate::exec::{ExecCommand, SignalName};
 
-/// A program that uses the files, and lives and ends with us.
+/// A supervised program that uses the rendered files.
 #[derive(Clone, Debug, Args)]
 pub struct ExecArgs {
     /// A program to start when all targets are applied; the text is split into words, and runs without a shell
     #[arg(long, value_name = "COMMAND", value_parser = parse::<ExecCommand>)]
     pub exec: Option<ExecCommand>,
-    /// The signal to send when its files have changed (default none: it is restarted)
+    /// The signal that reloads it when its files have changed (default none: it is restarted)
     #[arg(long, value_name = "SIGNAL", value_parser = parse::<SignalName>)]
     pub exec_reload_signal: Option<SignalName>,
     /// The signal that stops it (default SIGTERM)
@@ -27,7 +27,7 @@ pub struct ExecArgs {
     pub exec_splay: Option<Duration>,
 }
 
-/// The command line prints one line, without causes.
+/// clap prints an error without its causes.
 fn parse<T: std::str::FromStr<Err = crate::exec::ExecSettingsError>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| crate::core::condition::error_chain(&error))
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{OutputFormat, RegisterArgs};
 
-/// `portreeve explain`: everything that decides about a registration can be given as for `register`.
+/// `portreeve explain`. Every setting that affects a registration can be given as for `register`.
 #[derive(Clone, Debug, Args)]
 #[command(
     mut_arg("once", |flag| flag.hide(true)),
@@ -16,7 +16,7 @@ pub struct ExplainArgs {
     /// The container: its name, its id, or the beginning of its id
     #[arg(value_name = "CONTAINER")]
     pub container: String,
-    /// How it is printed
+    /// The format of the output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: OutputFormat,
     /// As for `register`

@@ -1,8 +1,8 @@
-//! The command line as users of registrator and consul-template write it: `-ip 10.0.0.1`, `-useIpFromLabel=x`,
-//! `-once=true`. Pure.
+//! Translates the command line of registrator and consul-template: `-ip 10.0.0.1`, `-useIpFromLabel=x`, `-once=true`.
+//! Pure.
 //!
-//! Go's `flag` package takes one dash or two, `-flag value` or `-flag=value`, and a bare switch for true. We have no short
-//! options but `-h` and `-V`, so that everything longer behind one dash is a long option.
+//! Go's `flag` package accepts one dash or two, `-flag value` or `-flag=value`, and a switch without a value as true.
+//! Portreeve's only short options are `-h` and `-V`, so everything longer after one dash is a long option.
 
 use std::ffi::OsString;
 
@@ -11,16 +11,16 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 use super::Cli;
 use crate::core::value;
 
-/// What consul-template calls otherwise.
+/// consul-template's names of options, and ours.
 const ALIASES: [(&str, &str); 2] = [("consul-addr", "consul"), ("dry", "dry-run")];
 
-/// Puts our spellings in the place of those of Go's programs. Everything else stays as it is.
+/// Replaces the spellings of Go programs by ours. Everything else stays as it is.
 pub fn translate_go_flags(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut all = Cli::command();
-    all.build();
-    let mut command = &all;
+    let mut cli = Cli::command();
+    cli.build();
+    let mut command = &cli;
     let mut translated = Vec::new();
-    // The next is the value of the option before; everything that follows is no option.
+    // Whether the next argument is the value of an option; whether `--` has ended the options.
     let (mut is_value, mut is_over) = (false, false);
     for argument in arguments {
         let option =
@@ -41,11 +41,11 @@ pub fn translate_go_flags(arguments: impl IntoIterator<Item = OsString>) -> Vec<
     translated
 }
 
-/// A long option, behind one dash or two.
+/// A long option, after one dash or two.
 struct LongOption<'a> {
     name: String,
     value: Option<&'a str>,
-    /// What it is here; `None` if there is no such option.
+    /// `None` if there is no such option.
     definition: Option<&'a Arg>,
 }
 

@@ -16,16 +16,16 @@ pub struct LintArgs {
     /// Whether warnings alone make the exit code 1
     #[arg(long, value_name = "WHETHER", default_value = "deny")]
     pub warnings: WarningPolicy,
-    /// How the findings are printed
+    /// The format of the findings
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: OutputFormat,
-    /// Register will run with --internal
+    /// Check as if register ran with --internal
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub internal: Option<bool>,
-    /// Register will run with --explicit
+    /// Check as if register ran with --explicit
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub explicit: Option<bool>,
-    /// Register will run with --allow-script-checks
+    /// Check as if register ran with --allow-script-checks
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub allow_script_checks: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! The command line: clap types, and the spellings of Go's programs.
+//! The command line: clap types, and the spellings of Go programs.
 
 mod check;
 mod exec;
@@ -38,15 +38,15 @@ Beside nginx:
 #[command(version, arg_required_else_help = true, propagate_version = true, after_help = EXAMPLES)]
 #[command(mut_subcommands(same_version))]
 pub struct Cli {
-    /// What applies to every mode.
+    /// The flags of every command.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// The mode.
+    /// The command.
     #[command(subcommand)]
     pub command: CliCommand,
 }
 
-/// What applies to every mode.
+/// The flags of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct CommonArgs {
@@ -57,16 +57,16 @@ pub struct CommonArgs {
     /// The Consul agent: host:port, http://…, https://…, unix:///… (default 127.0.0.1:8500; also CONSUL_HTTP_ADDR)
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub consul: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as portreeve::docker=debug (default info; also
-    /// PORTREEVE_LOG_LEVEL)
+    /// Which lines are logged: error, warn, info, debug, trace, or a filter such as portreeve::docker=debug (default
+    /// info; also PORTREEVE_LOG_LEVEL)
     #[arg(long, global = true, value_name = "FILTER")]
     pub log_level: Option<String>,
-    /// How it is logged, on standard error (default text; also PORTREEVE_LOG_FORMAT)
+    /// The format of the log on standard error (default text; also PORTREEVE_LOG_FORMAT)
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -75,7 +75,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// How a result is printed.
+/// The format of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// For people.
@@ -95,18 +95,18 @@ pub enum Switch {
     Off,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
     /// Register this host's containers in Consul, and keep their entries up to date
     Register(Box<RegisterArgs>),
     /// Write files from templates with data from Consul, check them, and reload the program that uses them
     Render(Box<RenderArgs>),
-    /// Say how a container is registered and whether it gets traffic, and why not
+    /// Explain how a container is registered, and whether it gets traffic, or why not
     Explain(Box<ExplainArgs>),
-    /// Look for mistakes in Compose files before they are deployed
+    /// Check Compose files for mistakes before they are deployed
     Lint(LintArgs),
-    /// Look for mistakes in the configuration and its templates, without Consul
+    /// Check the configuration and its templates for mistakes, without Consul
     Check(CheckArgs),
     /// Print Consul's answers to the templates, as a fixture for `test`
     Record(RecordArgs),
@@ -117,7 +117,7 @@ pub enum CliCommand {
 /// `portreeve register`.
 #[derive(Clone, Debug, Args)]
 pub struct RegisterArgs {
-    /// The registry, as registrator takes it: consul://host:port, consul-tls://host:port, consul-unix:///path
+    /// The registry, as in registrator: consul://host:port, consul-tls://host:port, consul-unix:///path
     #[arg(value_name = "REGISTRY", conflicts_with = "consul")]
     pub registry: Option<String>,
     /// The Docker engine: unix:///path or tcp://host:port (default unix:///var/run/docker.sock; also DOCKER_HOST)
@@ -129,28 +129,30 @@ pub struct RegisterArgs {
     /// Register containers at their own addresses and ports
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub internal: Option<bool>,
-    /// Under --internal: the Docker network whose address counts (default: the one that the container was started with)
+    /// With --internal: the Docker network whose address is registered (default: the one that the container was started
+    /// with)
     #[arg(long, value_name = "NAME")]
     pub network: Option<String>,
-    /// Register only ports that a SERVICE_NAME is given for
+    /// Register only ports with a SERVICE_NAME
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub explicit: Option<bool>,
-    /// A label that holds the address of a container's instances
+    /// The label that contains the address of a container's instances
     #[arg(long, value_name = "LABEL")]
     pub use_ip_from_label: Option<String>,
-    /// The first part of each service id (default: the name that the Docker engine has for its host)
+    /// The first part of each service id (default: the host name that the Docker engine reports)
     #[arg(long, value_name = "NAME")]
     pub hostname: Option<String>,
     /// Time between two full comparisons of Docker and Consul (default 30s)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub resync: Option<Duration>,
-    /// A container that still runs this long after its stop signal gets traffic again (default 10min)
+    /// A container that still runs after this time from its stop signal gets traffic again (default 10min)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub drain_return: Option<Duration>,
-    /// More tags for every instance: a comma list, a Handlebars template over the container's id, name, image, env, labels
+    /// Additional tags for every instance, comma-separated; a Handlebars template with the container's id, name, image,
+    /// env, labels
     #[arg(long, value_name = "TEMPLATE")]
     pub tags: Option<String>,
-    /// Register checks that make Consul's agent run a command: CHECK_SCRIPT, CHECK_CMD, CHECK_DOCKER (default false)
+    /// Allow checks for which the Consul agent runs a command: CHECK_SCRIPT, CHECK_CMD, CHECK_DOCKER (default false)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub allow_script_checks: Option<bool>,
     /// When entries of containers that have ended are removed (default always)
@@ -162,14 +164,14 @@ pub struct RegisterArgs {
     /// The status of a container while its HEALTHCHECK has no result yet (default critical)
     #[arg(long, value_name = "WHAT")]
     pub docker_starting: Option<StartingPolicy>,
-    /// Each instance gets a TTL check, which becomes critical when it is not refreshed for this time (default none)
+    /// Add a TTL check to each instance; it becomes critical if it is not refreshed within this time (default none)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub ttl: Option<Duration>,
-    /// How often that check is refreshed
+    /// The time between two refreshes of the TTL check
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub ttl_refresh: Option<Duration>,
     /// A container that starts this often within --crash-within gets no traffic until it has run for --crash-stable; 0
-    /// switches this off (default 5)
+    /// disables this (default 5)
     #[arg(long, value_name = "COUNT")]
     pub crash_starts: Option<usize>,
     /// See --crash-starts (default 2min)
@@ -178,8 +180,8 @@ pub struct RegisterArgs {
     /// See --crash-starts (default 1min)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub crash_stable: Option<Duration>,
-    /// How many entries may be removed at once without an event that announced it, as a number or a percentage; more wait
-    /// for a second full list (default 50%, and at least 3)
+    /// How many entries may be removed at once without a Docker event, as a number or a percentage; the removal of more
+    /// waits for a second full list (default 50%, at least 3)
     #[arg(long, value_name = "COUNT")]
     pub max_removal: Option<MaxRemoval>,
     /// Take over foreign entries whose ids this host's ports need
@@ -191,13 +193,13 @@ pub struct RegisterArgs {
     /// What happens to the entries at a clean stop (default keep)
     #[arg(long, value_name = "WHAT")]
     pub on_exit: Option<OnExit>,
-    /// How many more times Consul is tried at the start before register exits; -1 is for ever (the default)
+    /// How often to retry Consul at the start before register exits; -1: without limit (default -1)
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub retry_attempts: Option<i64>,
-    /// The time between these tries; a bare number is milliseconds (default 2s)
+    /// The time between these attempts; a number without a unit is milliseconds (default 2s)
     #[arg(long, value_name = "TIME", value_parser = milliseconds, allow_negative_numbers = true)]
     pub retry_interval: Option<Duration>,
-    /// Do not read the configuration file again when it is saved, only at SIGHUP
+    /// Read the configuration file again only at SIGHUP, not when it is saved
     #[arg(long)]
     pub no_watch: bool,
     /// How a single pass ends
@@ -209,16 +211,16 @@ pub struct RegisterArgs {
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct RenderArgs {
-    /// Something else than to render
+    /// A subcommand instead of rendering
     #[command(subcommand)]
     pub command: Option<RenderCommand>,
     /// What is rendered
     #[command(flatten)]
     pub sources: SourceArgs,
-    /// Do not read templates, partials and the configuration file again when they are saved, only at SIGHUP
+    /// Read templates, partials and the configuration file again only at SIGHUP, not when they are saved
     #[arg(long)]
     pub no_watch: bool,
-    /// What is supervised
+    /// The supervised program
     #[command(flatten)]
     pub exec: ExecArgs,
     /// How a single pass ends
@@ -226,10 +228,10 @@ pub struct RenderArgs {
     pub single: SinglePassArgs,
 }
 
-/// What is rendered, beside what the configuration file says.
+/// What is rendered, in addition to the configuration file.
 #[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
-    /// A template, the file that it writes, and a command that reloads the program; may be repeated
+    /// A template, the file to write, and a command that reloads the program; may be repeated
     #[arg(long, value_name = "SOURCE:DESTINATION[:COMMAND]")]
     pub template: Vec<String>,
     /// A directory of partials: each *.hbs below it, named by its path without .hbs (default none)
@@ -246,7 +248,7 @@ pub struct SourceArgs {
 /// A single pass instead of a daemon.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SinglePassArgs {
-    /// Apply everything once and exit: 0 if it is applied, 1 if something could not be done
+    /// Apply everything once and exit: with 0 if everything was applied, else with 1
     #[arg(long)]
     pub once: bool,
     /// Print what would be done, and change nothing
@@ -257,27 +259,27 @@ pub struct SinglePassArgs {
     pub deadline: Duration,
 }
 
-/// Makes every mode print the version under the program's name.
-fn same_version(mode: Command) -> Command {
-    mode.display_name("portreeve").mut_subcommands(same_version)
+/// Makes `COMMAND --version` print the name of the program.
+fn same_version(command: Command) -> Command {
+    command.display_name("portreeve").mut_subcommands(same_version)
 }
 
-/// `--consul` for a mode that does not use Consul: accepted like every common option, but not listed in its help.
+/// `--consul` for a command that does not use Consul: accepted as a common option, but hidden in the help.
 fn unused_consul() -> Arg {
     Arg::new("consul").long("consul").value_name("ADDRESS").hide(true)
 }
 
-/// A boolean in a form that Go's flags accept.
+/// A boolean, in every form that Go flags accept.
 fn boolean(text: &str) -> Result<bool, String> {
     value::parse_boolean(text).ok_or_else(|| "write true or false".to_owned())
 }
 
-/// A bare number is milliseconds: what registrator takes for the time between its tries.
+/// A number without a unit is milliseconds, as in registrator's `-retry-interval`.
 fn milliseconds(text: &str) -> Result<Duration, String> {
     text.parse().map_or_else(|_| duration(text), |milliseconds| Ok(Duration::from_millis(milliseconds)))
 }
 
-/// A bare number is seconds, as registrator has it.
+/// A number without a unit is seconds, as in registrator.
 fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));

@@ -6,23 +6,23 @@ use clap::Args;
 
 use super::{OutputFormat, SourceArgs, unused_consul};
 
-/// `portreeve test`: what is rendered can be given as for `render`.
+/// `portreeve test`. The templates are given as for `render`.
 #[derive(Clone, Debug, Args)]
 #[command(arg(unused_consul()), mut_arg("state_dir", |flag| flag.hide(true)))]
 pub struct TestArgs {
-    /// Every directory in it that holds a fixture (fixture.json, .toml or .yaml) is a case
+    /// The directory of the cases: every directory in it with a fixture (fixture.json, .toml or .yaml) is a case
     #[arg(value_name = "DIRECTORY")]
     pub directory: PathBuf,
-    /// Only cases whose name contains this
+    /// Run only cases whose name contains this
     #[arg(long, value_name = "NAME")]
     pub filter: Option<String>,
-    /// Make what is rendered the expected files
+    /// Write the rendered files as the expected ones
     #[arg(long)]
     pub update: bool,
-    /// Have each target's check look at what is rendered, too; the check's program must be on this host
+    /// Also run each target's check on the rendered files; the program of the check must be on this host
     #[arg(long)]
     pub check: bool,
-    /// How the results are printed
+    /// The format of the results
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: OutputFormat,
     /// As for `render`

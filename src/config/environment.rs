@@ -1,4 +1,4 @@
-//! The environment: `PORTREEVE_SECTION_KEY` for every scalar setting, and the names that everyone knows. Pure.
+//! The environment: `PORTREEVE_SECTION_KEY` for every scalar setting, and the variables of Consul and Docker. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use super::{Config, Error, injected_variables};
 use crate::{core::value, ui::suggest};
 
 const PREFIX: &str = "PORTREEVE_";
-/// Belong to flags, which read them by themselves.
+/// The variables of flags, which are read together with the flags.
 const FLAG_VARIABLES: [&str; 3] = ["PORTREEVE_CONFIG", "PORTREEVE_LOG_FORMAT", "PORTREEVE_LOG_LEVEL"];
 const SECTIONS: [&str; 5] = ["consul", "docker", "exec", "register", "render"];
 
-/// What the programs of Consul and Docker themselves read.
+/// The variables of Consul and Docker: name, section, key.
 const STANDARD_VARIABLES: [(&str, &str, &str); 15] = [
     ("CONSUL_HTTP_ADDR", "consul", "address"),
     ("CONSUL_HTTP_TOKEN", "consul", "token"),
@@ -31,10 +31,10 @@ const STANDARD_VARIABLES: [(&str, &str, &str); 15] = [
     ("DOCKER_CERT_PATH", "docker", "cert_path"),
 ];
 
-/// Docker's own programs take any value but the empty one for yes.
+/// For Docker, every value except the empty one means true.
 const DOCKER_TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
 
-/// Writes the variables over what the file says; the names of those that a platform has put there. An empty variable
+/// Overrides the settings of the file. Returns the names of the variables that a platform has set. An empty variable
 /// counts as unset.
 pub(super) fn overlay(
     table: &mut Table,
@@ -50,37 +50,38 @@ pub(super) fn overlay(
     if variables.contains_key(DOCKER_TLS_VERIFY) {
         set_key(table, DOCKER_TLS_VERIFY, "docker", "tls_verify", "true")?;
     }
-    let mut foreign = Vec::new();
+    let mut injected = Vec::new();
     for (name, text) in variables.iter().filter(|(name, _)| !FLAG_VARIABLES.contains(&name.as_str())) {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let rest = rest.to_ascii_lowercase();
-        let place = SECTIONS.iter().find_map(|section| Some((section, rest.strip_prefix(section)?.strip_prefix('_')?)));
-        let done = match place {
+        let setting =
+            SECTIONS.iter().find_map(|section| Some((section, rest.strip_prefix(section)?.strip_prefix('_')?)));
+        let result = match setting {
             Some((section, key)) => set_key(table, name, section, key, text),
             None => Err(Error::Environment {
                 name: name.clone(),
                 message: format!("{UNKNOWN_SETTING}{}", suggestion(&rest, text)),
             }),
         };
-        match done {
-            // A name of ours with a wrong value is no accident.
+        match result {
+            // An existing setting with an invalid value is an error.
             Err(error) if is_unknown(&error) && injected_variables::is_injected(&rest, text) => {
-                foreign.push(name.clone())
+                injected.push(name.clone())
             }
-            done => done?,
+            result => result?,
         }
     }
-    Ok(foreign)
+    Ok(injected)
 }
 
-/// How a message begins about a variable that names no setting.
+/// The beginning of the message about a variable that is not a setting.
 const UNKNOWN_SETTING: &str = "there is no such setting";
 
 fn is_unknown(error: &Error) -> bool {
     matches!(error, Error::Environment { message, .. } if message.starts_with(UNKNOWN_SETTING))
 }
 
-/// What a name without a section of ours may have been meant to be.
+/// The setting that a name without a valid section may be a misspelling of.
 fn suggestion(rest: &str, text: &str) -> String {
     let whole = FLAG_VARIABLES.iter().map(|flag| flag.trim_start_matches(PREFIX).to_ascii_lowercase());
     let sectioned = SECTIONS.iter().map(|section| format!("{section}_{rest}"));
@@ -100,9 +101,9 @@ fn suggestion(rest: &str, text: &str) -> String {
     }
 }
 
-/// Sets one key, as text or as what the text means: whichever the setting takes.
+/// Sets one key: to the text, to the TOML value that the text is, or to a boolean, whichever type the setting has.
 fn set_key(table: &mut Table, name: &str, section: &str, key: &str, text: &str) -> Result<(), Error> {
-    let meant = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
+    let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
     let switch = match text {
         "on" => Some(true),
         "off" => Some(false),
@@ -110,7 +111,7 @@ fn set_key(table: &mut Table, name: &str, section: &str, key: &str, text: &str) 
     };
     let text = Value::String(text.to_owned());
     let mut error = None;
-    for value in [Some(text), meant, switch.map(Value::Boolean)]
+    for value in [Some(text), parsed, switch.map(Value::Boolean)]
         .into_iter()
         .flatten()
         .filter(|value| !value.is_table() && !value.is_array())
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_names_beat_those_of_consul_and_docker() {
+    fn portreeves_variables_override_those_of_consul_and_docker() {
         let both = [("CONSUL_HTTP_ADDR", "a:1"), ("PORTREEVE_CONSUL_ADDRESS", "b:2"), ("DOCKER_HOST", "unix:///d")];
         let config = load("", &both).expect("valid");
         assert_eq!(config.consul.address.to_string(), "http://b:2");
@@ -209,15 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_platform_has_put_there_is_passed_over() {
+    fn injected_variables_are_ignored() {
         let variables = [("PORTREEVE_SERVICE_HOST", "10.0.0.1"), ("PORTREEVE_REGISTER_PORT", "tcp://10.0.0.1:1")];
         let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let foreign = overlay(&mut Table::new(), owned).expect("no error");
-        assert_eq!(foreign, ["PORTREEVE_REGISTER_PORT", "PORTREEVE_SERVICE_HOST"]);
+        let injected = overlay(&mut Table::new(), owned).expect("no error");
+        assert_eq!(injected, ["PORTREEVE_REGISTER_PORT", "PORTREEVE_SERVICE_HOST"]);
     }
 
     #[test]
-    fn booleans_and_values_as_env_files_have_them() {
+    fn booleans_and_values_as_in_env_files() {
         for (text, expected) in
             [("1", true), ("t", true), ("TRUE", true), ("\"true\"\r", true), ("on", true), ("F", false)]
         {

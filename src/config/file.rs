@@ -13,19 +13,19 @@ use crate::sys::regular_file;
 /// Which file the configuration is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigFile {
-    /// One that somebody named: it must exist.
+    /// A named file: it must exist.
     Given(PathBuf),
     /// [`ConfigFile::DEFAULT`], which need not exist.
     Default,
 }
 
 impl ConfigFile {
-    /// What is read if no file is named.
+    /// The file that is read if none is named.
     pub const DEFAULT: &str = "/etc/portreeve/portreeve.toml";
     /// Stands for no file at all.
     const NONE: &str = "/dev/null";
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         match self {
             Self::Given(path) => path,

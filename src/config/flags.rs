@@ -1,4 +1,4 @@
-//! The command line goes before everything else. Pure.
+//! Applies the flags, which override everything else. Pure.
 
 use super::Config;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What is wrong with a flag.
+/// Why a flag cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The registry's address.
@@ -21,7 +21,7 @@ pub enum Error {
     Address {
         /// The flag, or the name of the argument.
         flag: &'static str,
-        /// What is wrong with it.
+        /// Why.
         #[source]
         source: <Address as std::str::FromStr>::Err,
     },
@@ -34,10 +34,10 @@ pub enum Error {
 }
 
 impl Config {
-    /// Applies the flags that every mode has.
+    /// Applies the flags of every command.
     ///
     /// # Errors
-    /// An address of an unknown form.
+    /// An address is invalid.
     pub fn with_common(mut self, flags: &CommonArgs) -> Result<Self, Error> {
         if let Some(text) = &flags.consul {
             self.consul.address = parse_address("--consul", text)?;
@@ -48,9 +48,9 @@ impl Config {
     /// Applies the flags of `register`.
     ///
     /// # Errors
-    /// An address of an unknown form.
+    /// An address is invalid.
     pub fn with_register(mut self, flags: RegisterArgs) -> Result<Self, Error> {
-        // Registrator takes an empty host for what the environment says.
+        // In registrator, an empty host means the address from the environment.
         if let Some(text) = flags.registry.filter(|text| !text.eq_ignore_ascii_case("consul://")) {
             self.consul.address = parse_address("the registry", &text)?;
         }
@@ -89,17 +89,17 @@ impl Config {
     /// Applies the flags of `render`.
     ///
     /// # Errors
-    /// A template argument of an unknown form.
+    /// A template argument is invalid.
     pub fn with_render(self, flags: RenderArgs) -> Result<Self, Error> {
         let mut config = self.with_sources(flags.sources)?.with_exec(flags.exec);
         config.render.watch &= !flags.no_watch;
         Ok(config)
     }
 
-    /// Applies the flags that say what is rendered. Their templates come after those of the file.
+    /// Applies the flags about what is rendered. Their templates follow those of the file.
     ///
     /// # Errors
-    /// A template argument of an unknown form.
+    /// A template argument is invalid.
     pub fn with_sources(mut self, flags: SourceArgs) -> Result<Self, Error> {
         self.target.extend(template_argument::parse(&flags.template)?);
         self.render = render::RenderSection {
@@ -111,7 +111,7 @@ impl Config {
         Ok(self)
     }
 
-    /// Applies the flags about the child.
+    /// Applies the flags about the supervised child.
     fn with_exec(mut self, flags: ExecArgs) -> Self {
         self.exec = exec::ExecSection {
             command: flags.exec.or(self.exec.command),
@@ -125,7 +125,7 @@ impl Config {
     }
 }
 
-/// A text setting: the flag's, else the one before, without what stands around it in a file that a value was taken from.
+/// The flag, else the setting, without surrounding whitespace and quotes.
 fn text_setting(flag: Option<String>, setting: Option<String>) -> Option<String> {
     flag.or(setting).map(|text| value::clean(&text).to_owned())
 }

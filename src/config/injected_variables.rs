@@ -1,20 +1,20 @@
-//! Variables that a platform puts into a container because something beside it is called `portreeve`. Pure.
+//! Variables that a platform sets in a container because another service is called `portreeve`. Pure.
 //!
-//! Kubernetes describes every service of the namespace: `PORTREEVE_SERVICE_HOST`, `PORTREEVE_PORT_8500_TCP_ADDR`. Docker's
-//! links do the same with other words: `PORTREEVE_NAME`, `PORTREEVE_ENV_PATH`. The service may also be called
-//! `portreeve-register`, so that the same follows after one of our own sections. None of our settings ends like this.
+//! Kubernetes sets variables for every service of the namespace: `PORTREEVE_SERVICE_HOST`,
+//! `PORTREEVE_PORT_8500_TCP_ADDR`. Docker's links set `PORTREEVE_NAME`, `PORTREEVE_ENV_PATH`. If the service is called
+//! `portreeve-register`, the same endings follow one of Portreeve's sections. No setting of Portreeve ends like this.
 
-/// Whether a name, without our prefix and in small letters, has such a form.
+/// Whether a name (in lower case, without `PORTREEVE_`) has one of these forms.
 pub(super) fn is_injected(name: &str, value: &str) -> bool {
     let name = format!("_{name}");
     let is_service =
         name.ends_with("_service_host") || name.ends_with("_service_port") || name.contains("_service_port_");
-    // A link's name is a path, /web/consul; HOST_NAME=box is somebody's typing error.
+    // The name of a link is a path, `/web/consul`; `HOST_NAME=box` is a misspelt setting.
     let is_link = name == "_name" || (name.ends_with("_name") && value.starts_with('/')) || name.contains("_env_");
     is_service || is_link || name.ends_with("_port") || is_numbered_port(&name)
 }
 
-/// `…_port_8500_tcp`, and with `_addr`, `_port`, `_proto`, `_start` or `_end` behind it.
+/// `…_port_8500_tcp`, alone or followed by `_addr`, `_port`, `_proto`, `_start` or `_end`.
 fn is_numbered_port(name: &str) -> bool {
     name.match_indices("_port_").any(|(at, before)| {
         let mut words = name[at + before.len()..].split('_');
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_platforms_write_and_what_people_mistype() {
+    fn injected_variables_and_misspelt_settings() {
         for name in [
             "service_host",
             "service_port",

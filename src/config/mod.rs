@@ -1,12 +1,16 @@
-//! The configuration: defaults, then a file, then the environment, then the command line. Pure but for the reading.
+//! The configuration. Pure, except that the file is read.
+//!
+//! ```text
+//! defaults < file ──resolve paths──► Table < environment ──► Config < flags
+//! ```
 //!
 //! ```toml
-//! [consul]                 # where the registry is; also CONSUL_HTTP_ADDR and its kin
-//! [docker]                 # where the engine is; also DOCKER_HOST and its kin
+//! [consul]                 # the registry; also CONSUL_HTTP_ADDR and similar variables
+//! [docker]                 # the engine; also DOCKER_HOST and similar variables
 //! [register]
 //! [render]
-//! [exec]                   # what render supervises
-//! [[target]]               # what render writes
+//! [exec]                   # the program that render supervises
+//! [[target]]               # the files that render writes
 //! ```
 
 mod environment;
@@ -39,11 +43,11 @@ pub struct Config {
     pub register: register::Settings,
     /// `portreeve render`.
     pub render: render::RenderSection,
-    /// What `portreeve render` supervises.
+    /// The program that `portreeve render` supervises.
     pub exec: exec::ExecSection,
-    /// What `portreeve render` keeps up to date.
+    /// The targets of `portreeve render`.
     pub target: Vec<target::Settings>,
-    /// Variables that look like settings of ours, and that a platform has put into the environment.
+    /// Variables that look like settings of Portreeve, but were set by a platform.
     #[serde(skip)]
     pub injected_variables: Vec<String>,
     /// The file that was read. `None` if there was none.
@@ -51,7 +55,7 @@ pub struct Config {
     pub file: Option<PathBuf>,
 }
 
-/// What is wrong with a configuration.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -66,23 +70,23 @@ pub enum Error {
     /// The default file exists and cannot be read.
     #[error("cannot read the configuration file {}, the default (--config /dev/null reads none)", ConfigFile::DEFAULT)]
     ReadDefault(#[source] io::Error),
-    /// The file is not what it should be; the message points at the place.
+    /// The file is invalid.
     #[error("in the configuration file {path}:\n{message}")]
     File {
         /// The file.
         path: PathBuf,
-        /// Line, column and what is wrong there.
+        /// The line, the column and the problem.
         message: String,
     },
-    /// The directory of the file cannot be the beginning of a path in the file.
+    /// The path of the directory cannot be joined with a relative path of the file.
     #[error("in the configuration file {}: a relative path, and the path of the directory is not UTF-8 text", .0.display())]
     Directory(PathBuf),
-    /// A variable is not what it should be.
+    /// A variable is invalid.
     #[error("in the environment variable {name}: {message}")]
     Environment {
         /// The variable.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
 }
@@ -94,10 +98,10 @@ impl From<Config> for render::Settings {
 }
 
 impl Config {
-    /// Reads the file, if there is one, and lets `environment` override it.
+    /// Reads the file, if it exists; `environment` overrides it.
     ///
     /// # Errors
-    /// An unreadable file, a key that does not exist, a value of the wrong form.
+    /// The file cannot be read, a key does not exist, or a value is invalid.
     pub fn load(file: &ConfigFile, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
         let (mut table, file) = match file.read()? {
             Some(mut table) => {
@@ -126,7 +130,7 @@ fn resolve(table: &mut Table, file: &Path) -> Result<(), Error> {
     paths::resolve(table, directory).map_err(|NotText| Error::Directory(file.to_owned()))
 }
 
-/// The message quotes the line, which may hold a password.
+/// The message quotes the line, which may contain a password.
 fn file_error(path: &Path, error: &toml::de::Error) -> Error {
     Error::File { path: path.to_owned(), message: redact::configuration(&error.to_string()) }
 }

@@ -55,7 +55,7 @@ fn tables<'a>(table: &'a mut Table, key: &str) -> impl Iterator<Item = &'a mut T
     table.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_table_mut)
 }
 
-/// An empty path stays empty: whoever uses it says what is wrong.
+/// An empty path stays empty: its user reports the error.
 fn join(table: &mut Table, keys: &[&str], directory: &Path) -> Result<(), NotText> {
     for key in keys {
         if let Some(Value::String(path)) = table.get_mut(*key)
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// Every path that a file can hold, each relative, and the rest that looks like one.
+    /// Every path that a file can contain, each relative, and other values that look like paths.
     const FILE: &str = r#"
         [consul]
         address = "unix:///run/consul.sock"

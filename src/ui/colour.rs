@@ -1,35 +1,35 @@
-//! Colours on a terminal, and nowhere else. Pure, but for [`Colours::on`].
+//! Colours, on a terminal only. Pure, except [`Colours::for_stream`].
 
 use std::{fmt, io::IsTerminal};
 
 use anstyle::{AnsiColor, Style};
 
-/// Whether what is printed has colours.
+/// Whether output has colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colours {
-    /// It has.
+    /// ANSI colours.
     On,
-    /// It has not.
+    /// No colours.
     #[default]
     Off,
 }
 
-/// What a piece of text is, which decides about its colour.
+/// The role of a piece of text, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextRole {
-    /// All is well.
+    /// Success.
     Success,
-    /// It went wrong.
+    /// An error.
     Error,
-    /// It may go wrong.
+    /// A warning.
     Warning,
-    /// Beside the point.
+    /// Additional information.
     Note,
     /// A line that a diff adds.
     Added,
     /// A line that a diff removes.
     Removed,
-    /// Where in a file a diff goes on.
+    /// `@@ -1 +1 @@` in a diff.
     HunkHeader,
     /// The name of a file in a diff.
     FileHeader,
@@ -38,18 +38,18 @@ pub enum TextRole {
 impl Colours {
     /// On if `out` is a terminal and `NO_COLOR` is not set, or empty.
     pub fn for_stream(out: &impl IsTerminal) -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if out.is_terminal() && !refused { Self::On } else { Self::Off }
+        let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if out.is_terminal() && !is_refused { Self::On } else { Self::Off }
     }
 
-    /// Whether there are any.
+    /// Whether colours are on.
     pub fn is_on(self) -> bool {
         self == Self::On
     }
 
-    /// `text` in the colour of what it means.
-    pub fn paint<T: fmt::Display>(self, meaning: TextRole, text: T) -> Painted<T> {
-        Painted { style: if self.is_on() { meaning.style() } else { Style::new() }, text }
+    /// `text` in the colour of its role.
+    pub fn paint<T: fmt::Display>(self, role: TextRole, text: T) -> Painted<T> {
+        Painted { style: if self.is_on() { role.style() } else { Style::new() }, text }
     }
 
     /// A unified diff of one file, each line in its colour.
@@ -57,7 +57,7 @@ impl Colours {
         let paint = |(number, line): (usize, &str)| {
             let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
             match diff_line_role(number, line) {
-                Some(meaning) => format!("{}{end}", self.paint(meaning, line)),
+                Some(role) => format!("{}{end}", self.paint(role, line)),
                 None => format!("{line}{end}"),
             }
         };
@@ -65,7 +65,7 @@ impl Colours {
     }
 }
 
-/// Only the first two lines are titles: a removed line may begin with two more dashes.
+/// Only the first two lines are headers: a removed line may begin with two more dashes.
 fn diff_line_role(number: usize, line: &str) -> Option<TextRole> {
     match line.as_bytes() {
         [b'-' | b'+', ..] if number < 2 => Some(TextRole::FileHeader),
@@ -92,7 +92,7 @@ impl TextRole {
     }
 }
 
-/// See [`Colours::paint`].
+/// The result of [`Colours::paint`].
 #[derive(Clone, Copy, Debug)]
 pub struct Painted<T> {
     style: Style,

@@ -1,4 +1,4 @@
-//! What people see: colours, suggestions for misspelt names, and texts without secrets. Pure.
+//! Text for people: colours, suggestions for misspelt names, redaction of secrets. Pure.
 
 pub mod colour;
 pub mod redact;

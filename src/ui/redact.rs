@@ -1,9 +1,9 @@
-//! Texts that are shown, without the passwords and tokens that stand in them. Pure.
+//! Removes passwords and tokens from texts that are shown. Pure.
 
 /// Keys of settings whose values are secret.
 const SECRET_KEYS: [&str; 4] = ["token", "http_auth", "password", "secret"];
 
-/// Replaces the user and password of each URL, and its query, by `***`.
+/// Replaces the user, the password and the query of each URL by `***`.
 pub fn urls(text: &str) -> String {
     let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find("://") {
@@ -17,23 +17,23 @@ pub fn urls(text: &str) -> String {
     shown + rest
 }
 
-/// The same for a text that is one address, with or without a scheme: whatever the password contains.
+/// The same for a text that is one address, with or without a scheme. The password may contain any character.
 pub fn address(text: &str) -> String {
     let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));
     format!("{scheme}{}", authority(rest))
 }
 
-/// The same for what comes after `://`. A password may contain `?` and `#`.
+/// The same for the part after `://`. A password may contain `?` and `#`.
 fn authority(url: &str) -> String {
-    let place = url.rfind('@').map_or_else(|| url.to_owned(), |at| format!("***{}", &url[at..]));
-    let (place, query) = place.find(['?', '#']).map_or((&*place, ""), |at| place.split_at(at));
+    let host = url.rfind('@').map_or_else(|| url.to_owned(), |at| format!("***{}", &url[at..]));
+    let (host, query) = host.find(['?', '#']).map_or((&*host, ""), |at| host.split_at(at));
     match query.get(..1) {
-        Some(mark) if query.len() > 1 => format!("{place}{mark}***"),
-        _ => format!("{place}{query}"),
+        Some(mark) if query.len() > 1 => format!("{host}{mark}***"),
+        _ => format!("{host}{query}"),
     }
 }
 
-/// [`urls`], and in quoted lines of TOML the values of settings that are secret, or may be: those of an unknown key.
+/// [`urls`], and in quoted lines of TOML the values of secret settings. An unknown key counts as secret.
 pub fn configuration(text: &str) -> String {
     let is_unknown = text.contains("unknown field");
     let is_secret = |key: &str| is_unknown || SECRET_KEYS.iter().any(|secret| key.contains(secret));
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_secret_in_a_text() {
+    fn secrets_are_replaced() {
         let cases = [
             ("unexpected argument 'consul://bob:s3cret@h:1' found", "unexpected argument 'consul://***@h:1' found"),
             ("a http://u:p@a@h/x and tcp://v:w@i", "a http://***@h/x and tcp://***@i"),

@@ -1,20 +1,20 @@
-//! Names that a misspelt name may have meant. Pure.
+//! Suggestions for misspelt names. Pure.
 
 use strsim::osa_distance;
 
-/// The edit distance of two words: how many letters are added, dropped, changed, or swapped with their neighbour.
+/// The edit distance of two words: the number of letters added, dropped, changed, or swapped with their neighbour.
 pub fn edit_distance(one: &str, other: &str) -> usize {
     osa_distance(one, other)
 }
 
-/// The candidates that `word` may have been meant to be, the nearest first: at most `within` apart, and not too far for
-/// words so short.
+/// The candidates that `word` may be a misspelling of, the nearest first: with an edit distance of at most `within`,
+/// and less for short words.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, within: usize) -> Vec<&'a str> {
-    let apart = |candidate: &'a str| (edit_distance(word, candidate), candidate);
+    let with_distance = |candidate: &'a str| (edit_distance(word, candidate), candidate);
     let near = |(distance, candidate): &(usize, &str)| {
         *distance <= within && distance * 3 <= word.chars().count().max(candidate.chars().count())
     };
-    let mut near: Vec<_> = candidates.into_iter().map(apart).filter(near).collect();
+    let mut near: Vec<_> = candidates.into_iter().map(with_distance).filter(near).collect();
     near.sort_unstable();
     near.into_iter().map(|(_, candidate)| candidate).collect()
 }
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_comes_first_and_short_words_have_to_be_near() {
+    fn the_nearest_comes_first_and_short_words_must_be_nearer() {
         assert_eq!(nearest("web-11", ["db", "web-2", "web-1"], 2), ["web-1", "web-2"]);
         assert_eq!(nearest("ip", ["id"], 2), [""; 0]);
     }
