@@ -124,9 +124,7 @@ fn docker_or_consul_may_be_away_at_any_time() {
     lab.consul().stop();
     let register = lab.register(1);
     let first = docker.run("first", "v1", WEB);
-    wait_until("trouble is told", LONG, || {
-        if register.log().contains("will try again") { Ok(()) } else { Err("nothing") }
-    });
+    wait_until("trouble is told", LONG, || if register.log().contains("retrying") { Ok(()) } else { Err("nothing") });
     lab.consul().start();
     until_served(&lab, &[&first]);
 

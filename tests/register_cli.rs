@@ -250,7 +250,7 @@ fn sighup_reads_the_configuration_again_and_touches_no_entry() {
 
     configure("[register]\non_exti = \"deregister\"\n");
     daemon.signal(Signal::SIGHUP);
-    daemon.until_logged("the configuration is refused, the one before stays in force");
+    daemon.until_logged("the configuration is refused, the previous one stays in effect");
     assert!(daemon.log().contains("line 2, column 1"), "{}", daemon.log());
 
     // The first takes a new token, the second a new address.

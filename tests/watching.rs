@@ -204,14 +204,14 @@ fn a_wrong_configuration_is_refused_with_its_position_and_the_previous_one_stays
     let daemon = bench.start(&[]);
     bench.until("a", "x=1\n");
     bench.configure("no_such_key = 1", &["a"]);
-    daemon.until_logged("has changed: the configuration is refused, the one before stays in force");
+    daemon.until_logged("has changed: the configuration is refused, the previous one stays in effect");
     assert!(daemon.log().contains("line 3, column 1"), "{}", daemon.log());
     bench.keys.set("x", "2");
     bench.until("a", "x=2\n");
     fs::remove_file(bench.path("portreeve.toml")).expect("a file");
     daemon.until_logged("cannot read the configuration file");
     bench.configure("# a comment", &["a"]);
-    daemon.until_logged("has changed: the configuration is the one in force again");
+    daemon.until_logged("has changed: the configuration is again the one in effect");
     bench.save("b.hbs", "b\n");
     bench.configure("", &["b"]);
     bench.until("b", "b\n");
@@ -224,9 +224,9 @@ fn an_equal_configuration_changes_nothing() {
     let daemon = bench.start(&["--log-level", "portreeve=debug"]);
     bench.until("a", "x=1\n");
     // Once at the start, and once for the comment.
-    daemon.until_logged_times("the configuration says the same as before", 1);
+    daemon.until_logged_times("the configuration has not changed", 1);
     bench.configure("# a comment", &["a"]);
-    daemon.until_logged_times("the configuration says the same as before", 2);
+    daemon.until_logged_times("the configuration has not changed", 2);
     assert!(!daemon.log().contains("read again"), "{}", daemon.log());
     assert_eq!(bench.keys.asked(), ["x"], "the watch goes on");
 }
@@ -260,7 +260,7 @@ fn a_locked_state_directory_is_refused_and_the_previous_configuration_goes_on() 
     let locked = StateDir::open(&bench.path("held")).expect("it is free");
     let other = bench.state("held");
     bench.configure(&other, &["a"]);
-    daemon.until_logged("the configuration is refused, the one before stays in force: state directory");
+    daemon.until_logged("the configuration is refused, the previous one stays in effect: state directory");
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("SIGHUP: the configuration is refused");
     assert!(daemon.log().contains(&format!("in use by process {}", std::process::id())), "{}", daemon.log());
@@ -310,7 +310,7 @@ fn without_inotify_polling_finds_changes() {
         let bench = Bench::new();
         let daemon = bench.start_without(limit);
         bench.until("a", "x=1\n");
-        daemon.until_logged("changes are found only by looking every 2 s");
+        daemon.until_logged("changes are found only by polling every 2 s");
         bench.save("b.hbs", "b\n");
         bench.configure("", &["a", "b"]);
         bench.until("b", "b\n");
@@ -339,6 +339,20 @@ fn a_template_is_rendered_again_when_a_file_that_it_reads_changes() {
 }
 
 #[test]
+fn json_lines_name_the_task_that_wrote_them_and_text_lines_do_not() {
+    let bench = Bench::new();
+    let daemon = bench.start(&["--log-format", "json"]);
+    bench.until("a", "x=1\n");
+    daemon.until_logged("\"span\":{\"task\":\"target a\",\"name\":\"task\"}");
+    assert_eq!(daemon.stop(), Some(0));
+    bench.keys.set("x", "2");
+    let daemon = bench.start(&["--log-level", "portreeve=debug"]);
+    bench.until("a", "x=2\n");
+    daemon.until_logged("target a: ");
+    assert!(!daemon.log().contains("task{"), "{}", daemon.log());
+}
+
+#[test]
 fn register_applies_a_saved_configuration_too() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
@@ -351,7 +365,7 @@ fn register_applies_a_saved_configuration_too() {
     let at = |address: &str| consul.registrations().iter().any(|body| body["Address"] == address);
     until("the registration", || at("10.0.0.1"));
     configure("[register]\nipp = '10.0.0.2'\n");
-    daemon.until_logged("has changed: the configuration is refused, the one before stays in force");
+    daemon.until_logged("has changed: the configuration is refused, the previous one stays in effect");
     configure("[register]\nip = '10.0.0.2'\n");
     until("the new address", || at("10.0.0.2"));
     assert_eq!(consul.count(), 1);

@@ -8,9 +8,9 @@ use portreeve::{
 };
 
 use super::daemon::warn_of_go_template;
-use crate::{CommandFailure, print_answer, run_failure, usage_failure};
+use super::{CommandFailure, print_answer, run_failure, usage_failure};
 
-/// Prints what of a container is registered, what is not, and why.
+/// Prints which ports of a container are registered, which are not, and why.
 pub(crate) async fn explain(flags: &ExplainArgs, config: Config) -> Result<(), CommandFailure> {
     let deadline = flags.register.single.deadline;
     let config = config.with_register(flags.register.clone()).map_err(usage_failure)?;

@@ -6,9 +6,9 @@ use portreeve::{
     ui::colour::Colours,
 };
 
-use crate::{CommandFailure, print_answer, usage_failure};
+use super::{CommandFailure, print_answer, usage_failure};
 
-/// Prints all that is wrong with Compose files.
+/// Prints all problems of Compose files.
 pub(crate) fn lint(flags: &LintArgs, settings: register::Settings) -> Result<(), CommandFailure> {
     let internal = flags.internal.unwrap_or(settings.internal);
     let explicit = flags.explicit.unwrap_or(settings.explicit);
@@ -16,6 +16,10 @@ pub(crate) fn lint(flags: &LintArgs, settings: register::Settings) -> Result<(),
     let settings = register::Settings { internal, explicit, allow_script_checks, ..settings };
     let files = lint::lint_files(&flags.files, &settings).map_err(usage_failure)?;
     print_answer(flags.format, &files.text(Colours::for_stream(&std::io::stdout())), &files.json())?;
-    let bad = if flags.warnings == WarningPolicy::Deny { lint::Severity::Warning } else { lint::Severity::Error };
-    if files.worst_severity().is_some_and(|worst| worst <= bad) { Err(CommandFailure::AlreadyPrinted) } else { Ok(()) }
+    let failing = if flags.warnings == WarningPolicy::Deny { lint::Severity::Warning } else { lint::Severity::Error };
+    if files.worst_severity().is_some_and(|worst| worst <= failing) {
+        Err(CommandFailure::AlreadyPrinted)
+    } else {
+        Ok(())
+    }
 }

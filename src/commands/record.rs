@@ -13,9 +13,9 @@ use portreeve::{
     sys::environment,
 };
 
-use crate::{CommandFailure, print_text, run_failure, usage_failure};
+use super::{CommandFailure, print_text, run_failure, usage_failure};
 
-/// Prints the answers with which all templates render.
+/// Prints the registry's answers that all templates need.
 pub(crate) async fn record(flags: &RecordArgs, config: Config) -> Result<(), CommandFailure> {
     let config = config.with_sources(flags.sources.clone()).map_err(usage_failure)?;
     let source = ConsulSource::new(Client::new(&config.consul).map_err(usage_failure)?);
@@ -23,27 +23,27 @@ pub(crate) async fn record(flags: &RecordArgs, config: Config) -> Result<(), Com
     let setup = Setup::open_read_only(settings.clone()).map_err(usage_failure)?;
     let env: BTreeMap<_, _> = environment::variables().collect();
     let recorded = render::record(setup, env.clone(), Arc::new(source), flags.deadline).await.map_err(run_failure)?;
-    let open = Reasons(recorded.unrendered.iter().map(ToString::to_string).collect());
-    if open.0.is_empty() && uses_environment(&settings, env, &recorded.answers)? {
+    let unrendered = Reasons(recorded.unrendered.iter().map(ToString::to_string).collect());
+    if unrendered.0.is_empty() && uses_environment(&settings, env, &recorded.answers)? {
         tracing::warn!("the templates read the environment, which is not recorded: add what they need under `env`");
     }
-    if open.0.is_empty() || flags.partial {
+    if unrendered.0.is_empty() || flags.partial {
         let recording = Recording::new(recorded.answers);
         for service in recording.services_without_key() {
-            tracing::warn!("caLeaf {service:?}: the private key is left out; a placeholder stands in its place");
+            tracing::warn!("caLeaf {service:?}: the private key is replaced by a placeholder");
         }
         match &flags.output {
             Some(path) => write_file(path, &recording.to_json()).map_err(CommandFailure::Run)?,
             None => print_text(&recording.to_json())?,
         }
     }
-    if open.0.is_empty() {
+    if unrendered.0.is_empty() {
         return Ok(());
     }
-    Err(CommandFailure::Run(anyhow::anyhow!("not everything was rendered within {:?}:{open}", flags.deadline)))
+    Err(CommandFailure::Run(anyhow::anyhow!("not everything was rendered within {:?}:{unrendered}", flags.deadline)))
 }
 
-/// Whether the same answers give something else without the environment.
+/// Whether the files differ when the environment is empty.
 fn uses_environment(
     settings: &render::Settings,
     env: BTreeMap<String, String>,
@@ -57,7 +57,7 @@ fn uses_environment(
     Ok(rendered(env)? != rendered(BTreeMap::new())?)
 }
 
-/// Writes a file that nobody else reads meanwhile.
+/// Not atomic: no other process reads the file at this time.
 fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -15,40 +15,40 @@ use portreeve::{
 use tokio_util::sync::CancellationToken;
 
 use super::signals::stop_on_signals;
-use crate::{CommandFailure, print_answer, usage_failure};
+use super::{CommandFailure, print_answer, usage_failure};
 
-/// Orders the portreeve that runs, or does it itself if none does.
+/// Sends a request to the running `portreeve render`, or carries it out if none is running.
 pub(crate) async fn rollback(flags: &RollbackArgs, config: Config) -> Result<(), CommandFailure> {
     let config = config.with_sources(flags.sources.clone()).map_err(usage_failure)?;
     let state_dir = config.render.state_dir().map_err(usage_failure)?;
     let (target, to, data) = (flags.target.clone(), flags.to, flags.data);
-    let order = match () {
+    let request = match () {
         () if flags.list => ControlRequest::List { target },
         () if flags.release => ControlRequest::Release { target },
         () if flags.diff => ControlRequest::Diff { target, to, data },
         () => ControlRequest::Rollback { target, to, data },
     };
-    let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
-    stop_on_signals(stop.clone(), at_once).map_err(CommandFailure::Run)?;
-    let refused = |reason: String| failure_in(reason, &state_dir);
+    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+    stop_on_signals(stop.clone(), abort).map_err(CommandFailure::Run)?;
+    let failure = |reason: String| failure_in(reason, &state_dir);
     let socket = control::socket_path(&state_dir);
-    let asked = tokio::select! {
-        answer = control::send_request(&socket, &order) => answer,
+    let response = tokio::select! {
+        answer = control::send_request(&socket, &request) => answer,
         () = tokio::time::sleep(flags.deadline) => {
-            return Err(refused(format!(
-                "not known to be in effect within {:?}: see the log of render; `--release` takes it back",
+            return Err(failure(format!(
+                "not confirmed within {:?}: see the log of render; `--release` undoes it",
                 flags.deadline
             )));
         }
-        () = stop.cancelled() => return Err(refused("stopped before the answer came".to_owned())),
+        () = stop.cancelled() => return Err(failure("stopped before the response arrived".to_owned())),
     };
-    let is_running = asked.is_ok();
-    let accounts = match asked {
-        Ok(accounts) => accounts,
+    let is_running = response.is_ok();
+    let histories = match response {
+        Ok(histories) => histories,
         Err(ControlError::NotListening(_)) => {
             let source = Arc::new(ConsulSource::new(Client::new(&config.consul).map_err(usage_failure)?));
             let setup = Setup::open(config.into()).map_err(usage_failure)?;
-            let mut work = std::pin::pin!(render::execute_request(setup, order, source, flags.deadline, &stop));
+            let mut work = std::pin::pin!(render::execute_request(setup, request, source, flags.deadline, &stop));
             let done = tokio::select! {
                 done = &mut work => done,
                 () = tokio::time::sleep(flags.deadline) => {
@@ -56,49 +56,49 @@ pub(crate) async fn rollback(flags: &RollbackArgs, config: Config) -> Result<(),
                     work.await
                 }
             };
-            done.map_err(refused)?
+            done.map_err(failure)?
         }
-        Err(error) => return Err(refused(error_chain(&error))),
+        Err(error) => return Err(failure(error_chain(&error))),
     };
-    print_answer(flags.format, &describe(&accounts, flags, is_running), &accounts)
+    print_answer(flags.format, &describe(&histories, flags, is_running), &histories)
 }
 
 fn failure_in(reason: String, state_dir: &Path) -> CommandFailure {
     CommandFailure::Run(anyhow::anyhow!("{reason} (state directory {})", state_dir.display()))
 }
 
-fn describe(accounts: &[TargetHistory], flags: &RollbackArgs, is_running: bool) -> String {
+fn describe(histories: &[TargetHistory], flags: &RollbackArgs, is_running: bool) -> String {
     let mut text = String::new();
-    for account in accounts {
-        let target = &account.target;
-        // Writing to a text cannot fail.
-        let _ = match account.pinned {
-            _ if flags.diff => write!(text, "{}", account.diff.as_deref().unwrap_or_default()),
-            Some(held) if !flags.list => writeln!(text, "{target}: {held} is in effect and pinned"),
+    for history in histories {
+        let target = &history.target;
+        // Writing to a `String` cannot fail.
+        let _ = match history.pinned {
+            _ if flags.diff => write!(text, "{}", history.diff.as_deref().unwrap_or_default()),
+            Some(pin) if !flags.list => writeln!(text, "{target}: {pin} is in effect and pinned"),
             None if flags.release && is_running => writeln!(text, "{target}: follows its templates"),
             None if flags.release => {
                 writeln!(text, "{target}: is no longer pinned; its files follow when `portreeve render` runs")
             }
-            _ => write_list(&mut text, account),
+            _ => write_list(&mut text, history),
         };
     }
     text
 }
 
-fn write_list(text: &mut String, account: &TargetHistory) -> std::fmt::Result {
-    let TargetHistory { target, state_dir, pinned: held, in_effect, versions, generations, .. } = account;
+fn write_list(text: &mut String, history: &TargetHistory) -> std::fmt::Result {
+    let TargetHistory { target, state_dir, pinned, in_effect, versions, generations, .. } = history;
     writeln!(text, "{target} (state directory {}):", state_dir.display())?;
     if versions.is_empty() && generations.is_empty() {
         return writeln!(text, "  nothing was in effect yet");
     }
-    writeln!(text, "  templates and configuration, which are rendered with present data:")?;
+    writeln!(text, "  templates and configuration, rendered with the present data:")?;
     for version in versions {
-        let is_pinned = *held == Some(RollbackPin::Templates { templates: version.number });
+        let is_pinned = *pinned == Some(RollbackPin::Templates { templates: version.number });
         let mark = pin_marker(in_effect.version == Some(version.number), is_pinned);
         let (number, since, cause) = (version.number, &version.since, &version.cause);
         writeln!(text, "  {number:>4}  {since}  {:<12}  {cause}{mark}", age(since))?;
     }
-    writeln!(text, "  data, which comes back byte for byte (--data):")?;
+    writeln!(text, "  data, restored byte for byte (--data):")?;
     for (at, generation) in generations.iter().enumerate() {
         let before = at.checked_sub(1).map(|before| generations[before].version);
         let cause = match (generation.version, before) {
@@ -106,7 +106,7 @@ fn write_list(text: &mut String, account: &TargetHistory) -> std::fmt::Result {
             (version, Some(before)) if version != before => "templates",
             _ => "data",
         };
-        let is_pinned = *held == Some(RollbackPin::Data(generation.number));
+        let is_pinned = *pinned == Some(RollbackPin::Data(generation.number));
         let mark = pin_marker(in_effect.generation == Some(generation.number), is_pinned);
         let (number, since, files) = (generation.number, &generation.since, generation.files.len());
         let plural = if files == 1 { "" } else { "s" };
@@ -119,13 +119,13 @@ fn pin_marker(is_in_effect: bool, is_pinned: bool) -> &'static str {
     match (is_in_effect, is_pinned) {
         (true, true) => "  (in effect, pinned)",
         (true, false) => "  (in effect)",
-        // The next pass brings it into effect.
+        // In effect after the next pass.
         (false, true) => "  (pinned)",
         (false, false) => "",
     }
 }
 
-/// How long ago that was, in one unit.
+/// How long ago that was: `90 s ago`, `3 h ago`.
 fn age(since: &str) -> String {
     let Ok(since) = since.parse::<Timestamp>() else { return String::new() };
     let seconds = Timestamp::now().as_second().saturating_sub(since.as_second()).max(0);

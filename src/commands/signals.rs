@@ -1,4 +1,4 @@
-//! What ends the process: the first SIGTERM or SIGINT asks for a clean stop, the second does not wait for one.
+//! SIGTERM and SIGINT: the first one starts a clean stop, the second one aborts it.
 
 use std::{thread, time::Duration};
 
@@ -10,14 +10,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long the second signal leaves to whoever ends what is supervised.
+/// The time after the second signal for killing the supervised child.
 const EXIT_DELAY: Duration = Duration::from_secs(1);
 
-/// Cancels `stop` at the first signal and `at_once` at the second one, and ends the process soon after that.
+/// Cancels `stop` at the first signal and `abort` at the second one, and exits 1 s after that.
 ///
-/// A thread with a runtime of its own listens: whatever hangs elsewhere, even while the other runtime shuts down, does not
-/// keep a signal from being heard.
-pub(super) fn stop_on_signals(stop: CancellationToken, at_once: CancellationToken) -> anyhow::Result<()> {
+/// The signals are received in a thread with its own runtime, so that a signal works even if the main runtime hangs or
+/// shuts down.
+pub(super) fn stop_on_signals(stop: CancellationToken, abort: CancellationToken) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().context("cannot listen for signals")?;
     let entered = runtime.enter();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -33,7 +33,7 @@ pub(super) fn stop_on_signals(stop: CancellationToken, at_once: CancellationToke
         tracing::info!("{}: stopping", next().await);
         stop.cancel();
         tracing::warn!("{} again: not waiting any longer", next().await);
-        at_once.cancel();
+        abort.cancel();
         sleep(EXIT_DELAY).await;
         std::process::exit(1)
     };

@@ -7,9 +7,9 @@ use portreeve::{
     ui::colour::Colours,
 };
 
-use crate::{CommandFailure, print_answer, usage_failure};
+use super::{CommandFailure, print_answer, usage_failure};
 
-/// Runs all cases, and prints what came of each.
+/// Runs all cases and prints their results.
 pub(crate) async fn test(flags: &TestArgs, config: Config) -> Result<(), CommandFailure> {
     let config = config.with_sources(flags.sources.clone()).map_err(usage_failure)?;
     let cases = template_test::find_cases(&flags.directory, flags.filter.as_deref()).map_err(usage_failure)?;

@@ -1,4 +1,4 @@
-//! What every mode stands on.
+//! What every mode uses: the store, the reconcile loop, debouncing, the tasks and their status.
 //!
 //! ```text
 //! watcher ──items──► Store ──bell──► reconcile: one pass ──steps──► apply
@@ -12,4 +12,5 @@ pub mod jitter;
 pub mod reconcile;
 pub mod store;
 pub mod supervise;
+pub mod task_table;
 pub mod value;

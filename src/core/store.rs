@@ -1,7 +1,10 @@
-//! The latest known state of something outside, and a bell that rings when it changes.
+//! The last known state of something outside of this process, and a bell that rings when it changes.
 //!
-//! A watcher writes; a reconciler hears the bell, takes a snapshot and looks at the whole of it. The bell carries no
-//! data: many changes may ring once.
+//! ```text
+//! watcher ──put, remove, replace──► Store ──bell (a counter)──► reconciler ──snapshot()──► the whole state
+//! ```
+//!
+//! The bell carries no data: many changes may cause one pass.
 
 use std::{
     collections::BTreeMap,
@@ -25,11 +28,11 @@ struct StoreInner<K, V> {
 /// The whole state at one moment.
 #[derive(Debug)]
 pub struct Snapshot<K, V> {
-    /// What is known.
+    /// The known entries.
     pub entries: Arc<BTreeMap<K, V>>,
-    /// Whether `entries` was the full picture at least once. Nothing may be removed on the strength of less.
+    /// Whether `entries` has been complete at least once. Until then, an absent entry means nothing.
     pub complete: bool,
-    /// How many times it was declared the full picture.
+    /// How many times it was declared complete.
     pub complete_count: u64,
 }
 
@@ -53,30 +56,30 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Default for Store<K, V> {
 }
 
 impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
-    /// An empty store that rings the bell of `other`: who listens there hears of both.
+    /// An empty store that rings the bell of `other`: a receiver of that bell wakes for both.
     pub fn with_bell_of<L, W>(other: &Store<L, W>) -> Self {
         let state = Snapshot { entries: Arc::default(), complete: false, complete_count: 0 };
         Self { shared: Arc::new(StoreInner { state: Mutex::new(state), bell: other.shared.bell.clone() }) }
     }
 
-    /// What rings the bell, for what is not kept in a store.
+    /// A sender that rings the bell, for changes that are not in a store.
     pub fn bell_sender(&self) -> watch::Sender<u64> {
         self.shared.bell.clone()
     }
 
-    /// Rings after every change. The first ring is heard even if it came before this call.
+    /// A receiver of the bell. It starts as changed, so that a change before this call is not missed.
     pub fn bell(&self) -> watch::Receiver<u64> {
         let mut bell = self.shared.bell.subscribe();
         bell.mark_changed();
         bell
     }
 
-    /// The state now. Cheap: nothing is copied unless a later change finds the snapshot still in use.
+    /// The present state. Cheap: the entries are copied only if a change happens while the snapshot is in use.
     pub fn snapshot(&self) -> Snapshot<K, V> {
         self.lock().clone()
     }
 
-    /// Sets or forgets one entry; rings if that makes a difference.
+    /// Sets or removes one entry; rings if that is a change.
     pub fn set(&self, key: K, value: Option<V>) {
         match value {
             Some(value) => self.put(key, value),
@@ -84,7 +87,7 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         }
     }
 
-    /// Sets one entry; rings if it differs from what was known.
+    /// Sets one entry; rings if that is a change.
     pub fn put(&self, key: K, value: V) {
         let mut state = self.lock();
         if state.entries.get(&key) != Some(&value) {
@@ -93,7 +96,7 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         }
     }
 
-    /// Sets several entries; rings once if any differs from what was known.
+    /// Sets several entries; rings once if any of them is a change.
     pub fn put_all(&self, entries: impl Iterator<Item = (K, V)>) {
         let mut state = self.lock();
         let known = Arc::clone(&state.entries);
@@ -104,7 +107,7 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         }
     }
 
-    /// Forgets one entry; rings if it was known.
+    /// Removes one entry; rings if it existed.
     pub fn remove(&self, key: &K) {
         let mut state = self.lock();
         if state.entries.contains_key(key) {
@@ -113,7 +116,7 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         }
     }
 
-    /// Takes `entries` as the full picture; rings if that differs from what was known.
+    /// Replaces all entries and declares them complete; rings if that is a change.
     pub fn replace(&self, entries: BTreeMap<K, V>) {
         let mut state = self.lock();
         if !state.complete || *state.entries != entries {
@@ -122,13 +125,13 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         }
     }
 
-    /// Declares what is known the full picture, once more; rings.
+    /// Declares the present entries complete, once more; rings.
     pub fn mark_complete(&self) {
         self.mark_complete_with([]);
     }
 
-    /// The same with the last changes, where nothing means that an entry is forgotten. Nobody sees only some of them, or
-    /// all of them before the picture was full.
+    /// Makes the last changes (`None` removes the entry) and declares the entries complete, in one step: no snapshot
+    /// shows only a part of it.
     pub fn mark_complete_with(&self, changes: impl IntoIterator<Item = (K, Option<V>)>) {
         let mut state = self.lock();
         for (key, value) in changes {
@@ -143,7 +146,7 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         self.ring(state);
     }
 
-    /// A task that panicked inside a method cannot leave half a change behind: each is one assignment.
+    /// A poisoned lock is safe: each change is one assignment.
     fn lock(&self) -> MutexGuard<'_, Snapshot<K, V>> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,7 +171,7 @@ mod tests {
     fn the_bell_rings_on_a_difference_only() {
         let store = Store::default();
         let mut bell = store.bell();
-        assert!(rang(&mut bell), "what came before the subscription is heard");
+        assert!(rang(&mut bell), "a change before the subscription is not missed");
         store.put("a", 1);
         assert!(rang(&mut bell));
         store.put("a", 1);
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_picture_rings_once_even_if_it_is_empty() {
+    fn a_complete_state_rings_once_even_if_it_is_empty() {
         let store = Store::<&str, u8>::default();
         let mut bell = store.bell();
         rang(&mut bell);
@@ -208,16 +211,16 @@ mod tests {
     #[test]
     fn two_stores_ring_one_bell() {
         let store = Store::<&str, u8>::default();
-        let beside = Store::with_bell_of(&store);
+        let other = Store::with_bell_of(&store);
         let mut bell = store.bell();
         rang(&mut bell);
-        beside.put("a", 1);
+        other.put("a", 1);
         assert!(rang(&mut bell));
         assert!(store.snapshot().entries.is_empty());
     }
 
     #[test]
-    fn a_snapshot_does_not_move() {
+    fn a_snapshot_does_not_change() {
         let store = Store::default();
         store.put("a", 1);
         let before = store.snapshot();

@@ -1,8 +1,8 @@
-//! Values as people, env files and Go's programs write them. Pure.
+//! Values as people, env files and Go programs write them. Pure.
 
 use std::str::FromStr;
 
-/// What was meant: without spaces and line ends around it, and without the quotes around all of it.
+/// A value without surrounding whitespace, and without quotes around the whole of it.
 pub fn clean(text: &str) -> &str {
     let text = trim(text);
     let unquoted = ['"', '\''].iter().find_map(|quote| {
@@ -12,22 +12,22 @@ pub fn clean(text: &str) -> &str {
     unquoted.map_or(text, clean)
 }
 
-/// The same, with the quotes.
+/// A value without surrounding whitespace and invisible characters.
 pub fn trim(text: &str) -> &str {
     text.trim_matches(|char: char| char.is_whitespace() || is_invisible(char) || char == '\0')
 }
 
-/// A number of decimal digits alone: without the sign that Rust takes as well.
+/// A number of decimal digits. Rust would accept a sign, too.
 pub fn parse_number<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// Characters that nobody sees, and that come along when text is copied: zero-width and direction marks.
+/// Invisible characters that are copied together with text: zero-width and direction marks.
 pub fn is_invisible(char: char) -> bool {
     matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
-/// What Go's `strconv.ParseBool` takes, and nothing else.
+/// Exactly the values that Go's `strconv.ParseBool` accepts.
 pub fn parse_boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_around_a_value_does_not_belong_to_it() {
+    fn whitespace_and_quotes_around_a_value_are_removed() {
         let cases = [
             ("/health\r", "/health"),
             (" /health ", "/health"),
@@ -58,8 +58,8 @@ mod tests {
             ("'it''s'", "'it''s'"),
             (" \r\n", ""),
         ];
-        for (written, meant) in cases {
-            assert_eq!(clean(written), meant, "{written:?}");
+        for (text, expected) in cases {
+            assert_eq!(clean(text), expected, "{text:?}");
         }
     }
 

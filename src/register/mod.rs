@@ -99,8 +99,8 @@ pub async fn run<L: Ledger>(
     let containers = Store::default();
     let (report, mut left) = oneshot::channel();
     let mut tasks = TaskSet::new(end.clone());
-    tasks.spawn(docker::watch(docker.clone(), containers.clone(), settings.resync, end.clone()));
-    tasks.spawn(async move {
+    tasks.spawn("docker watch", docker::watch(docker.clone(), containers.clone(), settings.resync, end.clone()));
+    tasks.spawn("registrar", async move {
         let pace = LoopTimings::with_resync(settings.resync);
         let mut registrar = Registrar::new(settings, docker, containers.clone(), ledger);
         let passes = reconcile::run(&mut registrar, containers.bell(), pace, end.clone());

@@ -22,6 +22,7 @@ use crate::{
     core::{
         condition,
         store::{Snapshot, Store},
+        supervise::part_of_current,
     },
     docker::{Observation, Port, Protocol},
     registry::{Entry, Instance, Owner},
@@ -173,7 +174,8 @@ impl ReadinessProber {
             keep
         });
         for (id, gate) in gates.iter().filter(|(_, gate)| !self.running.contains_key(&gate.run)).collect::<Vec<_>>() {
-            let probe = self.tasks.spawn(probe_until_ready(id.clone(), gate.clone(), self.ready.clone()));
+            let probe =
+                self.tasks.spawn(part_of_current(probe_until_ready(id.clone(), gate.clone(), self.ready.clone())));
             self.running.insert(gate.run.clone(), probe);
         }
         let ended = |run: &&PortRun| match containers.entries.get(&run.container) {

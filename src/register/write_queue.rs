@@ -11,7 +11,10 @@ use std::{
 use tokio::{sync::watch, task::JoinSet};
 
 use super::plan::Step;
-use crate::registry::{Ledger, LedgerError, MAINTENANCE_PREFIX};
+use crate::{
+    core::supervise::part_of_current,
+    registry::{Ledger, LedgerError, MAINTENANCE_PREFIX},
+};
 
 /// How many writes are open at once. Many can hang before the others have to wait, and an agent's limit of 200
 /// connections for each client has room for a `render` beside it.
@@ -99,7 +102,7 @@ impl<L: Ledger> WriteQueue<L> {
         let more = state.queue.len().min(MAX_CONCURRENT.saturating_sub(state.workers));
         state.workers += more;
         for _ in 0..more {
-            self.workers.spawn(run_worker(Arc::clone(&self.ledger), Arc::clone(&self.shared)));
+            self.workers.spawn(part_of_current(run_worker(Arc::clone(&self.ledger), Arc::clone(&self.shared))));
         }
     }
 

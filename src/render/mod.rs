@@ -99,14 +99,14 @@ pub async fn run<S: Source>(setup: Setup, source: Arc<S>, stop: CancellationToke
     let source = setup.source_with_files(source);
     let mut tasks = TaskSet::new(stop.clone());
     match ControlServer::bind(&control::socket_path(setup.state_dir().path())) {
-        Ok(server) => tasks.spawn(server.run(Arc::new(ControlHandler::new(&setup)), stop.clone())),
+        Ok(server) => tasks.spawn("control server", server.run(Arc::new(ControlHandler::new(&setup)), stop.clone())),
         // Everything else works without it.
         Err(error) => {
             tracing::warn!("{}; `portreeve render rollback` cannot connect to this process", error_chain(&error))
         }
     }
     if let Some(settings) = setup.watched_settings {
-        tasks.spawn(template_reload::run(settings, setup.template_store.clone(), stop.clone()));
+        tasks.spawn("template reload", template_reload::run(settings, setup.template_store.clone(), stop.clone()));
     }
     spawn_target_workers(&mut tasks, setup.targets.into_iter(), &setup.target_renderers, &stop);
     spawn_renderer(&mut tasks, setup.template_store, setup.pinned_store, setup.target_renderers, source, &stop);
@@ -123,9 +123,9 @@ fn spawn_target_workers(
     for (target, renderer) in targets.zip(renderers) {
         let (bell, stop) = (renderer.desired.bell(), stop.clone());
         let mut worker = TargetWorker::new(target.stop_with(stop.clone()), renderer);
-        tasks.spawn(
-            async move { reconcile::run(&mut worker, bell, LoopTimings::with_resync(RESYNC_INTERVAL), stop).await },
-        );
+        tasks.spawn(format!("target {}", worker.target.name()), async move {
+            reconcile::run(&mut worker, bell, LoopTimings::with_resync(RESYNC_INTERVAL), stop).await;
+        });
     }
 }
 
@@ -142,10 +142,11 @@ fn spawn_renderer<S: Source>(
     let env = environment::variables().collect();
     let mut renderer = Renderer::new(answers.clone(), env, template_store, pinned_store, targets);
     let (bell, unrendered) = (answers.bell(), renderer.unrendered.subscribe());
-    tasks.spawn(query_watches::run(source, answers, renderer.wanted_queries.subscribe(), stop.clone()));
+    let watches = query_watches::run(source, answers, renderer.wanted_queries.subscribe(), stop.clone());
+    tasks.spawn("query watches", watches);
     let stop = stop.clone();
-    tasks.spawn(
-        async move { reconcile::run(&mut renderer, bell, LoopTimings::with_resync(RESYNC_INTERVAL), stop).await },
-    );
+    tasks.spawn("renderer", async move {
+        reconcile::run(&mut renderer, bell, LoopTimings::with_resync(RESYNC_INTERVAL), stop).await;
+    });
     unrendered
 }

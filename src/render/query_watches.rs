@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    core::store::Store,
+    core::{store::Store, supervise::part_of_current},
     registry::{Answer, Query, Source},
 };
 
@@ -61,10 +61,10 @@ impl<S: Source> QueryWatches<S> {
                 let end = stop.child_token();
                 self.running.insert(query.clone(), end.clone());
                 let (source, answers, query) = (Arc::clone(&self.source), self.answers.clone(), query.clone());
-                self.tasks.spawn(async move {
+                self.tasks.spawn(part_of_current(async move {
                     source.watch(query.clone(), answers, end).await;
                     query
-                });
+                }));
             }
         }
     }

@@ -38,7 +38,10 @@ pub async fn record<S: Source>(
     let answers = Store::default();
     let mut renderer =
         Renderer::new(answers.clone(), env, setup.template_store, setup.pinned_store, setup.target_renderers);
-    tasks.spawn(query_watches::run(source, answers.clone(), renderer.wanted_queries.subscribe(), stop.clone()));
+    tasks.spawn(
+        "query watches",
+        query_watches::run(source, answers.clone(), renderer.wanted_queries.subscribe(), stop.clone()),
+    );
     let mut bell = answers.bell();
     let mut deadline = pin!(tokio::time::sleep(deadline));
     let mut ended = pin!(tasks.join());

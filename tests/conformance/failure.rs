@@ -84,7 +84,7 @@ async fn consul_may_go_and_come_back() {
     bench.agent.stop();
     daemon.until_logged("reading from Consul");
     bench.agent.start_again().await;
-    daemon.until_logged("well again");
+    daemon.until_logged("recovered after");
     assert_eq!(daemon.stop(), Some(0));
     assert_eq!(bench.read("count").as_deref(), Some("x\n"), "the same data are no change");
 }

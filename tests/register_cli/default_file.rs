@@ -130,7 +130,7 @@ fn a_daemon_follows_it_from_when_it_appears_and_keeps_the_last_one_when_it_is_go
     assert_eq!(addresses(), [json!("10.0.0.7")]);
 
     machine.write("[register]\nipp = \"10.9.9.9\"\n");
-    daemon.until_logged("the configuration is refused, the one before stays in force");
+    daemon.until_logged("the configuration is refused, the previous one stays in effect");
     machine.write("[register]\nip = \"10.9.9.9\"\n");
     until("the address of the file", || addresses().last() == Some(&json!("10.9.9.9")));
     daemon.until_logged_times("in line", 2);
@@ -138,7 +138,7 @@ fn a_daemon_follows_it_from_when_it_appears_and_keeps_the_last_one_when_it_is_go
     fs::remove_file(machine.file()).expect("ours");
     daemon.until_logged(&format!("cannot read the configuration file {FILE}"));
     daemon.signal(Signal::SIGHUP);
-    daemon.until_logged("SIGHUP: the configuration is refused, the one before stays in force");
+    daemon.until_logged("SIGHUP: the configuration is refused, the previous one stays in effect");
     assert_eq!(addresses(), [json!("10.0.0.7"), json!("10.9.9.9")], "it was not written with the defaults");
 
     machine.write("[register]\nip = \"10.8.8.8\"\n");

@@ -1,4 +1,11 @@
-//! The modes that keep something in line: as a daemon that follows its configuration, or once.
+//! `portreeve register` and `portreeve render`: as a daemon that follows its configuration, or once.
+//!
+//! ```text
+//! Invocation ──configure──► Config ──► DaemonJob ──run──► register::run / render::run ──ChildSpec──► supervised child
+//!                 ▲                        │
+//!                 │                        └─ run_once: --once, --dry-run
+//!                 └──── ReloadTrigger: SIGHUP, a change of the file: a valid configuration replaces the job
+//! ```
 
 mod reload_trigger;
 mod startup_log;
@@ -19,17 +26,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::reload_trigger::{ReloadCause, ReloadTrigger};
-use super::signals::stop_on_signals;
-use crate::{CommandFailure, block_on, config_file, load_config_from, run_failure};
+use super::{CommandFailure, block_on, config_file, load_config_from, run_failure, signals::stop_on_signals};
 
-/// The modes that keep something in line.
+/// The commands that run as a daemon.
 pub(crate) enum Mode<'a> {
     Register(&'a RegisterArgs),
     Render(&'a RenderArgs),
 }
 
 impl Mode<'_> {
-    /// Whether a save of the configuration file counts.
+    /// Whether the configuration is read again when its file changes.
     fn watches_config(&self, config: &Config) -> bool {
         match self {
             Self::Register(_) => config.register.watch,
@@ -38,35 +44,35 @@ impl Mode<'_> {
     }
 }
 
-/// What the command line asks for.
+/// The command line.
 pub(crate) struct Invocation<'a> {
     pub(crate) common: &'a CommonArgs,
     pub(crate) mode: Mode<'a>,
 }
 
-/// Runs as a daemon, or once.
-pub(crate) fn run_daemon(order: &Invocation<'_>, single: SinglePassArgs) -> Result<(), CommandFailure> {
-    let config = configure(order, &config_file(order.common)).map_err(CommandFailure::Usage)?;
-    let job = DaemonJob::new(order, config.clone(), single, None).map_err(CommandFailure::Usage)?;
-    if let Mode::Register(flags) = order.mode {
+/// Runs as a daemon; once with `--once` or `--dry-run`.
+pub(crate) fn run_daemon(invocation: &Invocation<'_>, single: SinglePassArgs) -> Result<(), CommandFailure> {
+    let config = configure(invocation, &config_file(invocation.common)).map_err(CommandFailure::Usage)?;
+    let job = DaemonJob::new(invocation, config.clone(), single, None).map_err(CommandFailure::Usage)?;
+    if let Mode::Register(flags) = invocation.mode {
         if flags.cleanup.is_some() {
             tracing::info!("--cleanup: entries of containers that are gone are always removed");
         }
         warn_of_go_template(&config.register);
     }
-    let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
+    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     block_on(async {
-        stop_on_signals(stop.clone(), at_once.clone()).map_err(CommandFailure::Run)?;
+        stop_on_signals(stop.clone(), abort.clone()).map_err(CommandFailure::Run)?;
         tokio::select! {
-            done = run_to_end(order, single, config, job, stop) => done,
-            // What was supervised has been killed with the work.
-            () = at_once.cancelled() => std::process::exit(1),
+            done = run_to_end(invocation, single, config, job, stop) => done,
+            // The supervised child was killed when the other branch was dropped.
+            () = abort.cancelled() => std::process::exit(1),
         }
     })?
 }
 
 async fn run_to_end(
-    order: &Invocation<'_>,
+    invocation: &Invocation<'_>,
     single: SinglePassArgs,
     config: Config,
     job: DaemonJob,
@@ -78,15 +84,15 @@ async fn run_to_end(
     }
     if !single.dry_run {
         tokio::select! {
-            () = startup_log::log_start(&order.mode, &config) => {}
+            () = startup_log::log_start(&invocation.mode, &config) => {}
             () = stop.cancelled() => return Ok(()),
         }
     }
     if !single.once && !single.dry_run {
-        let (orders, ordered) = watch::channel(exec::ChildSpec::default());
+        let (child_sender, child) = watch::channel(exec::ChildSpec::default());
         return supervised_child::run_beside(
-            run_with_reloads(order, single, config, job, &orders, stop.clone()),
-            ordered,
+            run_with_reloads(invocation, single, config, job, &child_sender, stop.clone()),
+            child,
             &stop,
         )
         .await;
@@ -99,92 +105,99 @@ async fn run_to_end(
     }
 }
 
-/// Runs until `stop` is cancelled. A good configuration takes over from the one before, a bad one is refused.
+/// Runs until `stop` is cancelled. A valid configuration replaces the previous one, an invalid one is refused.
 async fn run_with_reloads(
-    order: &Invocation<'_>,
+    invocation: &Invocation<'_>,
     single: SinglePassArgs,
     mut config: Config,
     mut job: DaemonJob,
-    orders: &watch::Sender<exec::ChildSpec>,
+    child: &watch::Sender<exec::ChildSpec>,
     stop: CancellationToken,
 ) -> Result<(), CommandFailure> {
-    let mut again = ReloadTrigger::new(config_file(order.common).path()).map_err(CommandFailure::Run)?;
+    let mut trigger = ReloadTrigger::new(config_file(invocation.common).path()).map_err(CommandFailure::Run)?;
     loop {
-        again.set_watching(order.mode.watches_config(&config));
-        let (end, state) = (stop.child_token(), job.state_dir());
-        let mut run = std::pin::pin!(job.run(orders, stop.clone(), end.clone()));
-        let mut refused = false;
+        trigger.set_watching(invocation.mode.watches_config(&config));
+        let (end, state_dir) = (stop.child_token(), job.state_dir());
+        let mut run = std::pin::pin!(job.run(child, stop.clone(), end.clone()));
+        let mut is_refused = false;
         (config, job) = loop {
             let cause = tokio::select! {
                 done = &mut run => return done,
-                cause = again.next() => cause,
+                cause = trigger.next() => cause,
             };
             let next = tokio::task::block_in_place(|| {
-                let next = configure(order, &next_file(order, &config))?;
-                // Whoever sends SIGHUP may have changed what the configuration only points at: a token, a certificate.
-                let same = next == config && cause != ReloadCause::Sighup;
-                Ok(if same { None } else { Some((next.clone(), DaemonJob::new(order, next, single, state.as_ref())?)) })
+                let next = configure(invocation, &next_file(invocation, &config))?;
+                // SIGHUP also stands for a change of a file that the configuration names: a token, a certificate.
+                let is_same = next == config && cause != ReloadCause::Sighup;
+                Ok(if is_same {
+                    None
+                } else {
+                    Some((next.clone(), DaemonJob::new(invocation, next, single, state_dir.as_ref())?))
+                })
             });
             match next {
                 Ok(Some(next)) => {
                     tracing::info!("{cause}: the configuration was read again");
                     break next;
                 }
-                Ok(None) if refused => tracing::info!("{cause}: the configuration is the one in force again"),
-                Ok(None) => tracing::debug!("{cause}: the configuration says the same as before"),
+                Ok(None) if is_refused => tracing::info!("{cause}: the configuration is again the one in effect"),
+                Ok(None) => tracing::debug!("{cause}: the configuration has not changed"),
                 Err(error) => {
                     let reason = condition::error_chain(anyhow::Error::as_ref(&error));
-                    tracing::error!("{cause}: the configuration is refused, the one before stays in force: {reason}");
-                    refused = true;
+                    tracing::error!(
+                        "{cause}: the configuration is refused, the previous one stays in effect: {reason}"
+                    );
+                    is_refused = true;
                     continue;
                 }
             }
-            refused = false;
+            is_refused = false;
         };
-        // Two runs must not write at the same time.
+        // Two jobs must not write at the same time.
         end.cancel();
         run.await?;
     }
 }
 
-/// A template for another program fails for every container alike: that is told once.
+/// Logged once: a Go template would fail for every container.
 pub(crate) fn warn_of_go_template(settings: &register::Settings) {
     if let Some(hint) = settings.go_template() {
         tracing::warn!("--tags holds a Go template and is left out: Portreeve's templates are Handlebars: {hint}");
     }
 }
 
-/// What a valid configuration asks for.
+/// The work that a valid configuration describes.
 enum DaemonJob {
     Register { settings: Box<register::Settings>, docker: docker::Client, ledger: Arc<ConsulLedger> },
     Render { setup: Box<render::Setup>, source: Arc<ConsulSource>, program: Option<exec::Settings> },
 }
 
-/// The file that the next configuration is read from. One that has been read must not be missing later: a file that is
-/// absent for a moment, while it is being replaced, would otherwise bring all defaults into force.
-fn next_file(order: &Invocation<'_>, config: &Config) -> ConfigFile {
-    config.file.clone().map_or_else(|| config_file(order.common), ConfigFile::Given)
+/// The file from which the next configuration is read. A file that has been read once must exist later: otherwise, a
+/// file that is absent for a moment while it is replaced would bring all defaults into effect.
+fn next_file(invocation: &Invocation<'_>, config: &Config) -> ConfigFile {
+    config.file.clone().map_or_else(|| config_file(invocation.common), ConfigFile::Given)
 }
 
 /// Reads the file, the environment and the flags.
-fn configure(order: &Invocation<'_>, file: &ConfigFile) -> anyhow::Result<Config> {
-    let config = load_config_from(file, order.common)?;
-    Ok(match order.mode {
+fn configure(invocation: &Invocation<'_>, file: &ConfigFile) -> anyhow::Result<Config> {
+    let config = load_config_from(file, invocation.common)?;
+    Ok(match invocation.mode {
         Mode::Register(flags) => config.with_register(flags.clone())?,
         Mode::Render(flags) => config.with_render(flags.clone())?,
     })
 }
 
 impl DaemonJob {
-    /// Checks all that can be checked before anything starts. `held`: the state directory of the run before.
+    /// Checks everything that can be checked before anything starts. `previous`: the state directory of the previous
+    /// job.
     fn new(
-        order: &Invocation<'_>,
+        invocation: &Invocation<'_>,
         config: Config,
         single: SinglePassArgs,
-        held: Option<&StateDir>,
+        previous: Option<&StateDir>,
     ) -> anyhow::Result<Self> {
         let client = Client::new(&config.consul)?;
-        match order.mode {
+        match invocation.mode {
             Mode::Register(_) => {
                 let docker = docker::Client::new(config.docker)?;
                 let ledger = Arc::new(ConsulLedger::new(client));
@@ -194,9 +207,9 @@ impl DaemonJob {
                 let source = Arc::new(ConsulSource::new(client));
                 let program = config.exec.clone().into_settings(config.target.iter().map(|target| &target.name))?;
                 let settings = config.into();
-                let setup = match held {
+                let setup = match previous {
                     _ if single.dry_run => render::Setup::open_read_only(settings),
-                    Some(held) => render::Setup::open_beside(settings, held),
+                    Some(previous) => render::Setup::open_beside(settings, previous),
                     None => render::Setup::open(settings),
                 };
                 Ok(Self::Render { setup: Box::new(setup?), source, program })
@@ -204,7 +217,7 @@ impl DaemonJob {
         }
     }
 
-    /// The state directory that it holds, for the run after it.
+    /// The locked state directory, for the next job.
     fn state_dir(&self) -> Option<StateDir> {
         match self {
             Self::Register { .. } => None,
@@ -212,7 +225,7 @@ impl DaemonJob {
         }
     }
 
-    /// Waits for the registry, where a limit is set to that.
+    /// Waits for the registry if `--retry-attempts` sets a limit.
     async fn wait_for_registry(&self) -> Result<(), CommandFailure> {
         match self {
             Self::Register { settings, ledger, .. } => {
@@ -222,7 +235,7 @@ impl DaemonJob {
         }
     }
 
-    /// The program that is supervised.
+    /// The program to supervise.
     fn program(&self) -> Option<exec::Settings> {
         match self {
             Self::Register { .. } => None,
@@ -230,10 +243,10 @@ impl DaemonJob {
         }
     }
 
-    /// Runs until `end` is cancelled: because of `stop`, or because another run takes over.
+    /// Runs until `end` is cancelled: because of `stop`, or because another job replaces this one.
     async fn run(
         self,
-        orders: &watch::Sender<exec::ChildSpec>,
+        child: &watch::Sender<exec::ChildSpec>,
         stop: CancellationToken,
         end: CancellationToken,
     ) -> Result<(), CommandFailure> {
@@ -242,14 +255,14 @@ impl DaemonJob {
                 register::run(*settings, docker, ledger, stop, end).await.map_err(run_failure)
             }
             Self::Render { setup, source, program } => {
-                orders.send_replace(exec::ChildSpec { settings: program, statuses: setup.statuses() });
+                child.send_replace(exec::ChildSpec { settings: program, statuses: setup.statuses() });
                 render::run(*setup, source, end).await.map_err(run_failure)
             }
         }
     }
 
-    /// Brings everything in line once, or prints what would be done. After `stop` is cancelled, files are not left half
-    /// replaced.
+    /// Applies everything once, or prints what would be done. When `stop` is cancelled, a swap of files that has begun
+    /// is completed.
     async fn run_once(self, single: SinglePassArgs, stop: &CancellationToken) -> Result<(), CommandFailure> {
         let SinglePassArgs { dry_run, deadline, .. } = single;
         let job = match self {

@@ -1,4 +1,4 @@
-//! The program that is supervised: it outlives what changes around it, and we end as it does.
+//! The supervised child process: it outlives changes of the configuration, and Portreeve exits with its exit code.
 
 use anyhow::Context;
 use portreeve::exec::{ChildSpec, ExecError, Settings, supervise};
@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandFailure, run_failure};
 
-/// Does `work` until it ends, or until the child has ended, if it has ordered one.
+/// Runs `work` and the child that it specifies, until one of them has ended; then the other is stopped.
 pub(super) async fn run_beside(
     work: impl Future<Output = Result<(), CommandFailure>>,
-    orders: watch::Receiver<ChildSpec>,
+    spec: watch::Receiver<ChildSpec>,
     stop: &CancellationToken,
 ) -> Result<(), CommandFailure> {
     let child = async {
-        let ended = supervise(orders, stop.clone()).await;
+        let ended = supervise(spec, stop.clone()).await;
         stop.cancel();
         exit_result(ended)
     };
@@ -30,12 +30,12 @@ pub(super) async fn run_beside(
     done.and(exited)
 }
 
-/// Runs it to its end.
+/// Runs the child until it ends, without any work beside it.
 pub(super) async fn run_alone(settings: Settings, stop: CancellationToken) -> Result<(), CommandFailure> {
-    // There is nothing to be read again, and no reason to die and leave the child alone.
-    let _unheard = signal(SignalKind::hangup()).context("cannot listen for SIGHUP").map_err(CommandFailure::Run)?;
-    let (_orders, ordered) = watch::channel(ChildSpec { settings: Some(settings), ..ChildSpec::default() });
-    exit_result(supervise(ordered, stop).await)
+    // SIGHUP would end this process and leave the child alone; there is no configuration to read again.
+    let _ignored = signal(SignalKind::hangup()).context("cannot listen for SIGHUP").map_err(CommandFailure::Run)?;
+    let (_sender, spec) = watch::channel(ChildSpec { settings: Some(settings), ..ChildSpec::default() });
+    exit_result(supervise(spec, stop).await)
 }
 
 fn exit_result(ended: Result<u8, ExecError>) -> Result<(), CommandFailure> {

@@ -1,4 +1,4 @@
-//! How log lines look, and which are written.
+//! Which log lines are written, and how: as text, or as JSON with the task in whose span each was written.
 
 use std::fmt;
 
@@ -18,11 +18,11 @@ use tracing_subscriber::{
 
 use super::variable;
 
-/// What stands for a level by itself.
+/// Each of these alone is a filter.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Starts the log; how it is written.
-pub(super) fn init(common: &CommonArgs, default: &str) -> anyhow::Result<LogFormat> {
+/// Starts the log on standard error. Returns its format.
+pub(crate) fn init(common: &CommonArgs, default: &str) -> anyhow::Result<LogFormat> {
     let level = common.log_level.clone().or_else(|| variable("PORTREEVE_LOG_LEVEL"));
     let filter = parse_filter(&level.unwrap_or_else(|| default.to_owned()))?;
     let format = match (common.log_format, variable("PORTREEVE_LOG_FORMAT")) {
@@ -31,44 +31,47 @@ pub(super) fn init(common: &CommonArgs, default: &str) -> anyhow::Result<LogForm
             .map_err(|problem| anyhow::anyhow!("in the environment variable PORTREEVE_LOG_FORMAT: {problem}"))?,
         (None, None) => LogFormat::Text,
     };
-    // What libraries tell below a warning are the bytes that they send and get: tokens, and the environment of containers.
+    // Below a warning, libraries log the bytes that they send and receive: tokens, the environment of containers.
     let own = filter_fn(|event| event.target().starts_with("portreeve") || *event.level() <= Level::WARN);
     let filter = filter.and(own.with_max_level_hint(LevelFilter::TRACE));
-    // A log that nobody can write to ends nothing.
+    // A closed standard error must not end the process.
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
     let lines = lines.with_writer(std::io::stderr).with_ansi(Colours::for_stream(&std::io::stderr()).is_on());
     let lines = match format {
-        LogFormat::Text => lines.with_target(false).fmt_fields(format::debug_fn(write_field)).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => {
+            // The message of a text line names its subject; the spans are for programs.
+            let filter = filter.and(filter_fn(|metadata| metadata.is_event()));
+            lines.with_target(false).fmt_fields(format::debug_fn(write_field)).with_filter(filter).boxed()
+        }
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    tracing_subscriber::registry().with(lines).init();
     Ok(format)
 }
 
-/// Writes a field of a text line. What a message has said in words, as each does, is not repeated: such fields are for
-/// the programs that read JSON.
+/// Writes a field of a text line. Fields that repeat the message are left out: they are for programs that read JSON.
 fn write_field(writer: &mut format::Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     match field.name() {
         "message" => write!(writer, "{value:?}"),
         "target_name" | "file" | "service" | "instance" | "reason" => Ok(()),
-        // Where a line of a dependency comes from.
+        // The origin of a line that a dependency logs.
         name if name.starts_with("log.") => Ok(()),
         name => write!(writer, " {name}={value:?}"),
     }
 }
 
-/// A level by itself is Portreeve's own.
+/// A level without a module, such as `debug`, concerns Portreeve alone.
 fn parse_filter(text: &str) -> anyhow::Result<EnvFilter> {
     let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
     let plain = !text.contains(['=', ',', '[']);
     anyhow::ensure!(
         !plain || is_level(text),
-        "the log level {text:?} is none of {}, and no filter such as portreeve::docker=debug",
+        "the log level {text:?} is not one of {}, nor a filter such as portreeve::docker=debug",
         LEVELS.join(", ")
     );
     let own = |word: &str| if is_level(word.trim()) { format!("portreeve={}", word.trim()) } else { word.to_owned() };
     let words: Vec<_> = text.split(',').map(own).collect();
-    // The template engine tells of every call of a helper.
+    // The template engine logs every call of a helper.
     EnvFilter::try_new(format!("warn,handlebars=off,{}", words.join(",")))
-        .map_err(|_| anyhow::anyhow!("--log-level {text:?} is no filter such as portreeve::docker=debug"))
+        .map_err(|_| anyhow::anyhow!("--log-level {text:?} is not a filter such as portreeve::docker=debug"))
 }
