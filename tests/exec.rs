@@ -1,4 +1,4 @@
-//! A program that `portreeve render` supervises.
+//! The child process that `portreeve render` supervises.
 
 mod common;
 mod targets;
@@ -17,8 +17,8 @@ use nix::sys::signal::Signal;
 use portreeve_lab::portreeve::program;
 use tempfile::TempDir;
 
-/// A shell that notes each signal that it gets and ends at SIGTERM with a code of its own. It does not outlive its folder,
-/// even if a test fails and Portreeve is killed.
+/// A shell that records each signal and exits at SIGTERM with a code of its own. It exits when its directory is removed, even
+/// if a test fails and Portreeve is killed.
 const NOTES: &str = r#"
 for name in HUP USR1 USR2 QUIT WINCH CONT ALRM INT; do trap "echo $name >> log" $name; done
 trap 'echo TERM >> log; exit 7' TERM
@@ -26,7 +26,7 @@ echo "start $(cat out)" >> log
 while [ -e child.sh ]; do sleep 0.02; done
 "#;
 
-/// A folder in which the child runs, with a template of the key `k`, its file `out`, and the file `log` of the child.
+/// The directory of the child, with a template of the key `k`, its file `out`, and the file `log` of the child.
 struct Bench {
     folder: TempDir,
     keys: FakeKeys,
@@ -57,7 +57,7 @@ impl Bench {
         "sh child.sh".to_owned()
     }
 
-    /// The configuration: one target, without patience, and this after it.
+    /// Writes the configuration: one target without a quiet period, followed by `more`.
     fn configure(&self, more: &str) {
         let target = "[[target]]\nname = 'one'\nkind = 'command'\ninterval = '0s'\n\
              [[target.template]]\nsource = 'out.hbs'\ndestination = 'out'\n";
@@ -77,19 +77,19 @@ impl Bench {
         Daemon::spawn(self.command(arguments))
     }
 
-    /// Waits until the child has noted this.
+    /// Waits until the child has recorded this.
     fn until_noted(&self, daemon: &Daemon, noted: &str) {
         until(&format!("{noted:?} in {:?}; {}", self.text("log"), daemon.log()), || self.text("log") == noted);
     }
 }
 
 #[test]
-fn it_starts_when_all_is_rendered_and_is_told_of_changes_by_its_signal() {
+fn the_child_starts_when_all_files_are_written_and_gets_its_signal_for_changes() {
     let bench = Bench::new();
     bench.configure("");
     let command = bench.script(NOTES);
     let mut daemon = bench.start(&["--exec", &command, "--exec-reload-signal", "hup"]);
-    daemon.until_logged("the child starts when all targets are in line; one to come");
+    daemon.until_logged("the child starts when all targets are in sync; still waiting for one");
     assert_eq!(bench.text("log"), "", "there is no key yet");
     bench.keys.set("k", "1");
     bench.until_noted(&daemon, "start 1\n");
@@ -102,7 +102,7 @@ fn it_starts_when_all_is_rendered_and_is_told_of_changes_by_its_signal() {
 }
 
 #[test]
-fn without_a_signal_it_is_restarted_and_only_for_targets_that_concern_it() {
+fn without_a_signal_the_child_is_restarted_and_only_for_its_targets() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.keys.set("o", "1");
@@ -122,7 +122,7 @@ fn without_a_signal_it_is_restarted_and_only_for_targets_that_concern_it() {
 }
 
 #[test]
-fn a_refused_target_holds_the_start_and_says_so() {
+fn a_rejected_target_delays_the_start_and_is_logged() {
     let bench = Bench::new();
     bench.keys.set("k", "bad");
     bench.configure("");
@@ -137,7 +137,7 @@ fn a_refused_target_holds_the_start_and_says_so() {
 }
 
 #[test]
-fn when_it_ends_by_itself_its_exit_code_is_ours() {
+fn when_the_child_exits_portreeve_exits_with_its_code() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.configure("");
@@ -154,7 +154,7 @@ fn when_it_ends_by_itself_its_exit_code_is_ours() {
 }
 
 #[test]
-fn signals_that_are_not_about_us_are_handed_on() {
+fn signals_without_a_meaning_for_portreeve_are_forwarded() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.configure("");
@@ -170,7 +170,7 @@ fn signals_that_are_not_about_us_are_handed_on() {
 }
 
 #[test]
-fn who_does_not_end_in_time_is_killed_with_all_its_children() {
+fn a_child_that_does_not_exit_in_time_is_killed_with_its_group() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.configure("");
@@ -179,12 +179,12 @@ fn who_does_not_end_in_time_is_killed_with_all_its_children() {
     until("the child's child", || bench.text("pid").ends_with('\n'));
     daemon.signal(Signal::SIGINT);
     assert_eq!(daemon.wait(), Some(137), "{}", daemon.log());
-    assert!(daemon.log().contains("has not ended within 200ms after SIGTERM: SIGKILL"), "{}", daemon.log());
+    assert!(daemon.log().contains("has not exited within 200ms after SIGTERM; sending SIGKILL"), "{}", daemon.log());
     until_gone(&bench);
 }
 
 #[test]
-fn a_second_signal_to_us_waits_for_nothing_and_leaves_nobody_behind() {
+fn a_second_signal_ends_portreeve_immediately_and_leaves_no_process() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.configure("");
@@ -199,7 +199,7 @@ fn a_second_signal_to_us_waits_for_nothing_and_leaves_nobody_behind() {
 }
 
 #[test]
-fn an_nginx_that_has_taken_a_reload_of_its_target_is_not_restarted_as_well() {
+fn an_nginx_child_that_its_target_has_reloaded_is_not_restarted_as_well() {
     let bench = Bench::new();
     let nginx = targets::nginx::Nginx::new("");
     let (conf, prefix) = (nginx.path("etc/nginx.conf"), nginx.path("prefix"));
@@ -223,13 +223,13 @@ fn an_nginx_that_has_taken_a_reload_of_its_target_is_not_restarted_as_well() {
     }
     daemon.until_logged("target edge: reloaded nginx in ");
     let log = daemon.log();
-    assert!(!log.contains("files are new"), "{log}");
+    assert!(!log.contains("files have changed"), "{log}");
     assert_eq!(targets::text(nginx.path("prefix/run/nginx.pid")), master);
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
-fn once_logs_what_it_did_as_the_daemon_does() {
+fn once_logs_the_same_lines_as_the_daemon() {
     let bench = Bench::new();
     let mut nginx = targets::nginx::Nginx::serving("0");
     bench.write("out.hbs", &nginx.server("{{key \"k\"}}"));
@@ -254,21 +254,24 @@ fn once_logs_what_it_did_as_the_daemon_does() {
         assert!(matches!(told[..], [line] if line.contains("wrote ") && line.contains("; in effect")), "{log}");
         nginx.answers(value);
     }
-    assert!(once().contains("target edge: in line"));
+    assert!(once().contains("target edge: in sync"));
     nginx.stop();
     bench.keys.set("k", "5");
     let log = once();
-    assert!(log.contains("wrote ") && log.contains("nobody to reload") && !log.contains("in effect"), "{log}");
+    assert!(
+        log.contains("wrote ") && log.contains("the program is not running") && !log.contains("in effect"),
+        "{log}"
+    );
 }
 
-/// The process whose number stands in `pid` is gone, or nobody has asked for its exit code yet.
+/// Waits until the process with the pid in `pid` has exited. It may still be a zombie.
 fn until_gone(bench: &Bench) {
     let stat = format!("/proc/{}/stat", bench.text("pid").trim());
     until("the end of the child's child", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
 }
 
 #[test]
-fn what_ends_by_the_signal_that_asked_for_it_has_ended_well() {
+fn a_child_ended_by_the_kill_signal_counts_as_success() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.configure("");
@@ -278,7 +281,7 @@ fn what_ends_by_the_signal_that_asked_for_it_has_ended_well() {
 }
 
 #[test]
-fn reading_the_configuration_again_leaves_the_child_alone_unless_it_is_another_one() {
+fn a_reload_of_the_configuration_keeps_the_child_unless_its_settings_change() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.script(NOTES);
@@ -287,13 +290,13 @@ fn reading_the_configuration_again_leaves_the_child_alone_unless_it_is_another_o
     let daemon = bench.start(&[]);
     bench.until_noted(&daemon, "start 1\n");
     daemon.signal(Signal::SIGHUP);
-    daemon.until_logged("target one: in line");
-    // A refused configuration changes nothing either.
+    daemon.until_logged("target one: in sync");
+    // An invalid configuration changes nothing either.
     bench.write("portreeve.toml", "[exec");
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("the configuration is refused");
     assert_eq!(bench.text("log"), "start 1\n");
-    // Other files are news, whoever has changed them.
+    // Changed files are new to the child, even if another process has written them.
     bench.configure(exec);
     bench.write("out.hbs", "{{key \"k\"}}!");
     daemon.signal(Signal::SIGHUP);
@@ -308,7 +311,7 @@ fn reading_the_configuration_again_leaves_the_child_alone_unless_it_is_another_o
 }
 
 #[test]
-fn it_sees_the_variables_that_the_rules_let_through() {
+fn the_child_gets_the_variables_that_the_rules_allow() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.configure("[exec]\n[exec.env]\nallow = ['PATH', 'SHOW_*']\ndeny = ['*_SECRET']\ncustom = ['OWN=1']");
@@ -323,7 +326,7 @@ fn it_sees_the_variables_that_the_rules_let_through() {
 }
 
 #[test]
-fn a_dry_run_does_not_start_it_and_mistakes_are_found_before_anything_starts() {
+fn a_dry_run_does_not_start_the_child_and_errors_are_found_before_the_start() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.configure("");
@@ -342,11 +345,11 @@ fn a_dry_run_does_not_start_it_and_mistakes_are_found_before_anything_starts() {
 }
 
 #[test]
-fn as_the_first_process_it_takes_in_orphans_and_hands_signals_on() {
+fn as_pid_1_it_reaps_orphans_and_forwards_signals() {
     let bench = Bench::new();
     bench.keys.set("k", "1");
     bench.configure("");
-    // Each round leaves an orphan that ends soon.
+    // Each round leaves an orphan that exits soon.
     let script = "trap 'echo USR1 >> log' USR1\ntrap 'exit 5' TERM\necho start >> log\n\
          while :; do (sleep 0.01 &); echo x >> rounds; sleep 0.02; done";
     bench.script(script);
@@ -361,7 +364,7 @@ fn as_the_first_process_it_takes_in_orphans_and_hands_signals_on() {
     let first = children(daemon.id()).into_iter().next().expect("unshare has one child");
     until("no zombies", || children(first).iter().all(|pid| !state(*pid).contains(") Z ")));
     assert!(children(first).len() < 10, "they are taken in as they come");
-    // `unshare` keeps signals to itself: to the first process, as an engine would.
+    // `unshare` does not forward signals, so they are sent to PID 1, as an engine does.
     let tell = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), signal).expect("it runs");
     tell(Signal::SIGUSR1);
     until("the forwarded signal", || bench.text("log").contains("USR1"));

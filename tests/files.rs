@@ -1,4 +1,4 @@
-//! Files as they are found after `portreeve render` has ended, in trouble, and as somebody who is not root.
+//! The files after `portreeve render` has ended, after failures, and without root.
 
 mod common;
 mod targets;
@@ -30,7 +30,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// `target`: what the target has besides its name and templates, where `$H` is the folder.
+    /// `target`: the keys of the target besides its name and templates; `$H` is the directory.
     fn new(target: &str, files: &[&str]) -> Self {
         let bench = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
         let home = bench.folder.path().display().to_string();
@@ -60,7 +60,7 @@ impl Bench {
         self.started_by(&[], arguments)
     }
 
-    /// With a program before it that changes what the process may do.
+    /// Started by a program that changes the permissions of the process.
     fn started_by(&self, before: &[&str], arguments: &[&str]) -> Command {
         let program = portreeve::program();
         let mut words = before.iter().map(AsRef::as_ref).chain([program.as_ref()]);
@@ -72,7 +72,7 @@ impl Bench {
         command
     }
 
-    /// As a user who owns the folder and what is in it, and has these groups.
+    /// As a user who owns the directory and its content, with these groups.
     fn as_nobody(&self, groups: &str, arguments: &[&str]) -> Command {
         for entry in fs::read_dir(self.folder.path()).expect("a folder").flatten() {
             chown(entry.path(), Some(NOBODY), Some(NOBODY)).expect("we are root");
@@ -83,7 +83,7 @@ impl Bench {
     }
 }
 
-/// A process that writes a line for each SIGHUP, and whose pid stands in `app.pid`.
+/// A process that writes a line for each SIGHUP, with its pid in `app.pid`.
 struct Told(Child);
 
 impl Told {
@@ -104,8 +104,8 @@ impl Drop for Told {
 }
 
 #[test]
-fn once_is_done_when_all_that_is_desired_is_applied() {
-    // Nobody to reload, so each run finds that the one before owes a reload.
+fn once_ends_when_all_desired_files_are_applied() {
+    // The program is not running, so each run finds the pending reload of the one before.
     let bench = Bench::new("kind = \"command\"\npid_file = \"$H/app.pid\"", &["app"]);
     for value in ["1", "2", "3", "4"] {
         bench.keys.set("value", value);
@@ -116,7 +116,7 @@ fn once_is_done_when_all_that_is_desired_is_applied() {
 }
 
 #[test]
-fn files_change_together_whoever_ends_it_meanwhile() {
+fn files_change_together_even_if_the_process_is_stopped_meanwhile() {
     let names: Vec<_> = (0..400).map(|number| format!("out/{number:03}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let bench = Bench::new("kind = \"command\"", &names);
@@ -136,7 +136,7 @@ fn files_change_together_whoever_ends_it_meanwhile() {
 
 /// A file system whose server never answers.
 #[test]
-fn the_second_signal_ends_it_although_a_thread_hangs() {
+fn the_second_signal_ends_the_process_although_a_thread_hangs() {
     let bench = Bench::new("kind = \"command\"", &["out/app"]);
     bench.keys.set("value", "1");
     let own = ["unshare", "--mount", "sh", "-c", "exec \"$@\"", "sh"];
@@ -164,7 +164,7 @@ fn the_second_signal_ends_it_although_a_thread_hangs() {
 }
 
 #[test]
-fn a_failed_reload_is_taken_back_by_a_user_who_may_not_set_the_former_owner() {
+fn a_failed_reload_is_rolled_back_by_a_user_who_may_not_set_the_former_owner() {
     let reload = "reload = [\"sh\", \"-c\", \"! grep -q bad $H/out/app\"]";
     let bench = Bench::new(&format!("kind = \"command\"\n{reload}"), &["out/app"]);
     fs::create_dir(bench.path("out")).expect("a folder");
@@ -172,7 +172,7 @@ fn a_failed_reload_is_taken_back_by_a_user_who_may_not_set_the_former_owner() {
     fs::set_permissions(bench.path("out/app"), fs::Permissions::from_mode(0o644)).expect("it is ours");
     bench.keys.set("value", "bad");
     let daemon = Daemon::spawn(bench.as_nobody("65534", &[]));
-    daemon.until_logged("taken back");
+    daemon.until_logged("rolled back");
     assert!(bench.holds("out/app", "old"), "{}", daemon.log());
     bench.keys.set("value", "good");
     until("the good content", || bench.holds("out/app", "good"));
@@ -182,7 +182,7 @@ fn a_failed_reload_is_taken_back_by_a_user_who_may_not_set_the_former_owner() {
 }
 
 #[test]
-fn a_group_of_ours_and_a_mode_are_kept_by_a_user_who_is_not_the_owner() {
+fn a_user_who_is_not_the_owner_keeps_a_group_of_its_own_and_the_mode() {
     let bench = Bench::new("kind = \"command\"", &["out/app", "out/setgid/new"]);
     let out = bench.path("out");
     bench.keys.set("value", "1");
@@ -197,13 +197,13 @@ fn a_group_of_ours_and_a_mode_are_kept_by_a_user_who_is_not_the_owner() {
     assert!(ended.status.success() && bench.holds("out/app", "1"), "{}", String::from_utf8_lossy(&ended.stderr));
     let access = |path: &Path| fs::metadata(path).map(|is| (is.uid(), is.gid(), is.mode() & 0o7777)).expect("a file");
     assert_eq!(access(&bench.path("out/app")), (NOBODY, 33, 0o640));
-    // Below a directory of a group, everything is the group's.
+    // New files in a directory with the set-group-id bit belong to its group.
     assert_eq!(access(&bench.path("out/setgid")), (NOBODY, 33, 0o2755));
     assert_eq!(access(&bench.path("out/setgid/new")), (NOBODY, 33, 0o644));
 }
 
 #[test]
-fn what_keeps_a_file_from_being_replaced_is_named() {
+fn the_obstacle_to_replacing_a_file_is_named() {
     let bench = Bench::new("kind = \"command\"", &["out/app"]);
     bench.keys.set("value", "1");
     let refused = |mode: u32| {
@@ -224,7 +224,7 @@ fn what_keeps_a_file_from_being_replaced_is_named() {
 }
 
 #[test]
-fn a_journal_that_cannot_be_opened_is_not_taken_for_one_that_is_broken() {
+fn a_journal_that_cannot_be_opened_does_not_count_as_corrupt() {
     let bench = Bench::new("kind = \"command\"\npid_file = \"$H/app.pid\"", &["app"]);
     bench.keys.set("value", "1");
     let daemon = Daemon::spawn(bench.render(&[]));
@@ -237,7 +237,7 @@ fn a_journal_that_cannot_be_opened_is_not_taken_for_one_that_is_broken() {
     limit("--nofile=3:4096");
     daemon.until_logged("Too many open files");
     limit("--nofile=1024:4096");
-    // The reload is still owed, and made good as soon as there is somebody to tell.
+    // The reload is still pending, and is made when the program is running.
     let _told = Told::start(&bench);
     daemon.until_logged("in effect");
     until("the reload", || bench.read("told").contains("told"));
@@ -245,9 +245,9 @@ fn a_journal_that_cannot_be_opened_is_not_taken_for_one_that_is_broken() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
-/// Whatever lies where the state is kept.
+/// For each file in the state directory.
 #[test]
-fn a_pipe_in_the_state_directory_is_named_and_the_end_is_not_waited_for() {
+fn a_pipe_in_the_state_directory_is_named_and_does_not_block() {
     let bench = Bench::new("kind = \"command\"\nreload = [\"true\"]", &["app"]);
     bench.keys.set("value", "1");
     assert_eq!(bench.render(&["--once"]).output().expect("it starts").status.code(), Some(0));
@@ -264,9 +264,9 @@ fn a_pipe_in_the_state_directory_is_named_and_the_end_is_not_waited_for() {
     }
 }
 
-/// No room for the pid in the lock, nor for the journal: the daemon says so, and goes on when there is some.
+/// Without space for the pid in the lock or for the journal: the daemon logs that, and continues when there is space.
 #[test]
-fn a_state_directory_without_room_at_the_start_is_named_and_recovers() {
+fn a_full_state_directory_at_the_start_is_named_and_recovers() {
     let bench = Bench::new("kind = \"command\"\nreload = [\"true\"]", &["app"]);
     bench.keys.set("value", "1");
     fs::create_dir(bench.path("state")).expect("it is ours");
@@ -284,7 +284,7 @@ fn a_state_directory_without_room_at_the_start_is_named_and_recovers() {
     until("the file", || bench.holds("app", "1"));
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(0));
-    // Without a lock nothing can be kept.
+    // Without a lock no state can be written.
     let unusable = format!("mount -t tmpfs -o size=64k,ro none {state} && exec \"$@\"");
     let ended =
         bench.started_by(&["unshare", "--mount", "sh", "-c", &unusable, "sh"], &[]).output().expect("it starts");
@@ -293,7 +293,7 @@ fn a_state_directory_without_room_at_the_start_is_named_and_recovers() {
 }
 
 #[test]
-fn a_dry_run_of_a_target_that_is_pinned_to_its_data_does_not_say_that_it_would_be_taken() {
+fn a_dry_run_of_a_pinned_target_does_not_report_that_it_would_be_applied() {
     let bench = Bench::new("kind = \"command\"\ncheck = [\"test\", \"-f\", \"{{candidate}}\"]", &["app"]);
     for value in ["1", "2"] {
         bench.keys.set("value", value);
@@ -307,7 +307,7 @@ fn a_dry_run_of_a_target_that_is_pinned_to_its_data_does_not_say_that_it_would_b
     assert!(printed.contains("which waits for the release") && !printed.contains("would be taken"), "{printed}");
 }
 
-/// An nginx configuration of its own, whose `conf.d` holds the file of the target.
+/// An nginx configuration with the file of the target in `conf.d`.
 fn nginx(bench: &Bench) {
     let home = bench.folder.path().display();
     let config =
@@ -316,7 +316,7 @@ fn nginx(bench: &Bench) {
     fs::write(bench.path("nginx.conf"), config).expect("it can be written");
 }
 
-/// Ends the nginx of a bench by its pid.
+/// Stops an nginx by its pid file when dropped.
 struct Running<'a>(&'a Bench);
 
 impl Running<'_> {
@@ -330,17 +330,17 @@ impl Running<'_> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         if let Ok(pid) = self.0.read("app.pid").trim().parse() {
-            // It may have ended by itself.
+            // It may have exited.
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM);
         }
     }
 }
 
 #[test]
-fn beside_a_nginx_of_root_the_documented_capabilities_are_enough_and_needed() {
+fn for_an_nginx_of_root_the_documented_capabilities_are_sufficient_and_necessary() {
     let bench = Bench::new("kind = \"nginx\"\nconf = \"$H/nginx.conf\"\nprefix = \"$H\"", &["conf.d/app.conf"]);
     nginx(&bench);
-    // Only root may read it, as a private key; `nginx -t` opens the log of root as well.
+    // Only root may read it, as a private key; `nginx -t` also opens the log of root.
     fs::write(bench.path("secret.conf"), "map $host $secret { default 1; }\n").expect("it can be written");
     let config = bench.read("nginx.conf").replace("http {", "http { include secret.conf;");
     fs::write(bench.path("nginx.conf"), config).expect("it can be written");
@@ -375,7 +375,7 @@ fn beside_a_nginx_of_root_the_documented_capabilities_are_enough_and_needed() {
 }
 
 #[test]
-fn a_pipe_among_the_included_files_is_named_and_holds_up_nothing_else() {
+fn a_pipe_among_the_included_files_is_named_and_delays_no_other_target() {
     let bench = Bench::new("kind = \"nginx\"\nconf = \"$H/nginx.conf\"\nprefix = \"$H\"", &["conf.d/app.conf"]);
     nginx(&bench);
     let pipe = bench.path("conf.d/x.conf");
@@ -392,9 +392,9 @@ fn a_pipe_among_the_included_files_is_named_and_holds_up_nothing_else() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
-/// Root's nginx, and a Portreeve that may write its files and not signal it.
+/// An nginx of root, and a Portreeve that may write its files but not signal it.
 #[test]
-fn an_nginx_that_may_not_be_signalled_keeps_its_new_files_and_is_told_later() {
+fn an_nginx_that_may_not_be_signalled_keeps_its_new_files_and_is_reloaded_later() {
     let nginx = Nginx::serving("old");
     let conf = format!("conf = {:?}\nprefix = {:?}", nginx.path("etc/nginx.conf"), nginx.path("prefix"));
     let bench = Bench::new(&format!("kind = \"nginx\"\n{conf}"), &["unused"]);
@@ -408,16 +408,16 @@ fn an_nginx_that_may_not_be_signalled_keeps_its_new_files_and_is_told_later() {
     fs::set_permissions(nginx.path("prefix/error.log"), fs::Permissions::from_mode(0o666)).expect("it is ours");
     bench.keys.set("value", "new");
     let daemon = Daemon::spawn(bench.as_nobody("65534", &[]));
-    daemon.until_logged("the reload is owed");
+    daemon.until_logged("the reload is pending");
     let master = nginx.master();
     daemon.until_logged(&format!("process {master}"));
     bench.keys.set("value", "newer");
     until("the newest file", || targets::text(nginx.web()).contains("newer"));
     assert_eq!((nginx.hang_ups(), nginx.ask().expect("it serves").as_str()), (0, "old"), "{}", daemon.log());
     let log = daemon.log();
-    assert!(log.contains("not permitted") && !log.contains("taken back") && !log.contains("in effect"), "{log}");
+    assert!(log.contains("not permitted") && !log.contains("rolled back") && !log.contains("in effect"), "{log}");
     assert_eq!(daemon.stop(), Some(0));
-    // Who may tell it does.
+    // A Portreeve that may signal it does.
     let ended = bench.render(&["--once"]).output().expect("it starts");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     nginx.answers("newer");

@@ -161,7 +161,7 @@ fn a_generation_that_the_check_rejects_is_not_pinned() {
     assert_eq!(daemon.stop(), Some(0));
     bench.configure("one");
     let daemon = Daemon::spawn(bench.render(&[]));
-    daemon.until_logged("in line");
+    daemon.until_logged("in sync");
     let output = bench.refuses(&["--data", "--to", "1"]);
     assert!(
         output.contains("generation 1 of its data did not come into effect") && output.contains("refused"),
@@ -220,7 +220,7 @@ fn a_template_is_rolled_back_while_new_data_takes_effect() {
     daemon.until_logged("a change of its templates is withheld");
     assert_eq!(daemon.stop(), Some(0));
     let daemon = Daemon::spawn(bench.render(&[]));
-    daemon.until_logged("in line");
+    daemon.until_logged("in sync");
     bench.becomes("three");
     assert_eq!(bench.read("app"), "three\n");
     let dry = bench.render(&["--dry-run"]).output().expect("it starts");

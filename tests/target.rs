@@ -1,4 +1,4 @@
-//! An nginx target against a real nginx: what is promised about check, swap, reload, proof and the way back.
+//! An nginx target with a real nginx: the guarantees for check, swap, reload, verification and rollback.
 
 #[path = "target/retries.rs"]
 mod retries;
@@ -26,7 +26,7 @@ use portreeve::{
     docker,
     sys::state_dir::StateDir,
     target::{
-        ApplyError, ApplyOutcome, CheckPreview, CommandSettings, Effect, NginxSettings as Settings, Rejection,
+        ApplyError, ApplyOutcome, CheckVerdict, CommandSettings, Effect, NginxSettings as Settings, Rejection,
         ReloadMethod, TargetKind, TemplateSettings,
     },
 };
@@ -50,7 +50,7 @@ async fn new_files_are_in_effect_when_the_pass_ends() {
     let workers = nginx.workers();
     edge.want(&[(&web, &nginx.server("new")), (&more, "# nothing\n")]);
     edge.writes(&[&more, &web]).await;
-    assert_eq!(nginx.ask().expect("it serves"), "new", "at once: the old workers are on their way out");
+    assert_eq!(nginx.ask().expect("it serves"), "new", "immediately: the old workers are shutting down");
     assert!(workers.iter().all(|worker| !nginx.workers().contains(worker)));
     let metadata = fs::metadata(&web).expect("it is there");
     assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o640, 1, 2), "access is kept");
@@ -58,7 +58,7 @@ async fn new_files_are_in_effect_when_the_pass_ends() {
     assert_eq!(names(&nginx.path("etc/conf.d")), ["more.conf", "web.conf"], "nothing else is left");
     assert_eq!(names(&nginx.path("state/targets/edge")), ["journal"]);
 
-    // The same again: no write, no reload, in this process and the next.
+    // With the same files there is no write and no reload, in this process and the next one.
     drop(edge);
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[web.clone(), more.clone()]);
     edge.want(&[(&web, &nginx.server("new")), (&more, "# nothing\n")]);
@@ -98,7 +98,7 @@ mDpwyH3unrz9xplJk0M=
 -----END CERTIFICATE-----
 ";
 
-/// A place that proxies over TLS, so that the certificate at `path` is read by the check.
+/// A server that proxies over TLS, so that the check reads the certificate at `path`.
 fn trusting(nginx: &Nginx, path: &str) -> String {
     format!(
         "server {{ listen {}; location / {{ proxy_pass https://127.0.0.1:9; proxy_ssl_verify on; \
@@ -108,7 +108,7 @@ fn trusting(nginx: &Nginx, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_check_sees_a_candidate_wherever_nginx_would() {
+async fn the_check_reads_a_candidate_wherever_nginx_includes_it() {
     let nginx = Nginx::new("include sites/*/enabled/[!x]*;\ninclude \"deep.d/a b.conf\";\ninclude map.conf;");
     nginx.write("etc/deep.d/a b.conf", &format!("include '{}';\n", nginx.path("elsewhere/*.inc").display()));
     nginx.write("etc/map.conf", "map $host $name {\n default a;\n include maps/hosts;\n}\n");
@@ -118,7 +118,7 @@ async fn the_check_sees_a_candidate_wherever_nginx_would() {
     nginx.write("etc/nested.conf", "");
     fs::create_dir_all(nginx.path("etc/sites/one/enabled")).expect("a directory");
     symlink("../available/s", nginx.path("etc/sites/one/enabled/s")).expect("a link");
-    // What the check says, and of which file it speaks, for each of the ways.
+    // For each kind of include: the destination, and the file that the error names.
     let reached = [
         ("etc/conf.d/new.conf", "etc/conf.d/new.conf"),
         ("etc/sites/one/available/s", "etc/sites/one/enabled/s"),
@@ -139,18 +139,18 @@ async fn the_check_sees_a_candidate_wherever_nginx_would() {
         assert!(!said.contains("/.portreeve-"), "a copy's name: {said}");
         assert_eq!(fs::read(nginx.path(destination)).ok(), before);
     }
-    // Not reached: nothing that the check could say anything about.
+    // Not included: the check cannot judge them.
     for destination in ["etc/conf.d/.hidden.conf", "etc/conf.d/new.conf.off", "etc/sites/one/enabled/x"] {
         let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.path(destination)]);
         edge.want(&[(&nginx.path(destination), "nonsense;")]);
         let opinion = edge.target.diff().await.expect("it can be checked").check;
-        let Some(CheckPreview::Accepted { warnings }) = opinion else { panic!("{destination}: {opinion:?}") };
+        let Some(CheckVerdict::Accepted { warnings }) = opinion else { panic!("{destination}: {opinion:?}") };
         assert!(warnings[0].contains("no include leads to it"), "{warnings:?}");
     }
 }
 
 #[tokio::test]
-async fn what_a_file_names_by_a_relative_path_is_found_by_the_check() {
+async fn the_check_finds_relative_paths() {
     let nginx = Nginx::serving("old");
     nginx.write("etc/certs/ca.pem", CERTIFICATE);
     nginx.write("certs/ca.pem", CERTIFICATE);
@@ -176,7 +176,7 @@ async fn what_a_file_names_by_a_relative_path_is_found_by_the_check() {
 }
 
 #[tokio::test]
-async fn a_refused_candidate_touches_nothing_and_is_not_tried_again() {
+async fn a_rejected_candidate_changes_no_file_and_is_not_retried() {
     let nginx = Nginx::serving("old");
     let binary = watched(&nginx.path(""), "");
     let checks = || text(nginx.path("calls")).lines().filter(|call| *call == "-t").count();
@@ -195,10 +195,10 @@ async fn a_refused_candidate_touches_nothing_and_is_not_tried_again() {
     let after = fs::metadata(nginx.web()).expect("it is there");
     assert_eq!((after.ino(), after.ctime_nsec()), (before.ino(), before.ctime_nsec()), "not even touched");
     assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"]);
-    assert_eq!((nginx.workers(), nginx.hang_ups(), edge.owes()), (workers, 0, false));
+    assert_eq!((nginx.workers(), nginx.hang_ups(), edge.has_pending_reload()), (workers, 0, false));
     assert_eq!(nginx.ask().expect("it serves"), "old");
 
-    // What surrounds it is an input too.
+    // Other files of the configuration are inputs too.
     nginx.write("etc/conf.d/zz.conf", "# new\n");
     edge.fails(&[&place]).await;
     assert_eq!(checks(), 2);
@@ -208,23 +208,23 @@ async fn a_refused_candidate_touches_nothing_and_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn what_is_refused_only_at_reload_is_taken_back() {
+async fn files_that_nginx_rejects_only_at_reload_are_rolled_back() {
     let nginx = Nginx::serving("old");
     let more = nginx.path("etc/conf.d/more.conf");
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), more.clone()]);
-    let taken = TcpListener::bind(address()).expect("nobody else has it");
+    let taken = TcpListener::bind(address()).expect("it is free");
     let place = taken.local_addr().expect("it is bound").to_string();
     let server = format!("server {{ listen {place}; return 200 more; }}\n");
     edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, &server)]);
     for _ in 0..2 {
-        let error = edge.fails(&["taken back", &format!("bind() to {place} failed"), "in use"]).await;
+        let error = edge.fails(&["rolled back", &format!("bind() to {place} failed"), "in use"]).await;
         assert!(matches!(error, ApplyError::Rejected(Rejection::RolledBack { .. })), "{error:?}");
     }
     assert_eq!(text(nginx.web()), nginx.server("old"));
     assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"], "what was not there is not there");
     assert_eq!(nginx.ask().expect("it serves"), "old");
     assert_eq!(nginx.hang_ups(), 2, "there and back, and not again");
-    assert!(!edge.owes());
+    assert!(!edge.has_pending_reload());
 
     drop(taken);
     edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, &format!("{server}\n"))]);
@@ -234,7 +234,7 @@ async fn what_is_refused_only_at_reload_is_taken_back() {
 }
 
 #[tokio::test]
-async fn files_for_an_nginx_that_does_not_run_are_written_and_the_reload_stays_owed() {
+async fn files_for_a_stopped_nginx_are_written_and_the_reload_stays_pending() {
     let mut nginx = Nginx::serving("old");
     nginx.stop();
     let pid_file = nginx.path("prefix/run/nginx.pid");
@@ -245,7 +245,7 @@ async fn files_for_an_nginx_that_does_not_run_are_written_and_the_reload_stays_o
         let done = edge.apply().await.expect("that is no error");
         let ApplyOutcome::Applied { written: files, effect: Effect::NotRunning(_) } = done else { panic!("{done:?}") };
         assert_eq!(files, written);
-        assert!(edge.owes());
+        assert!(edge.has_pending_reload());
     }
     assert!(!pid_file.exists(), "the check leaves no pid file behind");
     nginx.start();
@@ -267,16 +267,16 @@ async fn a_check_makes_no_pid_file_whether_or_not_the_configuration_names_one() 
     let kind = TargetKind::Nginx(Settings { binary: watched(&nginx.path(""), &says), ..nginx.settings() });
     let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
-    let done = edge.apply().await.expect("nobody is there to be told");
+    let done = edge.apply().await.expect("no process to notify is not an error");
     let ApplyOutcome::Applied { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
-    assert_eq!(absent.to_string(), format!("{}: not there, or no pid in it", built_in.display()));
+    assert_eq!(absent.to_string(), format!("{}: is missing, or has no pid in it", built_in.display()));
     let after = fs::metadata("/run/nginx.pid").ok().map(|metadata| metadata.ctime_nsec());
     assert_eq!(before, after, "where a Debian nginx has it");
     assert!(!built_in.exists());
 }
 
 #[tokio::test]
-async fn a_pid_that_belongs_to_somebody_else_is_left_alone() {
+async fn a_pid_of_another_program_gets_no_signal() {
     let nginx = Nginx::new("");
     let mut stranger = Program::start("sleep", &["300"]);
     nginx.write("prefix/run/nginx.pid", &stranger.id().to_string());
@@ -290,12 +290,12 @@ async fn a_pid_that_belongs_to_somebody_else_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_somebody_else_has_broken_stops_an_owed_reload_quietly() {
+async fn a_configuration_broken_by_a_foreign_file_blocks_a_pending_reload_without_a_signal() {
     let mut nginx = Nginx::serving("old");
     nginx.stop();
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
-    edge.apply().await.expect("nobody is there to be told");
+    edge.apply().await.expect("no process to notify is not an error");
     nginx.start();
     nginx.write("etc/conf.d/foreign.conf", "broken;\n");
     for _ in 0..3 {
@@ -303,16 +303,16 @@ async fn a_configuration_that_somebody_else_has_broken_stops_an_owed_reload_quie
     }
     assert_eq!(nginx.hang_ups(), 0, "nginx is spared");
     fs::remove_file(nginx.path("etc/conf.d/foreign.conf")).expect("it is ours");
-    let done = edge.apply().await.expect("it is mended");
+    let done = edge.apply().await.expect("it is valid again");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
 }
 
 #[tokio::test]
-async fn a_diff_shows_what_would_happen_and_touches_nothing() {
+async fn a_diff_shows_the_changes_and_makes_none() {
     let nginx = Nginx::serving("old");
     let more = nginx.path("etc/conf.d/more.conf");
     let edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), more.clone()]);
-    // While the daemon holds the state directory.
+    // While the daemon has locked the state directory.
     let settings = portreeve::target::Settings::new(
         "edge".to_owned(),
         nginx.kind(),
@@ -329,7 +329,7 @@ async fn a_diff_shows_what_would_happen_and_touches_nothing() {
 
     edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, "# more\n")]);
     let diff = target.diff().await.expect("it can look");
-    assert_eq!(diff.check, Some(CheckPreview::Accepted { warnings: vec![] }));
+    assert_eq!(diff.check, Some(CheckVerdict::Accepted { warnings: vec![] }));
     let web = nginx.web().display().to_string();
     let (old, new) = (nginx.server("old"), nginx.server("new"));
     assert_eq!(diff.files[1].unified, format!("--- {web}\n+++ {web}\n@@ -1 +1 @@\n-{old}+{new}"));
@@ -338,9 +338,9 @@ async fn a_diff_shows_what_would_happen_and_touches_nothing() {
 
     edge.want(&[(&nginx.web(), "x"), (&more, "")]);
     let diff = target.diff().await.expect("it can look");
-    let Some(CheckPreview::Rejected { output, .. }) = diff.check else { panic!("{diff:?}") };
+    let Some(CheckVerdict::Rejected { output, .. }) = diff.check else { panic!("{diff:?}") };
     assert!(output.contains(&web), "{output}");
-    assert_eq!((text(nginx.web()), nginx.hang_ups(), edge.owes()), (old, 0, false));
+    assert_eq!((text(nginx.web()), nginx.hang_ups(), edge.has_pending_reload()), (old, 0, false));
     assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"]);
 }
 
@@ -383,7 +383,7 @@ async fn a_check_that_hangs_delays_its_own_target_only() {
 }
 
 #[tokio::test]
-async fn a_check_that_takes_too_long_is_ended_and_tried_again() {
+async fn a_check_that_times_out_is_killed_and_retried() {
     let nginx = Nginx::serving("old");
     let hold = nginx.path("hold");
     fs::write(&hold, "").expect("it is ours");
@@ -406,57 +406,57 @@ async fn a_check_that_takes_too_long_is_ended_and_tried_again() {
     edge.writes(&[&nginx.web()]).await;
 }
 
-/// Kills a process of ours between the swap and the reload, and looks at what the next one makes of it.
+/// Kills a process between the swap and the reload, and checks how the next one recovers.
 #[tokio::test]
-async fn a_crash_between_swap_and_reload_is_made_good() {
+async fn the_next_process_recovers_from_a_crash_between_swap_and_reload() {
     let nginx = Nginx::serving("old");
     let mut worker = Worker::start(&nginx, "hang");
-    // The reload of that worker hangs: it notes its pid, and the swap was before.
+    // The reload of that worker hangs after the swap, and records its pid.
     let hangs = Orphan::noted_in(&nginx.path("hangs"));
     worker.kill();
     drop(hangs);
     assert_eq!(text(nginx.web()), nginx.server("0"));
     assert_eq!((nginx.ask().expect("it serves").as_str(), nginx.hang_ups()), ("old", 0));
 
-    // Without upstream nobody knows what is desired, but what is owed is known.
+    // The desired files are unknown, but the pending reload is known.
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), nginx.path("etc/conf.d/more.conf")]);
-    assert!(edge.owes());
+    assert!(edge.has_pending_reload());
     let done = edge.apply().await.expect("nginx runs");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
     assert_eq!((nginx.ask().expect("it serves").as_str(), nginx.hang_ups()), ("0", 1));
-    assert!(!edge.owes());
+    assert!(!edge.has_pending_reload());
 }
 
 #[tokio::test]
-async fn a_crash_in_the_middle_of_a_swap_is_made_good_even_if_what_was_desired_is_lost() {
+async fn the_next_process_recovers_from_a_crash_during_a_swap_even_without_the_desired_files() {
     let nginx = Nginx::serving("old");
     let more = nginx.path("etc/conf.d/more.conf");
     let mut worker = Worker::start(&nginx, "hang");
     let hangs = Orphan::noted_in(&nginx.path("hangs"));
     worker.kill();
     drop(hangs);
-    // As if it had been killed after the first of the two.
+    // As if the process had been killed after the first of the two swaps.
     fs::remove_file(&more).expect("it was written");
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), more.clone()]);
     let done = edge.apply().await.expect("nginx runs");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
     assert_eq!(text(nginx.web()), nginx.server("old"), "half a change is no change");
-    assert!(!more.exists() && !edge.owes());
+    assert!(!more.exists() && !edge.has_pending_reload());
 }
 
 #[tokio::test]
-async fn killed_at_any_moment_it_leaves_what_the_next_one_can_bring_to_its_end() {
+async fn a_process_killed_at_any_moment_leaves_a_state_that_the_next_one_can_complete() {
     let nginx = Nginx::serving("old");
     let more = nginx.path("etc/conf.d/more.conf");
     for round in 0..40_u64 {
         let mut worker = Worker::start(&nginx, "go on");
         worker.wait_until_ready();
-        // Anywhere in its passes, each of which takes some 120 ms.
+        // At any moment of its passes, each of which takes about 120 ms.
         tokio::time::sleep(Duration::from_millis(round * 37 % 130)).await;
         worker.kill();
     }
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web(), more.clone()]);
-    edge.apply().await.expect("what is owed can be made good");
+    edge.apply().await.expect("the pending reload succeeds");
     edge.want(&[(&nginx.web(), &nginx.server("last")), (&more, "# last\n")]);
     edge.writes(&[&more, &nginx.web()]).await;
     assert_eq!(nginx.ask().expect("it serves"), "last");
@@ -466,7 +466,7 @@ async fn killed_at_any_moment_it_leaves_what_the_next_one_can_bring_to_its_end()
 
 const WORKER: &str = "PORTREEVE_TEST_WORKER";
 
-/// The program that the tests above start and kill: renders 0, 1, 2 and so on into two files.
+/// The process that the tests above start and kill: writes 0, 1, 2 and so on to two files.
 #[tokio::test]
 #[ignore = "the program that other tests start and kill"]
 async fn worker() {
@@ -526,7 +526,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Killed already, unless the test has failed.
+        // Already killed, unless the test has failed.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -549,9 +549,9 @@ async fn each_change_is_one_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_elses_reloads_are_not_taken_for_ours() {
+async fn reloads_by_another_program_are_not_mistaken_for_those_of_portreeve() {
     let nginx = Nginx::serving("0");
-    // Read after the file that changes: a reload that has begun with the old file takes its time to end.
+    // Read after the file that changes, so that a reload that has begun with the old file takes long.
     let long = (0..3000).map(|number| format!("upstream u{number} {{ server 127.0.0.1:9; }}\n"));
     nginx.write("etc/conf.d/zz.conf", &long.collect::<String>());
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);

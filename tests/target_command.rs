@@ -1,4 +1,4 @@
-//! A target of kind `command`, and what is promised about files whatever their kind.
+//! Targets of kind `command`, and the guarantees for files of every kind.
 
 mod targets;
 
@@ -62,7 +62,7 @@ impl Home {
 }
 
 #[tokio::test]
-async fn the_check_sees_the_candidate_and_the_reload_the_file() {
+async fn the_check_reads_the_candidate_and_the_reload_the_file() {
     let home = Home::new();
     let check = "echo \"$(basename $0): $(cat $0), $(cat $H/etc/app.conf)\" >> $H/log";
     let reload = "echo \"reload: $(cat $H/etc/app.conf)\" >> $H/log";
@@ -77,7 +77,7 @@ async fn the_check_sees_the_candidate_and_the_reload_the_file() {
 }
 
 #[tokio::test]
-async fn several_candidates_lie_in_a_directory_under_their_whole_paths() {
+async fn several_candidates_are_in_a_directory_under_their_full_paths() {
     let home = Home::new();
     let other = home.path("etc/other.conf");
     let check = Some(home.shell("cat $0$H/etc/app.conf $0$H/etc/other.conf > $H/log"));
@@ -91,7 +91,7 @@ async fn several_candidates_lie_in_a_directory_under_their_whole_paths() {
 }
 
 #[tokio::test]
-async fn a_refused_candidate_is_told_by_the_name_of_the_file() {
+async fn a_rejection_names_the_destination_instead_of_the_copy() {
     let home = Home::new();
     let check = Some(home.shell("echo $0:1: wrong >&2; echo >> $H/calls; exit 3"));
     let mut edge =
@@ -107,7 +107,7 @@ async fn a_refused_candidate_is_told_by_the_name_of_the_file() {
 }
 
 #[tokio::test]
-async fn a_check_that_fails_once_is_made_again() {
+async fn a_check_that_fails_once_is_retried() {
     let home = Home::new();
     let check = Some(home.shell("test -e $H/well || { touch $H/well; echo not now; exit 1; }"));
     let mut edge = home.edge(CommandSettings { check, reload: home.reload("true"), ..CommandSettings::default() });
@@ -123,18 +123,18 @@ async fn a_check_that_fails_once_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_reload_command_that_cannot_be_started_says_nothing_about_the_files() {
+async fn a_reload_command_that_cannot_be_started_causes_no_rollback() {
     let home = Home::new();
     let program = home.path("reload").display().to_string();
     let mut edge =
         home.edge(CommandSettings { reload: Some(ReloadMethod::Command(vec![program])), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
-    edge.fails(&["the reload is owed", "reload: cannot be started"]).await;
-    assert_eq!((text(home.file()).as_str(), edge.owes()), ("new\n", true));
+    edge.fails(&["the reload is pending", "reload: cannot be started"]).await;
+    assert_eq!((text(home.file()).as_str(), edge.has_pending_reload()), ("new\n", true));
 }
 
 #[tokio::test]
-async fn a_failing_reload_takes_the_files_back_and_reloads_again() {
+async fn a_failed_reload_rolls_the_files_back_and_reloads_again() {
     let home = Home::new();
     let reload = "cat $H/etc/app.conf >> $H/log; if grep -q bad $H/etc/app.conf; then echo 'no, bad'; exit 1; fi";
     let other = home.path("etc/other.conf");
@@ -143,31 +143,31 @@ async fn a_failing_reload_takes_the_files_back_and_reloads_again() {
     let before = fs::metadata(home.file()).expect("it is there").mode();
     edge.want(&[(&home.file(), "bad\n"), (&other, "other\n")]);
     for _ in 0..2 {
-        let error = edge.fails(&["taken back", "sh: exit status: 1", "no, bad"]).await;
+        let error = edge.fails(&["rolled back", "sh: exit status: 1", "no, bad"]).await;
         assert!(matches!(error, ApplyError::Rejected(Rejection::RolledBack { .. })), "{error:?}");
     }
     assert_eq!(text(home.path("log")), "bad\nold\n", "there and back, and not again");
-    assert_eq!((text(home.file()).as_str(), other.exists(), edge.owes()), ("old\n", false, false));
+    assert_eq!((text(home.file()).as_str(), other.exists(), edge.has_pending_reload()), ("old\n", false, false));
     assert_eq!(fs::metadata(home.file()).expect("it is there").mode(), before);
     edge.want(&[(&home.file(), "good\n"), (&other, "other\n")]);
     edge.writes(&[&home.file(), &other]).await;
 }
 
 #[tokio::test]
-async fn a_reload_that_always_fails_is_not_the_candidates_fault() {
+async fn a_reload_that_always_fails_does_not_reject_the_candidate() {
     let home = Home::new();
     let reload = "echo $(cat $H/etc/app.conf) >> $H/log; test -e $H/well";
     let mut edge = home.edge(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
-    let error = edge.fails(&["taken back", "the reload of the former files has failed"]).await;
+    let error = edge.fails(&["rolled back", "the reload of the former files has failed"]).await;
     assert!(matches!(error, ApplyError::RollbackFailed { .. }), "{error:?}");
     assert_eq!(text(home.file()), "old\n");
-    // The next process knows what is owed, and brings that to its end before it tries anything new.
+    // The next process knows the pending reload, and completes it before it tries new files.
     drop(edge);
     let mut edge = home.edge(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
     for _ in 0..3 {
-        edge.fails(&["owed has failed"]).await;
+        edge.fails(&["pending reload has failed"]).await;
         edge.want(&[(&home.file(), "newer\n")]);
     }
     assert_eq!(text(home.path("log")), "new\nold\nold\nnewer\nold\n", "another candidate is tried once, and not again");
@@ -180,8 +180,8 @@ async fn a_reload_that_always_fails_is_not_the_candidates_fault() {
 }
 
 #[tokio::test]
-async fn what_was_there_before_cannot_stand_in_the_way() {
-    // Neither a former file that the check would never have let pass, nor one that was not there.
+async fn former_files_that_the_check_rejects_do_not_block_new_ones() {
+    // Neither a former file that the check rejects, nor one that did not exist.
     for was_there in [true, false] {
         let home = Home::new();
         if !was_there {
@@ -192,7 +192,7 @@ async fn what_was_there_before_cannot_stand_in_the_way() {
             reload: home.reload("test -e $H/well"),
             ..CommandSettings::default()
         };
-        // Each process tries at once.
+        // Each process tries immediately.
         for _ in 0..3 {
             let mut edge = home.edge(command.clone());
             edge.want(&[(&home.file(), "new\n")]);
@@ -207,7 +207,7 @@ async fn what_was_there_before_cannot_stand_in_the_way() {
 }
 
 #[tokio::test]
-async fn a_reload_that_hangs_is_ended_with_its_children_and_taken_back() {
+async fn a_reload_that_hangs_is_killed_with_its_children_and_rolled_back() {
     let home = Home::new();
     let reload = "if grep -q new $H/etc/app.conf; then sleep 300 & echo $! > $H/child; echo $$ > $H/parent; wait; fi";
     let mut edge = home.edge(CommandSettings {
@@ -216,7 +216,7 @@ async fn a_reload_that_hangs_is_ended_with_its_children_and_taken_back() {
         ..CommandSettings::default()
     });
     edge.want(&[(&home.file(), "new\n")]);
-    edge.fails(&["taken back", "took longer than 1s"]).await;
+    edge.fails(&["rolled back", "took longer than 1s"]).await;
     assert_eq!(text(home.file()), "old\n");
     for pid in ["child", "parent"].map(|name| text(home.path(name))) {
         wait_until("its end", || {
@@ -227,7 +227,7 @@ async fn a_reload_that_hangs_is_ended_with_its_children_and_taken_back() {
 }
 
 #[tokio::test]
-async fn a_signal_reaches_the_right_process_only() {
+async fn a_signal_reaches_only_the_expected_process() {
     let home = Home::new();
     let script = format!(
         "trap 'echo got >> {0}/log' USR1; touch {0}/ready; while :; do sleep 0.01; done",
@@ -260,7 +260,7 @@ async fn a_signal_reaches_the_right_process_only() {
 }
 
 #[tokio::test]
-async fn a_symlink_is_written_through() {
+async fn a_symlink_is_followed() {
     let home = Home::new();
     let link = home.path("link.conf");
     symlink("etc/app.conf", &link).expect("a link");
@@ -270,7 +270,7 @@ async fn a_symlink_is_written_through() {
     });
     let mut edge = Edge::new(kind, &home.path("state"), std::slice::from_ref(&link));
     edge.want(&[(&link, "bad\n")]);
-    edge.fails(&["taken back"]).await;
+    edge.fails(&["rolled back"]).await;
     edge.want(&[(&link, "new\n")]);
     edge.writes(&[&link]).await;
     assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
@@ -278,7 +278,7 @@ async fn a_symlink_is_written_through() {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_had_staged_is_swept() {
+async fn staged_files_of_a_killed_process_are_removed() {
     let home = Home::new();
     for name in [".app.conf.portreeve-x1", ".other.conf.portreeve-x1"] {
         fs::write(home.path("etc").join(name), "half").expect("it is ours");
@@ -290,7 +290,7 @@ async fn what_a_killed_process_had_staged_is_swept() {
 }
 
 #[tokio::test]
-async fn a_missing_directory_is_made_after_the_check_unless_the_settings_say_no() {
+async fn a_missing_directory_is_created_after_the_check_unless_the_settings_forbid_it() {
     let home = Home::new();
     let missing = home.path("no/where/app.conf");
     let check = Some(home.shell("grep new $0"));
@@ -321,7 +321,7 @@ async fn a_missing_directory_is_made_after_the_check_unless_the_settings_say_no(
     assert_eq!(done, ApplyOutcome::Applied { written: vec![missing], effect: Effect::NoReload });
 }
 
-/// Runs a test with mounts that nobody else sees and that are gone with its thread.
+/// Runs a test in a mount namespace of its own, which ends with its thread.
 fn with_mounts(test: impl AsyncFnOnce(&Home) + Send) {
     // It outlives the mounts, so that it can be removed.
     let home = Home::new();
@@ -329,7 +329,7 @@ fn with_mounts(test: impl AsyncFnOnce(&Home) + Send) {
         let thread = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNS).expect("the tests run as root");
             run("mount", &["--make-rprivate", "/"]);
-            // Made here, so that its threads see the same mounts.
+            // Created here, so that its threads are in the same namespace.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(test(&home));
         });
@@ -365,7 +365,7 @@ fn a_full_disk_changes_nothing() {
             assert!(matches!(error, ApplyError::File(_)), "{error:?}");
             assert_eq!(text(home.file()), "old\n");
             assert_eq!(names(&home.path("etc")), ["app.conf"], "what was staged is gone");
-            assert!(!home.path("reloaded").exists() && !edge.owes());
+            assert!(!home.path("reloaded").exists() && !edge.has_pending_reload());
         }
         edge.want(&[(&home.file(), "new\n"), (&other, "new\n")]);
         edge.writes(&[&home.file(), &other]).await;
@@ -373,7 +373,7 @@ fn a_full_disk_changes_nothing() {
 }
 
 #[test]
-fn a_state_directory_without_room_keeps_the_files_as_they_are() {
+fn with_a_full_state_directory_no_file_is_changed() {
     with_mounts(async |home| {
         fs::create_dir(home.path("state")).expect("a directory");
         run("mount", &["-t", "tmpfs", "-o", "size=64k", "none", name(&home.path("state"))]);
@@ -388,7 +388,7 @@ fn a_state_directory_without_room_keeps_the_files_as_they_are() {
         .await;
         assert_eq!(text(home.file()).len(), 100 * 1024);
         assert_eq!(names(&home.path("etc")), ["app.conf"]);
-        assert!(!edge.owes());
+        assert!(!edge.has_pending_reload());
     });
 }
 
@@ -409,7 +409,7 @@ fn a_read_only_directory_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_is_mounted_is_overwritten_in_place() {
+fn a_mounted_file_is_overwritten_in_place() {
     with_mounts(async |home| {
         let source = home.path("source.conf");
         fs::write(&source, "older and longer\n").expect("it is ours");
@@ -420,7 +420,7 @@ fn a_file_that_is_mounted_is_overwritten_in_place() {
         edge.want(&[(&home.file(), "new\n")]);
         edge.writes(&[&home.file()]).await;
         edge.want(&[(&home.file(), "bad, and longer\n")]);
-        edge.fails(&["taken back"]).await;
+        edge.fails(&["rolled back"]).await;
         assert_eq!((text(home.file()), text(&source)), ("new\n".to_owned(), "new\n".to_owned()));
         assert_eq!(fs::metadata(home.file()).expect("it is there").ino(), inode, "the mount holds");
         assert_eq!(names(&home.path("etc")), ["app.conf"]);
@@ -428,7 +428,7 @@ fn a_file_that_is_mounted_is_overwritten_in_place() {
 }
 
 #[test]
-fn a_file_that_fails_at_the_swap_leaves_nothing_owed_and_nobody_is_told() {
+fn a_failed_swap_leaves_no_reload_pending_and_notifies_no_program() {
     with_mounts(async |home| {
         let file = home.file();
         run("mount", &["--bind", name(&file), name(&file)]);
@@ -442,7 +442,7 @@ fn a_file_that_fails_at_the_swap_leaves_nothing_owed_and_nobody_is_told() {
                 "app.conf: cannot be overwritten; its file system is mounted read-only",
             ])
             .await;
-            assert!(text(&file) == "old\n" && !edge.owes() && !home.path("reloaded").exists());
+            assert!(text(&file) == "old\n" && !edge.has_pending_reload() && !home.path("reloaded").exists());
         }
         run("umount", &[name(&file)]);
         edge.writes(&[&file]).await;
@@ -450,7 +450,7 @@ fn a_file_that_fails_at_the_swap_leaves_nothing_owed_and_nobody_is_told() {
 }
 
 #[tokio::test]
-async fn a_symlink_is_refused_if_the_settings_say_so() {
+async fn a_symlink_is_refused_with_the_setting() {
     let home = Home::new();
     let link = home.path("link.conf");
     symlink("etc/app.conf", &link).expect("a link");
@@ -459,14 +459,14 @@ async fn a_symlink_is_refused_if_the_settings_say_so() {
     let mut edge = Edge::with(TargetKind::Command(CommandSettings::default()), &home.path("state"), vec![template]);
     edge.want(&[(&link, "new\n")]);
     edge.fails(&["link.conf: is a symlink, and `symlinks = \"refuse\"` is set for it"]).await;
-    assert_eq!((text(home.file()).as_str(), edge.owes()), ("old\n", false));
+    assert_eq!((text(home.file()).as_str(), edge.has_pending_reload()), ("old\n", false));
     fs::remove_file(&link).expect("it is ours");
     let done = edge.apply().await.expect("it is none any more");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![link], effect: Effect::NoReload });
 }
 
 #[tokio::test]
-async fn mode_and_owner_are_set_right_without_a_reload() {
+async fn mode_and_owner_are_corrected_without_a_reload() {
     let home = Home::new();
     let template = TemplateSettings {
         destination: home.file(),
@@ -487,7 +487,7 @@ async fn mode_and_owner_are_set_right_without_a_reload() {
 }
 
 #[tokio::test]
-async fn two_ways_to_one_file_are_refused_at_load() {
+async fn two_paths_of_one_file_are_refused_at_load() {
     let home = Home::new();
     let state = StateDir::open(&home.path("state")).expect("nobody else holds it");
     let template = |below: &str| TemplateSettings { destination: home.path(below), ..TemplateSettings::default() };
@@ -498,7 +498,7 @@ async fn two_ways_to_one_file_are_refused_at_load() {
 }
 
 #[tokio::test]
-async fn a_reload_that_takes_long_is_ended_at_the_stop_and_stays_owed() {
+async fn a_long_reload_is_killed_at_the_stop_and_stays_pending() {
     let home = Home::new();
     let stop = CancellationToken::new();
     let reload = "test -e $H/quick && exit; sleep 300 & echo $! > $H/child; wait";
@@ -522,7 +522,7 @@ async fn a_reload_that_takes_long_is_ended_at_the_stop_and_stays_owed() {
         let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
         if stat.is_empty() || stat.contains(") Z ") { Ok(()) } else { Err(stat) }
     });
-    assert!(text(home.file()) == "new\n" && edge.owes());
+    assert!(text(home.file()) == "new\n" && edge.has_pending_reload());
     drop(edge);
     fs::write(home.path("quick"), "").expect("it is ours");
     let mut edge = home.edge(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });

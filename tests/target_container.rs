@@ -1,4 +1,4 @@
-//! A reload that is a signal to a container, through a real Docker; and what is said when there is none.
+//! Reloads by a signal to a container, through a real Docker, and the errors without one.
 
 mod common;
 #[path = "target/container_nginx.rs"]
@@ -28,11 +28,11 @@ async fn absent(edge: &mut Edge, saying: &str) {
     let done = edge.apply().await.expect("that is no error");
     let ApplyOutcome::Applied { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
     assert!(absent.to_string().contains(saying), "{absent}");
-    assert!(edge.owes());
+    assert!(edge.has_pending_reload());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_signal_reaches_the_container_and_is_owed_as_long_as_it_does_not_run() {
+async fn the_signal_reaches_the_container_and_is_pending_while_it_is_not_running() {
     let lab = tokio::task::block_in_place(|| Lab::builder("a_signal_to_a_container").docker(&[1]).up());
     let engine = lab.docker(1);
     engine.import("1");
@@ -52,17 +52,17 @@ async fn the_signal_reaches_the_container_and_is_owed_as_long_as_it_does_not_run
 
     container.stop();
     edge.want(&[(&file, "newer\n")]);
-    absent(&mut edge, "container edge does not run on Docker at unix://").await;
+    absent(&mut edge, "container edge is not running on Docker at unix://").await;
 }
 
 #[tokio::test]
-async fn a_docker_that_cannot_be_reached_is_named_and_says_nothing_about_the_files() {
+async fn a_docker_that_cannot_be_reached_is_named_and_causes_no_rollback() {
     let home = directory();
     let mut edge = edge(home.path(), "unix:///nonexistent/docker.sock".to_owned());
     edge.want(&[(&home.path().join("app.conf"), "new\n")]);
     for _ in 0..2 {
         edge.fails(&["the reload is owed", "Docker at unix:///nonexistent/docker.sock: no such socket"]).await;
         assert_eq!(text(home.path().join("app.conf")), "new\n");
-        assert!(edge.owes());
+        assert!(edge.has_pending_reload());
     }
 }

@@ -1,4 +1,4 @@
-//! A target whose template makes a file of each member of a list: what becomes of the files that it makes no more.
+//! Targets with `each`: files of members that are removed.
 
 mod targets;
 
@@ -46,7 +46,7 @@ fn server(address: &str, text: &str) -> String {
 }
 
 #[tokio::test]
-async fn files_come_and_go_with_their_members_and_nobody_elses_do() {
+async fn files_are_created_and_removed_with_their_members_and_foreign_files_stay() {
     let mut nginx = Nginx::new("include sites/*.conf;");
     nginx.start();
     let [one, two] = [nginx::address(), nginx::address()];
@@ -58,7 +58,7 @@ async fn files_come_and_go_with_their_members_and_nobody_elses_do() {
     assert_eq!([&one, &two].map(|address| nginx::ask(address).expect("it serves")), ["a", "b"]);
     fs::write(path("foreign.conf"), "# by hand\n").expect("it is ours");
 
-    // Also by a process that has made none of them.
+    // Also by a process that has created none of them.
     drop(edge);
     let mut edge = sites(&nginx);
     want(&edge, &nginx, &[("b.conf", &b)]);
@@ -67,7 +67,7 @@ async fn files_come_and_go_with_their_members_and_nobody_elses_do() {
     targets::wait_until("its end", || nginx::ask(&one).map_or(Ok(()), Err));
     assert_eq!(nginx.hang_ups(), 2);
 
-    // Of a template that is gone from the settings, too; a pass that does not know everything removes nothing.
+    // Also those of a template that the settings no longer have. An incomplete pass removes no file.
     drop(edge);
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
     assert_eq!(edge.apply().await.expect("nothing is asked yet"), ApplyOutcome::Incomplete);
@@ -76,7 +76,7 @@ async fn files_come_and_go_with_their_members_and_nobody_elses_do() {
     edge.writes(&[&nginx.web()]).await;
     assert_eq!(names(&nginx.path("etc/sites")), ["foreign.conf"]);
 
-    // What was one destination stays when the settings name it no more.
+    // A fixed destination stays when the settings no longer name it.
     drop(edge);
     let mut edge = sites(&nginx);
     want(&edge, &nginx, &[]);
@@ -85,7 +85,7 @@ async fn files_come_and_go_with_their_members_and_nobody_elses_do() {
 }
 
 #[tokio::test]
-async fn the_check_sees_the_candidate_without_the_files_that_go() {
+async fn the_check_reads_the_candidate_without_the_removed_files() {
     let nginx = Nginx::new("include sites/*.conf;");
     let mut edge = sites(&nginx);
     let address = nginx.address.clone();
@@ -97,7 +97,7 @@ async fn the_check_sees_the_candidate_without_the_files_that_go() {
     want(&edge, &nginx, &[("b.conf", &user), ("c.conf", upstream)]);
     edge.apply().await.expect("it is good");
     assert_eq!(names(&nginx.path("etc/sites")), ["b.conf", "c.conf"]);
-    // By its name: without the file nginx would not start.
+    // Included by name: without the file nginx would not start.
     nginx.write("etc/conf.d/by-name.conf", "include sites/b.conf;\n");
     want(&edge, &nginx, &[("c.conf", upstream)]);
     edge.fails(&["sites/b.conf", "No such file"]).await;
@@ -105,7 +105,7 @@ async fn the_check_sees_the_candidate_without_the_files_that_go() {
 }
 
 #[tokio::test]
-async fn what_fails_brings_back_the_files_that_went() {
+async fn a_failed_reload_restores_removed_files() {
     let home = directory();
     let path = |below: &str| home.path().join(below);
     fs::create_dir(path("etc")).expect("a directory");
@@ -128,10 +128,10 @@ async fn what_fails_brings_back_the_files_that_went() {
     want(&first, &[("a", "1"), ("c", "1")]);
     first.writes(&[&path("etc/a"), &path("etc/c")]).await;
     want(&first, &[("b", "2"), ("c", "2"), ("d", "2")]);
-    first.fails(&["taken back"]).await;
+    first.fails(&["rolled back"]).await;
     assert_eq!(names(&path("etc")), ["a", "b", "c"]);
     assert_eq!(["a", "b", "c"].map(|name| text(path("etc").join(name))), ["1", "by hand", "1"]);
-    // What was taken back is not ours: it does not go with the next change.
+    // A file that was rolled back is not managed: the next change does not remove it.
     want(&first, &[("a", "1"), ("c", "3")]);
     first.writes(&[&path("etc/c")]).await;
     assert_eq!(names(&path("etc")), ["a", "b", "c"]);
@@ -156,7 +156,7 @@ async fn two_names_of_one_file_are_refused() {
 
 const WORKER: &str = "PORTREEVE_TEST_WORKER";
 
-/// The program that the test below starts and kills: its files have other names in each pass.
+/// The process that the test below starts and kills: its files have other names in each pass.
 #[tokio::test]
 #[ignore = "the program that another test starts and kills"]
 async fn worker() {
@@ -184,7 +184,7 @@ fn want_many(edge: &Edge, home: &Path, number: u32) {
 }
 
 #[tokio::test]
-async fn killed_at_any_moment_it_leaves_no_file_that_the_next_one_does_not_know() {
+async fn a_process_killed_at_any_moment_leaves_no_file_that_the_next_one_does_not_know() {
     let home = directory();
     for round in 0..25_u64 {
         let mut worker = process::Command::new(std::env::current_exe().expect("/proc is there"))
@@ -195,14 +195,14 @@ async fn killed_at_any_moment_it_leaves_no_file_that_the_next_one_does_not_know(
             .expect("this program can be started");
         let mut lines = BufReader::new(worker.stdout.as_mut().expect("it is a pipe")).lines();
         assert!(lines.any(|line| line.expect("a pipe") == "ready"), "the worker has ended");
-        // Anywhere in its passes.
+        // At any moment of its passes.
         tokio::time::sleep(Duration::from_millis(round * 7 % 40)).await;
         worker.kill().expect("it is a child of ours");
         worker.wait().expect("it was killed");
     }
     let mut edge = many(home.path());
     edge.desired.replace(BTreeMap::new());
-    // One pass may only bring an earlier one to its end.
+    // One pass may only complete an earlier one.
     for _ in 0..2 {
         edge.apply().await.expect("it can be written");
     }

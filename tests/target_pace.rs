@@ -1,4 +1,4 @@
-//! When a target takes what is newest: in the loop that runs it, with a clock that the test stops.
+//! When a target applies the newest files: in its reconcile loop, with a paused clock.
 
 mod targets;
 
@@ -34,7 +34,7 @@ fn pace(quiet: Option<(u64, u64)>, interval: u64, splay: u64) -> Pace {
     Pace { quiet, leading: true, interval: ms(interval), splay: ms(splay) }
 }
 
-/// The loop of a target of one file. There is no program to wait for, so the clock stands still while files are written.
+/// The reconcile loop of a target with one file. It waits for no program, so the paused clock does not advance during writes.
 struct Running {
     home: TempDir,
     desired: DesiredFileStore,
@@ -69,19 +69,19 @@ impl Running {
         self.home.path().join("file")
     }
 
-    /// What is desired from now on.
+    /// Sets the desired content.
     fn want(&self, content: &str, members: &[&str]) {
         let product =
             DesiredFile { instances: targets::members(members), ..DesiredFile::new(0, format!("{content}\n")) };
         self.desired.replace(BTreeMap::from([(self.file(), Arc::new(product))]));
     }
 
-    /// How often the file was written.
+    /// The number of writes of the file.
     fn writes(&self) -> u64 {
         self.reports.snapshot().entries.get("edge").map_or(0, |report| report.write_count)
     }
 
-    /// Waits until the file holds this; when that was, in milliseconds from the start.
+    /// Waits until the file has this content. Returns the time since the start in milliseconds.
     async fn until(&self, content: &str) -> u128 {
         while std::fs::read_to_string(self.file()).unwrap_or_default() != format!("{content}\n") {
             assert!(self.begin.elapsed() < Duration::from_secs(600), "{content} never comes");
@@ -97,7 +97,7 @@ impl Running {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_is_a_few_writes_and_the_last_change_is_among_them() {
+async fn a_burst_causes_few_writes_including_the_last_change() {
     let running = Running::start(pace(Some((100, 500)), 1000, 0));
     running.want("start", &[]);
     assert!(running.until("start").await < 50, "the first look waits for nothing");
@@ -112,7 +112,7 @@ async fn a_burst_is_a_few_writes_and_the_last_change_is_among_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_change_after_a_calm_goes_at_once_and_the_interval_puts_the_second_off() {
+async fn the_first_change_after_a_pause_is_applied_immediately_and_the_second_after_the_interval() {
     let running = Running::start(pace(None, 1000, 0));
     running.want("a", &[]);
     running.until("a").await;
@@ -128,7 +128,7 @@ async fn the_first_change_after_a_calm_goes_at_once_and_the_interval_puts_the_se
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removal_waits_for_nothing_and_takes_along_what_waited() {
+async fn a_removal_is_applied_immediately_together_with_pending_changes() {
     let running = Running::start(pace(Some((10_000, 60_000)), 60_000, 60_000));
     running.want("ab", &["a", "b"]);
     running.until("ab").await;
@@ -138,7 +138,7 @@ async fn a_removal_waits_for_nothing_and_takes_along_what_waited() {
     let begin = running.begin.elapsed().as_millis();
     running.want("bcd", &["b", "c", "d"]);
     assert!(running.until("bcd").await - begin < 50);
-    // What is gone before it was ever in effect is no removal.
+    // A member that was removed before it was in effect is not a removal.
     running.want("bcde", &["b", "c", "d", "e"]);
     running.want("bcd+", &["b", "c", "d"]);
     tokio::time::sleep(ms(1000)).await;
@@ -148,12 +148,12 @@ async fn a_removal_waits_for_nothing_and_takes_along_what_waited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_removal_and_what_takes_its_place_go_at_once_and_then_the_interval_is_kept() {
+async fn a_single_removal_and_its_replacement_are_applied_immediately_and_later_ones_after_the_interval() {
     let running = Running::start(pace(None, 1000, 0));
     running.want("0", &["a"]);
     running.until("0").await;
     tokio::time::sleep(ms(5000)).await;
-    // Ten times a second it goes, and comes back.
+    // It is removed and added ten times a second.
     let begin = running.begin.elapsed().as_millis();
     running.want("1-", &[]);
     assert!(running.until("1-").await - begin < 50, "the first removal waits for nothing");
@@ -170,7 +170,7 @@ async fn a_lone_removal_and_what_takes_its_place_go_at_once_and_then_the_interva
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_a_rolling_replacement_the_additions_wait_and_no_removal_does() {
+async fn in_a_rolling_replacement_additions_wait_and_removals_do_not() {
     let running = Running::start(pace(None, 1000, 0));
     let instance = |number: u8| format!("web host id{number} 10.0.0.1 {number}");
     let want = |content: &str, numbers: &[u8]| {
@@ -194,7 +194,7 @@ async fn in_a_rolling_replacement_the_additions_wait_and_no_removal_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cancels_out_is_never_written() {
+async fn changes_that_cancel_out_are_never_written() {
     let running = Running::start(pace(Some((1000, 5000)), 0, 0));
     running.want("a", &["a"]);
     running.until("a").await;
@@ -207,7 +207,7 @@ async fn what_cancels_out_is_never_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ring_without_a_change_is_none() {
+async fn a_wake_up_without_a_change_is_not_a_change() {
     let running = Running::start(pace(Some((1000, 60_000)), 0, 0));
     running.want("a", &[]);
     running.until("a").await;
@@ -222,7 +222,7 @@ async fn a_ring_without_a_change_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_a_change_waits_what_was_taken_before_is_kept_right() {
+async fn while_a_change_waits_the_current_files_are_restored() {
     let running = Running::start(pace(Some((60_000, 60_000)), 0, 0));
     running.want("a", &[]);
     running.until("a").await;
@@ -237,7 +237,7 @@ async fn while_a_change_waits_what_was_taken_before_is_kept_right() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_splay_spreads_a_fleet() {
+async fn a_splay_spreads_the_changes_of_many_hosts() {
     let fleet: Vec<_> = (0..20).map(|_| Running::start(pace(None, 0, 10_000))).collect();
     for running in &fleet {
         running.want("a", &[]);

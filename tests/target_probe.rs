@@ -1,4 +1,4 @@
-//! The probe: what does not answer with its new files gets the former ones back.
+//! The probe: new files are rolled back if the program does not answer with them.
 
 mod targets;
 
@@ -21,13 +21,13 @@ fn edge(nginx: &Nginx, kind: TargetKind, probe: ProbeSettings) -> Edge {
 }
 
 #[tokio::test]
-async fn new_files_with_which_the_program_answers_badly_are_taken_back() {
+async fn new_files_are_rolled_back_if_the_probe_fails() {
     let nginx = Nginx::serving("old");
     let mut edge = edge(&nginx, nginx.kind(), probe(&format!("http://{}/", nginx.address), Duration::from_millis(500)));
     let broken = nginx.server("new").replace("return 200", "return 503");
     edge.want(&[(&nginx.web(), &broken)]);
     for _ in 0..2 {
-        let error = edge.fails(&["taken back", "the probe http://", "within 500ms", "503 Service Unavailable"]).await;
+        let error = edge.fails(&["rolled back", "the probe http://", "within 500ms", "503 Service Unavailable"]).await;
         assert!(matches!(error, ApplyError::Rejected(Rejection::RolledBack { .. })), "{error:?}");
     }
     assert_eq!((text(nginx.web()), nginx.hang_ups()), (nginx.server("old"), 2));
@@ -39,14 +39,14 @@ async fn new_files_with_which_the_program_answers_badly_are_taken_back() {
 }
 
 #[tokio::test]
-async fn it_is_asked_for_a_target_without_a_reload_too_and_only_one_status_may_do() {
+async fn a_target_without_a_reload_is_probed_too_and_one_status_can_be_required() {
     let nginx = Nginx::serving("old");
     let command = || TargetKind::Command(CommandSettings::default());
     let url = format!("http://{}/", nginx.address);
     let teapot = ProbeSettings { status: Some(418), ..probe(&url, Duration::from_millis(300)) };
     let mut refused = edge(&nginx, command(), teapot);
     refused.want(&[(&nginx.web(), "# new\n")]);
-    // The former files do not help either: they are not the cause.
+    // It fails with the former files too, so the new ones are not the cause.
     refused.fails(&["the status was 200 OK"]).await;
     assert_eq!(text(nginx.web()), nginx.server("old"));
     drop(refused);
@@ -57,7 +57,7 @@ async fn it_is_asked_for_a_target_without_a_reload_too_and_only_one_status_may_d
 }
 
 #[tokio::test]
-async fn an_answer_is_waited_for() {
+async fn the_probe_is_retried_until_it_succeeds() {
     let home = directory();
     let address = targets::nginx::address();
     let file = home.path().join("app.conf");
@@ -70,7 +70,7 @@ async fn an_answer_is_waited_for() {
     let mut nginx = Nginx::new("");
     nginx.write("etc/conf.d/late.conf", &format!("server {{ listen {address}; return 204; }}\n"));
     let start = async {
-        // When the file is there, the probe has begun.
+        // When the file exists, the probe has begun.
         while !file.exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -119,7 +119,7 @@ fn containers_come_move_and_go_under_a_steady_stream_of_requests() {
     render.kill();
     render.start();
     wait_until("its look at everything", LONG, || match &render.log()[said..] {
-        later if later.contains("in line") => Ok(()),
+        later if later.contains("in sync") => Ok(()),
         later => Err(later.to_owned()),
     });
     assert_eq!(lab.nginx().reloads(), reloads, "nothing changed, so nothing was reloaded");

@@ -1,8 +1,8 @@
 //! Signals by name and number, as Docker accepts them. Pure.
 
-use std::str::FromStr;
-
 use nix::sys::signal::Signal;
+
+use crate::sys::signal_name;
 
 /// The signal of `docker stop` if the image does not define one.
 pub(super) const DEFAULT_STOP_SIGNAL: i32 = Signal::SIGTERM as i32;
@@ -24,7 +24,7 @@ pub(super) fn parse(text: &str) -> Option<i32> {
     if let Some(offset) = name.strip_prefix("RTMAX") {
         return offset_of(offset, '-').map(|offset| RTMAX - offset);
     }
-    Signal::from_str(&format!("SIG{name}")).ok().map(|signal| signal as i32)
+    signal_name::parse(name).map(|signal| signal as i32)
 }
 
 fn offset_of(text: &str, sign: char) -> Option<i32> {

@@ -1,4 +1,4 @@
-//! The child: a program in a process group of its own that ends with this value.
+//! The child process, in a process group of its own. Dropping it kills the group.
 
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
@@ -11,11 +11,11 @@ use tokio::{process, time};
 use super::{ExecError, settings::Settings};
 use crate::sys::process_group::ProcessGroup;
 
-/// How often we look whether the last of the group is gone: nobody tells us of those that are not our own.
+/// How often it is checked whether the process group is empty: there is no notification for processes that are not children.
 const GROUP_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(super) struct ChildProcess {
-    /// Before the process: it is killed while its number is its own.
+    /// Declared before `process`, so that it is killed before its id can be reused.
     group: ProcessGroup,
     process: process::Child,
     kill_signal: Signal,
@@ -35,38 +35,38 @@ impl ChildProcess {
         Ok(Self { group, process, kill_signal, kill_timeout })
     }
 
-    /// What asks it to end.
+    /// The signal that asks it to exit.
     pub(super) fn kill_signal(&self) -> Signal {
         self.kill_signal
     }
 
-    /// Sends a signal to the program itself; what it has started is its own affair.
+    /// Sends a signal to the child itself, not to its group.
     pub(super) fn signal(&self, signal: Signal) {
-        // Once it is waited for, its number may be another's.
+        // `None` once it was waited for: then its pid may be reused.
         if let Some(id) = self.process.id()
             && let Err(errno) = kill(Pid::from_raw(id.cast_signed()), signal)
         {
-            tracing::warn!("exec: the child cannot be sent {signal}: {errno}");
+            tracing::warn!("exec: {signal} cannot be sent to the child: {errno}");
         }
     }
 
-    /// Whether the process is the program, or one that it has started and that is still in its group.
+    /// Whether the process is in the group of the child.
     pub(super) fn contains(&self, pid: i32) -> bool {
         let group = getpgid(Some(Pid::from_raw(pid))).ok();
         group.is_some_and(|group| self.process.id().map(u32::cast_signed) == Some(group.as_raw()))
     }
 
-    /// Waits for the end of the program. May be dropped and called again.
+    /// Waits until the child exits. Cancel safe.
     pub(super) async fn wait(&mut self) -> Result<ExitStatus, ExecError> {
         self.process.wait().await.map_err(ExecError::Watch)
     }
 
-    /// Asks all of the group to end, and makes it when the time is up.
+    /// Asks the group to exit, and kills it after `kill_timeout`.
     pub(super) async fn stop(mut self) -> Result<ExitStatus, ExecError> {
         self.group.signal(self.kill_signal);
         if time::timeout(self.kill_timeout, self.wait_for_group()).await.is_err() {
             tracing::warn!(
-                "exec: the child has not ended within {:?} after {}: SIGKILL",
+                "exec: the child has not exited within {:?} after {}; sending SIGKILL",
                 self.kill_timeout,
                 self.kill_signal
             );
@@ -77,7 +77,7 @@ impl ChildProcess {
     }
 
     async fn wait_for_group(&mut self) {
-        // An error comes again, and is told, where the status is wanted.
+        // An error occurs again at the next `wait`, and is reported there.
         drop(self.process.wait().await);
         while !self.group.is_gone() {
             time::sleep(GROUP_POLL_INTERVAL).await;
@@ -85,18 +85,18 @@ impl ChildProcess {
     }
 }
 
-/// Our own exit code: the child's, or 128 and the number of the signal that ended it. One that ended by the signal that
-/// asked it to has done what it was told.
-pub(super) fn exit_code(status: ExitStatus, asked: Option<Signal>) -> u8 {
+/// The exit code of Portreeve: that of the child, or 128 plus the number of the signal that killed it; 0 if that was the kill
+/// signal that it was sent.
+pub(super) fn exit_code(status: ExitStatus, kill_signal: Option<Signal>) -> u8 {
     let number = match status.signal() {
-        Some(signal) if asked.is_some_and(|asked| asked as i32 == signal) => 0,
+        Some(signal) if kill_signal.is_some_and(|sent| sent as i32 == signal) => 0,
         Some(signal) => 128 + signal,
         None => status.code().unwrap_or_default(),
     };
     number.try_into().unwrap_or(u8::MAX)
 }
 
-/// How it ended, in words.
+/// The exit code or signal, for the log.
 pub(super) fn describe(status: ExitStatus) -> String {
     match status.signal() {
         Some(signal) => {

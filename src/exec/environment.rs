@@ -1,20 +1,20 @@
-//! Which variables the child sees. Pure.
+//! The environment of the child. Pure.
 
 use std::{collections::BTreeMap, ffi::OsString};
 
 use serde::Deserialize;
 
-/// The table `[exec.env]`. First the inherited variables are chosen, then `custom` is added whatever that has said.
+/// The table `[exec.env]`. The other keys choose the inherited variables; `custom` is always added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnvRules {
-    /// Nothing is inherited. Default false.
+    /// Whether no variable is inherited. Default false.
     pub pristine: bool,
-    /// Variables of its own, as `NAME=VALUE`; they go before inherited ones.
+    /// Additional variables, as `NAME=VALUE`. They override inherited ones.
     pub custom: Vec<EnvVariable>,
-    /// Only what one of these patterns names is inherited, if there are any. `*` stands for any text.
+    /// If not empty, only variables that match one of these patterns are inherited. `*` stands for any text.
     pub allow: Vec<String>,
-    /// What one of these patterns names is not inherited, even if it is allowed.
+    /// Variables that match one of these patterns are not inherited, even if they are allowed.
     pub deny: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ pub struct EnvVariable {
     value: String,
 }
 
-/// Not a variable.
+/// A value is not `NAME=VALUE`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not NAME=VALUE")]
 pub struct EnvVariableError(String);
@@ -45,20 +45,20 @@ impl TryFrom<String> for EnvVariable {
 }
 
 impl EnvRules {
-    /// The child's variables, made from ours.
-    pub(super) fn apply(&self, ours: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<OsString, OsString> {
-        let inherited = ours.into_iter().filter(|(name, _)| self.inherits(&name.to_string_lossy()));
+    /// The variables of the child. `own`: those of this process.
+    pub(super) fn apply(&self, own: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<OsString, OsString> {
+        let inherited = own.into_iter().filter(|(name, _)| self.inherits(&name.to_string_lossy()));
         let custom = self.custom.iter().map(|variable| (variable.name.clone().into(), variable.value.clone().into()));
         inherited.chain(custom).collect()
     }
 
     fn inherits(&self, name: &str) -> bool {
-        let named = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, name));
-        !self.pristine && (self.allow.is_empty() || named(&self.allow)) && !named(&self.deny)
+        let matches_any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, name));
+        !self.pristine && (self.allow.is_empty() || matches_any(&self.allow)) && !matches_any(&self.deny)
     }
 }
 
-/// Whether the pattern, in which each `*` stands for any text, is about all of `text`.
+/// Whether the pattern matches the whole text. Each `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
@@ -72,11 +72,11 @@ fn matches(pattern: &str, text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const OURS: [(&str, &str); 4] = [("HOME", "/root"), ("PATH", "/bin"), ("CONSUL_TOKEN", "x"), ("CONSUL_ADDR", "y")];
+    const OWN: [(&str, &str); 4] = [("HOME", "/root"), ("PATH", "/bin"), ("CONSUL_TOKEN", "x"), ("CONSUL_ADDR", "y")];
 
     fn child(rules: &str) -> Vec<String> {
         let rules: EnvRules = toml::from_str(rules).expect("they are right");
-        let applied = rules.apply(OURS.map(|(name, value)| (name.into(), value.into())));
+        let applied = rules.apply(OWN.map(|(name, value)| (name.into(), value.into())));
         applied.into_iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect()
     }
 

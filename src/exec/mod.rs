@@ -1,8 +1,9 @@
-//! Supervises a program that uses the files: it starts when all targets are in line, hears of every change, and we end
-//! when it does.
+//! Supervises a child process that uses the files. It starts when all targets are in sync, is notified of every change,
+//! and Portreeve exits when it exits.
 //!
 //! ```text
-//! targets --Reports--> [all in line?] --> start      [files other than it knows?] --> splay --> reload signal, or restart
+//! TargetStatuses --> all in sync?          --> start
+//!                    files new to the child? --> splay --> reload signal, or restart
 //! ```
 
 mod child;
@@ -39,27 +40,27 @@ pub enum ExecError {
     Start {
         /// The program.
         program: String,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// Its end cannot be waited for.
+    /// Waiting for its exit has failed.
     #[error("exec: the child cannot be watched")]
     Watch(#[source] io::Error),
-    /// Signals for it cannot be heard.
+    /// The handlers of the signals that are forwarded to it cannot be installed.
     #[error("exec: cannot listen for signals")]
     Signals(#[source] io::Error),
 }
 
-/// What a run has to do: each time that the configuration is read there is a new one.
+/// The child to supervise. Each load of the configuration makes a new one.
 #[derive(Clone, Debug, Default)]
 pub struct ChildSpec {
-    /// The child; nothing: none.
+    /// `None` if there is no child.
     pub settings: Option<Settings>,
-    /// What the targets of this run have come to, each with an entry from the beginning.
+    /// The status of each target of the configuration; every target has an entry from the beginning.
     pub statuses: TargetStatuses,
 }
 
-/// The files of a target as the child knows them, and how often they had been written by then.
+/// For each target, the files that the child was started with or notified of, and their write count.
 type KnownFiles = BTreeMap<String, (Digest, u64)>;
 
 #[derive(Default)]
@@ -67,84 +68,89 @@ struct Supervisor {
     spec: ChildSpec,
     child: Option<ChildProcess>,
     known_files: KnownFiles,
-    /// When the child hears of what it does not know yet.
+    /// When the child is notified of new files.
     notify_at: Option<Instant>,
     signals: Option<ForwardedSignals>,
-    /// What keeps it from being started, as it was said.
+    /// The errors that prevent the start, as they were logged.
     logged_waiting: Option<Vec<String>>,
-    /// What the last child has left for us to exit with.
+    /// The exit code of Portreeve after the last child.
     exit_code: u8,
 }
 
-/// Supervises the child of the newest order until `stop` is cancelled, or until it ends by itself. Returns the exit code
-/// that is ours then: the child's, 0 without one. To drop the future is to kill the child.
+/// Supervises the child of the newest spec until `stop` is cancelled or the child exits. Returns the exit code of Portreeve:
+/// that of the child, or 0 without one. Dropping the future kills the child.
 ///
 /// # Errors
-/// The child cannot be started, or not be watched.
-pub async fn supervise(mut orders: watch::Receiver<ChildSpec>, stop: CancellationToken) -> Result<u8, ExecError> {
-    let mut it = Supervisor::default();
-    let mut bell = it.spec.statuses.bell();
-    orders.mark_changed();
+/// The child cannot be started or waited for.
+pub async fn supervise(mut specs: watch::Receiver<ChildSpec>, stop: CancellationToken) -> Result<u8, ExecError> {
+    let mut supervisor = Supervisor::default();
+    let mut bell = supervisor.spec.statuses.bell();
+    specs.mark_changed();
     loop {
         tokio::select! {
             () = stop.cancelled() => {
-                it.stop_child().await?;
-                return Ok(it.exit_code);
+                supervisor.stop_child().await?;
+                return Ok(supervisor.exit_code);
             }
-            Ok(()) = orders.changed() => {
-                let order = orders.borrow_and_update().clone();
-                bell = order.statuses.bell();
-                it.set_spec(order).await?;
+            Ok(()) = specs.changed() => {
+                let spec = specs.borrow_and_update().clone();
+                bell = spec.statuses.bell();
+                supervisor.set_spec(spec).await?;
             }
-            Ok(()) = bell.changed() => it.reconcile()?,
-            status = wait_for_exit(&mut it.child) => {
+            Ok(()) = bell.changed() => supervisor.reconcile()?,
+            status = wait_for_exit(&mut supervisor.child) => {
                 let status = status?;
-                tracing::info!("exec: the child ended by itself ({}); stopping", describe(status));
-                // Whatever it has left behind.
-                it.stop_child().await?;
+                tracing::info!("exec: the child has exited ({}); stopping", describe(status));
+                // Its group may have other processes.
+                supervisor.stop_child().await?;
                 return Ok(exit_code(status, None));
             }
-            signal = next_signal(&mut it.signals) => it.child.iter().for_each(|child| child.signal(signal)),
-            () = sleep_until(it.notify_at.unwrap_or_else(Instant::now)), if it.notify_at.is_some() => it.notify_child(&stop).await?,
+            signal = next_signal(&mut supervisor.signals) => {
+                supervisor.child.iter().for_each(|child| child.signal(signal));
+            }
+            () = sleep_until(supervisor.notify_at.unwrap_or_else(Instant::now)), if supervisor.notify_at.is_some() => {
+                supervisor.notify_child(&stop).await?;
+            }
         }
     }
 }
 
 impl Supervisor {
-    /// The child stays, unless it is another one that is asked for.
-    async fn set_spec(&mut self, order: ChildSpec) -> Result<(), ExecError> {
-        if order.settings.is_some() && self.signals.is_none() {
+    /// Keeps the child if its settings are unchanged.
+    async fn set_spec(&mut self, spec: ChildSpec) -> Result<(), ExecError> {
+        if spec.settings.is_some() && self.signals.is_none() {
             self.signals = Some(ForwardedSignals::listen().map_err(ExecError::Signals)?);
         }
-        if order.settings == self.spec.settings {
-            // A new run counts from 0.
-            self.known_files.values_mut().for_each(|(_, writes)| *writes = 0);
+        if spec.settings == self.spec.settings {
+            // The new workers of the targets count from 0.
+            self.known_files.values_mut().for_each(|(_, write_count)| *write_count = 0);
         } else {
             if self.child.is_some() {
-                tracing::info!("exec: its settings have changed: the child is ended");
+                tracing::info!("exec: the settings have changed: the child is stopped");
             }
             self.stop_child().await?;
-            // That was ours to ask for, and says nothing of the one to come.
+            // The exit code of a child that was replaced does not count.
             self.exit_code = 0;
         }
-        self.spec = order;
+        self.spec = spec;
         self.reconcile()
     }
 
-    /// Starts the child if it is time, and sees whether it has to hear something.
+    /// Starts the child when all targets are in sync; schedules a notification if it has not got the newest files.
     fn reconcile(&mut self) -> Result<(), ExecError> {
         let Some(settings) = &self.spec.settings else { return Ok(()) };
-        let reports = self.spec.statuses.snapshot().entries;
-        let open: Vec<_> = reports.iter().filter(|(_, report)| report.in_sync_files.is_none()).collect();
-        if self.child.is_none() && open.is_empty() {
+        let statuses = self.spec.statuses.snapshot().entries;
+        let waiting: Vec<_> = statuses.iter().filter(|(_, status)| status.in_sync_files.is_none()).collect();
+        if self.child.is_none() && waiting.is_empty() {
             self.start()?;
             return Ok(());
         }
         let Some(child) = &self.child else {
-            self.log_waiting(&open);
+            self.log_waiting(&waiting);
             return Ok(());
         };
-        if self.notify_at.is_none() && has_new_files(settings, &self.known_files, &reports, |pid| child.contains(pid)) {
+        if self.notify_at.is_none() && has_new_files(settings, &self.known_files, &statuses, |pid| child.contains(pid))
+        {
             self.notify_at = Some(Instant::now() + jitter::up_to(settings.splay));
         }
         Ok(())
@@ -152,7 +158,7 @@ impl Supervisor {
 
     fn start(&mut self) -> Result<(), ExecError> {
         if let Some(settings) = &self.spec.settings {
-            // What is written from here on is news.
+            // The child reads these files when it starts.
             self.known_files = files_in_sync(&self.spec.statuses.snapshot().entries);
             self.child = Some(ChildProcess::start(settings)?);
             (self.exit_code, self.logged_waiting) = (0, None);
@@ -160,23 +166,24 @@ impl Supervisor {
         Ok(())
     }
 
-    fn log_waiting(&mut self, open: &[(&String, &TargetStatus)]) {
-        let trouble =
-            |(name, report): &(&String, &TargetStatus)| Some(format!("target {name}: {}", report.error.as_ref()?));
-        let trouble: Vec<_> = open.iter().filter_map(trouble).collect();
-        if self.logged_waiting.as_ref() == Some(&trouble) {
+    fn log_waiting(&mut self, waiting: &[(&String, &TargetStatus)]) {
+        let error =
+            |(name, status): &(&String, &TargetStatus)| Some(format!("target {name}: {}", status.error.as_ref()?));
+        let errors: Vec<_> = waiting.iter().filter_map(error).collect();
+        if self.logged_waiting.as_ref() == Some(&errors) {
             return;
         }
-        if trouble.is_empty() {
-            let names: Vec<_> = open.iter().map(|(name, _)| name.as_str()).collect();
-            tracing::info!("exec: the child starts when all targets are in line; {} to come", names.join(", "));
+        if errors.is_empty() {
+            let names: Vec<_> = waiting.iter().map(|(name, _)| name.as_str()).collect();
+            let names = names.join(", ");
+            tracing::info!("exec: the child starts when all targets are in sync; still waiting for {names}");
         } else {
-            tracing::warn!("exec: the child is not started: {}", trouble.join("; "));
+            tracing::warn!("exec: the child is not started: {}", errors.join("; "));
         }
-        self.logged_waiting = Some(trouble);
+        self.logged_waiting = Some(errors);
     }
 
-    /// Lets the child know that files are new.
+    /// Sends the reload signal, or restarts the child.
     async fn notify_child(&mut self, stop: &CancellationToken) -> Result<(), ExecError> {
         self.notify_at = None;
         let signal = self.spec.settings.as_ref().and_then(|settings| settings.reload_signal);
@@ -184,31 +191,31 @@ impl Supervisor {
             (Some(SignalName(signal)), Some(child)) => {
                 self.known_files.extend(files_in_sync(&self.spec.statuses.snapshot().entries));
                 child.signal(signal);
-                tracing::info!("exec: files are new: sent {signal} to the child");
+                tracing::info!("exec: files have changed: sent {signal} to the child");
                 Ok(())
             }
             _ => {
-                tracing::info!("exec: files are new: the child is restarted");
+                tracing::info!("exec: files have changed: the child is restarted");
                 self.stop_child().await?;
                 if stop.is_cancelled() { Ok(()) } else { self.start() }
             }
         }
     }
 
-    /// Ends the child, and all that it has started.
+    /// Stops the child and its process group.
     async fn stop_child(&mut self) -> Result<(), ExecError> {
         self.notify_at = None;
         if let Some(child) = self.child.take() {
-            let asked = child.kill_signal();
+            let kill_signal = child.kill_signal();
             let status = child.stop().await?;
             tracing::debug!("exec: the child has ended ({})", describe(status));
-            self.exit_code = exit_code(status, Some(asked));
+            self.exit_code = exit_code(status, Some(kill_signal));
         }
         Ok(())
     }
 }
 
-/// The end of the child; never comes without one.
+/// Never returns without a child.
 async fn wait_for_exit(child: &mut Option<ChildProcess>) -> Result<ExitStatus, ExecError> {
     match child {
         Some(child) => child.wait().await,
@@ -216,7 +223,7 @@ async fn wait_for_exit(child: &mut Option<ChildProcess>) -> Result<ExitStatus, E
     }
 }
 
-/// The next signal for the child.
+/// The next signal that is forwarded to the child.
 async fn next_signal(signals: &mut Option<ForwardedSignals>) -> nix::sys::signal::Signal {
     match signals {
         Some(signals) => signals.next().await,
@@ -224,26 +231,26 @@ async fn next_signal(signals: &mut Option<ForwardedSignals>) -> nix::sys::signal
     }
 }
 
-fn files_in_sync(reports: &BTreeMap<String, TargetStatus>) -> KnownFiles {
+fn files_in_sync(statuses: &BTreeMap<String, TargetStatus>) -> KnownFiles {
     let known =
-        |(name, report): (&String, &TargetStatus)| Some((name.clone(), (report.in_sync_files?, report.write_count)));
-    reports.iter().filter_map(known).collect()
+        |(name, status): (&String, &TargetStatus)| Some((name.clone(), (status.in_sync_files?, status.write_count)));
+    statuses.iter().filter_map(known).collect()
 }
 
-/// Whether a target that concerns the child has other files than it knows. One that is in trouble has none to show, and
-/// one that has proven its reload on a process of the child's (`is_ours`) has told it already.
+/// Whether a target of the child has files that the child was not notified of. A target that is not in sync has none. A
+/// target that has verified its reload on a process of the child (`is_ours`) has notified it already.
 fn has_new_files(
     settings: &Settings,
     known: &KnownFiles,
-    reports: &BTreeMap<String, TargetStatus>,
+    statuses: &BTreeMap<String, TargetStatus>,
     is_ours: impl Fn(i32) -> bool,
 ) -> bool {
-    let is_news = |(name, report): (&String, &TargetStatus)| {
-        let now = report.in_sync_files.map(|files| (files, report.write_count));
-        let is_proven = || report.verified_pid.is_some_and(&is_ours);
-        settings.has_target(name) && now.is_some() && now.as_ref() != known.get(name) && !is_proven()
+    let is_new = |(name, status): (&String, &TargetStatus)| {
+        let files = status.in_sync_files.map(|files| (files, status.write_count));
+        let is_notified = || status.verified_pid.is_some_and(&is_ours);
+        settings.has_target(name) && files.is_some() && files.as_ref() != known.get(name) && !is_notified()
     };
-    reports.iter().any(is_news)
+    statuses.iter().any(is_new)
 }
 
 #[cfg(test)]
@@ -251,40 +258,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_news() {
-        let report = |files: &str, writes| TargetStatus {
+    fn files_that_the_child_was_not_notified_of_are_new() {
+        let status = |files: &str, write_count| TargetStatus {
             in_sync_files: Some(Digest::of(&[files.as_bytes()])),
-            write_count: writes,
+            write_count,
             ..TargetStatus::default()
         };
-        let reports = |one: &TargetStatus, other: &TargetStatus| {
+        let statuses = |one: &TargetStatus, other: &TargetStatus| {
             BTreeMap::from([("a".into(), one.clone()), ("b".into(), other.clone())])
         };
-        let (first, second, again) = (report("1", 0), report("2", 1), report("1", 2));
-        let trouble = TargetStatus { error: Some("refused".into()), write_count: 1, ..TargetStatus::default() };
-        let proven = |pid| TargetStatus { verified_pid: Some(pid), ..report("2", 1) };
+        let (first, second, again) = (status("1", 0), status("2", 1), status("1", 2));
+        let failed = TargetStatus { error: Some("refused".into()), write_count: 1, ..TargetStatus::default() };
+        let verified = |pid| TargetStatus { verified_pid: Some(pid), ..status("2", 1) };
         let settings = |keys: &str| {
             let section = toml::from_str::<ExecSection>(&format!("command = 'x'\n{keys}")).expect("it is right");
             section.into_settings([&"a".into(), &"b".into()]).expect("it is right").expect("there is a command")
         };
         let (all, only_a) = (settings(""), settings("targets = ['a']"));
-        let before = files_in_sync(&reports(&first, &first));
+        let before = files_in_sync(&statuses(&first, &first));
         let cases = [
-            ("nothing has changed", &all, reports(&first, &first), false),
-            ("new files", &all, reports(&first, &second), true),
-            ("the same files, written again", &all, reports(&again, &first), true),
-            ("files of others", &only_a, reports(&first, &second), false),
-            ("trouble", &all, reports(&trouble, &first), false),
-            ("a reload that another process has proven", &all, reports(&proven(7), &first), true),
-            ("a reload that the child has proven", &all, reports(&proven(8), &first), false),
+            ("the same files", &all, statuses(&first, &first), false),
+            ("new files", &all, statuses(&first, &second), true),
+            ("the same files, written again", &all, statuses(&again, &first), true),
+            ("files of a target of others", &only_a, statuses(&first, &second), false),
+            ("a failed target", &all, statuses(&failed, &first), false),
+            ("a reload verified on another process", &all, statuses(&verified(7), &first), true),
+            ("a reload verified on the child", &all, statuses(&verified(8), &first), false),
         ];
         let is_ours = |pid| pid == 8;
-        for (what, settings, reports, expected) in cases {
-            assert_eq!(has_new_files(settings, &before, &reports, is_ours), expected, "{what}");
+        for (what, settings, statuses, expected) in cases {
+            assert_eq!(has_new_files(settings, &before, &statuses, is_ours), expected, "{what}");
         }
         assert!(
-            has_new_files(&all, &KnownFiles::new(), &reports(&first, &trouble), is_ours),
-            "a target that it does not know"
+            has_new_files(&all, &KnownFiles::new(), &statuses(&first, &failed), is_ours),
+            "a target that it was not notified of"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a user says about the child: the table `[exec]` of the configuration file. Pure.
+//! The settings of the child: the table `[exec]` of the configuration file. Pure.
 //!
 //! ```toml
 //! [exec]
@@ -16,34 +16,37 @@ use nix::sys::signal;
 use serde::Deserialize;
 
 use super::environment::EnvRules;
-use crate::sys::argv::{SplitError, split};
+use crate::sys::{
+    argv::{SplitError, split},
+    signal_name,
+};
 
-/// Longer times than this are taken for a mistake.
+/// Longer durations are treated as a mistake.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The table, as it is written: `command` may still come from somewhere else.
+/// The table as it is written. `command` may also come from the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExecSection {
-    /// The program and its arguments: a list, or a text that is split into words. No shell is involved.
+    /// The program and its arguments: a list, or a text that is split into words. It is run without a shell.
     pub command: Option<ExecCommand>,
-    /// Tells the child that files are new. Default: none, so it is restarted.
+    /// Notifies the child of new files. Default: none, so that the child is restarted.
     pub reload_signal: Option<SignalName>,
-    /// Asks the child to end. Default `SIGTERM`.
+    /// Asks the child to exit. Default `SIGTERM`.
     pub kill_signal: Option<SignalName>,
-    /// How long it may take after that, before SIGKILL. Default 30 s.
+    /// The time between `kill_signal` and SIGKILL. Default 30 s.
     #[serde(with = "humantime_serde")]
     pub kill_timeout: Option<Duration>,
-    /// A random delay up to this comes before a reload or restart. Default none.
+    /// The maximum of a random delay before a reload or restart. Default none.
     #[serde(with = "humantime_serde")]
     pub splay: Option<Duration>,
-    /// Which variables the child sees; the table `[exec.env]`. Default: ours.
+    /// The environment of the child; the table `[exec.env]`. Default: that of this process.
     pub env: EnvRules,
-    /// The targets whose changes concern the child. Default: all.
+    /// The targets whose files the child uses. Default: all.
     pub targets: Option<BTreeSet<String>>,
 }
 
-/// What is to be supervised, and how.
+/// The validated settings of the child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub(super) command: ExecCommand,
@@ -75,37 +78,39 @@ enum CommandValue {
     List(Vec<String>),
 }
 
-/// What is wrong with the settings. Names the key.
+/// The settings are invalid. The message names the key.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecSettingsError {
-    /// Nothing to run.
+    /// The command is empty.
     #[error("[exec] `command`: the first word has to be a program")]
     NoProgram,
-    /// Settings for nothing.
+    /// There are settings, but no command.
     #[error("[exec] has settings, but no `command`: name it there, or with --exec")]
     NoCommand,
-    /// A quotation mark without its partner.
+    /// A quotation mark is not closed.
     #[error("[exec] `command`: {0:?} cannot be split into words")]
     Quotes(String, #[source] shell_words::ParseError),
-    /// Something that only a shell understands.
-    #[error("[exec] `command`: {0:?} means something to a shell only, and none is involved; write sh -c '…'")]
+    /// The command has syntax of a shell.
+    #[error(
+        "[exec] `command`: {0:?} means something to a shell only, and the command is run without one; write sh -c '…'"
+    )]
     Shell(String),
-    /// There is no such signal.
+    /// The signal does not exist.
     #[error("{0:?} is not a signal's name such as \"SIGHUP\"")]
     Signal(String),
-    /// There is no such target.
+    /// The target does not exist.
     #[error("[exec] `targets`: there is no target {0:?}")]
     Target(String),
-    /// A wait that nobody can mean.
+    /// A duration is longer than a day.
     #[error("[exec] `{0}` is longer than a day")]
     TooLong(&'static str),
 }
 
 impl ExecSection {
-    /// What is to be supervised; nothing if nothing is asked for. `known`: the names of all targets.
+    /// Validates the settings; `None` if the table is empty. `known`: the names of all targets.
     ///
     /// # Errors
-    /// Settings without a command, a target that does not exist, a time that nobody can mean.
+    /// The settings have no command, name a target that does not exist, or have a duration of more than a day.
     pub fn into_settings<'a>(
         self,
         known: impl IntoIterator<Item = &'a String>,
@@ -137,7 +142,7 @@ impl ExecSection {
 }
 
 impl Settings {
-    /// Whether the child uses the files of this target.
+    /// Whether the child uses the files of `target`.
     pub(super) fn has_target(&self, target: &str) -> bool {
         self.targets.as_ref().is_none_or(|targets| targets.contains(target))
     }
@@ -175,9 +180,7 @@ impl FromStr for SignalName {
     type Err = ExecSettingsError;
 
     fn from_str(text: &str) -> Result<Self, ExecSettingsError> {
-        let name = text.to_ascii_uppercase();
-        let name = format!("SIG{}", name.strip_prefix("SIG").unwrap_or(&name));
-        name.parse().map(Self).map_err(|_| ExecSettingsError::Signal(text.to_owned()))
+        signal_name::parse(text).map(Self).ok_or_else(|| ExecSettingsError::Signal(text.to_owned()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The signals that are not about us, and so go to the child.
+//! The signals that have no meaning for Portreeve and are forwarded to the child.
 
 use std::{future::poll_fn, io, task::Poll};
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 const FORWARDED: [Signal; 6] =
     [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGQUIT, Signal::SIGWINCH, Signal::SIGCONT, Signal::SIGALRM];
 
-/// Listens to them, from when it is made: they do no longer what they would do to us.
+/// Receives them. From its creation on they no longer have their default effect on Portreeve.
 pub(super) struct ForwardedSignals(Vec<(Signal, unix::Signal)>);
 
 impl ForwardedSignals {
@@ -17,12 +17,12 @@ impl ForwardedSignals {
         FORWARDED.into_iter().map(listen).collect::<io::Result<_>>().map(Self)
     }
 
-    /// The next one. May be dropped and called again.
+    /// The next signal. Cancel safe.
     pub(super) async fn next(&mut self) -> Signal {
         poll_fn(|context| {
-            let mut came = self.0.iter_mut().map(|(name, listener)| (*name, listener.poll_recv(context)));
-            let came = came.find(|(_, came)| came.is_ready());
-            came.map_or(Poll::Pending, |(name, _)| Poll::Ready(name))
+            let mut received = self.0.iter_mut().map(|(name, listener)| (*name, listener.poll_recv(context)));
+            let next = received.find(|(_, poll)| poll.is_ready());
+            next.map_or(Poll::Pending, |(name, _)| Poll::Ready(name))
         })
         .await
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{Check, StatusReport};
+use crate::sys::hex;
 
 /// Every key that we add to a service's Meta starts with this.
 pub const META_PREFIX: &str = "portreeve-";
@@ -56,7 +57,7 @@ impl Instance {
     /// Being out of traffic is not part of it: that is a write of its own.
     pub fn digest(&self) -> String {
         let body = serde_json::to_vec(&(BODY_VERSION, self)).expect("strings, numbers and maps with string keys");
-        Sha256::digest(body).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&Sha256::digest(body)[..8])
     }
 }
 

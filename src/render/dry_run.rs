@@ -15,7 +15,7 @@ use crate::{
         supervise::{TaskPanicked, TaskSet},
     },
     registry::Source,
-    target::{ApplyError, CheckPreview, DesiredFileStore, Diff, Digest, Rejection, RollbackPin},
+    target::{ApplyError, CheckVerdict, DesiredFileStore, Diff, Digest, Rejection, RollbackPin},
     ui::colour::{Colours, TextRole},
 };
 
@@ -107,7 +107,7 @@ pub async fn dry_run<S: Source>(
             (false, _) => "this would be taken",
         };
         print_diff(name, &diff, verdict, colours, out)?;
-        if let Some(CheckPreview::Rejected { is_permanent, .. }) = diff.check {
+        if let Some(CheckVerdict::Rejected { is_permanent, .. }) = diff.check {
             problems.push(format!("target {name}: the check refuses it; {}", hold_duration_text(is_permanent)));
         }
     }
@@ -127,7 +127,7 @@ async fn narrowed_diff(worker: &mut TargetWorker, desired: &DesiredFileStore) ->
         let (files, mut bell) = (Digest::of_files(&desired.snapshot().entries), desired.bell());
         bell.mark_unchanged();
         let diff = worker.target.diff().await?;
-        let Some(CheckPreview::Rejected { output, is_permanent }) = &diff.check else { return Ok(diff) };
+        let Some(CheckVerdict::Rejected { output, is_permanent }) = &diff.check else { return Ok(diff) };
         let rejection = Rejection::CheckFailed { output: output.clone(), is_permanent: *is_permanent };
         let is_new = worker.hold_culprits(files, rejection).await
             && tokio::time::timeout(RENDER_TIMEOUT, bell.changed()).await.is_ok();
@@ -147,8 +147,8 @@ fn print_diff(
 ) -> io::Result<()> {
     diff.files.iter().try_for_each(|file| out.write_all(colours.diff(&file.unified).as_bytes()))?;
     let role = match diff.check {
-        Some(CheckPreview::Rejected { .. }) => TextRole::Error,
-        Some(CheckPreview::Accepted { .. }) => TextRole::Success,
+        Some(CheckVerdict::Rejected { .. }) => TextRole::Error,
+        Some(CheckVerdict::Accepted { .. }) => TextRole::Success,
         None => TextRole::Note,
     };
     let mut comment = |text: &str| {
@@ -157,11 +157,11 @@ fn print_diff(
     match &diff.check {
         None if diff.complete => comment(&format!("target {target}: nothing would change")),
         None => comment(&format!("target {target}: not rendered")),
-        Some(CheckPreview::Accepted { warnings }) => {
+        Some(CheckVerdict::Accepted { warnings }) => {
             comment(&format!("target {target}: {verdict}"))?;
             warnings.iter().try_for_each(|warning| comment(warning))
         }
-        Some(CheckPreview::Rejected { output, is_permanent }) => comment(&format!(
+        Some(CheckVerdict::Rejected { output, is_permanent }) => comment(&format!(
             "target {target}: the check refuses this:\n{output}\n{}",
             hold_duration_text(*is_permanent)
         )),

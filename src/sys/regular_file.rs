@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use nix::fcntl::OFlag;
+use nix::{errno::Errno, fcntl::OFlag};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -19,12 +19,32 @@ pub(crate) const MAX_BYTES: u64 = 16 * MIB;
 /// # Errors
 /// It is not a regular file, or cannot be opened.
 pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
+    open_with(path, OFlag::empty())
+}
+
+/// The same, but a symlink is an error (`ELOOP`).
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_nofollow(path: &Path) -> io::Result<fs::File> {
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return Err(Errno::ELOOP.into());
+    }
+    open_with(path, OFlag::O_NOFOLLOW)
+}
+
+fn open_with(path: &Path, flags: OFlag) -> io::Result<fs::File> {
     // Opening a device may have side effects.
     require_regular(&fs::metadata(path)?)?;
     // It may have been replaced by a pipe in the meantime.
-    let file = fs::File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let file = fs::File::options().read(true).custom_flags((OFlag::O_NONBLOCK | flags).bits()).open(path)?;
     require_regular(&file.metadata()?)?;
     Ok(file)
+}
+
+/// Whether the error of [`open`] means that the path is not a regular file.
+pub(crate) fn is_not_regular(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidData)
 }
 
 fn require_regular(found: &fs::Metadata) -> io::Result<()> {

@@ -1,10 +1,9 @@
-//! When a target takes the newest files. Until then it works on those that it took before, so that an owed reload is
-//! tried again and a file that somebody else has changed is restored. Each target has its own pace: changes of other
-//! targets do not delay it.
+//! Decides when a target switches to the newest desired files. Until then its passes work on the current ones, so that a
+//! pending reload is retried and a file that another program has changed is restored. Each target has its own scheduler:
+//! changes of other targets do not delay it.
 
 use std::{
     collections::BTreeSet,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,15 +22,15 @@ pub(super) struct ApplyScheduler {
     debounce: Debounce,
     /// When one `interval` has passed for each reload of the program so far.
     next_regular_reload: Option<Instant>,
-    /// Whether the waiting change may be taken one `interval` before `paid_until`.
+    /// Whether the pending change may be applied one `interval` before `next_regular_reload`.
     may_apply_early: bool,
-    /// The newest files that were seen. A wake-up without a change of them is not a change.
+    /// The newest desired files so far. A wake-up that does not change them is not a change.
     newest: Option<DesiredSnapshot>,
     /// The files that the target works on.
     current: Option<DesiredSnapshot>,
-    /// Whether `taken` was taken for this pass.
+    /// Whether `current` was chosen in this pass.
     is_new: bool,
-    /// The members that the files in effect were made with.
+    /// The members of the files in effect.
     members: BTreeSet<Member>,
 }
 
@@ -52,16 +51,16 @@ impl ApplyScheduler {
     /// The files that a pass works on.
     pub(super) fn choose(&mut self, newest: DesiredSnapshot, now: Instant) -> DesiredSnapshot {
         self.note_newest(&newest, now);
-        self.is_new = self.earliest().is_none_or(|floor| floor <= now) && self.debounce.take(now);
+        self.is_new = self.earliest().is_none_or(|earliest| earliest <= now) && self.debounce.take(now);
         self.may_apply_early &= !self.is_new;
         self.newest = Some(newest.clone());
         match &self.current {
-            Some(taken) if taken.complete && !self.is_new => taken.clone(),
+            Some(current) if current.complete && !self.is_new => current.clone(),
             _ => self.current.insert(newest).clone(),
         }
     }
 
-    /// Takes the newest files, without any wait.
+    /// Switches to the newest files without delay.
     pub(super) fn choose_now(&mut self, newest: DesiredSnapshot, now: Instant) {
         self.debounce.cancel(now);
         (self.is_new, self.may_apply_early) = (true, false);
@@ -71,17 +70,17 @@ impl ApplyScheduler {
 
     fn note_newest(&mut self, newest: &DesiredSnapshot, now: Instant) {
         match &self.current {
-            _ if !newest.complete || self.newest.as_ref().is_some_and(|seen| is_same(seen, newest)) => {}
-            Some(taken) if taken.complete && is_same(taken, newest) => {
+            _ if !newest.complete || self.newest.as_ref().is_some_and(|known| known.is_same(newest)) => {}
+            Some(current) if current.complete && current.is_same(newest) => {
                 self.debounce.cancel(now);
                 self.may_apply_early = false;
             }
-            Some(taken) if taken.complete => {
+            Some(current) if current.complete => {
                 let urgency = self.urgency(newest);
                 self.may_apply_early |= urgency == Urgency::Urgent || self.fills_empty_service(newest);
                 self.debounce.change(now, urgency);
             }
-            // The first complete files wait for nothing.
+            // The first complete files are applied without delay.
             _ => {
                 self.may_apply_early = true;
                 self.debounce.change(now, Urgency::Urgent);
@@ -94,19 +93,19 @@ impl ApplyScheduler {
     }
 
     /// Sets when one `interval` has passed for each reload of the program so far.
-    pub(super) fn set_next_regular_reload(&mut self, paid: Option<Instant>) {
-        self.next_regular_reload = paid;
+    pub(super) fn set_next_regular_reload(&mut self, at: Option<Instant>) {
+        self.next_regular_reload = at;
     }
 
-    /// Nothing new is taken before this time, not even a removal.
+    /// No new files are chosen before this time, not even for a removal.
     fn earliest(&self) -> Option<Instant> {
-        let credit = if self.may_apply_early { self.settings.interval } else { Duration::ZERO };
-        self.next_regular_reload.and_then(|until| until.checked_sub(credit))
+        let advance = if self.may_apply_early { self.settings.interval } else { Duration::ZERO };
+        self.next_regular_reload.and_then(|at| at.checked_sub(advance))
     }
 
-    /// Whether a change has not been taken yet.
+    /// Whether a change waits to be applied.
     pub(super) fn has_pending_change(&self, newest: &DesiredSnapshot) -> bool {
-        self.debounce.due_at().is_some() || !self.newest.as_ref().is_some_and(|seen| is_same(seen, newest))
+        self.debounce.due_at().is_some() || !self.newest.as_ref().is_some_and(|known| known.is_same(newest))
     }
 
     /// Records the result of a pass. Returns which instances were added to the files in effect, and which were removed.
@@ -129,18 +128,19 @@ impl ApplyScheduler {
         if reloaded {
             self.debounce.note_applied(now);
         }
-        let (Ok(ApplyOutcome::UpToDate | ApplyOutcome::Applied { .. }), Some(taken)) = (applied, &self.current) else {
+        let (Ok(ApplyOutcome::UpToDate | ApplyOutcome::Applied { .. }), Some(current)) = (applied, &self.current)
+        else {
             return MembershipChange::default();
         };
-        let members = members(taken).cloned().collect();
+        let members = current.members().cloned().collect();
         let before = std::mem::replace(&mut self.members, members);
         MembershipChange::between(&before, &self.members)
     }
 
-    /// When the next pass is due. `next`: when it would be due without the change that waits here.
+    /// When the next pass is due. `next`: when it would be due without the pending change.
     pub(super) fn next(&self, next: NextPass, now: Instant) -> NextPass {
         let Some(due) = self.debounce.due_at() else { return next };
-        let wait = self.earliest().map_or(due, |floor| floor.max(due)).saturating_duration_since(now);
+        let wait = self.earliest().map_or(due, |earliest| earliest.max(due)).saturating_duration_since(now);
         match next {
             NextPass::Idle => NextPass::After(wait),
             NextPass::After(other) => NextPass::After(wait.min(other)),
@@ -148,9 +148,9 @@ impl ApplyScheduler {
         }
     }
 
-    /// A removal is urgent: requests to a member that is gone fail.
+    /// A removal is urgent: requests to a removed member fail.
     fn urgency(&self, newest: &DesiredSnapshot) -> Urgency {
-        let newest: BTreeSet<_> = members(newest).collect();
+        let newest: BTreeSet<_> = newest.members().collect();
         if self.members.iter().all(|member| newest.contains(member)) {
             Urgency::Deferrable(jitter::up_to(self.settings.splay))
         } else {
@@ -158,17 +158,9 @@ impl ApplyScheduler {
         }
     }
 
-    /// Whether a service without instances gets one.
+    /// Whether a service that had no instance gets one.
     fn fills_empty_service(&self, newest: &DesiredSnapshot) -> bool {
         let served: BTreeSet<_> = self.members.iter().map(|member| &member.service).collect();
-        members(newest).any(|member| !served.contains(&member.service))
+        newest.members().any(|member| !served.contains(&member.service))
     }
-}
-
-fn members(wanted: &DesiredSnapshot) -> impl Iterator<Item = &Member> {
-    wanted.entries.values().flat_map(|file| file.members())
-}
-
-fn is_same(one: &DesiredSnapshot, other: &DesiredSnapshot) -> bool {
-    one.complete == other.complete && (Arc::ptr_eq(&one.entries, &other.entries) || one.entries == other.entries)
 }

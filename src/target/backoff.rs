@@ -1,20 +1,20 @@
-//! When a target that has failed may try again. Pure.
+//! The back-off of a target after failures. Pure.
 
 use std::time::{Duration, Instant};
 
-/// A success forgets earlier failures once it has lasted this long.
+/// Success for this long resets the count of failures.
 const RESET_AFTER: Duration = Duration::from_secs(60);
 
-/// What a failed attempt has cost the program that uses the files.
+/// The cost of a failed attempt for the program that uses the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureCost {
-    /// Nothing: the program was not told.
+    /// No reload: the program was not notified.
     Check,
-    /// One or more reloads, each of which leaves old workers behind.
+    /// One or more reloads, each of which leaves old worker processes behind.
     Reload,
 }
 
-/// The failures of one kind.
+/// Counts the failures of one cost.
 #[derive(Debug)]
 pub(super) struct Backoff {
     cost: FailureCost,
@@ -41,8 +41,8 @@ impl Backoff {
         self.succeeding_since.get_or_insert(now);
     }
 
-    /// When the next attempt is due; `None`: at once. `changed`: whether something that the failure may depend on is
-    /// different since.
+    /// When the next attempt is due; `None` if the last attempt did not fail. `changed`: whether something that the failure
+    /// may depend on has changed since.
     pub(super) fn due(&self, changed: bool) -> Option<Instant> {
         let delays: &[u64] = match (self.cost, changed) {
             (FailureCost::Check, false) => &[1, 2, 4, 8, 16, 32, 60],
@@ -63,7 +63,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// How often an attempt that always fails is made within so many seconds.
+    /// The number of attempts within so many seconds, if each fails.
     fn attempts(cost: FailureCost, changed: bool, within: u64) -> usize {
         let (mut backoff, begin) = (Backoff::new(cost), Instant::now());
         let due = |second: &u64| {
@@ -78,15 +78,15 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_reloads_backs_off_to_minutes_and_a_check_to_a_minute() {
+    fn reloads_back_off_to_minutes_and_checks_to_a_minute() {
         assert_eq!(attempts(FailureCost::Reload, false, 120), 3, "0, 10 and 40 s");
-        assert_eq!(attempts(FailureCost::Reload, true, 120), 4, "another candidate each second");
+        assert_eq!(attempts(FailureCost::Reload, true, 120), 4, "a new candidate each second");
         assert_eq!(attempts(FailureCost::Reload, false, 3600), 3 + 12);
         assert_eq!(attempts(FailureCost::Check, false, 120), 7);
     }
 
     #[test]
-    fn only_a_stretch_of_success_forgets_failures() {
+    fn only_lasting_success_resets_the_count() {
         let (mut backoff, begin) = (Backoff::new(FailureCost::Reload), Instant::now());
         assert_eq!(backoff.due(false), None);
         backoff.record_failure(begin);
@@ -97,6 +97,6 @@ mod tests {
         backoff.record_success(begin + s(100));
         backoff.record_success(begin + s(150));
         backoff.record_failure(begin + s(160));
-        assert_eq!(backoff.due(false), Some(begin + s(170)), "the first one again");
+        assert_eq!(backoff.due(false), Some(begin + s(170)), "counted as the first");
     }
 }

@@ -1,68 +1,62 @@
-//! What has become of a candidate, for whoever can make another one.
+//! The result for a candidate, for the renderer, which may leave out entries and make another one.
 
 use std::sync::Arc;
 
 use super::{
-    ApplyError, ApplyOutcome, DesiredFiles, Rejection, Target, TargetStatus,
+    ApplyError, ApplyOutcome, CheckVerdict, DesiredFiles, Rejection, Target, TargetStatus,
     desired_file::{DesiredSnapshot, Digest},
-    program,
 };
-use crate::core::store::Snapshot;
 
-/// What has become of a candidate.
+/// The result for a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CandidateOutcome {
     /// The digest of its files.
     pub digest: Digest,
     /// Its files.
     pub files: Arc<DesiredFiles>,
-    /// Why it was not taken; `None` if it is in place.
+    /// Why it was rejected; `None` if its files are written.
     pub rejection: Option<Rejection>,
 }
 
-/// `None` if there was no candidate, or if the failure is not the candidate's.
+/// `None` if there was no candidate, or if the failure is not that of the candidate.
 pub(super) fn from_apply(
-    wanted: &DesiredSnapshot,
+    desired: &DesiredSnapshot,
     applied: &Result<ApplyOutcome, ApplyError>,
 ) -> Option<CandidateOutcome> {
-    let refusal = match applied {
+    let rejection = match applied {
         Ok(ApplyOutcome::UpToDate | ApplyOutcome::Applied { .. }) => None,
         Err(ApplyError::Rejected(rejection)) => Some(rejection.clone()),
         Ok(ApplyOutcome::Incomplete) | Err(_) => return None,
     };
-    let candidate = Arc::clone(&wanted.entries);
-    wanted.complete.then(|| CandidateOutcome {
-        digest: Digest::of_files(&candidate),
-        files: candidate,
-        rejection: refusal,
-    })
+    let files = Arc::clone(&desired.files);
+    desired.complete.then(|| CandidateOutcome { digest: desired.digest(), files, rejection })
 }
 
 impl Target {
-    /// What has become of the candidate of the last pass, if nobody has asked yet.
+    /// The result for the candidate of the last pass, unless it was taken already.
     pub fn take_candidate_outcome(&mut self) -> Option<CandidateOutcome> {
         self.outcome.take()
     }
 
-    /// The refusal of the last pass stands: no candidate comes that leaves out its cause.
+    /// Marks the rejection of the last pass as final: no candidate without its cause will follow.
     pub fn mark_final(&self) {
-        if let Some(report) = self.statuses.snapshot().entries.get(&self.name).cloned() {
-            self.statuses.put(self.name.clone(), TargetStatus { is_final: true, ..report });
+        if let Some(status) = self.statuses.snapshot().entries.get(&self.name).cloned() {
+            self.statuses.put(self.name.clone(), TargetStatus { is_final: true, ..status });
         }
     }
 
-    /// Has the check look at other files; touches nothing else. `None`: they would be taken, otherwise why not.
+    /// Checks other files, and changes none. `None` if the check accepts them, otherwise its output.
     ///
     /// # Errors
     /// They cannot be checked.
     pub async fn check_candidate(&mut self, files: DesiredFiles) -> Result<Option<String>, ApplyError> {
-        // Otherwise it would see files of another target that are not proven.
-        let Some(_turn) = self.lock_program().await else { return Err(ApplyError::Stopped) };
-        let seen = self.observe(&Snapshot { entries: Arc::new(files), complete: true, complete_count: 0 }).await?;
+        // Otherwise the check could read files of another target that are not verified.
+        let Some(_guard) = self.lock_program().await else { return Err(ApplyError::Stopped) };
+        let observation = self.observe(&DesiredSnapshot::complete(files)).await?;
         let scratch = self.scratch_dir().await?;
-        Ok(match self.program.check(&seen.desired, scratch).await.map_err(ApplyError::Check)? {
-            program::CheckVerdict::Accepted { .. } => None,
-            program::CheckVerdict::Rejected { output, .. } => Some(output),
+        Ok(match self.program.check(&observation.desired, scratch).await.map_err(ApplyError::Check)?.0 {
+            CheckVerdict::Accepted { .. } => None,
+            CheckVerdict::Rejected { output, .. } => Some(output),
         })
     }
 }

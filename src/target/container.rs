@@ -1,4 +1,4 @@
-//! A program in a container, which is told by a signal through Docker.
+//! A program in a container, which Docker sends a signal to.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::docker::{self, Client};
 
-/// One container of one engine.
+/// The main process of a container.
 #[derive(Debug)]
 pub(super) struct ContainerProcess {
     client: Client,
@@ -20,25 +20,33 @@ pub(super) struct ContainerProcess {
     timeout: Duration,
 }
 
+/// Docker does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("Docker at {docker} did not answer within {timeout:?}")]
+struct DockerTimeout {
+    docker: String,
+    timeout: Duration,
+}
+
 impl ContainerProcess {
-    pub(super) fn new(client: Client, name: String, signal: Signal, limit: Duration) -> Self {
-        Self { client, name, signal, timeout: limit }
+    pub(super) fn new(client: Client, name: String, signal: Signal, timeout: Duration) -> Self {
+        Self { client, name, signal, timeout }
     }
 
     /// `None` if the container is running, otherwise why not.
     pub(super) async fn not_running_reason(&self) -> Result<Option<NotRunningReason>, ReloadError> {
-        let life = self.with_timeout(self.client.container_status(&self.name)).await?;
-        Ok(self.reason_for(life))
+        let status = self.with_timeout(self.client.container_status(&self.name)).await?;
+        Ok(self.reason_for(status))
     }
 
     pub(super) async fn send_signal(&self) -> Result<ReloadOutcome, ReloadError> {
-        let life = self.with_timeout(self.client.signal_container(&self.name, self.signal.as_str())).await?;
-        Ok(self.reason_for(life).map_or(ReloadOutcome::Done, ReloadOutcome::NotRunning))
+        let status = self.with_timeout(self.client.signal_container(&self.name, self.signal.as_str())).await?;
+        Ok(self.reason_for(status).map_or(ReloadOutcome::Done, ReloadOutcome::NotRunning))
     }
 
-    fn reason_for(&self, life: docker::ContainerStatus) -> Option<NotRunningReason> {
+    fn reason_for(&self, status: docker::ContainerStatus) -> Option<NotRunningReason> {
         let (name, docker) = (self.name.clone(), self.client.address().to_owned());
-        match life {
+        match status {
             docker::ContainerStatus::Running => None,
             docker::ContainerStatus::Stopped => Some(NotRunningReason::ContainerStopped { name, docker }),
             docker::ContainerStatus::Missing => Some(NotRunningReason::ContainerMissing { name, docker }),
@@ -47,8 +55,11 @@ impl ContainerProcess {
 
     async fn with_timeout<T>(&self, call: impl Future<Output = Result<T, docker::Error>>) -> Result<T, ReloadError> {
         match time::timeout(self.timeout, call).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(ReloadError::DockerTimeout { docker: self.client.address().to_owned(), limit: self.timeout }),
+            Ok(result) => result.map_err(ReloadError::not_notified),
+            Err(_) => {
+                let docker = self.client.address().to_owned();
+                Err(ReloadError::not_notified(DockerTimeout { docker, timeout: self.timeout }))
+            }
         }
     }
 }

@@ -1,34 +1,33 @@
-//! What a target's last successful pass brought into effect, and its place among the generations and versions.
+//! Which generation and which version a target's last successful pass brought into effect.
 
-use std::sync::Arc;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    desired_file::{DesiredFile, DesiredSnapshot, HashedContent},
+    desired_file::DesiredSnapshot,
     generations::Generation,
     history::{History, RollbackPin},
 };
 use crate::sys::state_dir::StateError;
 
-/// What is in effect.
+/// The name of the record in the state directory.
 const IN_EFFECT_FILE: &str = "in-effect";
-/// The name of the one content of a version.
+/// The path of the only content of a version.
 const TEMPLATES_FILE: &str = "templates";
 
-/// What a target's last successful pass brought into effect, as far as it is kept.
+/// What is in effect, as far as it is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InEffect {
-    /// The version of the templates that made the files.
+    /// The version of the templates that the files were rendered from.
     pub version: Option<u64>,
     /// The generation of the files.
     pub generation: Option<u64>,
 }
 
 impl History {
-    /// What the last successful pass brought into effect. After a rollback was ordered or released, that is the former
-    /// files until the next pass.
+    /// What the last successful pass brought into effect. A rollback or its release changes that with the next pass only.
     ///
     /// # Errors
     /// It cannot be read.
@@ -36,7 +35,7 @@ impl History {
         if let Some(known) = self.folder.read(IN_EFFECT_FILE)? {
             return Ok(known);
         }
-        // Written by a Portreeve that did not keep it yet.
+        // Earlier releases of Portreeve did not record it.
         let (versions, generations) = (self.versions.list()?, self.generations.list()?);
         let number = |list: Vec<Generation>| list.last().map(|newest| newest.number);
         Ok(match self.pin() {
@@ -48,37 +47,32 @@ impl History {
         })
     }
 
-    /// Takes down what is in effect: the files, and the templates that made them. `followed`: the rollback that they come
-    /// from, if any.
+    /// Records the files that are in effect, and the templates that they were rendered from. `pin`: the rollback pin that
+    /// they are subject to.
     pub(super) fn record_in_effect(
         &self,
-        now: &DesiredSnapshot,
-        followed: Option<RollbackPin>,
+        desired: &DesiredSnapshot,
+        pin: Option<RollbackPin>,
     ) -> Result<(), StateError> {
-        let made_by = now.entries.values().find_map(|product| product.templates.clone());
-        let in_effect = match followed {
+        let record_files = || {
+            let contents = desired.files.iter().map(|(path, file)| (path.as_path(), file.template, &*file.content));
+            self.generations.record(contents, desired.template_version())
+        };
+        let in_effect = match pin {
             Some(RollbackPin::Data(number)) => InEffect { version: None, generation: Some(number) },
             Some(RollbackPin::Templates { templates }) => {
-                InEffect { version: Some(templates), generation: self.generations.record(now)? }
+                InEffect { version: Some(templates), generation: record_files()? }
             }
-            None => InEffect {
-                generation: self.generations.record(now)?,
-                version: made_by.map(|set| self.versions.record(&as_snapshot(set))).transpose()?.flatten(),
-            },
+            None => {
+                let generation = record_files()?;
+                let contents = |templates| std::iter::once((Path::new(TEMPLATES_FILE), 0, templates));
+                let version = desired.templates().map(|templates| self.versions.record(contents(&**templates), None));
+                InEffect { generation, version: version.transpose()?.flatten() }
+            }
         };
         if self.folder.read(IN_EFFECT_FILE)? != Some(in_effect) {
             self.folder.write(IN_EFFECT_FILE, &in_effect)?;
         }
         Ok(())
-    }
-}
-
-/// A version is kept as a generation of one file.
-fn as_snapshot(set: Arc<HashedContent>) -> DesiredSnapshot {
-    let product = DesiredFile::with_content(0, set);
-    DesiredSnapshot {
-        entries: Arc::new([(TEMPLATES_FILE.into(), Arc::new(product))].into()),
-        complete: true,
-        complete_count: 0,
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a target.
+//! Errors of a target: of its setup, and of a pass.
 
 use std::{io, path::PathBuf};
 
@@ -13,32 +13,32 @@ use crate::{docker, sys::state_dir::StateError};
 /// Why a target cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetSetupError {
-    /// The settings make no sense.
+    /// The settings are invalid.
     #[error(transparent)]
     Settings(#[from] TargetSettingsError),
-    /// The settings of `[docker]` make no sense.
+    /// The settings of `[docker]` are invalid.
     #[error(transparent)]
     Docker(#[from] docker::EndpointError),
-    /// What was in effect before cannot be read.
+    /// The history cannot be read.
     #[error(transparent)]
     State(#[from] StateError),
-    /// No client for the probe can be made; most often the system has no certificate authorities.
-    #[error("`probe`: cannot be asked")]
+    /// The HTTP client of the probe cannot be created, most often because the system has no certificate authorities.
+    #[error("`probe`: the HTTP client cannot be created")]
     Probe(#[from] reqwest::Error),
-    /// A destination that is no path.
+    /// A destination is not a valid path.
     #[error("{}: cannot be a destination", path.display())]
     Destination {
-        /// What the settings have.
+        /// The value in the settings.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// There is no such user or group.
+    /// The user or group does not exist.
     #[error("`{key}`: no {key} is called {name:?}")]
     UnknownOwner {
         /// `user` or `group`.
         key: &'static str,
-        /// What the settings have.
+        /// The value in the settings.
         name: String,
     },
     /// The system's users or groups cannot be read.
@@ -46,9 +46,9 @@ pub enum TargetSetupError {
     OwnerLookup {
         /// `user` or `group`.
         key: &'static str,
-        /// What the settings have.
+        /// The value in the settings.
         name: String,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -65,87 +65,87 @@ impl ApplyError {
     }
 }
 
-/// Why a pass has not brought the target in line.
+/// Why a target is not in sync after a pass.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The former files are in effect. The new ones are held: until something changes, or for some time.
+    /// The former files are in effect. The new ones are tried again after a change, or after some time.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Nothing can be said about the candidate.
+    /// The check has no verdict on the candidate.
     #[error("the candidate cannot be checked, and nothing was touched")]
     Check(#[source] CheckError),
-    /// A destination cannot be read or written. What was there is there.
+    /// A destination cannot be read or written. No file was changed.
     #[error("the files are as they were")]
     File(#[source] FileError),
-    /// A former content cannot be put back.
+    /// A former file cannot be restored.
     #[error("a former file cannot be restored")]
     Restore(#[source] FileError),
-    /// The files are in their places, but that may not survive a power cut. A reload stays owed.
-    #[error("the new files are in their places, but could not be synced to the disk")]
+    /// The new files may not survive a power cut. The reload stays pending.
+    #[error("the new files are written, but could not be synced to the disk")]
     Sync(#[source] FileError),
-    /// What must survive a crash cannot be read or written down. Without that no file is replaced.
+    /// The journal or the history cannot be read or written. Without them no file is replaced.
     #[error("the files are as they were, since the state directory cannot be read or written")]
     State(#[from] StateError),
-    /// Portreeve is asked to end, and what was under way takes too long.
+    /// Portreeve was asked to stop, and the current step took too long.
     #[error("stopped before the end; the next start completes what has begun")]
     Stopped,
-    /// A reload is owed, but would fail as things are.
-    #[error("the reload that is owed has to wait, since the check refuses the files as they are:\n{output}")]
+    /// A reload is pending, but would fail with the files as they are.
+    #[error("the pending reload has to wait, since the check refuses the files as they are:\n{output}")]
     PresentRejected {
-        /// What the check said.
+        /// The check's output.
         output: String,
     },
-    /// The program could not be notified. This is not the fault of the files.
-    #[error("the files are in their places, but their program could not be notified, so the reload is owed")]
+    /// The program could not be notified. The files are not the cause.
+    #[error("the files are written, but the program could not be notified, so the reload is pending")]
     NotNotified(#[source] ReloadError),
-    /// A reload is owed, has failed, and is not tried again yet.
+    /// The pending reload has failed, and is not tried again yet.
     #[error("{reason}")]
     ReloadDeferred {
-        /// What happened the last time.
+        /// The last failure.
         reason: String,
     },
-    /// A reload is owed and has failed. There is nothing to go back to.
-    #[error("the reload that is owed has failed")]
+    /// The pending reload has failed, and there are no former files to restore.
+    #[error("the pending reload has failed")]
     ReloadFailed(#[source] ReloadError),
-    /// The way back has failed as well, so it is not the fault of the new files.
-    #[error("the new files were taken back ({reason}), and the reload of the former files has failed")]
+    /// The reload of the former files has failed too, so the new files are not the cause.
+    #[error("the new files were rolled back ({reason}), and the reload of the former files has failed")]
     RollbackFailed {
-        /// What happened first.
+        /// The first failure.
         reason: String,
-        /// What happened then.
+        /// The failure of the rollback.
         source: Box<ApplyError>,
     },
 }
 
 impl Rejection {
-    /// For the log: what has happened, `until` when it is held, and why.
-    pub(super) fn log_message(&self, until: &str) -> String {
+    /// For the log. `next_attempt`: when the files are tried again.
+    pub(super) fn log_message(&self, next_attempt: &str) -> String {
         match self {
             Self::CheckFailed { output, .. } => {
-                format!("the candidate was refused, and nothing was touched; {until}:\n{output}")
+                format!("the candidate was refused, and nothing was touched; {next_attempt}:\n{output}")
             }
             Self::RolledBack { reason } => {
-                format!("the new files were taken back, since they did not take effect; {until}: {reason}")
+                format!("the new files were rolled back, since they did not take effect; {next_attempt}: {reason}")
             }
         }
     }
 }
 
-/// Why a candidate was not taken.
+/// Why a candidate is not in effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The check said no; no file was touched.
+    /// The check has rejected it; no file was changed.
     #[error("the candidate was refused, and nothing was touched:\n{output}")]
     CheckFailed {
-        /// What the check said.
+        /// The check's output.
         output: String,
-        /// Whether that is known to depend on the contents of the files alone.
+        /// Whether the rejection is known to depend on the contents of the files alone.
         is_permanent: bool,
     },
-    /// The new files could not be made effective. The former ones are back, and in effect.
-    #[error("the new files were taken back, since they did not take effect: {reason}")]
+    /// The reload has failed. The former files were restored, and are in effect.
+    #[error("the new files were rolled back, since they did not take effect: {reason}")]
     RolledBack {
-        /// What happened.
+        /// The failure of the reload.
         reason: String,
     },
 }

@@ -1,4 +1,5 @@
-//! The language of files whose settings and name do not tell it: files that an nginx on this host includes are nginx's.
+//! Finds the language of files that neither the settings nor the file name determine: files that an nginx on this host
+//! includes are nginx configuration.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,11 +11,11 @@ use std::{
 use super::{Escape, Settings, TargetKind, files, nginx, settings};
 use crate::core::condition::error_chain;
 
-/// How long `nginx -V` may take. Most hosts of a target of kind `command` have no nginx, and do not wait.
+/// The time limit of `nginx -V`. On a host without nginx it fails immediately.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sets `escape` of files whose language is not known otherwise. An nginx that does not exist, or whose configuration
-/// cannot be read, includes nothing.
+/// Sets `escape` of the files whose language is not known otherwise. An nginx that does not exist, or whose configuration
+/// cannot be read, counts as including no file.
 ///
 /// Blocks while `nginx -V` runs.
 pub fn detect_escapes(targets: &mut [Settings]) {
@@ -28,11 +29,11 @@ pub fn detect_escapes(targets: &mut [Settings]) {
     }
     let included = included_paths(nginx_settings(targets), &unknown);
     for target in targets {
-        let of = |template: &settings::TemplateSettings| {
+        let escape = |template: &settings::TemplateSettings| {
             let is_included = std::path::absolute(&template.destination).is_ok_and(|path| included.contains(&path));
             target.known_escape(template).is_none().then_some(if is_included { Escape::Nginx } else { Escape::None })
         };
-        let found: Vec<_> = target.templates.iter().map(of).collect();
+        let found: Vec<_> = target.templates.iter().map(escape).collect();
         for (template, found) in target.templates.iter_mut().zip(found) {
             template.escape = template.escape.or(found);
         }
@@ -54,31 +55,31 @@ fn nginx_settings(targets: &[Settings]) -> Vec<settings::NginxSettings> {
 }
 
 /// The `paths` that one of these nginx includes.
-fn included_paths(masters: Vec<settings::NginxSettings>, paths: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+fn included_paths(all_settings: Vec<settings::NginxSettings>, paths: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let texts: BTreeMap<_, _> = paths.iter().map(|path| (path.clone(), present_text(path))).collect();
-    let ask = async {
-        let mut all = BTreeSet::new();
-        for settings in masters {
+    let included = async {
+        let mut paths = BTreeSet::new();
+        for settings in all_settings {
             match nginx::NginxProgram::new(settings).includes(&texts).await {
-                Ok(included) => all.extend(included),
-                Err(error) => tracing::debug!("what nginx includes is not known: {}", error_chain(&error)),
+                Ok(included) => paths.extend(included),
+                Err(error) => tracing::debug!("the files that nginx includes are not known: {}", error_chain(&error)),
             }
         }
-        all
+        paths
     };
-    let wait = || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(ask),
+    let run = || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(included),
         Err(error) => {
-            tracing::debug!("nginx is not asked what it includes: {error}");
+            tracing::debug!("the files that nginx includes are not known: {error}");
             BTreeSet::new()
         }
     };
-    // The caller may be a task of another runtime, in which a second runtime can be neither entered nor dropped.
-    let asked = thread::scope(|scope| scope.spawn(wait).join());
-    asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    // On a thread of its own: within a task of another runtime a second one can be neither entered nor dropped.
+    let result = thread::scope(|scope| scope.spawn(run).join());
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The present content of a file, which may include other files.
+/// The present content of a file, which may itself include others; empty if it cannot be read.
 fn present_text(path: &Path) -> Vec<u8> {
     files::read(path, settings::SymlinkPolicy::Follow).ok().flatten().map(|present| present.bytes).unwrap_or_default()
 }

@@ -1,128 +1,110 @@
-//! What a target does about its failures: it remembers them, and looks whether something has changed that they may
-//! depend on.
+//! A target's memory of its failures: the rejected candidate, the deferred reload, and whether their dependencies have
+//! changed since.
 
 use std::time::Duration;
 
 use super::{
-    ApplyError, ApplyOutcome, Effect, Target,
+    ApplyError, ApplyOutcome, Effect, Rejection,
     desired_file::{DesiredSnapshot, Digest},
-    error::Rejection,
-    failure_dependencies::FailureDependencies,
+    failure_dependencies::DependencySource,
     now,
-    plan::PlanInput,
-    reload_budget::ReloadBudget,
     retry::{DeferredReload, NextAttempt, RejectedCandidate, TargetRetry},
 };
-use crate::{
-    core::{condition::error_chain, reconcile::NextPass},
-    sys::blocking::blocking,
-};
+use crate::core::{condition::error_chain, reconcile::NextPass};
 
-/// How often it is looked whether something that is held depends on has changed.
+/// How often the dependencies of a failure are inspected.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Target {
-    /// The generation that is held on to. Whoever orders that, or its end, does not wait for what has failed before.
-    pub(super) fn pinned_snapshot(&mut self) -> Result<Option<DesiredSnapshot>, ApplyError> {
-        let before = self.logged.pin;
-        let held = self.load_pinned_snapshot();
-        if self.logged.pin != before {
-            self.retry = TargetRetry::new();
-        }
-        held
+#[derive(Debug)]
+pub(super) struct FailureMemory {
+    retry: TargetRetry,
+}
+
+impl FailureMemory {
+    pub(super) fn new() -> Self {
+        Self { retry: TargetRetry::new() }
     }
 
-    /// Notes that a candidate was not taken, which may depend on `inputs`.
-    pub(super) async fn record_rejection(&mut self, inputs: Digest, rejection: Rejection) {
-        let stamps = self.failure_dependencies(&rejection.to_string()).await;
-        self.retry.reject(
-            RejectedCandidate { inputs_digest: inputs, rejection, dependencies: stamps, changed: false },
-            now(),
-        );
+    pub(super) fn rejection(&self) -> Option<&Rejection> {
+        self.retry.rejected().map(|rejected| &rejected.rejection)
+    }
+
+    pub(super) fn next_attempt(&self) -> Option<NextAttempt> {
+        self.retry.next_attempt()
+    }
+
+    /// When the dependencies are inspected next.
+    pub(super) fn next_poll(&self) -> NextPass {
+        let wait = self.next_attempt().map_or(POLL_INTERVAL, |next| next.time_left(now(), POLL_INTERVAL));
+        NextPass::After(wait)
+    }
+
+    pub(super) fn record_check_passed(&mut self) {
+        self.retry.record_check_passed(now());
+    }
+
+    /// Records that a candidate was rejected. `inputs_digest`: what the check has read.
+    pub(super) async fn reject(&mut self, inputs_digest: Digest, rejection: Rejection, source: DependencySource) {
+        let dependencies = source.observe(&rejection.to_string()).await;
+        self.retry.reject(RejectedCandidate { inputs_digest, rejection, dependencies, changed: false }, now());
     }
 
     /// Whether a candidate with these inputs is not tried now.
-    pub(super) async fn is_candidate_blocked(&mut self, inputs: Digest) -> bool {
+    pub(super) async fn is_candidate_blocked(&mut self, inputs_digest: Digest, source: DependencySource) -> bool {
         let Some(rejected) = self.retry.rejected() else { return false };
-        let changed = rejected.inputs_digest != inputs
-            || rejected.dependencies != self.failure_dependencies(&rejected.rejection.to_string()).await;
-        self.retry.is_candidate_blocked(changed, now())
+        let is_changed = rejected.inputs_digest != inputs_digest
+            || rejected.dependencies != source.observe(&rejected.rejection.to_string()).await;
+        self.retry.is_candidate_blocked(is_changed, now())
     }
 
-    /// The failure of the owed reload, if it is not tried now.
-    pub(super) async fn blocked_reload_error(&mut self) -> Option<ApplyError> {
-        let DeferredReload { reason, dependencies: stamps, .. } = self.retry.deferred()?;
-        let (reason, changed) = (reason.clone(), *stamps != self.failure_dependencies(reason).await);
-        self.retry.is_reload_blocked(changed, now()).then_some(ApplyError::ReloadDeferred { reason })
+    /// The failure of the pending reload, if the reload is not tried now.
+    pub(super) async fn blocked_reload_error(&mut self, source: DependencySource) -> Option<ApplyError> {
+        let DeferredReload { reason, dependencies, .. } = self.retry.deferred()?;
+        let (reason, is_changed) = (reason.clone(), *dependencies != source.observe(reason).await);
+        self.retry.is_reload_blocked(is_changed, now()).then_some(ApplyError::ReloadDeferred { reason })
     }
 
-    /// Whether the wanted files are tried although the files on the disk are not verified: their reload has failed, and
-    /// so far only with other candidates.
-    pub(super) fn can_supersede_present(&mut self, desired: &DesiredSnapshot, observed: &PlanInput) -> bool {
-        observed.complete
-            && observed.has_differences()
-            && self.retry.deferred().is_some()
-            && self.retry.can_supersede(Digest::of_files(&desired.entries), now())
+    /// Whether `desired` is tried although the files on the disk are not verified: their reload has failed, and so far
+    /// only with other candidates.
+    pub(super) fn can_supersede_present(&mut self, desired: &DesiredSnapshot) -> bool {
+        self.retry.deferred().is_some() && self.retry.can_supersede(desired.digest(), now())
     }
 
-    /// Notes the result of a pass.
+    /// Records the result of a pass.
     pub(super) async fn record_outcome(
         &mut self,
         desired: &DesiredSnapshot,
         applied: &Result<ApplyOutcome, ApplyError>,
+        source: DependencySource,
     ) {
-        match applied {
+        let error = match applied {
             Ok(ApplyOutcome::Applied { effect: Effect::Verified | Effect::NoReload, .. }) => {
-                self.retry.record_success(now())
+                return self.retry.record_success(now());
             }
             Ok(ApplyOutcome::UpToDate | ApplyOutcome::Applied { .. }) | Err(ApplyError::Rejected(_)) => {
-                self.retry.clear_deferred()
+                return self.retry.clear_deferred();
             }
-            Ok(ApplyOutcome::Incomplete) => {}
-            Err(error) => {
-                if let Some(cost) = error.retry_cost() {
-                    let reason = error_chain(error);
-                    let stamps = self.failure_dependencies(&reason).await;
-                    let tried = match error {
-                        ApplyError::RollbackFailed { .. } => Some(Digest::of_files(&desired.entries)),
-                        _ => self.retry.deferred().and_then(|deferred| deferred.tried_candidate),
-                    };
-                    self.retry.defer(
-                        DeferredReload { reason, cost, dependencies: stamps, tried_candidate: tried, changed: false },
-                        now(),
-                    );
-                }
-            }
+            Ok(ApplyOutcome::Incomplete) => return,
+            Err(error) => error,
+        };
+        if let Some(cost) = error.retry_cost() {
+            let reason = error_chain(error);
+            let dependencies = source.observe(&reason).await;
+            let tried_candidate = match error {
+                ApplyError::RollbackFailed { .. } => Some(desired.digest()),
+                _ => self.retry.deferred().and_then(|deferred| deferred.tried_candidate),
+            };
+            self.retry.defer(DeferredReload { reason, cost, dependencies, tried_candidate, changed: false }, now());
         }
     }
 
-    /// While something is held, a look at what that depends on is enough, unless something else has happened. `None`: a
-    /// pass is due.
-    pub(super) async fn idle_while_blocked(&self) -> Option<NextPass> {
-        let until = self.retry.next_attempt().filter(|_| self.logged.failing_since.is_some())?;
-        let is_due = matches!(until, NextAttempt::At(at) if at <= now());
-        let is_asked =
-            self.scheduler.has_pending_change(&self.desired.snapshot()) || self.history.pin() != self.logged.pin;
-        if is_due || is_asked || self.has_dependency_changed().await { None } else { Some(self.next_poll()) }
-    }
-
-    /// When to look again.
-    pub(super) fn next_poll(&self) -> NextPass {
-        NextPass::After(self.retry.next_attempt().map_or(POLL_INTERVAL, |until| until.time_left(now(), POLL_INTERVAL)))
-    }
-
-    async fn has_dependency_changed(&self) -> bool {
+    /// Whether a dependency of the last failure has changed; true if there was no failure.
+    pub(super) async fn has_dependency_changed(&self, source: DependencySource) -> bool {
         let rejected = self.retry.rejected().map(|rejected| (rejected.rejection.to_string(), &rejected.dependencies));
         let deferred = self.retry.deferred().map(|deferred| (deferred.reason.clone(), &deferred.dependencies));
         match deferred.or(rejected) {
-            Some((text, stamps)) => *stamps != self.failure_dependencies(&text).await,
+            Some((output, dependencies)) => *dependencies != source.observe(&output).await,
             None => true,
         }
-    }
-
-    async fn failure_dependencies(&self, output: &str) -> FailureDependencies {
-        let (output, pid_file) = (output.to_owned(), self.program.pid_file().map(ToOwned::to_owned));
-        let changes = ReloadBudget::change_count(&self.shared_budgets);
-        blocking(move || FailureDependencies::observe(pid_file.as_deref(), &output, changes)).await
     }
 }

@@ -1,5 +1,5 @@
-//! What a failure may depend on besides the files that the check reads: the running process, files that the program has
-//! complained about, and the files of other targets.
+//! What a failure may depend on besides the files that the check reads: the running process, the files that an error
+//! message names, and the files of other targets.
 
 use std::{
     collections::BTreeMap,
@@ -8,40 +8,55 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::sys::regular_file;
+use crate::sys::{blocking::blocking, regular_file};
 
-/// So many paths in one message are looked at.
+/// How many paths of one message are inspected.
 const MAX_PATHS: usize = 16;
 
-/// The longest pid file, in bytes.
+/// The size limit of a pid file, in bytes.
 const MAX_PID_FILE_BYTES: u64 = 4096;
 
-/// As it was at one moment.
+/// Their state at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FailureDependencies {
-    /// What the pid file says.
+    /// The content of the pid file.
     pid: Option<String>,
     files: BTreeMap<PathBuf, PathState>,
+    change_count: u64,
+}
+
+/// The dependencies that no error message names.
+#[derive(Debug)]
+pub(super) struct DependencySource {
+    pub(super) pid_file: Option<PathBuf>,
     /// How often files of targets with the same program were changed.
     pub(super) change_count: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PathState {
-    /// Neither it nor its directory is there.
+    /// Neither the path nor its directory exists.
     NoDirectory,
     Absent,
-    /// Its content does not count: names in it come and go.
+    /// Changes in the directory are ignored.
     Directory,
-    /// Inode, size, and time of change with its nanoseconds.
+    /// Inode, size, and time of change in seconds and nanoseconds.
     File(u64, u64, i64, i64),
 }
 
 impl FailureDependencies {
-    /// Blocks for a moment. `output`: what the program has said.
-    pub(super) fn observe(pid_file: Option<&Path>, output: &str, changes: u64) -> Self {
+    /// Accesses the disk. `output`: the error message.
+    fn observe(pid_file: Option<&Path>, output: &str, change_count: u64) -> Self {
         let files = mentioned_paths(output).into_iter().map(|path| (path.to_owned(), PathState::of(path)));
-        Self { pid: pid_file.and_then(read_pid), files: files.collect(), change_count: changes }
+        Self { pid: pid_file.and_then(read_pid), files: files.collect(), change_count }
+    }
+}
+
+impl DependencySource {
+    /// The dependencies of a failure with this error message.
+    pub(super) async fn observe(self, output: &str) -> FailureDependencies {
+        let output = output.to_owned();
+        blocking(move || FailureDependencies::observe(self.pid_file.as_deref(), &output, self.change_count)).await
     }
 }
 
@@ -56,8 +71,8 @@ impl PathState {
     }
 }
 
-/// What may change the result of a check although its input stays the same: the files that the error names and that do not
-/// exist, and a restart of the program.
+/// What may change the result of a check although its input stays the same: a missing file that the error message names may
+/// appear, and the program may be restarted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecoveryTriggers {
     pid_file: Option<PathBuf>,
@@ -65,30 +80,30 @@ pub(crate) struct RecoveryTriggers {
 }
 
 impl RecoveryTriggers {
-    pub(crate) fn from_error(pid_file: Option<&Path>, complaint: &str) -> Self {
-        let mut stamps = FailureDependencies::observe(pid_file, complaint, 0);
-        stamps.files.retain(|_, stamp| matches!(stamp, PathState::NoDirectory | PathState::Absent));
-        Self { pid_file: pid_file.map(Path::to_owned), dependencies: stamps }
+    pub(crate) fn from_error(pid_file: Option<&Path>, output: &str) -> Self {
+        let mut dependencies = FailureDependencies::observe(pid_file, output, 0);
+        dependencies.files.retain(|_, state| matches!(state, PathState::NoDirectory | PathState::Absent));
+        Self { pid_file: pid_file.map(Path::to_owned), dependencies }
     }
 
-    /// Whether there is nothing that could change.
+    /// Whether no change can be noticed.
     pub(crate) fn is_empty(&self) -> bool {
         self.pid_file.is_none() && self.dependencies.files.is_empty()
     }
 
-    /// What has changed, for the log; `None` if nothing has.
+    /// What has changed, for the log; `None` if there was no change.
     pub(crate) fn triggered_by(&self) -> Option<String> {
         let mut files = self.dependencies.files.iter().map(|(path, before)| (path, *before, PathState::of(path)));
         if let Some((path, _, now)) = files.find(|(_, before, now)| before != now && *now != PathState::NoDirectory) {
-            let there = if now == PathState::Absent { path.parent().unwrap_or(path) } else { path };
-            return Some(format!("{} exists now", there.display()));
+            let existing = if now == PathState::Absent { path.parent().unwrap_or(path) } else { path };
+            return Some(format!("{} exists now", existing.display()));
         }
-        let master = self.pid_file.as_deref().and_then(read_pid)?;
-        (self.dependencies.pid.as_ref() != Some(&master)).then(|| "the program was restarted".to_owned())
+        let pid = self.pid_file.as_deref().and_then(read_pid)?;
+        (self.dependencies.pid.as_ref() != Some(&pid)).then(|| "the program was restarted".to_owned())
     }
 }
 
-/// The pid in the file; `None` if there is none.
+/// The content of a pid file; `None` if it is empty or cannot be read.
 fn read_pid(pid_file: &Path) -> Option<String> {
     regular_file::read_text(pid_file, MAX_PID_FILE_BYTES).ok().filter(|pid| !pid.trim().is_empty())
 }
@@ -115,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_paths_that_a_program_complains_about() {
+    fn the_paths_in_an_error_message() {
         let cases: [(&str, &[&str]); 6] = [
             (
                 "nginx: [emerg] cannot load certificate \"/etc/a b.pem\": BIO_new_file() failed (SSL: error:8: \
@@ -138,39 +153,39 @@ mod tests {
     }
 
     #[test]
-    fn what_appears_changes_the_stamps_and_what_is_written_beside_it_does_not() {
+    fn a_new_path_changes_the_dependencies_and_a_new_neighbour_does_not() {
         let home = tempfile::tempdir().expect("a directory");
         let output = format!("open() \"{}\" failed", home.path().join("log/access.log").display());
-        let look = || FailureDependencies::observe(Some(&home.path().join("pid")), &output, 0);
-        let nothing = look();
-        assert_eq!(nothing, look());
+        let observe = || FailureDependencies::observe(Some(&home.path().join("pid")), &output, 0);
+        let missing = observe();
+        assert_eq!(missing, observe());
         fs::create_dir(home.path().join("log")).expect("it is ours");
-        let directory = look();
-        assert_ne!(nothing, directory);
+        let directory = observe();
+        assert_ne!(missing, directory);
         fs::write(home.path().join("log/other"), "x").expect("it is ours");
-        assert_eq!(directory, look());
+        assert_eq!(directory, observe());
         fs::write(home.path().join("log/access.log"), "x").expect("it is ours");
-        assert_ne!(directory, look());
-        let before = look();
+        assert_ne!(directory, observe());
+        let before = observe();
         fs::write(home.path().join("pid"), "7\n").expect("it is ours");
-        assert_ne!(before, look());
+        assert_ne!(before, observe());
     }
 
     #[test]
-    fn what_may_mend_a_complaint_is_a_file_that_appears_or_another_process() {
+    fn a_new_file_or_another_process_may_resolve_an_error() {
         let home = tempfile::tempdir().expect("a directory");
         let at = |name: &str| home.path().join(name);
         let write = |name: &str, text: &str| fs::write(at(name), text).expect("it is ours");
         write("pid", "7\n");
         write("conf", "x");
         let log = at("log/deep/access.log").display().to_string();
-        let look = || {
+        let observe = || {
             RecoveryTriggers::from_error(
                 Some(&at("pid")),
                 &format!("open() \"{log}\" failed in {}:1", at("conf").display()),
             )
         };
-        let before = look();
+        let before = observe();
         fs::create_dir(at("log")).expect("it is ours");
         write("conf", "y");
         write("pid", "");
@@ -178,11 +193,11 @@ mod tests {
         fs::create_dir(at("log/deep")).expect("it is ours");
         assert_eq!(before.triggered_by(), Some(format!("{} exists now", at("log/deep").display())));
         write("pid", "7\n");
-        let before = look();
+        let before = observe();
         assert_eq!(before.triggered_by(), None);
         fs::write(&log, "").expect("it is ours");
         assert_eq!(before.triggered_by(), Some(format!("{log} exists now")));
-        let before = look();
+        let before = observe();
         write("pid", "8\n");
         assert_eq!(before.triggered_by(), Some("the program was restarted".to_owned()));
         assert!(RecoveryTriggers::from_error(None, "it is too long").is_empty());

@@ -1,13 +1,13 @@
-//! Many files in one line of the log.
+//! Lists of files in log lines.
 
 use std::path::PathBuf;
 
-/// How many are named.
+/// How many files are named.
 const MAX_NAMED: usize = 8;
 
-/// The files by name, or the first of them and how many more there are.
+/// The paths of the files; of many only the first ones, and the number of the others.
 pub(crate) fn format_file_list(files: &[PathBuf]) -> String {
-    // One more takes as much room as to say so.
+    // One more path is as short as "and 1 more files".
     let named = if files.len() > MAX_NAMED + 1 { MAX_NAMED } else { files.len() };
     let names: Vec<_> = files[..named].iter().map(|path| path.display().to_string()).collect();
     let names = names.join(", ");

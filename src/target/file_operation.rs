@@ -1,4 +1,4 @@
-//! The swap: all files of a target change together.
+//! Replaces the files of a target together.
 
 use std::path::PathBuf;
 
@@ -10,32 +10,32 @@ use super::{
 };
 use crate::sys::blocking::blocking;
 
-/// What happens to one file.
+/// The change of one file.
 #[derive(Debug)]
 pub(super) enum FileOperation {
-    /// What was staged takes its place.
+    /// The staged file replaces it.
     Swap(StagedFile),
-    /// It goes.
+    /// It is removed.
     Remove(SymlinkPolicy),
-    /// It becomes again what it was; `None`: it goes.
+    /// It gets its former content and access; with `None` it is removed.
     Restore(Option<FileState>, FileAttrs),
 }
 
-/// Replaces one file after the other, to the first error. As this is one piece of blocking work, it runs to its end even
-/// if the returned future is dropped: nobody finds half of the files changed because Portreeve was told to stop.
+/// Changes one file after the other, until the first error. As this is one piece of blocking work, it is completed even if
+/// the returned future is dropped: a stop of Portreeve never leaves half of the files changed.
 ///
-/// Returns how each file was swapped that was dealt with; `None`: it was removed.
+/// Returns the result for each file that was changed; `None` for one that was removed.
 pub(super) async fn apply_operations(
-    replacements: Vec<(PathBuf, FileOperation)>,
+    operations: Vec<(PathBuf, FileOperation)>,
     journal: Journal,
 ) -> (Vec<Option<SwapResult>>, Result<(), FileError>) {
     let all = move || {
-        let mut done = Vec::with_capacity(replacements.len());
-        for (path, replacement) in replacements {
-            let swapped = match replacement {
+        let mut done = Vec::with_capacity(operations.len());
+        for (path, operation) in operations {
+            let swapped = match operation {
                 FileOperation::Swap(staged) => staged.swap().map(Some),
                 FileOperation::Remove(symlinks) => files::remove(&path, symlinks).map(|()| None),
-                FileOperation::Restore(former, wish) => restore_former(path, former, wish, &journal),
+                FileOperation::Restore(former, attrs) => restore_former(path, former, attrs, &journal),
             };
             match swapped {
                 Ok(swapped) => done.push(swapped),
@@ -47,18 +47,18 @@ pub(super) async fn apply_operations(
     blocking(all).await
 }
 
-/// Puts a former content back, or removes the file.
+/// Writes the former content, or removes the file.
 fn restore_former(
     path: PathBuf,
     former: Option<FileState>,
-    wish: FileAttrs,
+    attrs: FileAttrs,
     journal: &Journal,
 ) -> Result<Option<SwapResult>, FileError> {
     let Some(FileState { digest, access }) = former else {
-        return files::remove(&path, wish.symlinks).map(|()| None);
+        return files::remove(&path, attrs.symlinks).map(|()| None);
     };
     match journal.former_content(digest) {
-        Ok(Some(bytes)) => files::stage(&path, &bytes, wish, Some(access))?.swap().map(Some),
+        Ok(Some(bytes)) => files::stage(&path, &bytes, attrs, Some(access))?.swap().map(Some),
         Ok(None) => Err(FileError::FormerLost(path)),
         Err(source) => Err(FileError::FormerUnreadable { path, source }),
     }

@@ -1,81 +1,65 @@
-//! What a target's pass has to do with its past: hold on to a generation, and take down what becomes one.
+//! The part of a pass that concerns the history: files of a pinned generation, and new generations.
 
 use std::sync::Arc;
 
 use super::{
     ApplyError, Destination, Target,
-    desired_file::{DesiredFile, DesiredSnapshot, Digest},
-    files, generations,
+    desired_file::{DesiredFile, DesiredSnapshot},
+    failure::FailureMemory,
+    files,
 };
 use crate::{core::condition::error_chain, sys::blocking::blocking};
 
 impl Target {
-    /// The files of the generation that is held on to; what it does not know of the configured files is as the templates
-    /// have it.
-    pub(super) fn load_pinned_snapshot(&mut self) -> Result<Option<DesiredSnapshot>, ApplyError> {
-        let held = self.history.pin();
-        if std::mem::replace(&mut self.logged.pin, held) != held {
-            match held {
-                Some(held) => tracing::warn!(
-                    "target {}: is pinned to {held}, until `portreeve render rollback --release`",
-                    self.name
-                ),
-                None => tracing::info!("target {}: follows its templates again", self.name),
-            }
+    /// The files of the pinned generation, if one is pinned. Destinations that the generation does not have are as the
+    /// templates have rendered them.
+    pub(super) fn pinned_snapshot(&mut self) -> Result<Option<DesiredSnapshot>, ApplyError> {
+        let pin = self.history.pin();
+        if self.log.pinned(pin) {
+            // A rollback, or its release, does not wait because of earlier failures.
+            self.failures = FailureMemory::new();
         }
-        let Some(mut files) = self.history.pinned_files()? else { return Ok(None) };
-        self.applied_pin = held;
-        let desired = self.desired.snapshot();
-        self.log_withheld(&desired);
+        let Some(mut pinned) = self.history.pinned_files()? else { return Ok(None) };
+        self.applied_pin = pin;
+        let desired: DesiredSnapshot = self.desired.snapshot().into();
+        if desired.complete {
+            self.log.withheld(desired.digest());
+        }
         for Destination { key, .. } in &self.fixed_destinations {
-            if let (false, Some(product)) = (files.entries.contains_key(key), desired.entries.get(key)) {
-                Arc::make_mut(&mut files.entries).insert(key.clone(), Arc::clone(product));
+            if let (false, Some(file)) = (pinned.contains_key(key), desired.files.get(key)) {
+                pinned.insert(key.clone(), Arc::clone(file));
             }
         }
-        Ok(Some(files))
+        Ok(Some(DesiredSnapshot::complete(pinned)))
     }
 
-    /// Says of each change that it is not taken.
-    fn log_withheld(&mut self, desired: &DesiredSnapshot) {
-        let digest = Some(Digest::of_files(&desired.entries)).filter(|_| desired.complete);
-        let is_new = digest.is_some() && self.logged.withheld_digest != digest;
-        if let (true, Some(held)) = (is_new, self.logged.pin) {
-            self.logged.withheld_digest = digest;
-            tracing::warn!(
-                "target {}: a change of its files is withheld, since it is pinned to {held}; \
-                 `portreeve render rollback --release` unpins it",
-                self.name
-            );
-        }
-    }
-
-    /// What the templates became, at the target's pace. What somebody has ordered by hand does not wait.
+    /// The rendered files, as the scheduler chooses them. A change of the pin takes effect without delay.
     pub(super) fn choose_desired(&mut self) -> DesiredSnapshot {
-        let (newest, held) = (self.desired.snapshot(), self.history.pin());
-        if self.applied_pin != held && newest.complete && self.history.is_rendered_as_pinned(&newest) {
-            self.applied_pin = held;
+        let (newest, pin) = (DesiredSnapshot::from(self.desired.snapshot()), self.history.pin());
+        if self.applied_pin != pin && newest.complete && self.history.is_rendered_as_pinned(&newest) {
+            self.applied_pin = pin;
             self.scheduler.choose_now(newest.clone(), super::now());
             return newest;
         }
         self.scheduler.choose(newest, super::now())
     }
 
-    /// Records what is in effect.
-    pub(super) async fn record_in_effect(&mut self, now: &DesiredSnapshot) {
-        let names = (Digest::of_files(&now.entries), generations::template_version(now), self.applied_pin);
-        if self.recorded == Some(names) {
+    /// Records in the history what is in effect.
+    pub(super) async fn record_in_effect(&mut self, files: &DesiredSnapshot) {
+        let key = (files.digest(), files.template_version(), self.applied_pin);
+        if self.recorded == Some(key) {
             return;
         }
-        let (history, now, followed) = (self.history.clone(), now.clone(), self.applied_pin);
-        match blocking(move || history.record_in_effect(&now, followed)).await {
-            Ok(()) => self.recorded = Some(names),
+        let (history, files, pin) = (self.history.clone(), files.clone(), self.applied_pin);
+        match blocking(move || history.record_in_effect(&files, pin)).await {
+            Ok(()) => self.recorded = Some(key),
             Err(error) => {
                 tracing::warn!("target {}: this generation cannot be kept: {}", self.name, error_chain(&error))
             }
         }
     }
 
-    /// The first generation of all is what lay there before us.
+    /// Records the files that existed before Portreeve wrote any as the first generation.
     pub(super) async fn record_original_files(&mut self) -> Result<(), ApplyError> {
         if self.are_originals_recorded {
             return Ok(());
@@ -86,12 +70,12 @@ impl Target {
             return Ok(());
         }
         let fixed = self.fixed_destinations.clone();
-        let there = move |Destination { key, path, attrs: wish }: Destination| {
-            let present = files::read(&path, wish.symlinks).ok().flatten()?;
+        let original = move |Destination { key, path, attrs }: Destination| {
+            let present = files::read(&path, attrs.symlinks).ok().flatten()?;
             Some((key, Arc::new(DesiredFile::new(0, present.bytes))))
         };
-        let entries = blocking(move || fixed.into_iter().filter_map(there).collect()).await;
-        self.record_in_effect(&DesiredSnapshot { entries: Arc::new(entries), complete: true, complete_count: 0 }).await;
+        let originals = blocking(move || fixed.into_iter().filter_map(original).collect()).await;
+        self.record_in_effect(&DesiredSnapshot::complete(originals)).await;
         Ok(())
     }
 }

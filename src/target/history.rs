@@ -1,15 +1,15 @@
-//! The way back by hand: which version of a target's templates, or which generation of its files, is held on to. Shared by
-//! the target and by who gives orders.
+//! Rollbacks by an operator: the generations of a target's files, the versions of its templates, and which of them it is
+//! pinned to. Shared by the target and the control socket.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    desired_file::{DesiredFileStore, DesiredSnapshot, Digest},
+    desired_file::{DesiredFileStore, DesiredFiles, DesiredSnapshot, Digest},
     diff::unified_diff,
     files::{self, FileError},
-    generations::{self, Generation, GenerationStore},
+    generations::{Generation, GenerationStore},
     settings::SymlinkPolicy,
 };
 use crate::{
@@ -17,82 +17,82 @@ use crate::{
     sys::state_dir::{StateDir, StateError, StateFolder},
 };
 
-/// What is held on to.
+/// The name of the pin in the state directory.
 const PIN_FILE: &str = "held";
 
-/// What was in effect before at one target.
+/// What was in effect at one target, and its rollback pin.
 #[derive(Clone, Debug)]
 pub struct History {
     pub(super) folder: StateFolder,
-    /// Files, byte for byte.
+    /// The rendered files.
     pub(super) generations: GenerationStore,
-    /// Versions of the templates, each as one file.
+    /// The versions of the templates, each with one content.
     pub(super) versions: GenerationStore,
-    /// What is held on to, if anything; a change rings for the target.
+    /// Rings the bell of the desired files.
     pin: Store<(), PinState>,
 }
 
-/// What a target is held on to.
+/// What a target is pinned to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RollbackPin {
-    /// The files of a generation, byte for byte.
+    /// The files of the generation with this number.
     Data(u64),
-    /// A version of the templates, rendered with present data.
+    /// A version of the templates, rendered with current data.
     Templates {
-        /// Its number.
+        /// The number of the version.
         templates: u64,
     },
 }
 
-/// The last order.
+/// The pin, and what is known of its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PinState {
-    /// `None`: the target was released.
+    /// `None` after a release.
     pin: Option<RollbackPin>,
-    /// Names the version of the templates that is held, or that was until the release.
+    /// The version of the templates that is pinned, or that was pinned until the release.
     template_version: Option<Digest>,
 }
 
-/// A version of a target's templates that was in effect.
+/// A numbered version of a target's templates that was in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedVersion {
     /// Counts from 1, over the whole life of the target.
     pub number: u64,
-    /// When it came into effect, by our clock, RFC 3339.
+    /// When it came into effect, by the clock of this host (RFC 3339).
     pub since: String,
-    /// Names it.
+    /// The digest of its content.
     pub digest: Digest,
-    /// What was written down: see [`Product::version`].
+    /// Its content: see [`DesiredFile::templates`](super::DesiredFile::templates).
     pub bytes: Vec<u8>,
 }
 
-/// Why there is no way back.
+/// Why a rollback is not possible.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// There is nothing to go back to.
+    /// No generation precedes the one in effect.
     #[error("there is no earlier generation")]
     NoEarlierGeneration,
-    /// There are no other templates to go back to.
+    /// No version precedes the one in effect.
     #[error("there is no earlier version of its templates and configuration; `--data` goes back to earlier data")]
     NoEarlierVersion,
-    /// It was never there, or is not kept any more.
+    /// It never existed, or is no longer kept.
     #[error("there is no {what} {number}; there are {}", join_numbers(known))]
     Unknown {
-        /// A generation, or a version.
+        /// `generation` or `version`.
         what: &'static str,
-        /// The one that was asked for.
+        /// The requested number.
         number: u64,
-        /// Those that are kept.
+        /// The numbers that are kept.
         known: Vec<u64>,
     },
-    /// A part of it cannot be read.
+    /// A content is missing.
     #[error("generation {0} is incomplete: one of its files is missing in the state directory")]
     Incomplete(u64),
-    /// What lies there now cannot be compared.
+    /// A file on the disk cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It cannot be read, or written down.
+    /// The state directory cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -117,18 +117,18 @@ impl History {
     pub(super) fn new(
         state: &StateDir,
         target: &str,
-        keep: usize,
+        max_kept: usize,
         desired: &DesiredFileStore,
     ) -> Result<Self, StateError> {
         let folder = state.folder("generations", target);
-        let generations = GenerationStore::new(folder.clone(), keep);
-        let versions = GenerationStore::new(state.folder("versions", target), keep);
+        let generations = GenerationStore::new(folder.clone(), max_kept);
+        let versions = GenerationStore::new(state.folder("versions", target), max_kept);
         let history = Self { folder, generations, versions, pin: Store::with_bell_of(desired) };
         history.pin.set((), history.pin_state(history.folder.read(PIN_FILE)?)?);
         Ok(history)
     }
 
-    /// What a target is held on to, for who only looks.
+    /// The pin of a target that another process may work on.
     ///
     /// # Errors
     /// It cannot be read.
@@ -136,7 +136,7 @@ impl History {
         state.folder("generations", target).read(PIN_FILE)
     }
 
-    /// The generations of files that are kept, oldest first.
+    /// The generations that are kept, oldest first.
     ///
     /// # Errors
     /// They cannot be read.
@@ -144,7 +144,7 @@ impl History {
         self.generations.list()
     }
 
-    /// The versions of the templates that are kept, oldest first.
+    /// The versions that are kept, oldest first.
     ///
     /// # Errors
     /// They cannot be read.
@@ -153,30 +153,30 @@ impl History {
         for generation in self.versions.list()? {
             let Some(files) = self.versions.files(&generation)? else { continue };
             let Generation { number, since, .. } = generation;
-            versions.extend(files.entries.values().map(|product| {
-                let (digest, bytes) = (product.content.digest(), product.content.bytes().to_vec());
+            versions.extend(files.values().map(|file| {
+                let (digest, bytes) = (file.content.digest(), file.content.bytes().to_vec());
                 SavedVersion { number, since: since.clone(), digest, bytes }
             }));
         }
         Ok(versions)
     }
 
-    /// What is held on to.
+    /// The current pin.
     pub fn pin(&self) -> Option<RollbackPin> {
         self.pin.snapshot().entries.get(&())?.pin
     }
 
-    /// Goes on with the templates although something is held on to, since that does not fit the configuration. A later
-    /// configuration may fit again.
+    /// Ignores the pin, because it does not fit the configuration. It stays in the state directory: a later configuration
+    /// may fit again.
     pub(crate) fn suspend_pin(&self) {
         self.pin.set((), None);
     }
 
-    /// Holds on to a generation of files until [`release`](Self::release), whatever the templates become. Without a
-    /// number: to the one before the one that is in effect. Says which one it is.
+    /// Pins the target to a generation until [`release`](Self::release). Without a number, to the one before the one in
+    /// effect. Returns its number.
     ///
     /// # Errors
-    /// There is none such, or it cannot be written down.
+    /// The generation does not exist, or the state directory cannot be read or written.
     pub fn pin_generation(&self, number: Option<u64>) -> Result<u64, HistoryError> {
         let found = self.find_generation(number)?;
         self.generations.files(&found)?.ok_or(HistoryError::Incomplete(found.number))?;
@@ -184,7 +184,7 @@ impl History {
         Ok(found.number)
     }
 
-    /// A generation of files; without a number, the one before the one that is in effect.
+    /// A generation; without a number, the one before the one in effect.
     fn find_generation(&self, number: Option<u64>) -> Result<Generation, HistoryError> {
         let list = self.generations()?;
         let in_effect = match self.pin() {
@@ -205,10 +205,10 @@ impl History {
         Ok(found.clone())
     }
 
-    /// A version of the templates; without a number, the one before the one that is in effect.
+    /// A version of the templates; without a number, the one before the one in effect.
     ///
     /// # Errors
-    /// There is none such, or it cannot be read.
+    /// The version does not exist, or cannot be read.
     pub fn version(&self, number: Option<u64>) -> Result<SavedVersion, HistoryError> {
         let list = self.versions()?;
         let in_effect = match self.pin() {
@@ -226,10 +226,11 @@ impl History {
         })
     }
 
-    /// What would be different in the files that lie there if a generation came back.
+    /// The diff from the files on the disk to those of a generation. Without a number, of the one before the one in effect.
+    /// Also returns its number.
     ///
     /// # Errors
-    /// There is none such, or something cannot be read.
+    /// The generation does not exist, or a file cannot be read.
     pub fn diff(&self, number: Option<u64>) -> Result<(u64, String), HistoryError> {
         let found = self.find_generation(number)?;
         let files = self.generations.files(&found)?.ok_or(HistoryError::Incomplete(found.number))?;
@@ -238,54 +239,54 @@ impl History {
         let paths: BTreeSet<&PathBuf> = paths.collect();
         let mut diff = String::new();
         for path in paths {
-            let (name, nothing) = (path.display().to_string(), "/dev/null");
+            let name = path.display().to_string();
             let present = files::read(path, SymlinkPolicy::Follow)?.map(|present| present.bytes);
-            let former = files.entries.get(path).map(|product| product.content.bytes());
+            let former = files.get(path).map(|file| file.content.bytes());
             if present.as_deref() != former {
                 let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
-                let title = |is_there: bool| if is_there { name.as_str() } else { nothing };
+                let header = |exists: bool| if exists { name.as_str() } else { "/dev/null" };
                 let (old, new) = (text(present.as_deref()), text(former));
-                diff += &unified_diff(&old, &new, title(present.is_some()), title(former.is_some()));
+                diff += &unified_diff(&old, &new, header(present.is_some()), header(former.is_some()));
             }
         }
         Ok((found.number, diff))
     }
 
-    /// Lets the templates go on.
+    /// Removes the pin, so that the target follows its templates again.
     ///
     /// # Errors
-    /// It cannot be written down.
+    /// The state directory cannot be written.
     pub fn release(&self) -> Result<(), HistoryError> {
         self.set_pin(None)
     }
 
-    /// Sets or forgets what is held on to.
-    pub(crate) fn set_pin(&self, held: Option<RollbackPin>) -> Result<(), HistoryError> {
-        let hold = match held {
-            Some(_) => self.pin_state(held)?,
-            None => self.pin.snapshot().entries.get(&()).map(|hold| PinState { pin: None, ..*hold }),
+    /// Sets or removes the pin.
+    pub(crate) fn set_pin(&self, pin: Option<RollbackPin>) -> Result<(), HistoryError> {
+        let state = match pin {
+            Some(_) => self.pin_state(pin)?,
+            None => self.pin.snapshot().entries.get(&()).map(|state| PinState { pin: None, ..*state }),
         };
-        match held {
-            Some(held) => self.folder.write(PIN_FILE, &held)?,
+        match pin {
+            Some(pin) => self.folder.write(PIN_FILE, &pin)?,
             None => self.folder.remove(PIN_FILE)?,
         }
-        self.pin.set((), hold);
+        self.pin.set((), state);
         Ok(())
     }
 
-    fn pin_state(&self, held: Option<RollbackPin>) -> Result<Option<PinState>, StateError> {
-        Ok(match held {
+    fn pin_state(&self, pin: Option<RollbackPin>) -> Result<Option<PinState>, StateError> {
+        Ok(match pin {
             None => None,
-            Some(RollbackPin::Data(_)) => Some(PinState { pin: held, template_version: None }),
+            Some(RollbackPin::Data(_)) => Some(PinState { pin, template_version: None }),
             Some(RollbackPin::Templates { templates }) => {
                 let version = self.versions()?.into_iter().find(|version| version.number == templates);
-                Some(PinState { pin: held, template_version: version.map(|version| version.digest) })
+                Some(PinState { pin, template_version: version.map(|version| version.digest) })
             }
         })
     }
 
-    /// The files of the generation that is held on to.
-    pub(super) fn pinned_files(&self) -> Result<Option<DesiredSnapshot>, StateError> {
+    /// The files of the pinned generation; `None` if no generation is pinned.
+    pub(super) fn pinned_files(&self) -> Result<Option<DesiredFiles>, StateError> {
         let Some(RollbackPin::Data(number)) = self.pin() else { return Ok(None) };
         let generation = self.generations()?.into_iter().find(|generation| generation.number == number);
         let files = generation.map(|generation| self.generations.files(&generation)).transpose()?.flatten();
@@ -297,16 +298,18 @@ impl History {
         Ok(files)
     }
 
-    /// Whether these files are rendered from the templates that are held on to; after a release, from others than those
-    /// that were.
+    /// Whether these files were rendered from the pinned version of the templates; after a release, from another version
+    /// than the one that was pinned.
     pub(super) fn is_rendered_as_pinned(&self, files: &DesiredSnapshot) -> bool {
-        let made_by = generations::template_version(files);
+        let rendered_from = files.template_version();
         match self.pin.snapshot().entries.get(&()) {
             Some(PinState { pin: Some(RollbackPin::Data(_)), .. }) => false,
-            // What makes no file cannot be told from anything else that makes none.
-            _ if files.entries.is_empty() => true,
-            Some(PinState { pin: Some(_), template_version: version }) => version.is_some() && made_by == *version,
-            Some(PinState { pin: None, template_version: version }) => version.is_none() || made_by != *version,
+            // Without a file the version is unknown.
+            _ if files.files.is_empty() => true,
+            Some(PinState { pin: Some(_), template_version: version }) => {
+                version.is_some() && rendered_from == *version
+            }
+            Some(PinState { pin: None, template_version: version }) => version.is_none() || rendered_from != *version,
             None => true,
         }
     }
@@ -323,7 +326,7 @@ mod tests {
     };
 
     #[test]
-    fn the_way_back_goes_step_by_step_and_survives_a_restart() {
+    fn rollbacks_go_back_one_generation_each_and_survive_a_restart() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::open(folder.path()).expect("it is ours");
         let desired = DesiredFileStore::default();
@@ -331,7 +334,7 @@ mod tests {
         assert!(matches!(history.pin_generation(None), Err(HistoryError::NoEarlierGeneration)));
         for text in ["1", "2", "3"] {
             desired.replace([("/a".into(), Arc::new(DesiredFile::new(0, text)))].into());
-            history.record_in_effect(&desired.snapshot(), None).expect("there is room");
+            history.record_in_effect(&desired.snapshot().into(), None).expect("there is room");
         }
         let mut bell = desired.bell();
         bell.mark_unchanged();
@@ -343,25 +346,26 @@ mod tests {
         assert_eq!(unknown, "there is no generation 9; there are 1, 2, 3");
         assert_eq!(history.pin(), Some(RollbackPin::Data(1)), "an error changes nothing");
         let again = History::new(&state, "edge", 5, &desired).expect("it can be read");
-        let files = again.pinned_files().expect("it can be read").expect("it is held");
-        assert_eq!(files.entries.values().next().expect("a file").content.bytes(), b"1");
+        let files = again.pinned_files().expect("it can be read").expect("it is pinned");
+        assert_eq!(files.values().next().expect("a file").content.bytes(), b"1");
         again.release().expect("it can be removed");
         assert!(again.pinned_files().expect("it can be read").is_none());
     }
+
     #[test]
-    fn a_version_is_taken_down_for_each_change_of_the_templates_and_none_while_one_is_held() {
+    fn a_version_is_recorded_for_each_change_of_the_templates_and_none_while_one_is_pinned() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::open(folder.path()).expect("it is ours");
         let desired = DesiredFileStore::default();
         let history = History::new(&state, "edge", 5, &desired).expect("it can be read");
-        let wanted = |set: &str, text: &str| {
-            let product =
-                DesiredFile { templates: Some(Arc::new(HashedContent::new(set))), ..DesiredFile::new(0, text) };
-            desired.replace([("/a".into(), Arc::new(product))].into());
-            desired.snapshot()
+        let rendered = |set: &str, text: &str| {
+            let templates = Some(Arc::new(HashedContent::new(set)));
+            let file = DesiredFile { templates, ..DesiredFile::new(0, text) };
+            desired.replace([("/a".into(), Arc::new(file))].into());
+            DesiredSnapshot::from(desired.snapshot())
         };
         for (set, text) in [("A", "1"), ("A", "2"), ("B", "2"), ("B", "3")] {
-            history.record_in_effect(&wanted(set, text), None).expect("there is room");
+            history.record_in_effect(&rendered(set, text), None).expect("there is room");
         }
         let versions = || {
             let versions = history.versions().expect("they can be read").into_iter();
@@ -370,8 +374,10 @@ mod tests {
         assert_eq!(versions(), [(1, b"A".to_vec()), (2, b"B".to_vec())]);
         assert_eq!(history.version(None).expect("there is one").number, 1);
         history.set_pin(Some(RollbackPin::Templates { templates: 1 })).expect("there is room");
-        assert!(!history.is_rendered_as_pinned(&wanted("B", "3")) && history.is_rendered_as_pinned(&wanted("A", "4")));
-        history.record_in_effect(&wanted("A", "4"), history.pin()).expect("there is room");
+        assert!(
+            !history.is_rendered_as_pinned(&rendered("B", "3")) && history.is_rendered_as_pinned(&rendered("A", "4"))
+        );
+        history.record_in_effect(&rendered("A", "4"), history.pin()).expect("there is room");
         assert_eq!(versions().len(), 2);
         assert_eq!(history.in_effect().expect("it can be read"), InEffect { version: Some(1), generation: Some(4) });
         history.release().expect("it can be removed");
@@ -380,6 +386,6 @@ mod tests {
         assert!(matches!(history.version(None), Err(HistoryError::NoEarlierVersion)));
         let again = History::new(&state, "edge", 5, &desired).expect("it can be read");
         assert_eq!(again.pin(), Some(RollbackPin::Templates { templates: 1 }));
-        assert!(again.is_rendered_as_pinned(&wanted("A", "5")));
+        assert!(again.is_rendered_as_pinned(&rendered("A", "5")));
     }
 }

@@ -1,6 +1,7 @@
-//! What a target has to remember over a crash: its files, what is owed, and the former contents.
+//! The journal of a target in the state directory, which survives a crash: its files, the pending reload, and the former
+//! contents.
 //!
-//! The notes are one file, so they change as one: a file is at no moment both settled and owed, or neither.
+//! The record is one file and so changes atomically.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::sys::state_dir::{StateError, StateFolder};
 
-/// The notes.
+/// The name of the record.
 const RECORD: &str = "journal";
 
 /// The target's folder in the state directory.
@@ -26,42 +27,39 @@ impl Journal {
         Self { folder }
     }
 
-    /// What is written down. A file that is owed and whose former content is lost is left out: it cannot be brought
-    /// back.
+    /// The record, without the changes of a pending reload whose former content is lost: such a file cannot be restored.
     pub(super) fn record(&self) -> Result<JournalRecord, StateError> {
-        let mut notes = self.read_record()?;
-        for (path, digest) in notes.former_contents() {
+        let mut record = self.read_record()?;
+        for (path, digest) in record.former_contents() {
             if self.former_content(digest)?.is_none() {
                 tracing::warn!("{}: its former content is lost, so it could not be restored", path.display());
-                if let Some(owed) = &mut notes.pending_reload {
-                    owed.changes.remove(&path);
+                if let Some(pending) = &mut record.pending_reload {
+                    pending.changes.remove(&path);
                 }
             }
         }
-        Ok(notes)
+        Ok(record)
     }
 
-    /// Files with these names are about to be made for the first time.
+    /// Records that files at these paths are about to be created for the first time.
     pub(super) fn announce(&self, announced: BTreeSet<PathBuf>) -> Result<(), StateError> {
         self.folder.write(RECORD, &JournalRecord { announced, ..self.read_record()? })
     }
 
-    pub(super) fn record_pending_reload(&self, owed: PendingReload) -> Result<(), StateError> {
-        // It names all that was announced.
-        self.folder.write(
-            RECORD,
-            &JournalRecord { pending_reload: Some(owed), announced: BTreeSet::new(), ..self.read_record()? },
-        )
+    pub(super) fn record_pending_reload(&self, pending: PendingReload) -> Result<(), StateError> {
+        // `pending` contains all announced paths.
+        let announced = BTreeSet::new();
+        self.folder.write(RECORD, &JournalRecord { pending_reload: Some(pending), announced, ..self.read_record()? })
     }
 
-    /// Nothing is owed any more. The note goes first: without it the former contents mean nothing.
-    pub(super) fn commit(&self, settled: CommittedFiles) -> Result<(), StateError> {
-        self.folder.write(RECORD, &JournalRecord { committed: settled, ..JournalRecord::default() })?;
+    /// Records that no reload is pending. The record is written first: it is what refers to the former contents.
+    pub(super) fn commit(&self, committed: CommittedFiles) -> Result<(), StateError> {
+        self.folder.write(RECORD, &JournalRecord { committed, ..JournalRecord::default() })?;
         let former = |name: &String| name.starts_with(FORMER_PREFIX);
         self.folder.names()?.iter().filter(|name| former(name)).try_for_each(|name| self.folder.remove(name))
     }
 
-    /// Keeps a content for a way back.
+    /// Saves a former content for a rollback.
     pub(super) fn save_content(&self, digest: Digest, bytes: &[u8]) -> Result<(), StateError> {
         self.folder.write_bytes(&former_name(digest), bytes)
     }
@@ -70,7 +68,7 @@ impl Journal {
         self.folder.read_bytes(&former_name(digest))
     }
 
-    /// A place for the copies that a check looks at.
+    /// A directory for the copies that a check reads.
     pub(super) fn scratch_dir(&self) -> Result<TempDir, StateError> {
         self.folder.scratch_dir()
     }
@@ -80,7 +78,7 @@ impl Journal {
     }
 }
 
-/// The beginning of the names of saved contents.
+/// The prefix of the names of former contents.
 const FORMER_PREFIX: &str = "former-";
 
 fn former_name(digest: Digest) -> String {

@@ -1,4 +1,4 @@
-//! Reads the state from which a plan is made.
+//! Reads the state that a plan is made from.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     ApplyError, Candidate, Target,
-    desired_file::{self, DesiredFile, HashedContent},
+    desired_file::{DesiredFile, DesiredSnapshot, HashedContent},
     files::{self, FileAttrs, FileError, PathResolver},
     journal::Journal,
     plan::{DesiredContent, DesiredFileState, FileOrigin, FileState, ObservedFile, PlanInput},
@@ -25,11 +25,11 @@ pub(super) struct TargetObservation {
 
 impl TargetObservation {
     pub(super) fn attrs(&self, path: &Path) -> FileAttrs {
-        self.rendered.get(path).map(|sought| sought.attrs).unwrap_or_default()
+        self.rendered.get(path).map(|file| file.attrs).unwrap_or_default()
     }
 }
 
-/// A file that a template makes.
+/// A desired file with the settings of its template.
 struct RenderedFile {
     content: Arc<HashedContent>,
     origin: FileOrigin,
@@ -37,78 +37,73 @@ struct RenderedFile {
 }
 
 impl Target {
-    pub(super) async fn observe(
-        &mut self,
-        desired: &desired_file::DesiredSnapshot,
-    ) -> Result<TargetObservation, ApplyError> {
-        let sought: BTreeMap<_, _> =
-            desired.entries.iter().filter_map(|(key, product)| self.rendered_file(key, product)).collect();
-        let complete = desired.complete && self.fixed_destinations.iter().all(|fixed| sought.contains_key(&fixed.path));
+    pub(super) async fn observe(&mut self, desired: &DesiredSnapshot) -> Result<TargetObservation, ApplyError> {
+        let rendered: BTreeMap<_, _> =
+            desired.files.iter().filter_map(|(key, file)| self.rendered_file(key, file)).collect();
+        let complete =
+            desired.complete && self.fixed_destinations.iter().all(|fixed| rendered.contains_key(&fixed.path));
         let journal = self.journal.clone();
-        let mut seen = blocking(move || read_files(sought, complete, &journal)).await?;
-        let observed = &mut seen.plan_input;
-        if complete && observed.has_differences() && self.retry.rejected().is_some() {
-            let inputs = self.program.inputs_digest(&seen.desired).await.map_err(ApplyError::Check)?;
-            observed.rejected = self.is_candidate_blocked(inputs).await;
+        let mut observation = blocking(move || read_files(rendered, complete, &journal)).await?;
+        let input = &mut observation.plan_input;
+        if complete && input.has_differences() && self.failures.rejection().is_some() {
+            let inputs = self.program.inputs_digest(&observation.desired).await.map_err(ApplyError::Check)?;
+            input.rejected = self.failures.is_candidate_blocked(inputs, self.dependency_source()).await;
         }
-        Ok(seen)
+        Ok(observation)
     }
 
-    /// `None` for a file that the settings do not know.
-    fn rendered_file(&self, key: &Path, product: &DesiredFile) -> Option<(PathBuf, RenderedFile)> {
-        let text = Arc::clone(&product.content);
+    /// `None` for a file of a template that the settings no longer have.
+    fn rendered_file(&self, key: &Path, file: &DesiredFile) -> Option<(PathBuf, RenderedFile)> {
+        let content = Arc::clone(&file.content);
         if let Some(fixed) = self.fixed_destinations.iter().find(|fixed| fixed.key == key) {
-            return Some((
-                fixed.path.clone(),
-                RenderedFile { content: text, origin: FileOrigin::Fixed, attrs: fixed.attrs },
-            ));
+            let rendered = RenderedFile { content, origin: FileOrigin::Fixed, attrs: fixed.attrs };
+            return Some((fixed.path.clone(), rendered));
         }
-        let wish = *self.multi_file_attrs.get(&product.template)?;
-        Some((std::path::absolute(key).ok()?, RenderedFile { content: text, origin: FileOrigin::Each, attrs: wish }))
+        let attrs = *self.multi_file_attrs.get(&file.template)?;
+        Some((std::path::absolute(key).ok()?, RenderedFile { content, origin: FileOrigin::Each, attrs }))
     }
 }
 
 fn read_files(
-    sought: BTreeMap<PathBuf, RenderedFile>,
+    rendered: BTreeMap<PathBuf, RenderedFile>,
     complete: bool,
     journal: &Journal,
 ) -> Result<TargetObservation, ApplyError> {
-    check_distinct(&sought).map_err(ApplyError::File)?;
-    let notes = journal.record()?;
-    // All lists are sorted by path, so that maps can be built from them in linear time: there may be thousands of
-    // files.
-    let (mut present, mut wanted, mut files) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut changed, mut gone) = (BTreeSet::new(), BTreeSet::new());
-    let paths: BTreeSet<_> = sought.keys().chain(notes.tracked_paths()).collect();
-    let mut templates = sought.iter().peekable();
+    check_distinct(&rendered).map_err(ApplyError::File)?;
+    let record = journal.record()?;
+    // All lists are sorted by path, so that maps are built from them in linear time: there may be thousands of files.
+    let (mut present, mut desired, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changed, mut removed) = (BTreeSet::new(), BTreeSet::new());
+    let paths: BTreeSet<_> = rendered.keys().chain(record.tracked_paths()).collect();
+    let mut rest = rendered.iter().peekable();
     for path in paths {
-        let template = templates.next_if(|(sought, _)| *sought == path).map(|(_, template)| template);
-        let wish = template.map(|template| template.attrs).unwrap_or_default();
+        let rendered = rest.next_if(|(next, _)| *next == path).map(|(_, rendered)| rendered);
+        let attrs = rendered.map(|rendered| rendered.attrs).unwrap_or_default();
         let mut file = ObservedFile::default();
-        if let Some(found) = files::read(path, wish.symlinks).map_err(ApplyError::File)? {
-            let text = match template {
-                // Most files are equal, and need no hash.
-                Some(template) if template.content.bytes() == found.bytes => Arc::clone(&template.content),
+        if let Some(found) = files::read(path, attrs.symlinks).map_err(ApplyError::File)? {
+            let content = match rendered {
+                // Most files are equal, which makes hashing unnecessary.
+                Some(rendered) if rendered.content.bytes() == found.bytes => Arc::clone(&rendered.content),
                 _ => Arc::new(HashedContent::new(found.bytes)),
             };
-            file.present = Some(FileState { digest: text.digest(), access: found.access });
-            file.attrs_differ = !wish.matches(found.access);
-            present.push((path.clone(), text));
+            file.present = Some(FileState { digest: content.digest(), access: found.access });
+            file.attrs_differ = !attrs.matches(found.access);
+            present.push((path.clone(), content));
         }
-        file.desired = match template {
+        file.desired = match rendered {
             _ if !complete => DesiredFileState::Unknown,
-            Some(RenderedFile { content: text, origin, .. }) => {
-                DesiredFileState::Content(DesiredContent { digest: text.digest(), origin: Some(*origin) })
+            Some(RenderedFile { content, origin, .. }) => {
+                DesiredFileState::Content(DesiredContent { digest: content.digest(), origin: Some(*origin) })
             }
-            None => notes.desired_without_template(path),
+            None => record.desired_without_template(path),
         };
-        match (file.desired, template) {
-            (DesiredFileState::Absent, _) => drop(gone.insert(path.clone())),
-            (_, Some(template)) => wanted.push((path.clone(), Arc::clone(&template.content))),
-            (DesiredFileState::Content(draft), None) => {
-                let former = journal.former_content(draft.digest)?;
+        match (file.desired, rendered) {
+            (DesiredFileState::Absent, _) => drop(removed.insert(path.clone())),
+            (_, Some(rendered)) => desired.push((path.clone(), Arc::clone(&rendered.content))),
+            (DesiredFileState::Content(content), None) => {
+                let former = journal.former_content(content.digest)?;
                 let former = former.ok_or_else(|| ApplyError::File(FileError::FormerLost(path.clone())))?;
-                wanted.push((path.clone(), Arc::new(HashedContent::new(former))));
+                desired.push((path.clone(), Arc::new(HashedContent::new(former))));
             }
             (DesiredFileState::Unknown, None) => {}
         }
@@ -117,29 +112,19 @@ fn read_files(
         }
         files.push((path.clone(), file));
     }
-    let observed = PlanInput {
-        complete,
-        files: files.into_iter().collect(),
-        journal: notes,
-        rejected: false,
-        present_rejected: false,
-    };
+    let files = files.into_iter().collect();
+    let plan_input = PlanInput { complete, files, journal: record, rejected: false, present_rejected: false };
     let present = Candidate { files: present.into_iter().collect(), ..Candidate::default() };
-    let wanted = Candidate { files: wanted.into_iter().collect(), changed, removed: gone };
-    Ok(TargetObservation {
-        plan_input: observed,
-        desired: Arc::new(wanted),
-        present: Arc::new(present),
-        rendered: sought,
-    })
+    let desired = Candidate { files: desired.into_iter().collect(), changed, removed };
+    Ok(TargetObservation { plan_input, desired: Arc::new(desired), present: Arc::new(present), rendered })
 }
 
 /// No two destinations may be the same file, also through symlinks.
-fn check_distinct(sought: &BTreeMap<PathBuf, RenderedFile>) -> Result<(), FileError> {
-    let (mut seen, follower) = (HashMap::new(), PathResolver::default());
-    for path in sought.keys() {
-        // If the path cannot be followed, reading it returns the error.
-        let Ok(real) = follower.resolve(path) else { continue };
+fn check_distinct(rendered: &BTreeMap<PathBuf, RenderedFile>) -> Result<(), FileError> {
+    let (mut seen, resolver) = (HashMap::new(), PathResolver::default());
+    for path in rendered.keys() {
+        // If the path cannot be resolved, reading the file returns the error.
+        let Ok(real) = resolver.resolve(path) else { continue };
         if let Some(one) = seen.insert(real, path) {
             return Err(FileError::SameFile { one: one.clone(), other: path.clone() });
         }

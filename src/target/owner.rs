@@ -1,15 +1,15 @@
-//! Users and groups, as the settings name them.
+//! Users and groups of the settings.
 
 use nix::unistd::{Group, User};
 
 use super::TargetSetupError;
 
-/// A user's number, by name or number.
+/// The id of a user, given by name or id.
 pub(super) fn user_id(name: &str) -> Result<u32, TargetSetupError> {
     look_up_id("user", name, |name| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw())))
 }
 
-/// A group's number, by name or number.
+/// The id of a group, given by name or id.
 pub(super) fn group_id(name: &str) -> Result<u32, TargetSetupError> {
     look_up_id("group", name, |name| Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw())))
 }
@@ -34,10 +34,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn owners_by_name_or_number() {
+    fn owners_by_name_or_id() {
         assert_eq!(user_id("root").expect("everywhere"), 0);
         assert_eq!(group_id("1234").expect("a number"), 1234);
-        let error = user_id("no such user").expect_err("nobody is called so");
+        let error = user_id("no such user").expect_err("there is no such user");
         assert_eq!(error.to_string(), "`user`: no user is called \"no such user\"");
     }
 }

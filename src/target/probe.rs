@@ -1,4 +1,4 @@
-//! Asks whether a program works with its new files.
+//! Checks with an HTTP request that a program works with its new files.
 
 use std::{
     fmt,
@@ -8,20 +8,29 @@ use std::{
 use reqwest::{Client, redirect};
 use tokio::time;
 
-use super::{program::ReloadError, settings};
+use super::settings;
 use crate::core::condition::error_chain;
 
-/// The wait between two questions.
+/// The wait between two requests.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// One URL, and who asks it.
+/// One URL and the client that requests it.
 #[derive(Debug)]
 pub(super) struct HttpProbe {
     settings: settings::ProbeSettings,
     http: Client,
 }
 
-/// Names what is asked.
+/// The program does not answer as it should.
+#[derive(Debug, thiserror::Error)]
+#[error("the probe {url} had no good answer within {timeout:?}: {last_problem}")]
+pub(super) struct ProbeError {
+    url: String,
+    timeout: Duration,
+    last_problem: String,
+}
+
+/// Identifies the probe.
 impl fmt::Display for HttpProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "probe {}", self.settings.url)
@@ -29,28 +38,29 @@ impl fmt::Display for HttpProbe {
 }
 
 impl HttpProbe {
-    /// Redirects are not followed: they are an answer. Each question has a connection of its own, as a stranger's has.
+    /// A redirect counts as an answer and is not followed. Each request has a connection of its own, as that of a new
+    /// client has.
     pub(super) fn new(settings: settings::ProbeSettings) -> Result<Self, reqwest::Error> {
-        // An error means that the process has one already.
+        // An error means that the process already has a provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let agent = concat!("portreeve/", env!("CARGO_PKG_VERSION"));
         let mut builder = Client::builder().user_agent(agent).redirect(redirect::Policy::none()).no_proxy();
         builder = builder.pool_max_idle_per_host(0).timeout(settings.timeout);
         if settings.url.scheme() == "http" {
-            // Without this the system's authorities would be loaded, which a bare container does not have.
+            // Otherwise the system's certificate authorities are loaded, which a minimal container does not have.
             builder = builder.tls_certs_only([]);
         }
         Ok(Self { http: builder.build()?, settings })
     }
 
-    /// Asks until the answer is good, or the time is up.
-    pub(super) async fn wait_until_ok(&self) -> Result<(), ReloadError> {
+    /// Sends requests until an answer is good or the timeout has passed.
+    pub(super) async fn wait_until_ok(&self) -> Result<(), ProbeError> {
         let begin = Instant::now();
         loop {
-            let Err(last) = self.send_request().await else { return Ok(()) };
+            let Err(last_problem) = self.send_request().await else { return Ok(()) };
             if begin.elapsed() + RETRY_INTERVAL >= self.settings.timeout {
-                let (url, limit) = (self.settings.url.to_string(), self.settings.timeout);
-                return Err(ReloadError::Probe { url, limit, last });
+                let (url, timeout) = (self.settings.url.to_string(), self.settings.timeout);
+                return Err(ProbeError { url, timeout, last_problem });
             }
             time::sleep(RETRY_INTERVAL).await;
         }
@@ -59,10 +69,10 @@ impl HttpProbe {
     async fn send_request(&self) -> Result<(), String> {
         let answer = self.http.get(self.settings.url.clone()).send().await;
         let status = answer.map_err(|error| error_chain(&error.without_url()))?.status();
-        let good = match self.settings.status {
-            Some(wanted) => status.as_u16() == wanted,
+        let is_good = match self.settings.status {
+            Some(expected) => status.as_u16() == expected,
             None => status.is_success() || status.is_redirection(),
         };
-        if good { Ok(()) } else { Err(format!("the status was {status}")) }
+        if is_good { Ok(()) } else { Err(format!("the status was {status}")) }
     }
 }

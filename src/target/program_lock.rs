@@ -1,5 +1,5 @@
-//! A target takes turns with those that share its program or its probe: one that is at work with files that are not
-//! proven yet must not be blamed, or rolled back, for another one's.
+//! Targets that share a program or a probe work one at a time. Otherwise a target could be rolled back because of the
+//! unverified files of another one.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use super::{
 use crate::core::condition::error_chain;
 
 impl Target {
-    /// Waits for the turn; `None` if Portreeve is asked to end before.
+    /// Waits for the other targets of the program; `None` if Portreeve is asked to stop meanwhile.
     pub(super) async fn lock_program(&mut self) -> Option<ProgramGuard> {
         if !self.is_program_known {
             let program = self.program.budget_key().await;
             self.is_program_known = program.is_ok();
             let program = program.unwrap_or_else(|error| {
                 tracing::debug!(
-                    "target {}: who else uses its program is not known yet: {}",
+                    "target {}: it is not known yet which targets share its program: {}",
                     self.name,
                     error_chain(&error)
                 );
@@ -31,13 +31,13 @@ impl Target {
         stop.run_until_cancelled(ReloadBudget::lock(&self.shared_budgets)).await
     }
 
-    /// Notes the reload of a pass, so that the next one keeps its distance. The reload that takes files back belongs to
-    /// the one before: a removal of another target must not wait for it.
-    pub(super) fn charge_reload(&mut self, turn: &mut ProgramGuard, applied: &Result<ApplyOutcome, ApplyError>) {
+    /// Charges the reload of a pass to the program's budget. The reload of a rollback is not charged in addition: a removal
+    /// at another target must not wait for it.
+    pub(super) fn charge_reload(&mut self, guard: &mut ProgramGuard, applied: &Result<ApplyOutcome, ApplyError>) {
         let wrote =
             matches!(applied, Ok(ApplyOutcome::Applied { written, effect: Effect::NoReload }) if !written.is_empty());
         if std::mem::take(&mut self.was_notified) || wrote {
-            turn.charge(self.scheduler.interval(), now());
+            guard.charge(self.scheduler.interval(), now());
         }
     }
 }

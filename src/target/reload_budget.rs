@@ -1,5 +1,5 @@
-//! The reload budget of one program, shared by all targets that use it: one target at a time, and a minimum time
-//! between reloads.
+//! The reload budget of one program, shared by all its targets: one target at a time, and a minimum interval between
+//! reloads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,18 +23,18 @@ pub(super) struct ReloadBudget {
     change_count: AtomicU64,
 }
 
-/// How much of a program's budget is spent. Pure.
+/// The reloads of a program so far. Pure.
 ///
 /// Each reload uses up one `interval`. An urgent change (a removal, or the first instance of a service) may be applied
 /// one `interval` early: so a removal does not wait for the reload before it, and the replacement of a single instance
 /// does not wait for its removal. All other changes wait until one `interval` has passed for each reload so far, so
-/// that the next removal can be applied at once. On average there is at most one reload per `interval`.
+/// that the next removal can be applied immediately. On average there is at most one reload per `interval`.
 #[derive(Debug, Default)]
 pub(super) struct BudgetState {
     next_regular_reload: Option<Instant>,
 }
 
-/// The right to touch the files and the program, until it is dropped.
+/// The right to change the files and to reload the program, until it is dropped.
 #[derive(Debug)]
 pub(super) struct ProgramGuard(Vec<OwnedMutexGuard<BudgetState>>);
 
@@ -46,7 +46,7 @@ impl ReloadBudgets {
 }
 
 impl ReloadBudget {
-    /// Waits for the turn in all of `budgets`. All callers pass them in the same order, so there is no deadlock.
+    /// Waits until no other target uses any of `budgets`. All callers pass them in the same order, so there is no deadlock.
     pub(super) async fn lock(budgets: &[Arc<Self>]) -> ProgramGuard {
         let mut guards = Vec::with_capacity(budgets.len());
         for budget in budgets {
@@ -55,14 +55,14 @@ impl ReloadBudget {
         ProgramGuard(guards)
     }
 
-    /// Notes that files that the program reads were changed.
+    /// Records that files that the program reads were changed.
     pub(super) fn count_change(budgets: &[Arc<Self>]) {
         for budget in budgets {
             budget.change_count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// A number that differs after each change of a file that the program reads.
+    /// The number of these changes so far.
     pub(super) fn change_count(budgets: &[Arc<Self>]) -> u64 {
         budgets.iter().map(|budget| budget.change_count.load(Ordering::Relaxed)).sum()
     }
@@ -71,17 +71,17 @@ impl ReloadBudget {
 impl ProgramGuard {
     /// When one `interval` has passed for each reload so far; `None` if there was no reload.
     pub(super) fn next_regular_reload(&self) -> Option<Instant> {
-        self.0.iter().filter_map(|spending| spending.next_regular_reload).max()
+        self.0.iter().filter_map(|state| state.next_regular_reload).max()
     }
 
     pub(super) fn charge(&mut self, interval: Duration, now: Instant) {
-        self.0.iter_mut().for_each(|spending| spending.charge(interval, now));
+        self.0.iter_mut().for_each(|state| state.charge(interval, now));
     }
 }
 
 impl BudgetState {
     fn charge(&mut self, interval: Duration, now: Instant) {
-        let from = self.next_regular_reload.map_or(now, |until| until.max(now));
+        let from = self.next_regular_reload.map_or(now, |at| at.max(now));
         self.next_regular_reload = Some(from + interval);
     }
 }
@@ -91,28 +91,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reload_is_paid_for_after_those_before_it() {
-        let (mut spending, begin, interval) = (BudgetState::default(), Instant::now(), Duration::from_secs(1));
+    fn each_reload_uses_up_one_interval() {
+        let (mut state, begin, interval) = (BudgetState::default(), Instant::now(), Duration::from_secs(1));
         for reloads in 1..=3 {
-            spending.charge(interval, begin);
-            assert_eq!(spending.next_regular_reload, Some(begin + interval * reloads));
+            state.charge(interval, begin);
+            assert_eq!(state.next_regular_reload, Some(begin + interval * reloads));
         }
         let later = begin + Duration::from_secs(20);
-        spending.charge(interval, later);
-        assert_eq!(spending.next_regular_reload, Some(later + interval), "after a calm nothing is left to pay");
+        state.charge(interval, later);
+        assert_eq!(state.next_regular_reload, Some(later + interval), "after a pause only the new reload counts");
     }
 
     #[tokio::test]
-    async fn who_shares_anything_waits() {
+    async fn targets_with_a_common_budget_wait_for_each_other() {
         let budgets = ReloadBudgets::default();
         let find = |keys: &[&str]| budgets.find(&keys.iter().map(ToString::to_string).collect());
         let (one, other, third) = (find(&["nginx", "probe"]), find(&["other", "probe"]), find(&["third"]));
-        let turn = ReloadBudget::lock(&one).await;
+        let guard = ReloadBudget::lock(&one).await;
         assert!(tokio::time::timeout(Duration::from_millis(20), ReloadBudget::lock(&other)).await.is_err());
         drop(ReloadBudget::lock(&third).await);
         ReloadBudget::count_change(&other);
         assert_eq!((ReloadBudget::change_count(&one), ReloadBudget::change_count(&third)), (1, 0));
-        drop(turn);
+        drop(guard);
         drop(ReloadBudget::lock(&other).await);
     }
 }

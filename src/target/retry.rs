@@ -1,7 +1,7 @@
-//! What a target remembers about a failure, and when it tries again.
+//! When a target tries again after a failure. Pure.
 //!
-//! A refusal that is known to depend on the candidate alone is kept until something changes. Every other failure is
-//! retried with back-off, and at once when something changes that it may depend on: see [`Stamps`].
+//! A rejection that is known to depend on the candidate alone blocks the candidate until its inputs change. Every other
+//! failure is retried with back-off, and sooner when a dependency changes: see [`FailureDependencies`].
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ pub(super) struct TargetRetry {
     deferred: Option<DeferredReload>,
 }
 
-/// A candidate that the check refused, or that was taken back.
+/// A candidate that the check has rejected, or that was rolled back.
 #[derive(Debug)]
 pub(super) struct RejectedCandidate {
     /// Identifies the candidate and all files that the check has read.
@@ -34,7 +34,7 @@ pub(super) struct RejectedCandidate {
     pub(super) changed: bool,
 }
 
-/// A check that did not end, or an owed reload that has failed.
+/// A check without a verdict, or a pending reload that has failed.
 #[derive(Debug)]
 pub(super) struct DeferredReload {
     pub(super) reason: String,
@@ -46,10 +46,10 @@ pub(super) struct DeferredReload {
     pub(super) changed: bool,
 }
 
-/// When something that is held is tried again if nothing changes.
+/// When the next attempt is made if no dependency changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextAttempt {
-    /// Not before a change.
+    /// After a change only.
     OnChange,
     At(Instant),
 }
@@ -74,18 +74,18 @@ impl TargetRetry {
         self.deferred = Some(deferred);
     }
 
-    /// The check has accepted a candidate.
+    /// Records that the check has accepted a candidate.
     pub(super) fn record_check_passed(&mut self, now: Instant) {
         self.check_backoff.record_success(now);
     }
 
-    /// What is wanted is in effect.
+    /// Records that the desired files are in effect.
     pub(super) fn record_success(&mut self, now: Instant) {
         self.reload_backoff.record_success(now);
         (self.rejected, self.deferred) = (None, None);
     }
 
-    /// No reload is owed, and the check ends.
+    /// Records that no reload is pending.
     pub(super) fn clear_deferred(&mut self) {
         self.deferred = None;
     }
@@ -98,8 +98,8 @@ impl TargetRetry {
         self.deferred.as_ref()
     }
 
-    /// Whether a candidate is not tried now because of the one that was rejected. `changed`: whether its inputs or the
-    /// stamps differ.
+    /// Whether a candidate is not tried now because of the rejected one. `changed`: whether its inputs or dependencies
+    /// differ.
     pub(super) fn is_candidate_blocked(&mut self, changed: bool, now: Instant) -> bool {
         if let Some(rejected) = &mut self.rejected {
             rejected.changed = changed;
@@ -107,7 +107,7 @@ impl TargetRetry {
         self.rejected.as_ref().is_some_and(|rejected| is_blocked(self.attempt_after_rejection(rejected), now))
     }
 
-    /// Whether the owed reload is not tried now. `changed`: whether the stamps differ.
+    /// Whether the pending reload is not tried now. `changed`: whether its dependencies differ.
     pub(super) fn is_reload_blocked(&mut self, changed: bool, now: Instant) -> bool {
         if let Some(deferred) = &mut self.deferred {
             deferred.changed |= changed;
@@ -123,7 +123,7 @@ impl TargetRetry {
         deferred.changed && !self.is_reload_blocked(true, now)
     }
 
-    /// When the next attempt is made if nothing changes; `None` if nothing is held.
+    /// When the next attempt is made if no dependency changes; `None` after a success.
     pub(super) fn next_attempt(&self) -> Option<NextAttempt> {
         match (&self.deferred, &self.rejected) {
             (Some(deferred), _) => self.due(deferred.cost, deferred.changed).map(NextAttempt::At),
@@ -158,10 +158,10 @@ impl NextAttempt {
     /// For a log line.
     pub(super) fn describe(self, now: Instant) -> impl fmt::Display {
         match self {
-            Self::OnChange => "held until the templates, their data or the configuration change".to_owned(),
+            Self::OnChange => "next attempt when the templates, their data or the configuration change".to_owned(),
             Self::At(at) => {
                 let seconds = at.saturating_duration_since(now).as_millis().div_ceil(1000);
-                format!("held until the next attempt in {seconds} s, or until what it depends on changes")
+                format!("next attempt in {seconds} s, or when something that the failure depends on changes")
             }
         }
     }
@@ -175,8 +175,8 @@ impl NextAttempt {
     }
 }
 
-fn is_blocked(until: NextAttempt, now: Instant) -> bool {
-    match until {
+fn is_blocked(next: NextAttempt, now: Instant) -> bool {
+    match next {
         NextAttempt::OnChange => true,
         NextAttempt::At(at) => now < at,
     }
@@ -203,64 +203,63 @@ mod tests {
     }
 
     fn deferred(tried: Option<Digest>) -> DeferredReload {
-        let (reason, stamps) = ("the probe fails".to_owned(), FailureDependencies::default());
         DeferredReload {
-            reason,
+            reason: "the probe fails".to_owned(),
             cost: FailureCost::Reload,
-            dependencies: stamps,
+            dependencies: FailureDependencies::default(),
             tried_candidate: tried,
             changed: false,
         }
     }
 
     #[test]
-    fn only_a_refusal_that_depends_on_the_candidate_alone_is_kept() {
+    fn only_a_rejection_that_depends_on_the_candidate_alone_is_permanent() {
         let (begin, day) = (Instant::now(), Duration::from_secs(24 * 3600));
-        let refused = |certain| Rejection::CheckFailed { output: "no".to_owned(), is_permanent: certain };
-        let back = Rejection::RolledBack { reason: "no".to_owned() };
-        // Whether it is held after half a second, after two minutes and after a day, and when something has changed.
+        let failed = |is_permanent| Rejection::CheckFailed { output: "no".to_owned(), is_permanent };
+        let rolled_back = Rejection::RolledBack { reason: "no".to_owned() };
+        // Whether it is blocked after half a second, after two minutes and after a day, and after a change.
         let cases = [
-            (refused(true), [true, true, true], false),
-            (refused(false), [true, false, false], false),
-            (back, [true, false, false], false),
+            (failed(true), [true, true, true], false),
+            (failed(false), [true, false, false], false),
+            (rolled_back, [true, false, false], false),
         ];
-        for (rejection, held, changed) in cases {
+        for (rejection, blocked, blocked_if_changed) in cases {
             let mut retry = TargetRetry::new();
             retry.reject(rejected(rejection.clone()), begin);
             let after = [Duration::from_millis(500), Duration::from_secs(120), day];
-            assert_eq!(after.map(|wait| retry.is_candidate_blocked(false, begin + wait)), held, "{rejection:?}");
-            assert_eq!(retry.is_candidate_blocked(true, begin), changed, "{rejection:?}");
+            assert_eq!(after.map(|wait| retry.is_candidate_blocked(false, begin + wait)), blocked, "{rejection:?}");
+            assert_eq!(retry.is_candidate_blocked(true, begin), blocked_if_changed, "{rejection:?}");
             retry.record_success(begin);
             assert!(!retry.is_candidate_blocked(false, begin) && retry.next_attempt().is_none());
         }
     }
 
     #[test]
-    fn another_candidate_each_second_does_not_reload_each_second() {
+    fn a_new_candidate_each_second_does_not_cause_a_reload_each_second() {
         let (mut retry, begin) = (TargetRetry::new(), Instant::now());
         let back = || rejected(Rejection::RolledBack { reason: "the probe fails".to_owned() });
-        let tries = |second: &u64| {
+        let attempt = |second: &u64| {
             let now = begin + Duration::from_secs(*second);
-            let goes = !retry.is_candidate_blocked(true, now);
-            if goes {
+            let is_tried = !retry.is_candidate_blocked(true, now);
+            if is_tried {
                 retry.reject(back(), now);
             }
-            goes
+            is_tried
         };
-        assert_eq!((0..120).filter(tries).count(), 4);
+        assert_eq!((0..120).filter(attempt).count(), 4);
     }
 
     #[test]
-    fn another_candidate_is_due_within_a_minute_and_takes_the_place_of_files_that_fail() {
+    fn another_candidate_is_tried_within_a_minute_and_supersedes_files_that_fail() {
         let (mut retry, begin, mut now) = (TargetRetry::new(), Instant::now(), Instant::now());
         let (one, other) = (Digest::of(&[b"1"]), Digest::of(&[b"2"]));
-        assert!(!retry.can_supersede(one, begin), "nothing has failed");
+        assert!(!retry.can_supersede(one, begin), "no reload has failed");
         for wait in [0, 15, 60, 60] {
             retry.defer(deferred(Some(one)), now);
-            assert!(!retry.can_supersede(one, now), "the same again");
+            assert!(!retry.can_supersede(one, now), "the same candidate");
             assert_eq!(retry.can_supersede(other, now), wait == 0);
             let due = now + Duration::from_secs(wait);
-            assert_eq!(retry.next_attempt(), Some(NextAttempt::At(due)), "it is looked at again by then");
+            assert_eq!(retry.next_attempt(), Some(NextAttempt::At(due)), "the next attempt is at that time");
             assert!(retry.can_supersede(other, due));
             now = due;
         }
@@ -276,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn the_log_says_until_when() {
+    fn the_log_has_the_time_of_the_next_attempt() {
         let now = Instant::now();
-        let said = |until: NextAttempt| until.describe(now).to_string();
-        assert!(said(NextAttempt::At(now + Duration::from_millis(9001))).contains("in 10 s"));
-        assert!(said(NextAttempt::OnChange).starts_with("held until the templates"));
+        let described = |next: NextAttempt| next.describe(now).to_string();
+        assert!(described(NextAttempt::At(now + Duration::from_millis(9001))).contains("in 10 s"));
+        assert!(described(NextAttempt::OnChange).starts_with("next attempt when the templates"));
     }
 }

@@ -1,4 +1,4 @@
-//! The process whose pid stands in a file.
+//! The process with the pid in a pid file.
 
 use std::{
     fs, io,
@@ -9,47 +9,50 @@ use std::{
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
-use super::files;
+use crate::sys::regular_file;
 
-/// A process, held by a descriptor: a signal reaches this one or nobody, even if its pid is given to another.
+/// The size limit of a pid file, in bytes.
+const MAX_PID_FILE_BYTES: u64 = 4096;
+
+/// A process with a pidfd: a signal reaches this process or none, even if another process gets its pid.
 #[derive(Debug)]
 pub(crate) struct RunningProcess {
     pid: i32,
     pidfd: OwnedFd,
 }
 
-/// Why no process can be signalled. Not an error: a program may be stopped, and reads its files when it starts.
+/// Why there is no process or container to notify. Not an error: a program may be stopped, and reads its files when it starts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRunningReason {
-    /// The file is not there, or empty (`nginx -t` leaves it so).
-    #[error("{}: not there, or no pid in it", .0.display())]
+    /// The pid file is missing, or has no pid (`nginx -t` creates an empty one).
+    #[error("{}: is missing, or has no pid in it", .0.display())]
     NoPid(PathBuf),
     /// The process has ended.
-    #[error("{}: process {pid} does not run", file.display())]
+    #[error("{}: process {pid} is not running", file.display())]
     Exited {
         /// The pid file.
         file: PathBuf,
-        /// What stands in it.
+        /// The pid in it.
         pid: i32,
     },
-    /// The pid belongs to something else by now.
-    #[error("{}: process {pid} is {found}, not {wanted}", file.display())]
+    /// The pid belongs to another program.
+    #[error("{}: process {pid} is {found}, not {expected}", file.display())]
     OtherProcess {
         /// The pid file.
         file: PathBuf,
-        /// What stands in it.
+        /// The pid in it.
         pid: i32,
-        /// What the process is.
+        /// The name of the process.
         found: String,
-        /// What it should be.
-        wanted: String,
+        /// The expected program.
+        expected: String,
     },
     /// The container has ended, or was not started.
-    #[error("container {name} does not run on Docker at {docker}")]
+    #[error("container {name} is not running on Docker at {docker}")]
     ContainerStopped {
         /// The container.
         name: String,
-        /// Where the engine is.
+        /// The address of the engine.
         docker: String,
     },
     /// There is no such container.
@@ -57,37 +60,37 @@ pub enum NotRunningReason {
     ContainerMissing {
         /// The container.
         name: String,
-        /// Where the engine is.
+        /// The address of the engine.
         docker: String,
     },
 }
 
-/// Why nothing can be said about a process.
+/// Why a process cannot be found, signalled or inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// The pid file is there but cannot be read.
+    /// The pid file exists but cannot be read.
     #[error("{}: the pid file cannot be read", .0.display())]
     PidFile(PathBuf, #[source] io::Error),
-    /// The system does not let us hold it (Linux 5.3 or newer is needed).
-    #[error("process {0} cannot be held")]
+    /// No pidfd can be opened (Linux 5.3 or newer is needed).
+    #[error("process {0} cannot be opened")]
     Open(i32, #[source] io::Error),
-    /// The system does not let us signal it; most often we are not root.
+    /// It cannot be signalled, most often because this process is not root.
     #[error("process {0} cannot be signalled")]
     Signal(i32, #[source] io::Error),
-    /// What /proc says about it cannot be read.
-    #[error("process {0} cannot be looked at")]
+    /// Its files in /proc cannot be read.
+    #[error("process {0} cannot be inspected")]
     Inspect(i32, #[source] io::Error),
 }
 
 impl RunningProcess {
-    /// Reads `file`. `wanted` names what the process has to be, and `is` tells whether it is, given its command name
-    /// and its command line.
+    /// Finds the process with the pid in `file`. `expected` names the program for error messages; `is_expected` decides by
+    /// the command name and the command line.
     pub(crate) fn from_pid_file(
         file: &Path,
-        wanted: &str,
-        is: impl Fn(&str, &str) -> bool,
+        expected: &str,
+        is_expected: impl Fn(&str, &str) -> bool,
     ) -> Result<Result<Self, NotRunningReason>, ProcessError> {
-        let text = match files::open(file).and_then(io::read_to_string) {
+        let text = match regular_file::read_text(file, MAX_PID_FILE_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(ProcessError::PidFile(file.to_owned(), error)),
@@ -98,27 +101,27 @@ impl RunningProcess {
         };
         let raw = pid.as_raw_nonzero().get();
         let ended = Ok(Err(NotRunningReason::Exited { file: file.to_owned(), pid: raw }));
-        // First the descriptor, then the look: what we look at is what we hold, or it has ended.
-        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) => handle,
+        // Opened before the inspection, so that the inspected process is the one that is signalled, or has ended.
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
             Err(rustix::io::Errno::SRCH) => return ended,
             Err(errno) => return Err(ProcessError::Open(raw, errno.into())),
         };
-        let process = Self { pid: raw, pidfd: handle };
+        let process = Self { pid: raw, pidfd };
         let (Some(name), Some(line)) = (process.read_proc("comm")?, process.read_proc("cmdline")?) else {
             return ended;
         };
         let name = name.trim();
         let line = line.replace('\0', " ");
-        // Without a command line it is a kernel thread, or has ended and nobody has asked for its exit code.
+        // Without a command line it is a kernel thread or a zombie.
         if line.is_empty() {
             return ended;
         }
-        if is(name, line.trim()) {
+        if is_expected(name, line.trim()) {
             return Ok(Ok(process));
         }
-        let (found, wanted) = (name.to_owned(), wanted.to_owned());
-        Ok(Err(NotRunningReason::OtherProcess { file: file.to_owned(), pid: raw, found, wanted }))
+        let (found, expected) = (name.to_owned(), expected.to_owned());
+        Ok(Err(NotRunningReason::OtherProcess { file: file.to_owned(), pid: raw, found, expected }))
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -136,13 +139,13 @@ impl RunningProcess {
         }
     }
 
-    /// A file below `/proc/PID`, or nothing if the process has ended.
+    /// A file below `/proc/PID`; `None` if the process has ended.
     pub(crate) fn read_proc(&self, name: &str) -> Result<Option<String>, ProcessError> {
         read_proc_file(self.pid, name).map_err(|error| ProcessError::Inspect(self.pid, error))
     }
 }
 
-/// A file below `/proc/PID`, or nothing if there is no such process.
+/// A file below `/proc/PID`; `None` if there is no such process.
 pub(crate) fn read_proc_file(pid: i32, name: &str) -> io::Result<Option<String>> {
     match fs::read(format!("/proc/{pid}/{name}")) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_there_is_not_an_error() {
+    fn a_program_that_is_not_running_is_not_an_error() {
         for text in ["", "\n", "x", "0", "-1"] {
             assert!(matches!(found(text), Err(NotRunningReason::NoPid(_))), "{text:?}");
         }
@@ -177,27 +180,24 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_told_from_the_program_and_only_the_program_is_signalled() {
+    fn another_program_with_the_pid_is_not_signalled() {
         let mut child = std::process::Command::new("sleep").arg("300").spawn().expect("it starts");
-        // The kernel tells the parent of an `exec` a little before the new command line can be seen.
+        // `spawn` returns a moment before /proc has the new command line.
         while read_proc_file(child.id().cast_signed(), "cmdline")
             .expect("it runs")
             .is_none_or(|line| !line.contains("300"))
         {
             std::thread::yield_now();
         }
-        let stranger = found(&child.id().to_string());
-        assert!(
-            matches!(&stranger, Err(NotRunningReason::OtherProcess { found, .. }) if found == "sleep"),
-            "{stranger:?}"
-        );
+        let other = found(&child.id().to_string());
+        assert!(matches!(&other, Err(NotRunningReason::OtherProcess { found, .. }) if found == "sleep"), "{other:?}");
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), child.id().to_string()).expect("it is ours");
-        let is = |name: &str, line: &str| name == "sleep" && line == "sleep 300";
+        let is_sleep = |name: &str, line: &str| name == "sleep" && line == "sleep 300";
         let process =
-            RunningProcess::from_pid_file(file.path(), "sleep", is).expect("it can be read").expect("it runs");
+            RunningProcess::from_pid_file(file.path(), "sleep", is_sleep).expect("it can be read").expect("it runs");
         assert!(process.signal(Signal::SIGKILL).expect("it is ours"));
         child.wait().expect("it was killed");
-        assert!(!process.signal(Signal::SIGKILL).expect("nobody is hit"));
+        assert!(!process.signal(Signal::SIGKILL).expect("no process is signalled"));
     }
 }

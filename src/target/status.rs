@@ -1,67 +1,64 @@
-//! What others may know of a target.
+//! The published status of each target.
 
 use super::{
     ApplyError, ApplyOutcome, Rejection, RollbackPin, VerifiedReload,
     desired_file::{DesiredSnapshot, Digest},
-    generations,
 };
 use crate::core::{condition::error_chain, store::Store};
 
-/// What all targets have come to, by name.
+/// The status of each target, by name.
 pub type TargetStatuses = Store<String, TargetStatus>;
 
-/// What a target had come to after its last pass.
+/// The state of a target after its last pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetStatus {
-    /// Names the files that it has, if they are as wanted. Nothing: not all templates have rendered, or there is trouble.
+    /// The digest of its files; `None` if not all templates have rendered, or if the pass failed.
     pub in_sync_files: Option<Digest>,
-    /// Names the version of the templates that made these files. `None`: there are no files, or no template made them.
+    /// The version of the templates that these files were rendered from, if any.
     pub template_version: Option<Digest>,
-    /// How many passes have replaced files, since the target was made.
+    /// How many passes have written files since the worker was created.
     pub write_count: u64,
-    /// What it is held on to.
+    /// The rollback pin that the files are subject to.
     pub pin: Option<RollbackPin>,
-    /// What keeps it from being in line.
+    /// Why it is not in sync.
     pub error: Option<String>,
-    /// Why the newest files were not taken, if that is what keeps it.
+    /// The rejection of the newest files, if that is the error.
     pub rejection: Option<Rejection>,
-    /// The process that has taken the files, if that was proven.
+    /// The process that uses the files, if that was verified.
     pub verified_pid: Option<i32>,
-    /// Whether no candidate is on its way that leaves out what is the cause of the trouble.
+    /// Whether no candidate will follow that leaves out the cause of the rejection.
     pub is_final: bool,
 }
 
 pub(super) fn publish(
-    reports: &TargetStatuses,
+    statuses: &TargetStatuses,
     target: &str,
-    wanted: &DesiredSnapshot,
-    held: Option<RollbackPin>,
-    proof: Option<&VerifiedReload>,
+    desired: &DesiredSnapshot,
+    pin: Option<RollbackPin>,
+    verified: Option<&VerifiedReload>,
     applied: &Result<ApplyOutcome, ApplyError>,
 ) {
-    let mut report = reports.snapshot().entries.get(target).cloned().unwrap_or_default();
-    report.in_sync_files = match applied {
-        Ok(ApplyOutcome::UpToDate | ApplyOutcome::Applied { .. }) if wanted.complete => {
-            Some(Digest::of_files(&wanted.entries))
-        }
+    let mut status = statuses.snapshot().entries.get(target).cloned().unwrap_or_default();
+    status.in_sync_files = match applied {
+        Ok(ApplyOutcome::UpToDate | ApplyOutcome::Applied { .. }) if desired.complete => Some(desired.digest()),
         _ => None,
     };
-    report.template_version = report.in_sync_files.and_then(|_| generations::template_version(wanted));
-    report.write_count +=
+    status.template_version = status.in_sync_files.and_then(|_| desired.template_version());
+    status.write_count +=
         u64::from(matches!(applied, Ok(ApplyOutcome::Applied { written, .. }) if !written.is_empty()));
-    report.pin = held;
-    report.rejection = match applied {
+    status.pin = pin;
+    status.rejection = match applied {
         Err(ApplyError::Rejected(rejection)) => Some(rejection.clone()),
         _ => None,
     };
-    // What is no candidate's fault is not searched.
-    report.is_final = report.rejection.is_none() || !wanted.complete;
-    report.verified_pid = proof.and_then(|proof| proof.pid);
-    report.error = match applied {
+    // Only for the rejection of a candidate, another one without its cause is searched.
+    status.is_final = status.rejection.is_none() || !desired.complete;
+    status.verified_pid = verified.and_then(|reload| reload.pid);
+    status.error = match applied {
         Ok(_) => None,
         // The previous error says more.
-        Err(ApplyError::Stopped) => report.error,
+        Err(ApplyError::Stopped) => status.error,
         Err(error) => Some(error_chain(error)),
     };
-    reports.put(target.to_owned(), report);
+    statuses.put(target.to_owned(), status);
 }

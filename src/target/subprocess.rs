@@ -1,4 +1,4 @@
-//! Runs a program with a time limit, in a process group of its own, and keeps the beginning of what it says.
+//! Runs a program with a time limit, in a process group of its own, and keeps the beginning of its output.
 
 use std::{
     io,
@@ -13,16 +13,16 @@ use tokio::{io::AsyncReadExt, net::unix::pipe, process::Command, time};
 
 use crate::sys::process_group::ProcessGroup;
 
-/// In an argument: where the candidate lies.
+/// The placeholder for the path of the candidate in an argument.
 pub(crate) const CANDIDATE: &str = "{{candidate}}";
 
-/// How much of a program's output is kept, in bytes. The rest is read and dropped.
+/// How much of the output is kept, in bytes. The rest is read and dropped.
 const MAX_OUTPUT_BYTES: usize = 16 * 1024;
 
-/// How long a program that got SIGTERM may take before SIGKILL.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How a program ended, and what it said on standard output and standard error.
+/// The exit status of a program, and its standard output and standard error.
 #[derive(Debug)]
 pub(crate) struct SubprocessOutput {
     pub(crate) status: ExitStatus,
@@ -30,17 +30,17 @@ pub(crate) struct SubprocessOutput {
 }
 
 impl SubprocessOutput {
-    /// How it ended, and what it said, for a program that did not succeed. `command`: how it is called.
+    /// Describes the failure of a program. `command`: its command line.
     pub(crate) fn failure_message(&self, command: &[&str], output: &str) -> String {
         match self.status.signal() {
             Some(signal) => format!("{} was killed by signal {signal}{}", command.join(" "), output_suffix(output)),
-            None if output.is_empty() => format!("{}: {}, without a word", command.join(" "), self.status),
+            None if output.is_empty() => format!("{}: {}, without any output", command.join(" "), self.status),
             None => output.to_owned(),
         }
     }
 }
 
-/// Why a program did not come to its end.
+/// Why a program has no exit status.
 #[derive(Debug, thiserror::Error)]
 pub enum SubprocessError {
     /// It could not be started.
@@ -48,35 +48,36 @@ pub enum SubprocessError {
     Start {
         /// The program.
         program: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It took too long, and was ended with all its children.
+    /// It took too long, and was killed with its process group.
     #[error("{}: ended, since it took longer than {limit:?}{}", program.display(), output_suffix(output))]
     Timeout {
         /// The program.
         program: PathBuf,
         /// The time limit.
         limit: Duration,
-        /// What it had said until then.
+        /// Its output until then.
         output: String,
     },
-    /// Its output or its end could not be read.
+    /// Its output or exit status could not be read.
     #[error("{}: cannot be watched", program.display())]
     Wait {
         /// The program.
         program: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// For the end of a message: what a program said, if anything.
+/// The output of a program as the end of a message; empty without output.
 pub(crate) fn output_suffix(output: &str) -> String {
     if output.is_empty() { String::new() } else { format!(":\n{output}") }
 }
 
-/// Runs `program`. No shell, no input. If the time is up, or the returned future is dropped, its whole group is ended.
+/// Runs `program` without a shell and without input. Its process group is killed after `limit`, or when the returned future
+/// is dropped.
 pub(crate) async fn run<S>(program: &Path, args: &[S], limit: Duration) -> Result<SubprocessOutput, SubprocessError>
 where
     S: AsRef<std::ffi::OsStr>,
@@ -88,7 +89,7 @@ where
     command.args(args).process_group(0).stdin(Stdio::null());
     command.stdout(writer.try_clone().map_err(start)?).stderr(writer);
     let mut child = command.spawn().map_err(start)?;
-    // It holds our ends of the pipe.
+    // It holds write ends of the pipe.
     drop(command);
     let mut group = ProcessGroup::of(&child);
     let mut output = OutputReader::new(pipe::Receiver::from_owned_fd(reader.into()).map_err(watch)?);
@@ -96,20 +97,20 @@ where
     let end = async {
         tokio::select! {
             status = child.wait() => status,
-            // Never ends before the program does.
+            // Returns only if reading fails.
             error = output.read_all() => Err(error),
         }
     };
     match time::timeout(limit, end).await {
         Ok(ended) => {
             let status = ended.map_err(watch)?;
-            // What it has started may go on, and may hold the pipe: that is why nobody waits for the pipe's end.
+            // Its child processes may go on and keep the pipe open, so the end of the pipe is not waited for.
             group.release();
             Ok(SubprocessOutput { status, output: output.finish() })
         }
         Err(_) => {
             group.signal(Signal::SIGTERM);
-            // An error here would mean that it is gone.
+            // An error means that it has exited.
             let _ = time::timeout(GRACE, child.wait()).await;
             drop(group);
             let _ = child.wait().await;
@@ -118,7 +119,7 @@ where
     }
 }
 
-/// The beginning of what comes through a pipe.
+/// Keeps the beginning of the output from a pipe.
 struct OutputReader {
     pipe: pipe::Receiver,
     kept: Vec<u8>,
@@ -130,7 +131,7 @@ impl OutputReader {
         Self { pipe, kept: Vec::new(), is_truncated: false }
     }
 
-    /// Reads as long as there is somebody to read for; returns only if reading fails.
+    /// Reads until it is dropped; returns only if reading fails.
     async fn read_all(&mut self) -> io::Error {
         let mut buffer = [0; 4096];
         loop {
@@ -142,7 +143,7 @@ impl OutputReader {
         }
     }
 
-    /// Takes what is in the pipe now. What the program has left behind may go on writing: nobody waits for its pauses.
+    /// Reads what is in the pipe now, and does not wait for more.
     fn finish(mut self) -> String {
         let mut buffer = [0; 4096];
         while !self.is_truncated
@@ -158,9 +159,9 @@ impl OutputReader {
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        let room = MAX_OUTPUT_BYTES - self.kept.len();
-        self.kept.extend(&bytes[..bytes.len().min(room)]);
-        self.is_truncated |= bytes.len() > room;
+        let capacity = MAX_OUTPUT_BYTES - self.kept.len();
+        self.kept.extend(&bytes[..bytes.len().min(capacity)]);
+        self.is_truncated |= bytes.len() > capacity;
     }
 }
 
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn its_end_and_both_outputs_are_seen_in_order() {
+    async fn exit_status_and_both_outputs_are_returned_in_order() {
         let ended = shell("echo one; echo two >&2; echo three; exit 3", LONG).await.expect("it runs");
         assert_eq!((ended.status.code(), ended.output.as_str()), (Some(3), "one\ntwo\nthree"));
     }
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_daemon_that_keeps_the_pipe_is_not_waited_for_nor_ended() {
+    async fn a_daemon_that_keeps_the_pipe_is_neither_waited_for_nor_killed() {
         let ended = shell("sleep 300 & echo $!", LONG).await.expect("it runs");
         assert!(is_running(&ended.output));
         let pid = ended.output.trim().parse().expect("a pid");
@@ -201,11 +202,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_writes_on_behind_it_is_not_read_for_ever() {
+    async fn a_child_that_goes_on_writing_is_not_read_for_ever() {
         let script = "(while :; do echo 0123456789; done) & echo $!";
         let ended = time::timeout(LONG, shell(script, LONG)).await.expect("it does not hang").expect("it runs");
         assert_eq!(ended.status.code(), Some(0));
-        // The pipe is closed: whoever still writes to it ends.
+        // The pipe is closed, so the writer gets SIGPIPE.
         let pid = ended.output.lines().find(|line| *line != "0123456789").expect("a pid").to_owned();
         let gone = async {
             while is_running(&pid) {
@@ -216,18 +217,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_killed_is_told_so() {
-        let said = |ended: &SubprocessOutput| ended.failure_message(&["nginx", "-t"], &ended.output);
+    async fn a_signal_and_a_missing_output_are_reported() {
+        let message = |ended: &SubprocessOutput| ended.failure_message(&["nginx", "-t"], &ended.output);
         let killed = shell("kill -9 $$", LONG).await.expect("it runs");
-        assert_eq!(said(&killed), "nginx -t was killed by signal 9");
+        assert_eq!(message(&killed), "nginx -t was killed by signal 9");
         let silent = shell("exit 3", LONG).await.expect("it runs");
-        assert_eq!(said(&silent), "nginx -t: exit status: 3, without a word");
+        assert_eq!(message(&silent), "nginx -t: exit status: 3, without any output");
     }
 
     #[tokio::test]
-    async fn who_takes_too_long_is_ended_with_all_its_children() {
-        let deaf = "trap '' TERM; sleep 300 & echo $!; while :; do sleep 300; done";
-        for script in [deaf, "sleep 300 & echo $!; exec sleep 300"] {
+    async fn after_the_time_limit_the_process_group_is_killed() {
+        let ignoring = "trap '' TERM; sleep 300 & echo $!; while :; do sleep 300; done";
+        for script in [ignoring, "sleep 300 & echo $!; exec sleep 300"] {
             let error = shell(script, Duration::from_millis(300)).await.expect_err("it hangs");
             let SubprocessError::Timeout { output, .. } = error else { panic!("{error}") };
             let gone = async {
@@ -235,12 +236,12 @@ mod tests {
                     time::sleep(Duration::from_millis(5)).await;
                 }
             };
-            time::timeout(LONG, gone).await.expect("the child has been ended as well");
+            time::timeout(LONG, gone).await.expect("the child was killed as well");
         }
     }
 
     #[tokio::test]
-    async fn who_cannot_be_started_is_named() {
+    async fn a_program_that_cannot_be_started_is_named() {
         let error = run(Path::new("/nonexistent/x"), &["a"], LONG).await.expect_err("there is no such program");
         assert_eq!(error.to_string(), "/nonexistent/x: cannot be started");
     }

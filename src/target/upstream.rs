@@ -1,4 +1,4 @@
-//! What a file gives a balancer, as data: upstreams, their servers, and the instances behind them. Pure.
+//! The upstreams of a file, their servers and instances, as data. Pure.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -25,7 +25,7 @@ pub struct Server {
     pub weight: u32,
 }
 
-/// An instance of a service that a file was made with.
+/// An instance of a service that a file was rendered from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     /// The service's name.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     core::condition::error_chain,
     render::{OfflineRender, Settings, Setup, render_offline},
-    target::CheckPreview,
+    target::CheckVerdict,
 };
 
 /// The options of a run.
@@ -80,7 +80,7 @@ async fn case_problems(
         for target in &mut setup.targets {
             let (name, diff) = (target.name().to_owned(), target.diff().await);
             let refused = match diff.map(|diff| diff.check) {
-                Ok(Some(CheckPreview::Rejected { output, .. })) => Some(output),
+                Ok(Some(CheckVerdict::Rejected { output, .. })) => Some(output),
                 Ok(_) => None,
                 Err(error) => Some(error_chain(&error)),
             };

@@ -184,7 +184,7 @@ async fn each_line_of_a_target_has_its_fields() {
     daemon.until_logged("is left out");
     bench.nginx.stop();
     bench.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
-    daemon.until_logged("nobody to reload");
+    daemon.until_logged("the program is not running");
     let log = daemon.log();
     assert_eq!(daemon.stop(), Some(0));
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -198,7 +198,7 @@ async fn each_line_of_a_target_has_its_fields() {
     let left_out = find("is left out").expect("it was logged");
     assert_eq!((&left_out["service"], &left_out["instance"]), (&json!("web"), &json!("web-1")));
     assert!(left_out["reason"].as_str().is_some_and(|reason| reason.contains("nope.invalid")), "{left_out}");
-    let owed = find("nobody to reload").expect("it was logged");
+    let owed = find("the program is not running").expect("it was logged");
     assert_eq!(owed["file"], json!(bench.nginx.web()));
     assert!(owed["instance"].as_str().is_some_and(|change| change.contains("10.0.0.2")), "{owed}");
 }

@@ -47,7 +47,7 @@ async fn template_whose_reload_fails_holds_no_entry() {
     let holder = TcpListener::bind(&address).expect("nobody else uses it");
     let template = crate::targets::text(bench.nginx.path("up.hbs"));
     bench.nginx.write("up.hbs", &format!("server {{ listen {address}; }}\n{template}"));
-    daemon.until_logged("the new files were taken back");
+    daemon.until_logged("the new files were rolled back");
     assert_eq!(bench.file(), before);
     drop(holder);
     bench.nginx.write("up.hbs", &template);

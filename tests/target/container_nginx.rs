@@ -1,5 +1,5 @@
-//! nginx in a container, with the configuration that the reference shows: a shared directory, a check through Docker's
-//! client, and a signal through Docker.
+//! nginx in a container with the configuration of the reference: a shared directory, a check through Docker's client, and a
+//! signal through Docker.
 
 use std::{fs, os::unix::fs::MetadataExt, process::Command, sync::Arc};
 
@@ -29,7 +29,7 @@ fn server(body: &str) -> String {
     format!("server {{ listen 80; location = /healthz {{ return 204; }} location / {{ return 200 {body}; }} }}\n")
 }
 
-/// The blocks of the section, in its order, with the shared directory on the lab's own disk.
+/// The code blocks of the section in order, with the shared directory on the disk of the lab.
 fn blocks(language: &str) -> Vec<String> {
     let (_, section) = REFERENCE.split_once("### nginx in a container\n").expect("the section is there");
     let (section, _) = section.split_once("\n## ").expect("it is not the last one");
@@ -41,7 +41,7 @@ fn blocks(language: &str) -> Vec<String> {
     blocks.collect()
 }
 
-/// The shown configurations: one for each way to check.
+/// The configurations of the reference, one for each way to check.
 fn configuration(check: usize) -> String {
     blocks("toml").swap_remove(check)
 }
@@ -53,7 +53,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// The container runs, and serves `v1`.
+    /// Starts the container, which serves `v1`.
     fn new(name: &str, configuration: &str) -> Self {
         let lab = Lab::builder(name).docker(&[1]).up();
         import(lab.docker(1));
@@ -69,7 +69,7 @@ impl Bench {
         bench
     }
 
-    /// As an editor does: the whole file under another name first.
+    /// Saves as an editor does: writes the whole file under another name, and renames it.
     fn save(&self, text: &str) {
         let host = self.lab.host(1);
         let saving = format!("{TEMPLATE}.saving");
@@ -77,7 +77,7 @@ impl Bench {
         fs::rename(host.outside(&saving), host.outside(TEMPLATE)).expect("one directory");
     }
 
-    /// The file's content, and which file it is.
+    /// The file's content and inode.
     fn file(&self) -> (String, u64) {
         let path = format!("{SHARED}/edge.conf");
         let inode = fs::metadata(self.lab.host(1).outside(&path)).expect("it is there").ino();
@@ -103,7 +103,7 @@ impl Bench {
         });
     }
 
-    /// How many times nginx was told to reload.
+    /// The number of reloads of nginx.
     fn reloads(&self) -> usize {
         let logs = self.lab.host(1).output(&["docker", "logs", "edge"]);
         String::from_utf8_lossy(&logs.stderr).matches("(SIGHUP) received").count()
@@ -113,24 +113,24 @@ impl Bench {
         self.lab.docker(1).cli(words)
     }
 
-    fn owes(&self) -> bool {
+    fn has_pending_reload(&self) -> bool {
         !self.lab.host(1).read("/var/lib/portreeve/targets/edge/journal").contains("\"owed\":null")
     }
 
-    /// A bad candidate is refused with nginx's complaint, and neither the file nor nginx is touched; a good one is taken.
-    fn refuses_a_bad_candidate_and_takes_a_good_one(&self, complaint: &str) {
+    /// A bad candidate is rejected with the error of nginx, and neither the file nor nginx changes; a good one is applied.
+    fn rejects_a_bad_candidate_and_applies_a_good_one(&self, complaint: &str) {
         let (before, reloads) = (self.file(), self.reloads());
         self.save("nonsense;\n");
         self.until_logged(complaint);
         assert_eq!((self.file(), self.reloads(), self.served()), (before, reloads, "v1".to_owned()));
         self.save(&server("v2"));
         self.until_served("v2");
-        self.until_logged("well again");
+        self.until_logged("recovered");
         assert_eq!(self.reloads(), reloads + 1);
     }
 }
 
-/// An image of the machine's nginx and of what the check calls, with the libraries that they need.
+/// Imports an image with the nginx of this machine, the programs that the check calls, and their libraries.
 fn import(docker: &Docker) {
     let programs = ["nginx", "sh", "cat", "cp", "grep", "mkdir", "rm", "sed", "tar"];
     let script =
@@ -152,7 +152,8 @@ fn import(docker: &Docker) {
 #[test]
 fn checked_by_docker_exec() {
     let bench = Bench::new("nginx_checked_by_docker_exec", &configuration(0));
-    bench.refuses_a_bad_candidate_and_takes_a_good_one("unknown directive \"nonsense\" in /tmp/candidate/edge.conf:1");
+    bench
+        .rejects_a_bad_candidate_and_applies_a_good_one("unknown directive \"nonsense\" in /tmp/candidate/edge.conf:1");
 
     let before = bench.file();
     bench.docker(&["stop", "edge"]);
@@ -166,7 +167,8 @@ fn checked_by_docker_exec() {
 #[test]
 fn several_files_are_checked_by_docker_exec() {
     let bench = Bench::new("nginx_several_files", &configuration(1));
-    bench.refuses_a_bad_candidate_and_takes_a_good_one("unknown directive \"nonsense\" in /tmp/candidate/edge.conf:1");
+    bench
+        .rejects_a_bad_candidate_and_applies_a_good_one("unknown directive \"nonsense\" in /tmp/candidate/edge.conf:1");
 
     let before = bench.file();
     bench.docker(&["exec", "edge", "sed", "-i", "s|/etc/nginx/conf.d/|conf.d/|", "/etc/nginx/nginx.conf"]);
@@ -178,17 +180,21 @@ fn several_files_are_checked_by_docker_exec() {
 #[test]
 fn checked_in_a_new_container() {
     let bench = Bench::new("nginx_checked_in_a_new_container", &configuration(2));
-    bench.refuses_a_bad_candidate_and_takes_a_good_one(
+    bench.rejects_a_bad_candidate_and_applies_a_good_one(
         "unknown directive \"nonsense\" in /etc/nginx/conf.d/edge.conf:1",
     );
 
     bench.docker(&["stop", "edge"]);
     bench.save(&server("v3"));
-    bench.until_logged("container edge does not run");
+    bench.until_logged("container edge is not running");
     assert!(bench.file().0.contains("v3"), "it is in place for when nginx starts");
-    assert!(bench.owes());
+    assert!(bench.has_pending_reload());
     bench.docker(&["start", "edge"]);
     bench.until_served("v3");
-    wait_until("the reload that is owed", LONG, || if bench.owes() { Err(bench.render.log()) } else { Ok(()) });
+    wait_until(
+        "the pending reload",
+        LONG,
+        || if bench.has_pending_reload() { Err(bench.render.log()) } else { Ok(()) },
+    );
     assert_eq!(bench.docker(&["ps", "--all", "--format", "{{.Names}}"]), "edge", "no check is left over");
 }

@@ -1,4 +1,4 @@
-//! What becomes of a candidate whose failure passes by itself: in the loop that runs a target, with a real nginx.
+//! Retries of candidates after temporary failures: in the reconcile loop of a target, with a real nginx.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ use crate::{
     trusting,
 };
 
-/// A target of one file in the loop that runs it.
+/// A target with one file, in its reconcile loop.
 struct Running {
     file: PathBuf,
     desired: DesiredFileStore,
@@ -78,7 +78,7 @@ impl Running {
         self.reports.snapshot().entries.values().next().cloned().unwrap_or_default()
     }
 
-    /// Waits until it is in trouble, and says this.
+    /// Waits until its status has an error with this text.
     fn until_in_trouble(&self, saying: &str) {
         wait_until(saying, || match self.report() {
             TargetStatus { error: Some(trouble), .. } if trouble.contains(saying) => Ok(()),
@@ -86,7 +86,7 @@ impl Running {
         });
     }
 
-    /// Waits until the file holds this and that is in effect; never has the file held what `never` says meanwhile.
+    /// Waits until this content is in effect. Until then the file never has the content `never`.
     fn until_in_effect(&self, wanted: &str, never: Option<&str>) {
         wait_until("the files", || {
             let there = text(&self.file);
@@ -115,7 +115,7 @@ fn probing(settings: TargetSettings, address: &str, timeout: Duration) -> Target
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_that_was_killed_says_so_and_is_made_again() {
+async fn a_killed_check_is_reported_and_retried() {
     let nginx = Nginx::serving("old");
     let killed = nginx.path("killed");
     let once = format!("if [ \"$1\" = -t ] && [ ! -e '{0}' ]; then touch '{0}'; kill -9 $$; fi", killed.display());
@@ -133,7 +133,7 @@ async fn a_check_that_was_killed_says_so_and_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_missing_is_looked_for() {
+async fn a_missing_file_is_detected_when_it_appears() {
     let nginx = Nginx::serving("old");
     let running = Running::of(&nginx, nginx.kind());
     let certificate = trusting(&nginx, "certs/late.pem");
@@ -152,9 +152,9 @@ async fn what_was_missing_is_looked_for() {
     running.end().await;
 }
 
-/// It is no module: that it is complained about in another way shows that nginx was asked again.
+/// The file is not a module: another error message shows that nginx has checked it again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_module_that_was_missing_is_looked_for() {
+async fn a_missing_module_is_detected_when_it_appears() {
     let mut nginx = Nginx::new("");
     let modules = nginx.path("etc/modules.d/late.conf");
     let conf = text(nginx.path("etc/nginx.conf"));
@@ -171,14 +171,14 @@ async fn a_module_that_was_missing_is_looked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_is_free_again_is_taken() {
+async fn a_port_that_is_free_again_is_used() {
     let nginx = Nginx::serving("old");
-    let taken = TcpListener::bind(address()).expect("nobody else has it");
+    let taken = TcpListener::bind(address()).expect("it is free");
     let place = taken.local_addr().expect("it is bound").to_string();
     let server = format!("{}server {{ listen {place}; return 200 more; }}\n", nginx.server("new"));
     let running = Running::of(&nginx, nginx.kind());
     running.want(&server);
-    running.until_in_trouble("taken back");
+    running.until_in_trouble("rolled back");
     assert_eq!((text(nginx.web()), nginx.hang_ups()), (nginx.server("old"), 2));
     drop(taken);
     running.until_in_effect(&server, None);
@@ -186,7 +186,7 @@ async fn a_port_that_is_free_again_is_taken() {
     running.end().await;
 }
 
-/// A server that answers well as soon as the file `etc/flag` is there.
+/// A server that answers well as soon as the file `etc/flag` exists.
 fn flagged(nginx: &Nginx) -> String {
     format!(
         "server {{ listen {}; root {}; location / {{ try_files /flag =503; }} }}\n",
@@ -196,7 +196,7 @@ fn flagged(nginx: &Nginx) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_nginx_that_is_restarted_during_the_verification_has_refused_nothing() {
+async fn a_restart_of_nginx_during_the_verification_is_not_a_rejection() {
     let mut nginx = Nginx::serving("old");
     let settings = probing(settings(nginx.kind(), nginx.web()), &nginx.address, Duration::from_secs(4));
     let running = Running::start(&nginx, "edge", settings, &ReloadBudgets::default());
@@ -220,7 +220,7 @@ async fn a_probe_that_always_fails_costs_few_reloads() {
     let text = |number: usize| format!("{}# {number}\n", flagged(&nginx));
     running.want(&text(0));
     running.until_in_trouble("the probe");
-    // One other candidate is tried at once. The next ones wait: each of them would be two reloads.
+    // One other candidate is tried immediately. The next ones wait: each would cause two reloads.
     let end = Instant::now() + Duration::from_secs(6);
     for number in 1.. {
         running.want(&text(number));
@@ -236,9 +236,9 @@ async fn a_probe_that_always_fails_costs_few_reloads() {
     running.end().await;
 }
 
-/// The former file does not answer the probe either, and never will.
+/// The probe fails with the former file too.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_candidate_that_answers_the_probe_takes_the_place_of_files_that_never_do() {
+async fn a_candidate_that_passes_the_probe_supersedes_files_that_never_do() {
     let mut nginx = Nginx::new("");
     nginx.write("etc/conf.d/web.conf", &flagged(&nginx));
     nginx.start();
@@ -258,7 +258,7 @@ async fn a_candidate_that_answers_the_probe_takes_the_place_of_files_that_never_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_that_takes_too_long_is_tried_less_and_less_often_and_at_once_with_another_candidate() {
+async fn a_check_that_times_out_backs_off_and_another_candidate_is_checked_immediately() {
     let nginx = Nginx::serving("old");
     let hangs = nginx.path("hangs");
     let before = format!("if [ \"$1\" = -t ] && [ -e '{}' ]; then exec sleep 60; fi", hangs.display());
@@ -281,7 +281,7 @@ async fn a_check_that_takes_too_long_is_tried_less_and_less_often_and_at_once_wi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_flaps_costs_one_reload_for_each_interval() {
+async fn a_flapping_service_causes_one_reload_per_interval() {
     let nginx = Nginx::serving("0");
     let running = Running::of(&nginx, nginx.kind());
     let members = ["web n a 10.0.0.1 80", "web n b 10.0.0.2 80"];
@@ -300,12 +300,12 @@ async fn a_service_that_flaps_costs_one_reload_for_each_interval() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_file_of_one_target_neither_rolls_back_nor_bans_the_good_one_of_another() {
+async fn a_bad_file_of_one_target_neither_rolls_back_nor_blocks_the_good_one_of_another() {
     let nginx = Nginx::serving("old");
     let other = nginx.path("etc/conf.d/other.conf");
     nginx.write("etc/conf.d/other.conf", "# other\n");
     let budgets = ReloadBudgets::default();
-    // Spelt differently, and the same nginx all the same.
+    // Another spelling of the same pid file.
     let named = TargetKind::Nginx(Settings { pid_file: Some(nginx.path("prefix/run/nginx.pid")), ..nginx.settings() });
     let good = Running::start(&nginx, "good", settings(nginx.kind(), nginx.web()), &budgets);
     let bad = Running::start(&nginx, "bad", settings(named, other.clone()), &budgets);
@@ -314,7 +314,7 @@ async fn a_bad_file_of_one_target_neither_rolls_back_nor_bans_the_good_one_of_an
     good.until_in_effect(&nginx.server("1"), None);
     bad.until_in_effect("# fine\n", None);
 
-    let taken = TcpListener::bind(address()).expect("nobody else has it");
+    let taken = TcpListener::bind(address()).expect("it is free");
     let place = taken.local_addr().expect("it is bound");
     for round in 2..5 {
         bad.want(&format!("server {{ listen {place}; }} # {round}\n"));
@@ -323,7 +323,7 @@ async fn a_bad_file_of_one_target_neither_rolls_back_nor_bans_the_good_one_of_an
         good.until_in_effect(&nginx.server(&round.to_string()), None);
         nginx.answers(&round.to_string());
     }
-    bad.until_in_trouble("taken back");
+    bad.until_in_trouble("rolled back");
     assert!(matches!(bad.report().rejection, Some(Rejection::RolledBack { .. })), "{:?}", bad.report());
     assert_eq!((text(&other), good.report().error), ("# fine\n".to_owned(), None));
     good.end().await;
@@ -331,7 +331,7 @@ async fn a_bad_file_of_one_target_neither_rolls_back_nor_bans_the_good_one_of_an
 }
 
 #[tokio::test]
-async fn a_pid_file_that_cannot_be_read_says_nothing_about_the_files() {
+async fn a_pid_file_that_cannot_be_read_causes_no_rollback() {
     let nginx = Nginx::serving("old");
     let pid_file = nginx.path("pid-file");
     fs::create_dir(&pid_file).expect("it is ours");
@@ -339,8 +339,8 @@ async fn a_pid_file_that_cannot_be_read_says_nothing_about_the_files() {
     let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     for _ in 0..3 {
-        edge.fails(&["the reload is owed", "pid-file: the pid file cannot be read"]).await;
-        assert_eq!((text(nginx.web()), nginx.hang_ups(), edge.owes()), (nginx.server("new"), 0, true));
+        edge.fails(&["the reload is pending", "pid-file: the pid file cannot be read"]).await;
+        assert_eq!((text(nginx.web()), nginx.hang_ups(), edge.has_pending_reload()), (nginx.server("new"), 0, true));
     }
     fs::remove_dir(&pid_file).expect("it is empty");
     fs::copy(nginx.path("prefix/run/nginx.pid"), &pid_file).expect("nginx runs");
@@ -351,7 +351,7 @@ async fn a_pid_file_that_cannot_be_read_says_nothing_about_the_files() {
 }
 
 #[tokio::test]
-async fn a_complaint_quotes_the_line_of_the_candidate() {
+async fn an_error_quotes_the_line_of_the_candidate() {
     let nginx = Nginx::serving("old");
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &format!("server {{\n  listen {};\n  retrun 200 x;\n}}\n", nginx.address))]);

@@ -1,4 +1,4 @@
-//! What the tests of targets share: a place for a target's files and state, and a real nginx.
+//! Shared by the tests of targets: a target with its files and state, and a real nginx.
 
 // Each test program compiles this module for itself and uses a part of it.
 #![allow(dead_code, unreachable_pub)]
@@ -28,13 +28,13 @@ use portreeve::{
 };
 use tempfile::TempDir;
 
-/// The longest that a condition is waited for; only a real fault meets it.
+/// The time limit of a wait; only a real fault reaches it.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// What is desired of a target's files.
+/// The desired files of a target.
 pub use portreeve::target::DesiredFileStore;
 
-/// A directory that is gone after the test; readable for nginx's workers too.
+/// A temporary directory that nginx's workers can read.
 pub fn directory() -> TempDir {
     let directory = tempfile::Builder::new().prefix("portreeve-test-").tempdir().expect("a directory");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -52,7 +52,7 @@ pub fn members(texts: &[&str]) -> BTreeSet<Member> {
     texts.iter().map(member).collect()
 }
 
-/// A target, what is desired of it, and its state.
+/// A target with its desired files and state.
 pub struct Edge {
     pub target: Target,
     pub desired: DesiredFileStore,
@@ -60,18 +60,18 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// A target of these files. The state of an earlier one in the same place is taken over.
+    /// A target with these files. It uses the state of an earlier one in the same directory.
     pub fn new(kind: TargetKind, state: &Path, destinations: &[PathBuf]) -> Self {
         let template = |path: &PathBuf| TemplateSettings { destination: path.clone(), ..TemplateSettings::default() };
         Self::with(kind, state, destinations.iter().map(template).collect())
     }
 
-    /// With more to say about each file.
+    /// With settings for each file.
     pub fn with(kind: TargetKind, state: &Path, templates: Vec<TemplateSettings>) -> Self {
         Self::from(Settings::new("edge".to_owned(), kind, templates), state, &docker::Settings::default())
     }
 
-    /// With everything to say.
+    /// With all settings.
     pub fn from(settings: Settings, state: &Path, docker: &docker::Settings) -> Self {
         let desired = DesiredFileStore::default();
         let opened = StateDir::open(state).expect("nobody else holds it");
@@ -79,13 +79,13 @@ impl Edge {
         Self { target, desired, state: state.to_owned() }
     }
 
-    /// All templates have rendered, and this is what they became.
+    /// Sets the desired files, as after all templates have rendered.
     pub fn want(&self, files: &[(&Path, &str)]) {
         let rendered = |(path, text): &(&Path, &str)| (path.to_path_buf(), Arc::new(DesiredFile::new(0, *text)));
         self.desired.replace(files.iter().map(rendered).collect::<BTreeMap<_, _>>());
     }
 
-    /// As a watcher would.
+    /// Sets one desired file, as a renderer would.
     pub fn put(desired: &DesiredFileStore, path: &Path, text: &str) {
         desired.put(path.to_owned(), Arc::new(DesiredFile::new(0, text)));
         desired.mark_complete();
@@ -95,7 +95,7 @@ impl Edge {
         self.target.apply().await
     }
 
-    /// A pass that writes these files, and has them in effect.
+    /// A pass that writes these files and brings them into effect.
     pub async fn writes(&mut self, written: &[&Path]) {
         let written = written.iter().map(|path| path.to_path_buf()).collect();
         let done = self.apply().await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
@@ -103,16 +103,16 @@ impl Edge {
         self.is_current().await;
     }
 
-    /// A pass that finds everything in place; nothing is owed.
+    /// A pass that changes no file and finds no reload pending.
     pub async fn is_current(&mut self) {
         assert_eq!(
             self.apply().await.unwrap_or_else(|error| panic!("{}", error_chain(&error))),
             ApplyOutcome::UpToDate
         );
-        assert!(!self.owes(), "nothing is owed");
+        assert!(!self.has_pending_reload(), "nothing is owed");
     }
 
-    /// A pass that does not succeed, and says this.
+    /// A pass that fails with these texts in the error.
     pub async fn fails(&mut self, saying: &[&str]) -> ApplyError {
         let error = match self.apply().await {
             Ok(applied) => panic!("{applied:?}"),
@@ -125,8 +125,8 @@ impl Edge {
         error
     }
 
-    /// Whether a reload is written down as owed.
-    pub fn owes(&self) -> bool {
+    /// Whether the journal has a pending reload.
+    pub fn has_pending_reload(&self) -> bool {
         let Ok(journal) = fs::read_to_string(self.state.join("targets/edge/journal")) else { return false };
         let (_, notes) = journal.split_once('\n').expect("a version and a checksum come first");
         let notes: serde_json::Value = serde_json::from_str(notes).expect("it is JSON");
@@ -134,7 +134,7 @@ impl Edge {
     }
 }
 
-/// A process that ends with the test, whatever becomes of that.
+/// A process that is killed at the end of the test, even if the test fails.
 pub struct Program(Child);
 
 impl Program {
@@ -153,17 +153,17 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A process that somebody else has started, and that ends with the test.
+/// A process that another program has started, and that is killed at the end of the test.
 pub struct Orphan(Pid);
 
 impl Orphan {
-    /// Waits for its pid to stand in `file`.
+    /// Waits until its pid is in `file`.
     pub fn noted_in(file: &Path) -> Self {
         Self(wait_until("a pid", || {
             let pid = fs::read_to_string(file).unwrap_or_default();
@@ -174,12 +174,12 @@ impl Orphan {
 
 impl Drop for Orphan {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited.
         let _ = kill(self.0, Signal::SIGKILL);
     }
 }
 
-/// The names in a directory, in their order.
+/// The sorted names in a directory.
 pub fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("a directory");
     let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
@@ -194,7 +194,7 @@ pub fn text(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Waits until `look` is right, and returns what it saw; blocks the thread.
+/// Calls `look` until it succeeds, and returns its result. Blocks the thread.
 pub fn wait_until<T, E: Display>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
     let end = Instant::now() + LONG;
     loop {

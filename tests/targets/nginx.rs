@@ -18,16 +18,16 @@ use tempfile::TempDir;
 
 use super::{directory, text, wait_until};
 
-/// Below its directory: `etc` is the configuration's, `prefix` the prefix, `state` the target's state directory.
+/// In its directory: `etc` has the configuration, `prefix` is the prefix, `state` the state directory of the target.
 pub struct Nginx {
     directory: TempDir,
-    /// Where its servers listen: a loopback address that no other test uses.
+    /// The address of its servers: a loopback address that no other test uses.
     pub address: String,
     child: Option<Child>,
 }
 
 impl Nginx {
-    /// Not started yet. `http`: what stands in the `http` block besides the includes.
+    /// Not started yet. `http`: the content of the `http` block besides the includes.
     pub fn new(http: &str) -> Self {
         let nginx = Self { directory: directory(), address: address(), child: None };
         for name in ["etc/conf.d", "prefix/run"] {
@@ -45,7 +45,7 @@ impl Nginx {
         nginx
     }
 
-    /// One that answers `first` and whose only server is in `etc/conf.d/web.conf`.
+    /// Started. Its only server is in `etc/conf.d/web.conf` and answers `first`.
     pub fn serving(first: &str) -> Self {
         let mut nginx = Self::new("");
         nginx.write("etc/conf.d/web.conf", &nginx.server(first));
@@ -89,7 +89,7 @@ impl Nginx {
         TargetKind::Nginx(self.settings())
     }
 
-    /// As its users do: `nginx -p PREFIX -c CONF`. It does not outlive this process.
+    /// Runs `nginx -p PREFIX -c CONF`. It ends with this process.
     pub fn start(&mut self) {
         let log = fs::File::options().create(true).append(true).open(self.path("stderr")).expect("it is ours");
         let child = Command::new("setpriv")
@@ -108,7 +108,7 @@ impl Nginx {
         });
     }
 
-    /// As a service manager does. Not by SIGKILL: workers outlive a master that is killed.
+    /// Stops it as a service manager does. Not with SIGKILL: workers outlive a killed master.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let pid = Pid::from_raw(child.id().cast_signed());
@@ -122,7 +122,7 @@ impl Nginx {
         self.child.as_ref().expect("it was started").id()
     }
 
-    /// The pids of the workers that take connections.
+    /// The pids of the workers that accept connections.
     pub fn workers(&self) -> Vec<String> {
         let master = self.master();
         let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
@@ -132,17 +132,17 @@ impl Nginx {
         children.split_whitespace().filter(serves).map(str::to_owned).collect()
     }
 
-    /// How many times it has been told to read its configuration again.
+    /// The number of SIGHUPs that it has got.
     pub fn hang_ups(&self) -> usize {
         text(self.path("prefix/error.log")).matches("signal 1 (SIGHUP) received").count()
     }
 
-    /// What it answers on a new connection.
+    /// The body of the answer on a new connection.
     pub fn ask(&self) -> io::Result<String> {
         ask(&self.address)
     }
 
-    /// What it answers once old workers take no more connections.
+    /// Waits until it answers this, when old workers accept no more connections.
     pub fn answers(&self, wanted: &str) {
         wait_until("the answer", || match self.ask() {
             Ok(answer) if answer == wanted => Ok(()),
@@ -167,14 +167,14 @@ pub fn ask(address: &str) -> io::Result<String> {
     Ok(body.to_owned())
 }
 
-/// A loopback address that nothing else uses: ports could be taken by anybody's connections.
+/// An unused loopback address. A port of 127.0.0.1 could be used by any other connection.
 pub fn address() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let process = std::process::id();
     format!("127.{}.{}.{}:8080", 64 + process / 256 % 128, process % 256, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A program that notes how it is called, below `directory`, and then is nginx.
+/// A script that records its arguments below `directory`, and then runs nginx.
 pub fn watched(directory: &Path, before: &str) -> PathBuf {
     let program = directory.join("watched-nginx");
     let calls = directory.join("calls");

@@ -5,11 +5,12 @@ use md5::Md5;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{HelperCall, HelperDefinition, encoding::hex, pure_helper};
+use super::{HelperCall, HelperDefinition, pure_helper};
+use crate::sys::hex;
 
 pub(super) const ALL: &[HelperDefinition] = &[
-    pure_helper("sha256Hex", 1..=1, &[], |call| Ok(hex(&Sha256::digest(call.text(0)?)).into())),
-    pure_helper("md5sum", 1..=1, &[], |call| Ok(hex(&Md5::digest(call.text(0)?)).into())),
+    pure_helper("sha256Hex", 1..=1, &[], |call| Ok(hex::encode(&Sha256::digest(call.text(0)?)).into())),
+    pure_helper("md5sum", 1..=1, &[], |call| Ok(hex::encode(&Md5::digest(call.text(0)?)).into())),
     pure_helper("hmacSHA256Hex", 2..=2, &[], hmac),
 ];
 
@@ -18,7 +19,7 @@ fn hmac(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (message, key) = (call.text(0)?, call.text(1)?);
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("a key may have any length");
     mac.update(message.as_bytes());
-    Ok(hex(&mac.finalize().into_bytes()).into())
+    Ok(hex::encode(&mac.finalize().into_bytes()).into())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde_json::Value;
 
 use super::{HelperCall, HelperDefinition, pure_helper};
+use crate::sys::hex;
 
 pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("base64Encode", 1..=1, &[], |call| Ok(STANDARD.encode(call.text(0)?).into())),
@@ -16,7 +17,7 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("base64URLDecode", 1..=1, &[], |call| base64_decode(call, &URL_SAFE)),
     pure_helper("urlEncode", 1..=1, &[], |call| Ok(utf8_percent_encode(&call.text(0)?, RESERVED).to_string().into())),
     pure_helper("urlDecode", 1..=1, &[], |call| utf8_value(percent_decode_str(&call.text(0)?).collect())),
-    pure_helper("hexEncode", 1..=1, &[], |call| Ok(hex(call.text(0)?.as_bytes()).into())),
+    pure_helper("hexEncode", 1..=1, &[], |call| Ok(hex::encode(call.text(0)?.as_bytes()).into())),
     pure_helper("hexDecode", 1..=1, &[], hex_decode),
 ];
 
@@ -33,11 +34,6 @@ fn base64_decode(call: &HelperCall<'_, '_>, engine: &GeneralPurpose) -> Result<V
     // The command `base64` wraps its output.
     let text: String = call.text(0)?.split_ascii_whitespace().collect();
     utf8_value(engine.decode(text).map_err(|error| format!("argument 1 is not valid base64: {error}"))?)
-}
-
-/// Two lower-case digits for each byte.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn hex_decode(call: &HelperCall<'_, '_>) -> Result<Value, String> {

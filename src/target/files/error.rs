@@ -1,4 +1,4 @@
-//! What can go wrong with a destination.
+//! Errors of a destination.
 
 use std::{
     io,
@@ -18,29 +18,29 @@ pub enum FileError {
         .0.display()
     )]
     NoDirectory(PathBuf),
-    /// A symlink where the settings want none.
+    /// The destination is a symlink, and the settings refuse symlinks.
     #[error("{}: is a symlink, and `symlinks = \"refuse\"` is set for it", .0.display())]
     Symlink(PathBuf),
     /// Two destinations are one file.
     #[error("{} and {} are the same file", one.display(), other.display())]
     SameFile {
-        /// A destination.
+        /// One destination.
         one: PathBuf,
-        /// Another one.
+        /// The other destination.
         other: PathBuf,
     },
     /// It is a directory, a device or the like.
-    #[error("{}: not a regular file", .0.display())]
+    #[error("{}: it is not a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// It was to be put back, but what was saved is not there.
+    /// It cannot be restored: its former content is missing in the state directory.
     #[error("{}: its former content is lost", .0.display())]
     FormerLost(PathBuf),
-    /// It was to be put back, but what was saved cannot be read now.
+    /// It cannot be restored: its former content cannot be read.
     #[error("{}: its former content cannot be read", path.display())]
     FormerUnreadable {
         /// The destination.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: StateError,
     },
     /// The file system is full, or a quota is used up.
@@ -48,10 +48,10 @@ pub enum FileError {
     Full {
         /// The destination.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// We may not do that there.
+    /// The user of this process has no permission.
     #[error(
         "{}: may not be {action} by user {}; its directory has to be writable, since new content is written beside a file \
          and renamed over it",
@@ -59,14 +59,14 @@ pub enum FileError {
         geteuid()
     )]
     PermissionDenied {
-        /// What was tried.
+        /// The operation that failed, as a participle.
         action: &'static str,
         /// The destination.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file that nobody may replace, or not we.
+    /// The file or its directory has an attribute that forbids the change, or the sticky bit does.
     #[error(
         "{}: may not be {action} by user {}; it or its directory is immutable or append-only (`lsattr` shows that), or it \
          belongs to another user in a directory with the sticky bit",
@@ -74,36 +74,36 @@ pub enum FileError {
         geteuid()
     )]
     Immutable {
-        /// What was tried.
+        /// The operation that failed, as a participle.
         action: &'static str,
         /// The destination.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Nobody can write there.
+    /// The file system is mounted read-only.
     #[error("{}: cannot be {action}; its file system is mounted read-only", path.display())]
     ReadOnly {
-        /// What was tried.
+        /// The operation that failed, as a participle.
         action: &'static str,
         /// The destination.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Anything else.
+    /// Another error.
     #[error("{}: cannot be {action}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation that failed, as a participle.
         action: &'static str,
         /// The destination.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The action that needs no permission to write.
+/// The only action that needs no permission to write.
 pub(super) const READ_ACTION: &str = "read";
 
 impl FileError {
@@ -113,7 +113,7 @@ impl FileError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, source },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { action, path, source },
             _ if source.raw_os_error() == Some(Errno::EPERM as i32) => Self::Immutable { action, path, source },
-            // To read asks for nothing of the directory but to be let in.
+            // Reading does not need a writable directory.
             io::ErrorKind::PermissionDenied if action != READ_ACTION => Self::PermissionDenied { action, path, source },
             io::ErrorKind::NotFound => Self::NoDirectory(path),
             _ => Self::Io { action, path, source },

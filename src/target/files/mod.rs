@@ -17,18 +17,18 @@ use tempfile::NamedTempFile;
 pub use self::error::FileError;
 use super::settings::SymlinkPolicy;
 pub(crate) use crate::sys::path_resolver::{PathResolver, resolve};
-use crate::sys::temp_file;
+use crate::sys::{regular_file, temp_file};
 
-/// Between the destination's name and the random end of a temporary file's name. With the leading dot no pattern of a
-/// config language matches it.
+/// Follows the destination's name in the name of a temporary file. With the leading dot no pattern of a configuration
+/// language matches that name.
 const TEMPORARY_INFIX: &str = ".portreeve-";
 
-/// The bits of a mode that mean more than access: run as the owner, or as the group; for a directory, the group goes on
-/// to what is made in it.
+/// The mode bit set-user-id.
 const SET_USER: u32 = 0o4000;
+/// The mode bit set-group-id. New files in a directory with this bit belong to the directory's group.
 const SET_GROUP: u32 = 0o2000;
 
-/// Who may do what with a file.
+/// The mode and owner of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Access {
     /// Permission bits.
@@ -37,33 +37,33 @@ pub(crate) struct Access {
     pub(crate) gid: u32,
 }
 
-/// What the user wants of a file besides its content; what is not set is kept.
+/// The attributes that the settings ask for; `None` keeps the present value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FileAttrs {
     pub(crate) mode: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
     pub(crate) symlinks: SymlinkPolicy,
-    /// Whether to make directories that are missing.
+    /// Whether missing directories are created.
     pub(crate) create_dirs: bool,
 }
 
 impl FileAttrs {
-    /// Whether a file has all that is wished for.
+    /// Whether a file has all of them.
     pub(crate) fn matches(&self, access: Access) -> bool {
-        let is = |wanted: Option<u32>, is: u32| wanted.is_none_or(|wanted| wanted == is);
-        is(self.mode, access.mode) && is(self.uid, access.uid) && is(self.gid, access.gid)
+        let is_met = |expected: Option<u32>, actual: u32| expected.is_none_or(|expected| expected == actual);
+        is_met(self.mode, access.mode) && is_met(self.uid, access.uid) && is_met(self.gid, access.gid)
     }
 }
 
-/// What lies at a destination.
+/// The file at a destination.
 #[derive(Debug)]
 pub(crate) struct PresentFile {
     pub(crate) bytes: Vec<u8>,
     pub(crate) access: Access,
 }
 
-/// Whose a file was to stay, and whose it is, since the kernel did not allow that.
+/// The access that a new file was to have, and the one that it has, because the kernel did not allow the former.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LostAccess {
     expected: Access,
@@ -88,14 +88,14 @@ impl fmt::Display for LostAccess {
     }
 }
 
-/// A new content, on the disk beside its destination, and ready to take its place.
+/// A temporary file with the new content, beside its destination.
 #[derive(Debug)]
 pub(crate) struct StagedFile {
     temporary: NamedTempFile,
-    /// The destination with its symlinks followed.
+    /// The destination with its symlinks resolved.
     real_path: PathBuf,
     access: Access,
-    /// What of that has to be reached.
+    /// The part of `access` that must be set.
     required: FileAttrs,
     lost_access: Option<LostAccess>,
 }
@@ -103,14 +103,14 @@ pub(crate) struct StagedFile {
 /// How a file was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SwapResult {
-    /// The destination is a mount point and cannot be renamed over. Otherwise readers see the old content or the new one,
-    /// never a mixture.
+    /// The destination is a mount point, and was overwritten. Otherwise it was replaced atomically: readers see the old
+    /// content or the new one.
     pub(crate) in_place: bool,
-    /// What of its access was lost.
+    /// The access that could not be kept.
     pub(crate) lost_access: Option<LostAccess>,
 }
 
-/// The file that a destination means.
+/// The real path of a destination.
 fn resolve_with_policy(destination: &Path, symlinks: SymlinkPolicy) -> Result<PathBuf, FileError> {
     if symlinks == SymlinkPolicy::Refuse
         && fs::symlink_metadata(destination).is_ok_and(|metadata| metadata.is_symlink())
@@ -120,27 +120,23 @@ fn resolve_with_policy(destination: &Path, symlinks: SymlinkPolicy) -> Result<Pa
     resolve(destination).map_err(|source| FileError::new("found", destination, source))
 }
 
-/// Opens a file to read it, without waiting: a pipe that nobody writes to is at its end.
-pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
-    fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)
-}
-
-/// Reads what lies at `destination`, if anything does.
+/// Reads the file at `destination`; `None` if there is none.
 pub(crate) fn read(destination: &Path, symlinks: SymlinkPolicy) -> Result<Option<PresentFile>, FileError> {
     let failed = |source| FileError::new(error::READ_ACTION, destination, source);
-    let follow = if symlinks == SymlinkPolicy::Refuse { nix::libc::O_NOFOLLOW } else { 0 };
-    let mut file = match fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | follow).open(destination) {
+    let is_refused = symlinks == SymlinkPolicy::Refuse;
+    let opened = if is_refused { regular_file::open_nofollow(destination) } else { regular_file::open(destination) };
+    let mut file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if follow != 0 && error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+        Err(error) if is_refused && error.raw_os_error() == Some(Errno::ELOOP as i32) => {
             return Err(FileError::Symlink(destination.to_owned()));
+        }
+        Err(error) if regular_file::is_not_regular(&error) => {
+            return Err(FileError::NotAFile(destination.to_owned()));
         }
         Err(error) => return Err(failed(error)),
     };
     let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(FileError::NotAFile(destination.to_owned()));
-    }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(failed)?;
     Ok(Some(PresentFile { bytes, access: Access::of(&metadata) }))
@@ -152,20 +148,20 @@ impl Access {
     }
 }
 
-/// Writes `bytes` beside `destination` and onto the disk, with the access that the file is to have: what is wished for, or
-/// else what it has. A file that becomes again what it was gets the `former` access, as far as the kernel allows that.
+/// Writes `bytes` to a temporary file beside `destination` and syncs it. Its access is as in `attrs`, otherwise as that of the
+/// present file. A restored file gets its `former` access, as far as the kernel allows that.
 pub(crate) fn stage(
     destination: &Path,
     bytes: &[u8],
-    wish: FileAttrs,
+    attrs: FileAttrs,
     former: Option<Access>,
 ) -> Result<StagedFile, FileError> {
     let failed = |source| FileError::new("staged", destination, source);
-    let real = resolve_with_policy(destination, wish.symlinks)?;
+    let real = resolve_with_policy(destination, attrs.symlinks)?;
     let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else {
         return Err(FileError::NotAFile(destination.to_owned()));
     };
-    if wish.create_dirs {
+    if attrs.create_dirs {
         create_directories(directory).map_err(|source| FileError::new("given a directory", destination, source))?;
     }
     let present = match fs::metadata(&real) {
@@ -176,7 +172,7 @@ pub(crate) fn stage(
     let temporary =
         temp_file::create(tempfile::Builder::new().prefix(&temporary_prefix(name)), directory).map_err(failed)?;
     temporary.as_file().write_all(bytes).map_err(failed)?;
-    let required = if former.is_some() { FileAttrs::default() } else { wish };
+    let required = if former.is_some() { FileAttrs::default() } else { attrs };
     let fresh = Access::of(&temporary.as_file().metadata().map_err(failed)?);
     let kept = former.or(present);
     let access = Access {
@@ -186,12 +182,11 @@ pub(crate) fn stage(
     };
     let reached = access.apply_to(temporary.as_file(), required).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
-    let unkept = (reached != access).then_some(LostAccess { expected: access, actual: reached });
-    Ok(StagedFile { temporary, real_path: real, access, required, lost_access: unkept })
+    let lost_access = (reached != access).then_some(LostAccess { expected: access, actual: reached });
+    Ok(StagedFile { temporary, real_path: real, access, required, lost_access })
 }
 
-/// Makes the directories that are missing, each readable for everybody whatever our own mask, and brings them onto the
-/// disk.
+/// Creates missing directories with mode `0755`, independent of the umask, and syncs them.
 fn create_directories(directory: &Path) -> io::Result<()> {
     match (fs::DirBuilder::new().mode(0o755).create(directory), directory.parent()) {
         (Ok(()), parent) => {
@@ -209,43 +204,43 @@ fn create_directories(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives the file at `destination` the mode and owner that are wished for, and leaves its content alone.
-pub(crate) fn set_attrs(destination: &Path, wish: FileAttrs) -> Result<(), FileError> {
+/// Sets mode and owner of the file at `destination`, and keeps its content.
+pub(crate) fn set_attrs(destination: &Path, attrs: FileAttrs) -> Result<(), FileError> {
     let failed = |source| FileError::new("given its mode and owner", destination, source);
-    let real = resolve_with_policy(destination, wish.symlinks)?;
+    let real = resolve_with_policy(destination, attrs.symlinks)?;
     let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
     let file = fs::File::options().read(true).custom_flags(flags).open(real).map_err(failed)?;
     let present = Access::of(&file.metadata().map_err(failed)?);
-    let differs = |wanted: Option<u32>, is: u32| wanted.filter(|wanted| *wanted != is);
-    let (uid, gid) = (differs(wish.uid, present.uid), differs(wish.gid, present.gid));
+    let differing = |expected: Option<u32>, actual: u32| expected.filter(|expected| *expected != actual);
+    let (uid, gid) = (differing(attrs.uid, present.uid), differing(attrs.gid, present.gid));
     if uid.is_some() || gid.is_some() {
         fchown(&file, uid, gid).map_err(failed)?;
     }
-    // After the owner, since a change of the owner takes bits away.
-    let mode = wish.mode.unwrap_or(present.mode);
+    // After the owner, since a change of the owner clears bits.
+    let mode = attrs.mode.unwrap_or(present.mode);
     file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
-    let reached = wish.matches(Access::of(&file.metadata().map_err(failed)?));
+    let reached = attrs.matches(Access::of(&file.metadata().map_err(failed)?));
     if reached { Ok(()) } else { Err(failed(io::Error::other("the file system does not keep them"))) }
 }
 
 impl Access {
-    /// Gives it to a file and returns what was reached. What is `required` has to be; the rest would only be kept, and may
-    /// be lost: whoever is not root cannot help it.
+    /// Sets mode and owner of a file, and returns the resulting access. It is an error if something that is `required`
+    /// cannot be set; the rest may be lost, as a process without root's capabilities cannot set it.
     fn apply_to(self, file: &fs::File, required: FileAttrs) -> io::Result<Self> {
         let before = Self::of(&file.metadata()?);
-        let differs = |wanted: u32, is: u32| Some(wanted).filter(|wanted| *wanted != is);
-        let (uid, gid) = (differs(self.uid, before.uid), differs(self.gid, before.gid));
+        let differing = |expected: u32, actual: u32| Some(expected).filter(|expected| *expected != actual);
+        let (uid, gid) = (differing(self.uid, before.uid), differing(self.gid, before.gid));
         if (uid.is_some() || gid.is_some())
             && let Err(error) = fchown(file, uid, gid)
         {
-            let lost = |asked: Option<u32>, error| {
-                if asked.is_none() && is_not_permitted(&error) { Ok(()) } else { Err(error) }
+            let tolerate = |required: Option<u32>, error| {
+                if required.is_none() && is_not_permitted(&error) { Ok(()) } else { Err(error) }
             };
-            // Whoever may not give a file to another user may give it to a group of its own.
+            // A process that may not change the user may still set one of its own groups.
             if let (Some(_), Some(_)) = (uid, gid) {
-                fchown(file, None, gid).or_else(|error| lost(required.gid, error))?;
+                fchown(file, None, gid).or_else(|error| tolerate(required.gid, error))?;
             }
-            lost(if uid.is_some() { required.uid } else { required.gid }, error)?;
+            tolerate(if uid.is_some() { required.uid } else { required.gid }, error)?;
         }
         let owned = Self::of(&file.metadata()?);
         let foreign = |bit, is_foreign: bool| if is_foreign && required.mode.is_none() { bit } else { 0 };
@@ -253,7 +248,7 @@ impl Access {
         if mode == owned.mode {
             return Ok(owned);
         }
-        // After the owner, since a change of the owner takes bits away.
+        // After the owner, since a change of the owner clears bits.
         match file.set_permissions(fs::Permissions::from_mode(mode)) {
             Err(error) if required.mode.is_some() || !is_not_permitted(&error) => Err(error),
             _ => Ok(Self::of(&file.metadata()?)),
@@ -261,22 +256,22 @@ impl Access {
     }
 }
 
-/// Whether the kernel or the file system does not let us set an owner or a mode: not ours to give, not kept there at all,
-/// or unknown in our user namespace.
+/// Whether an owner or a mode may not be set: for lack of permission, or because the file system does not support it, or
+/// because the id is unknown in the user namespace.
 fn is_not_permitted(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
 }
 
 impl StagedFile {
-    /// Takes the destination's place. Call [`sync`] afterwards.
+    /// Replaces the destination. Call [`sync_directory`] afterwards.
     pub(crate) fn swap(self) -> Result<SwapResult, FileError> {
-        let unkept = self.lost_access;
+        let lost_access = self.lost_access;
         match self.temporary.persist(&self.real_path) {
-            Ok(_) => Ok(SwapResult { in_place: false, lost_access: unkept }),
+            Ok(_) => Ok(SwapResult { in_place: false, lost_access }),
             Err(failed) if failed.error.raw_os_error() == Some(Errno::EBUSY as i32) => {
                 let Self { real_path: real, access, required, .. } = self;
                 let written = overwrite(&real, &failed.file, access, required);
-                // It is the same file, and keeps its access.
+                // It is still the same file, with its access.
                 written.map_err(|source| FileError::new("overwritten", &real, source))?;
                 Ok(SwapResult { in_place: true, lost_access: None })
             }
@@ -285,7 +280,7 @@ impl StagedFile {
     }
 }
 
-/// Over the old content rather than after truncating it: if it fails, as much as possible is left of a file.
+/// Overwrites the old content without truncating it first, so that as much as possible remains if that fails.
 fn overwrite(real: &Path, from: &NamedTempFile, access: Access, required: FileAttrs) -> io::Result<()> {
     let bytes = fs::read(from.path())?;
     let mut file = fs::File::options().write(true).open(real)?;
@@ -295,7 +290,7 @@ fn overwrite(real: &Path, from: &NamedTempFile, access: Access, required: FileAt
     file.sync_all()
 }
 
-/// Removes what lies at `destination`, if anything does.
+/// Removes the file at `destination`, if there is one.
 pub(crate) fn remove(destination: &Path, symlinks: SymlinkPolicy) -> Result<(), FileError> {
     match fs::remove_file(resolve_with_policy(destination, symlinks)?) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::new("removed", destination, error)),
@@ -309,7 +304,7 @@ pub(crate) fn sync_directory(destination: &Path) -> Result<(), FileError> {
     resolve(destination).and_then(sync).map_err(|source| FileError::new("brought onto the disk", destination, source))
 }
 
-/// Removes what an earlier process staged for `destination` before it was killed.
+/// Removes the temporary files for `destination` of an earlier process that was killed.
 pub(crate) fn remove_leftovers(destination: &Path) {
     let Ok(real) = resolve(destination) else { return };
     let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else { return };
@@ -321,7 +316,7 @@ pub(crate) fn remove_leftovers(destination: &Path) {
     }
 }
 
-/// How the names of temporary files for `name` begin.
+/// The prefix of the names of temporary files for `name`.
 fn temporary_prefix(name: &OsStr) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(name);
@@ -344,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_staged_file_cannot_be_matched_and_disappears_if_it_is_not_used() {
+    fn a_staged_file_matches_no_pattern_and_is_removed_when_dropped() {
         let directory = tempfile::tempdir().expect("a directory");
         let destination = directory.path().join("a.conf");
         let staged = stage(&destination, b"new", FileAttrs::default(), None).expect("it can be written");
@@ -358,9 +353,9 @@ mod tests {
     fn access_is_kept_or_set() {
         let directory = tempfile::tempdir().expect("a directory");
         let destination = directory.path().join("a.conf");
-        let write = |wish| {
+        let write = |attrs| {
             let swapped =
-                stage(&destination, b"new", wish, None).expect("it can be staged").swap().expect("and swapped");
+                stage(&destination, b"new", attrs, None).expect("it can be staged").swap().expect("and swapped");
             assert_eq!(swapped, SwapResult { in_place: false, lost_access: None });
             read(&destination, SymlinkPolicy::Follow).expect("it can be read").expect("it is there").access
         };
@@ -372,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symlink_is_written_through_even_if_it_leads_to_nothing_yet() {
+    fn a_symlink_is_followed_even_if_its_target_does_not_exist() {
         let directory = tempfile::tempdir().expect("a directory");
         let link = directory.path().join("link");
         symlink("further", &link).expect("a link");
@@ -389,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gets_one_sweep_and_its_neighbours_none() {
+    fn only_leftovers_of_the_file_are_removed() {
         let directory = tempfile::tempdir().expect("a directory");
         for name in [".a.conf.portreeve-x1", ".aa.conf.portreeve-x1", "a.conf", ".a.conf.swp"] {
             fs::write(directory.path().join(name), "").expect("a file");
@@ -399,21 +394,24 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_to_do() {
+    fn errors_name_the_remedy() {
         let directory = tempfile::tempdir().expect("a directory");
         let error =
             stage(&directory.path().join("no/a.conf"), b"", FileAttrs::default(), None).expect_err("no directory");
         assert!(error.to_string().contains("make it"), "{error}");
         let link = directory.path().join("link");
         symlink("nowhere", &link).expect("a link");
-        let wish = FileAttrs { symlinks: SymlinkPolicy::Refuse, ..FileAttrs::default() };
-        for refused in [read(&link, wish.symlinks).map(|_| ()), stage(&link, b"", wish, None).map(|_| ())] {
+        let attrs = FileAttrs { symlinks: SymlinkPolicy::Refuse, ..FileAttrs::default() };
+        for refused in [read(&link, attrs.symlinks).map(|_| ()), stage(&link, b"", attrs, None).map(|_| ())] {
             assert!(matches!(refused, Err(FileError::Symlink(_))), "{refused:?}");
         }
-        assert!(remove(&link, wish.symlinks).is_err() && names(directory.path()) == ["link"]);
-        for odd in [directory.path(), Path::new("/dev/null"), Path::new("/")] {
-            assert!(matches!(read(odd, SymlinkPolicy::Follow), Err(FileError::NotAFile(_))), "{odd:?}");
-            assert!(matches!(stage(odd, b"", FileAttrs::default(), None), Err(FileError::NotAFile(_))), "{odd:?}");
+        assert!(remove(&link, attrs.symlinks).is_err() && names(directory.path()) == ["link"]);
+        for unsuitable in [directory.path(), Path::new("/dev/null"), Path::new("/")] {
+            assert!(matches!(read(unsuitable, SymlinkPolicy::Follow), Err(FileError::NotAFile(_))), "{unsuitable:?}");
+            assert!(
+                matches!(stage(unsuitable, b"", FileAttrs::default(), None), Err(FileError::NotAFile(_))),
+                "{unsuitable:?}"
+            );
         }
     }
 }

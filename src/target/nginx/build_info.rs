@@ -1,35 +1,35 @@
-//! What an nginx program says about itself (`nginx -V`).
+//! The output of `nginx -V`, and the paths that follow from it.
 
 use std::path::{Path, PathBuf};
 
-/// The paths that it was built with, and what it can do.
+/// The default paths and features of an nginx binary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BuildInfo {
     pub(super) prefix: PathBuf,
-    /// The main configuration file; relative to the prefix, as the following.
+    /// The main configuration file. This path and the following ones are relative to the prefix.
     pub(super) conf: PathBuf,
     pub(super) pid_file: PathBuf,
     pub(super) error_log: PathBuf,
-    /// Whether it knows `-e`, which says where errors go until the configuration has been read.
+    /// Whether it has `-e`, the error log until the configuration is read.
     pub(super) has_error_log_flag: bool,
 }
 
-/// Since this version.
+/// The first version with `-e`.
 const ERROR_LOG_FLAG_VERSION: [u32; 3] = [1, 19, 5];
 
 impl BuildInfo {
-    /// Reads the output of `nginx -V`.
+    /// Parses the output of `nginx -V`.
     pub(super) fn parse(output: &str) -> Self {
-        let given = |name: &str, default: &str| {
+        let option = |name: &str, default: &str| {
             let value = output.split_once(&format!("--{name}=")).map(|(_, rest)| rest);
             let value = value.and_then(|rest| rest.split_whitespace().next()).unwrap_or(default);
             PathBuf::from(value)
         };
         Self {
-            prefix: given("prefix", "/usr/local/nginx"),
-            conf: given("conf-path", "conf/nginx.conf"),
-            pid_file: given("pid-path", "logs/nginx.pid"),
-            error_log: given("error-log-path", "logs/error.log"),
+            prefix: option("prefix", "/usr/local/nginx"),
+            conf: option("conf-path", "conf/nginx.conf"),
+            pid_file: option("pid-path", "logs/nginx.pid"),
+            error_log: option("error-log-path", "logs/error.log"),
             has_error_log_flag: version(output).is_some_and(|version| version >= ERROR_LOG_FLAG_VERSION),
         }
     }
@@ -41,20 +41,20 @@ fn version(output: &str) -> Option<[u32; 3]> {
     digits.take(3).collect::<Vec<_>>().try_into().ok()
 }
 
-/// Where files lie.
+/// The paths of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ConfigPaths {
-    /// Logs, pid and temporary files are relative to this one.
+    /// The base of logs, pid file and temporary files.
     pub(super) prefix: PathBuf,
-    /// The main configuration file; what it includes is relative to its directory.
+    /// The main configuration file. Its directory is the base of included files.
     pub(super) conf: PathBuf,
 }
 
 impl ConfigPaths {
-    /// As nginx finds them: `-c` is relative to the prefix.
-    pub(super) fn new(binary: &BuildInfo, prefix: Option<&Path>, conf: Option<&Path>) -> Self {
-        let prefix = prefix.unwrap_or(&binary.prefix).to_owned();
-        let conf = prefix.join(conf.unwrap_or(&binary.conf));
+    /// As in nginx, `conf` is relative to the prefix.
+    pub(super) fn new(build: &BuildInfo, prefix: Option<&Path>, conf: Option<&Path>) -> Self {
+        let prefix = prefix.unwrap_or(&build.prefix).to_owned();
+        let conf = prefix.join(conf.unwrap_or(&build.conf));
         Self { prefix, conf }
     }
 
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_distribution_says_it_all() {
+    fn a_build_of_a_distribution_names_its_paths() {
         let output = "nginx version: nginx/1.22.1\nbuilt with OpenSSL 3.0.8\nconfigure arguments: --with-cc-opt='-g' \
             --prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf --http-log-path=/var/log/nginx/access.log \
             --error-log-path=stderr --pid-path=/run/nginx.pid --with-debug\n";
@@ -81,9 +81,9 @@ mod tests {
             has_error_log_flag: true,
         };
         assert_eq!(BuildInfo::parse(output), binary);
-        let place = ConfigPaths::new(&binary, Some("/srv".as_ref()), None);
+        let paths = ConfigPaths::new(&binary, Some("/srv".as_ref()), None);
         assert_eq!(
-            (place.conf.as_path(), place.config_dir()),
+            (paths.conf.as_path(), paths.config_dir()),
             ("/etc/nginx/nginx.conf".as_ref(), "/etc/nginx".as_ref())
         );
         assert_eq!(
@@ -100,9 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_relatives() {
-        let knows = |first: &str| BuildInfo::parse(&format!("{first}\n")).has_error_log_flag;
-        assert!(knows("nginx version: openresty/1.21.4.1") && knows("nginx version: nginx/1.25.3 (Ubuntu)"));
-        assert!(!knows("nginx version: nginx/1.18.0 (Ubuntu)") && !knows("nginx version: nginx/1.19.4") && !knows("x"));
+    fn versions_of_derivatives() {
+        let has_flag = |first: &str| BuildInfo::parse(&format!("{first}\n")).has_error_log_flag;
+        assert!(has_flag("nginx version: openresty/1.21.4.1") && has_flag("nginx version: nginx/1.25.3 (Ubuntu)"));
+        assert!(
+            !has_flag("nginx version: nginx/1.18.0 (Ubuntu)")
+                && !has_flag("nginx version: nginx/1.19.4")
+                && !has_flag("x")
+        );
     }
 }

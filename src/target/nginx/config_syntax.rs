@@ -1,14 +1,13 @@
 //! nginx's configuration syntax: directives, words, blocks. Pure.
 //!
-//! It reads as nginx does (`ngx_conf_read_token`) but forgives: what it cannot make sense of is left for `nginx -t` to
-//! complain about.
+//! Parses as nginx does (`ngx_conf_read_token`), but reports no errors: `nginx -t` does.
 
 use std::ops::Range;
 
-/// One directive. For one with a block, everything before the brace.
+/// One directive; of a directive with a block, the part before the brace.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Directive {
-    /// In how many blocks of this file it stands.
+    /// The number of blocks of this file that enclose it.
     pub(super) depth: usize,
     /// Its name and its arguments; never empty.
     pub(super) words: Vec<Word>,
@@ -19,7 +18,7 @@ pub(super) struct Directive {
 pub(super) struct Word {
     /// Without quotes and escapes.
     pub(super) value: Vec<u8>,
-    /// Where it stands, with its quotes.
+    /// Its position, including quotes.
     pub(super) span: Range<usize>,
 }
 
@@ -39,7 +38,7 @@ impl Directive {
     }
 }
 
-/// All directives of a file, in their order.
+/// All directives of a file, in order.
 pub(super) fn parse(text: &[u8]) -> Vec<Directive> {
     let mut directives = Vec::new();
     let mut words: Vec<Word> = Vec::new();
@@ -81,7 +80,7 @@ fn parse_word(text: &[u8], start: usize) -> Word {
     while let Some(&byte) = text.get(at) {
         let ends = match quote {
             Some(quote) => byte == quote,
-            // `${name}` does not begin a block.
+            // The brace of `${name}` does not begin a block.
             None if byte == b'{' => text[at - 1] != b'$' || at == start,
             None => matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b';'),
         };
@@ -95,7 +94,7 @@ fn parse_word(text: &[u8], start: usize) -> Word {
     Word { value, span: start..(end + usize::from(quote.is_some())).min(text.len()) }
 }
 
-/// nginx resolves these escapes and leaves a backslash before anything else as it is.
+/// Resolves the same escapes as nginx. A backslash before any other character is kept.
 fn unescape(raw: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(raw.len());
     let mut rest = raw;
@@ -126,8 +125,8 @@ pub(super) fn quote(value: &[u8]) -> Vec<u8> {
     quoted
 }
 
-/// From behind the brace that opens a block of Lua to behind the one that closes it. Braces in its strings and comments
-/// do not count.
+/// The position after the brace that closes a block of Lua. `start`: the position after the opening brace. Braces in strings
+/// and comments are skipped.
 fn skip_lua(text: &[u8], start: usize) -> usize {
     let (mut at, mut depth) = (start, 1);
     while let Some(&byte) = text.get(at) {
@@ -167,7 +166,7 @@ fn string_length(text: &[u8], quote: u8) -> usize {
     at
 }
 
-/// `[[ ... ]]`, `[==[ ... ]==]`.
+/// The length of `[[ ... ]]` or `[==[ ... ]==]`.
 fn long_bracket_length(text: &[u8]) -> Option<usize> {
     let level = text.strip_prefix(b"[")?.iter().take_while(|byte| **byte == b'=').count();
     (text.get(1 + level) == Some(&b'[')).then_some(())?;
@@ -183,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    fn scanned(text: &str) -> Vec<String> {
+    fn parsed(text: &str) -> Vec<String> {
         let join = |directive: Directive| {
             let words: Vec<_> = directive.words.iter().map(|word| String::from_utf8_lossy(&word.value)).collect();
             format!("{}:{}", directive.depth, words.join("|"))
@@ -192,42 +191,42 @@ mod tests {
     }
 
     #[test]
-    fn directives_stand_in_blocks() {
+    fn directives_have_the_depth_of_their_block() {
         let text = "user www;\nhttp{ include a/*.conf;server {listen 80 default;}\n}include b;";
         assert_eq!(
-            scanned(text),
+            parsed(text),
             ["0:user|www", "0:http", "1:include|a/*.conf", "1:server", "2:listen|80|default", "0:include|b"]
         );
     }
 
     #[test]
     fn comments_quotes_and_escapes() {
-        assert_eq!(scanned("a#b # include x;\n'c # d' \"e;{}\";"), ["0:a#b|c # d|e;{}"]);
-        assert_eq!(scanned(r#"a "q\"q" 's\'s' b\;c d\\e \include t\tt;"#), [r#"0:a|q"q|s's|b\;c|d\e|\include|t	t"#]);
+        assert_eq!(parsed("a#b # include x;\n'c # d' \"e;{}\";"), ["0:a#b|c # d|e;{}"]);
+        assert_eq!(parsed(r#"a "q\"q" 's\'s' b\;c d\\e \include t\tt;"#), [r#"0:a|q"q|s's|b\;c|d\e|\include|t	t"#]);
         assert_eq!(
-            scanned("if ($a = \"b\") { set $c \"${d}e\"; return 200 ${f}g; }"),
+            parsed("if ($a = \"b\") { set $c \"${d}e\"; return 200 ${f}g; }"),
             ["0:if|($a|=|b|)", "1:set|$c|${d}e", "1:return|200|${f}g"]
         );
-        assert_eq!(scanned("a\r\n b;\r\n"), ["0:a|b"]);
+        assert_eq!(parsed("a\r\n b;\r\n"), ["0:a|b"]);
     }
 
     #[test]
-    fn lua_is_left_alone() {
+    fn lua_blocks_are_skipped() {
         let lua = r#"content_by_lua_block {
             -- a } in a comment
             --[[ a } in
                  a long one ]] local t = { "}", '\'}', [[ } ]], [=[ ]] } ]=], t[1] } -- {
             include x;
         } include y;"#;
-        assert_eq!(scanned(lua), ["0:content_by_lua_block", "0:include|y"]);
+        assert_eq!(parsed(lua), ["0:content_by_lua_block", "0:include|y"]);
     }
 
     #[test]
-    fn what_is_broken_is_left_for_nginx() {
+    fn invalid_syntax_does_not_panic() {
         for text in ["a", "a \"b", "}", "{", "};a;", "a\\", "x_by_lua_block { [[", "x_by_lua_block { 'a"] {
-            scanned(text);
+            parsed(text);
         }
-        assert_eq!(scanned("a } b;"), ["0:b"]);
+        assert_eq!(parsed("a } b;"), ["0:b"]);
     }
 
     #[test]
@@ -240,14 +239,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_quoted_word_is_read_as_it_was(value in prop::collection::vec(any::<u8>(), 0..20)) {
+        fn a_quoted_word_has_its_original_value(value in prop::collection::vec(any::<u8>(), 0..20)) {
             let text = [b"a ".as_slice(), &quote(&value), b";"].concat();
             let directives = parse(&text);
             prop_assert_eq!(&directives[0].argument().expect("one").value, &value);
         }
 
         #[test]
-        fn nothing_makes_it_panic(text in "[ab{};\"'\\\\#$\n \\[\\]=-]{0,40}(_by_lua_block \\{)?[ab{}\"'\\[\\]=-]{0,20}") {
+        fn no_input_makes_it_panic(text in "[ab{};\"'\\\\#$\n \\[\\]=-]{0,40}(_by_lua_block \\{)?[ab{}\"'\\[\\]=-]{0,20}") {
             let length = text.len();
             prop_assert!(parse(text.as_bytes()).iter().all(|directive| directive.span().end <= length));
         }

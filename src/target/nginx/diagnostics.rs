@@ -1,10 +1,10 @@
-//! What nginx says about a configuration that it refuses. Pure.
+//! The error messages of nginx about a configuration. Pure.
 
 use std::path::Path;
 
 use super::config_tree::ConfigTree;
 
-/// What nginx says only about the text of a configuration, whatever lies around it.
+/// Messages that depend on the text of the configuration alone.
 const SYNTAX_ERRORS: [&str; 18] = [
     "unknown directive",
     "unexpected \"",
@@ -26,24 +26,24 @@ const SYNTAX_ERRORS: [&str; 18] = [
     "too long parameter",
 ];
 
-/// The longest part of a line that is quoted, in characters.
+/// How much of a line is quoted, in characters.
 const MAX_QUOTED_CHARS: usize = 200;
 
-/// Whether a refusal depends on nothing but the files that were read. When in doubt, it does not.
+/// Whether a rejection is known to depend only on the files that nginx has read.
 pub(super) fn is_permanent(output: &str) -> bool {
-    let complaints: Vec<_> = output.lines().filter(|line| is_error_line(line)).collect();
-    let of_the_text = |line: &&str| {
-        // What the system has answered may be another answer next time: `(2: No such file or directory)`.
-        !line.contains(" failed") && SYNTAX_ERRORS.iter().any(|said| line.contains(said))
+    let errors: Vec<_> = output.lines().filter(|line| is_error_line(line)).collect();
+    let is_syntax_error = |line: &&str| {
+        // A system error such as `(2: No such file or directory)` may not occur next time.
+        !line.contains(" failed") && SYNTAX_ERRORS.iter().any(|message| line.contains(message))
     };
-    !complaints.is_empty() && complaints.iter().all(of_the_text)
+    !errors.is_empty() && errors.iter().all(is_syntax_error)
 }
 
 fn is_error_line(line: &str) -> bool {
     ["[emerg]", "[alert]", "[crit]", "[error]"].iter().any(|level| line.contains(level))
 }
 
-/// Puts the candidate's line below each complaint that names one: the file at that path is another one.
+/// Adds the candidate's line to each error that names one, since the file on the disk has a different one.
 pub(super) fn quote_lines(output: &str, tree: &ConfigTree) -> String {
     let quoted = output.lines().map(|line| {
         match error_location(line).and_then(|(path, number)| candidate_line(tree, path, number)) {
@@ -54,17 +54,17 @@ pub(super) fn quote_lines(output: &str, tree: &ConfigTree) -> String {
     quoted.collect::<Vec<_>>().join("\n")
 }
 
-/// The file and the line at the end of a complaint.
+/// The file and the line number at the end of an error.
 fn error_location(line: &str) -> Option<(&Path, usize)> {
     let (path, number) = is_error_line(line).then_some(line)?.rsplit_once(" in ")?.1.rsplit_once(':')?;
     Some((Path::new(path), number.trim().parse().ok()?))
 }
 
 fn candidate_line(tree: &ConfigTree, path: &Path, number: usize) -> Option<String> {
-    let node = tree.files.get(path)?;
-    let destination = node.candidate.as_ref()?.display();
-    let text = String::from_utf8_lossy(&node.text);
-    // The end of the file comes after its last line.
+    let file = tree.files.get(path)?;
+    let destination = file.candidate.as_ref()?.display();
+    let text = String::from_utf8_lossy(&file.text);
+    // An error at the end of the file has the number after the last line.
     let line = text.lines().nth(number.saturating_sub(1)).or_else(|| text.lines().last())?.trim();
     let shown: String = line.chars().take(MAX_QUOTED_CHARS).collect();
     let more = if shown.len() < line.len() { " …" } else { "" };
@@ -76,8 +76,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_complaints_about_the_text_are_certain() {
-        let certain = [
+    fn only_errors_of_the_text_are_permanent() {
+        let permanent = [
             "nginx: [emerg] unknown directive \"retrun\" in /etc/nginx/conf.d/web.conf:3",
             "nginx: [warn] x\nnginx: [emerg] unexpected \"}\" in /x:1",
             "nginx: [emerg] unexpected end of file, expecting \"}\" in /x:9",
@@ -86,10 +86,10 @@ mod tests {
             "nginx: [emerg] unknown \"nope\" variable",
             "nginx: [emerg] no servers are inside upstream in /x:3",
         ];
-        for output in certain {
+        for output in permanent {
             assert!(is_permanent(output), "{output}");
         }
-        let doubtful = [
+        let other = [
             "",
             "nginx -t was killed by signal 9",
             "nginx: [emerg] host not found in upstream \"app\" in /x:1",
@@ -101,13 +101,13 @@ mod tests {
             "nginx: [emerg] something new in /x:1",
             "nginx: [alert] fork() failed\nnginx: [emerg] unknown directive \"x\" in /x:1",
         ];
-        for output in doubtful {
+        for output in other {
             assert!(!is_permanent(output), "{output}");
         }
     }
 
     #[test]
-    fn a_complaint_ends_with_its_place() {
+    fn an_error_ends_with_its_location() {
         assert_eq!(error_location("nginx: [emerg] a in b in /x y:12"), Some((Path::new("/x y"), 12)));
         assert_eq!(error_location("nginx: configuration file /x:1 test failed"), None);
         assert_eq!(error_location("nginx: [emerg] bind() to 0.0.0.0:80 failed"), None);

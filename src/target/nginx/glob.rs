@@ -1,6 +1,6 @@
 //! File name patterns as nginx expands them in `include`: the C library's `glob`, in byte order. Pure.
 
-/// Whether nginx takes a path for a pattern.
+/// Whether nginx treats a path as a pattern.
 pub(super) fn is_pattern(path: &[u8]) -> bool {
     path.iter().any(|byte| b"*?[".contains(byte))
 }
@@ -20,8 +20,8 @@ pub(super) fn escape(path: &[u8]) -> Vec<u8> {
     pattern
 }
 
-/// All paths that `pattern`, an absolute path, matches. `names` tells what lies in a directory, and whether a path
-/// without a pattern leads to something is told by `exists`.
+/// All paths that match `pattern`, which is absolute. `names` lists a directory; `exists` is asked for parts without a
+/// pattern.
 pub(super) fn expand(
     pattern: &[u8],
     mut names: impl FnMut(&[u8]) -> Vec<Vec<u8>>,
@@ -54,7 +54,7 @@ fn unescape(part: &[u8]) -> Vec<u8> {
     literal
 }
 
-/// Whether a file name matches. A leading dot has to be matched by a dot.
+/// Whether a file name matches. Only a dot matches a leading dot.
 pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let hidden = name.first() == Some(&b'.') && !pattern.starts_with(b".") && !pattern.starts_with(b"\\.");
     !hidden && matches_rest(pattern, name)
@@ -76,7 +76,7 @@ fn matches_rest(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// Whether `byte` is in the class that begins behind a `[`, and what comes after it. Nothing if it is not closed.
+/// Whether `byte` is in the class that follows a `[`, and the pattern after the class. `None` if the class is not closed.
 fn match_class(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let negated = matches!(pattern.first(), Some(b'!' | b'^'));
     let start = usize::from(negated);
@@ -108,7 +108,7 @@ fn match_class(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
 
 type ByteClass = fn(&u8) -> bool;
 
-/// `[:digit:]` and the like, with its length.
+/// A class such as `[:digit:]` at the start of `pattern`, and its length.
 fn named_class(pattern: &[u8]) -> Option<(ByteClass, usize)> {
     let classes: [(&[u8], ByteClass); 7] = [
         (b"[:alnum:]", u8::is_ascii_alphanumeric),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_in_the_middle_of_a_path() {
+    fn patterns_may_be_in_any_part_of_a_path() {
         let tree = ["/e/a/x.conf", "/e/a-b/x.conf", "/e/b/y.conf", "/e/.h/x.conf"];
         let names = |directory: &[u8]| {
             let below = format!("{}/", String::from_utf8_lossy(directory).trim_end_matches('/'));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escaped_path_matches_itself_only() {
+    fn an_escaped_path_matches_only_itself() {
         assert_eq!(escape(b"/a.conf"), b"/a.conf");
         assert!(matches(&escape(b"[a]*\\"), b"[a]*\\"));
         assert!(!matches(&escape(b"[a]*"), b"ab"));

@@ -1,8 +1,8 @@
-//! nginx's master process and its workers, as seen from outside.
+//! nginx's master process and its workers, as /proc shows them.
 //!
-//! A master never tells whether a reload took. It can be seen, though, and without waiting for a time to pass: while it
-//! works it blocks its signals, and only when it has nothing to do it sleeps with all of them open (`sigsuspend`). So
-//! once it rests again after a SIGHUP, either it has new children, or it has refused the configuration.
+//! A master does not report whether a reload succeeded, but its state shows it: while the master works, it blocks its
+//! signals; only when it is idle does it sleep with all signals unblocked (`sigsuspend`). So when it is idle again after a
+//! SIGHUP, it either has new workers, or has rejected the configuration.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::target::running_process::{self, NotRunningReason, ProcessError, RunningProcess};
 
-/// How often the master is looked at: the first wait, and the longest.
+/// The first and the longest wait between two inspections of the master.
 const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
 
 /// A running master.
@@ -23,21 +23,21 @@ pub(super) struct Master {
     process: RunningProcess,
 }
 
-/// Its children at one moment, by pid.
+/// The children of a master at one moment, by pid.
 pub(super) type WorkerStates = BTreeMap<i32, WorkerState>;
 
-/// What a child's title says.
+/// The state of a child, by its process title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WorkerState {
-    /// A worker that takes connections.
+    /// A worker that accepts connections.
     Serving,
-    /// A worker that ends as soon as its last connection does.
+    /// A worker that exits when its last connection is closed.
     ShuttingDown,
-    /// A cache's process, or a worker that has not begun to work.
+    /// A cache process, or a worker that is still starting.
     Other,
 }
 
-/// How far a reload has come.
+/// The state of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReloadProgress {
     Applied,
@@ -45,32 +45,32 @@ enum ReloadProgress {
     Pending,
 }
 
-/// Why a reload did not take.
+/// Why a reload was not successful.
 #[derive(Debug, thiserror::Error)]
-pub enum ReloadFailure {
-    /// The master went on with the old workers.
+pub(super) enum ReloadFailure {
+    /// The master keeps the old workers.
     #[error("the master (process {0}) refused the configuration and goes on with the old one")]
     Rejected(i32),
-    /// The master is gone.
+    /// The master has exited.
     #[error("the master (process {0}) has ended")]
     Exited(i32),
-    /// Nothing to be sure of within the time limit.
+    /// The result was still uncertain at the time limit.
     #[error("the master (process {pid}) has not replaced all workers within {limit:?}: {state}")]
     Timeout {
-        /// The master.
+        /// The pid of the master.
         pid: i32,
         /// `reload_timeout`.
         limit: Duration,
-        /// What there was in the end.
+        /// The workers at the end.
         state: String,
     },
-    /// It cannot be seen.
-    #[error("the master cannot be watched")]
+    /// Its state cannot be read.
+    #[error("the master cannot be inspected")]
     Inspect(#[source] ProcessError),
 }
 
 impl Master {
-    /// The master whose pid stands in `pid_file`.
+    /// The master with the pid in `pid_file`.
     pub(super) fn find(pid_file: &Path) -> Result<Result<Self, NotRunningReason>, ProcessError> {
         let is_master = |_: &str, line: &str| line.contains(": master process");
         let found = RunningProcess::from_pid_file(pid_file, "an nginx master", is_master)?;
@@ -81,47 +81,47 @@ impl Master {
         self.process.pid()
     }
 
-    /// Tells it to read its configuration; false if it has ended.
+    /// Makes it read its configuration; false if it has exited.
     pub(super) fn send_sighup(&self) -> Result<bool, ProcessError> {
         self.process.signal(Signal::SIGHUP)
     }
 
     pub(super) fn children(&self) -> Result<WorkerStates, ProcessError> {
-        let look = |error| ProcessError::Inspect(self.pid(), error);
-        let pids = children_of(self.pid()).map_err(look)?;
-        let title = |pid| {
+        let failed = |error| ProcessError::Inspect(self.pid(), error);
+        let pids = children_of(self.pid()).map_err(failed)?;
+        let state = |pid| {
             Ok(running_process::read_proc_file(pid, "cmdline")?.map(|line| (pid, WorkerState::from_title(&line))))
         };
-        pids.into_iter().filter_map(|pid| title(pid).transpose()).collect::<std::io::Result<_>>().map_err(look)
+        pids.into_iter().filter_map(|pid| state(pid).transpose()).collect::<std::io::Result<_>>().map_err(failed)
     }
 
-    /// Waits until the workers that there were `before` the signal are on their way out and new ones have begun.
+    /// Waits until the workers from `before` the signal are shutting down, and new ones serve.
     pub(super) async fn wait_for_workers(
         &self,
         mut before: WorkerStates,
         limit: Duration,
     ) -> Result<(), ReloadFailure> {
         let end = Instant::now() + limit;
-        let (mut pause, mut begun, mut refused) = (POLL_INTERVALS.0, false, false);
+        let (mut pause, mut is_begun, mut was_rejected) = (POLL_INTERVALS.0, false, false);
         loop {
-            // In this order: what it forks before it rests is among the children.
+            // In this order: the children include all that it has forked before it was idle.
             let status = self.status()?;
             let now = self.children().map_err(ReloadFailure::Inspect)?;
-            let progress = if !begun && has_sighup("ShdPnd:", &status) {
-                // Still busy with somebody else's reload: its workers are not the ones that we wait for.
+            let progress = if !is_begun && has_sighup("ShdPnd:", &status) {
+                // It is still busy with an earlier reload, whose workers are not the expected ones.
                 if has_sighup("ShdPnd:", &self.status()?) {
                     before.clone_from(&now);
                 }
                 ReloadProgress::Pending
             } else {
-                begun = true;
+                is_begun = true;
                 reload_progress(&before, &now, is_idle(&status))
             };
             match progress {
                 ReloadProgress::Applied => return Ok(()),
-                // Twice: the list of children can miss one while others come and go.
-                ReloadProgress::Rejected if refused => return Err(ReloadFailure::Rejected(self.pid())),
-                progress => refused = progress == ReloadProgress::Rejected,
+                // Only if seen twice: the list of children can miss one while others start and exit.
+                ReloadProgress::Rejected if was_rejected => return Err(ReloadFailure::Rejected(self.pid())),
+                progress => was_rejected = progress == ReloadProgress::Rejected,
             }
             if Instant::now() >= end {
                 let state = describe_workers(&before, &now);
@@ -150,28 +150,28 @@ impl WorkerState {
     }
 }
 
-fn reload_progress(before: &WorkerStates, now: &WorkerStates, rests: bool) -> ReloadProgress {
+fn reload_progress(before: &WorkerStates, now: &WorkerStates, is_idle: bool) -> ReloadProgress {
     let mut new = now.iter().filter(|(pid, _)| !before.contains_key(pid)).peekable();
-    let nothing_new = new.peek().is_none();
-    let has_begun = new.any(|(_, child)| *child == WorkerState::Serving);
+    let has_no_new = new.peek().is_none();
+    let new_serve = new.any(|(_, child)| *child == WorkerState::Serving);
     let old_serve = now.iter().any(|(pid, child)| before.contains_key(pid) && *child == WorkerState::Serving);
-    // Without that, the master may be about to end as well: somebody has told it to.
-    let serves_on = old_serve || !before.values().any(|child| *child == WorkerState::Serving);
+    // Otherwise the master may be shutting down.
+    let keeps_serving = old_serve || !before.values().any(|child| *child == WorkerState::Serving);
     match () {
-        () if has_begun && !old_serve => ReloadProgress::Applied,
-        () if rests && nothing_new && serves_on => ReloadProgress::Rejected,
+        () if new_serve && !old_serve => ReloadProgress::Applied,
+        () if is_idle && has_no_new && keeps_serving => ReloadProgress::Rejected,
         () => ReloadProgress::Pending,
     }
 }
 
 fn describe_workers(before: &WorkerStates, now: &WorkerStates) -> String {
-    let count = |wanted: WorkerState, old: bool| {
-        now.iter().filter(|(pid, child)| before.contains_key(pid) == old && **child == wanted).count()
+    let count = |state: WorkerState, is_old: bool| {
+        now.iter().filter(|(pid, child)| before.contains_key(pid) == is_old && **child == state).count()
     };
     format!("{} old workers serve, {} new ones", count(WorkerState::Serving, true), count(WorkerState::Serving, false))
 }
 
-/// Whether a process sleeps with SIGHUP open and none under way, by `/proc/PID/status`.
+/// Whether a process sleeps with SIGHUP neither blocked nor pending, by `/proc/PID/status`.
 fn is_idle(status: &str) -> bool {
     status_field("State:", status).is_some_and(|state| state.starts_with('S'))
         && !["SigPnd:", "ShdPnd:", "SigBlk:"].into_iter().any(|mask| has_sighup(mask, status))
@@ -179,7 +179,7 @@ fn is_idle(status: &str) -> bool {
 
 fn has_sighup(mask: &str, status: &str) -> bool {
     let mask = status_field(mask, status).and_then(|mask| u64::from_str_radix(mask, 16).ok());
-    // Bit 0 is signal 1. An unreadable mask must not pass for rest.
+    // Bit 0 is signal 1. A process with an unreadable mask must not count as idle.
     mask.is_none_or(|mask| mask & 1 != 0)
 }
 
@@ -194,14 +194,15 @@ fn children_of(pid: i32) -> std::io::Result<Vec<i32>> {
     }
 }
 
-/// For kernels that keep no list of children.
+/// For kernels without a list of children.
 fn scan_proc(parent: i32) -> std::io::Result<Vec<i32>> {
     let mut children = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let stat = running_process::read_proc_file(pid, "stat")?;
-        let of = stat.as_deref().and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
-        if of == Some(parent) {
+        let parent_of =
+            stat.as_deref().and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
+        if parent_of == Some(parent) {
             children.push(pid);
         }
     }
@@ -216,7 +217,7 @@ mod tests {
         SigBlk:\t0000000000000000\nSigIgn:\t0000000040001001\n";
 
     #[test]
-    fn only_a_master_that_waits_for_signals_rests() {
+    fn only_a_master_that_waits_for_signals_is_idle() {
         assert!(is_idle(IDLE));
         assert!(!is_idle(&IDLE.replace("S (sleeping)", "R (running)")));
         assert!(!is_idle(&IDLE.replace("ShdPnd:\t0000000000000000", "ShdPnd:\t0000000000000001")));
@@ -225,25 +226,26 @@ mod tests {
     }
 
     #[test]
-    fn the_generations_decide() {
+    fn old_and_new_workers_determine_the_progress() {
         use WorkerState::{Other, Serving, ShuttingDown};
         let before = WorkerStates::from([(1, Serving), (2, ShuttingDown), (3, Other)]);
-        let judge = |now: &[(i32, WorkerState)], rests| reload_progress(&before, &now.iter().copied().collect(), rests);
+        let progress =
+            |now: &[(i32, WorkerState)], is_idle| reload_progress(&before, &now.iter().copied().collect(), is_idle);
         let old = [(1, Serving), (2, ShuttingDown), (3, Other)];
-        assert_eq!(judge(&old, false), ReloadProgress::Pending);
-        assert_eq!(judge(&old, true), ReloadProgress::Rejected);
-        assert_eq!(judge(&[(1, Serving), (4, Other)], true), ReloadProgress::Pending);
-        assert_eq!(judge(&[(1, Serving), (4, Serving)], true), ReloadProgress::Pending);
-        assert_eq!(judge(&[(1, ShuttingDown), (4, Other)], false), ReloadProgress::Pending);
-        assert_eq!(judge(&[(1, ShuttingDown), (4, Serving)], false), ReloadProgress::Applied);
-        assert_eq!(judge(&[(4, Serving), (5, Serving)], true), ReloadProgress::Applied);
-        assert_eq!(judge(&[], true), ReloadProgress::Pending, "it is told to end");
-        assert_eq!(judge(&[(1, ShuttingDown)], true), ReloadProgress::Pending);
+        assert_eq!(progress(&old, false), ReloadProgress::Pending);
+        assert_eq!(progress(&old, true), ReloadProgress::Rejected);
+        assert_eq!(progress(&[(1, Serving), (4, Other)], true), ReloadProgress::Pending);
+        assert_eq!(progress(&[(1, Serving), (4, Serving)], true), ReloadProgress::Pending);
+        assert_eq!(progress(&[(1, ShuttingDown), (4, Other)], false), ReloadProgress::Pending);
+        assert_eq!(progress(&[(1, ShuttingDown), (4, Serving)], false), ReloadProgress::Applied);
+        assert_eq!(progress(&[(4, Serving), (5, Serving)], true), ReloadProgress::Applied);
+        assert_eq!(progress(&[], true), ReloadProgress::Pending, "it is shutting down");
+        assert_eq!(progress(&[(1, ShuttingDown)], true), ReloadProgress::Pending);
         assert_eq!(super::reload_progress(&WorkerStates::new(), &WorkerStates::new(), true), ReloadProgress::Rejected);
     }
 
     #[test]
-    fn titles_tell_what_a_child_does() {
+    fn the_title_shows_the_state() {
         assert_eq!(WorkerState::from_title("nginx: worker process\0"), WorkerState::Serving);
         assert_eq!(WorkerState::from_title("nginx: worker process is shutting down\0"), WorkerState::ShuttingDown);
         assert_eq!(WorkerState::from_title("nginx: cache manager process\0"), WorkerState::Other);
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn children_are_found_with_and_without_the_kernels_list() {
+    fn children_are_found_without_the_list_of_the_kernel() {
         let mut child = std::process::Command::new("sleep").arg("300").spawn().expect("it starts");
         let id = child.id().cast_signed();
         let own = std::process::id().cast_signed();

@@ -1,53 +1,57 @@
-//! An nginx on this host: `nginx -t` on a staged copy, SIGHUP to the master, proof by its workers.
+//! An nginx on this host.
+//!
+//! ```text
+//! nginx -V --BuildInfo--> ConfigPaths --ConfigTree::read--> files, pid file, error log
+//! candidate --ConfigTree--> StagedConfig --nginx -t--> CheckVerdict
+//! pid file --Master--SIGHUP--> worker processes replaced | error log
+//! ```
 
 mod build_info;
 mod config_syntax;
 mod config_tree;
 mod diagnostics;
+mod error_log;
 mod glob;
 mod master;
+mod overlay;
 mod staged_config;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    fs, io,
-    io::{Read, Seek},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 
 use self::{
     build_info::{BuildInfo, ConfigPaths},
     config_tree::ConfigTree,
-    master::{Master, WorkerStates},
+    error_log::ErrorLog,
+    master::{Master, ReloadFailure},
     staged_config::StagedConfig,
 };
 use super::{
     Candidate,
     desired_file::{Digest, HashedContent},
     files,
-    program::{CheckError, CheckVerdict, ReloadError, ReloadOutcome},
+    program::{CheckError, CheckVerdict, Program, ReloadError, ReloadInProgress, ReloadOutcome},
     running_process::NotRunningReason,
-    settings, subprocess,
+    settings,
+    subprocess::{self, output_suffix},
 };
 use crate::sys::blocking::blocking;
 
-pub use master::ReloadFailure;
-
-/// How much of the error log is looked at after a reload that did not take, in bytes.
-const MAX_LOG_BYTES: u64 = 64 * 1024;
-
-/// One nginx, as its settings describe it.
+/// One nginx.
 #[derive(Debug)]
 pub(super) struct NginxProgram {
     settings: settings::NginxSettings,
-    /// What the program said when it was asked first.
+    /// The result of the first `nginx -V`.
     install: Option<Arc<NginxInstall>>,
-    /// Where the master's pid stood when that was last looked up.
+    /// The master's pid file, as it was configured when that was last determined.
     pid_file: Option<PathBuf>,
 }
 
@@ -64,27 +68,24 @@ struct RunningNginx {
     error_log: ErrorLog,
 }
 
-/// A reload under way.
-#[derive(Debug)]
-pub(super) struct ReloadInProgress {
-    master: Master,
-    before: WorkerStates,
-    error_log: ErrorLog,
-    timeout: Duration,
+/// Why an nginx cannot be inspected.
+#[derive(Debug, thiserror::Error)]
+enum InspectError {
+    #[error("{}: does not answer to -V as nginx does{}", program.display(), output_suffix(output))]
+    NotNginx { program: PathBuf, output: String },
+    #[error("{}: cannot be read; set `conf` if it is elsewhere", path.display())]
+    MainFile { path: PathBuf, source: io::Error },
+    #[error("the path of nginx's pid file cannot be determined")]
+    PidFile(#[source] CheckError),
 }
 
-impl ReloadInProgress {
-    /// The process that was told.
-    pub(super) fn pid(&self) -> i32 {
-        self.master.pid()
-    }
-
-    /// Waits until new workers have taken over.
-    pub(super) async fn verify(self) -> Result<(), ReloadError> {
-        let Self { master, before, error_log: log, timeout: limit } = self;
-        let waited = master.wait_for_workers(before, limit).await;
-        waited.map_err(|failure| ReloadError::Nginx { failure, log: log.errors_from(master.pid()) })
-    }
+/// nginx was signalled, and does not use the new files.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}{}", if log.is_empty() { "; its error log says why".to_owned() } else { output_suffix(log) })]
+struct FailedReload {
+    failure: ReloadFailure,
+    /// The errors that nginx has logged since the signal.
+    log: String,
 }
 
 impl NginxProgram {
@@ -92,12 +93,7 @@ impl NginxProgram {
         Self { settings, install: None, pid_file: None }
     }
 
-    /// Names all that `nginx -t` would read.
-    pub(super) async fn inputs_digest(&mut self, candidate: &Arc<Candidate>) -> Result<Digest, CheckError> {
-        Ok(self.read_config(candidate).await?.digest())
-    }
-
-    /// The `files` that the configuration would include if they had these texts.
+    /// Those of `files` that the configuration would include if they had these contents.
     pub(super) async fn includes(
         &mut self,
         files: &BTreeMap<PathBuf, Vec<u8>>,
@@ -105,102 +101,68 @@ impl NginxProgram {
         let files = files.iter().map(|(path, text)| (path.clone(), Arc::new(HashedContent::new(text.as_slice()))));
         let candidate = Arc::new(Candidate { files: files.collect(), ..Candidate::default() });
         let tree = self.read_config(&candidate).await?;
-        Ok(tree.files.into_values().filter_map(|node| node.candidate).collect())
+        Ok(tree.files.into_values().filter_map(|file| file.candidate).collect())
     }
 
-    pub(super) async fn check(
+    async fn verdict(
         &mut self,
         candidate: &Arc<Candidate>,
         scratch: TempDir,
-    ) -> Result<CheckVerdict, CheckError> {
-        let facts = self.install().await?;
+    ) -> Result<(CheckVerdict, Digest), CheckError> {
+        let install = self.install().await?;
         let tree = self.read_config(candidate).await?;
-        let inputs = tree.digest();
-        let has_pid_file = tree.pid_file.is_some();
-        let place = facts.paths.clone();
-        let (staged, tree) = blocking(move || (StagedConfig::new(&place, &tree, scratch), tree)).await;
+        let (inputs, has_pid_file) = (tree.digest(), tree.pid_file.is_some());
+        let paths = install.paths.clone();
+        let (staged, tree) = blocking(move || (StagedConfig::new(&paths, &tree, scratch), tree)).await;
         let staged = staged.map_err(CheckError::Stage)?;
-        let args = check_arguments(&facts, &staged, has_pid_file);
+        let args = check_arguments(&install, &staged, has_pid_file);
         let ended = subprocess::run(&self.settings.binary, &args, self.settings.check_timeout).await?;
         let output = diagnostics::quote_lines(&staged.restore_paths(&ended.output), &tree);
         blocking(move || drop(staged)).await;
-        Ok(match ended.status.success() {
-            true => {
-                let blind = tree.unreached.iter().map(|path| {
-                    format!("{} is not part of {}: no include leads to it", path.display(), facts.paths.conf.display())
-                });
-                let warnings = output.lines().map(str::to_owned);
-                CheckVerdict::Accepted { inputs_digest: inputs, warnings: blind.chain(warnings).collect() }
+        let verdict = if ended.status.success() {
+            let conf = install.paths.conf.display();
+            let unreached = tree
+                .unreached
+                .iter()
+                .map(|path| format!("{} is not part of {conf}: no include leads to it", path.display()));
+            CheckVerdict::Accepted { warnings: unreached.chain(output.lines().map(str::to_owned)).collect() }
+        } else {
+            CheckVerdict::Rejected {
+                is_permanent: ended.status.code().is_some() && diagnostics::is_permanent(&output),
+                output: ended.failure_message(&["nginx", "-t"], &output),
             }
-            false => {
-                let certain = ended.status.code().is_some() && diagnostics::is_permanent(&output);
-                CheckVerdict::Rejected {
-                    inputs_digest: inputs,
-                    is_permanent: certain,
-                    output: ended.failure_message(&["nginx", "-t"], &output),
-                }
-            }
-        })
-    }
-
-    /// Who would be told, if anybody.
-    pub(super) async fn not_running_reason(&mut self) -> Result<Option<NotRunningReason>, ReloadError> {
-        Ok(self.find_running().await?.err())
-    }
-
-    pub(super) async fn reload(&mut self) -> Result<ReloadOutcome, ReloadError> {
-        let RunningNginx { master, pid_file, error_log: log } = match self.find_running().await? {
-            Ok(found) => found,
-            Err(absent) => return Ok(ReloadOutcome::NotRunning(absent)),
         };
-        let before = master.children()?;
+        Ok((verdict, inputs))
+    }
+
+    async fn send_reload(&mut self) -> Result<ReloadOutcome, ReloadError> {
+        let RunningNginx { master, pid_file, error_log } = match self.find_running().await? {
+            Ok(found) => found,
+            Err(reason) => return Ok(ReloadOutcome::NotRunning(reason)),
+        };
+        let (pid, before, timeout) = (master.pid(), master.children()?, self.settings.reload_timeout);
         if !master.send_sighup()? {
-            return Ok(ReloadOutcome::NotRunning(NotRunningReason::Exited { file: pid_file, pid: master.pid() }));
+            return Ok(ReloadOutcome::NotRunning(NotRunningReason::Exited { file: pid_file, pid }));
         }
-        tracing::debug!("SIGHUP sent to nginx's master, process {}", master.pid());
-        Ok(ReloadOutcome::InProgress(ReloadInProgress {
-            master,
-            before,
-            error_log: log,
-            timeout: self.settings.reload_timeout,
-        }))
-    }
-
-    /// Why the process is not the master any more; `None` if it is, or if nobody can tell.
-    pub(super) async fn replaced_reason(&mut self, pid: i32) -> Option<NotRunningReason> {
-        match self.find_running().await.ok()? {
-            Ok(RunningNginx { master, pid_file, .. }) if master.pid() != pid => {
-                Some(NotRunningReason::Exited { file: pid_file, pid })
-            }
-            Ok(_) => None,
-            Err(absent) => Some(absent),
-        }
-    }
-
-    /// Where the master's pid stands, as far as that is known.
-    pub(super) fn pid_file(&self) -> Option<&Path> {
-        self.pid_file.as_deref()
-    }
-
-    /// Names the master: two targets with the same one share it.
-    pub(super) async fn budget_key(&mut self) -> Result<String, CheckError> {
-        let tree = self.read_config(&Arc::default()).await?;
-        let file = self.locate_pid_file(&tree).await?;
-        Ok(blocking(move || files::resolve(&file).unwrap_or(file)).await.display().to_string())
+        tracing::debug!("SIGHUP sent to nginx's master, process {pid}");
+        let verification = async move {
+            let result = master.wait_for_workers(before, timeout).await;
+            result.map_err(|failure| {
+                ReloadError::not_in_effect(FailedReload { failure, log: error_log.errors_from(pid) })
+            })
+        };
+        Ok(ReloadOutcome::InProgress(ReloadInProgress { pid, verification: Box::pin(verification) }))
     }
 
     async fn locate_pid_file(&mut self, tree: &ConfigTree) -> Result<PathBuf, CheckError> {
-        let facts = self.install().await?;
-        let pid_file = self.settings.pid_file.as_ref().or(tree.pid_file.as_ref()).unwrap_or(&facts.build.pid_file);
-        Ok(self.pid_file.insert(facts.paths.prefix.join(pid_file)).clone())
+        let install = self.install().await?;
+        let pid_file = self.settings.pid_file.as_ref().or(tree.pid_file.as_ref()).unwrap_or(&install.build.pid_file);
+        Ok(self.pid_file.insert(install.paths.prefix.join(pid_file)).clone())
     }
 
     async fn find_running(&mut self) -> Result<Result<RunningNginx, NotRunningReason>, ReloadError> {
-        let facts = self.install().await.map_err(ReloadError::FindProcess)?;
-        let tree = self.read_config(&Arc::default()).await.map_err(ReloadError::FindProcess)?;
-        let pid_file = self.locate_pid_file(&tree).await.map_err(ReloadError::FindProcess)?;
-        let error_log = tree.error_log.as_ref().unwrap_or(&facts.build.error_log);
-        let error_log = facts.paths.prefix.join(error_log);
+        let (pid_file, error_log) =
+            self.runtime_paths().await.map_err(|error| ReloadError::not_notified(InspectError::PidFile(error)))?;
         Ok(Master::find(&pid_file)?.map(|master| RunningNginx {
             master,
             pid_file,
@@ -208,35 +170,97 @@ impl NginxProgram {
         }))
     }
 
+    /// The pid file and the error log.
+    async fn runtime_paths(&mut self) -> Result<(PathBuf, PathBuf), CheckError> {
+        let install = self.install().await?;
+        let tree = self.read_config(&Arc::default()).await?;
+        let error_log = tree.error_log.as_ref().unwrap_or(&install.build.error_log);
+        Ok((self.locate_pid_file(&tree).await?, install.paths.prefix.join(error_log)))
+    }
+
     async fn install(&mut self) -> Result<Arc<NginxInstall>, CheckError> {
-        if let Some(facts) = &self.install {
-            return Ok(Arc::clone(facts));
+        if let Some(install) = &self.install {
+            return Ok(Arc::clone(install));
         }
-        let ended = subprocess::run(&self.settings.binary, &["-V"], self.settings.check_timeout).await?;
+        let program = &self.settings.binary;
+        let ended = subprocess::run(program, &["-V"], self.settings.check_timeout).await?;
         if !ended.status.success() {
-            return Err(CheckError::NotNginx { program: self.settings.binary.clone(), output: ended.output });
+            let error = InspectError::NotNginx { program: program.clone(), output: ended.output };
+            return Err(CheckError::Program(error.into()));
         }
-        let binary = BuildInfo::parse(&ended.output);
-        let place = ConfigPaths::new(&binary, self.settings.prefix.as_deref(), self.settings.conf.as_deref());
-        Ok(Arc::clone(self.install.insert(Arc::new(NginxInstall { build: binary, paths: place }))))
+        let build = BuildInfo::parse(&ended.output);
+        let paths = ConfigPaths::new(&build, self.settings.prefix.as_deref(), self.settings.conf.as_deref());
+        Ok(Arc::clone(self.install.insert(Arc::new(NginxInstall { build, paths }))))
     }
 
     async fn read_config(&mut self, candidate: &Arc<Candidate>) -> Result<ConfigTree, CheckError> {
-        let (facts, candidate) = (self.install().await?, Arc::clone(candidate));
+        let (install, candidate) = (self.install().await?, Arc::clone(candidate));
         blocking(move || {
-            ConfigTree::read(&facts.paths, &candidate)
-                .map_err(|source| CheckError::Read { path: facts.paths.conf.clone(), source })
+            ConfigTree::read(&install.paths, &candidate).map_err(|source| {
+                CheckError::Program(InspectError::MainFile { path: install.paths.conf.clone(), source }.into())
+            })
         })
         .await
     }
 }
 
-/// The test reads the copies and leaves no trace: neither a pid file (`nginx -t` makes an empty one where there is none)
-/// nor a line in the log that the program was built with.
-fn check_arguments(facts: &NginxInstall, staged: &StagedConfig, has_pid_file: bool) -> Vec<OsString> {
+impl Program for NginxProgram {
+    fn inputs_digest<'a>(&'a mut self, candidate: &'a Arc<Candidate>) -> BoxFuture<'a, Result<Digest, CheckError>> {
+        Box::pin(async { Ok(self.read_config(candidate).await?.digest()) })
+    }
+
+    fn check<'a>(
+        &'a mut self,
+        candidate: &'a Arc<Candidate>,
+        scratch: TempDir,
+    ) -> BoxFuture<'a, Result<(CheckVerdict, Digest), CheckError>> {
+        Box::pin(self.verdict(candidate, scratch))
+    }
+
+    fn reload(&mut self) -> BoxFuture<'_, Result<ReloadOutcome, ReloadError>> {
+        Box::pin(self.send_reload())
+    }
+
+    fn not_running_reason(&mut self) -> BoxFuture<'_, Result<Option<NotRunningReason>, ReloadError>> {
+        Box::pin(async { Ok(self.find_running().await?.err()) })
+    }
+
+    fn replaced_reason(&mut self, pid: i32) -> BoxFuture<'_, Option<NotRunningReason>> {
+        Box::pin(async move {
+            match self.find_running().await.ok()? {
+                Ok(RunningNginx { master, pid_file, .. }) if master.pid() != pid => {
+                    Some(NotRunningReason::Exited { file: pid_file, pid })
+                }
+                Ok(_) => None,
+                Err(reason) => Some(reason),
+            }
+        })
+    }
+
+    /// The pid file: two targets with the same one share a master.
+    fn budget_key(&mut self) -> BoxFuture<'_, Result<Option<String>, CheckError>> {
+        Box::pin(async {
+            let tree = self.read_config(&Arc::default()).await?;
+            let file = self.locate_pid_file(&tree).await?;
+            Ok(Some(blocking(move || files::resolve(&file).unwrap_or(file)).await.display().to_string()))
+        })
+    }
+
+    fn pid_file(&self) -> Option<&Path> {
+        self.pid_file.as_deref()
+    }
+
+    fn display_name(&self) -> Option<String> {
+        Some("nginx".to_owned())
+    }
+}
+
+/// `nginx -t` reads the copies, and changes nothing outside of them: it makes no pid file (without `-g` it creates an empty
+/// one if there is none), and writes nothing to the log that nginx was built with.
+fn check_arguments(install: &NginxInstall, staged: &StagedConfig, has_pid_file: bool) -> Vec<OsString> {
     let mut args: Vec<OsString> = ["-t", "-q", "-c"].map(OsString::from).into();
-    args.extend([staged.main_copy.as_os_str().into(), "-p".into(), facts.paths.prefix.as_os_str().into()]);
-    if facts.build.has_error_log_flag {
+    args.extend([staged.main_copy.as_os_str().into(), "-p".into(), install.paths.prefix.as_os_str().into()]);
+    if install.build.has_error_log_flag {
         args.extend(["-e".into(), "/dev/null".into()]);
     }
     if !has_pid_file {
@@ -244,59 +268,4 @@ fn check_arguments(facts: &NginxInstall, staged: &StagedConfig, has_pid_file: bo
         args.extend(["-g".into(), format!("pid {word};").into()]);
     }
     args
-}
-
-/// nginx's error log, from the moment of a reload on. It is the only place where nginx says why it refused.
-#[derive(Debug)]
-struct ErrorLog {
-    path: PathBuf,
-    start: u64,
-}
-
-impl ErrorLog {
-    fn open(path: PathBuf) -> Self {
-        let from = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        Self { path, start: from }
-    }
-
-    /// What a process has complained about since then; empty if there is no such file, or it cannot be read.
-    fn errors_from(&self, pid: i32) -> String {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = files::open(&self.path)?;
-            if !file.metadata()?.is_file() {
-                return Ok(Vec::new());
-            }
-            file.seek(io::SeekFrom::Start(self.start))?;
-            let mut text = Vec::new();
-            file.take(MAX_LOG_BYTES).read_to_end(&mut text)?;
-            Ok(text)
-        };
-        let text = read().unwrap_or_default();
-        let from = ["emerg", "alert", "crit"].map(|level| format!("[{level}] {pid}#"));
-        let mut lines: Vec<_> = String::from_utf8_lossy(&text)
-            .lines()
-            .filter_map(|line| Some(line[from.iter().find_map(|from| line.find(from))?..].to_owned()))
-            .collect();
-        lines.dedup();
-        lines.join("\n")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_new_complaints_of_the_master_count() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        fs::write(file.path(), "2026/01/01 00:00:00 [emerg] 7#7: old\n").expect("it is ours");
-        let log = ErrorLog::open(file.path().to_owned());
-        let mut text = fs::read_to_string(file.path()).expect("a file");
-        text.push_str(
-            "t [notice] 7#7: signal\nt [emerg] 8#8: other\nt [emerg] 7#7: a\nt [emerg] 7#7: a\nt [alert] 7#7: b\n",
-        );
-        fs::write(file.path(), text).expect("it is ours");
-        assert_eq!(log.errors_from(7), "[emerg] 7#7: a\n[alert] 7#7: b");
-        assert_eq!(ErrorLog::open(Path::new("/nonexistent").to_owned()).errors_from(7), "");
-    }
 }

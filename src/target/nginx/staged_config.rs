@@ -1,8 +1,8 @@
-//! A private copy of a configuration, for `nginx -t` to read in the place of the live one.
+//! A private copy of a configuration, which `nginx -t` reads instead of the real one.
 //!
-//! The main file's directory is mirrored with symlinks, so that relative names of certificates and the like lead where
-//! they always lead. Each file that would differ from the disk is copied, and so is each that leads to one, with its
-//! `include` spelled out: it names the other copies. Lines keep their numbers.
+//! The main file's directory is mirrored with symlinks, so that relative paths of certificates and the like stay valid. Each
+//! file that differs from the disk is copied, and so is each file that includes a copied one; its `include` then names the
+//! copies. Line numbers stay the same.
 
 use std::{
     collections::BTreeMap,
@@ -20,51 +20,51 @@ use super::{
     glob,
 };
 
-/// Lives as long as this value.
+/// The copy. Dropping it removes the files.
 #[derive(Debug)]
 pub(super) struct StagedConfig {
     directory: TempDir,
     /// The copy of the main file.
     pub(super) main_copy: PathBuf,
-    /// Where the copy's `pid` points, if it has one.
+    /// The argument of `pid` in the copy.
     pub(super) pid_file: PathBuf,
-    /// Copy and original.
+    /// The original of each copy.
     copies: BTreeMap<PathBuf, PathBuf>,
 }
 
 impl StagedConfig {
     /// Writes the copies into `directory`.
-    pub(super) fn new(place: &ConfigPaths, tree: &ConfigTree, directory: TempDir) -> io::Result<Self> {
+    pub(super) fn new(paths: &ConfigPaths, tree: &ConfigTree, directory: TempDir) -> io::Result<Self> {
         let root = directory.path().join("root");
-        let real = fs::canonicalize(place.config_dir())?;
+        let real = fs::canonicalize(paths.config_dir())?;
         let mirrored = path_below(&root, &real);
         fs::create_dir_all(&mirrored)?;
         symlink_entries(&real, &mirrored)?;
-        if tree.files.values().any(|node| contains(&node.text, b"../")) {
+        if tree.files.values().any(|file| contains(&file.text, b"../")) {
             for directory in real.ancestors().skip(1) {
                 symlink_entries(directory, &path_below(&root, directory))?;
             }
         }
-        let main = mirrored.join(place.conf.file_name().unwrap_or_default());
+        let main = mirrored.join(paths.conf.file_name().unwrap_or_default());
         if fs::symlink_metadata(&main).is_ok() {
             fs::remove_file(&main)?;
         }
-        let mut names = BTreeMap::from([(place.conf.as_path(), main.clone())]);
-        // Most files of a large configuration are as they were: they stand for themselves.
+        let mut names = BTreeMap::from([(paths.conf.as_path(), main.clone())]);
+        // Unchanged files are not copied: a large configuration has many of them.
         let differs =
-            |node: &ConfigFile| node.candidate.as_ref().is_some_and(|destination| tree.changed.contains(destination));
-        let nodes = tree.files.iter().filter(|(_, node)| !node.edits.is_empty() || differs(node));
+            |file: &ConfigFile| file.candidate.as_ref().is_some_and(|destination| tree.changed.contains(destination));
+        let files = tree.files.iter().filter(|(_, file)| !file.edits.is_empty() || differs(file));
         let named = tree.named.keys().filter(|destination| tree.changed.contains(*destination));
-        let copied = nodes.map(|(path, _)| path).chain(named);
-        // What is to be gone gets a name too, and no copy.
+        let copied = files.map(|(path, _)| path).chain(named);
+        // A removed file gets a name too, but no copy.
         for (number, path) in copied.chain(&tree.removed).enumerate() {
             names.entry(path).or_insert_with(|| directory.path().join(format!("{number:06}")));
         }
         let pid_file = directory.path().join("pid");
-        let nothing = directory.path().join("none");
-        for (path, node) in &tree.files {
+        let missing = directory.path().join("none");
+        for (path, file) in &tree.files {
             if let Some(copy) = names.get(path.as_path()) {
-                fs::write(copy, render_copy(node, &names, &pid_file, &nothing))?;
+                fs::write(copy, render_copy(file, &names, &pid_file, &missing))?;
             }
         }
         for (path, candidate) in &tree.named {
@@ -73,13 +73,13 @@ impl StagedConfig {
             }
         }
         let copies = names.into_iter().map(|(real, copy)| (copy, real.to_owned()));
-        let copies = copies.chain([(mirrored, place.config_dir().to_owned()), (root, PathBuf::new())]).collect();
+        let copies = copies.chain([(mirrored, paths.config_dir().to_owned()), (root, PathBuf::new())]).collect();
         Ok(Self { directory, main_copy: main, pid_file, copies })
     }
 
-    /// Puts the names of the originals into what nginx says about the copies.
+    /// Replaces the paths of copies in the output of nginx by those of the originals.
     pub(super) fn restore_paths(&self, output: &str) -> String {
-        // The longest first: backwards, since a path comes before those below it.
+        // In reverse order, since a path sorts before those below it, and the longest has to be replaced first.
         let replace = |output: String, (copy, real): (&PathBuf, &PathBuf)| {
             output.replace(&*copy.to_string_lossy(), &real.to_string_lossy())
         };
@@ -95,7 +95,7 @@ fn path_below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Puts a symlink to each entry of `from` into `to`, except to those that are there.
+/// Creates a symlink in `to` for each entry of `from`, unless the name exists.
 fn symlink_entries(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -107,22 +107,22 @@ fn symlink_entries(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn contains(text: &[u8], wanted: &[u8]) -> bool {
-    text.windows(wanted.len()).any(|window| window == wanted)
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
-/// `nothing`: a path at which there is nothing.
-fn render_copy(node: &ConfigFile, names: &BTreeMap<&Path, PathBuf>, pid_file: &Path, nothing: &Path) -> Vec<u8> {
+/// `missing`: a path that does not exist.
+fn render_copy(file: &ConfigFile, names: &BTreeMap<&Path, PathBuf>, pid_file: &Path, missing: &Path) -> Vec<u8> {
     let copy = |path: &Path| names.get(path).map_or_else(|| path.to_owned(), Clone::clone);
-    let mut text = Vec::with_capacity(node.text.len());
+    let mut text = Vec::with_capacity(file.text.len());
     let mut at = 0;
-    for ConfigEdit { span, content: to } in &node.edits {
-        text.extend(&node.text[at..span.start]);
-        match to {
+    for ConfigEdit { span, content } in &file.edits {
+        text.extend(&file.text[at..span.start]);
+        match content {
             EditContent::PidFile => text.extend(quoted_path(pid_file)),
             EditContent::Named(path) => text.extend(quoted_path(&copy(path))),
             EditContent::Includes(paths) if paths.is_empty() => {
-                let mut pattern = glob::escape(nothing.as_os_str().as_bytes());
+                let mut pattern = glob::escape(missing.as_os_str().as_bytes());
                 pattern.push(b'*');
                 text.extend([b"include ".as_slice(), &config_syntax::quote(&pattern)].concat());
             }
@@ -136,11 +136,11 @@ fn render_copy(node: &ConfigFile, names: &BTreeMap<&Path, PathBuf>, pid_file: &P
         }
         at = span.end;
     }
-    text.extend(&node.text[at..]);
+    text.extend(&file.text[at..]);
     text
 }
 
-/// A path as an argument.
+/// A path as an argument of a directive.
 pub(super) fn quoted_path(path: &Path) -> Vec<u8> {
     config_syntax::quote(path.as_os_str().as_bytes())
 }

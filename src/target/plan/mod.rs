@@ -1,8 +1,12 @@
-//! What has to be done, from what is seen. Pure.
+//! Plans the steps of a pass from the observed state. Pure.
 //!
-//! Files are replaced in two phases: everything that can fail without harm comes first, then the swap. In between, what
-//! is owed is written down: which files change, what they were, and that nobody has proven the new ones yet. Whoever
-//! finds that note later, this process or the next, either proves the files or brings the former ones back.
+//! ```text
+//! Check, Announce, Stage, SaveFormer | RecordPending | Swap, Remove, Reload, Sync, Verify | Commit
+//! can fail without harm              | journal       | can be rolled back                 | journal
+//! ```
+//!
+//! The pending reload in the journal has the changed files and their former contents. As long as it is there, each pass of
+//! this process or the next one either verifies the files or restores the former ones.
 
 mod journal_record;
 #[cfg(test)]
@@ -19,18 +23,18 @@ use super::{desired_file::Digest, files::Access};
 
 pub(crate) use self::journal_record::{CommittedFiles, FileChange, FileOrigin, JournalRecord, PendingReload};
 
-/// All that a plan is made from.
+/// The whole input of [`plan`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PlanInput {
     /// Whether all templates of the target have rendered.
     pub(crate) complete: bool,
-    /// The target's files, by destination: those that templates make, and those that are noted.
+    /// The files by destination: the rendered ones, and those in the journal.
     pub(crate) files: BTreeMap<PathBuf, ObservedFile>,
-    /// What earlier passes have written down.
+    /// The record of earlier passes.
     pub(crate) journal: JournalRecord,
-    /// Whether what is wanted was refused, with everything that matters for it as it is now.
+    /// Whether the desired files were rejected, and nothing that the rejection depends on has changed.
     pub(crate) rejected: bool,
-    /// Whether the check has refused the present files in this pass, or their reload has failed before.
+    /// Whether the check has rejected the present files in this pass, or their reload has failed before.
     pub(crate) present_rejected: bool,
 }
 
@@ -38,234 +42,234 @@ pub(crate) struct PlanInput {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ObservedFile {
     pub(crate) desired: DesiredFileState,
-    /// What lies there.
+    /// The file on the disk, if there is one.
     pub(crate) present: Option<FileState>,
-    /// Whether its mode or owner is not what the settings name.
+    /// Whether its mode or owner differs from the settings.
     pub(crate) attrs_differ: bool,
 }
 
-/// What a file is to become.
+/// The desired state of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DesiredFileState {
-    /// Nobody knows, or it is none of our business any more.
+    /// Not known yet, or the file is no longer managed.
     #[default]
     Unknown,
-    /// It is to be gone.
+    /// The file must not exist.
     Absent,
-    /// It is to have this content.
+    /// The file must have this content.
     Content(DesiredContent),
 }
 
-/// A content for a file.
+/// The desired content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DesiredContent {
     pub(crate) digest: Digest,
-    /// Where the file comes from. Nothing: it was there before us, and is to be so again.
+    /// The kind of its template; `None` if the file existed before Portreeve managed it, and has to be restored.
     pub(crate) origin: Option<FileOrigin>,
 }
 
-/// A content, and who may read it.
+/// The content and the access of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileState {
     pub(crate) digest: Digest,
     pub(crate) access: Access,
 }
 
-/// One thing to do.
+/// One action of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TargetStep {
-    /// Give the file the mode and owner that the settings name.
+    /// Set the mode and owner of the settings.
     SetAttrs(PathBuf),
-    /// Have copies of these contents checked.
+    /// Check copies of these files.
     Check(CheckedFiles),
-    /// Write down names that no note has yet: a crash must not leave a file that nobody knows.
+    /// Record the paths of files that are about to be created, so that they are known after a crash.
     Announce(BTreeSet<PathBuf>),
-    /// Write what is wanted beside the destination.
+    /// Write the desired content to a temporary file beside the destination.
     Stage(PathBuf),
-    /// Keep what lies at the destination for a way back.
+    /// Save the present content for a rollback.
     SaveFormer(PathBuf),
-    /// Write down what is owed.
+    /// Record the pending reload.
     RecordPending(PendingReload),
-    /// Put what was staged in its place.
+    /// Rename the staged file over the destination.
     Swap(PathBuf),
-    /// Remove what no template makes any more.
+    /// Remove a file that no template makes any more.
     Remove(PathBuf),
-    /// Put the former content back; nothing: remove the file.
+    /// Restore the former content; with `None` remove the file.
     Restore(PathBuf, Option<FileState>),
-    /// Tell who uses the files.
+    /// Notify the program.
     Reload,
-    /// Bring the new name of a file onto the disk.
+    /// Sync the directory of a file.
     Sync(PathBuf),
     /// Wait until the files are in effect.
     Verify,
-    /// Nothing is owed any more, and these are the target's files.
+    /// Record that these are the target's files, and that no reload is pending.
     Commit(CommittedFiles),
 }
 
-/// Which contents.
+/// Which files a check reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CheckedFiles {
-    /// Those that the templates became.
+    /// The desired files.
     Desired,
-    /// Those that lie at the destinations.
+    /// The files on the disk.
     Present,
 }
 
-/// What has to change, by destination; nothing: the file has to go.
+/// The new content of each file that has to change; `None` if it has to be removed.
 type ChangedFiles<'a> = BTreeMap<&'a PathBuf, Option<DesiredContent>>;
 
-/// The steps that bring the files in line with what is wanted, or bring an earlier pass to its end.
-pub(crate) fn plan(observed: &PlanInput) -> Vec<TargetStep> {
-    // A mode needs neither a check nor a reload: programs read contents.
-    let mut steps = attr_steps(observed);
-    steps.extend(file_steps(observed));
+/// The steps that bring the desired files into effect, or complete an earlier pass.
+pub(crate) fn plan(input: &PlanInput) -> Vec<TargetStep> {
+    // A change of attributes needs neither a check nor a reload.
+    let mut steps = attr_steps(input);
+    steps.extend(file_steps(input));
     steps
 }
 
-fn attr_steps(observed: &PlanInput) -> Vec<TargetStep> {
-    let misfits = observed.files.iter().filter(|(_, file)| file.attrs_differ && file.is_as_desired());
-    misfits.map(|(path, _)| TargetStep::SetAttrs(path.clone())).collect()
+fn attr_steps(input: &PlanInput) -> Vec<TargetStep> {
+    let differing = input.files.iter().filter(|(_, file)| file.attrs_differ && file.is_as_desired());
+    differing.map(|(path, _)| TargetStep::SetAttrs(path.clone())).collect()
 }
 
-fn file_steps(observed: &PlanInput) -> Vec<TargetStep> {
-    let changed = observed.differing_files();
-    let may_replace = observed.complete && !observed.rejected && !changed.is_empty();
-    let Some(owed) = &observed.journal.pending_reload else {
+fn file_steps(input: &PlanInput) -> Vec<TargetStep> {
+    let changed = input.differing_files();
+    let may_replace = input.complete && !input.rejected && !changed.is_empty();
+    let Some(pending) = &input.journal.pending_reload else {
         if may_replace {
-            return swap_steps(observed, &changed, &PendingReload::default());
+            return swap_steps(input, &changed, &PendingReload::default());
         }
-        let files = observed.desired_files();
-        let is_news = observed.complete && changed.is_empty() && files != observed.journal.committed;
-        return if is_news { vec![TargetStep::Commit(files)] } else { Vec::new() };
+        let files = input.desired_files();
+        let is_new = input.complete && changed.is_empty() && files != input.journal.committed;
+        return if is_new { vec![TargetStep::Commit(files)] } else { Vec::new() };
     };
-    let restore = restore_steps(observed, owed);
-    let has_failed = owed.is_rollback || !(may_replace || observed.is_swap_complete(owed));
+    let restore = restore_steps(input, pending);
+    let has_failed = pending.is_rollback || !(may_replace || input.is_swap_complete(pending));
     match () {
-        // First what was in effect is to be in effect again; the next plan goes on from there.
+        // The former files have to be in effect again first; the next plan continues from there.
         () if has_failed && !restore.is_empty() => restore,
-        () if may_replace && (!owed.is_rollback || observed.present_rejected) => swap_steps(observed, &changed, owed),
-        () if observed.present_rejected => Vec::new(),
-        () if has_failed => verify_steps(observed, observed.journal.committed.clone()),
-        () if observed.complete && changed.is_empty() => verify_steps(observed, observed.desired_files()),
-        () => verify_steps(observed, observed.journal.files_once_verified()),
+        () if may_replace && (!pending.is_rollback || input.present_rejected) => swap_steps(input, &changed, pending),
+        () if input.present_rejected => Vec::new(),
+        () if has_failed => verify_steps(input, input.journal.committed.clone()),
+        () if input.complete && changed.is_empty() => verify_steps(input, input.desired_files()),
+        () => verify_steps(input, input.journal.files_once_verified()),
     }
 }
 
-/// The steps after one of [`Step::Swap`], [`Step::Remove`], [`Step::Reload`] or [`Step::Verify`] has failed. After a
-/// reload there are none if there is nothing to go back to. `reload`: whether anybody may know the new files by now.
-pub(crate) fn recover(observed: &PlanInput, reload: bool) -> Vec<TargetStep> {
-    let Some(owed) = &observed.journal.pending_reload else { return Vec::new() };
-    let mut steps = restore_steps(observed, owed);
-    if reload {
+/// The steps of a rollback, after a step from [`TargetStep::Swap`] on has failed. With `needs_reload` there are none if no
+/// file has a former content to restore. `needs_reload`: whether the program may use the new files.
+pub(crate) fn recover(input: &PlanInput, needs_reload: bool) -> Vec<TargetStep> {
+    let Some(pending) = &input.journal.pending_reload else { return Vec::new() };
+    let mut steps = restore_steps(input, pending);
+    if needs_reload {
         return steps;
     }
     steps.retain(|step| !matches!(step, TargetStep::Reload | TargetStep::Verify));
     if steps.is_empty() {
-        // Not a single file was touched, so the note means nothing.
-        steps.push(TargetStep::Commit(observed.journal.committed.clone()));
+        // No file was changed.
+        steps.push(TargetStep::Commit(input.journal.committed.clone()));
     }
     steps
 }
 
-fn swap_steps(observed: &PlanInput, changed: &ChangedFiles<'_>, owed: &PendingReload) -> Vec<TargetStep> {
-    let mut note = PendingReload { is_rollback: false, ..owed.clone() };
+fn swap_steps(input: &PlanInput, changed: &ChangedFiles<'_>, pending: &PendingReload) -> Vec<TargetStep> {
+    let mut pending_reload = PendingReload { is_rollback: false, ..pending.clone() };
     let mut save = Vec::new();
     for (path, new) in changed {
-        let present = observed.files[*path].present;
-        // A file whose last change is not proven keeps the former content that it has.
-        note.changes.entry((*path).clone()).or_insert_with(|| {
+        let present = input.files[*path].present;
+        // A file whose last change is not verified keeps its recorded former content.
+        pending_reload.changes.entry((*path).clone()).or_insert_with(|| {
             save.extend(present.map(|_| TargetStep::SaveFormer((*path).clone())));
             FileChange { former: present, new: *new }
         });
     }
-    // Those of earlier passes too: some may be as they are wanted by now.
-    for (path, change) in &mut note.changes {
-        match observed.files.get(path).map(|file| file.desired) {
-            Some(DesiredFileState::Content(draft)) => change.new = Some(draft),
+    // The changes of earlier passes too: their files may be as desired by now.
+    for (path, change) in &mut pending_reload.changes {
+        match input.files.get(path).map(|file| file.desired) {
+            Some(DesiredFileState::Content(content)) => change.new = Some(content),
             Some(DesiredFileState::Absent) => change.new = None,
             Some(DesiredFileState::Unknown) | None => {}
         }
     }
-    let strange =
-        |path: &&PathBuf| !observed.journal.committed.contains_key(*path) && !owed.changes.contains_key(*path);
+    let is_unknown =
+        |path: &&PathBuf| !input.journal.committed.contains_key(*path) && !pending.changes.contains_key(*path);
     let is_new = |(path, new): &(&&PathBuf, &Option<DesiredContent>)| {
-        new.is_some_and(|new| new.origin == Some(FileOrigin::Each)) && strange(path)
+        new.is_some_and(|new| new.origin == Some(FileOrigin::Each)) && is_unknown(path)
     };
     let names: BTreeSet<_> = changed.iter().filter(is_new).map(|(path, _)| (*path).clone()).collect();
     let all = |step: fn(PathBuf) -> TargetStep| changed.keys().map(move |path| step((*path).clone()));
-    let some = |there: bool, step: fn(PathBuf) -> TargetStep| {
-        let paths = changed.iter().filter(move |(_, new)| new.is_some() == there);
+    let those = |exists: bool, step: fn(PathBuf) -> TargetStep| {
+        let paths = changed.iter().filter(move |(_, new)| new.is_some() == exists);
         paths.map(move |(path, _)| step((*path).clone()))
     };
     let mut steps = vec![TargetStep::Check(CheckedFiles::Desired)];
     if !names.is_empty() {
         steps.push(TargetStep::Announce(names));
     }
-    steps.extend(some(true, TargetStep::Stage).chain(save));
-    steps.push(TargetStep::RecordPending(note));
-    steps.extend(some(true, TargetStep::Swap).chain(some(false, TargetStep::Remove)));
+    steps.extend(those(true, TargetStep::Stage).chain(save));
+    steps.push(TargetStep::RecordPending(pending_reload));
+    steps.extend(those(true, TargetStep::Swap).chain(those(false, TargetStep::Remove)));
     steps.push(TargetStep::Reload);
     steps.extend(all(TargetStep::Sync));
-    steps.extend([TargetStep::Verify, TargetStep::Commit(observed.desired_files())]);
+    steps.extend([TargetStep::Verify, TargetStep::Commit(input.desired_files())]);
     steps
 }
 
-/// All files are as they should be, and only the proof is missing. Before anybody is told, the check has a look: what it
-/// refuses would fail again and again. Unless a file is missing, which no check may be expected to bear.
-fn verify_steps(observed: &PlanInput, files: CommittedFiles) -> Vec<TargetStep> {
-    let lacks = |file: &ObservedFile| {
+/// The steps if the files are complete, and only have to be verified. They are checked before the reload, since files that
+/// the check rejects would fail again and again; but not if one is missing, which a check may not cope with.
+fn verify_steps(input: &PlanInput, files: CommittedFiles) -> Vec<TargetStep> {
+    let is_missing = |file: &ObservedFile| {
         file.present.is_none() && matches!(file.desired, DesiredFileState::Content(_) | DesiredFileState::Unknown)
     };
-    let all_there = !observed.files.values().any(lacks);
-    let check = all_there.then_some(TargetStep::Check(CheckedFiles::Present));
+    let all_exist = !input.files.values().any(is_missing);
+    let check = all_exist.then_some(TargetStep::Check(CheckedFiles::Present));
     check.into_iter().chain([TargetStep::Reload, TargetStep::Verify, TargetStep::Commit(files)]).collect()
 }
 
-/// Puts all former contents back; nothing if they are there.
-fn restore_steps(observed: &PlanInput, owed: &PendingReload) -> Vec<TargetStep> {
+/// Restores all former contents. Empty if the files have them.
+fn restore_steps(input: &PlanInput, pending: &PendingReload) -> Vec<TargetStep> {
     let differs = |(path, change): &(&PathBuf, &FileChange)| {
-        let file = observed.files.get(*path);
+        let file = input.files.get(*path);
         file.is_some_and(|file| file.present_digest() != change.former.map(|former| former.digest))
     };
-    let files: Vec<_> = owed.changes.iter().filter(differs).collect();
+    let files: Vec<_> = pending.changes.iter().filter(differs).collect();
     let mut steps = Vec::new();
     if files.is_empty() {
         return steps;
     }
-    if !owed.is_rollback {
-        steps.push(TargetStep::RecordPending(PendingReload { is_rollback: true, ..owed.clone() }));
+    if !pending.is_rollback {
+        steps.push(TargetStep::RecordPending(PendingReload { is_rollback: true, ..pending.clone() }));
     }
     steps.extend(files.iter().map(|(path, change)| TargetStep::Restore((*path).clone(), change.former)));
     steps.push(TargetStep::Reload);
     steps.extend(files.iter().map(|(path, _)| TargetStep::Sync((*path).clone())));
-    steps.extend([TargetStep::Verify, TargetStep::Commit(observed.journal.committed.clone())]);
+    steps.extend([TargetStep::Verify, TargetStep::Commit(input.journal.committed.clone())]);
     steps
 }
 
-/// Whether the steps bring an earlier pass to its end, and tell somebody.
+/// Whether the steps reload the program in order to complete an earlier pass.
 pub(crate) fn completes_pending_reload(steps: &[TargetStep]) -> bool {
     steps.contains(&TargetStep::Reload) && !steps.contains(&TargetStep::Check(CheckedFiles::Desired))
 }
 
-/// Whether files are others after these steps.
+/// Whether the steps replace or remove files.
 pub(crate) fn changes_files(steps: &[TargetStep]) -> bool {
-    steps.iter().any(|step| matches!(step, TargetStep::Swap(_) | TargetStep::Remove(_) | TargetStep::Restore(..)))
+    steps.iter().any(TargetStep::replaces_file)
 }
 
 impl TargetStep {
-    /// Whether another program is waited for.
+    /// Whether it waits for another program.
     pub(crate) fn may_take_long(&self) -> bool {
         matches!(self, Self::Check(_) | Self::Reload | Self::Verify)
     }
 
-    /// Whether a file is another one after it.
+    /// Whether it replaces or removes a file.
     pub(crate) fn replaces_file(&self) -> bool {
         matches!(self, Self::Swap(_) | Self::Remove(_) | Self::Restore(..))
     }
 }
 
 impl PlanInput {
-    /// Whether a file is not as it is wanted.
+    /// Whether any file is not as desired.
     pub(crate) fn has_differences(&self) -> bool {
         self.files.values().any(ObservedFile::is_known_to_differ)
     }
@@ -273,32 +277,32 @@ impl PlanInput {
     fn differing_files(&self) -> ChangedFiles<'_> {
         let changed = self.files.iter().filter(|(_, file)| file.is_known_to_differ());
         let new = |file: &ObservedFile| match file.desired {
-            DesiredFileState::Content(draft) => Some(draft),
+            DesiredFileState::Content(content) => Some(content),
             DesiredFileState::Absent | DesiredFileState::Unknown => None,
         };
         changed.map(|(path, file)| (path, new(file))).collect()
     }
 
-    /// The files that the target has when all is as wanted.
+    /// The target's files once all are as desired.
     fn desired_files(&self) -> CommittedFiles {
-        let ours = |(path, file): (&PathBuf, &ObservedFile)| match file.desired {
+        let managed = |(path, file): (&PathBuf, &ObservedFile)| match file.desired {
             DesiredFileState::Content(DesiredContent { origin: Some(origin), .. }) => Some((path.clone(), origin)),
             _ => None,
         };
-        self.files.iter().filter_map(ours).collect()
+        self.files.iter().filter_map(managed).collect()
     }
 
-    /// Whether what lies there belongs together: the swap was not cut short, or was made up for.
-    fn is_swap_complete(&self, owed: &PendingReload) -> bool {
+    /// Whether the files on the disk belong together: the last swap was not interrupted, or was completed since.
+    fn is_swap_complete(&self, pending: &PendingReload) -> bool {
         let is_swapped = |(path, change): (&PathBuf, &FileChange)| {
             self.files.get(path).is_none_or(|file| file.present_digest() == change.new.map(|new| new.digest))
         };
-        (self.complete && self.differing_files().is_empty()) || owed.changes.iter().all(is_swapped)
+        (self.complete && self.differing_files().is_empty()) || pending.changes.iter().all(is_swapped)
     }
 }
 
 impl ObservedFile {
-    /// Whether it is known to differ from what is wanted.
+    /// Whether its desired state is known, and differs from the present one.
     fn is_known_to_differ(&self) -> bool {
         self.desired != DesiredFileState::Unknown && !self.is_as_desired()
     }
@@ -307,12 +311,12 @@ impl ObservedFile {
         self.present.map(|present| present.digest)
     }
 
-    /// Whether it has the wanted content, or is absent as wanted.
+    /// Whether it has the desired content, or does not exist as desired.
     pub(crate) fn is_as_desired(&self) -> bool {
         match self.desired {
             DesiredFileState::Unknown => false,
             DesiredFileState::Absent => self.present.is_none(),
-            DesiredFileState::Content(draft) => self.present_digest() == Some(draft.digest),
+            DesiredFileState::Content(content) => self.present_digest() == Some(content.digest),
         }
     }
 }

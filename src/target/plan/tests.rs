@@ -12,41 +12,41 @@ fn digest(content: u8) -> Digest {
     Digest::of(&[&[content]])
 }
 
-/// A disk, a state directory, and a program that uses the files.
+/// A simulated disk, state directory and program.
 #[derive(Clone, Debug, Default)]
 struct PlanWorld {
-    wanted: TestFiles,
+    desired: TestFiles,
     complete: bool,
     disk: TestFiles,
     staged: TestFiles,
     effective: TestFiles,
     saved: BTreeSet<u8>,
-    notes: JournalRecord,
-    bad: bool,
-    /// The program refuses any set of files in which this content is.
-    poison: Option<u8>,
-    touched: BTreeSet<PathBuf>,
-    /// Files that have been ours with nothing owed.
-    claimed: BTreeSet<PathBuf>,
+    journal: JournalRecord,
+    rejected: bool,
+    /// The program rejects every set of files with this content.
+    refused_content: Option<u8>,
+    changed: BTreeSet<PathBuf>,
+    /// Files that were committed at any time.
+    ever_committed: BTreeSet<PathBuf>,
 }
 
 impl PlanWorld {
     fn observe(&self) -> PlanInput {
-        let version = |content: &u8| FileState { digest: digest(*content), access: ACCESS };
-        let wanted = |path: &PathBuf| match self.wanted.get(path) {
+        let state = |content: &u8| FileState { digest: digest(*content), access: ACCESS };
+        let desired = |path: &PathBuf| match self.desired.get(path) {
             _ if !self.complete => DesiredFileState::Unknown,
             Some(content) => desired_content(*content),
-            None => self.notes.desired_without_template(path),
+            None => self.journal.desired_without_template(path),
         };
         let file = |path: &PathBuf| {
-            let present = self.disk.get(path).map(version);
-            (path.clone(), ObservedFile { desired: wanted(path), present, attrs_differ: false })
+            let present = self.disk.get(path).map(state);
+            (path.clone(), ObservedFile { desired: desired(path), present, attrs_differ: false })
         };
         PlanInput {
             complete: self.complete,
-            files: self.wanted.keys().chain(self.notes.tracked_paths()).map(file).collect(),
-            journal: self.notes.clone(),
-            rejected: self.bad,
+            files: self.desired.keys().chain(self.journal.tracked_paths()).map(file).collect(),
+            journal: self.journal.clone(),
+            rejected: self.rejected,
             present_rejected: false,
         }
     }
@@ -55,15 +55,15 @@ impl PlanWorld {
         *self.saved.iter().find(|saved| digest(**saved) == of).expect("it was saved")
     }
 
-    /// Carries a step out; false if the program refuses the files.
+    /// Executes a step; false if the program rejects the files.
     fn apply(&mut self, step: TargetStep) -> bool {
         match step {
             TargetStep::Check(_) | TargetStep::SetAttrs(_) => {}
-            TargetStep::Announce(names) => self.notes.announced = names,
+            TargetStep::Announce(names) => self.journal.announced = names,
             TargetStep::Stage(path) => {
-                let content = self.wanted.get(&path).copied();
-                let former = || match self.notes.desired_without_template(&path) {
-                    DesiredFileState::Content(draft) => self.content(draft.digest),
+                let content = self.desired.get(&path).copied();
+                let former = || match self.journal.desired_without_template(&path) {
+                    DesiredFileState::Content(content) => self.content(content.digest),
                     other => panic!("{other:?} cannot be staged"),
                 };
                 let content = content.unwrap_or_else(former);
@@ -72,38 +72,40 @@ impl PlanWorld {
             TargetStep::SaveFormer(path) => {
                 self.saved.insert(self.disk[&path]);
             }
-            TargetStep::RecordPending(owed) => {
-                self.notes.pending_reload = Some(owed);
-                self.notes.announced.clear();
+            TargetStep::RecordPending(pending) => {
+                self.journal.pending_reload = Some(pending);
+                self.journal.announced.clear();
             }
             TargetStep::Swap(path) => {
                 let content = self.staged.remove(&path).expect("it was staged");
                 self.disk.insert(path.clone(), content);
-                self.touched.insert(path);
+                self.changed.insert(path);
             }
             TargetStep::Remove(path) => {
                 self.disk.remove(&path).expect("it is there");
-                self.touched.insert(path);
+                self.changed.insert(path);
             }
             TargetStep::Restore(path, former) => {
                 match former.map(|former| self.content(former.digest)) {
                     Some(content) => self.disk.insert(path.clone(), content),
                     None => self.disk.remove(&path),
                 };
-                self.touched.insert(path);
+                self.changed.insert(path);
             }
-            TargetStep::Reload if self.disk.values().any(|content| Some(*content) == self.poison) => return false,
+            TargetStep::Reload if self.disk.values().any(|content| Some(*content) == self.refused_content) => {
+                return false;
+            }
             TargetStep::Reload => self.effective = self.disk.clone(),
             TargetStep::Sync(_) | TargetStep::Verify => {}
-            TargetStep::Commit(settled) => {
-                self.claimed.extend(settled.keys().cloned());
-                self.notes = JournalRecord { committed: settled, ..JournalRecord::default() };
+            TargetStep::Commit(committed) => {
+                self.ever_committed.extend(committed.keys().cloned());
+                self.journal = JournalRecord { committed, ..JournalRecord::default() };
             }
         }
         true
     }
 
-    /// One pass, as the executor makes it, cut short after so many steps. False if it was.
+    /// One pass, which is killed after so many steps. False if it was killed.
     fn run_pass(&mut self, mut steps_left: usize) -> bool {
         self.staged.clear();
         for step in plan(&self.observe()) {
@@ -119,14 +121,14 @@ impl PlanWorld {
                     steps_left -= 1;
                     assert!(self.apply(step), "the former files are good");
                 }
-                self.bad = true;
+                self.rejected = true;
                 return true;
             }
         }
         true
     }
 
-    /// One pass may only bring an earlier one to its end, and another may only write down that all is well.
+    /// Three passes: one may only complete an earlier pass, and one may only commit.
     fn run_until_idle(&mut self) {
         for _ in 0..3 {
             self.run_pass(usize::MAX);
@@ -134,12 +136,12 @@ impl PlanWorld {
     }
 
     fn is_committed(&self) -> bool {
-        self.notes.pending_reload.is_none() && self.effective == self.disk
+        self.journal.pending_reload.is_none() && self.effective == self.disk
     }
 
-    /// Whether a new process would know every file that was not there before us, staged ones too.
+    /// Whether the journal has every file, staged or not, that did not exist in the beginning.
     fn knows_all(&self, before: &TestFiles) -> bool {
-        let known: BTreeSet<_> = self.notes.tracked_paths().chain(&self.notes.announced).collect();
+        let known: BTreeSet<_> = self.journal.tracked_paths().chain(&self.journal.announced).collect();
         self.disk.keys().chain(self.staged.keys()).all(|path| before.contains_key(path) || known.contains(path))
     }
 }
@@ -152,22 +154,30 @@ fn desired_content(content: u8) -> DesiredFileState {
     file_state(content).map_or(DesiredFileState::Absent, DesiredFileState::Content)
 }
 
-/// Files and what is wanted of them; contents 0 to 2. What is there and not wanted is either ours or foreign.
+/// Present and desired files with contents 0 to 2. A present file that is not desired is either committed or foreign.
 fn any_world() -> impl Strategy<Value = PlanWorld> {
     let file = (prop::option::of(0..3_u8), prop::option::weighted(0.8, 0..3_u8), any::<bool>());
     prop::collection::vec(file, 1..5).prop_map(|files| {
         let named = || files.iter().enumerate().map(|(at, file)| (PathBuf::from(format!("/{at}")), file));
         let disk: TestFiles = named().filter_map(|(path, (present, ..))| Some((path, (*present)?))).collect();
-        let wanted = named().filter_map(|(path, (_, wanted, _))| Some((path, (*wanted)?))).collect();
-        let ours = named().filter(|(path, (.., ours))| *ours && disk.contains_key(path)).map(|(path, _)| path);
-        let claimed: BTreeSet<_> = ours.collect();
-        let settled = claimed.iter().map(|path| (path.clone(), FileOrigin::Each)).collect();
-        let notes = JournalRecord { committed: settled, ..JournalRecord::default() };
-        PlanWorld { wanted, complete: true, effective: disk.clone(), disk, notes, claimed, ..PlanWorld::default() }
+        let desired = named().filter_map(|(path, (_, desired, _))| Some((path, (*desired)?))).collect();
+        let own = named().filter(|(path, (.., is_own))| *is_own && disk.contains_key(path)).map(|(path, _)| path);
+        let ever_committed: BTreeSet<_> = own.collect();
+        let committed = ever_committed.iter().map(|path| (path.clone(), FileOrigin::Each)).collect();
+        let journal = JournalRecord { committed, ..JournalRecord::default() };
+        PlanWorld {
+            desired,
+            complete: true,
+            effective: disk.clone(),
+            disk,
+            journal,
+            ever_committed,
+            ..PlanWorld::default()
+        }
     })
 }
 
-/// What is wanted of the files of [`worlds`], at another time.
+/// Other desired contents of the files of [`any_world`].
 fn any_files() -> impl Strategy<Value = TestFiles> {
     let content = prop::option::of(0..3_u8);
     prop::collection::vec(content, 4).prop_map(|files| {
@@ -184,20 +194,20 @@ proptest! {
     }
 
     #[test]
-    fn half_a_picture_plans_nothing(mut world in any_world()) {
+    fn incomplete_desired_files_plan_nothing(mut world in any_world()) {
         world.complete = false;
         prop_assert_eq!(plan(&world.observe()), []);
     }
 
     #[test]
-    fn what_is_refused_touches_nothing(mut world in any_world()) {
-        world.bad = true;
+    fn rejected_files_change_nothing(mut world in any_world()) {
+        world.rejected = true;
         world.run_until_idle();
-        prop_assert!(world.touched.is_empty());
+        prop_assert!(world.changed.is_empty());
     }
 
     #[test]
-    fn however_often_it_is_killed_it_gets_there(
+    fn the_desired_files_are_reached_however_often_the_process_is_killed(
         mut world in any_world(),
         kills in prop::collection::vec((0..20_usize, any_files(), any::<bool>()), 0..6),
     ) {
@@ -205,103 +215,103 @@ proptest! {
         world.disk.insert(foreign.clone(), 9);
         world.effective.insert(foreign, 9);
         let before = world.disk.clone();
-        let last = world.wanted.clone();
-        for (steps, wanted, complete) in kills {
-            (world.wanted, world.complete) = (wanted, complete);
+        let last = world.desired.clone();
+        for (steps, desired, complete) in kills {
+            (world.desired, world.complete) = (desired, complete);
             world.run_pass(steps);
             prop_assert!(world.knows_all(&before), "{:?}", world);
         }
-        (world.wanted, world.complete) = (last, true);
+        (world.desired, world.complete) = (last, true);
         world.run_until_idle();
         prop_assert!(world.is_committed(), "{:?}", world);
         prop_assert_eq!(plan(&world.observe()), []);
-        // What is wanted is there; of the rest, what was never ours is as it was, and what was ours is gone.
+        // Other files are removed if they were ever committed, and otherwise as they were.
         let mut expected = before;
-        expected.retain(|path, _| !world.claimed.contains(path));
-        expected.extend(world.wanted.clone());
+        expected.retain(|path, _| !world.ever_committed.contains(path));
+        expected.extend(world.desired.clone());
         prop_assert_eq!(&world.disk, &expected);
     }
 
     #[test]
-    fn what_fails_is_taken_back_however_often_it_is_killed(
+    fn failed_files_are_rolled_back_however_often_the_process_is_killed(
         mut world in any_world(),
         kills in prop::collection::vec(0..20_usize, 0..5),
         lose_upstream in any::<bool>(),
     ) {
-        let (before, settled) = (world.disk.clone(), world.notes.committed.clone());
-        world.poison = Some(7);
-        world.wanted.insert(PathBuf::from("/0"), 7);
+        let (before, committed) = (world.disk.clone(), world.journal.committed.clone());
+        world.refused_content = Some(7);
+        world.desired.insert(PathBuf::from("/0"), 7);
         for steps in kills {
             world.run_pass(steps);
-            // A new process has forgotten what it refused.
-            world.bad = false;
+            // A new process does not know the rejection.
+            world.rejected = false;
         }
         world.complete = !lose_upstream;
         world.run_until_idle();
         prop_assert!(world.is_committed(), "{:?}", world);
         prop_assert_eq!(&world.disk, &before);
-        prop_assert_eq!(&world.notes.committed, &settled);
+        prop_assert_eq!(&world.journal.committed, &committed);
         prop_assert_eq!(plan(&world.observe()), []);
     }
 
     #[test]
-    fn only_own_files_are_named(world in any_world(), owed in any_world(), back: bool, complete: bool) {
+    fn steps_concern_only_files_of_the_target(world in any_world(), pending in any_world(), is_rollback: bool, complete: bool) {
         let change = |(path, new): (&PathBuf, &u8)| {
             let new = Some(DesiredContent { digest: digest(*new), origin: Some(FileOrigin::Each) });
             (path.clone(), FileChange { former: None, new })
         };
-        let changes = owed.wanted.iter().map(change).collect();
+        let changes = pending.desired.iter().map(change).collect();
         let mut world = PlanWorld { complete, ..world };
-        world.notes.pending_reload = Some(PendingReload { changes, is_rollback: back });
-        let observed = world.observe();
-        for step in plan(&observed).into_iter().chain(recover(&observed, true)) {
+        world.journal.pending_reload = Some(PendingReload { changes, is_rollback });
+        let input = world.observe();
+        for step in plan(&input).into_iter().chain(recover(&input, true)) {
             if let TargetStep::Stage(path) | TargetStep::SaveFormer(path) | TargetStep::Swap(path) | TargetStep::Remove(path) | TargetStep::Restore(path, _) = step {
-                prop_assert!(observed.files.contains_key(&path));
+                prop_assert!(input.files.contains_key(&path));
             }
         }
     }
 }
 
 #[test]
-fn what_cannot_be_made_effective_again_gives_way_to_what_is_wanted_only_if_the_check_refuses_it() {
+fn present_files_of_a_failed_rollback_are_replaced_only_if_the_check_rejects_them() {
     let path = PathBuf::from("/a");
-    let version = |content| FileState { digest: digest(content), access: ACCESS };
-    let file = ObservedFile { desired: desired_content(1), present: Some(version(0)), attrs_differ: false };
-    let changes = BTreeMap::from([(path.clone(), FileChange { former: Some(version(0)), new: file_state(1) })]);
-    let notes = JournalRecord {
+    let state = |content| FileState { digest: digest(content), access: ACCESS };
+    let file = ObservedFile { desired: desired_content(1), present: Some(state(0)), attrs_differ: false };
+    let changes = BTreeMap::from([(path.clone(), FileChange { former: Some(state(0)), new: file_state(1) })]);
+    let journal = JournalRecord {
         pending_reload: Some(PendingReload { changes, is_rollback: true }),
         ..JournalRecord::default()
     };
-    let mut observed =
-        PlanInput { complete: true, files: BTreeMap::from([(path, file)]), journal: notes, ..PlanInput::default() };
-    assert_eq!(plan(&observed)[0], TargetStep::Check(CheckedFiles::Present));
-    observed.present_rejected = true;
-    assert_eq!(plan(&observed)[0], TargetStep::Check(CheckedFiles::Desired));
-    observed.rejected = true;
-    assert_eq!(plan(&observed), []);
+    let mut input =
+        PlanInput { complete: true, files: BTreeMap::from([(path, file)]), journal, ..PlanInput::default() };
+    assert_eq!(plan(&input)[0], TargetStep::Check(CheckedFiles::Present));
+    input.present_rejected = true;
+    assert_eq!(plan(&input)[0], TargetStep::Check(CheckedFiles::Desired));
+    input.rejected = true;
+    assert_eq!(plan(&input), []);
 }
 
 #[test]
-fn no_check_has_to_bear_that_a_file_is_missing() {
+fn files_are_not_checked_while_one_is_missing() {
     let path = PathBuf::from("/a");
     let changes = BTreeMap::from([(path.clone(), FileChange { former: None, new: file_state(1) })]);
     let files =
         BTreeMap::from([(path, ObservedFile { desired: desired_content(1), present: None, attrs_differ: false })]);
-    let notes = JournalRecord {
+    let journal = JournalRecord {
         pending_reload: Some(PendingReload { changes, is_rollback: true }),
         ..JournalRecord::default()
     };
-    let observed = PlanInput { complete: true, files, journal: notes, ..PlanInput::default() };
-    assert_eq!(plan(&observed), [TargetStep::Reload, TargetStep::Verify, TargetStep::Commit(CommittedFiles::new())]);
+    let input = PlanInput { complete: true, files, journal, ..PlanInput::default() };
+    assert_eq!(plan(&input), [TargetStep::Reload, TargetStep::Verify, TargetStep::Commit(CommittedFiles::new())]);
 }
 
 #[test]
-fn all_is_announced_staged_saved_and_noted_before_the_first_swap() {
+fn all_files_are_announced_staged_saved_and_recorded_before_the_first_swap() {
     let [a, b, c] = ["/a", "/b", "/c"].map(PathBuf::from);
     let mut world = PlanWorld { complete: true, ..PlanWorld::default() };
-    world.wanted = [&a, &b].map(|path| (path.clone(), 1)).into();
+    world.desired = [&a, &b].map(|path| (path.clone(), 1)).into();
     world.disk = [&a, &c].map(|path| (path.clone(), 0)).into();
-    world.notes.committed = [&a, &c].map(|path| (path.clone(), FileOrigin::Each)).into();
+    world.journal.committed = [&a, &c].map(|path| (path.clone(), FileOrigin::Each)).into();
     let former = Some(FileState { digest: digest(0), access: ACCESS });
     let change = |former, new| FileChange { former, new };
     let changes = [(&a, change(former, file_state(1))), (&b, change(None, file_state(1))), (&c, change(former, None))];
@@ -325,33 +335,33 @@ fn all_is_announced_staged_saved_and_noted_before_the_first_swap() {
         TargetStep::Commit([&a, &b].map(|path| (path.clone(), FileOrigin::Each)).into()),
     ];
     assert_eq!(plan(&world.observe()), steps);
-    let before = world.notes.committed.clone();
+    let before = world.journal.committed.clone();
     for step in &steps[..7] {
         world.apply(step.clone());
     }
-    assert_eq!(recover(&world.observe(), false), [TargetStep::Commit(before.clone())], "nothing has happened yet");
+    assert_eq!(recover(&world.observe(), false), [TargetStep::Commit(before.clone())], "no file was changed yet");
     world.apply(steps[7].clone());
-    let half = recover(&world.observe(), false);
-    assert_eq!(half[1..], [TargetStep::Restore(a.clone(), former), TargetStep::Sync(a), TargetStep::Commit(before)]);
+    let partial = recover(&world.observe(), false);
+    assert_eq!(partial[1..], [TargetStep::Restore(a.clone(), former), TargetStep::Sync(a), TargetStep::Commit(before)]);
 }
 
 #[test]
-fn a_destination_that_the_settings_do_not_name_any_more_stays() {
+fn a_destination_that_the_settings_no_longer_name_stays() {
     let path = PathBuf::from("/a");
     let mut world = PlanWorld { complete: true, ..PlanWorld::default() };
     world.disk.insert(path.clone(), 0);
-    world.notes.committed.insert(path, FileOrigin::Fixed);
+    world.journal.committed.insert(path, FileOrigin::Fixed);
     assert_eq!(plan(&world.observe()), [TargetStep::Commit(CommittedFiles::new())]);
 }
 
 #[test]
-fn a_mode_is_set_without_check_or_reload_even_if_another_file_is_refused() {
+fn a_mode_is_set_without_check_or_reload_even_if_another_file_is_rejected() {
     let [a, b] = ["/a", "/b"].map(PathBuf::from);
-    let mut world = PlanWorld { complete: true, bad: true, ..PlanWorld::default() };
-    world.wanted = [&a, &b].map(|path| (path.clone(), 1)).into();
+    let mut world = PlanWorld { complete: true, rejected: true, ..PlanWorld::default() };
+    world.desired = [&a, &b].map(|path| (path.clone(), 1)).into();
     world.disk = [(a.clone(), 1), (b, 0)].into();
-    let mut observed = world.observe();
-    observed.files.values_mut().for_each(|file| file.attrs_differ = true);
-    // The other one gets its mode together with its content.
-    assert_eq!(plan(&observed), [TargetStep::SetAttrs(a)]);
+    let mut input = world.observe();
+    input.files.values_mut().for_each(|file| file.attrs_differ = true);
+    // The other file gets its mode together with its content.
+    assert_eq!(plan(&input), [TargetStep::SetAttrs(a)]);
 }

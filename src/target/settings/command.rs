@@ -6,18 +6,18 @@ use nix::sys::signal::Signal;
 
 use super::DEFAULT_TIMEOUT;
 
-/// A check and a reload that the user names. Arguments are a list: no shell is involved.
+/// A check and a reload by commands. A command is a list of arguments; it is run without a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandSettings {
-    /// Run before any file is touched; exit code 0 means good. `{{candidate}}` in an argument stands for a copy of the
-    /// candidate: with one template a file of the destination's name, with several a directory in which each lies under
-    /// its whole path (`{{candidate}}/etc/app/a.conf`). Default: no check.
+    /// The check, which runs before any file is changed; exit code 0 accepts the files. `{{candidate}}` in an argument stands
+    /// for a copy of the candidate: with one template a file with the name of the destination, with several a directory with
+    /// each file under its full path (`{{candidate}}/etc/app/a.conf`). Default: no check.
     pub check: Option<Vec<String>>,
-    /// How the files become effective. Default: nothing is done.
+    /// How the program is notified. Default: not at all.
     pub reload: Option<ReloadMethod>,
-    /// How long `check` may take. Default 30 s.
+    /// The time limit of `check`. Default 30 s.
     pub check_timeout: Duration,
-    /// How long `reload` may take. Default 30 s.
+    /// The time limit of `reload`. Default 30 s.
     pub reload_timeout: Duration,
 }
 
@@ -28,37 +28,37 @@ impl Default for CommandSettings {
 }
 
 impl CommandSettings {
-    /// What its files become effective by, if that names nginx and nothing checks them.
+    /// The reload, if it names nginx and there is no check.
     pub(super) fn unchecked_nginx(&self) -> Option<String> {
-        let told = match self.reload.as_ref().filter(|_| self.check.is_none())? {
+        let reload = match self.reload.as_ref().filter(|_| self.check.is_none())? {
             ReloadMethod::Command(words) => words.join(" "),
             ReloadMethod::Signal { pid_file, .. } => pid_file.display().to_string(),
             ReloadMethod::Container { name, .. } => name.clone(),
         };
-        ["nginx", "openresty", "angie", "tengine"].iter().any(|name| told.contains(name)).then_some(told)
+        ["nginx", "openresty", "angie", "tengine"].iter().any(|name| reload.contains(name)).then_some(reload)
     }
 }
 
-/// How a [`Command`] target's files become effective.
+/// How the program is notified of new files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadMethod {
-    /// A program and its arguments, the key `reload`; exit code 0 means that it took.
+    /// A program and its arguments, the key `reload`; exit code 0 means success.
     Command(Vec<String>),
-    /// A signal to the process whose pid stands in a file.
+    /// A signal to the process with the pid in a pid file.
     Signal {
-        /// Where the process wrote its pid; the key `pid_file`.
+        /// The pid file; the key `pid_file`.
         pid_file: PathBuf,
-        /// The key `signal`: `SIGHUP` and the like. Default `SIGHUP`.
+        /// The key `signal`. Default `SIGHUP`.
         signal: Signal,
-        /// The name that the process must have (`/proc/PID/comm`); the key `program`. Default: any, so a stale pid file
-        /// can hit a stranger.
+        /// The required name of the process (`/proc/PID/comm`); the key `program`. Default: any name, so with a stale pid file
+        /// the signal may reach another program.
         program: Option<String>,
     },
-    /// A signal to the main process of a container, through the Docker of the table `[docker]`.
+    /// A signal to the main process of a container, through the engine of the table `[docker]`.
     Container {
-        /// Its name or id; the key `container`.
+        /// The name or id of the container; the key `container`.
         name: String,
-        /// The key `signal`: `SIGHUP` and the like. Default `SIGHUP`.
+        /// The key `signal`. Default `SIGHUP`.
         signal: Signal,
     },
 }

@@ -1,19 +1,19 @@
-//! What is wrong with settings.
+//! Errors of the settings of a target.
 
 use std::path::PathBuf;
 
 use super::CANDIDATE;
 
-/// What is wrong with a table although each of its keys is well formed. Names the key.
+/// A table is invalid although each of its keys is well formed. The message names the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetSettingsError {
-    /// The name would not do as a folder's.
+    /// The name is not valid as the name of a directory.
     #[error("`name`: {0:?} has to be made of letters, digits, `-`, `_` and `.`, and not to begin with a dot")]
     Name(String),
-    /// A target without files has no use.
+    /// The target has no template.
     #[error("target {0}: `template`: there has to be at least one [[target.template]]")]
     NoTemplate(String),
-    /// Two templates would overwrite each other.
+    /// Two templates have the same destination.
     #[error("target {name}: `destination`: {} is written by two templates", destination.display())]
     DuplicateDestination {
         /// The target.
@@ -21,7 +21,7 @@ pub enum TargetSettingsError {
         /// The file.
         destination: PathBuf,
     },
-    /// Several files with one name, or one file with a name that cannot be computed.
+    /// `each` with a fixed destination, or a templated destination without `each`.
     #[error(
         "target {name}: `destination`: {} {}",
         destination.display(),
@@ -36,10 +36,10 @@ pub enum TargetSettingsError {
         name: String,
         /// The destination.
         destination: PathBuf,
-        /// Whether it is a template.
+        /// Whether the destination is a template.
         computed: bool,
     },
-    /// The key means nothing here.
+    /// The key has no meaning for this kind.
     #[error("target {name}: `{key}` is not for kind = \"{kind}\"")]
     NotForKind {
         /// The target.
@@ -49,27 +49,27 @@ pub enum TargetSettingsError {
         /// The target's kind.
         kind: &'static str,
     },
-    /// Two ways of reloading, or half of one.
+    /// The keys of the reload contradict each other, or one is missing.
     #[error("target {name}: `{key}` {reason}")]
     Reload {
         /// The target.
         name: String,
         /// The key.
         key: &'static str,
-        /// What is the matter with it.
+        /// What is wrong with it.
         reason: &'static str,
     },
-    /// A probe that cannot be made.
+    /// The probe is invalid.
     #[error("target {name}: `{key}`: {problem}")]
     Probe {
         /// The target.
         name: String,
         /// The key.
         key: &'static str,
-        /// What is the matter with it.
+        /// What is wrong with it.
         problem: String,
     },
-    /// A command without a program.
+    /// A command has no program.
     #[error("target {name}: `{key}`: the first element has to be a program")]
     NoProgram {
         /// The target.
@@ -77,10 +77,10 @@ pub enum TargetSettingsError {
         /// The key.
         key: &'static str,
     },
-    /// The check would not see what it is to check.
-    #[error("target {0}: `check`: no argument has {CANDIDATE} in it, so the candidate would not be looked at")]
+    /// No argument of the check names the candidate.
+    #[error("target {0}: `check`: no argument has {CANDIDATE} in it, so the candidate would not be checked")]
     CheckWithoutCandidate(String),
-    /// A wait that nobody can mean.
+    /// A duration is longer than a day.
     #[error("target {name}: `{key}` is longer than a day")]
     TooLong {
         /// The target.
@@ -88,12 +88,12 @@ pub enum TargetSettingsError {
         /// The key.
         key: &'static str,
     },
-    /// There is no such signal.
+    /// The signal does not exist.
     #[error("target {name}: `signal`: {signal:?} is not a signal's name such as \"SIGHUP\"")]
     Signal {
         /// The target.
         name: String,
-        /// What was given.
+        /// The value in the settings.
         signal: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What a user says about a target: the `[[target]]` tables of the configuration file.
+//! The settings of a target: the `[[target]]` tables of the configuration file.
 //!
 //! ```toml
 //! [[target]]
@@ -35,24 +35,24 @@ pub use self::{
     template::{Escape, SymlinkPolicy, TemplateSettings},
 };
 
-/// What every time limit is by default.
+/// The default of each time limit.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One group of files that are checked together, swapped together and made effective by one reload.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "table::TargetTable")]
 pub struct Settings {
-    /// Unique; names the target in logs, and its folder in the state directory. Letters, digits, `-`, `_` and `.`.
+    /// The unique name of the target, for logs and the state directory. Letters, digits, `-`, `_` and `.`.
     pub name: String,
     /// How files are checked and made effective; the key `kind`.
     pub kind: TargetKind,
     /// The files; the tables `[[target.template]]`.
     pub templates: Vec<TemplateSettings>,
-    /// When changes go through; the keys `quiet`, `leading`, `interval` and `splay`.
+    /// When changes are applied; the keys `quiet`, `leading`, `interval` and `splay`.
     pub debounce: debounce::Settings,
-    /// What has to answer once new files are in effect. Default: nothing is asked.
+    /// The request that has to succeed after a reload. Default: none.
     pub probe: Option<ProbeSettings>,
-    /// How many sets of files that were in effect are kept for the way back by hand. Default 5; 0 keeps none.
+    /// The number of generations and versions that are kept for rollbacks. Default 5; 0 keeps none.
     pub generations: usize,
 }
 
@@ -66,7 +66,7 @@ pub enum TargetKind {
 }
 
 impl TargetKind {
-    /// As the key `kind` has it.
+    /// The value of the key `kind`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Nginx(_) => "nginx",
@@ -74,7 +74,7 @@ impl TargetKind {
         }
     }
 
-    /// The language of its files, unless a template or a file's name says otherwise.
+    /// The language of its files, if neither the template's settings nor the file name determine it.
     fn default_escape(&self) -> Option<Escape> {
         match self {
             Self::Nginx(_) => Some(Escape::Nginx),
@@ -87,17 +87,17 @@ impl TargetKind {
 const DEFAULT_GENERATIONS: usize = 5;
 
 impl Settings {
-    /// The language that a file of ours is written in.
+    /// The language of a template's files.
     pub fn escape(&self, template: &TemplateSettings) -> Escape {
         self.known_escape(template).unwrap_or(Escape::None)
     }
 
-    /// The same; `None` if the settings, the file's name and the kind do not tell it.
+    /// The same; `None` if the settings, the file name and the kind do not determine it.
     pub(super) fn known_escape(&self, template: &TemplateSettings) -> Option<Escape> {
         template.escape.or_else(|| Escape::from_path(&template.destination)).or_else(|| self.kind.default_escape())
     }
 
-    /// With a default for everything else.
+    /// Has the defaults for everything else.
     pub fn new(name: String, kind: TargetKind, templates: Vec<TemplateSettings>) -> Self {
         Self {
             name,
@@ -109,7 +109,7 @@ impl Settings {
         }
     }
 
-    /// Whether anything checks its files before they are replaced.
+    /// Whether its files are checked before they are replaced.
     pub fn has_check(&self) -> bool {
         match &self.kind {
             TargetKind::Nginx(_) => true,
@@ -117,23 +117,23 @@ impl Settings {
         }
     }
 
-    /// What its author may have taken for granted: that an nginx is recognised behind any command.
+    /// Advice for a reload command that names nginx but is not recognised, so that its files are neither checked nor escaped.
     pub fn advice(&self) -> Option<String> {
         let TargetKind::Command(command) = &self.kind else { return None };
-        let told = command.unchecked_nginx()?;
+        let reload = command.unchecked_nginx()?;
         let is_escaped = |template| self.escape(template) == Escape::Nginx;
-        let what = if self.templates.iter().all(is_escaped) { "no check" } else { "no check, no escaping" };
+        let missing = if self.templates.iter().all(is_escaped) { "no check" } else { "no check, no escaping" };
         Some(format!(
-            "{what}: `{told}` names nginx but is no form that is known; write `nginx -s reload` or `systemctl reload \
+            "{missing}: `{reload}` names nginx but is not a known form; write `nginx -s reload` or `systemctl reload \
              nginx`, or a [[target]] with kind = \"nginx\"; for an nginx in a container one with `check` and `container`, \
              and escape = \"nginx\" for its templates"
         ))
     }
 
-    /// What the types cannot say. Settings that come from a file have passed it.
+    /// Checks the rules that the types do not express. Settings from a file have passed it.
     pub fn validate(&self) -> Result<(), TargetSettingsError> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if self.name.is_empty() || self.name.starts_with('.') || !self.name.bytes().all(plain) {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.bytes().all(is_allowed) {
             return Err(TargetSettingsError::Name(self.name.clone()));
         }
         if self.templates.is_empty() {
@@ -151,8 +151,8 @@ impl Settings {
         }
         let mut seen = BTreeSet::new();
         let mut fixed = self.templates.iter().filter(|template| template.each.is_none());
-        if let Some(twice) = fixed.find(|template| !seen.insert(&template.destination)) {
-            let destination = twice.destination.clone();
+        if let Some(duplicate) = fixed.find(|template| !seen.insert(&template.destination)) {
+            let destination = duplicate.destination.clone();
             return Err(TargetSettingsError::DuplicateDestination { name: self.name.clone(), destination });
         }
         if let TargetKind::Command(command) = &self.kind {

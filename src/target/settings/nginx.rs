@@ -4,21 +4,20 @@ use std::{path::PathBuf, time::Duration};
 
 use super::DEFAULT_TIMEOUT;
 
-/// An nginx on this host: `nginx -t` on a staged copy, `SIGHUP` to the master, proof by its workers.
+/// An nginx on this host: `nginx -t` checks a copy, `SIGHUP` to the master reloads it, and new workers verify the reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NginxSettings {
     /// The program, by path or by name on PATH. Default `nginx`.
     pub binary: PathBuf,
-    /// The main configuration file that the running master was started with (`-c`). Default: the one that the program
-    /// was built with (`nginx -V`).
+    /// The main configuration file of the running master (`-c`). Default: the one of the build (`nginx -V`).
     pub conf: Option<PathBuf>,
-    /// The prefix that the running master was started with (`-p`). Default: the one that the program was built with.
+    /// The prefix of the running master (`-p`). Default: the one of the build.
     pub prefix: Option<PathBuf>,
-    /// Where the master wrote its pid. Default: the `pid` directive of `conf`, or the one that the program was built with.
+    /// The pid file of the master. Default: the `pid` directive of `conf`, or the one of the build.
     pub pid_file: Option<PathBuf>,
-    /// How long `nginx -t` may take. Default 30 s.
+    /// The time limit of `nginx -t`. Default 30 s.
     pub check_timeout: Duration,
-    /// How long it may take until new workers have taken over after a reload. Default 30 s.
+    /// The time limit for new workers to replace the old ones after a reload. Default 30 s.
     pub reload_timeout: Duration,
 }
 

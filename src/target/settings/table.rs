@@ -1,17 +1,16 @@
-//! A `[[target]]` table as it is written, and what it means.
+//! A `[[target]]` table as it is written in the file, and its conversion to [`Settings`].
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use nix::sys::signal::Signal;
 use serde::Deserialize;
 
 use super::{
     CommandSettings, DEFAULT_TIMEOUT, NginxSettings, ProbeSettings, ReloadMethod, Settings, TargetKind,
     TargetSettingsError, TemplateSettings,
 };
-use crate::core::debounce;
+use crate::{core::debounce, sys::signal_name};
 
-/// A `[[target]]` table as it is written: the keys of all kinds side by side.
+/// A `[[target]]` table with the keys of all kinds.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TargetTable {
@@ -57,9 +56,9 @@ impl TryFrom<TargetTable> for Settings {
 
     fn try_from(mut table: TargetTable) -> Result<Self, TargetSettingsError> {
         let templates = std::mem::take(&mut table.templates);
-        let (probe, pace) = (table.probe()?, table.debounce());
+        let (probe, debounce) = (table.probe()?, table.debounce());
         let generations = table.generations;
-        let settings = Self { probe, debounce: pace, ..Self::new(table.name.clone(), table.into_kind()?, templates) };
+        let settings = Self { probe, debounce, ..Self::new(table.name.clone(), table.into_kind()?, templates) };
         let settings = Self { generations: generations.unwrap_or(settings.generations), ..settings };
         settings.validate()?;
         Ok(settings)
@@ -68,18 +67,18 @@ impl TryFrom<TargetTable> for Settings {
 
 impl TargetTable {
     fn probe(&self) -> Result<Option<ProbeSettings>, TargetSettingsError> {
-        let wrong = |key, problem| TargetSettingsError::Probe { name: self.name.clone(), key, problem };
+        let invalid = |key, problem| TargetSettingsError::Probe { name: self.name.clone(), key, problem };
         let Some(url) = &self.probe else {
             let keys = [("probe_timeout", self.probe_timeout.is_some()), ("probe_status", self.probe_status.is_some())];
             return match keys.into_iter().find(|(_, given)| *given) {
-                Some((key, _)) => Err(wrong(key, "needs `probe`: what to ask".to_owned())),
+                Some((key, _)) => Err(invalid(key, "needs `probe`: the URL".to_owned())),
                 None => Ok(None),
             };
         };
         if let Some(status) = self.probe_status.filter(|status| !(100..600).contains(status)) {
-            return Err(wrong("probe_status", format!("{status} is no status of HTTP")));
+            return Err(invalid("probe_status", format!("{status} is not an HTTP status")));
         }
-        let url = ProbeSettings::parse_url(url).map_err(|problem| wrong("probe", format!("{url:?}: {problem}")))?;
+        let url = ProbeSettings::parse_url(url).map_err(|problem| invalid("probe", format!("{url:?}: {problem}")))?;
         let timeout = self.probe_timeout.unwrap_or(ProbeSettings::DEFAULT_TIMEOUT);
         Ok(Some(ProbeSettings { url, timeout, status: self.probe_status }))
     }
@@ -140,27 +139,29 @@ impl TargetTable {
 
     fn into_reload_method(self) -> Result<Option<ReloadMethod>, TargetSettingsError> {
         let name = self.name;
-        let wrong = |key, reason| Err(TargetSettingsError::Reload { name: name.clone(), key, reason });
+        let invalid = |key, reason| Err(TargetSettingsError::Reload { name: name.clone(), key, reason });
         if self.pid_file.is_none() {
             if self.program.is_some() {
-                return wrong("program", "needs `pid_file`: whose name it is");
+                return invalid("program", "needs `pid_file`: it is the name of that process");
             }
             if self.signal.is_some() && self.container.is_none() {
-                return wrong("signal", "needs `pid_file` or `container`: whom to send it to");
+                return invalid("signal", "needs `pid_file` or `container` as its receiver");
             }
         }
         let signal = self.signal.unwrap_or_else(|| "SIGHUP".to_owned());
-        let Ok(signal) = Signal::from_str(&signal) else { return Err(TargetSettingsError::Signal { name, signal }) };
+        let Some(signal) = signal_name::parse(&signal) else {
+            return Err(TargetSettingsError::Signal { name, signal });
+        };
         match (self.reload, self.pid_file, self.container) {
-            (Some(_), Some(_), _) => wrong("pid_file", "and `reload` exclude each other: a signal, or a command"),
-            (Some(_), _, Some(_)) => wrong("container", "and `reload` exclude each other: a signal, or a command"),
+            (Some(_), Some(_), _) => invalid("pid_file", "and `reload` exclude each other: a signal, or a command"),
+            (Some(_), _, Some(_)) => invalid("container", "and `reload` exclude each other: a signal, or a command"),
             (_, Some(_), Some(_)) => {
-                wrong("container", "and `pid_file` exclude each other: one process gets the signal")
+                invalid("container", "and `pid_file` exclude each other: one process gets the signal")
             }
             (Some(argv), None, None) => Ok(Some(ReloadMethod::Command(argv))),
             (None, Some(pid_file), None) => Ok(Some(ReloadMethod::Signal { pid_file, signal, program: self.program })),
             (None, None, Some(container)) if container.is_empty() || container.contains('/') => {
-                wrong("container", "has to be a container's name or id")
+                invalid("container", "has to be a container's name or id")
             }
             (None, None, Some(name)) => Ok(Some(ReloadMethod::Container { name, signal })),
             (None, None, None) => Ok(None),

@@ -7,32 +7,32 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// One template and the file that it becomes.
+/// One template and its destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateSettings {
-    /// The Handlebars file.
+    /// The Handlebars template.
     pub source: PathBuf,
-    /// The file that is written. With `each` a template itself.
+    /// The path of the rendered file. With `each` it is a template itself.
     pub destination: PathBuf,
     /// One file for each member of a list or a record: a Handlebars expression such as `(services)`. The member is
     /// `this` in the template and in `destination` (`/etc/nginx/sites/{{name}}.conf`). Default: one file.
     pub each: Option<String>,
-    /// Permission bits, in octal (`"0644"`). Default: those of the file that is replaced, else `0644`.
+    /// Permission bits in octal (`"0644"`). Default: those of the present file, otherwise `0644`.
     #[serde(default, deserialize_with = "octal")]
     pub mode: Option<u32>,
-    /// Owner, by name or number. Default: that of the file that is replaced, else ours.
+    /// Owner, by name or id. Default: that of the present file, otherwise that of this process.
     pub user: Option<String>,
-    /// Group, by name or number. Default: that of the file that is replaced, else ours.
+    /// Group, by name or id. Default: that of the present file, otherwise that of this process.
     pub group: Option<String>,
-    /// What to do if the destination is a symlink. Default: the file that it leads to is written.
+    /// What to do if the destination is a symlink. Default: follow it.
     #[serde(default)]
     pub symlinks: SymlinkPolicy,
-    /// Whether directories that are missing are made, with mode `0755`. Default: true.
+    /// Whether missing directories are created, with mode `0755`. Default: true.
     pub create_dirs: Option<bool>,
     /// The language for which printed values are checked: `nginx`, `haproxy`, `json` or `none`. Default: by the name of
     /// `destination` (`*.json`, `haproxy*.cfg`), otherwise by the target's kind, otherwise `nginx` for a file that an
-    /// nginx on this host includes ([`set_languages`](crate::target::set_languages)).
+    /// nginx on this host includes ([`detect_escapes`](crate::target::detect_escapes)).
     pub escape: Option<Escape>,
 }
 
@@ -40,32 +40,32 @@ pub struct TemplateSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SymlinkPolicy {
-    /// Write the file that it leads to; the symlink stays.
+    /// Write its target; the symlink stays.
     #[default]
     Follow,
-    /// Touch nothing, and say so.
+    /// Change no file, and report an error.
     Refuse,
 }
 
-/// The language that a file is written in, as far as we know it.
+/// The language of a file, which determines how printed values are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Escape {
-    /// nginx's configuration.
+    /// nginx configuration.
     Nginx,
-    /// HAProxy's configuration.
+    /// HAProxy configuration.
     Haproxy,
-    /// JSON: values are printed inside of texts.
+    /// JSON: values are printed within strings.
     Json,
-    /// Any other: values are printed as they are.
+    /// Any other language: values are printed unchanged.
     None,
-    /// A path, of which a value is one component: what a templated `destination` becomes. Not for a file's content.
+    /// A path, of which a value is one component. For a templated `destination`, not for the content of a file.
     #[serde(skip)]
     Path,
 }
 
 impl Escape {
-    /// What a file's name, or a directory above it that is nginx's, says of its language.
+    /// The language by the file name, or by a parent directory named `nginx`.
     pub(super) fn from_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         if name.ends_with(".json") {

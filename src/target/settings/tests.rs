@@ -9,7 +9,7 @@ fn read(keys: &str) -> Result<Settings, String> {
 }
 
 #[test]
-fn an_nginx_needs_no_more_than_its_name_and_templates() {
+fn an_nginx_needs_only_a_name_and_templates() {
     let settings = read("name = 'edge'\nkind = 'nginx'").expect("it is right");
     let template =
         TemplateSettings { source: "a.hbs".into(), destination: "/etc/a.conf".into(), ..TemplateSettings::default() };
@@ -19,7 +19,7 @@ fn an_nginx_needs_no_more_than_its_name_and_templates() {
 }
 
 #[test]
-fn every_key_is_understood() {
+fn every_key_is_parsed() {
     let settings = toml::from_str::<Settings>(
         r#"
         name = "edge"
@@ -87,7 +87,7 @@ fn every_key_is_understood() {
 }
 
 #[test]
-fn a_file_is_in_the_language_that_its_name_says_or_its_target_speaks() {
+fn the_language_follows_from_the_file_name_or_the_kind() {
     let escape = |kind: &str, keys: &str| {
         let table = format!("name = 'n'\nkind = '{kind}'\n[[template]]\nsource = 'a'\n{keys}");
         let settings = toml::from_str::<Settings>(&table).unwrap_or_else(|error| panic!("{error}"));
@@ -109,7 +109,7 @@ fn a_file_is_in_the_language_that_its_name_says_or_its_target_speaks() {
 }
 
 #[test]
-fn each_mistake_is_named_by_its_key() {
+fn each_error_names_the_key() {
     let nginx = |keys: &str| format!("name = 'n'\nkind = 'nginx'\n{keys}");
     let command = |keys: &str| format!("name = 'n'\nkind = 'command'\n{keys}");
     let mistakes = [
@@ -142,7 +142,7 @@ fn each_mistake_is_named_by_its_key() {
         (command("probe = '127.0.0.1:80'"), "`probe`: \"127.0.0.1:80\""),
         (nginx("probe = 'unix:/x'"), "write http:// or https://"),
         (nginx("probe_timeout = '1s'"), "`probe_timeout`: needs `probe`"),
-        (nginx("probe = 'http://h/'\nprobe_status = 99"), "`probe_status`: 99 is no status"),
+        (nginx("probe = 'http://h/'\nprobe_status = 99"), "`probe_status`: 99 is not an HTTP status"),
         (nginx("[[template]]\nsource = 'b'\ndestination = '/b'\nsymlinks = 'keep'"), "`keep`"),
         (command("check = ['true']"), "{{candidate}}"),
     ];
