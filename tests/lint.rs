@@ -51,7 +51,7 @@ fn what_is_no_yaml_is_told_with_its_place_and_exit_code_2() {
         ("broken.yml", "portreeve: broken.yml:4:10: "),
         ("doubled.yml", "portreeve: doubled.yml:4:5: the key \"image\" is there already, at line 3\n"),
         ("keys.txt", "portreeve: keys.txt:"),
-        ("other.yml", "portreeve: other.yml:1:1: there are no services: is that a Compose file?\n"),
+        ("other.yml", "portreeve: other.yml:1:1: it has no services: is it a Compose file?\n"),
         (
             "listed.yml",
             "portreeve: listed.yml:2:3: services is a list, and Compose takes only a mapping of their names\n",

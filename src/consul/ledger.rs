@@ -1,7 +1,7 @@
 //! Consul as the [`Ledger`] of `register`: the services of one agent.
 
-use super::{Client, Error, registration};
-use crate::registry::{CheckRecord, Entries, Instance, Ledger, LedgerError, StatusReport};
+use super::{Client, Error, check, registration};
+use crate::registry::{Entries, Instance, Ledger, LedgerError, StatusReport};
 
 /// One agent as a [`Ledger`]. Clones share the client.
 ///
@@ -37,10 +37,10 @@ impl Ledger for ConsulLedger {
     }
 
     async fn maintenance(&self, id: &str) -> Result<Option<String>, LedgerError> {
-        let check = format!("{}{id}", CheckRecord::SERVICE_MAINTENANCE);
+        let check_id = check::service_maintenance_id(id);
         let checks = self.client.agent_service_checks(id).await;
         let mut checks = checks.map_err(|error| ledger_error(format!("the question for the checks of {id}"), error))?;
-        Ok(checks.remove(&check).map(|check| check.notes))
+        Ok(checks.remove(&check_id).map(|check| check.notes))
     }
 
     async fn put(&self, instance: &Instance, out: Option<&str>) -> Result<(), LedgerError> {
@@ -59,8 +59,8 @@ impl Ledger for ConsulLedger {
     }
 
     async fn report(&self, id: &str, key: &str, report: &StatusReport) -> Result<(), LedgerError> {
-        let (check, status) = (registration::check_id(id, key), registration::status_text(report.status));
-        let sent = self.client.update_check(&check, status, &report.output).await;
+        let (check_id, status) = (check::check_id(id, key), check::status_text(report.status));
+        let sent = self.client.update_check(&check_id, status, &report.output).await;
         sent.map_err(|error| ledger_error(format!("the status of {id}"), error))
     }
 

@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{AgentCheck, AgentService};
+use super::{
+    AgentCheck, AgentService,
+    check::{self, check_id, status_text},
+};
 use crate::registry::{
-    Check, CheckProbe, CheckRecord, Entries, Entry, FailingCheck, Instance, META_PREFIX, Owner, RegisteredCheck,
-    Status, Weights,
+    Check, CheckProbe, Entries, Entry, FailingCheck, Instance, META_PREFIX, Owner, RegisteredCheck, Status, Weights,
 };
 
 /// The Meta key of [`Instance::digest`].
 const DIGEST_KEY: &str = "portreeve-digest";
 
-/// The name that Consul gives to the check of maintenance mode.
-const MAINTENANCE_CHECK_NAME: &str = "Service Maintenance Mode";
 /// No agent takes a check from a registration that nobody reports for and that never ends: ten years.
 const MAINTENANCE_TTL: &str = "87600h";
 
@@ -49,7 +49,7 @@ pub struct ServiceDefinition<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
     /// Others may change the tags.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub enable_tag_override: bool,
     /// All checks of the service.
     pub checks: Vec<CheckDefinition<'a>>,
@@ -88,7 +88,7 @@ pub struct CheckDefinition<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<&'a str>,
     /// Take any certificate.
-    #[serde(rename = "TLSSkipVerify", skip_serializing_if = "is_false")]
+    #[serde(rename = "TLSSkipVerify", skip_serializing_if = "std::ops::Not::not")]
     pub tls_skip_verify: bool,
     /// The address of a TCP check.
     #[serde(rename = "TCP", skip_serializing_if = "Option::is_none")]
@@ -97,7 +97,7 @@ pub struct CheckDefinition<'a> {
     #[serde(rename = "GRPC", skip_serializing_if = "Option::is_none")]
     pub grpc: Option<&'a str>,
     /// Ask over TLS.
-    #[serde(rename = "GRPCUseTLS", skip_serializing_if = "is_false")]
+    #[serde(rename = "GRPCUseTLS", skip_serializing_if = "std::ops::Not::not")]
     pub grpc_use_tls: bool,
     /// The address of an HTTP/2 ping.
     #[serde(rename = "H2PING", skip_serializing_if = "Option::is_none")]
@@ -180,27 +180,12 @@ pub(super) fn service_definition<'a>(
 /// The check of maintenance mode. Consul's API for maintenance mode only creates and removes a check with this id.
 fn maintenance_check<'a>(id: &str, reason: &'a str) -> CheckDefinition<'a> {
     CheckDefinition {
-        check_id: format!("{}{id}", CheckRecord::SERVICE_MAINTENANCE),
-        name: Some(MAINTENANCE_CHECK_NAME),
+        check_id: check::service_maintenance_id(id),
+        name: Some(check::SERVICE_MAINTENANCE_NAME),
         notes: Some(reason),
         ttl: Some(MAINTENANCE_TTL),
         status: Some(status_text(Status::Critical)),
         ..CheckDefinition::default()
-    }
-}
-
-/// The id of a check on its agent. The first one has the id that Consul gives to an only check, which is what
-/// registrator asks for: an adopted check keeps its state.
-pub(super) fn check_id(id: &str, key: &str) -> String {
-    if key == Check::FIRST { format!("service:{id}") } else { format!("service:{id}:{key}") }
-}
-
-/// A status in Consul's words.
-pub(super) fn status_text(status: Status) -> &'static str {
-    match status {
-        Status::Passing => "passing",
-        Status::Warning => "warning",
-        Status::Critical | Status::Maintenance => "critical",
     }
 }
 
@@ -248,12 +233,6 @@ fn check_definition<'a>(instance: &'a Instance, check: &'a Check) -> CheckDefini
     }
 }
 
-// serde passes references.
-#[expect(clippy::trivially_copy_pass_by_ref)]
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
 /// All services of an agent: those with our marks, and the others.
 pub(super) fn entries(services: BTreeMap<String, AgentService>, checks: &BTreeMap<String, AgentCheck>) -> Entries {
     let mut entries = Entries::default();
@@ -278,12 +257,11 @@ pub(super) fn entries(services: BTreeMap<String, AgentService>, checks: &BTreeMa
 fn failing_checks(checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<&str, Vec<FailingCheck>> {
     let mut failing = BTreeMap::<_, Vec<_>>::new();
     for (id, check) in checks {
-        let (status, output) = match check.status.as_str() {
-            "passing" => continue,
-            _ if id.starts_with(CheckRecord::SERVICE_MAINTENANCE) => continue,
-            _ if id == CheckRecord::NODE_MAINTENANCE => (Status::Maintenance, &check.notes),
-            "warning" => (Status::Warning, &check.output),
-            _ => (Status::Critical, &check.output),
+        let (status, output) = match check::parse_status(&check.status) {
+            Status::Passing => continue,
+            _ if check::is_service_maintenance(id) => continue,
+            _ if id == check::NODE_MAINTENANCE_ID => (Status::Maintenance, &check.notes),
+            status => (status, &check.output),
         };
         let failing_check = FailingCheck { name: check.name.clone(), status, output: output.clone() };
         failing.entry(check.service_id.as_str()).or_default().push(failing_check);
@@ -292,8 +270,7 @@ fn failing_checks(checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<&str, Vec<F
 }
 
 fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry {
-    let out =
-        checks.get(&format!("{}{}", CheckRecord::SERVICE_MAINTENANCE, service.id)).map(|check| check.notes.clone());
+    let maintenance = checks.get(&check::service_maintenance_id(&service.id));
     let seen = registered_checks(&service, checks);
     let (service_id, mut meta) = (service.id.clone(), service.meta);
     let mut take = |key| meta.remove(key).unwrap_or_default();
@@ -317,7 +294,7 @@ fn entry(service: AgentService, checks: &BTreeMap<String, AgentCheck>) -> Entry 
         digest,
         checks: seen,
         reported_statuses: reported_statuses(&service_id, checks),
-        out_of_traffic: out,
+        out_of_traffic: maintenance.map(|check| check.notes.clone()),
         failing_checks: Vec::new(),
     }
 }
@@ -329,7 +306,7 @@ fn registered_checks(
 ) -> BTreeMap<String, RegisteredCheck> {
     let first = check_id(&service.id, Check::FIRST);
     let further = check_id(&service.id, "");
-    let named_by_agent = format!("Service '{}' check", service.service);
+    let named_by_agent = check::default_name(&service.service);
     let ours = checks.range(first.clone()..).take_while(|(id, _)| id.starts_with(&first));
     let key = |id: &str| if id == first { Some(Check::FIRST) } else { id.strip_prefix(&further) }.map(str::to_owned);
     ours.filter(|(_, check)| check.service_id == service.id)
@@ -344,12 +321,7 @@ fn registered_checks(
 fn reported_statuses(id: &str, checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<String, Status> {
     let prefix = check_id(id, "");
     let ours = checks.range(prefix.clone()..).take_while(|(check, _)| check.starts_with(&prefix));
-    let status = |check: &AgentCheck| match check.status.as_str() {
-        "passing" => Status::Passing,
-        "warning" => Status::Warning,
-        _ => Status::Critical,
-    };
-    ours.map(|(id, check)| (id[prefix.len()..].to_owned(), status(check))).collect()
+    ours.map(|(id, check)| (id[prefix.len()..].to_owned(), check::parse_status(&check.status))).collect()
 }
 
 #[cfg(test)]

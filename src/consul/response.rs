@@ -6,6 +6,7 @@ use reqwest::{StatusCode, header::HeaderMap};
 use serde::de::DeserializeOwned;
 
 use super::Error;
+use crate::core::value::one_line;
 
 /// The longest piece of an agent's own words that we repeat, in characters.
 const MAX_ERROR_TEXT: usize = 300;
@@ -115,13 +116,8 @@ impl ApiResponse {
 
 /// The agent's own words on one line, or the usual name of the status where there are none.
 fn error_text(status: StatusCode, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(MAX_ERROR_TEXT) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None if text.is_empty() => status.canonical_reason().unwrap_or("no reason given").to_owned(),
-        None => text,
-    }
+    let text = one_line(&String::from_utf8_lossy(body), MAX_ERROR_TEXT);
+    if text.is_empty() { status.canonical_reason().unwrap_or("no reason given").to_owned() } else { text }
 }
 
 #[cfg(test)]

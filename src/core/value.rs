@@ -27,6 +27,20 @@ pub fn is_invisible(char: char) -> bool {
     matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
+/// Whether a character cannot be seen: a control character, or one without a width.
+pub fn is_unprintable(char: char) -> bool {
+    char.is_control() || is_invisible(char)
+}
+
+/// The text on one line, with runs of white space replaced by one space, and cut after `max` characters.
+pub fn one_line(text: &str, max: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
 /// Exactly the values that Go's `strconv.ParseBool` accepts.
 pub fn parse_boolean(text: &str) -> Option<bool> {
     match text {

@@ -15,7 +15,8 @@ use crate::{
     docker::{Container, NetworkAddress, Port, PortBinding},
     register::{
         Settings,
-        instances::{Host, PortOutcome, port_outcomes},
+        host::Host,
+        instances::{PortOutcome, port_outcomes},
         metadata::{KeyScope, Metadata, MetadataSource, Setting},
     },
 };

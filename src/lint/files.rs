@@ -4,7 +4,11 @@ use std::{fmt, fs, io, path::PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Finding, FindingLine, Severity, YamlError, lint_text};
+use super::{
+    finding::{Finding, FindingLine, Severity},
+    lint_text::lint_text,
+    yaml::YamlError,
+};
 use crate::{register::Settings, ui::colour::Colours};
 
 /// Each file with its findings.

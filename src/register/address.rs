@@ -7,11 +7,7 @@
 
 use std::fmt;
 
-use super::{
-    instances::{Host, SkipReason},
-    metadata::PortMetadata,
-    reachability, registry_limits,
-};
+use super::{host::Host, metadata::PortMetadata, reachability, reachable_host, skip_reason::SkipReason};
 use crate::{
     core::value::{clean, parse_number},
     docker::{Container, Port, PortBinding},
@@ -118,7 +114,7 @@ impl AddressResolver<'_> {
         });
         let said = own.into_iter().chain(label).filter(|(address, ..)| !address.is_empty());
         let (usable, useless): (Vec<_>, Vec<_>) =
-            said.partition(|(address, ..)| registry_limits::is_reachable_host(address));
+            said.partition(|(address, ..)| reachable_host::is_reachable_host(address));
         let note = |(address, name, _): (&str, &str, AddressSource)| {
             format!("{name} is ignored: {address:?} is no address or host name that others reach")
         };

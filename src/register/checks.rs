@@ -10,10 +10,12 @@ use std::{
 };
 
 use super::{
+    known_keys::CHECK_KINDS,
     metadata::{PortMetadata, Setting, is_truthy},
-    registry_limits, tags, value_problems,
+    tags, value_problems,
 };
 use crate::{
+    consul::limits,
     core::value::clean,
     docker::{Container, Port, Protocol},
     registry::{Check, CheckProbe},
@@ -21,9 +23,6 @@ use crate::{
 
 /// Time between two probes unless `CHECK_INTERVAL` is given; registrator's default.
 const DEFAULT_INTERVAL: &str = "10s";
-
-/// Registrator's order, then ours: the first of these that is set decides.
-const KIND_PRECEDENCE: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
 
 /// Those that make the agent run a command. They need `--allow-script-checks`: an image brings its own variables, and must
 /// not thereby run programs on the host.
@@ -54,7 +53,7 @@ impl CheckBuilder<'_> {
     }
 
     fn build(&self, group: Option<u32>, notes: &mut Vec<String>) -> Option<Check> {
-        let mut asked = KIND_PRECEDENCE.iter().filter_map(|kind| Some((*kind, self.own_setting(group, kind)?)));
+        let mut asked = CHECK_KINDS.iter().filter_map(|kind| Some((*kind, self.own_setting(group, kind)?)));
         let (kind, asked) = asked.find(|(kind, asked)| {
             let refused = SCRIPT_KINDS.contains(kind) && !self.allow_scripts;
             if refused {
@@ -84,9 +83,9 @@ impl CheckBuilder<'_> {
                 accepted("interval", value_problems::interval_problem).unwrap_or_else(|| DEFAULT_INTERVAL.to_owned())
             }),
             timeout: (!reported).then(|| accepted("timeout", value_problems::interval_problem)).flatten(),
-            initial_status: accepted("initial_status", registry_limits::initial_status_problem)
+            initial_status: accepted("initial_status", limits::initial_status_problem)
                 .map(|status| status.to_lowercase()),
-            deregister_after: accepted("deregister_after", registry_limits::duration_problem),
+            deregister_after: accepted("deregister_after", limits::duration_problem),
             success_before_passing: accepted("success_before_passing", value_problems::count_problem)
                 .and_then(|n| n.parse().ok()),
             failures_before_critical: accepted("failures_before_critical", value_problems::count_problem)
@@ -126,7 +125,7 @@ impl CheckBuilder<'_> {
                 CheckProbe::H2ping { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
             }
             "ttl" => {
-                registry_limits::duration_problem(asked.value).map_or(Ok(()), |problem| Err(refused(problem)))?;
+                limits::duration_problem(asked.value).map_or(Ok(()), |problem| Err(refused(problem)))?;
                 CheckProbe::Report { ttl: asked.value.to_owned() }
             }
             "docker" => CheckProbe::Docker {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use jiff::Timestamp;
 
-use super::readiness::ReadinessGate;
+use super::gate::ReadinessGate;
 use crate::{
     docker::{Container, Port},
     registry::{DigestedInstance, Entry},

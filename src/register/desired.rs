@@ -10,11 +10,12 @@ use jiff::Timestamp;
 
 use super::{
     claims::{self, Claim},
-    instances::{self, Host},
-    ports,
-    readiness::{self, PortRun, ReadinessGate},
+    gate::{self, PortRun, ReadinessGate},
+    host::Host,
+    instances, ports,
     settings::DeregisterPolicy,
     skip_reason::SkipReason,
+    traffic,
 };
 use crate::{
     docker::{Container, Observation, Port},
@@ -99,7 +100,7 @@ impl InstanceCache {
             desired.recheck_after = desired.recheck_after.into_iter().chain(look.recheck_after).min();
             claims.extend(look.ports.iter().map(|(port, wanted, gate)| {
                 let entry = entries.owned.get(&wanted.id);
-                let gate = gate.as_ref().filter(|gate| readiness::is_waiting(gate, &wanted.owner, entry, passed));
+                let gate = gate.as_ref().filter(|gate| gate::is_waiting(gate, &wanted.owner, entry, passed));
                 Claim { container, port: *port, instance: wanted, gate }
             }));
         }
@@ -178,7 +179,7 @@ impl CachedContainer {
         host: &Host,
         now: Timestamp,
     ) -> Self {
-        let due = instances::next_traffic_change(container, host, now);
+        let due = traffic::next_traffic_change(container, host, now);
         let mut look = Self {
             container: Arc::clone(container),
             ports: Vec::new(),

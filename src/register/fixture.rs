@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Settings, instances::Host};
+use super::{Settings, host::Host};
 use crate::{
     docker::{Container, PortBinding},
     registry::{Instance, Owner},

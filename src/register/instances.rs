@@ -7,72 +7,21 @@ use jiff::Timestamp;
 use super::{
     address::{AddressResolver, AddressSource, ServiceAddress},
     checks::CheckBuilder,
+    gate::{self, ReadinessGate},
     health,
+    host::Host,
     meta::meta,
     metadata::Metadata,
     naming, ports,
-    readiness::{self, ReadinessGate},
-    registry_limits,
-    settings::Settings,
+    skip_reason::SkipReason,
     tagged_addresses::tagged_addresses,
     traffic,
 };
-pub use super::{skip_reason::SkipReason, traffic::next_traffic_change};
 use crate::{
-    docker::{Container, Engine, Observation, Port, PortBinding},
+    consul::limits,
+    docker::{Container, Observation, Port, PortBinding},
     registry::{Instance, Owner},
 };
-
-/// What does not depend on the container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
-    /// The Docker engine's own id.
-    pub engine: String,
-    /// The first part of each id.
-    pub hostname: String,
-    /// The engine's data directory; empty if the engine does not tell.
-    pub data_dir: String,
-    /// The address that the registry's agent advertises.
-    pub advertised: String,
-    /// What the user has set.
-    pub settings: Settings,
-}
-
-impl Host {
-    /// The host of an engine, in the name that the user has set or the engine's own.
-    pub fn new(engine: Engine, advertised: String, settings: Settings) -> Self {
-        let hostname = settings.hostname.clone().unwrap_or(engine.host_name);
-        Self { engine: engine.id, data_dir: engine.data_dir, hostname, advertised, settings }
-    }
-
-    /// What tells this host's engine apart from all others on its agent, as far as it can be told: see [`Owner::host`].
-    pub fn owner_host(&self) -> String {
-        if self.data_dir.is_empty() { self.hostname.clone() } else { format!("{}:{}", self.hostname, self.data_dir) }
-    }
-
-    /// Where others reach ports that are published on all addresses.
-    pub fn external_address(&self) -> String {
-        self.configured_address().unwrap_or(&self.advertised).to_owned()
-    }
-
-    /// What to do if other hosts cannot reach the address, since it is loopback or link-local.
-    pub(super) fn unreachable_address_note(&self) -> Option<String> {
-        let is_closed = self.external_address().parse().is_ok_and(registry_limits::is_local_only);
-        is_closed.then(|| match self.configured_address() {
-            Some(ip) => format!("--ip {ip}: other hosts cannot reach the instances there"),
-            None => format!(
-                "the registry's agent advertises {}: other hosts cannot reach the instances there; set the agent's \
-                 advertise_addr, or give --ip",
-                self.advertised
-            ),
-        })
-    }
-
-    /// `--ip`; an empty one is none, as in registrator.
-    pub(super) fn configured_address(&self) -> Option<&str> {
-        self.settings.ip.as_deref().filter(|ip| !ip.is_empty())
-    }
-}
 
 /// What became of one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +103,7 @@ impl InstanceBuilder<'_> {
         };
         let gate = outcome.as_ref().ok().and_then(|instance| {
             let probed = subject.resolve_local(host);
-            readiness::readiness_gate(metadata, instance, port, probed, &mut notes)
+            gate::readiness_gate(metadata, instance, port, probed, &mut notes)
         });
         PortOutcome { port, instance: outcome, address_source: origin, readiness_gate: gate, notes }
     }
@@ -166,7 +115,7 @@ impl InstanceBuilder<'_> {
             has_several_ports: group,
         } = *self;
         let id = naming::service_id(container, port, metadata, host, notes);
-        if !registry_limits::is_valid_id(&id) {
+        if !limits::is_valid_id(&id) {
             notes.push(format!("port {port} is not registered as {id:?}: {}", SkipReason::InvalidId));
             return Err(SkipReason::InvalidId);
         }

@@ -8,7 +8,7 @@ use crate::ui::suggest;
 const SERVICE_KEYS: [&str; 11] =
     ["address", "advertise_port", "host", "id", "ignore", "name", "path", "ready", "tag_override", "tags", "weight"];
 
-/// Kinds of checks: each asks for one.
+/// The kinds of checks, in order of precedence: registrator's order, then ours. If several are set, the first one wins.
 pub(crate) const CHECK_KINDS: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
 
 /// Settings of checks.
@@ -83,7 +83,8 @@ mod tests {
     use crate::register::{
         Settings,
         fixture::{self, container},
-        instances::{Host, port_outcomes},
+        host::Host,
+        instances::port_outcomes,
     };
 
     #[test]

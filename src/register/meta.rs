@@ -3,22 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{metadata::PortMetadata, value_problems};
-use crate::registry::META_PREFIX;
+use crate::{consul::limits, registry::META_PREFIX};
 
 /// Keys that configure the registration itself.
 const REGISTRATION_KEYS: [&str; 7] = ["address", "advertise_port", "id", "name", "ready", "tag_override", "tags"];
 
-/// Consul's limits (agent/structs: `metaKeyFormat`, `metaMaxKeyPairs`, `metaKeyMaxLength`, `metaValueMaxLength`).
-const MAX_KEY_LENGTH: usize = 128;
-const MAX_VALUE_LENGTH: usize = 512;
-const MAX_PAIRS: usize = 64;
-/// Of which ours.
-const RESERVED_PAIRS: usize = 5;
+/// The most pairs for the container: all that Consul accepts, without the five of the ownership marks.
+const MAX_PAIRS: usize = limits::MAX_META_PAIRS - 5;
 /// What a note says of a value that should not be there, after the name of the variable or label.
 pub(crate) const SECRET_NOTE: &str =
     "looks like a secret: it becomes Meta, which everybody reads who may read the service";
-/// Keys that Consul keeps for itself.
-const RESERVED_PREFIX: &str = "consul-";
 
 /// Everything that is left of a port's metadata. What Consul would refuse is made safe or dropped, with a note each: one
 /// odd label must not cost the whole service.
@@ -27,21 +21,19 @@ pub(super) fn meta(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> BTre
     for (key, setting) in
         metadata.iter().filter(|(key, _)| !REGISTRATION_KEYS.contains(key) && !key.starts_with("check_"))
     {
-        let safe = safe_key(key);
+        let safe = limits::to_meta_key(key);
         if value_problems::is_secret(key, setting.value) {
             notes.push(format!("{} {SECRET_NOTE}", setting.name));
         }
         let odd = setting.value.chars().find(|char| char.is_control() && !"\n\r\t".contains(*char));
-        let reason = if safe.len() > MAX_KEY_LENGTH {
-            format!("its key is longer than {MAX_KEY_LENGTH} characters")
-        } else if setting.value.len() > MAX_VALUE_LENGTH {
-            format!("its value is longer than {MAX_VALUE_LENGTH} bytes")
+        let reason = if let Some(problem) = limits::meta_problem(&safe, setting.value) {
+            problem
         } else if let Some(odd) = odd {
             format!("its value contains {odd:?}")
-        } else if safe.starts_with(RESERVED_PREFIX) || safe.starts_with(META_PREFIX) {
-            "its key belongs to Consul or to us".to_owned()
-        } else if meta.len() == MAX_PAIRS - RESERVED_PAIRS {
-            format!("there are more than {} already", MAX_PAIRS - RESERVED_PAIRS)
+        } else if safe.starts_with(META_PREFIX) {
+            "its key is reserved for Portreeve".to_owned()
+        } else if meta.len() == MAX_PAIRS {
+            format!("there are {MAX_PAIRS} others already, the limit")
         } else {
             meta.insert(safe, setting.value.to_owned());
             continue;
@@ -49,12 +41,6 @@ pub(super) fn meta(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> BTre
         notes.push(format!("{} is left out of Meta: {reason}", setting.name));
     }
     meta
-}
-
-/// Letters, digits, `_` and `-` stay; everything else becomes `_`.
-fn safe_key(key: &str) -> String {
-    let safe = |char: char| if char.is_ascii_alphanumeric() || "_-".contains(char) { char } else { '_' };
-    key.chars().map(safe).collect()
 }
 
 #[cfg(test)]

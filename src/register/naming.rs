@@ -1,8 +1,9 @@
 //! What an instance is called: its id, its name, its tags; and its weight. Pure.
 
-use super::{image, instances::Host, metadata::PortMetadata, registry_limits, tags, value_problems::is_unprintable};
+use super::{host::Host, image, metadata::PortMetadata, tags};
 use crate::{
-    core::value::parse_number,
+    consul::limits,
+    core::value::{is_unprintable, parse_number},
     docker::{Container, Port, Protocol},
     registry::Weights,
 };
@@ -16,7 +17,7 @@ pub(super) fn service_id(
     notes: &mut Vec<String>,
 ) -> String {
     if let Some(said) = metadata.get("id") {
-        if registry_limits::is_valid_id(said.value) {
+        if limits::is_valid_id(said.value) {
             return said.value.to_owned();
         }
         let problem = "it has control characters, or an empty, \".\" or \"..\" part between slashes";
@@ -84,8 +85,7 @@ pub(super) fn tags(
 pub(super) fn weights(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> Option<Weights> {
     let setting = metadata.get("weight")?;
     let (passing, warning) = setting.value.split_once(',').unwrap_or((setting.value, "1"));
-    // Consul's own limit is that of DNS.
-    let weight = |text: &str| parse_number(text.trim()).filter(|weight| *weight <= 65_535);
+    let weight = |text: &str| parse_number(text.trim()).filter(|weight| *weight <= limits::MAX_WEIGHT);
     let weights = weight(passing).filter(|passing| *passing > 0).zip(weight(warning));
     if weights.is_none() {
         notes.push(format!("{} is ignored: {:?} is no weight such as 10 or 10,1", setting.name, setting.value));

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{instances::Host, settings::Adopt};
+use super::{host::Host, settings::Adopt};
 use crate::{
     docker::Observation,
     registry::{Entries, Owner},

@@ -8,7 +8,7 @@ use std::{
 use super::{
     desired::DesiredInstances,
     health,
-    instances::Host,
+    host::Host,
     plan::{PlanContext, Step},
     removal,
     removal_guard::RemovalGuard,

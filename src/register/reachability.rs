@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{instances::SkipReason, registry_limits::is_local_only};
+use super::{reachable_host::is_local_only, skip_reason::SkipReason};
 use crate::docker::{Container, NetworkAddress, PortBinding};
 
 /// Networks that Docker creates for swarm's own traffic: the routing mesh, and each host's gateway to the outside, on

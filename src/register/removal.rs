@@ -1,6 +1,6 @@
 //! Why an entry is not wanted any more, in words. Pure.
 
-use super::{desired::DesiredInstances, instances::Host};
+use super::{desired::DesiredInstances, host::Host};
 use crate::{docker::Observation, registry::Entry};
 
 /// `name` is what the container was called when it was last seen.

@@ -52,7 +52,8 @@ mod tests {
     use super::*;
     use crate::register::{
         fixture::{container, host, instance},
-        instances::{self, Host},
+        host::Host,
+        instances,
     };
 
     /// Why a container that was started at ten o'clock gets no traffic a minute later, by what its entry says.

@@ -4,7 +4,11 @@ use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{registry_limits, tags};
+use super::{
+    reachable_host::{is_local_only, is_reachable_host},
+    tags,
+};
+use crate::consul::limits;
 
 /// The `[register]` table of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,10 +246,9 @@ impl Settings {
             _ => {}
         }
         // 127.0.0.1 may be meant, on a machine that is alone; that is told then.
-        let closed = |ip: &str| ip.parse().is_ok_and(registry_limits::is_local_only);
+        let closed = |ip: &str| ip.parse().is_ok_and(is_local_only);
         // A name without a dot is probably an interface or a typing error, not a host that other hosts can resolve.
-        let host =
-            |ip: &str| registry_limits::is_reachable_host(ip) && (ip.contains('.') || ip.parse::<IpAddr>().is_ok());
+        let host = |ip: &str| is_reachable_host(ip) && (ip.contains('.') || ip.parse::<IpAddr>().is_ok());
         let unusable = |ip: &&String| !(ip.is_empty() || host(ip) || closed(ip));
         if let Some(ip) = self.ip.as_ref().filter(unusable) {
             return Err(RegisterSettingsError::Ip(ip.clone()));
@@ -253,8 +256,7 @@ impl Settings {
         if let Some(problem) = self.tags.as_deref().and_then(tags::template_problem) {
             return Err(RegisterSettingsError::Tags(problem));
         }
-        let unfit =
-            |name: &&String| name.trim() != name.as_str() || name.is_empty() || !registry_limits::is_valid_id(name);
+        let unfit = |name: &&String| name.trim() != name.as_str() || name.is_empty() || !limits::is_valid_id(name);
         if let Some(name) = self.hostname.as_ref().filter(unfit) {
             return Err(RegisterSettingsError::Hostname(name.clone()));
         }

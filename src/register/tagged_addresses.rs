@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{reachability, registry_limits};
-use crate::docker::{Container, Port, PortBinding};
-
-/// What Consul itself reads among the tagged addresses (agent/structs: `TaggedAddress…`), and `virtual` of its mesh.
-const RESERVED: [&str; 7] = ["lan", "lan_ipv4", "lan_ipv6", "wan", "wan_ipv4", "wan_ipv6", "virtual"];
+use super::{reachability, reachable_host::is_local_only};
+use crate::{
+    consul::limits,
+    docker::{Container, Port, PortBinding},
+};
 
 /// The container's own address on each of its Docker networks, under the name of the network; and where the port is
 /// published on specific addresses of both families, those as `lan_ipv4` and `lan_ipv6`.
@@ -21,9 +21,8 @@ pub(super) fn tagged_addresses(
     let networks = container.networks.iter().filter(|(name, address)| !reachability::is_swarm_network(name, address));
     let networks = networks.filter_map(|(name, address)| {
         let mut ips = [address.v4, address.v6].into_iter().flatten();
-        let ip = ips.find(|ip| !registry_limits::is_local_only(*ip))?;
-        let lower = name.to_ascii_lowercase();
-        if RESERVED.contains(&lower.as_str()) || lower.starts_with("consul-virtual") {
+        let ip = ips.find(|ip| !is_local_only(*ip))?;
+        if limits::is_reserved_address_name(name) {
             notes.push(format!(
                 "the network {name:?} is not among the tagged addresses: Consul means something else by that name"
             ));
@@ -32,9 +31,7 @@ pub(super) fn tagged_addresses(
         Some((name.clone(), (ip.to_string(), port.number)))
     });
     let networks: BTreeMap<_, _> = networks.collect();
-    let reachable = || {
-        bindings.iter().filter(|binding| !registry_limits::is_local_only(binding.ip) && !binding.ip.is_unspecified())
-    };
+    let reachable = || bindings.iter().filter(|binding| !is_local_only(binding.ip) && !binding.ip.is_unspecified());
     let family = |tag: &str, v6: bool| {
         let binding = reachable().find(|binding| binding.ip.is_ipv6() == v6)?;
         Some((tag.to_owned(), (binding.ip.to_string(), binding.port)))

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{crash_loop, instances::Host, settings::StartingPolicy};
+use super::{crash_loop, host::Host, settings::StartingPolicy};
 use crate::{
     docker::{Container, HealthStatus},
     registry::OutOfTraffic,
 };
 
 /// When an instance of this container will be due for another look, although nothing happens.
-pub fn next_traffic_change(container: &Container, host: &Host, now: Timestamp) -> Option<Duration> {
+pub(super) fn next_traffic_change(container: &Container, host: &Host, now: Timestamp) -> Option<Duration> {
     drain_remaining(container, host, now)
         .into_iter()
         .chain(crash_loop::crash_loop_remaining(container, &host.settings, now))

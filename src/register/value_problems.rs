@@ -2,8 +2,10 @@
 //!
 //! Each function says what is wrong with a value, if anything is: what it describes can never work, whatever answers.
 
-use super::registry_limits;
-use crate::core::value::{is_invisible, parse_number};
+use crate::{
+    consul::limits,
+    core::value::{is_unprintable, parse_number},
+};
 
 /// The methods of RFC 9110 and RFC 5789.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
@@ -54,10 +56,10 @@ pub(super) fn header_problem(name: &str, value: &str) -> Option<String> {
 /// The time between two probes, or how long one may take.
 pub(super) fn interval_problem(text: &str) -> Option<String> {
     let too_long = || {
-        let seconds = registry_limits::go_seconds(text)?;
+        let seconds = limits::duration_seconds(text)?;
         (seconds > MAX_PROBE_SECONDS).then(|| format!("{text:?} is longer than a day"))
     };
-    registry_limits::duration_problem(text).or_else(too_long)
+    limits::duration_problem(text).or_else(too_long)
 }
 
 /// How often something has to happen in a row.
@@ -70,11 +72,6 @@ pub(super) fn count_problem(text: &str) -> Option<String> {
 pub(super) fn check_name_problem(text: &str) -> Option<String> {
     let odd = text.chars().find(|char| is_unprintable(*char))?;
     Some(format!("it contains {odd:?}"))
-}
-
-/// Whether a character is not to be seen: one that controls something, or has no width.
-pub(super) fn is_unprintable(char: char) -> bool {
-    char.is_control() || is_invisible(char)
 }
 
 /// Whether a key, or its value, looks as if it had to be kept secret.

@@ -127,28 +127,6 @@ pub enum Status {
     Maintenance,
 }
 
-impl CheckRecord {
-    /// The id of the check that represents the maintenance mode of a node.
-    pub const NODE_MAINTENANCE: &'static str = "_node_maintenance";
-    /// The prefix of the id of the check that represents the maintenance mode of an instance; the instance's id follows.
-    pub const SERVICE_MAINTENANCE: &'static str = "_service_maintenance:";
-}
-
-impl Status {
-    /// The worst status of these checks.
-    pub fn of(checks: &[CheckRecord]) -> Self {
-        let one = |CheckRecord { id, status, .. }: &CheckRecord| match status.as_str() {
-            _ if id == CheckRecord::NODE_MAINTENANCE || id.starts_with(CheckRecord::SERVICE_MAINTENANCE) => {
-                Self::Maintenance
-            }
-            "passing" => Self::Passing,
-            "warning" => Self::Warning,
-            _ => Self::Critical,
-        };
-        checks.iter().map(one).max().unwrap_or_default()
-    }
-}
-
 /// A node, as templates see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -286,33 +264,5 @@ impl std::fmt::Debug for CaLeaf {
             .field("service", &self.service)
             .field("serial_number", &self.serial_number)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_worst_check_counts() {
-        let of = |checks: &[(&str, &str)]| {
-            let check = |(id, status): &(&str, &str)| CheckRecord {
-                id: (*id).into(),
-                status: (*status).into(),
-                ..CheckRecord::default()
-            };
-            Status::of(&checks.iter().map(check).collect::<Vec<_>>())
-        };
-        for (checks, worst) in [
-            (&[][..], Status::Passing),
-            (&[("serfHealth", "passing"), ("service:a", "passing")], Status::Passing),
-            (&[("serfHealth", "passing"), ("service:a", "warning")], Status::Warning),
-            (&[("service:a", "warning"), ("serfHealth", "critical")], Status::Critical),
-            (&[("service:a", "unheard of")], Status::Critical),
-            (&[("service:a", "critical"), ("_node_maintenance", "critical")], Status::Maintenance),
-            (&[("_service_maintenance:a", "critical"), ("service:a", "passing")], Status::Maintenance),
-        ] {
-            assert_eq!(of(checks), worst, "{checks:?}");
-        }
     }
 }

@@ -43,7 +43,7 @@ pub enum Query {
     /// The names of all datacenters.
     Datacenters {
         /// Only those that answer.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reachable: bool,
     },
     /// The value of one key.
@@ -97,10 +97,10 @@ pub struct ServiceQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// Only instances whose checks all pass.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub passing: bool,
     /// The proxies of the mesh in front of the service's instances, or instances that speak for themselves there.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub connect: bool,
     /// Sorted by the round-trip time from this node; `_agent` is the agent's own. Else sorted by node and id.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -230,11 +230,6 @@ fn option(f: &mut fmt::Formatter<'_>, name: &str, value: &Option<String>) -> fmt
 
 fn flag(f: &mut fmt::Formatter<'_>, name: &str, value: bool) -> fmt::Result {
     if value { write!(f, " {name}=true") } else { Ok(()) }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{SortOrder, or_default, port, sorted};
 use crate::{
-    consul::{self, HealthCheck, HealthEntry, ServiceWeights},
+    consul::{self, HealthCheck, HealthEntry, ServiceWeights, check},
     registry::{CheckRecord, RecordWeights, ServiceRecord, Status, TaggedAddress},
 };
 
@@ -18,7 +18,7 @@ pub(in crate::consul) fn records(entries: Vec<HealthEntry>, order: SortOrder) ->
 fn record(entry: HealthEntry) -> ServiceRecord {
     let HealthEntry { node, service, checks } = entry;
     let checks = checks_by_id(checks);
-    let status = Status::of(&checks);
+    let status = check::worst_status(&checks);
     let weights = service.weights.map_or_else(RecordWeights::default, weights);
     ServiceRecord {
         address: or_default(service.address, &node.address),
@@ -52,13 +52,13 @@ fn weights(weights: ServiceWeights) -> RecordWeights {
 }
 
 fn checks_by_id(checks: Vec<HealthCheck>) -> Vec<CheckRecord> {
-    let check = |HealthCheck { check_id, name, status, service_id }| CheckRecord {
+    let to_record = |HealthCheck { check_id, name, status, service_id }| CheckRecord {
         id: check_id,
         name,
         status,
         of_node: service_id.is_empty(),
     };
-    let mut checks: Vec<_> = checks.into_iter().map(check).collect();
+    let mut checks: Vec<_> = checks.into_iter().map(to_record).collect();
     checks.sort_by(|a, b| a.id.cmp(&b.id));
     checks
 }

@@ -2,8 +2,8 @@
 
 use super::RuleFinding;
 use crate::{
+    consul::limits,
     lint::{evaluated_service::EvaluatedService, finding::SourcePosition, text::ComposeText},
-    register::registry_limits,
 };
 
 /// The names under which the ports would be registered.
@@ -12,7 +12,7 @@ pub(super) fn invalid_dns_names(subjects: &[EvaluatedService<'_>]) -> Vec<RuleFi
         let named = subject.port_outcomes.iter().filter_map(|verdict| {
             let instance = verdict.instance.as_ref().ok()?;
             let (place, what) = name_position(subject, verdict.port)?;
-            let problem = registry_limits::dns_name_problem(&instance.name)
+            let problem = limits::dns_name_problem(&instance.name)
                 .filter(|_| !instance.name.contains(ComposeText::UNKNOWN_VALUE))?;
             let found = RuleFinding::warning(subject, place, format!("{what}: {problem}"));
             Some(found.help("DNS carries up to 63 letters, digits and -; SERVICE_NAME sets another name"))

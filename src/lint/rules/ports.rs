@@ -9,7 +9,7 @@ use crate::{
         evaluated_service::{DeclaredKey, EvaluatedService},
         port_mapping::HostPorts,
     },
-    register::{instances::SkipReason, key_problems, known_keys, metadata::KeyScope},
+    register::{key_problems, known_keys, metadata::KeyScope, skip_reason::SkipReason},
 };
 
 /// Keys for a port that the service does not publish, and keys that were meant to be for a port.

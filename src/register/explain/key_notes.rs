@@ -1,6 +1,5 @@
 //! Variables and labels that look like keys of ours and say nothing about any port. Pure.
 
-use super::report::PortReport;
 use crate::{
     docker::{Container, Port},
     register::{
@@ -10,13 +9,12 @@ use crate::{
 };
 
 /// Each with what is wrong with it, as `lint` says it.
-pub(super) fn key_notes(container: &Container, metadata: &Metadata, ports: &[PortReport]) -> Vec<String> {
-    let ports: Vec<Port> = ports.iter().filter_map(|port| port.port.parse().ok()).collect();
+pub(super) fn key_notes(container: &Container, metadata: &Metadata, ports: &[Port]) -> Vec<String> {
     let said = metadata.declarations().filter_map(|(scope, key, setting)| {
         let name = setting.name;
         let problem = key_problems::invalid_port(name, scope, key).or_else(|| key_problems::unknown_key(name, key));
         let fits = ports.is_empty() || ports.iter().any(|port| scope.applies_to(*port));
-        problem.map(problem_text).or_else(|| (!fits).then(|| matches_no_port(name, &ports)))
+        problem.map(problem_text).or_else(|| (!fits).then(|| matches_no_port(name, ports)))
     });
     let is_read = |name: &str, label: bool| {
         metadata

@@ -25,9 +25,7 @@ use serde_json::Value;
 pub use traffic::Traffic;
 
 use self::{docker_state::DockerError, registry_report::ContainerIdentity, registry_state::RegistryState};
-use super::{
-    desired::desired_instances, instances::Host, ownership, restored_state::restore_state, settings::Settings,
-};
+use super::{desired::desired_instances, host::Host, ownership, restored_state::restore_state, settings::Settings};
 use crate::{
     core::condition::error_chain,
     docker,

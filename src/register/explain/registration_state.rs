@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::{
+    consul::check::status_text,
     docker::Container,
-    register::{desired::DesiredInstances, registry_limits},
+    register::desired::DesiredInstances,
     registry::{Entries, Entry, Instance, MAINTENANCE_PREFIX},
 };
 
@@ -126,8 +127,8 @@ fn differences(instance: &Instance, entry: &Entry) -> Vec<String> {
     }
     all.extend(traffic_difference(instance, entry));
     for (key, report) in &instance.reports {
-        let there = entry.reported_statuses.get(key).map_or("unknown", |status| registry_limits::status_text(*status));
-        let wanted = registry_limits::status_text(report.status);
+        let there = entry.reported_statuses.get(key).map_or("unknown", |status| status_text(*status));
+        let wanted = status_text(report.status);
         if there != wanted {
             all.push(format!("status of check {key}: {there} there, {wanted} wanted"));
         }

@@ -12,12 +12,13 @@ use super::{
     traffic::{self, Traffic},
 };
 use crate::{
+    consul::limits,
     docker::{Container, HealthStatus, Observation, Port},
     register::{
         desired::DesiredInstances,
-        instances::{self, Host, PortOutcome},
+        host::Host,
+        instances::{self, PortOutcome},
         metadata::{self, Metadata, MetadataSource},
-        registry_limits,
         skip_reason::SkipReason,
     },
     registry::{Entries, Instance},
@@ -148,14 +149,14 @@ pub(super) fn container_report(
                     Ok(entries) => registration_state::registration_state(&instance, desired, entries),
                     Err(reason) => RegistrationState::Unknown { reason: reason.to_owned() },
                 };
-                let limits = registry_limits::instance_problems(&instance);
+                let problems = limits::instance_problems(&instance);
                 let known = entries.ok();
-                let traffic = traffic::instance_traffic(container, &instance, &registry, known, limits.first());
+                let traffic = traffic::instance_traffic(container, &instance, &registry, known, problems.first());
                 let registered = InstanceReport {
                     id_from: winning_setting(&keys, "id")
                         .map_or_else(|| "host, container and port".to_owned(), origin_text),
                     name_from: name_from(&instance, verdict.port, &keys),
-                    limits,
+                    limits: problems,
                     registry,
                     body: body(&instance),
                     id: instance.id,
@@ -170,6 +171,7 @@ pub(super) fn container_report(
         PortReport { port: verdict.port.to_string(), traffic, skipped, instance, keys, notes: verdict.notes }
     };
     let verdicts = instances::port_outcomes(container, containers, host, now);
+    let outcome_ports: Vec<_> = verdicts.iter().map(|verdict| verdict.port).collect();
     let ports: Vec<_> = verdicts.into_iter().map(port).collect();
     let left = entries
         .map_or_else(|_| Vec::new(), |entries| registration_state::leftover_entries(container, desired, entries));
@@ -184,7 +186,7 @@ pub(super) fn container_report(
     let traffic = ports.is_empty().then(|| traffic::portless_container_traffic(container, &host.settings));
     let trouble = entries.err().map(str::to_owned);
     let mut notes = instances::container_notes(container);
-    notes.extend(key_notes::key_notes(container, &metadata, &ports));
+    notes.extend(key_notes::key_notes(container, &metadata, &outcome_ports));
     notes.extend(host.unreachable_address_note().filter(|_| ports.iter().any(|port| port.instance.is_some())));
     ContainerReport { container: container_info(container), trouble, traffic, ports, notes, left, in_line, ok }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::registration_state::RegistrationState;
 use crate::{
+    core::value::one_line,
     docker::{Container, HealthStatus},
     register::{health, settings::Settings, skip_reason::SkipReason},
     registry::{Entries, Entry, FailingCheck, Instance, OutOfTraffic, Status},
@@ -171,11 +172,8 @@ fn output_text(output: &str) -> String {
     if output.is_empty() { "it has said nothing yet".to_owned() } else { output }
 }
 
-/// On one line, and not too long.
 fn quoted(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let rest = if line.chars().nth(MAX_QUOTED).is_some() { "…" } else { "" };
-    line.chars().take(MAX_QUOTED).chain(rest.chars()).collect()
+    one_line(text, MAX_QUOTED)
 }
 
 #[cfg(test)]

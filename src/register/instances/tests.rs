@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{docker::NetworkAddress, register::fixture::container, registry::OutOfTraffic};
+use crate::{
+    docker::NetworkAddress,
+    register::{Settings, fixture::container, traffic::next_traffic_change},
+    registry::OutOfTraffic,
+};
 
 fn host() -> Host {
     Host {

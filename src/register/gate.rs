@@ -1,41 +1,15 @@
-//! `SERVICE_READY`: what has to answer once before a run of a container is registered for the first time.
+//! The readiness gate: `SERVICE_READY` names a probe that must succeed once before a container is registered in a run. Pure.
 //!
-//! Pure, but for the `Prober`. `tcp` asks for a connection, `/path` for a good answer (2xx or 3xx) to an HTTP GET, both
-//! at the published port or the container's own address, whatever `SERVICE_ADDRESS` says.
+//! `tcp` opens a connection; `http` and `/path` send a GET request that must return 2xx or 3xx. The probe goes to the
+//! published port or to the container's own address, whatever `SERVICE_ADDRESS` is.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    time::Duration,
-};
-
-use backon::{BackoffBuilder, ExponentialBuilder};
-use reqwest::redirect;
-use tokio::{
-    net::TcpStream,
-    task::{AbortHandle, JoinSet},
-    time::{Instant, sleep, timeout},
-};
+use std::{collections::BTreeMap, fmt};
 
 use super::{address::ServiceAddress, checks::host_and_port, metadata::PortMetadata, value_problems};
 use crate::{
-    core::{
-        condition,
-        store::{Snapshot, Store},
-        supervise::part_of_current,
-    },
-    docker::{Observation, Port, Protocol},
+    docker::{Port, Protocol},
     registry::{Entry, Instance, Owner},
 };
-
-/// The wait after the first failed probe; doubles with each further one.
-const RETRY_MIN: Duration = Duration::from_millis(20);
-/// The longest wait between two probes.
-const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How long one probe may take.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// After so much time users are told that a container is not ready.
-const LOG_AFTER: Duration = Duration::from_secs(30);
 
 /// One port in one run of a container: what has been ready once stays so until the run ends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,94 +111,11 @@ pub(super) fn is_waiting(
     !passed.contains_key(&gate.run) && !entry.is_some_and(|entry| entry.owner.is_same_run(owner))
 }
 
-/// Makes the probes that are waited for, each until it succeeds.
-#[derive(Debug)]
-pub(super) struct ReadinessProber {
-    ready: Store<PortRun, ()>,
-    tasks: JoinSet<()>,
-    running: BTreeMap<PortRun, AbortHandle>,
-}
-
-impl ReadinessProber {
-    /// Every success rings the bell of `containers`.
-    pub(super) fn new(containers: &Store<String, Observation>) -> Self {
-        Self { ready: Store::with_bell_of(containers), tasks: JoinSet::new(), running: BTreeMap::new() }
-    }
-
-    /// What has been ready so far.
-    pub(super) fn ready(&self) -> Snapshot<PortRun, ()> {
-        self.ready.snapshot()
-    }
-
-    /// Starts the probes that are new, ends those that nobody waits for any more, forgets runs that have ended.
-    pub(super) fn update(&mut self, gates: &[(String, ReadinessGate)], containers: &Snapshot<String, Observation>) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                std::panic::resume_unwind(error.into_panic());
-            }
-        }
-        let wanted: BTreeSet<_> = gates.iter().map(|(_, gate)| &gate.run).collect();
-        self.running.retain(|run, probe| {
-            let keep = wanted.contains(run);
-            if !keep {
-                probe.abort();
-            }
-            keep
-        });
-        for (id, gate) in gates.iter().filter(|(_, gate)| !self.running.contains_key(&gate.run)).collect::<Vec<_>>() {
-            let probe =
-                self.tasks.spawn(part_of_current(probe_until_ready(id.clone(), gate.clone(), self.ready.clone())));
-            self.running.insert(gate.run.clone(), probe);
-        }
-        let ended = |run: &&PortRun| match containers.entries.get(&run.container) {
-            Some(Observation::Inspected(container)) => container.started_at != run.started,
-            Some(Observation::Unreadable | Observation::Missing) => false,
-            None => true,
-        };
-        self.ready().entries.keys().filter(ended).for_each(|run| self.ready.remove(run));
-    }
-}
-
-async fn probe_until_ready(id: String, gate: ReadinessGate, passed: Store<PortRun, ()>) {
-    let begun = Instant::now();
-    let delays = ExponentialBuilder::new().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX).without_max_times();
-    let mut told = false;
-    for delay in delays.build() {
-        let answered = timeout(PROBE_TIMEOUT, probe_once(&gate.probe)).await;
-        let Err(reason) = answered.unwrap_or_else(|_| Err(format!("no answer within {PROBE_TIMEOUT:?}"))) else {
-            break;
-        };
-        tracing::debug!("{id} is not ready: {}: {reason}", gate.probe);
-        if begun.elapsed() >= LOG_AFTER && !std::mem::replace(&mut told, true) {
-            tracing::warn!("{id} is not registered: not ready for {LOG_AFTER:?}: {}: {reason}", gate.probe);
-        }
-        sleep(delay).await;
-    }
-    passed.put(gate.run, ());
-}
-
-/// One probe; an error is told in words.
-async fn probe_once(probe: &ReadinessProbe) -> Result<(), String> {
-    match probe {
-        ReadinessProbe::Tcp { address, port } => {
-            TcpStream::connect((address.as_str(), *port)).await.map(drop).map_err(|error| error.to_string())
-        }
-        ReadinessProbe::Http { url } => {
-            // Without authorities: nothing here speaks TLS, and a bare container has none.
-            let client = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).tls_certs_only([]);
-            let answer = async { client.build()?.get(url).send().await }.await;
-            let status = answer.map_err(|error| condition::error_chain(&error.without_url()))?.status();
-            if status.is_success() || status.is_redirection() { Ok(()) } else { Err(status.to_string()) }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        core::store::Store,
         register::{
             fixture::{container, instance},
             metadata::Metadata,
