@@ -2,14 +2,14 @@
 //!
 //! The expected lines are what the documentation says: `id name address:port ["tag"] {"meta":"value"} check {...}`.
 
-#[path = "golden/checks.rs"]
+#[path = "registrator/checks.rs"]
 mod checks;
 mod common;
-#[path = "golden/places.rs"]
+#[path = "registrator/places.rs"]
 mod places;
-#[path = "golden/run.rs"]
+#[path = "registrator/run.rs"]
 mod run;
-#[path = "golden/subject.rs"]
+#[path = "registrator/subject.rs"]
 mod subject;
 
 use run::Outcome;

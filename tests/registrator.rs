@@ -1,11 +1,11 @@
 //! Registrator's own runs, replayed: the same containers and the same command line give the same registrations.
 
 mod common;
-#[path = "golden/differences.rs"]
+#[path = "registrator/differences.rs"]
 mod differences;
-#[path = "golden/life_cycle.rs"]
+#[path = "registrator/life_cycle.rs"]
 mod life_cycle;
-#[path = "golden/run.rs"]
+#[path = "registrator/run.rs"]
 mod run;
 
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Recorded with gliderlabs/registrator v7.4.0 (6bfadbc) between a fake Docker API and a recording fake Consul.
-const RECORDED: &str = include_str!("golden/registrator.json");
+const RECORDED: &str = include_str!("registrator/registrator.json");
 
 /// What the agent advertises where registrator could not resolve its own host name.
 const ADVERTISED: &str = "192.168.1.102";
