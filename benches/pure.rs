@@ -9,7 +9,8 @@ use portreeve::{
     register::{
         Settings,
         desired::{self, InstanceCache},
-        instances::{self, Host},
+        host::Host,
+        instances,
         metadata::Metadata,
         plan::{self, PlanContext},
     },

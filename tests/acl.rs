@@ -99,7 +99,7 @@ async fn register_with_the_least_rules() {
     }
     set(&token(&agent, "register", &REGISTER).await);
     until("the registration", &daemon, holds).await;
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
 
     // The other kinds of writes: maintenance mode on and off, a check report, a removal.
     let checks = || async { agent.get("/v1/agent/checks").await };

@@ -90,7 +90,7 @@ fn who_won_who_lost_and_why_it_is_that_address() {
     assert_eq!((&instance["id"], &instance["id_from"]), (&json!("mine"), &json!("from SERVICE_80_ID")));
     assert_eq!((&instance["address"], &instance["port"]), (&json!("10.0.0.7"), &json!(8000)));
     assert_eq!(instance["address_from"], "what the registry's agent advertises");
-    assert_eq!(port["notes"], json!(["SERVICE_WEIGHT is ignored: \"heavy\" is no weight such as 10 or 10,1"]));
+    assert_eq!(port["notes"], json!(["SERVICE_WEIGHT is ignored: \"heavy\" is not a weight such as 10 or 10,1"]));
     let other = &report["ports"][1];
     assert_eq!((&other["port"], &other["skipped"]), (&json!("81/tcp"), &json!("it is not published on the host")));
 }
@@ -120,12 +120,12 @@ rich (000000000000), image nginx:1
   not seen     events older than 10 minutes, or that Docker no longer has: a stop signal, starts
 
 80/tcp
-  traffic      no: not registered: register has not been there yet, or was refused (see its log)
-  registry     missing: register has not been there yet, or was refused (see its log)
+  traffic      no: not registered: register has not written it yet, or was refused (see its log)
+  registry     missing: register has not written it yet, or was refused (see its log)
   id           mine (from SERVICE_80_ID)
   name         shop (from SERVICE_NAME)
   address      10.0.0.7:8000 (what the registry's agent advertises)
-  note         SERVICE_WEIGHT is ignored: \"heavy\" is no weight such as 10 or 10,1
+  note         SERVICE_WEIGHT is ignored: \"heavy\" is not a weight such as 10 or 10,1
   key          id = \"mine\" from the variable SERVICE_80_ID
   key          name = \"shop\" from the variable SERVICE_NAME
                lost: \"first\" from the variable SERVICE_NAME
@@ -147,7 +147,7 @@ fn what_differs_is_named() {
     changed["Config"]["Env"] = json!(["SERVICE_NAME=web", "SERVICE_REGION=eu", "SERVICE_CHECK_HTTP=/up"]);
     docker.set(changed);
     let (report, code) = report(&docker, &consul, &["web"]);
-    let differences = json!(["address: \"10.0.0.7:8000\" there, \"10.0.0.7:8001\" wanted", "Meta region: not there"]);
+    let differences = json!(["address: the entry has \"10.0.0.7:8000\", expected \"10.0.0.7:8001\"", "Meta region: missing in the entry"]);
     assert_eq!(
         report["ports"][0]["instance"]["registry"],
         json!({"state": "differs", "differences": differences}),
@@ -165,7 +165,7 @@ fn out_of_traffic_with_its_reason() {
     assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
     let explained = explain(&docker, &consul, &["web"]);
     assert!(
-        explained.text.contains("in line, out of traffic: portreeve: the container is paused"),
+        explained.text.contains("up to date, out of traffic: portreeve: the container is paused"),
         "{}",
         explained.text
     );
@@ -236,7 +236,7 @@ fn a_container_is_found_by_name_and_by_the_beginning_of_its_id() {
 
     docker.set(container("two", 8002));
     let several = explain(&docker, &consul, &["00"]);
-    assert!(several.error.contains("is the beginning of several ids"), "{}", several.error);
+    assert!(several.error.contains("is the prefix of several ids"), "{}", several.error);
     assert_eq!(several.code, Some(2));
     assert_eq!(explain(&docker, &consul, &[]).code, Some(2));
 }
@@ -280,13 +280,13 @@ fn why_it_gets_no_traffic() {
             "a check has not answered",
             |docker, _| with_env(docker, "SERVICE_CHECK_TCP=true"),
             none,
-            "no: check \"Service 'web' check\" is critical: it has said nothing yet",
+            "no: check \"Service 'web' check\" is critical: it has no output yet",
         ),
         (
             "a check warns",
             |docker, _| with_env(docker, "SERVICE_CHECK_TTL=30s"),
             |_, consul| consul.judge(CHECK, "warning", "slow"),
-            "no: check \"Service 'web' check\" is warning, which DNS takes and templates do not: slow",
+            "no: check \"Service 'web' check\" is warning, which DNS includes and templates do not: slow",
         ),
         (
             "somebody else's check",
@@ -331,7 +331,7 @@ fn why_it_gets_no_traffic() {
             "starting",
             |docker, _| with_health(docker, "starting"),
             none,
-            "no: Docker's HEALTHCHECK is starting: it has no verdict yet since 2026-01-01T00:00:00.1Z",
+            "no: Docker's HEALTHCHECK is starting: it has no result yet since 2026-01-01T00:00:00.1Z",
         ),
         (
             "paused",
@@ -343,7 +343,7 @@ fn why_it_gets_no_traffic() {
             "refused by Consul",
             |_, consul| consul.refuse("dockerhost:web:80", Some(axum::http::StatusCode::BAD_REQUEST)),
             none,
-            "no: not registered: register has not been there yet, or was refused (see its log)",
+            "no: not registered: register has not written it yet, or was refused (see its log)",
         ),
         (
             "somebody else's",
@@ -352,7 +352,7 @@ fn why_it_gets_no_traffic() {
             "Address": "", "Tags": [], "Meta": {}}))
             },
             none,
-            "no: the id has an entry without marks, which is left \
+            "no: the id has an entry without an owner, which is left \
             alone: --adopt registrator takes it over",
         ),
         (
@@ -392,7 +392,7 @@ fn it_is_held_until_it_is_ready() {
     let (docker, consul) = fakes();
     with_env(&docker, "SERVICE_READY=tcp");
     let (report, code) = report(&docker, &consul, &["web"]);
-    let reason = "not registered: waits until it is ready (SERVICE_READY): tcp 10.0.0.7:8000 has to answer once";
+    let reason = "not registered: waits until it is ready (SERVICE_READY): tcp 10.0.0.7:8000 must answer once";
     let traffic = json!({"ok": false, "reason": reason, "since": "2026-01-01T00:00:00.1Z"});
     assert_eq!((&report["ports"][0]["traffic"], code), (&traffic, Some(1)), "{report:#}");
 }
@@ -445,11 +445,11 @@ fn keys_that_do_nothing_are_told() {
     let (report, _) = report(&docker, &consul, &["web"]);
     let notes = json!([
         "SERVICE_080_NAME is not read: there is no such port, or no key; ports go from 1 to 65535, without leading zeros",
-        "SERVICE_9999_NAME fits no port of the container, which has 80/tcp; it names the port inside",
-        "SERVICE_CHECK_HTP means nothing: checks have no such setting; did you mean SERVICE_CHECK_HTTP?",
+        "SERVICE_9999_NAME applies to no port of the container, which has 80/tcp; the key names the port inside",
+        "SERVICE_CHECK_HTP has no effect: checks have no such setting; did you mean SERVICE_CHECK_HTTP?",
         "SERVICE_NAEM only becomes the Meta key \"naem\"; did you mean SERVICE_NAME?",
-        "portreeve.81.tags fits no port of the container, which has 80/tcp; it names the port inside",
-        "service_name is not read: the case of its beginning counts; write SERVICE_NAME",
+        "portreeve.81.tags applies to no port of the container, which has 80/tcp; the key names the port inside",
+        "service_name is not read: its prefix is case-sensitive; write SERVICE_NAME",
     ]);
     assert_eq!(report["notes"], notes);
 }
@@ -528,7 +528,7 @@ fn a_container_that_cannot_be_inspected_is_there() {
         for wanted in ["web", &id("web")] {
             let explained = explain(&docker, &consul, &[wanted]);
             let text = &explained.text;
-            let why = if hangs { "did not answer to an inspection within 3s" } else { "no such luck" };
+            let why = if hangs { "the inspection did not finish within 3s" } else { "no such luck" };
             assert!(
                 text.contains("Docker lists the container web (") && text.contains(why),
                 "{text}{}",
@@ -550,7 +550,7 @@ fn what_the_registry_has_of_a_container_that_is_gone() {
     docker.unset(&id("web"));
     let explained = explain(&docker, &consul, &["web"]);
     assert!(explained.text.contains("trouble      there is no container \"web\""), "{}", explained.text);
-    let then = "register removes it, unless --max-removal holds that back";
+    let then = "register removes it, unless --max-removal defers that";
     assert!(explained.text.contains("dockerhost:web:80") && explained.text.contains(then), "{}", explained.text);
     assert_eq!(explained.code, Some(1));
 }

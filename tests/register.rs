@@ -31,7 +31,7 @@ fn until_served(lab: &Lab, containers: &[&Container]) {
 #[track_caller]
 fn until_in_line(daemon: &Daemon, said: usize) {
     wait_until("a pass after which all is in line", LONG, || match &daemon.log()[said..] {
-        later if later.contains("in line") => Ok(()),
+        later if later.contains("up to date") => Ok(()),
         later => Err(later.to_owned()),
     });
 }

@@ -257,7 +257,7 @@ fn sighup_reads_the_configuration_again_and_touches_no_entry() {
     configure("[register]\non_exit = \"deregister\"\n[consul]\ntoken = \"two\"\n");
     daemon.signal(Signal::SIGHUP);
     until("the new token", || consul.tokens().contains(&"two".to_owned()));
-    daemon.until_logged_times("in line", 2);
+    daemon.until_logged_times("up to date", 2);
     assert_eq!(consul.writes(), writes, "nothing has changed for the entries");
     configure("[register]\non_exit = \"deregister\"\nip = \"10.9.9.9\"\n[consul]\ntoken = \"two\"\n");
     daemon.signal(Signal::SIGHUP);

@@ -89,7 +89,7 @@ fn a_container_is_registered_once_it_is_ready_and_stays_until_its_run_ends() {
     drop(daemon);
     let writes = consul.writes();
     let daemon = Daemon::start(&docker, &consul, &["--log-level", "debug"]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     assert_eq!(consul.writes(), writes);
 
     // Another run of the container has to be ready for itself.
@@ -141,7 +141,7 @@ fn a_drain_survives_a_reconnection_and_a_restart_of_register() {
     drop(daemon);
     let writes = consul.writes();
     let again = Daemon::start(&docker, &consul, &[]);
-    again.until_logged("in line");
+    again.until_logged("up to date");
     assert_eq!(consul.writes(), writes, "it did not get traffic in between");
     docker.die(&id("web"));
     until("the removal", || consul.ids().is_empty());
@@ -316,7 +316,7 @@ fn a_list_that_lost_everything_is_believed_at_the_second_time() {
     until("six", || moved(8000));
     none();
     docker.cut();
-    daemon.until_logged("gone from Docker without an event");
+    daemon.until_logged("missing in Docker's list without an event");
     assert_eq!(consul.count(), 6);
     all(9000);
     docker.cut();
@@ -325,7 +325,7 @@ fn a_list_that_lost_everything_is_believed_at_the_second_time() {
 
     none();
     docker.cut();
-    daemon.until_logged_times("gone from Docker without an event", 2);
+    daemon.until_logged_times("missing in Docker's list without an event", 2);
     assert_eq!(consul.count(), 6);
     docker.cut();
     until("the removals", || consul.count() == 0);
@@ -335,7 +335,7 @@ fn a_list_that_lost_everything_is_believed_at_the_second_time() {
     until("six", || moved(8000));
     names.iter().for_each(|name| docker.die(&id(name)));
     until("the removals", || consul.count() == 0);
-    assert_eq!(daemon.log().matches("gone from Docker without an event").count(), 2);
+    assert_eq!(daemon.log().matches("missing in Docker's list without an event").count(), 2);
 }
 
 #[test]

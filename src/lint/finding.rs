@@ -98,13 +98,13 @@ mod tests {
             severity: Severity::Error,
             rule: "unknown-key",
             service: "web".into(),
-            message: "SERVICE_CHECK_HTP means nothing".into(),
+            message: "SERVICE_CHECK_HTP has no effect".into(),
             help: Some("did you mean SERVICE_CHECK_HTTP?".into()),
         };
         let line = |colours| FindingLine { file: "c.yml", finding: &finding, colours }.to_string();
         assert_eq!(
             line(Colours::Off),
-            "c.yml:3:7: error[unknown-key]: web: SERVICE_CHECK_HTP means nothing\n  help: did you mean SERVICE_CHECK_HTTP?"
+            "c.yml:3:7: error[unknown-key]: web: SERVICE_CHECK_HTP has no effect\n  help: did you mean SERVICE_CHECK_HTTP?"
         );
         assert!(line(Colours::On).contains("\x1b[1m\x1b[31merror\x1b[0m"));
     }

@@ -1,9 +1,8 @@
-//! Where others reach a port: an address and a port that belong together. Pure.
+//! Resolves the address and the port at which other hosts reach a port of a container. Pure.
 //!
-//! In this order: what the container says of itself (`SERVICE_ADDRESS`), the label named by `--use-ip-from-label`, the
-//! container's own address under `--internal`, `--ip`, a specific address that the port is published on, and last the
-//! address that the registry's agent advertises. A port that is published for one family is registered at an address of
-//! that family.
+//! In order of precedence: `SERVICE_ADDRESS`, the label named by `--use-ip-from-label`, the container's own address
+//! under `--internal`, `--ip`, a specific address that the port is published on, and the address that the registry's
+//! agent advertises. A port that is published for one address family is registered at an address of that family.
 
 use std::fmt;
 
@@ -13,21 +12,21 @@ use crate::{
     docker::{Container, Port, PortBinding},
 };
 
-/// Where others reach a port.
+/// The address and port at which other hosts reach an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServiceAddress {
-    /// An IP address, or a host name that an operator gave.
+    /// An IP address, or a host name that was configured.
     pub(super) address: String,
     /// The port that belongs to `address`.
     pub(super) port: u16,
-    /// Why it is that address.
+    /// Where the address was taken from.
     pub(super) source: AddressSource,
 }
 
-/// What an address was taken from.
+/// Where an address was taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressSource {
-    /// The container's own word, in a variable or label of this name.
+    /// A variable or label of this name.
     Metadata(String),
     /// The label of this name, which `--use-ip-from-label` asks for.
     Label(String),
@@ -54,39 +53,39 @@ impl fmt::Display for AddressSource {
     }
 }
 
-/// A port of a container, with what decides about its address.
+/// A port of a container, with everything that its address depends on.
 pub(super) struct AddressResolver<'a> {
-    /// The container that serves.
+    /// The container that serves the port.
     pub(super) container: &'a Container,
-    /// The container whose network it uses: itself, unless it was started with `--network container:ID`.
+    /// The container whose network it uses: the container itself, unless it was started with `--network container:ID`.
     pub(super) network_owner: &'a Container,
-    /// The port inside.
+    /// The port inside the container.
     pub(super) port: Port,
-    /// The places on the host that lead to it.
+    /// The bindings on the host that lead to it.
     pub(super) bindings: &'a [PortBinding],
-    /// What the container says about the port.
+    /// The container's metadata for the port.
     pub(super) metadata: &'a PortMetadata<'a>,
 }
 
 impl AddressResolver<'_> {
-    /// Where others reach it, or why they do not.
+    /// Where other hosts reach it, or why they do not.
     pub(super) fn resolve(&self, host: &Host, notes: &mut Vec<String>) -> Result<ServiceAddress, SkipReason> {
         let port = self.declared_port(notes);
-        let said = self.declared_address(host, notes);
-        if let (Some((address, origin)), Some(port)) = (&said, port) {
-            return Ok(ServiceAddress { address: address.clone(), port, source: origin.clone() });
+        let declared = self.declared_address(host, notes);
+        if let (Some((address, source)), Some(port)) = (&declared, port) {
+            return Ok(ServiceAddress { address: address.clone(), port, source: source.clone() });
         }
-        let asked = said.as_ref().map(|(address, _)| address.as_str());
-        let place =
-            if host.settings.internal { self.container_address(host)? } else { self.host_address(host, asked)? };
-        let (address, origin) = said.unwrap_or((place.address, place.source));
-        Ok(ServiceAddress { address, port: port.unwrap_or(place.port), source: origin })
+        let requested = declared.as_ref().map(|(address, _)| address.as_str());
+        let fallback =
+            if host.settings.internal { self.container_address(host)? } else { self.host_address(host, requested)? };
+        let (address, source) = declared.unwrap_or((fallback.address, fallback.source));
+        Ok(ServiceAddress { address, port: port.unwrap_or(fallback.port), source })
     }
 
-    /// Where this host reaches it, whatever the container says of itself: the published place, else its own address.
+    /// Where this host reaches it, whatever the metadata declares: the published address, or else the container's own.
     pub(super) fn resolve_local(&self, host: &Host) -> Option<ServiceAddress> {
-        let outside = || self.host_address(host, None).or_else(|_| self.container_address(host));
-        if host.settings.internal { self.container_address(host) } else { outside() }.ok()
+        let published_or_own = || self.host_address(host, None).or_else(|_| self.container_address(host));
+        if host.settings.internal { self.container_address(host) } else { published_or_own() }.ok()
     }
 
     /// `SERVICE_ADVERTISE_PORT`.
@@ -94,7 +93,7 @@ impl AddressResolver<'_> {
         let setting = self.metadata.get("advertise_port")?;
         let port = parse_number(setting.value).filter(|port| *port != 0);
         if port.is_none() {
-            notes.push(format!("{} is ignored: {:?} is no port", setting.name, setting.value));
+            notes.push(format!("{} is ignored: {:?} is not a port", setting.name, setting.value));
         }
         port
     }
@@ -104,22 +103,22 @@ impl AddressResolver<'_> {
         let own = self
             .metadata
             .get("address")
-            .map(|said| (said.value, said.name, AddressSource::Metadata(said.name.to_owned())));
+            .map(|declared| (declared.value, declared.name, AddressSource::Metadata(declared.name.to_owned())));
         let label = host.settings.use_ip_from_label.as_ref();
         let label = label
             .and_then(|name| Some((self.container.labels.get_key_value(name)?, AddressSource::Label(name.clone()))));
-        let label = label.map(|((name, text), origin)| {
+        let label = label.map(|((name, text), source)| {
             let text = clean(text);
-            (text.rsplit_once('/').map_or(text, |(ip, _mask)| ip), name.as_str(), origin)
+            (text.rsplit_once('/').map_or(text, |(ip, _mask)| ip), name.as_str(), source)
         });
-        let said = own.into_iter().chain(label).filter(|(address, ..)| !address.is_empty());
-        let (usable, useless): (Vec<_>, Vec<_>) =
-            said.partition(|(address, ..)| reachable_host::is_reachable_host(address));
+        let declared = own.into_iter().chain(label).filter(|(address, ..)| !address.is_empty());
+        let (usable, unreachable): (Vec<_>, Vec<_>) =
+            declared.partition(|(address, ..)| reachable_host::is_reachable_host(address));
         let note = |(address, name, _): (&str, &str, AddressSource)| {
-            format!("{name} is ignored: {address:?} is no address or host name that others reach")
+            format!("{name} is ignored: {address:?} is not an address or host name that other hosts can reach")
         };
-        notes.extend(useless.into_iter().map(note));
-        usable.into_iter().next().map(|(address, _, origin)| (address.to_owned(), origin))
+        notes.extend(unreachable.into_iter().map(note));
+        usable.into_iter().next().map(|(address, _, source)| (address.to_owned(), source))
     }
 
     /// The container's own address, with the port inside.
@@ -128,27 +127,28 @@ impl AddressResolver<'_> {
             return Ok(advertised_host_address(host, self.port.number));
         }
         let (network, address) = reachability::container_address(self.network_owner, host.settings.network.as_deref())?;
-        let origin = AddressSource::Network(network.to_owned());
-        Ok(ServiceAddress { address: address.to_string(), port: self.port.number, source: origin })
+        let source = AddressSource::Network(network.to_owned());
+        Ok(ServiceAddress { address: address.to_string(), port: self.port.number, source })
     }
 
-    /// The host's address, with the port there. `said` is the address that was asked for, by which the port is chosen.
-    fn host_address(&self, host: &Host, said: Option<&str>) -> Result<ServiceAddress, SkipReason> {
+    /// The host's address and the published port. `declared` is the address from the metadata, by which the binding is
+    /// chosen.
+    fn host_address(&self, host: &Host, declared: Option<&str>) -> Result<ServiceAddress, SkipReason> {
         if self.bindings.is_empty() {
-            // In the network of another container, behind no published port: reachable where that container is.
+            // Without a published port, a container in the network of another one is reached where that one is.
             return if self.network_owner.id == self.container.id {
                 Err(SkipReason::NotPublished)
             } else {
                 self.container_address(host)
             };
         }
-        let asked = match (said, host.configured_address()) {
+        let requested = match (declared, host.configured_address()) {
             (Some(address), _) => reachability::binding_behind(self.bindings, address),
             (None, Some(address)) => reachability::binding_at(self.bindings, address),
             (None, None) => None,
         };
-        match asked.or_else(|| reachability::best_binding(self.bindings, &host.external_address())) {
-            Some(binding) if asked.is_some() || binding.ip.is_unspecified() => {
+        match requested.or_else(|| reachability::best_binding(self.bindings, &host.external_address())) {
+            Some(binding) if requested.is_some() || binding.ip.is_unspecified() => {
                 Ok(advertised_host_address(host, binding.port))
             }
             Some(PortBinding { ip, port }) => {
@@ -159,8 +159,8 @@ impl AddressResolver<'_> {
     }
 }
 
-/// The address by which others know this host.
+/// The address at which other hosts reach this host.
 fn advertised_host_address(host: &Host, port: u16) -> ServiceAddress {
-    let origin = if host.configured_address().is_some() { AddressSource::Flag } else { AddressSource::Advertised };
-    ServiceAddress { address: host.external_address(), port, source: origin }
+    let source = if host.configured_address().is_some() { AddressSource::Flag } else { AddressSource::Advertised };
+    ServiceAddress { address: host.external_address(), port, source }
 }

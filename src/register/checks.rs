@@ -1,8 +1,8 @@
-//! The health checks that a container asks for. Pure.
+//! Derives the health checks of an instance from the metadata. Pure.
 //!
-//! `SERVICE_CHECK_HTTP=/up` asks for one; more are numbered (`SERVICE_CHECK_1_HTTP`, `SERVICE_CHECK_2_TCP`). Settings
-//! without a number (`SERVICE_CHECK_INTERVAL`) hold for those that have none of their own. What can never work costs only
-//! itself: the check, or the setting, is left out.
+//! `SERVICE_CHECK_HTTP=/up` defines one check; more are numbered (`SERVICE_CHECK_1_HTTP`, `SERVICE_CHECK_2_TCP`).
+//! Settings without a number (`SERVICE_CHECK_INTERVAL`) apply to the checks without such a setting of their own. If a
+//! value can never work, only the check or the setting that it belongs to is left out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,22 +21,22 @@ use crate::{
     registry::{Check, CheckProbe},
 };
 
-/// Time between two probes unless `CHECK_INTERVAL` is given; registrator's default.
+/// The time between two probes without `CHECK_INTERVAL`, as in registrator.
 const DEFAULT_INTERVAL: &str = "10s";
 
-/// Those that make the agent run a command. They need `--allow-script-checks`: an image brings its own variables, and must
-/// not thereby run programs on the host.
+/// The kinds that make the agent run a command. They need `--allow-script-checks`: an image sets its own variables, and
+/// must not run programs on the host with them.
 const SCRIPT_KINDS: [&str; 3] = ["cmd", "script", "docker"];
 
-/// Those of which a port of another protocol knows nothing.
+/// The kinds that are possible for tcp ports only.
 const TCP_KINDS: [&str; 5] = ["http", "https", "tcp", "grpc", "h2ping"];
 
-/// One port of a container, with what its checks are made of.
+/// One port of a container, with everything that its checks depend on.
 pub(super) struct CheckBuilder<'a> {
     pub(super) container: &'a Container,
     pub(super) metadata: &'a PortMetadata<'a>,
     pub(super) port: Port,
-    /// Where others reach the port.
+    /// The address at which other hosts reach the port.
     pub(super) address: &'a str,
     /// The port that belongs to `address`.
     pub(super) address_port: u16,
@@ -45,157 +45,156 @@ pub(super) struct CheckBuilder<'a> {
 }
 
 impl CheckBuilder<'_> {
-    /// All checks. What cannot be done is noted.
+    /// All checks. What is left out is noted.
     pub(super) fn build_all(&self, notes: &mut Vec<String>) -> Vec<Check> {
         let numbers = self.metadata.iter().filter_map(|(key, _)| check_number(key));
         let groups: BTreeSet<_> = numbers.collect();
-        [None].into_iter().chain(groups.into_iter().map(Some)).filter_map(|group| self.build(group, notes)).collect()
+        [None].into_iter().chain(groups.into_iter().map(Some)).filter_map(|number| self.build(number, notes)).collect()
     }
 
-    fn build(&self, group: Option<u32>, notes: &mut Vec<String>) -> Option<Check> {
-        let mut asked = CHECK_KINDS.iter().filter_map(|kind| Some((*kind, self.own_setting(group, kind)?)));
-        let (kind, asked) = asked.find(|(kind, asked)| {
-            let refused = SCRIPT_KINDS.contains(kind) && !self.allow_scripts;
-            if refused {
-                let what =
-                    "is not carried out: it makes Consul's agent run a command, which needs --allow-script-checks";
-                notes.push(format!("{} {what}", asked.name));
+    fn build(&self, number: Option<u32>, notes: &mut Vec<String>) -> Option<Check> {
+        let mut setting = CHECK_KINDS.iter().filter_map(|kind| Some((*kind, self.own_setting(number, kind)?)));
+        let (kind, setting) = setting.find(|(kind, setting)| {
+            let is_refused = SCRIPT_KINDS.contains(kind) && !self.allow_scripts;
+            if is_refused {
+                let what = "is ignored: it makes Consul's agent run a command, which needs --allow-script-checks";
+                notes.push(format!("{} {what}", setting.name));
             }
-            !refused
+            !is_refused
         })?;
-        // A connection for the whole container is meant for its tcp ports.
-        if self.port.protocol != Protocol::Tcp && !asked.is_port_specific && TCP_KINDS.contains(&kind) {
+        // A connection check for the whole container applies to its tcp ports.
+        if self.port.protocol != Protocol::Tcp && !setting.is_port_specific && TCP_KINDS.contains(&kind) {
             return None;
         }
-        let probe = match self.probe(group, kind, asked) {
+        let probe = match self.probe(number, kind, setting) {
             Ok(probe) => probe,
             Err(problem) => {
                 notes.push(problem);
                 return None;
             }
         };
-        let probe = self.with_method(group, kind, probe, notes);
-        let mut accepted = |key, problem| self.valid_value(group, key, problem, notes);
-        let reported = matches!(probe, CheckProbe::Report { .. });
+        let probe = self.with_method(number, kind, probe, notes);
+        let mut valid_value = |key, problem| self.valid_value(number, key, problem, notes);
+        let waits_for_reports = matches!(probe, CheckProbe::Report { .. });
         Some(Check {
-            key: group.map_or_else(|| Check::FIRST.to_owned(), |number| number.to_string()),
-            interval: (!reported).then(|| {
-                accepted("interval", value_problems::interval_problem).unwrap_or_else(|| DEFAULT_INTERVAL.to_owned())
+            key: number.map_or_else(|| Check::FIRST.to_owned(), |number| number.to_string()),
+            interval: (!waits_for_reports).then(|| {
+                valid_value("interval", value_problems::interval_problem).unwrap_or_else(|| DEFAULT_INTERVAL.to_owned())
             }),
-            timeout: (!reported).then(|| accepted("timeout", value_problems::interval_problem)).flatten(),
-            initial_status: accepted("initial_status", limits::initial_status_problem)
+            timeout: (!waits_for_reports).then(|| valid_value("timeout", value_problems::interval_problem)).flatten(),
+            initial_status: valid_value("initial_status", limits::initial_status_problem)
                 .map(|status| status.to_lowercase()),
-            deregister_after: accepted("deregister_after", limits::duration_problem),
-            success_before_passing: accepted("success_before_passing", value_problems::count_problem)
+            deregister_after: valid_value("deregister_after", limits::duration_problem),
+            success_before_passing: valid_value("success_before_passing", value_problems::count_problem)
                 .and_then(|n| n.parse().ok()),
-            failures_before_critical: accepted("failures_before_critical", value_problems::count_problem)
+            failures_before_critical: valid_value("failures_before_critical", value_problems::count_problem)
                 .and_then(|n| n.parse().ok()),
-            // A name is one check's own.
+            // A name applies to one check only.
             name: self
-                .own_setting(group, "name")
+                .own_setting(number, "name")
                 .and_then(|own| without_problem(own, value_problems::check_name_problem, notes)),
             probe,
         })
     }
 
-    /// What is probed, or a note of why nothing is.
-    fn probe(&self, group: Option<u32>, kind: &str, asked: Setting<'_>) -> Result<CheckProbe, String> {
-        let refused = |problem| format!("{} is not carried out: {problem}", asked.name);
-        let place = host_and_port(self.address, self.address_port);
-        let tls_skip_verify = self.is_enabled(group, "tls_skip_verify");
+    /// The probe, or a note of why there is none.
+    fn probe(&self, number: Option<u32>, kind: &str, setting: Setting<'_>) -> Result<CheckProbe, String> {
+        let ignored = |problem| format!("{} is ignored: {problem}", setting.name);
+        let address = host_and_port(self.address, self.address_port);
+        let tls_skip_verify = self.is_enabled(number, "tls_skip_verify");
         Ok(match kind {
             "http" | "https" => CheckProbe::Http {
-                url: value_problems::path_problem(asked.value)
-                    .map_or_else(|| Ok(url(kind, &place, asked.value)), |no| Err(refused(no)))?,
+                url: value_problems::path_problem(setting.value)
+                    .map_or_else(|| Ok(url(kind, &address, setting.value)), |problem| Err(ignored(problem)))?,
                 method: None,
-                header: self.setting(group, "header").map_or(Ok(BTreeMap::new()), |header| {
+                header: self.setting(number, "header").map_or(Ok(BTreeMap::new()), |header| {
                     parse_headers(header.value)
-                        .map_err(|no| format!("{} is wrong, and its check left out: {no}", header.name))
+                        .map_err(|problem| format!("{} is invalid, so its check is left out: {problem}", header.name))
                 })?,
-                body: self.value(group, "body").map(str::to_owned),
+                body: self.value(number, "body").map(str::to_owned),
                 tls_skip_verify: tls_skip_verify && kind == "https",
             },
-            "tcp" => CheckProbe::Tcp { address: place },
+            "tcp" => CheckProbe::Tcp { address },
             "grpc" => {
-                let tls = self.is_enabled(group, "grpc_use_tls");
-                CheckProbe::Grpc { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
+                let tls = self.is_enabled(number, "grpc_use_tls");
+                CheckProbe::Grpc { address, tls, tls_skip_verify: tls && tls_skip_verify }
             }
             "h2ping" => {
-                let tls = self.is_enabled(group, "h2ping_use_tls");
-                CheckProbe::H2ping { address: place, tls, tls_skip_verify: tls && tls_skip_verify }
+                let tls = self.is_enabled(number, "h2ping_use_tls");
+                CheckProbe::H2ping { address, tls, tls_skip_verify: tls && tls_skip_verify }
             }
             "ttl" => {
-                limits::duration_problem(asked.value).map_or(Ok(()), |problem| Err(refused(problem)))?;
-                CheckProbe::Report { ttl: asked.value.to_owned() }
+                limits::duration_problem(setting.value).map_or(Ok(()), |problem| Err(ignored(problem)))?;
+                CheckProbe::Report { ttl: setting.value.to_owned() }
             }
             "docker" => CheckProbe::Docker {
                 container: self.container.id.clone(),
-                shell: self.value(group, "shell").map(str::to_owned),
-                arguments: split_command(asked.value).map_err(refused)?,
+                shell: self.value(number, "shell").map(str::to_owned),
+                arguments: split_command(setting.value).map_err(ignored)?,
             },
             "cmd" => {
-                let words = ["check-cmd", self.container.short_id(), &self.port.number.to_string(), asked.value];
+                let words = ["check-cmd", self.container.short_id(), &self.port.number.to_string(), setting.value];
                 CheckProbe::Script { arguments: words.map(str::to_owned).into() }
             }
             _ => {
-                let script = asked.value.replace("$SERVICE_IP", self.address);
+                let script = setting.value.replace("$SERVICE_IP", self.address);
                 let script = script.replace("$SERVICE_PORT", &self.address_port.to_string());
-                CheckProbe::Script { arguments: split_command(&script).map_err(refused)? }
+                CheckProbe::Script { arguments: split_command(&script).map_err(ignored)? }
             }
         })
     }
 
-    /// The probe with the method that was asked for, if it has one.
+    /// The probe with its HTTP method, if it has one.
     fn with_method(
         &self,
-        group: Option<u32>,
+        number: Option<u32>,
         kind: &str,
         mut probe: CheckProbe,
         notes: &mut Vec<String>,
     ) -> CheckProbe {
         if let CheckProbe::Http { method, .. } = &mut probe {
-            let asked = self.setting(group, &format!("{kind}_method")).or_else(|| self.setting(group, "method"));
-            *method = asked
-                .and_then(|asked| without_problem(asked, value_problems::method_problem, notes))
+            let setting = self.setting(number, &format!("{kind}_method")).or_else(|| self.setting(number, "method"));
+            *method = setting
+                .and_then(|setting| without_problem(setting, value_problems::method_problem, notes))
                 .map(|method| method.to_uppercase());
         }
         probe
     }
 
-    /// The setting of this very group.
-    fn own_setting(&self, group: Option<u32>, key: &str) -> Option<Setting<'_>> {
-        match group {
+    /// The setting of this check, without a fallback.
+    fn own_setting(&self, number: Option<u32>, key: &str) -> Option<Setting<'_>> {
+        match number {
             None => self.metadata.get(&format!("check_{key}")),
             Some(number) => self.metadata.get(&format!("check_{number}_{key}")),
         }
     }
 
-    /// The setting of this group, else the one for all.
-    fn setting(&self, group: Option<u32>, key: &str) -> Option<Setting<'_>> {
-        self.own_setting(group, key).or_else(|| self.own_setting(None, key))
+    /// The setting of this check, or else the one for all checks.
+    fn setting(&self, number: Option<u32>, key: &str) -> Option<Setting<'_>> {
+        self.own_setting(number, key).or_else(|| self.own_setting(None, key))
     }
 
-    fn value(&self, group: Option<u32>, key: &str) -> Option<&str> {
-        self.setting(group, key).map(|setting| setting.value)
+    fn value(&self, number: Option<u32>, key: &str) -> Option<&str> {
+        self.setting(number, key).map(|setting| setting.value)
     }
 
-    /// A setting that Consul accepts: for one that it does not, it would refuse the whole service.
+    /// A setting that Consul accepts; it would refuse the whole service because of an invalid one.
     fn valid_value(
         &self,
-        group: Option<u32>,
+        number: Option<u32>,
         key: &str,
         problem: fn(&str) -> Option<String>,
         notes: &mut Vec<String>,
     ) -> Option<String> {
-        without_problem(self.setting(group, key)?, problem, notes)
+        without_problem(self.setting(number, key)?, problem, notes)
     }
 
-    fn is_enabled(&self, group: Option<u32>, key: &str) -> bool {
-        self.value(group, key).is_some_and(is_truthy)
+    fn is_enabled(&self, number: Option<u32>, key: &str) -> bool {
+        self.value(number, key).is_some_and(is_truthy)
     }
 }
 
-/// The value of a setting, unless there is a problem with it: that is noted.
+/// The value of a setting; `None`, with a note, if there is a problem.
 fn without_problem(
     setting: Setting<'_>,
     problem: fn(&str) -> Option<String>,
@@ -222,9 +221,9 @@ pub(super) fn host_and_port(address: &str, port: u16) -> String {
     }
 }
 
-fn url(scheme: &str, place: &str, path: &str) -> String {
+fn url(scheme: &str, address: &str, path: &str) -> String {
     let slash = if path.starts_with('/') { "" } else { "/" };
-    format!("{scheme}://{place}{slash}{path}")
+    format!("{scheme}://{address}{slash}{path}")
 }
 
 /// `Host: a.example, X-Probe: 1`.
@@ -239,7 +238,7 @@ fn parse_headers(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
     Ok(headers)
 }
 
-/// The agent runs a program with arguments. What only a shell understands is left to a shell.
+/// Splits a script into a program and its arguments. A script that needs a shell is run by `sh -c`.
 fn split_command(script: &str) -> Result<Vec<String>, String> {
     let words = shell_words::split(script).map_err(|error| error.to_string())?;
     match words.is_empty() {
@@ -249,7 +248,7 @@ fn split_command(script: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// Whether something outside of quotes is an operator, an expansion or a pattern.
+/// Whether a script has an operator, an expansion or a pattern outside of quotes.
 fn needs_shell(script: &str) -> bool {
     let (mut quote, mut chars) = (None, script.chars());
     while let Some(char) = chars.next() {
@@ -324,7 +323,7 @@ mod tests {
         assert_eq!(command, r#"["check-cmd", "000000000000", "80", "/x y"]"#);
         let (checks, notes) = made(&[("SERVICE_CHECK_SCRIPT", "say 'no end")], "80/tcp", "h");
         assert_eq!(checks, []);
-        assert!(notes[0].starts_with("SERVICE_CHECK_SCRIPT is not carried out"), "{notes:?}");
+        assert!(notes[0].starts_with("SERVICE_CHECK_SCRIPT is ignored"), "{notes:?}");
     }
 
     #[test]
@@ -351,11 +350,11 @@ mod tests {
             (Some("passing"), Some("10m"))
         );
         assert_eq!((check.success_before_passing, check.failures_before_critical), (None, Some(3)));
-        assert_eq!(notes, ["SERVICE_CHECK_SUCCESS_BEFORE_PASSING is ignored: \"many\" is no number"]);
+        assert_eq!(notes, ["SERVICE_CHECK_SUCCESS_BEFORE_PASSING is ignored: \"many\" is not a number"]);
     }
 
     #[test]
-    fn what_consul_would_refuse_costs_only_itself() {
+    fn an_invalid_setting_does_not_prevent_the_check() {
         let pairs: &[_] = &[
             ("SERVICE_CHECK_TCP", "1"),
             ("SERVICE_CHECK_INTERVAL", "10"),
@@ -373,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn several_checks_share_what_has_no_number() {
+    fn several_checks_share_settings_without_a_number() {
         let pairs: &[_] = &[
             ("SERVICE_CHECK_HTTP", "/"),
             ("SERVICE_CHECK_1_TCP", "yes"),
@@ -388,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_the_agent_run_a_command_has_to_be_allowed() {
+    fn a_check_that_runs_a_command_must_be_allowed() {
         let web = container("web").env("SERVICE_CHECK_SCRIPT", "x").env("SERVICE_CHECK_DOCKER", "y");
         let web = web.env("SERVICE_CHECK_1_CMD", "z").env("SERVICE_CHECK_TCP", "1");
         let (metadata, port, mut notes) = (Metadata::read(&web), "80/tcp".parse().expect("a port"), Vec::new());
@@ -411,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_work_costs_only_itself() {
+    fn a_value_that_can_never_work_is_left_out_alone() {
         let check = |settings: &[(&str, &str)]| made(settings, "80/tcp", "h");
         let bad = [
             ("SERVICE_CHECK_HTTP", "http://localhost:8080/health"),
@@ -421,7 +420,7 @@ mod tests {
         for bad in bad {
             let (checks, notes) = check(&[bad]);
             assert_eq!((checks.len(), notes.len()), (0, 1), "{bad:?}");
-            assert!(notes[0].starts_with(&format!("{} is not carried out: ", bad.0)), "{notes:?}");
+            assert!(notes[0].starts_with(&format!("{} is ignored: ", bad.0)), "{notes:?}");
         }
         let settings = [
             ("SERVICE_CHECK_METHOD", "FETCH"),

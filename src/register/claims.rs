@@ -1,4 +1,4 @@
-//! Which of several ports gets an id that all of them claim. Pure.
+//! Decides which of several ports gets an id that all of them claim. Pure.
 
 use std::cmp::Reverse;
 
@@ -21,12 +21,12 @@ pub(super) struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// For people.
+    /// A description for log lines.
     pub(super) fn description(&self) -> String {
         format!("{} of container {:?}", self.port, self.container.name)
     }
 
-    /// Why it is refused, for the log: `rival` is the claim that counts.
+    /// Why the claim is refused, for the log. `rival` is the claim that wins.
     pub(super) fn refusal(&self, rival: &Self) -> String {
         let (port, id) = (self.port, &self.instance.id);
         if rival.container.id == self.container.id {
@@ -43,8 +43,8 @@ impl Claim<'_> {
         }
     }
 
-    /// Docker gives a name to one container at a time, so of two with one name the earlier was removed or renamed, and
-    /// what is known of it is out of date.
+    /// Whether `other` is a newer container of the same name. Docker gives a name to one container at a time, so the
+    /// older one was removed or renamed, and what is known of it is out of date.
     fn is_outdated_by(&self, other: &Self) -> bool {
         other.container.name == self.container.name
             && other.container.id != self.container.id
@@ -59,27 +59,29 @@ impl Claim<'_> {
         entry.is_some_and(|entry| entry.owner.container == self.container.id)
     }
 
-    /// Whether the container makes no other claim, or has the entry and this claim is what the entry was made of.
+    /// Whether the container makes no other claim, or has the entry and the entry was made from this claim.
     fn is_unambiguous(&self, claims: &[Self], entry: Option<&Entry>) -> bool {
-        let place = |claim: &Self| (claim.instance.address.clone(), claim.instance.port);
-        let kept = |claim: &Self| entry.is_some_and(|entry| (entry.address.clone(), entry.port) == place(claim));
-        let rank = |claim: &Self| (Reverse(kept(claim)), claim.port);
+        let address_and_port = |claim: &Self| (claim.instance.address.clone(), claim.instance.port);
+        let has_entry =
+            |claim: &Self| entry.is_some_and(|entry| (entry.address.clone(), entry.port) == address_and_port(claim));
+        let rank = |claim: &Self| (Reverse(has_entry(claim)), claim.port);
         let mut others =
             claims.iter().filter(|other| other.container.id == self.container.id && other.port != self.port);
         others.all(|other| self.is_incumbent(entry) && rank(self) < rank(other))
     }
 }
 
-/// The claims without those that are out of date.
+/// The claims that are not out of date.
 pub(super) fn without_outdated<'a>(claims: &[Claim<'a>]) -> Vec<Claim<'a>> {
     claims.iter().filter(|claim| !claims.iter().any(|other| claim.is_outdated_by(other))).copied().collect()
 }
 
-/// The claim that counts. What can serve goes before what cannot, then whoever has the entry, then whoever started first:
-/// an entry that serves is never lost by a conflict. Two ports of one container are refused: either choice would be wrong.
+/// The claim that wins. A claim that can serve precedes one that cannot, then the one that has the entry, then the
+/// container that started first: a conflict never removes an entry that serves. Two claims of one container are both
+/// refused, since either choice would be wrong.
 pub(super) fn winner<'a, 'b>(claims: &'b [Claim<'a>], entry: Option<&Entry>) -> Option<&'b Claim<'a>> {
     claims.iter().filter(|claim| claim.is_unambiguous(claims, entry)).min_by_key(|claim| {
-        let idle = (claim.gate.is_some(), claim.instance.out_of_traffic.is_some());
-        (idle, !claim.is_incumbent(entry), claim.started(), claim.container.id.clone())
+        let cannot_serve = (claim.gate.is_some(), claim.instance.out_of_traffic.is_some());
+        (cannot_serve, !claim.is_incumbent(entry), claim.started(), claim.container.id.clone())
     })
 }

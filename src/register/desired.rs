@@ -1,4 +1,4 @@
-//! All instances that a host should have in the registry. Pure.
+//! Collects the instances that a host should have in the registry. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -22,27 +22,27 @@ use crate::{
     registry::{DigestedInstance, Entries},
 };
 
-/// What the registry should hold of this host.
+/// The desired state: all instances that the registry should have for this host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DesiredInstances {
     /// By id.
     pub instances: BTreeMap<String, DigestedInstance>,
-    /// Containers that could not be looked at: whatever they have in the registry stays.
+    /// Containers that could not be inspected: their entries stay as they are.
     pub unreadable: BTreeSet<String>,
-    /// Containers that have failed, and whose entries are kept out of traffic.
+    /// Containers that have failed and whose entries stay, out of traffic.
     pub failed: BTreeSet<String>,
-    /// Ids that several ports want, each with those ports: at most one of them is among `instances`.
+    /// Ids that several ports claim, each with a description of those ports. At most one of them is in `instances`.
     pub contended_ids: BTreeMap<String, Vec<String>>,
-    /// What has to succeed once before an instance is registered for the first time, with its id.
+    /// The readiness gates of instances that are not registered yet, with the id of the instance.
     pub gates: Vec<(String, ReadinessGate)>,
-    /// What a user should know: of the container that is named first, in the second.
+    /// Notes for the user: the name of the container, and the text.
     pub notes: BTreeSet<(String, String)>,
-    /// When to look again, although nothing happens.
+    /// When the next pass is due although no event occurs.
     pub recheck_after: Option<Duration>,
 }
 
-/// Collects the instances of all containers; `entries` tells who has an id that several want. Nothing that has to be ready
-/// first counts as ready, unless it has its entry.
+/// Collects the instances of all containers. `entries` decides which of several claims on an id wins. No gate counts as
+/// passed, except for an instance that is registered already.
 pub fn desired_instances(
     containers: &BTreeMap<String, Observation>,
     host: &Host,
@@ -52,16 +52,16 @@ pub fn desired_instances(
     InstanceCache::default().desired_instances(containers, host, entries, &BTreeMap::new(), now)
 }
 
-/// What each container gave when it was last looked at: on a large host an event is about one of many.
+/// The instances that each container gave at its last evaluation. On a large host an event concerns only one of many.
 #[derive(Debug, Default)]
 pub struct InstanceCache {
-    /// Whose containers they are.
+    /// The host that the instances were derived for.
     host: Option<Host>,
-    /// By the container's id.
+    /// By the id of the container.
     by_container: HashMap<String, CachedContainer>,
 }
 
-/// What one container gives.
+/// The result of one evaluation.
 #[derive(Debug)]
 struct CachedContainer {
     container: Arc<Container>,
@@ -71,20 +71,21 @@ struct CachedContainer {
 }
 
 impl InstanceCache {
-    /// The same as [`desired`], without a new look at containers that have not changed. `passed` is what was ready.
+    /// The same as the function [`desired_instances`], but evaluates only containers that have changed. `ready` holds
+    /// the ports that have been ready.
     pub fn desired_instances(
         &mut self,
         containers: &BTreeMap<String, Observation>,
         host: &Host,
         entries: &Entries,
-        passed: &BTreeMap<PortRun, ()>,
+        ready: &BTreeMap<PortRun, ()>,
         now: Timestamp,
     ) -> DesiredInstances {
         let mut desired = DesiredInstances::default();
         self.refresh(containers, host, now);
         let mut claims = Vec::new();
-        for (id, sight) in containers {
-            let container = match sight {
+        for (id, observation) in containers {
+            let container = match observation {
                 Observation::Inspected(container) if !ports::is_network_unreadable(container, containers) => container,
                 Observation::Inspected(_) | Observation::Unreadable => {
                     desired.unreadable.insert(id.clone());
@@ -95,12 +96,12 @@ impl InstanceCache {
             if has_failed(container, host) {
                 desired.failed.insert(id.clone());
             }
-            let look = &self.by_container[id];
-            desired.notes.extend(look.notes.iter().map(|note| (container.name.clone(), note.clone())));
-            desired.recheck_after = desired.recheck_after.into_iter().chain(look.recheck_after).min();
-            claims.extend(look.ports.iter().map(|(port, wanted, gate)| {
+            let cached = &self.by_container[id];
+            desired.notes.extend(cached.notes.iter().map(|note| (container.name.clone(), note.clone())));
+            desired.recheck_after = desired.recheck_after.into_iter().chain(cached.recheck_after).min();
+            claims.extend(cached.ports.iter().map(|(port, wanted, gate)| {
                 let entry = entries.owned.get(&wanted.id);
-                let gate = gate.as_ref().filter(|gate| gate::is_waiting(gate, &wanted.owner, entry, passed));
+                let gate = gate.as_ref().filter(|gate| gate::is_waiting(gate, &wanted.owner, entry, ready));
                 Claim { container, port: *port, instance: wanted, gate }
             }));
         }
@@ -111,19 +112,19 @@ impl InstanceCache {
         desired
     }
 
-    /// Brings the looks up to date.
+    /// Evaluates the containers that have changed.
     fn refresh(&mut self, containers: &BTreeMap<String, Observation>, host: &Host, now: Timestamp) {
         if self.host.as_ref() != Some(host) {
             *self = Self { host: Some(host.clone()), by_container: HashMap::new() };
         }
-        for (id, sight) in containers {
-            if let Observation::Inspected(container) = sight
-                && !self.by_container.get(id).is_some_and(|look| look.is_current_for(container))
+        for (id, observation) in containers {
+            if let Observation::Inspected(container) = observation
+                && !self.by_container.get(id).is_some_and(|cached| cached.is_current_for(container))
             {
                 self.by_container.insert(id.clone(), CachedContainer::evaluate(container, containers, host, now));
             }
         }
-        // With as many as there are containers, there is nothing to forget.
+        // If the sizes are equal, there is nothing to remove.
         if self.by_container.len() > containers.len() {
             self.by_container.retain(|id, _| containers.contains_key(id));
         }
@@ -131,18 +132,18 @@ impl InstanceCache {
 }
 
 impl DesiredInstances {
-    /// Gives an id to one of the ports that claim it.
+    /// Assigns an id to one of the ports that claim it.
     fn assign_id(&mut self, claims: &[Claim<'_>], entries: &Entries) {
         let id = &claims[0].instance.id;
         let entry = entries.owned.get(id);
         let claims = claims::without_outdated(claims);
-        // What the container of an entry wants is not known while it cannot be inspected: the entry stays its own.
+        // What the container of an entry needs is unknown while it cannot be inspected: the entry stays unchanged.
         let unreadable = entry.map(|entry| &entry.owner.container).filter(|owner| self.unreadable.contains(*owner));
         let winner = claims::winner(&claims, entry).filter(|_| unreadable.is_none());
         if winner.is_none_or(|winner| winner.gate.is_some() || winner.instance.out_of_traffic.is_some())
             && unreadable.is_none()
         {
-            // The first that is ready takes over.
+            // The first instance that is ready takes the entry over.
             self.gates.extend(claims.iter().filter_map(|claim| Some((id.clone(), claim.gate?.clone()))));
         }
         if let Some(winner) = winner.filter(|winner| winner.gate.is_none()) {
@@ -153,7 +154,7 @@ impl DesiredInstances {
         let takes_over = |winner: &Claim<'_>| {
             winner.gate.is_none() && entry.is_some_and(|entry| entry.owner.container != winner.container.id)
         };
-        let is_told = !winner.is_some_and(takes_over);
+        let is_logged = !winner.is_some_and(takes_over);
         for claim in claims.iter().filter(|claim| !is_winner(claim)) {
             let rival = winner.or_else(|| claims.iter().find(|rival| !std::ptr::eq(rival.instance, claim.instance)));
             let note = match (unreadable, rival) {
@@ -164,7 +165,7 @@ impl DesiredInstances {
                 (None, Some(rival)) => claim.refusal(rival),
                 (None, None) => continue,
             };
-            if is_told {
+            if is_logged {
                 self.notes.insert((claim.container.name.clone(), note));
             }
             self.contended_ids.insert(id.clone(), claims.iter().map(Claim::description).collect());
@@ -179,36 +180,38 @@ impl CachedContainer {
         host: &Host,
         now: Timestamp,
     ) -> Self {
-        let due = traffic::next_traffic_change(container, host, now);
-        let mut look = Self {
+        let recheck_after = traffic::next_traffic_change(container, host, now);
+        let mut cached = Self {
             container: Arc::clone(container),
             ports: Vec::new(),
             notes: instances::container_notes(container),
-            recheck_after: due,
+            recheck_after,
         };
-        for verdict in instances::port_outcomes(container, others, host, now) {
-            look.notes.extend(verdict.notes);
-            match verdict.instance {
-                Ok(instance) => look.ports.push((verdict.port, instance.into(), verdict.readiness_gate)),
+        for outcome in instances::port_outcomes(container, others, host, now) {
+            cached.notes.extend(outcome.notes);
+            match outcome.instance {
+                Ok(instance) => cached.ports.push((outcome.port, instance.into(), outcome.readiness_gate)),
                 Err(skip @ (SkipReason::LinkLocal | SkipReason::WrongAddressFamily | SkipReason::Unreachable)) => {
-                    look.notes.push(format!("{} is not registered: {skip}", verdict.port));
+                    cached.notes.push(format!("{} is not registered: {skip}", outcome.port));
                 }
                 Err(skip) => {
-                    tracing::debug!(container = %container.name, "port {} is not registered: {skip}", verdict.port)
+                    tracing::debug!(container = %container.name, "port {} is not registered: {skip}", outcome.port)
                 }
             }
         }
-        look
+        cached
     }
 
-    /// Whether nothing can have changed: neither the container, nor one whose network it uses, nor by the time alone.
+    /// Whether the result is still valid: neither the container, nor one whose network it uses, nor time alone can have
+    /// changed it.
     fn is_current_for(&self, container: &Arc<Container>) -> bool {
         let by_itself = !container.network_mode.starts_with("container:") && self.recheck_after.is_none();
         by_itself && Arc::ptr_eq(&self.container, container)
     }
 }
 
-/// Under `--deregister on-success`: it has ended, neither well (0) nor by a signal (128 and more).
+/// Whether `--deregister on-success` applies: the container has ended, neither with exit code 0 nor by a signal (128
+/// and more).
 fn has_failed(container: &Container, host: &Host) -> bool {
     let failed = container.exit_code.is_some_and(|code| code != 0 && code & 128 == 0);
     failed && host.settings.deregister == DeregisterPolicy::OnSuccess
@@ -231,9 +234,9 @@ mod tests {
     }
 
     fn among(containers: Vec<Container>, entries: &Entries) -> DesiredInstances {
-        let seen = containers.into_iter().map(inspected);
-        let seen = seen.chain([("x".into(), Observation::Unreadable)]).collect();
-        desired_instances(&seen, &host(), entries, "2026-11-20T12:00:05Z".parse().expect("a time"))
+        let observations = containers.into_iter().map(inspected);
+        let observations = observations.chain([("x".into(), Observation::Unreadable)]).collect();
+        desired_instances(&observations, &host(), entries, "2026-11-20T12:00:05Z".parse().expect("a time"))
     }
 
     /// Web containers that claim the id `same`, each started at its second.
@@ -244,9 +247,9 @@ mod tests {
 
     /// An entry `same` of this container.
     fn entries_of(container: &Container) -> Entries {
-        let seen = [inspected(container.clone())].into();
+        let observations = [inspected(container.clone())].into();
         let now = "2026-11-20T12:00:05Z".parse().expect("a time");
-        let instance = desired_instances(&seen, &host(), &Entries::default(), now).instances.remove("same");
+        let instance = desired_instances(&observations, &host(), &Entries::default(), now).instances.remove("same");
         let entry = Entry::expected(&instance.expect("an instance"));
         Entries { owned: [("same".to_owned(), entry)].into(), ..Entries::default() }
     }
@@ -260,7 +263,7 @@ mod tests {
             |of: &Container| Container { stop_signal_sent_at: "2026-11-20T12:00:00Z".parse().ok(), ..of.clone() };
         let ended = |of: &Container| Container { running: false, ..of.clone() };
         let cases = [
-            ("nobody has it: the first", vec![a.clone(), b.clone()], None, Some(&a)),
+            ("no entry: the first", vec![a.clone(), b.clone()], None, Some(&a)),
             ("the incumbent", vec![a.clone(), b.clone()], Some(&b), Some(&b)),
             ("a third had it, and is gone", vec![a.clone(), b.clone()], Some(&container_with_id("c", "00")), Some(&a)),
             ("the newcomer is paused", vec![a.clone(), paused(&b)], Some(&a), Some(&a)),
@@ -281,11 +284,11 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_refused_is_told_by_name_who_has_the_id() {
+    fn a_refused_claim_is_noted_with_the_container_that_has_the_id() {
         let desired = among(vec![container_with_id("a", "01"), container_with_id("b", "02")], &Entries::default());
-        let told =
+        let expected =
             "80/tcp is not registered: container \"a\" has the id \"same\"; give one of the two another SERVICE_ID";
-        assert_eq!(desired.notes, [("b".to_owned(), told.to_owned())].into());
+        assert_eq!(desired.notes, [("b".to_owned(), expected.to_owned())].into());
         assert_eq!(desired.contended_ids["same"], ["80/tcp of container \"a\"", "80/tcp of container \"b\""]);
     }
 
@@ -301,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_whose_container_cannot_be_inspected_is_nobody_elses() {
+    fn an_entry_whose_container_cannot_be_inspected_is_not_given_to_another() {
         let mut x = container_with_id("x", "00");
         x.id = "x".into();
         let desired = among(vec![container_with_id("a", "01")], &entries_of(&x));
@@ -315,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_was_recreated_under_its_name_is_no_conflict() {
+    fn a_container_recreated_under_its_name_is_not_a_conflict() {
         let (old, new) = (container_with_id("a", "01"), Container { id: "new".into(), ..container_with_id("a", "02") });
         let desired = among(vec![old.clone(), new], &entries_of(&old));
         assert_eq!(desired.instances["same"].owner.container, "new");
@@ -323,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_are_not_ready_are_probed_while_nobody_serves() {
+    fn all_claims_are_probed_while_none_serves() {
         let unready = |name, started| container_with_id(name, started).env("SERVICE_READY", "tcp");
         let (a, b) = (unready("a", "01"), unready("b", "02"));
         assert_eq!(among(vec![a.clone(), b.clone()], &Entries::default()).gates.len(), 2);
@@ -334,21 +337,21 @@ mod tests {
     }
 
     #[test]
-    fn who_uses_the_network_of_an_unreadable_container_is_unreadable_too() {
+    fn a_container_in_the_network_of_an_unreadable_one_is_unreadable() {
         let user = Container { network_mode: "container:x".into(), ..container("u") };
         let id = user.id.clone();
         assert!(of(vec![user]).unreadable.contains(&id));
     }
 
     #[test]
-    fn what_is_remembered_is_what_a_new_look_gives() {
+    fn the_cache_gives_the_same_as_a_new_evaluation() {
         let web = |name, port: &str| container(name).publish("80/tcp", &[&format!("0.0.0.0:{port}")]);
         let owner = web("o", "3");
         let user = Container { network_mode: format!("container:{}", owner.id), ..web("u", "4") };
         let stopping = Container { stop_signal_sent_at: "2026-11-20T12:00:00Z".parse().ok(), ..web("s", "5") };
         let mut containers: BTreeMap<_, _> =
             [web("a", "1"), web("b", "2"), owner, user, stopping].map(inspected).into();
-        let (mut looks, mut host, entries) = (InstanceCache::default(), host(), Entries::default());
+        let (mut cache, mut host, entries) = (InstanceCache::default(), host(), Entries::default());
         let mut now: Timestamp = "2026-11-20T12:00:05Z".parse().expect("a time");
         type CacheChange<'a> = &'a dyn Fn(&mut BTreeMap<String, Observation>, &mut Host);
         let changes: [CacheChange<'_>; 5] = [
@@ -362,15 +365,15 @@ mod tests {
         ];
         for change in changes {
             change(&mut containers, &mut host);
-            let again = looks.desired_instances(&containers, &host, &entries, &BTreeMap::new(), now);
-            assert_eq!(again, desired_instances(&containers, &host, &entries, now));
-            // The drain is over before the last change.
+            let from_cache = cache.desired_instances(&containers, &host, &entries, &BTreeMap::new(), now);
+            assert_eq!(from_cache, desired_instances(&containers, &host, &entries, now));
+            // The drain ends before the last change.
             now += host.settings.drain_return / 4;
         }
     }
 
     #[test]
-    fn the_first_that_is_due_counts() {
+    fn the_earliest_recheck_counts() {
         let stopping = |name, sent: &str| Container { stop_signal_sent_at: sent.parse().ok(), ..container(name) };
         let desired =
             of(vec![stopping("a", "2026-11-20T12:00:00Z"), stopping("b", "2026-11-20T11:55:05Z"), container("c")]);

@@ -1,4 +1,4 @@
-//! A container to vary in unit tests.
+//! Containers, hosts and instances for unit tests.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub(crate) fn container(name: &str) -> Container {
     }
 }
 
-/// A host that agents know as 10.0.0.1.
+/// A host whose agent advertises 10.0.0.1.
 pub(crate) fn host() -> Host {
     Host {
         engine: "E".into(),
@@ -63,7 +63,7 @@ pub(crate) fn instance(id: &str, container: &str) -> Instance {
 }
 
 impl Container {
-    /// Publishes a port: `80/tcp` at `0.0.0.0:8000`; an empty place only exposes it.
+    /// Publishes a port: `80/tcp` at `0.0.0.0:8000`; without a binding the port is only exposed.
     pub(crate) fn publish(mut self, port: &str, places: &[&str]) -> Self {
         let port = port.parse().expect("a port");
         let binding = |place: &&str| {

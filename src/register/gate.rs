@@ -11,39 +11,39 @@ use crate::{
     registry::{Entry, Instance, Owner},
 };
 
-/// One port in one run of a container: what has been ready once stays so until the run ends.
+/// One port in one run of a container. A port that has been ready once stays ready until the run ends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortRun {
     /// The container's full id.
     pub container: String,
-    /// When it was started, as the engine wrote it.
+    /// When the container was started, as the engine reports it.
     pub started: String,
-    /// The port inside.
+    /// The port inside the container.
     pub port: Port,
 }
 
-/// What an instance waits for before its first registration.
+/// The probe that an instance waits for before its first registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadinessGate {
-    /// What it opens for.
+    /// The port and the run that the gate belongs to.
     pub run: PortRun,
-    /// What has to succeed once.
+    /// The probe that must succeed once.
     pub probe: ReadinessProbe,
 }
 
-/// A probe from this host.
+/// A probe that this host runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadinessProbe {
-    /// A TCP connection.
+    /// Opens a TCP connection.
     Tcp {
-        /// Host name or address.
+        /// The host name or address.
         address: String,
-        /// The port there.
+        /// The port at that address.
         port: u16,
     },
-    /// An answer of 2xx or 3xx to a GET.
+    /// Sends a GET request; an answer of 2xx or 3xx is a success.
     Http {
-        /// What is asked for.
+        /// The URL of the request.
         url: String,
     },
 }
@@ -57,10 +57,10 @@ impl fmt::Display for ReadinessProbe {
     }
 }
 
-/// What `instance`, made of `port`, has to wait for; `None` if nobody asked for it.
+/// The readiness gate of `instance`, which was derived from `port`; `None` without `SERVICE_READY`.
 ///
-/// `probed` is where this host reaches the container. It is never an address that a label or variable gives: an image must
-/// not make us send requests to other hosts.
+/// `probed` is the address at which this host reaches the container. It is never an address from a label or variable:
+/// an image must not cause requests to other hosts.
 pub(super) fn readiness_gate(
     metadata: &PortMetadata<'_>,
     instance: &Instance,
@@ -69,7 +69,7 @@ pub(super) fn readiness_gate(
     notes: &mut Vec<String>,
 ) -> Option<ReadinessGate> {
     let setting = metadata.get("ready").filter(|_| metadata.is_enabled("ready"))?;
-    // What is said of the whole container is meant for its tcp ports.
+    // A setting for the whole container applies to its tcp ports.
     if port.protocol != Protocol::Tcp && !setting.is_port_specific {
         return None;
     }
@@ -77,16 +77,16 @@ pub(super) fn readiness_gate(
         notes.push(format!("{} is ignored: the container has no address that can be probed", setting.name));
         return None;
     };
-    let place = host_and_port(&address, number);
+    let authority = host_and_port(&address, number);
     let probe = match setting.value {
         _ if port.protocol != Protocol::Tcp => {
             notes.push(format!("{} is ignored: only a tcp port can be probed", setting.name));
             return None;
         }
         "tcp" => ReadinessProbe::Tcp { address, port: number },
-        "http" => ReadinessProbe::Http { url: format!("http://{place}/") },
+        "http" => ReadinessProbe::Http { url: format!("http://{authority}/") },
         path if path.starts_with('/') && value_problems::path_problem(path).is_none() => {
-            ReadinessProbe::Http { url: format!("http://{place}{path}") }
+            ReadinessProbe::Http { url: format!("http://{authority}{path}") }
         }
         value => {
             let problem = value_problems::path_problem(value).filter(|_| value.starts_with('/'));
@@ -100,15 +100,14 @@ pub(super) fn readiness_gate(
     Some(ReadinessGate { run: PortRun { container: instance.owner.container.clone(), started, port }, probe })
 }
 
-/// Whether an instance still has to wait. An entry that the registry holds already for the same run of the container speaks
-/// for itself.
+/// Whether an instance still has to wait. An instance that is already registered for the same run does not wait.
 pub(super) fn is_waiting(
     gate: &ReadinessGate,
     owner: &Owner,
     entry: Option<&Entry>,
-    passed: &BTreeMap<PortRun, ()>,
+    ready: &BTreeMap<PortRun, ()>,
 ) -> bool {
-    !passed.contains_key(&gate.run) && !entry.is_some_and(|entry| entry.owner.is_same_run(owner))
+    !ready.contains_key(&gate.run) && !entry.is_some_and(|entry| entry.owner.is_same_run(owner))
 }
 
 #[cfg(test)]
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_probed() {
+    fn the_probe_of_each_setting() {
         let cases = [
             ("SERVICE_READY", "tcp", "80/tcp", Some("tcp 10.0.0.1:80")),
             ("SERVICE_READY", "http", "80/tcp", Some("http://10.0.0.1:80/")),
@@ -153,29 +152,29 @@ mod tests {
             );
         }
         let (gate, notes) = readiness_gate_of("SERVICE_READY", "soon", "80/tcp");
-        let said = "SERVICE_READY is ignored: \"soon\" is neither tcp nor http nor a path such as /up";
-        assert_eq!((gate, notes), (None, vec![said.to_owned()]));
+        let expected = "SERVICE_READY is ignored: \"soon\" is neither tcp nor http nor a path such as /up";
+        assert_eq!((gate, notes), (None, vec![expected.to_owned()]));
         assert_eq!(readiness_gate_of("SERVICE_53_READY", "tcp", "53/udp").1.len(), 1);
     }
 
     #[test]
-    fn an_instance_waits_until_it_was_ready_once_or_is_registered_for_the_same_run() {
+    fn an_instance_waits_until_it_is_ready_or_registered_for_the_same_run() {
         let web = instance("web", "1");
         let run = PortRun { container: "1".into(), started: "now".into(), port: "80/tcp".parse().expect("a port") };
         let gate = ReadinessGate { run: run.clone(), probe: ReadinessProbe::Http { url: "http://x/".into() } };
-        let closed = |entry: Option<&Entry>, passed: &Store<PortRun, ()>| {
-            is_waiting(&gate, &web.owner, entry, &passed.snapshot().entries)
+        let waits = |entry: Option<&Entry>, ready: &Store<PortRun, ()>| {
+            is_waiting(&gate, &web.owner, entry, &ready.snapshot().entries)
         };
-        let passed = Store::default();
-        assert!(closed(None, &passed));
-        let holds = |started: &str| {
+        let ready = Store::default();
+        assert!(waits(None, &ready));
+        let entry_of_run = |started: &str| {
             let mut entry = Entry::expected(&web);
             started.clone_into(&mut entry.owner.started);
             entry
         };
-        assert!(!closed(Some(&holds("now")), &passed));
-        assert!(closed(Some(&holds("before")), &passed), "another run of the container");
-        passed.put(run, ());
-        assert!(!closed(None, &passed));
+        assert!(!waits(Some(&entry_of_run("now")), &ready));
+        assert!(waits(Some(&entry_of_run("before")), &ready), "another run of the container");
+        ready.put(run, ());
+        assert!(!waits(None, &ready));
     }
 }

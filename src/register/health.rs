@@ -1,5 +1,4 @@
-//! Docker's own HEALTHCHECK, and the check that we keep alive ourselves (`--ttl`), as checks that wait for our reports.
-//! Pure.
+//! Docker's HEALTHCHECK and the check of `--ttl`, as checks to which `register` reports a status. Pure.
 
 use std::time::Duration;
 
@@ -9,15 +8,16 @@ use crate::{
     registry::{Check, CheckProbe, Status, StatusReport},
 };
 
-/// The key of the check that repeats what Docker's HEALTHCHECK says.
+/// The key of the check that mirrors Docker's HEALTHCHECK.
 pub(super) const DOCKER_CHECK: &str = "docker";
 /// The key of the check of `--ttl`.
 pub(super) const TTL_CHECK: &str = "ttl";
 
-/// So long that it speaks of the container and not of us: a register that is stopped for a while makes nothing critical.
+/// Long enough that the check reflects the container and not `register`: if `register` is stopped for a while, nothing
+/// becomes critical.
 const DOCKER_TTL: Duration = Duration::from_secs(168 * 3600);
 
-/// How often the report of a check has to be repeated.
+/// How often the status of a check must be reported again; `None` for checks that the agent runs.
 pub(super) fn report_interval(key: &str, settings: &Settings) -> Option<Duration> {
     match key {
         DOCKER_CHECK => Some(DOCKER_TTL / 2),
@@ -26,7 +26,7 @@ pub(super) fn report_interval(key: &str, settings: &Settings) -> Option<Duration
     }
 }
 
-/// The checks that we report for, each with what we report now.
+/// The checks that wait for reports, each with its present status.
 pub(super) fn reported_checks(container: &Container, settings: &Settings) -> Vec<(Check, StatusReport)> {
     let docker = container.health.as_ref().filter(|_| settings.docker_health).map(|health| {
         let status = if health.status == HealthStatus::Healthy { Status::Passing } else { Status::Critical };
@@ -37,7 +37,7 @@ pub(super) fn reported_checks(container: &Container, settings: &Settings) -> Vec
         (ttl_check(DOCKER_CHECK, "Docker HEALTHCHECK", DOCKER_TTL), StatusReport { status, output })
     });
     let ttl = settings.ttl.map(|ttl| {
-        let output = "portreeve register sees the container run".to_owned();
+        let output = "portreeve register sees the container running".to_owned();
         (ttl_check(TTL_CHECK, "portreeve register", ttl), StatusReport { status: Status::Passing, output })
     });
     docker.into_iter().chain(ttl).collect()
@@ -54,24 +54,24 @@ mod tests {
     use crate::{docker::Health, register::fixture::container};
 
     #[test]
-    fn what_docker_says_is_repeated() {
-        let said = |status| {
+    fn the_status_of_the_healthcheck_is_reported() {
+        let reported = |status| {
             let mut container = container("w");
             container.health = Some(Health { status, output: "ok".into() });
             reported_checks(&container, &Settings::default()).remove(0)
         };
-        let (check, report) = said(HealthStatus::Healthy);
+        let (check, report) = reported(HealthStatus::Healthy);
         assert_eq!(check.probe, CheckProbe::Report { ttl: "604800s".into() });
         assert_eq!(report, StatusReport { status: Status::Passing, output: "ok".into() });
-        assert_eq!(said(HealthStatus::Unhealthy).1.status, Status::Critical);
+        assert_eq!(reported(HealthStatus::Unhealthy).1.status, Status::Critical);
         assert_eq!(
-            said(HealthStatus::Starting).1,
+            reported(HealthStatus::Starting).1,
             StatusReport { status: Status::Critical, output: "starting\nok".into() }
         );
     }
 
     #[test]
-    fn images_without_a_healthcheck_are_unaffected_and_it_can_be_switched_off() {
+    fn no_check_without_a_healthcheck_or_if_it_is_switched_off() {
         assert_eq!(reported_checks(&container("w"), &Settings::default()), []);
         let mut sick = container("w");
         sick.health = Some(Health { status: HealthStatus::Unhealthy, output: String::new() });
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ttl_is_repeated_as_often_as_asked_for() {
+    fn a_ttl_is_reported_after_its_refresh_interval() {
         let seconds = Duration::from_secs;
         let settings = Settings { ttl: Some(seconds(30)), ttl_refresh: Some(seconds(10)), ..Settings::default() };
         let (check, report) = reported_checks(&container("w"), &settings).remove(0);

@@ -1,8 +1,8 @@
-//! The default name of a service: what its image is called. Pure.
+//! The default name of a service, from the name of its image. Pure.
 
 /// The last part of an image's repository: `registry:5000/team/app:1.2` is `app`.
 ///
-/// `None` for an image that was asked for by its id, which has no name.
+/// `None` for an image that was started by its id, which has no name.
 pub(super) fn base_name(image: &str) -> Option<&str> {
     let repository = image.split_once('@').map_or(image, |(repository, _digest)| repository);
     let last = repository.rsplit('/').next().unwrap_or_default();

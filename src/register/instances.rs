@@ -1,4 +1,4 @@
-//! From a container to the instances that it gives: the heart of `register`. Pure.
+//! Derives the instances of a container. Pure.
 
 use std::collections::BTreeMap;
 
@@ -23,22 +23,22 @@ use crate::{
     registry::{Instance, Owner},
 };
 
-/// What became of one port.
+/// The result for one port of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortOutcome {
     /// The port inside the container.
     pub port: Port,
     /// The instance, or why there is none.
     pub instance: Result<Instance, SkipReason>,
-    /// What the instance's address was taken from.
+    /// Where the address of the instance was taken from.
     pub address_source: Option<AddressSource>,
-    /// What has to succeed once before the instance is registered for the first time.
+    /// The probe that must succeed once before the instance is registered for the first time.
     pub readiness_gate: Option<ReadinessGate>,
-    /// What could not be done as asked.
+    /// What could not be done as configured.
     pub notes: Vec<String>,
 }
 
-/// Looks at every port of a container. One that does not run gives nothing. `others` are all containers of the host.
+/// The results for all ports of a container; none if it is not running. `others` are all containers of the host.
 pub fn port_outcomes(
     container: &Container,
     others: &BTreeMap<String, Observation>,
@@ -51,10 +51,10 @@ pub fn port_outcomes(
     let owner = ports::network_owner(container, others);
     let ports = ports::ports(container, owner);
     let metadata = Metadata::read(container);
-    let counts =
+    let can_be_registered =
         |bindings: &Vec<PortBinding>| host.settings.internal || !bindings.is_empty() || owner.id != container.id;
-    let group = ports.iter().filter(|(_, bindings)| counts(bindings)).count() > 1;
-    let verdict = |(port, bindings): &(Port, Vec<PortBinding>)| {
+    let has_several_ports = ports.iter().filter(|(_, bindings)| can_be_registered(bindings)).count() > 1;
+    let to_outcome = |(port, bindings): &(Port, Vec<PortBinding>)| {
         let metadata = metadata.for_port(*port);
         InstanceBuilder {
             address_resolver: AddressResolver {
@@ -65,61 +65,67 @@ pub fn port_outcomes(
                 metadata: &metadata,
             },
             host,
-            has_several_ports: group,
+            has_several_ports,
         }
         .port_outcome(now)
     };
-    ports.iter().map(verdict).collect()
+    ports.iter().map(to_outcome).collect()
 }
 
-/// What of a container can be said of none of its ports.
+/// Notes about a container that belong to none of its ports.
 pub fn container_notes(container: &Container) -> Vec<String> {
-    let odd = container.invalid_ports.iter();
-    odd.map(|port| format!("the port {port:?} is left out: that is no port from 1 to 65535 of tcp, udp or sctp"))
+    let invalid = container.invalid_ports.iter();
+    invalid
+        .map(|port| format!("the port {port:?} is left out: it is not a port from 1 to 65535 of tcp, udp or sctp"))
         .collect()
 }
 
-/// One port, with what decides about it.
+/// One port of a container, with everything that its instance depends on.
 struct InstanceBuilder<'a> {
     address_resolver: AddressResolver<'a>,
     host: &'a Host,
-    /// Whether the container gives several.
+    /// Whether the container has several ports to register.
     has_several_ports: bool,
 }
 
 impl InstanceBuilder<'_> {
     fn port_outcome(&self, now: Timestamp) -> PortOutcome {
         let mut notes = Vec::new();
-        let Self { address_resolver: subject, host, .. } = self;
-        let (port, metadata) = (subject.port, subject.metadata);
-        let place = subject.resolve(host, &mut notes);
-        let origin = place.as_ref().ok().map(|place| place.source.clone());
-        let outcome = match place {
+        let Self { address_resolver, host, .. } = self;
+        let (port, metadata) = (address_resolver.port, address_resolver.metadata);
+        let service_address = address_resolver.resolve(host, &mut notes);
+        let address_source = service_address.as_ref().ok().map(|service_address| service_address.source.clone());
+        let instance = match service_address {
             _ if metadata.is_enabled("ignore") => Err(SkipReason::Ignored),
             _ if host.settings.explicit && metadata.value("name").is_none() => Err(SkipReason::NoServiceName),
             Err(skip) => Err(skip),
-            Ok(_) if traffic::is_starting(subject.container, host) => Err(SkipReason::HealthStarting),
-            Ok(place) => self.build(place, now, &mut notes),
+            Ok(_) if traffic::is_starting(address_resolver.container, host) => Err(SkipReason::HealthStarting),
+            Ok(service_address) => self.build(service_address, now, &mut notes),
         };
-        let gate = outcome.as_ref().ok().and_then(|instance| {
-            let probed = subject.resolve_local(host);
+        let readiness_gate = instance.as_ref().ok().and_then(|instance| {
+            let probed = address_resolver.resolve_local(host);
             gate::readiness_gate(metadata, instance, port, probed, &mut notes)
         });
-        PortOutcome { port, instance: outcome, address_source: origin, readiness_gate: gate, notes }
+        PortOutcome { port, instance, address_source, readiness_gate, notes }
     }
 
-    fn build(&self, place: ServiceAddress, now: Timestamp, notes: &mut Vec<String>) -> Result<Instance, SkipReason> {
+    fn build(
+        &self,
+        service_address: ServiceAddress,
+        now: Timestamp,
+        notes: &mut Vec<String>,
+    ) -> Result<Instance, SkipReason> {
         let Self {
             address_resolver: AddressResolver { container, network_owner: owner, port, bindings, metadata },
             host,
-            has_several_ports: group,
+            has_several_ports,
         } = *self;
         let id = naming::service_id(container, port, metadata, host, notes);
         if !limits::is_valid_id(&id) {
             notes.push(format!("port {port} is not registered as {id:?}: {}", SkipReason::InvalidId));
             return Err(SkipReason::InvalidId);
         }
-        let ServiceAddress { address, port: published, .. } = place;
+        let ServiceAddress { address, port: published, .. } = service_address;
         let scripts = host.settings.allow_script_checks;
         let mut checks = CheckBuilder {
             container,
@@ -135,7 +141,7 @@ impl InstanceBuilder<'_> {
         checks.extend(reported.into_iter().map(|(check, _)| check));
         Ok(Instance {
             id,
-            name: naming::service_name(container, port, metadata, group, notes),
+            name: naming::service_name(container, port, metadata, has_several_ports, notes),
             tags: naming::tags(container, metadata, port, host, notes),
             meta: meta(metadata, notes),
             tagged_addresses: tagged_addresses(owner, port, bindings, notes),

@@ -1,4 +1,4 @@
-//! Variables and labels that look like keys of ours and do nothing, or something else than was meant. Pure.
+//! Finds variables and labels that look like our keys and have no effect, or another one than intended. Pure.
 
 use super::{known_keys, metadata::KeyScope};
 use crate::{docker::Protocol, ui::suggest};
@@ -6,11 +6,11 @@ use crate::{docker::Protocol, ui::suggest};
 /// What is wrong with a variable or label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyProblem {
-    /// Begins with the name of the variable or label.
+    /// The problem; begins with the name of the variable or label.
     pub(crate) message: String,
-    /// What to do.
+    /// How to correct it.
     pub(crate) help: Option<String>,
-    /// It has no effect at all. Otherwise it is Meta, which may be meant.
+    /// Whether it has no effect at all. Otherwise it becomes Meta, which may be intended.
     pub(crate) has_no_effect: bool,
 }
 
@@ -28,20 +28,21 @@ impl KeyProblem {
     }
 }
 
-/// A check's setting that does not exist, and a key of Meta that is next to one of ours.
+/// Reports an unknown setting of a check, and a Meta key that is very similar to a known key.
 pub(crate) fn unknown_key(name: &str, key: &str) -> Option<KeyProblem> {
     if known_keys::is_known(key) || port_like_prefix(key).is_some() {
         return None;
     }
-    let meant = known_keys::suggestion(key).map(|meant| format!("did you mean {}?", respelled(name, key, &meant)));
-    match (known_keys::parse_check_key(key), meant) {
+    let intended =
+        known_keys::suggestion(key).map(|intended| format!("did you mean {}?", respelled(name, key, &intended)));
+    match (known_keys::parse_check_key(key), intended) {
         (Some((Some(number), rest)), _) if known_keys::is_known(&format!("check_{rest}")) => {
             let problem =
-                KeyProblem::without_effect(format!("{name} means nothing: {number:?} is no number of a check"));
+                KeyProblem::without_effect(format!("{name} has no effect: {number:?} is not a number of a check"));
             Some(problem.help("checks are numbered 1, 2, 3"))
         }
         (Some(_), help) => {
-            let problem = KeyProblem::without_effect(format!("{name} means nothing: checks have no such setting"));
+            let problem = KeyProblem::without_effect(format!("{name} has no effect: checks have no such setting"));
             Some(KeyProblem { help, ..problem })
         }
         (None, Some(help)) => Some(KeyProblem::meta(format!("{name} only becomes the Meta key {key:?}")).help(help)),
@@ -49,39 +50,39 @@ pub(crate) fn unknown_key(name: &str, key: &str) -> Option<KeyProblem> {
     }
 }
 
-/// A key whose beginning was meant for a port and is none, and a range of ports that is empty.
+/// Reports a key whose prefix looks like a port but is not one, and an empty range of ports.
 pub(crate) fn invalid_port(name: &str, scope: KeyScope, key: &str) -> Option<KeyProblem> {
     match scope {
         KeyScope::Global => {
-            let head = port_like_prefix(key)?;
-            let message =
-                format!("{name} holds for no port, as {head:?} is none: it only becomes the Meta key {key:?}");
-            let meant = head.replace('o', "0").replace(['i', 'l'], "1").replace('/', "_");
-            let help = if meant == head {
+            let prefix = port_like_prefix(key)?;
+            let message = format!(
+                "{name} applies to no port, since {prefix:?} is not a port: it only becomes the Meta key {key:?}"
+            );
+            let intended = prefix.replace('o', "0").replace(['i', 'l'], "1").replace('/', "_");
+            let help = if intended == prefix {
                 "a port is followed by a key: SERVICE_80_NAME".to_owned()
             } else {
-                format!("did you mean {}?", respelled(name, key, &key.replacen(head, &meant, 1)))
+                format!("did you mean {}?", respelled(name, key, &key.replacen(prefix, &intended, 1)))
             };
             Some(KeyProblem::meta(message).help(help))
         }
         KeyScope::Range(first, last) if first > last => {
-            let message = format!("{name} holds for no port: the range {first}-{last} ends before it begins");
+            let message = format!("{name} applies to no port: the range {first}-{last} ends before it begins");
             Some(KeyProblem::without_effect(message).help(format!("write {last}-{first}")))
         }
         KeyScope::Port(_) => {
             let (protocol, _) = key.split_once('_').filter(|(_, rest)| known_keys::is_known(rest))?;
             let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(Protocol::as_str);
-            let meant = suggest::nearest(protocol, all, 1).first().copied()?;
-            let message = format!("{name} only becomes the Meta key {key:?}: {protocol:?} is no protocol");
-            let help = format!("did you mean {}?", respelled(name, key, &key.replacen(protocol, meant, 1)));
+            let intended = suggest::nearest(protocol, all, 1).first().copied()?;
+            let message = format!("{name} only becomes the Meta key {key:?}: {protocol:?} is not a protocol");
+            let help = format!("did you mean {}?", respelled(name, key, &key.replacen(protocol, intended, 1)));
             Some(KeyProblem::meta(message).help(help))
         }
         _ => None,
     }
 }
 
-/// Why nobody reads a variable or label that [`Metadata`](super::metadata::Metadata) does not hold, if it looks like one
-/// of ours.
+/// Reports a variable or label that looks like ours but that [`Metadata`](super::metadata::Metadata) does not read.
 pub(crate) fn unread_key(name: &str, label: bool) -> Option<KeyProblem> {
     if !label && name.starts_with("portreeve.") {
         let problem = KeyProblem::without_effect(format!("{name} is read from labels only"));
@@ -91,34 +92,34 @@ pub(crate) fn unread_key(name: &str, label: bool) -> Option<KeyProblem> {
         let problem = KeyProblem::without_effect(format!("{name} is not read: there is no such port, or no key"));
         return Some(problem.help("ports go from 1 to 65535, without leading zeros"));
     }
-    let spelled = if name.to_ascii_lowercase().starts_with("service_") {
+    let correct_name = if name.to_ascii_lowercase().starts_with("service_") {
         service_spelling(name)
     } else if label && name.to_ascii_lowercase().starts_with("portreeve.") {
         name.to_lowercase()
     } else {
         return None;
     };
-    // Other programs have variables that begin like this; only what would be one of our keys is a slip.
-    let key = spelled.split_once(['_', '.']).map(|(_, key)| key.to_lowercase().replace('.', "_"))?;
+    // Other programs use similar names, so only what would be a known key is reported.
+    let key = correct_name.split_once(['_', '.']).map(|(_, key)| key.to_lowercase().replace('.', "_"))?;
     let key = key.split_once('_').filter(|(port, _)| port.parse::<u16>().is_ok()).map_or(key.as_str(), |(_, key)| key);
-    let problem = KeyProblem::meta(format!("{name} is not read: the case of its beginning counts"));
-    known_keys::is_known(key).then(|| problem.help(format!("write {spelled}")))
+    let problem = KeyProblem::meta(format!("{name} is not read: its prefix is case-sensitive"));
+    known_keys::is_known(key).then(|| problem.help(format!("write {correct_name}")))
 }
 
-/// Whether a name begins as ours do.
+/// Whether a name has one of our prefixes.
 pub(crate) fn is_prefixed(name: &str) -> bool {
     name.starts_with("SERVICE_") || name.starts_with("portreeve.")
 }
 
-/// The part of a global key that somebody took for a port: `8o` of `8o_name`, `80/tcp` of `80/tcp_name`, `80` of `80`.
+/// The prefix of a global key that looks like a port: `8o` of `8o_name`, `80/tcp` of `80/tcp_name`, `80` of `80`.
 fn port_like_prefix(key: &str) -> Option<&str> {
-    let (head, rest) = key.split_once('_').unwrap_or((key, ""));
+    let (prefix, rest) = key.split_once('_').unwrap_or((key, ""));
     let digit = |char: char| char.is_ascii_digit() || "oil".contains(char);
-    let number = head.contains(|char: char| char.is_ascii_digit())
-        && (head.starts_with(|char: char| char.is_ascii_digit()) || head.chars().all(digit));
+    let number = prefix.contains(|char: char| char.is_ascii_digit())
+        && (prefix.starts_with(|char: char| char.is_ascii_digit()) || prefix.chars().all(digit));
     let rest =
         rest.split_once('_').filter(|(protocol, _)| protocol.parse::<Protocol>().is_ok()).map_or(rest, |(_, key)| key);
-    (number && (rest.is_empty() || known_keys::is_known(rest))).then_some(head)
+    (number && (rest.is_empty() || known_keys::is_known(rest))).then_some(prefix)
 }
 
 /// `portreeve.80.check.http` and `service_80_check_http` as `SERVICE_80_CHECK_HTTP`.
@@ -128,15 +129,16 @@ fn service_spelling(name: &str) -> String {
     format!("SERVICE_{}", key.replace('.', "_").to_uppercase())
 }
 
-/// The name with another key, in its own style.
-fn respelled(name: &str, key: &str, meant: &str) -> String {
+/// The name with another key, in the same style.
+fn respelled(name: &str, key: &str, intended: &str) -> String {
     let before = name.len().saturating_sub(key.len());
     let before = name.get(..before).unwrap_or_default();
     if before.starts_with("portreeve.") {
-        // What is one word in a key has no dots inside: check.initial_status.
-        let meant = meant.strip_prefix("check_").map_or_else(|| meant.to_owned(), |rest| format!("check.{rest}"));
-        format!("{before}{meant}")
+        // A setting of a check is written with underscores: check.initial_status.
+        let intended =
+            intended.strip_prefix("check_").map_or_else(|| intended.to_owned(), |rest| format!("check.{rest}"));
+        format!("{before}{intended}")
     } else {
-        format!("{before}{}", meant.to_uppercase())
+        format!("{before}{}", intended.to_uppercase())
     }
 }

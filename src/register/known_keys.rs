@@ -1,17 +1,17 @@
-//! The keys that mean something, and what somebody may have meant. Pure.
+//! The keys that `register` knows, and suggestions for misspelt ones. Pure.
 
 use std::sync::LazyLock;
 
 use crate::ui::suggest;
 
-/// Keys that stand alone. `host` and `path` are Meta that routing reads.
+/// Keys that do not belong to a check. `host` and `path` are Meta that routing reads.
 const SERVICE_KEYS: [&str; 11] =
     ["address", "advertise_port", "host", "id", "ignore", "name", "path", "ready", "tag_override", "tags", "weight"];
 
 /// The kinds of checks, in order of precedence: registrator's order, then ours. If several are set, the first one wins.
 pub(crate) const CHECK_KINDS: [&str; 9] = ["http", "https", "cmd", "script", "ttl", "tcp", "grpc", "h2ping", "docker"];
 
-/// Settings of checks.
+/// The settings of checks.
 const CHECK_OPTIONS: [&str; 16] = [
     "body",
     "deregister_after",
@@ -31,35 +31,35 @@ const CHECK_OPTIONS: [&str; 16] = [
     "tls_skip_verify",
 ];
 
-/// What others call it.
+/// Names that other programs use, with ours.
 const FOREIGN_SPELLINGS: [(&str, &str); 4] =
     [("enable_tag_override", "tag_override"), ("ip", "address"), ("port", "advertise_port"), ("weights", "weight")];
 
-/// Every key, the checks without numbers.
+/// Every key; those of checks without a number.
 static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let checks = CHECK_KINDS.iter().chain(&CHECK_OPTIONS).map(|name| format!("check_{name}"));
     SERVICE_KEYS.iter().map(|key| (*key).to_owned()).chain(checks).collect()
 });
 
-/// A key that belongs to a check: its number, and what it sets.
+/// Splits the key of a check into its number and its setting; `None` for other keys.
 pub(crate) fn parse_check_key(key: &str) -> Option<(Option<&str>, &str)> {
     let rest = key.strip_prefix("check_")?;
     let numbered = rest.split_once('_').filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()));
     Some(numbered.map_or((None, rest), |(number, name)| (Some(number), name)))
 }
 
-/// Whether a key means something of its own.
+/// Whether `register` knows the key.
 pub(crate) fn is_known(key: &str) -> bool {
     match parse_check_key(key) {
         Some((number, name)) => {
-            let counts = number.is_none_or(|number| !number.starts_with('0') && number.parse::<u32>().is_ok());
-            counts && (CHECK_KINDS.contains(&name) || CHECK_OPTIONS.contains(&name))
+            let is_valid_number = number.is_none_or(|number| !number.starts_with('0') && number.parse::<u32>().is_ok());
+            is_valid_number && (CHECK_KINDS.contains(&name) || CHECK_OPTIONS.contains(&name))
         }
         None => SERVICE_KEYS.contains(&key),
     }
 }
 
-/// The key that was probably meant.
+/// The known key that was probably intended.
 pub(crate) fn suggestion(key: &str) -> Option<String> {
     if let Some((Some(number), name)) = parse_check_key(key) {
         let name = suggest::nearest(name, CHECK_KINDS.into_iter().chain(CHECK_OPTIONS), 2).first().copied()?;
@@ -68,9 +68,10 @@ pub(crate) fn suggestion(key: &str) -> Option<String> {
     if let Some((_, ours)) = FOREIGN_SPELLINGS.iter().find(|(theirs, _)| *theirs == key) {
         return Some((*ours).to_owned());
     }
-    // Meta keys are everybody's own: only what is next to a key of ours is a slip. A check's key is nothing else.
-    let within = if key.starts_with("check_") { 3 } else { 1 };
-    suggest::nearest(key, KEYS.iter().map(String::as_str), within).first().map(|key| (*key).to_owned())
+    // Any other key becomes Meta, so only one that is very similar to a known key is likely to be misspelt. A key of a
+    // check cannot become Meta.
+    let max_distance = if key.starts_with("check_") { 3 } else { 1 };
+    suggest::nearest(key, KEYS.iter().map(String::as_str), max_distance).first().map(|key| (*key).to_owned())
 }
 
 #[cfg(test)]
@@ -88,7 +89,7 @@ mod tests {
     };
 
     #[test]
-    fn typing_errors() {
+    fn suggestions_for_misspelt_keys() {
         let cases = [
             ("naem", Some("name")),
             ("nam", Some("name")),

@@ -1,4 +1,4 @@
-//! Metadata that travels with a service, within what Consul accepts. Pure.
+//! The Meta of an instance: the metadata that does not configure the registration. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,32 +10,32 @@ const REGISTRATION_KEYS: [&str; 7] = ["address", "advertise_port", "id", "name",
 
 /// The most pairs for the container: all that Consul accepts, without the five of the ownership marks.
 const MAX_PAIRS: usize = limits::MAX_META_PAIRS - 5;
-/// What a note says of a value that should not be there, after the name of the variable or label.
+/// The note about a value that should not be in Meta; it follows the name of the variable or label.
 pub(crate) const SECRET_NOTE: &str =
-    "looks like a secret: it becomes Meta, which everybody reads who may read the service";
+    "looks like a secret: it becomes Meta, which everyone can read who may read the service";
 
-/// Everything that is left of a port's metadata. What Consul would refuse is made safe or dropped, with a note each: one
-/// odd label must not cost the whole service.
+/// All remaining metadata of a port. What Consul would refuse is changed or left out, each with a note: one invalid
+/// label must not prevent the registration of the whole service.
 pub(super) fn meta(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> BTreeMap<String, String> {
     let mut meta = BTreeMap::new();
     for (key, setting) in
         metadata.iter().filter(|(key, _)| !REGISTRATION_KEYS.contains(key) && !key.starts_with("check_"))
     {
-        let safe = limits::to_meta_key(key);
+        let meta_key = limits::to_meta_key(key);
         if value_problems::is_secret(key, setting.value) {
             notes.push(format!("{} {SECRET_NOTE}", setting.name));
         }
-        let odd = setting.value.chars().find(|char| char.is_control() && !"\n\r\t".contains(*char));
-        let reason = if let Some(problem) = limits::meta_problem(&safe, setting.value) {
+        let control_character = setting.value.chars().find(|char| char.is_control() && !"\n\r\t".contains(*char));
+        let reason = if let Some(problem) = limits::meta_problem(&meta_key, setting.value) {
             problem
-        } else if let Some(odd) = odd {
-            format!("its value contains {odd:?}")
-        } else if safe.starts_with(META_PREFIX) {
+        } else if let Some(control_character) = control_character {
+            format!("its value contains {control_character:?}")
+        } else if meta_key.starts_with(META_PREFIX) {
             "its key is reserved for Portreeve".to_owned()
         } else if meta.len() == MAX_PAIRS {
             format!("there are {MAX_PAIRS} others already, the limit")
         } else {
-            meta.insert(safe, setting.value.to_owned());
+            meta.insert(meta_key, setting.value.to_owned());
             continue;
         };
         notes.push(format!("{} is left out of Meta: {reason}", setting.name));
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_travels() {
+    fn the_remaining_metadata_becomes_meta() {
         let (meta, notes) = made(&[
             ("SERVICE_NAME", "x"),
             ("SERVICE_REGION", "us2"),
@@ -70,13 +70,13 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_secret_is_told() {
+    fn a_value_that_looks_like_a_secret_is_noted() {
         let (meta, notes) = made(&[("SERVICE_DB_PASSWORD", "x"), ("SERVICE_REGION", "eu")]);
         assert_eq!((meta.len(), notes), (2, vec![format!("SERVICE_DB_PASSWORD {SECRET_NOTE}")]));
     }
 
     #[test]
-    fn what_consul_refuses_is_left_out_with_a_note() {
+    fn a_pair_that_consul_refuses_is_left_out_with_a_note() {
         let long = "v".repeat(513);
         let (meta, notes) = made(&[
             ("SERVICE_LONG", &long),

@@ -1,9 +1,9 @@
-//! What a container says about its services: `SERVICE_*` variables and labels, `portreeve.*` labels. Pure.
+//! The metadata of a container: `SERVICE_*` variables and labels, and `portreeve.*` labels. Pure.
 //!
-//! `SERVICE_A_B` and `portreeve.a.b` are the same key `a_b`. In front of the key may stand what it is limited to: a port
-//! (`SERVICE_80_NAME`), a port and a protocol (`SERVICE_53_UDP_NAME`), a range of ports (`SERVICE_10000-20000_IGNORE`).
-//! The rules of precedence are registrator's, as measured on the real program (metadata per port beats global metadata
-//! whatever its source; a label beats a variable), with one more source on top.
+//! `SERVICE_A_B` and `portreeve.a.b` are the same key `a_b`. A prefix of the key may limit it to a port
+//! (`SERVICE_80_NAME`), to a port and a protocol (`SERVICE_53_UDP_NAME`), or to a range of ports
+//! (`SERVICE_10000-20000_IGNORE`). The precedence is registrator's, as measured on the real program (metadata for a
+//! port precedes global metadata, whatever its source; a label precedes a variable), with one more source on top.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -12,7 +12,7 @@ use crate::{
     docker::{Container, Port, Protocol},
 };
 
-/// Everything a container says, in ascending order of precedence.
+/// All metadata of a container, in ascending order of precedence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     declarations: Vec<Declaration>,
@@ -29,46 +29,46 @@ struct Declaration {
     name: String,
 }
 
-/// What a key is limited to, the least specific first.
+/// The ports that a key applies to, the least specific first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyScope {
-    /// Nothing: it holds for every port.
+    /// All ports.
     Global,
     /// The ports from the first to the last.
     Range(u16, u16),
-    /// A port, whatever the protocol.
+    /// One port, with any protocol.
     Port(u16),
-    /// A port and a protocol.
+    /// One port with one protocol.
     PortAndProtocol(Port),
 }
 
-/// Where a key was found, the weakest first.
+/// Where a key was found, in ascending order of precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MetadataSource {
     /// The environment of the container.
     Variable,
-    /// A label in registrator's style.
+    /// A label in registrator's style: `SERVICE_NAME`.
     ServiceLabel,
-    /// A label in Docker's own style.
+    /// A label in Docker's style: `portreeve.name`.
     PortreeveLabel,
 }
 
-/// What holds for one port of a container.
+/// The settings of one port of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortMetadata<'a> {
     settings: BTreeMap<&'a str, Setting<'a>>,
 }
 
-/// The value that won, and where it came from.
+/// The value that has precedence for a key, and where it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting<'a> {
-    /// As it was written, without the spaces and quotes around it.
+    /// The value as it was written, without surrounding spaces and quotes.
     pub value: &'a str,
-    /// Whether the key was limited to this port.
+    /// Whether the key is limited to certain ports.
     pub is_port_specific: bool,
     /// The name of the variable or label.
     pub name: &'a str,
-    /// The kind of place where it stood.
+    /// The kind of source in which it was found.
     pub source: MetadataSource,
 }
 
@@ -78,18 +78,19 @@ impl Metadata {
         let variables = container.env.iter().map(|(name, value)| (name, value, false));
         let labels = container.labels.iter().map(|(name, value)| (name, value, true));
         let pairs = variables.chain(labels).enumerate();
-        let said = pairs.filter_map(|(order, (name, value, label))| Declaration::parse(order, name, value, label));
-        let mut said: Vec<_> = said.collect();
-        said.sort_unstable();
-        Self { declarations: said }
+        let declarations =
+            pairs.filter_map(|(order, (name, value, label))| Declaration::parse(order, name, value, label));
+        let mut declarations: Vec<_> = declarations.collect();
+        declarations.sort_unstable();
+        Self { declarations }
     }
 
-    /// What holds for one port. An empty value that is limited to ports says nothing.
+    /// The settings of one port. An empty value of a key that is limited to ports is ignored.
     pub fn for_port(&self, port: Port) -> PortMetadata<'_> {
         PortMetadata { settings: self.applicable(port).collect() }
     }
 
-    /// By key, everything that is said about one port: what won first, then what lost to it, the strongest first.
+    /// All settings of one port by key: first the one that has precedence, then the others in descending order.
     pub fn settings_by_precedence(&self, port: Port) -> BTreeMap<&str, Vec<Setting<'_>>> {
         let mut contenders = BTreeMap::<_, Vec<_>>::new();
         for (key, setting) in self.applicable(port) {
@@ -98,27 +99,27 @@ impl Metadata {
         contenders
     }
 
-    /// Every variable and label that says something, whatever it is limited to, in ascending order of precedence.
+    /// Every declaration, whatever its scope, in ascending order of precedence.
     pub fn declarations(&self) -> impl Iterator<Item = (KeyScope, &str, Setting<'_>)> {
-        self.declarations.iter().map(|said| (said.scope, said.key.as_str(), said.setting()))
+        self.declarations.iter().map(|declaration| (declaration.scope, declaration.key.as_str(), declaration.setting()))
     }
 
     /// In ascending order of precedence.
     fn applicable(&self, port: Port) -> impl Iterator<Item = (&str, Setting<'_>)> {
-        let holding = self.declarations().filter(move |(scope, ..)| scope.applies_to(port));
-        holding
+        let applicable = self.declarations().filter(move |(scope, ..)| scope.applies_to(port));
+        applicable
             .map(|(_, key, setting)| (key, setting))
-            .filter(|(_, said)| !(said.is_port_specific && said.value.is_empty()))
+            .filter(|(_, setting)| !(setting.is_port_specific && setting.value.is_empty()))
     }
 }
 
 impl<'a> PortMetadata<'a> {
-    /// The setting of a key, unless it is empty.
+    /// The setting of a key; `None` if its value is empty.
     pub fn get(&self, key: &str) -> Option<Setting<'a>> {
         self.settings.get(key).copied().filter(|setting| !setting.value.is_empty())
     }
 
-    /// The value of a key, unless it is empty.
+    /// The value of a key; `None` if it is empty.
     pub fn value(&self, key: &str) -> Option<&'a str> {
         self.get(key).map(|setting| setting.value)
     }
@@ -128,25 +129,26 @@ impl<'a> PortMetadata<'a> {
         self.value(key).is_some_and(is_truthy)
     }
 
-    /// All keys with their values, the empty ones too, in alphabetical order.
+    /// All keys with their settings, including empty ones, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Setting<'a>)> {
         self.settings.iter().map(|(key, setting)| (*key, *setting))
     }
 }
 
-/// Registrator takes any value for yes; what means no in Go's `strconv.ParseBool` does, and so do `no` and `off`.
+/// Whether a value means yes. As in registrator, any value does, except for what Go's `strconv.ParseBool` reads as
+/// false, `no` and `off`.
 pub(crate) fn is_truthy(text: &str) -> bool {
     value::parse_boolean(text) != Some(false) && !["no", "off"].contains(&text.to_ascii_lowercase().as_str())
 }
 
 impl Declaration {
     fn setting(&self) -> Setting<'_> {
-        let for_port = self.scope != KeyScope::Global;
-        Setting { value: &self.value, is_port_specific: for_port, name: &self.name, source: self.source }
+        let is_port_specific = self.scope != KeyScope::Global;
+        Setting { value: &self.value, is_port_specific, name: &self.name, source: self.source }
     }
 
     fn parse(order: usize, spelled: &str, value: &str, label: bool) -> Option<Self> {
-        // The first line of an env file may begin with a byte order mark.
+        // The first line of an env file may start with a byte order mark.
         let name = value::trim(spelled);
         let (source, text) = match (name.strip_prefix("SERVICE_"), name.strip_prefix("portreeve.")) {
             (Some(text), _) if label => (MetadataSource::ServiceLabel, text.to_lowercase()),
@@ -161,7 +163,7 @@ impl Declaration {
 }
 
 impl KeyScope {
-    /// Whether it takes in a port.
+    /// Whether the key applies to a port.
     pub fn applies_to(self, port: Port) -> bool {
         match self {
             Self::Global => true,
@@ -172,20 +174,20 @@ impl KeyScope {
     }
 }
 
-/// Splits `80_tcp_name` into what it is limited to and the key; `None` if no port can ever match.
+/// Splits `80_tcp_name` into its scope and the key; `None` if it can match no port.
 fn parse_scope(text: &str) -> Option<(KeyScope, &str)> {
-    let Some((head, key)) = text.split_once('_') else { return Some((KeyScope::Global, text)) };
+    let Some((prefix, key)) = text.split_once('_') else { return Some((KeyScope::Global, text)) };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some((first, last)) = head.split_once('-')
+    if let Some((first, last)) = prefix.split_once('-')
         && digits(first)
         && digits(last)
     {
         return Some((KeyScope::Range(parse_port(first)?, parse_port(last)?), key));
     }
-    if !digits(head) {
+    if !digits(prefix) {
         return Some((KeyScope::Global, text));
     }
-    let number = parse_port(head)?;
+    let number = parse_port(prefix)?;
     if let Some((protocol, key)) = key.split_once('_')
         && let Ok(protocol) = Protocol::from_str(protocol)
     {
@@ -194,7 +196,7 @@ fn parse_scope(text: &str) -> Option<(KeyScope, &str)> {
     Some((KeyScope::Port(number), key))
 }
 
-/// A port as Docker writes it: `080` is none, as in registrator.
+/// A port as Docker writes it: `080` is not one, as in registrator.
 fn parse_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|number: &u16| number.to_string() == text)
 }
@@ -239,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn what_lost_is_known_too() {
+    fn settings_without_precedence_are_known_too() {
         let mut web = container("web").env("SERVICE_NAME", "one").env("SERVICE_80_NAME", "").env("SERVICE_NAME", "two");
         web.labels.insert("portreeve.80.name".into(), "three".into());
         let metadata = Metadata::read(&web);
         let contenders = metadata.settings_by_precedence("80/tcp".parse().expect("a port"));
         let values: Vec<_> = contenders["name"].iter().map(|setting| setting.value).collect();
-        assert_eq!(values, ["three", "two", "one"], "an empty value for a port says nothing");
+        assert_eq!(values, ["three", "two", "one"], "an empty value for a port is ignored");
         assert_eq!(
             metadata.declarations().last().map(|(scope, key, _)| (scope, key)),
             Some((KeyScope::Port(80), "name"))
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_no() {
+    fn values_that_mean_no() {
         assert!(["0", "f", "F", "false", "False", "FALSE", "no", "No", "off"].into_iter().all(|text| !is_truthy(text)));
         assert!(["1", "t", "true", "yes", "on", "anything"].into_iter().all(is_truthy));
     }

@@ -75,19 +75,19 @@ use crate::{
     registry::{Ledger, LedgerError},
 };
 
-/// When `--once` lists again what one list may have lacked by mistake.
+/// The longest time until `--once` requests a second list, which confirms what the first one lacked.
 const SECOND_LIST_AFTER: Duration = Duration::from_secs(2);
 
-/// How long the entries may take to be taken back at a clean stop.
+/// The time limit of `--on-exit` at a clean stop.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time between two passes of `--once`.
 const ONCE_INTERVAL: Duration = Duration::from_millis(100);
-/// After so much time `--once` and `--dry-run` tell what they wait for.
+/// After this time `--once` and `--dry-run` log what they wait for.
 const LOG_WAITING_AFTER: Duration = Duration::from_secs(1);
 
-/// Runs until `end` is cancelled. If that is because `stop` is, which `end` has to be a child of, the entries are left as
-/// [`OnExit`] says; if not, another run takes over, and they stay as they are.
+/// Runs until `end` is cancelled. If `stop`, of which `end` must be a child, is cancelled too, [`OnExit`] decides what
+/// happens to the entries. Otherwise another run takes over, and they stay as they are.
 ///
 /// # Errors
 /// A task panicked, or [`OnExit`] could not be carried out.
@@ -124,7 +124,7 @@ pub enum RegisterError {
     /// A task panicked.
     #[error(transparent)]
     Panicked(#[from] TaskPanicked),
-    /// The registry did not carry out what [`OnExit`] asks for.
+    /// The registry did not carry out what [`OnExit`] requires.
     #[error("--on-exit: entries stay in the registry as they are")]
     OnExit(#[source] PassError),
     /// The registry did not answer in time.
@@ -132,7 +132,7 @@ pub enum RegisterError {
     TimedOut(Duration),
 }
 
-/// Waits for open writes, even if another run takes over: they must not overwrite its entries.
+/// Waits for the writes in flight, even if another run takes over: they must not overwrite its entries.
 async fn shut_down<L: Ledger>(registrar: &mut Registrar<L>, is_stop: bool) -> Result<(), RegisterError> {
     let leaving = async {
         registrar.finish_writes().await;
@@ -151,11 +151,11 @@ pub struct RegistryUnreachable {
     source: LedgerError,
 }
 
-/// Waits until the registry answers, as registrator does it at the start: `--retry-attempts` more tries after the first.
-/// Without a limit nothing has to be waited for: every pass waits for the registry by itself.
+/// Waits until the registry answers, as registrator does at the start: `--retry-attempts` more tries after the first.
+/// Returns immediately if the number of tries is unlimited, since every pass waits for the registry by itself.
 ///
 /// # Errors
-/// It did not answer.
+/// The registry did not answer in all these tries.
 pub async fn wait_for_registry<L: Ledger>(settings: &Settings, ledger: &L) -> Result<(), RegistryUnreachable> {
     let Ok(more) = u64::try_from(settings.retry_attempts) else { return Ok(()) };
     let tries = more.saturating_add(1);
@@ -173,8 +173,8 @@ pub async fn wait_for_registry<L: Ledger>(settings: &Settings, ledger: &L) -> Re
 /// Why `--once` or `--dry-run` gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterOnceError {
-    /// Trouble did not pass in time, or something that is waited for did not come.
-    #[error("not in line within {} s: {}", .0.as_secs_f64(), .1.join("; "))]
+    /// A problem persisted, or something that was awaited did not happen in time.
+    #[error("not up to date within {} s: {}", .0.as_secs_f64(), .1.join("; "))]
     TimedOut(Duration, Vec<String>),
     /// Waiting cannot help.
     #[error("{0}")]
@@ -184,11 +184,11 @@ pub enum RegisterOnceError {
     Incomplete(Vec<String>),
 }
 
-/// Makes one complete pass, or with `dry_run` only prints what it would do. Trouble is waited out until `deadline`, and so
-/// is a container that is not ready.
+/// Makes one complete pass, or with `dry_run` only prints its plan. Retries failures, and waits for containers that are
+/// not ready, until `deadline`.
 ///
 /// # Errors
-/// Docker or the registry were in trouble for so long; the registry refused something, or somebody else has an id.
+/// Docker or the registry failed until the deadline, the registry refused a write, or another writer has an id.
 pub async fn once<L: Ledger>(
     settings: Settings,
     docker: docker::Client,
@@ -209,7 +209,7 @@ pub async fn once<L: Ledger>(
         let mut cause = PassCause::Resync;
         if let Err(error) = docker.engine().await {
             let reason = unlisted.get_or_init(|| condition::error_chain(&error));
-            // One that we may not ask lists nothing either.
+            // If access to Docker is denied, it cannot list its containers either.
             if condition::io_kind(&error) == Some(std::io::ErrorKind::PermissionDenied) {
                 return Err(RegisterOnceError::Unrecoverable(reason.clone()));
             }
@@ -223,7 +223,7 @@ pub async fn once<L: Ledger>(
             if is_listed && done != NextPass::Retry && (dry_run || !registrar.is_pending()) {
                 return Ok(());
             }
-            // What fails for a moment only is not worth a line; what fails for longer is told once.
+            // A short failure is not logged; a longer one is logged once.
             if begun.elapsed() >= LOG_WAITING_AFTER {
                 for reason in registrar.waiting_for(unlisted.get()) {
                     if told.insert(reason.clone()) {

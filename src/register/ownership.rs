@@ -1,7 +1,7 @@
-//! Whose entry an entry is, by the marks that it carries. Pure.
+//! Decides which entries are ours, by their ownership marks. Pure.
 //!
-//! An entry is ours if its container is one of ours, or if it was written for an engine at this place: the same host
-//! name and the same data directory on the same agent. The engine's id decides only where no place was written.
+//! An entry is ours if its container exists on this engine, or if it was written for an engine with the same host name
+//! and the same data directory on the same agent. The engine's id decides only for entries without a host.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::{
     registry::{Entries, Owner},
 };
 
-/// Tells ours from all others. `rivals` are entries that we have removed or replaced, by id: what comes back as it was is
-/// written by somebody else.
+/// Separates our entries from foreign ones. `rivals` are entries, by id, that we have removed or replaced: if one of
+/// them comes back unchanged, another writer restored it.
 pub(super) fn classify(
     read: Entries,
     host: &Host,
@@ -21,17 +21,18 @@ pub(super) fn classify(
 ) -> Entries {
     let adopt = host.settings.adopt;
     let is_ours = |id: &String, owner: &Owner| {
-        let here = is_for_this_engine(owner, host) || adopt == Some(Adopt::Portreeve) && owner.engine == host.engine;
-        (here || containers.contains_key(&owner.container))
+        let for_this_engine =
+            is_for_this_engine(owner, host) || adopt == Some(Adopt::Portreeve) && owner.engine == host.engine;
+        (for_this_engine || containers.contains_key(&owner.container))
             && !rivals.get(id).is_some_and(|rival| is_same_writer(rival, owner))
     };
     let (owned, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
         read.owned.into_iter().partition(|(id, entry)| is_ours(id, &entry.owner));
     let mut foreign = read.foreign;
-    let mut contents = read.foreign_entries;
+    let mut foreign_entries = read.foreign_entries;
     for (id, entry) in others {
         foreign.insert(id.clone(), Some(entry.owner.clone()));
-        contents.insert(id, entry);
+        foreign_entries.insert(id, entry);
     }
     let is_adoptable = |owner: &Option<Owner>| match adopt {
         Some(Adopt::Registrator) => owner.is_none(),
@@ -39,13 +40,13 @@ pub(super) fn classify(
         None => false,
     };
     let adoptable = foreign.iter().filter(|(_, owner)| is_adoptable(owner)).map(|(id, _)| id.clone()).collect();
-    Entries { owned, foreign, adoptable, foreign_entries: contents, failing_host_checks: read.failing_host_checks }
+    Entries { owned, foreign, adoptable, foreign_entries, failing_host_checks: read.failing_host_checks }
 }
 
-/// Why an entry is left alone, and how it is taken over.
+/// Why an entry is left alone, and how it can be taken over.
 pub(super) fn foreign_entry_reason(id: &str, owner: Option<&Owner>, host: &Host) -> String {
     let why = match owner {
-        None => "it carries nobody's mark; --adopt registrator takes it over".to_owned(),
+        None => "it has no owner in its Meta; --adopt registrator takes it over".to_owned(),
         Some(owner) if is_for_this_engine(owner, host) => reappeared_reason(),
         Some(owner) => format!(
             "Portreeve wrote it for engine {}, this engine is {} on {}; --adopt portreeve takes it over",
@@ -57,19 +58,19 @@ pub(super) fn foreign_entry_reason(id: &str, owner: Option<&Owner>, host: &Host)
     format!("the registry has an entry {id:?} that is not ours, which is left alone: {why}")
 }
 
-/// What users should know of entries that look like ours, but are not: with who wrote them.
+/// Notes about entries that look like ours but are not, with their writers.
 pub(super) fn foreign_entry_notes(entries: &Entries, host: &Host) -> impl Iterator<Item = (String, String)> {
-    let mut alike = BTreeMap::<_, Vec<&String>>::new();
+    let mut similar = BTreeMap::<_, Vec<&String>>::new();
     for (id, owner) in &entries.foreign {
         if let Some(owner) = owner
             && (owner.engine == host.engine || is_for_this_engine(owner, host))
         {
-            alike.entry((is_for_this_engine(owner, host), engine_and_host(owner))).or_default().push(id);
+            similar.entry((is_for_this_engine(owner, host), engine_and_host(owner))).or_default().push(id);
         }
     }
-    alike.into_iter().map(|((here, place), ids)| {
+    similar.into_iter().map(|((for_this_engine, writer), ids)| {
         let entries = format!("left alone: {} entries, such as {:?}", ids.len(), ids[0]);
-        let note = if here {
+        let note = if for_this_engine {
             format!("{entries}: {}", reappeared_reason())
         } else {
             format!(
@@ -77,7 +78,7 @@ pub(super) fn foreign_entry_notes(entries: &Entries, host: &Host) -> impl Iterat
                  them over; if it is a copy of that machine, let Docker make a new id"
             )
         };
-        (format!("engine {place}"), note)
+        (format!("engine {writer}"), note)
     })
 }
 
@@ -86,12 +87,12 @@ fn reappeared_reason() -> String {
         .to_owned()
 }
 
-/// Whether an entry was written for an engine at this place.
+/// Whether an entry was written for an engine with this host name and data directory.
 fn is_for_this_engine(owner: &Owner, host: &Host) -> bool {
     if owner.host.is_empty() { owner.engine == host.engine } else { owner.host == host.owner_host() }
 }
 
-/// Whether both are by the same hand for the same container.
+/// Whether both name the same engine, host and container.
 fn is_same_writer(one: &Owner, other: &Owner) -> bool {
     (&one.engine, &one.host, &one.container) == (&other.engine, &other.host, &other.container)
 }
@@ -119,7 +120,7 @@ mod tests {
         }
     }
 
-    /// One entry, as the registry has it.
+    /// One entry, as the registry returns it.
     fn entries_written_by(engine: &str, host: &str, container: &str) -> Entries {
         let mut entry = Entry::expected(&instance("web", container));
         (entry.owner.engine, entry.owner.host) = (engine.into(), host.into());
@@ -127,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn the_marks_decide() {
+    fn the_owner_decides() {
         let containers = [("ours".to_owned(), Observation::Unreadable)].into();
-        // Engine, host and container of the entry; whether it is ours, and under `--adopt portreeve`.
+        // Engine, host and container of the entry; whether it is ours, without and with `--adopt portreeve`.
         let cases = [
             ("as we write it", ("E", "h:/d", "gone"), true, true),
             ("a former engine", ("OLD", "h:/d", "gone"), true, true),
@@ -142,19 +143,19 @@ mod tests {
             ("the version before, a former engine", ("OLD", "", "gone"), false, false),
             ("the version before, a former engine's container lives", ("OLD", "", "ours"), true, true),
         ];
-        for (case, (engine, place, container), ours, adopted) in cases {
-            let settled = |adopt| {
-                classify(entries_written_by(engine, place, container), &host(adopt), &containers, &BTreeMap::new())
+        for (case, (engine, writer, container), ours, adopted) in cases {
+            let classified = |adopt| {
+                classify(entries_written_by(engine, writer, container), &host(adopt), &containers, &BTreeMap::new())
             };
-            let entries = settled(None);
+            let entries = classified(None);
             assert_eq!((entries.owned.len() == 1, entries.is_writable("web")), (ours, ours), "{case}");
-            let entries = settled(Some(Adopt::Portreeve));
+            let entries = classified(Some(Adopt::Portreeve));
             assert_eq!((entries.owned.len() == 1, entries.is_writable("web")), (adopted, true), "{case}");
         }
     }
 
     #[test]
-    fn what_came_back_after_its_removal_is_somebody_elses() {
+    fn an_entry_that_came_back_after_its_removal_is_foreign() {
         let read = entries_written_by("E", "h:/d", "gone");
         let rivals = [("web".to_owned(), read.owned["web"].owner.clone())].into();
         let entries = classify(read, &host(None), &BTreeMap::new(), &rivals);
@@ -164,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn whose_it_is_is_said() {
-        let said = |engine: &str, place: &str| {
-            let owner = entries_written_by(engine, place, "gone").owned["web"].owner.clone();
+    fn the_reason_names_the_writer() {
+        let reason = |engine: &str, writer: &str| {
+            let owner = entries_written_by(engine, writer, "gone").owned["web"].owner.clone();
             foreign_entry_reason("web", Some(&owner), &host(None))
         };
-        let told = "the registry has an entry \"web\" that is not ours, which is left alone: Portreeve wrote it for engine X \
+        let expected = "the registry has an entry \"web\" that is not ours, which is left alone: Portreeve wrote it for engine X \
                     on host-7:/d, this engine is E on h:/d; --adopt portreeve takes it over";
-        assert_eq!(said("X", "host-7:/d"), told);
+        assert_eq!(reason("X", "host-7:/d"), expected);
         assert!(foreign_entry_reason("web", None, &host(None)).contains("--adopt registrator"));
     }
 }

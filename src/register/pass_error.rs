@@ -5,16 +5,16 @@ use crate::{core::condition, docker, registry::LedgerError};
 /// Why a pass could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
-    /// Docker did not answer who it is.
+    /// Docker did not report its id and host name.
     #[error(transparent)]
     Docker(#[from] docker::Error),
     /// The registry does not answer, or refuses.
     #[error("{}", .0.cause())]
     Registry(LedgerError),
-    /// The registry can be read, but no write succeeds.
+    /// The registry can be read, but every write fails.
     #[error("no write succeeds: {0}")]
     WriteOutage(String),
-    /// At a clean stop some writes did not succeed.
+    /// Some writes failed at a clean stop.
     #[error("{}", .0.join("; "))]
     UnfinishedWrites(Vec<String>),
 }
@@ -26,7 +26,7 @@ impl From<LedgerError> for PassError {
 }
 
 impl PassError {
-    /// Whether waiting may help. It does not for a missing permission.
+    /// Whether a retry may succeed. It cannot if a permission is missing.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Docker(error) => condition::io_kind(error) != Some(std::io::ErrorKind::PermissionDenied),

@@ -1,4 +1,4 @@
-//! What has to be done so that the registry holds what it should. Pure.
+//! Plans the writes that turn the actual entries into the desired instances. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,37 +8,37 @@ use std::{
 use super::desired::DesiredInstances;
 use crate::registry::{DigestedInstance, Entries, Entry, Instance, MAINTENANCE_PREFIX, OutOfTraffic, StatusReport};
 
-/// One write. Plain data: printed by `--dry-run`, compared by tests.
+/// One write, as plain data: `--dry-run` prints it, and tests compare it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Create or replace an entry. It is in traffic afterwards, or out of traffic for this reason.
+    /// Creates or replaces an entry. Afterwards it is in traffic, or out of traffic for this reason.
     Put(Box<Instance>, Option<String>),
-    /// Tell the status of a check that waits for reports.
+    /// Reports the status of a check that waits for reports.
     Report {
         /// The entry's id.
         id: String,
         /// The check's key.
         key: String,
-        /// What is told.
+        /// The status to report.
         report: StatusReport,
     },
-    /// Take an entry out of traffic.
+    /// Takes an entry out of traffic.
     EnableMaintenance {
         /// The entry's id.
         id: String,
-        /// What users of the registry read.
+        /// The reason that the registry shows.
         reason: String,
     },
-    /// Put an entry back into traffic.
+    /// Brings an entry back into traffic.
     DisableMaintenance {
         /// The entry's id.
         id: String,
     },
-    /// Remove an entry.
+    /// Removes an entry.
     Remove {
         /// The entry's id.
         id: String,
-        /// Why it is not wanted any more.
+        /// Why it is no longer desired.
         reason: String,
     },
 }
@@ -58,44 +58,45 @@ impl fmt::Display for Step {
     }
 }
 
-/// What a plan takes into account beside the two states.
+/// What a plan takes into account besides the desired and the actual state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlanContext {
-    /// Entries that are not wanted any more, but stay for now.
+    /// Entries that are no longer desired but stay for now.
     pub deferred: BTreeSet<String>,
-    /// Reports (entry and check) that have to be repeated although nothing has changed.
+    /// Reports, by entry and check, that must be repeated although the status has not changed.
     pub due_reports: BTreeSet<(String, String)>,
-    /// Why entries are not wanted any more, by id.
+    /// Why entries are no longer desired, by id.
     pub removal_reasons: BTreeMap<String, String>,
-    /// What an operator had taken out of traffic when it was removed, by id, each with the reason: so is what comes next.
+    /// The reasons of entries that an operator had taken out of traffic when they were removed, by id. A new entry of
+    /// that id is out of traffic too.
     pub operator_maintenance: BTreeMap<String, String>,
 }
 
-/// Steps that belong to one entry, in their order. Entries do not depend on each other.
+/// The steps of each entry in their order, by id. Entries do not depend on each other.
 pub type Plan = BTreeMap<String, Vec<Step>>;
 
-/// Compares. Nothing that is not ours is touched: an id that somebody else holds is left to them.
-pub fn plan(desired: &DesiredInstances, actual: &Entries, conditions: &PlanContext) -> Plan {
+/// Compares the desired with the actual state. A foreign entry is never touched, unless it may be adopted.
+pub fn plan(desired: &DesiredInstances, actual: &Entries, context: &PlanContext) -> Plan {
     let unwanted = actual.owned.values().filter(|entry| !desired.instances.contains_key(&entry.id));
     let unwanted: Vec<_> = unwanted.filter(|entry| !desired.unreadable.contains(&entry.owner.container)).collect();
     let renamed: Vec<_> = unwanted.iter().filter(|entry| operator_reason(entry).is_some()).collect();
     let wanted = desired.instances.values().filter(|instance| actual.is_writable(&instance.id));
-    let kept = wanted.filter_map(|instance| {
+    let changed = wanted.filter_map(|instance| {
         let entry = actual.owned.get(&instance.id);
-        // What an operator set stays, whatever becomes of the container.
-        let theirs = match entry {
+        // An operator's maintenance stays, whatever happens to the container.
+        let reason_of_operator = match entry {
             Some(entry) => operator_reason(entry),
             None => {
                 let former = renamed.iter().find(|entry| entry.has_same_address_as(instance));
                 former
                     .and_then(|former| operator_reason(former))
-                    .or_else(|| conditions.operator_maintenance.get(&instance.id))
+                    .or_else(|| context.operator_maintenance.get(&instance.id))
             }
         };
-        let steps = steps_for_instance(instance, entry, theirs, &conditions.due_reports);
+        let steps = steps_for_instance(instance, entry, reason_of_operator, &context.due_reports);
         (!steps.is_empty()).then(|| (instance.id.clone(), steps))
     });
-    let gone = unwanted.iter().map(|entry| {
+    let removals = unwanted.iter().map(|entry| {
         let id = entry.id.clone();
         let steps = if desired.failed.contains(&entry.owner.container) {
             let reason = OutOfTraffic::Failed.to_string();
@@ -105,35 +106,36 @@ pub fn plan(desired: &DesiredInstances, actual: &Entries, conditions: &PlanConte
                 .then(|| Step::EnableMaintenance { id: id.clone(), reason })
                 .into_iter()
                 .collect()
-        } else if conditions.deferred.contains(&id) {
+        } else if context.deferred.contains(&id) {
             Vec::new()
         } else {
-            let reason = conditions.removal_reasons.get(&id).cloned().unwrap_or_default();
+            let reason = context.removal_reasons.get(&id).cloned().unwrap_or_default();
             vec![Step::Remove { id: id.clone(), reason }]
         };
         (id, steps)
     });
-    let mut plan: Plan = kept.chain(gone).filter(|(_, steps)| !steps.is_empty()).collect();
+    let mut plan: Plan = changed.chain(removals).filter(|(_, steps)| !steps.is_empty()).collect();
     remove_after_successor(&mut plan, actual);
     plan
 }
 
-/// The reason with which an operator took it out of traffic.
+/// The reason with which an operator took an entry out of traffic.
 fn operator_reason(entry: &Entry) -> Option<&String> {
     entry.out_of_traffic.as_ref().filter(|reason| !reason.starts_with(MAINTENANCE_PREFIX))
 }
 
-/// An entry that only gets another id (a renamed container) goes after the new one has come: the service is never without.
+/// Orders the removal of an entry that only gets another id (a renamed container) after its successor, so that the
+/// service always has an entry.
 fn remove_after_successor(plan: &mut Plan, actual: &Entries) {
-    let place = |container: &str, address: &str, port: u16| (container.to_owned(), address.to_owned(), port);
+    let address_key = |container: &str, address: &str, port: u16| (container.to_owned(), address.to_owned(), port);
     let successor = |(id, steps): (&String, &Vec<Step>)| match &steps[..] {
-        [Step::Put(new, _), ..] => Some((place(&new.owner.container, &new.address, new.port), id.clone())),
+        [Step::Put(new, _), ..] => Some((address_key(&new.owner.container, &new.address, new.port), id.clone())),
         _ => None,
     };
     let successors: BTreeMap<_, _> = plan.iter().filter_map(successor).collect();
     for entry in actual.owned.values() {
-        let at = place(&entry.owner.container, &entry.address, entry.port);
-        let successor = successors.get(&at).filter(|successor| **successor != entry.id);
+        let key = address_key(&entry.owner.container, &entry.address, entry.port);
+        let successor = successors.get(&key).filter(|successor| **successor != entry.id);
         if let Some(successor) = successor
             && plan.get(&entry.id).is_some_and(|steps| matches!(steps[..], [Step::Remove { .. }]))
         {
@@ -143,7 +145,7 @@ fn remove_after_successor(plan: &mut Plan, actual: &Entries) {
     }
 }
 
-/// Removals first: a dead address is worse than a missing one.
+/// The steps of each entry, removals first: an address that no longer answers is worse than a missing one.
 pub fn by_urgency(plan: Plan) -> Vec<(String, Vec<Step>)> {
     let mut chains: Vec<_> = plan.into_iter().collect();
     chains.sort_by_key(|(_, steps)| {
@@ -152,40 +154,41 @@ pub fn by_urgency(plan: Plan) -> Vec<(String, Vec<Step>)> {
     chains
 }
 
-/// All steps of a plan, the urgent ones first.
+/// All steps of a plan, removals first.
 pub fn steps_by_urgency(plan: Plan) -> Vec<Step> {
     by_urgency(plan).into_iter().flat_map(|(_, steps)| steps).collect()
 }
 
-/// `theirs` is an operator's reason to keep it out of traffic.
+/// `operator_reason` is the reason with which an operator keeps the entry out of traffic.
 fn steps_for_instance(
     wanted: &DigestedInstance,
     entry: Option<&Entry>,
-    theirs: Option<&String>,
-    stale: &BTreeSet<(String, String)>,
+    reason_of_operator: Option<&String>,
+    due_reports: &BTreeSet<(String, String)>,
 ) -> Vec<Step> {
     let instance: &Instance = wanted;
     let id = || instance.id.clone();
-    let reason = theirs.cloned().or_else(|| instance.out_of_traffic.map(|reason| reason.to_string()));
+    let reason = reason_of_operator.cloned().or_else(|| instance.out_of_traffic.map(|reason| reason.to_string()));
     let entry = entry.filter(|entry| entry.matches_digest(instance, wanted.digest()));
     let mut steps = match (entry.map(|entry| &entry.out_of_traffic), reason) {
         (Some(out), reason) if *out == reason => Vec::new(),
         (Some(None), Some(reason)) => vec![Step::EnableMaintenance { id: id(), reason }],
         (Some(_), None) => vec![Step::DisableMaintenance { id: id() }],
-        // In or out of traffic from the first moment on. An entry that is out already only gets another reason this way.
+        // The entry is in or out of traffic from the start. An entry that is out of traffic gets another reason only
+        // this way.
         (_, reason) => vec![Step::Put(Box::new(instance.clone()), reason)],
     };
     let registered = matches!(steps[..], [Step::Put(..)]);
     let known = |key: &String| entry.filter(|_| !registered).and_then(|entry| entry.reported_statuses.get(key));
     for (key, report) in &instance.reports {
-        if known(key) != Some(&report.status) || stale.contains(&(id(), key.clone())) {
+        if known(key) != Some(&report.status) || due_reports.contains(&(id(), key.clone())) {
             steps.push(Step::Report { id: id(), key: key.clone(), report: report.clone() });
         }
     }
     steps
 }
 
-/// What the registry holds after a step has succeeded.
+/// Applies a step that has succeeded to the actual entries.
 pub fn apply_to_entries(step: &Step, actual: &mut Entries) {
     match step {
         Step::Put(instance, out) => {
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_put_and_what_is_too_much_is_removed_first() {
+    fn a_missing_entry_is_put_and_a_surplus_one_is_removed_first() {
         let (new, old) = (instance(1, 80, 1, None), instance(2, 80, 2, None));
         let actual = entries_of([old]);
         assert_eq!(steps(&desired_instances([new.clone()]), &actual), [remove("2"), put(&new)]);
@@ -265,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_only_gets_another_id_goes_after_the_new_one_has_come() {
+    fn an_entry_that_only_gets_another_id_is_removed_after_its_successor_is_put() {
         let (old, new) = (instance(1, 80, 1, None), instance(2, 80, 1, None));
         let elsewhere = instance(3, 80, 2, None);
         let steps = steps(&desired_instances([new.clone()]), &entries_of([old, elsewhere]));
@@ -273,23 +276,23 @@ mod tests {
     }
 
     #[test]
-    fn traffic_is_a_step_of_its_own() {
-        let calm = instance(1, 80, 1, None);
+    fn maintenance_is_a_separate_step() {
+        let serving = instance(1, 80, 1, None);
         let draining_one = instance(1, 80, 1, Some(draining()));
-        let take_out = Step::EnableMaintenance { id: "1".into(), reason: draining().to_string() };
+        let enable_maintenance = Step::EnableMaintenance { id: "1".into(), reason: draining().to_string() };
         assert_eq!(
-            steps(&desired_instances([draining_one.clone()]), &entries_of([calm.clone()])),
-            std::slice::from_ref(&take_out)
+            steps(&desired_instances([draining_one.clone()]), &entries_of([serving.clone()])),
+            std::slice::from_ref(&enable_maintenance)
         );
         assert_eq!(
-            steps(&desired_instances([calm]), &entries_of([draining_one.clone()])),
+            steps(&desired_instances([serving]), &entries_of([draining_one.clone()])),
             [Step::DisableMaintenance { id: "1".into() }]
         );
         let moved = instance(1, 81, 1, Some(draining()));
-        // Whatever else changes, it is out of traffic at once and stays so.
-        let aside = Step::Put(Box::new(moved.clone()), Some(draining().to_string()));
+        // Whatever else changes, it is out of traffic from the start and stays so.
+        let put_in_maintenance = Step::Put(Box::new(moved.clone()), Some(draining().to_string()));
         for actual in [entries_of([]), entries_of([instance(1, 80, 1, None)]), entries_of([draining_one])] {
-            assert_eq!(steps(&desired_instances([moved.clone()]), &actual), std::slice::from_ref(&aside));
+            assert_eq!(steps(&desired_instances([moved.clone()]), &actual), std::slice::from_ref(&put_in_maintenance));
         }
         let paused = instance(1, 81, 1, Some(OutOfTraffic::Paused));
         let another_reason = Step::Put(Box::new(paused.clone()), Some(OutOfTraffic::Paused.to_string()));
@@ -297,31 +300,31 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_took_out_stays_out() {
-        let calm = instance(1, 80, 1, None);
-        let mut actual = entries_of([calm.clone()]);
+    fn maintenance_by_an_operator_stays() {
+        let serving = instance(1, 80, 1, None);
+        let mut actual = entries_of([serving.clone()]);
         set_out_of_traffic(&mut actual, "1", Some("disk swap".into()));
-        assert_eq!(steps(&desired_instances([calm]), &actual), []);
-        let aside = |instance: &Instance| Step::Put(Box::new(instance.clone()), Some("disk swap".into()));
+        assert_eq!(steps(&desired_instances([serving]), &actual), []);
+        let put_in_maintenance = |instance: &Instance| Step::Put(Box::new(instance.clone()), Some("disk swap".into()));
         let moved = instance(1, 81, 1, None);
-        assert_eq!(steps(&desired_instances([moved.clone()]), &actual), [aside(&moved)]);
+        assert_eq!(steps(&desired_instances([moved.clone()]), &actual), [put_in_maintenance(&moved)]);
         let recreated = instance(1, 81, 2, None);
-        assert_eq!(steps(&desired_instances([recreated.clone()]), &actual), [aside(&recreated)]);
+        assert_eq!(steps(&desired_instances([recreated.clone()]), &actual), [put_in_maintenance(&recreated)]);
         let renamed = instance(2, 80, 1, None);
-        assert_eq!(steps(&desired_instances([renamed.clone()]), &actual), [aside(&renamed), remove("1")]);
+        assert_eq!(steps(&desired_instances([renamed.clone()]), &actual), [put_in_maintenance(&renamed), remove("1")]);
         let maintained = [("1".to_owned(), "disk swap".to_owned())].into();
-        let conditions = PlanContext { operator_maintenance: maintained, ..PlanContext::default() };
-        let again = plan(&desired_instances([moved.clone()]), &entries_of([]), &conditions);
-        assert_eq!(steps_by_urgency(again), [aside(&moved)], "removed in between");
+        let context = PlanContext { operator_maintenance: maintained, ..PlanContext::default() };
+        let again = plan(&desired_instances([moved.clone()]), &entries_of([]), &context);
+        assert_eq!(steps_by_urgency(again), [put_in_maintenance(&moved)], "removed in between");
         assert_eq!(
-            steps_by_urgency(plan(&desired_instances([moved.clone()]), &entries_of([moved]), &conditions)),
+            steps_by_urgency(plan(&desired_instances([moved.clone()]), &entries_of([moved]), &context)),
             [],
             "ended since then"
         );
     }
 
     #[test]
-    fn entries_of_a_container_that_cannot_be_looked_at_stay() {
+    fn entries_of_an_unreadable_container_stay() {
         let desired = DesiredInstances { unreadable: ["7".to_owned()].into(), ..DesiredInstances::default() };
         let actual = entries_of([instance(1, 80, 7, None), instance(2, 80, 8, None)]);
         assert_eq!(steps(&desired, &actual), [remove("2")]);
@@ -331,9 +334,9 @@ mod tests {
     fn a_failed_container_keeps_its_entry_out_of_traffic() {
         let desired = DesiredInstances { failed: ["1".to_owned()].into(), ..DesiredInstances::default() };
         let mut actual = entries_of([instance(1, 80, 1, None)]);
-        let take_out = Step::EnableMaintenance { id: "1".into(), reason: OutOfTraffic::Failed.to_string() };
-        assert_eq!(steps(&desired, &actual), std::slice::from_ref(&take_out));
-        apply_to_entries(&take_out, &mut actual);
+        let enable_maintenance = Step::EnableMaintenance { id: "1".into(), reason: OutOfTraffic::Failed.to_string() };
+        assert_eq!(steps(&desired, &actual), std::slice::from_ref(&enable_maintenance));
+        apply_to_entries(&enable_maintenance, &mut actual);
         assert_eq!(steps(&desired, &actual), []);
         assert_eq!(
             steps(&desired_instances([instance(1, 80, 1, None)]), &actual),
@@ -342,15 +345,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_stays() {
-        let conditions = PlanContext { deferred: ["1".to_owned()].into(), ..PlanContext::default() };
+    fn a_deferred_entry_stays() {
+        let context = PlanContext { deferred: ["1".to_owned()].into(), ..PlanContext::default() };
         let actual = entries_of([instance(1, 80, 1, None), instance(2, 80, 2, None)]);
-        let plan = plan(&DesiredInstances::default(), &actual, &conditions);
+        let plan = plan(&DesiredInstances::default(), &actual, &context);
         assert_eq!(steps_by_urgency(plan), [remove("2")]);
     }
 
     #[test]
-    fn somebody_elses_entry_is_taken_over_only_if_that_is_asked_for() {
+    fn a_foreign_entry_is_taken_over_only_if_it_is_adoptable() {
         let web = instance(1, 80, 1, None);
         let mut actual = Entries { foreign: [("1".to_owned(), None)].into(), ..Entries::default() };
         assert_eq!(steps(&desired_instances([web.clone()]), &actual), []);
@@ -360,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_made_on_a_change_after_a_registration_and_when_it_is_stale() {
+    fn a_status_is_reported_on_a_change_after_a_registration_and_when_it_is_due() {
         let report = StatusReport { status: Status::Critical, output: "no".into() };
         let mut web = instance(1, 80, 1, None);
         web.reports.insert("docker".into(), report.clone());
@@ -369,9 +372,9 @@ mod tests {
         assert_eq!(steps(&desired_instances([web.clone()]), &actual), [put(&web), step.clone()]);
         [put(&web), step.clone()].iter().for_each(|step| apply_to_entries(step, &mut actual));
         assert_eq!(steps(&desired_instances([web.clone()]), &actual), []);
-        let stale =
+        let due_reports =
             PlanContext { due_reports: [("1".to_owned(), "docker".to_owned())].into(), ..PlanContext::default() };
-        assert_eq!(steps_by_urgency(plan(&desired_instances([web]), &actual, &stale)), [step]);
+        assert_eq!(steps_by_urgency(plan(&desired_instances([web]), &actual, &due_reports)), [step]);
     }
 
     fn any_instances() -> impl Strategy<Value = BTreeMap<u8, Instance>> {
@@ -385,7 +388,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plan_carried_out_gives_what_is_wanted_and_then_there_is_nothing_to_do(
+        fn an_applied_plan_gives_the_desired_state_and_an_empty_plan(
             wants in any_instances(), has in any_instances(), foreign in prop::collection::btree_set(0..6_u8, 0..3),
         ) {
             let desired = desired_instances(wants.into_values());
@@ -412,7 +415,7 @@ mod tests {
         }
 
         #[test]
-        fn equal_states_plan_nothing(has in any_instances()) {
+        fn equal_states_give_an_empty_plan(has in any_instances()) {
             prop_assert_eq!(steps(&desired_instances(has.values().cloned()), &entries_of(has.into_values())), []);
         }
     }

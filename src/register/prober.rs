@@ -32,7 +32,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this time a warning is logged that a container is not ready.
 const LOG_AFTER: Duration = Duration::from_secs(30);
 
-/// Makes the probes that are waited for, each until it succeeds.
+/// Runs the probe of each readiness gate until it succeeds.
 #[derive(Debug)]
 pub(super) struct ReadinessProber {
     ready: Store<PortRun, ()>,
@@ -41,17 +41,17 @@ pub(super) struct ReadinessProber {
 }
 
 impl ReadinessProber {
-    /// Every success rings the bell of `containers`.
+    /// Each success rings the bell of `containers`.
     pub(super) fn new(containers: &Store<String, Observation>) -> Self {
         Self { ready: Store::with_bell_of(containers), tasks: JoinSet::new(), running: BTreeMap::new() }
     }
 
-    /// What has been ready so far.
+    /// The ports that have been ready in their runs.
     pub(super) fn ready(&self) -> Snapshot<PortRun, ()> {
         self.ready.snapshot()
     }
 
-    /// Starts the probes that are new, ends those that nobody waits for any more, forgets runs that have ended.
+    /// Starts the probes of new gates, ends those of gates that no longer exist, and forgets runs that have ended.
     pub(super) fn update(&mut self, gates: &[(String, ReadinessGate)], containers: &Snapshot<String, Observation>) {
         while let Some(ended) = self.tasks.try_join_next() {
             if let Err(error) = ended
@@ -62,11 +62,11 @@ impl ReadinessProber {
         }
         let wanted: BTreeSet<_> = gates.iter().map(|(_, gate)| &gate.run).collect();
         self.running.retain(|run, probe| {
-            let keep = wanted.contains(run);
-            if !keep {
+            let is_wanted = wanted.contains(run);
+            if !is_wanted {
                 probe.abort();
             }
-            keep
+            is_wanted
         });
         for (id, gate) in gates.iter().filter(|(_, gate)| !self.running.contains_key(&gate.run)).collect::<Vec<_>>() {
             let probe = self.tasks.spawn(part_of_current(probe_until_ready(id.clone(), gate.clone(), self.ready.clone())));
@@ -81,32 +81,32 @@ impl ReadinessProber {
     }
 }
 
-async fn probe_until_ready(id: String, gate: ReadinessGate, passed: Store<PortRun, ()>) {
+async fn probe_until_ready(id: String, gate: ReadinessGate, ready: Store<PortRun, ()>) {
     let begun = Instant::now();
     let delays = ExponentialBuilder::new().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX).without_max_times();
-    let mut told = false;
+    let mut is_logged = false;
     for delay in delays.build() {
-        let answered = timeout(PROBE_TIMEOUT, probe_once(&gate.probe)).await;
-        let Err(reason) = answered.unwrap_or_else(|_| Err(format!("no answer within {PROBE_TIMEOUT:?}"))) else {
+        let result = timeout(PROBE_TIMEOUT, probe_once(&gate.probe)).await;
+        let Err(reason) = result.unwrap_or_else(|_| Err(format!("no answer within {PROBE_TIMEOUT:?}"))) else {
             break;
         };
         tracing::debug!("{id} is not ready: {}: {reason}", gate.probe);
-        if begun.elapsed() >= LOG_AFTER && !std::mem::replace(&mut told, true) {
+        if begun.elapsed() >= LOG_AFTER && !std::mem::replace(&mut is_logged, true) {
             tracing::warn!("{id} is not registered: not ready for {LOG_AFTER:?}: {}: {reason}", gate.probe);
         }
         sleep(delay).await;
     }
-    passed.put(gate.run, ());
+    ready.put(gate.run, ());
 }
 
-/// One probe; an error is told in words.
+/// Runs one probe.
 async fn probe_once(probe: &ReadinessProbe) -> Result<(), String> {
     match probe {
         ReadinessProbe::Tcp { address, port } => {
             TcpStream::connect((address.as_str(), *port)).await.map(drop).map_err(|error| error.to_string())
         }
         ReadinessProbe::Http { url } => {
-            // Without authorities: nothing here speaks TLS, and a bare container has none.
+            // Without root certificates: the probe uses no TLS, and a minimal container has none.
             let client = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).tls_certs_only([]);
             let answer = async { client.build()?.get(url).send().await }.await;
             let status = answer.map_err(|error| condition::error_chain(&error.without_url()))?.status();

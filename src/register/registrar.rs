@@ -1,4 +1,4 @@
-//! The reconciler of `register`: containers on one side, the registry on the other.
+//! The reconciler of `register`: compares the containers with the registry's entries and writes what differs.
 
 use std::{
     collections::BTreeSet,
@@ -33,44 +33,44 @@ use crate::{
     registry::{Entries, Ledger, LedgerError, MAINTENANCE_PREFIX},
 };
 
-/// So many entries in a row whose writes fail, with no success in between, are trouble of the registry.
+/// If the writes of this many entries fail in a row, with no success in between, the registry itself counts as failed.
 const MAX_CONSECUTIVE_FAILURES: usize = 8;
-/// How long Docker may take to tell who it is, once that is known.
+/// The time limit for asking Docker for its id and host name, once they are known.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a clean stop waits for writes that were sent before it.
+/// How long a clean stop waits for writes that are in flight.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
-/// A write that got no answer may still be carried out when a registry that hung goes on: the entries are read once
-/// more after this time.
+/// A registry that hung may still carry out a write that timed out: the entries are read once more after this time.
 const REREAD_AFTER: Duration = Duration::from_secs(2);
 
-/// Keeps the registry's record of this host's containers right.
+/// Keeps the registry's entries of this host's containers as they should be.
 pub struct Registrar<L> {
     settings: Settings,
     docker: docker::Client,
     containers: Store<String, Observation>,
     ledger: Arc<L>,
     condition: Condition,
-    /// Whether Docker tells who it is.
+    /// The condition of Docker's answers to the question for its id and host name.
     engine_condition: Condition,
-    /// Known once Docker and the registry have answered.
+    /// `None` until Docker and the registry have answered.
     host: Option<Host>,
-    /// Whether there was no trouble since that.
+    /// Whether `host` was read since the last failure or resync.
     host_is_fresh: bool,
-    /// What the registry holds: read at start, at every resync and after trouble, with our own writes folded in.
+    /// The entries of the registry: read at the start, at every resync and after a failure; our own writes are applied
+    /// to it.
     actual: Option<Entries>,
-    /// What the containers gave when they were last looked at.
+    /// The instances of each container at its last evaluation.
     instance_cache: InstanceCache,
-    /// What neither side can show.
+    /// What neither Docker nor the registry can report.
     planner_state: PlannerState,
-    /// What has to be ready before it is registered.
+    /// Probes containers that must be ready before they are registered.
     prober: ReadinessProber,
-    /// Writes beside the loop.
+    /// The writes in flight and in the queue.
     writes: WriteQueue<L>,
-    /// Writes that did not succeed.
+    /// The writes that failed.
     retry_state: RetryState,
-    /// When the entries are to be read again, because it is not known what became of a write.
+    /// When the entries are read again because the outcome of a write is unknown.
     reread_at: Option<Instant>,
-    /// What containers are called.
+    /// The names of the containers, for log lines.
     container_names: ContainerNames,
     /// What cannot be registered because somebody else has, or wants, the same id.
     id_conflicts: Vec<String>,
@@ -87,7 +87,7 @@ pub struct Registrar<L> {
 }
 
 impl<L: Ledger> Registrar<L> {
-    /// Nothing is read before the first pass.
+    /// Reads nothing before the first pass.
     pub fn new(
         settings: Settings,
         docker: docker::Client,
@@ -120,7 +120,7 @@ impl<L: Ledger> Registrar<L> {
         }
     }
 
-    /// What a pass would do now. `None` while the first full list of containers is missing.
+    /// Plans what a pass would do now; `None` until the first full list of containers.
     ///
     /// # Errors
     /// Docker or the registry did not answer.
@@ -134,7 +134,7 @@ impl<L: Ledger> Registrar<L> {
             self.host_is_fresh = true;
         }
         let Some(host) = &self.host else { return Ok(None) };
-        // In each pass: by the time of the next read a container that was here may have ended.
+        // In each pass, since a container that exists now may have ended by the next time the entries are read.
         let rivals = self.planner_state.rivals(&containers.entries, host);
         let actual = match &self.actual {
             Some(actual) => actual,
@@ -143,31 +143,32 @@ impl<L: Ledger> Registrar<L> {
                 self.actual.insert(ownership::classify(read, host, &containers.entries, rivals))
             }
         };
-        let (passed, now) = (self.prober.ready().entries, Timestamp::now());
-        let seen = restore_state(&containers.entries, actual, &self.settings, now);
-        let mut desired = self.instance_cache.desired_instances(&seen, host, actual, &passed, now);
+        let (ready, now) = (self.prober.ready().entries, Timestamp::now());
+        let restored = restore_state(&containers.entries, actual, &self.settings, now);
+        let mut desired = self.instance_cache.desired_instances(&restored, host, actual, &ready, now);
         desired.notes.extend(ownership::foreign_entry_notes(actual, host));
         let note = host.unreachable_address_note().filter(|_| !desired.instances.is_empty());
         desired.notes.extend(note.map(|note| (String::new(), note)));
-        let (conditions, due) = self.planner_state.plan_context(&desired, actual, &containers, host, Instant::now());
+        let (context, due) = self.planner_state.plan_context(&desired, actual, &containers, host, Instant::now());
         desired.recheck_after = desired.recheck_after.into_iter().chain(due).min();
-        let held = conditions.deferred.len();
-        // While they come back one by one, that is no news.
-        if std::mem::replace(&mut self.deferred, held) == 0 && held > 0 {
-            let note = "gone from Docker without an event: they stay until the next full list agrees (--max-removal)";
-            tracing::warn!("{held} entries: {note}");
+        let deferred = context.deferred.len();
+        // Logged once, and not again while the containers come back one by one.
+        if std::mem::replace(&mut self.deferred, deferred) == 0 && deferred > 0 {
+            let note = "missing in Docker's list without an event: they stay until the next full list confirms it (--max-removal)";
+            tracing::warn!("{deferred} entries: {note}");
         }
-        let plan = plan::plan(&desired, actual, &conditions);
+        let plan = plan::plan(&desired, actual, &context);
         let unreadable = desired.unreadable.iter();
         let unreadable =
-            unreadable.map(|id| format!("Docker does not describe the container {}", self.container_names.name_of(id)));
+            unreadable.map(|id| format!("Docker cannot inspect the container {}", self.container_names.name_of(id)));
         let gates = desired.gates.iter().map(|(id, gate)| format!("{id} is not ready ({})", gate.probe));
-        let held = (held > 0).then(|| format!("{held} entries stay until a second list agrees that they can go"));
-        self.waiting_for = unreadable.chain(gates).chain(held).collect();
+        let deferred = (deferred > 0)
+            .then(|| format!("{deferred} entries stay until a second full list confirms that they are gone"));
+        self.waiting_for = unreadable.chain(gates).chain(deferred).collect();
         Ok(Some((desired, plan)))
     }
 
-    /// What a plan does, a line for each step and for each instance that waits for a gate.
+    /// Describes a plan, with a line for each step and for each instance that waits for its readiness gate.
     pub fn describe(&self, desired: &DesiredInstances, plan: Plan) -> Vec<String> {
         match &self.actual {
             Some(actual) if self.settings.adopt.is_some() => dry_run::comparison_lines(desired, plan, actual),
@@ -182,17 +183,17 @@ impl<L: Ledger> Registrar<L> {
 
     /// What has to come, or to pass, before everything is as it is wanted. `unlisted` tells why Docker lists nothing, as
     /// far as it is known.
-    pub fn waiting_for(&self, unlisted: Option<&String>) -> Vec<String> {
-        let trouble = self.engine_condition.current_problem().or_else(|| self.condition.current_problem());
-        let unlisted = || unlisted.cloned().unwrap_or_else(|| "Docker has not listed its containers".to_owned());
-        let list = (!self.containers.snapshot().complete).then(unlisted);
-        let awaited = self.waiting_for.iter().cloned();
-        // The registry is not read before Docker's list.
-        let is_asked = list.is_none() && (self.actual.is_none() || !self.writes.is_idle());
-        let silent = is_asked.then(|| format!("{} has not answered yet", self.ledger.name()));
-        let silent = silent.filter(|_| trouble.is_none());
-        let awaited = silent.into_iter().chain(awaited);
-        trouble.into_iter().chain(list).chain(awaited).chain(self.retry_state.reasons(true)).collect()
+    pub fn waiting_for(&self, list_error: Option<&String>) -> Vec<String> {
+        let problem = self.engine_condition.current_problem().or_else(|| self.condition.current_problem());
+        let list_error = || list_error.cloned().unwrap_or_else(|| "Docker has not listed its containers".to_owned());
+        let unlisted = (!self.containers.snapshot().complete).then(list_error);
+        let reasons = self.waiting_for.iter().cloned();
+        // The registry is not read before the first full list.
+        let is_asked = unlisted.is_none() && (self.actual.is_none() || !self.writes.is_idle());
+        let unanswered = is_asked.then(|| format!("{} has not answered yet", self.ledger.name()));
+        let unanswered = unanswered.filter(|_| problem.is_none());
+        let reasons = unanswered.into_iter().chain(reasons);
+        problem.into_iter().chain(unlisted).chain(reasons).chain(self.retry_state.reasons(true)).collect()
     }
 
     /// Whether waiting may bring more.
@@ -205,7 +206,7 @@ impl<L: Ledger> Registrar<L> {
         self.permanent_failure.clone()
     }
 
-    /// Takes note of a pass that failed.
+    /// Records that a pass failed.
     pub fn record_failure(&mut self, error: &PassError) {
         let condition = match error {
             PassError::Docker(error) => {
@@ -221,7 +222,7 @@ impl<L: Ledger> Registrar<L> {
         (self.host_is_fresh, self.actual, self.last_in_sync) = (false, None, None);
     }
 
-    /// Waits for the writes that are open, and sends no more.
+    /// Waits for the writes in flight, and sends no more.
     pub async fn finish_writes(&mut self) {
         self.writes.clear();
         if tokio::time::timeout(FINISH_TIMEOUT, self.writes.wait_until_idle()).await.is_err() {
@@ -231,10 +232,10 @@ impl<L: Ledger> Registrar<L> {
         self.collect_writes();
     }
 
-    /// At a clean stop, after [`finish`](Self::finish).
+    /// Applies `--on-exit` at a clean stop, after [`finish_writes`](Self::finish_writes).
     ///
     /// # Errors
-    /// The registry did not carry it out.
+    /// The registry did not carry out the writes.
     pub async fn apply_on_exit(&mut self) -> Result<(), PassError> {
         let step: fn(String) -> Step = match self.settings.on_exit {
             OnExit::Keep => return Ok(()),
@@ -247,14 +248,14 @@ impl<L: Ledger> Registrar<L> {
             Some(host) => host,
             None => self.host().await?,
         };
-        // Earlier failures do not belong to the result of leaving.
+        // Earlier failures do not belong to the result.
         self.retry_state = RetryState::default();
-        // A pass that was cut short may have written more than it knew.
+        // A pass that was cancelled may have written more than it recorded.
         let read = self.ledger.entries().await?;
         let containers = self.containers.snapshot().entries;
         let mut left =
             ownership::classify(read, &host, &containers, self.planner_state.rivals(&containers, &host)).owned;
-        // Each is tried once. What fails empties the queue.
+        // Each entry is tried once; a failed write clears the queue.
         while !left.is_empty() {
             let steps = left.keys().map(|id| QueuedWrite {
                 id: id.clone(),
@@ -273,7 +274,7 @@ impl<L: Ledger> Registrar<L> {
         if left.is_empty() { Ok(()) } else { Err(PassError::UnfinishedWrites(left)) }
     }
 
-    /// Who this host is, as far as Docker answers: while it is away, it is the one that it was.
+    /// Reads the host. While Docker does not answer, the known id and host name stay valid.
     async fn host(&self) -> Result<Host, PassError> {
         let advertised = self.ledger.advertised_address().await?;
         let Some(known) = &self.host else {
@@ -285,16 +286,16 @@ impl<L: Ledger> Registrar<L> {
         })
     }
 
-    /// Takes note of the writes that have ended: of which entries they were.
+    /// Records the writes that have ended, and returns the ids of their entries.
     fn collect_writes(&mut self) -> Vec<String> {
         let now = Instant::now();
         let mut ended = Vec::new();
-        for WriteOutcome { id, step, operator_reason: maintained, result } in self.writes.collect() {
+        for WriteOutcome { id, step, operator_reason, result } in self.writes.collect() {
             match result {
                 Ok(()) => {
                     write_log::log_step(&step, self.actual.as_ref(), &self.container_names);
                     self.planner_state.record_step(&step, now);
-                    self.planner_state.record_maintenance(&id, maintained);
+                    self.planner_state.record_maintenance(&id, operator_reason);
                     if let Some(actual) = &mut self.actual {
                         plan::apply_to_entries(&step, actual);
                     }
@@ -306,7 +307,7 @@ impl<L: Ledger> Registrar<L> {
                 Err(error @ LedgerError::Denied { .. }) => self.retry_state.denied(&id, step, error.cause(), now),
                 Err(error) => {
                     self.retry_state.failed(&id, step, error.cause(), now);
-                    // Whether it was carried out is not known.
+                    // It is unknown whether the write was carried out.
                     self.actual = None;
                     self.reread_at = Some(now + REREAD_AFTER);
                 }
@@ -321,8 +322,8 @@ impl<L: Ledger> Registrar<L> {
         first.filter(|_| count >= MAX_CONSECUTIVE_FAILURES).map(|first| PassError::WriteOutage(first.to_owned()))
     }
 
-    /// Brings the registry nearer to what is wanted. The time after which to look again, or `None` while the first full
-    /// list is missing.
+    /// Plans, and queues the writes. Returns when the next pass is due, or `None` until the first full list of
+    /// containers.
     async fn reconcile(&mut self) -> Result<Option<Option<Duration>>, PassError> {
         let Some((desired, mut plan)) = self.plan().await? else { return Ok(None) };
         let containers = self.containers.snapshot();
@@ -334,8 +335,8 @@ impl<L: Ledger> Registrar<L> {
         plan.retain(|id, steps| !steps.first().is_some_and(|first| self.retry_state.is_blocked(id, first, now)));
         let owned = self.actual.as_ref().map(|actual| &actual.owned);
         let first = |(id, steps): (String, Vec<Step>)| {
-            let (more, replaces) = (steps.len() > 1, owned.is_some_and(|owned| owned.contains_key(&id)));
-            steps.into_iter().next().map(|step| QueuedWrite { id, step, has_more_steps: more, entry_exists: replaces })
+            let (has_more_steps, entry_exists) = (steps.len() > 1, owned.is_some_and(|owned| owned.contains_key(&id)));
+            steps.into_iter().next().map(|step| QueuedWrite { id, step, has_more_steps, entry_exists })
         };
         self.writes.replace(plan::by_urgency(plan).into_iter().filter_map(first));
         match self.write_outage() {
@@ -344,29 +345,29 @@ impl<L: Ledger> Registrar<L> {
                 self.engine_condition.report_ok();
                 self.condition.report_ok();
                 for (instance, failure) in self.retry_state.unlogged() {
-                    tracing::warn!(instance, "{failure}; will try again");
+                    tracing::warn!(instance, "{failure}; retrying");
                 }
             }
         }
-        let read_again = self.reread_at.map(|at| at.saturating_duration_since(now));
-        Ok(Some(desired.recheck_after.into_iter().chain(self.retry_state.next_retry(now)).chain(read_again).min()))
+        let until_reread = self.reread_at.map(|at| at.saturating_duration_since(now));
+        Ok(Some(desired.recheck_after.into_iter().chain(self.retry_state.next_retry(now)).chain(until_reread).min()))
     }
 
-    /// Tells users, once each, of what could not be done as they asked.
+    /// Logs each note once: what could not be done as configured.
     pub fn log_notes(&mut self, desired: &DesiredInstances) {
         let foreign = self.actual.iter().flat_map(|actual| {
             let foreign = actual.foreign.iter().filter(move |(id, _)| !actual.is_writable(id));
             foreign.filter_map(|(id, owner)| Some((desired.instances.get(id)?, owner)))
         });
-        let held = foreign.zip(std::iter::repeat(self.host.as_ref())).filter_map(|((instance, owner), host)| {
+        let conflicts = foreign.zip(std::iter::repeat(self.host.as_ref())).filter_map(|((instance, owner), host)| {
             let why = ownership::foreign_entry_reason(&instance.id, owner.as_ref(), host?);
             Some((self.container_names.name_of(&instance.owner.container).to_owned(), format!("not registered: {why}")))
         });
-        let held: Vec<_> = held.collect();
+        let conflicts: Vec<_> = conflicts.collect();
         let claimed =
             desired.contended_ids.iter().map(|(id, claims)| format!("{} claim the id {id:?}", claims.join(" and ")));
-        self.id_conflicts = held.iter().map(|(who, note)| format!("{who}: {note}")).chain(claimed).collect();
-        let notes: BTreeSet<_> = desired.notes.iter().cloned().chain(held).collect();
+        self.id_conflicts = conflicts.iter().map(|(who, note)| format!("{who}: {note}")).chain(claimed).collect();
+        let notes: BTreeSet<_> = desired.notes.iter().cloned().chain(conflicts).collect();
         for (who, note) in notes.difference(&self.logged_notes) {
             match who.as_str() {
                 "" => tracing::warn!("{note}"),
@@ -397,13 +398,13 @@ impl<L: Ledger> Reconcile for Registrar<L> {
                 {
                     let entries = actual.owned.len();
                     if self.last_in_sync.replace(entries) != Some(entries) {
-                        tracing::info!(entries, "in line");
+                        tracing::info!(entries, "up to date");
                     }
                 }
                 due.map_or(NextPass::Idle, NextPass::After)
             }
             Err(error) => {
-                // What was planned for a registry that answered may be wrong for the one that comes back.
+                // The entries may be different when the registry answers again.
                 self.writes.clear();
                 self.record_failure(&error);
                 NextPass::Retry

@@ -1,12 +1,12 @@
-//! Why an entry is not wanted any more, in words. Pure.
+//! Why an entry is no longer desired, for the log. Pure.
 
 use super::{desired::DesiredInstances, host::Host};
 use crate::{docker::Observation, registry::Entry};
 
-/// `name` is what the container was called when it was last seen.
+/// `name` is the name of the container when it was last inspected.
 pub(super) fn removal_reason(
     entry: &Entry,
-    sight: Option<&Observation>,
+    observation: Option<&Observation>,
     name: Option<&String>,
     desired: &DesiredInstances,
     host: &Host,
@@ -18,7 +18,7 @@ pub(super) fn removal_reason(
         let mut instances = desired.instances.values();
         instances.find(|new| (&new.owner.container, &new.address, new.port) == at).map(|new| &new.id)
     };
-    let why = match sight {
+    let reason = match observation {
         Some(Observation::Inspected(container)) if container.running => match successor() {
             Some(id) => format!("is registered as {id}"),
             None => "does not ask for it any more".to_owned(),
@@ -30,9 +30,9 @@ pub(super) fn removal_reason(
         Some(Observation::Missing | Observation::Unreadable) | None => "is gone".to_owned(),
     };
     if entry.owner.engine == host.engine {
-        format!("container {container} {why}")
+        format!("container {container} {reason}")
     } else {
-        format!("container {container} {why}, it was of the former engine {}", entry.owner.engine)
+        format!("container {container} {reason}, it was of the former engine {}", entry.owner.engine)
     }
 }
 
@@ -47,20 +47,21 @@ mod tests {
     };
 
     #[test]
-    fn the_container_and_what_became_of_it() {
+    fn the_reason_names_the_container_and_its_state() {
         let host = |engine: &str| Host { engine: engine.into(), ..fixture::host() };
         let entry = Entry::expected(&instance("old", "0123456789abcdef"));
         let (none, mut renamed) = (DesiredInstances::default(), DesiredInstances::default());
         renamed.instances.insert("new".into(), instance("new", "0123456789abcdef").into());
-        let seen =
+        let inspected =
             |running, exit_code| Observation::Inspected(Arc::new(Container { running, exit_code, ..container("web") }));
         let name = "web".to_owned();
-        let said =
-            |sight: Option<&Observation>, desired| removal_reason(&entry, sight, Some(&name), desired, &host("E"));
-        assert_eq!(said(Some(&seen(true, None)), &none), "container web does not ask for it any more");
-        assert_eq!(said(Some(&seen(true, None)), &renamed), "container web is registered as new");
-        assert_eq!(said(Some(&seen(false, Some(0))), &none), "container web has ended with exit code 0");
-        assert_eq!(said(Some(&Observation::Missing), &none), "container web is gone");
+        let reason = |observation: Option<&Observation>, desired| {
+            removal_reason(&entry, observation, Some(&name), desired, &host("E"))
+        };
+        assert_eq!(reason(Some(&inspected(true, None)), &none), "container web does not ask for it any more");
+        assert_eq!(reason(Some(&inspected(true, None)), &renamed), "container web is registered as new");
+        assert_eq!(reason(Some(&inspected(false, Some(0))), &none), "container web has ended with exit code 0");
+        assert_eq!(reason(Some(&Observation::Missing), &none), "container web is gone");
         let former = "container 0123456789ab is gone, it was of the former engine E";
         assert_eq!(removal_reason(&entry, None, None, &none, &host("NEW")), former);
     }

@@ -1,21 +1,22 @@
-//! The brake on removals: a list that suddenly lacks many containers may be a lie (an engine that just started, a proxy
-//! in front of it), and is not believed before a second full list agrees. Pure.
+//! Defers removals if a full list suddenly lacks many containers. The list may be wrong (an engine that has just
+//! started, a proxy in front of it), so a second full list must confirm it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::settings::MaxRemoval;
 
-/// Remembers since which full list each unannounced removal has been due.
+/// Records the full list since which each unannounced removal has been due.
 #[derive(Debug, Default)]
 pub(super) struct RemovalGuard {
     missing_since: BTreeMap<String, u64>,
-    /// The full list that lacked too many: while it is the last one, few may be left of them because they come back.
+    /// The last full list that lacked too many containers. Until the next one, few may be missing only because the
+    /// others have come back.
     doubtful_list: Option<u64>,
 }
 
 impl RemovalGuard {
-    /// Which of the entries whose container is gone without an event have to wait. `round` counts the full lists so far,
-    /// `owned` all entries of ours.
+    /// The entries to keep for now, among those whose container has `gone` without an event. `round` is the number of
+    /// full lists so far, `owned` the number of our entries.
     pub(super) fn defer(
         &mut self,
         gone: &BTreeSet<String>,
@@ -46,31 +47,31 @@ mod tests {
     }
 
     #[test]
-    fn few_go_at_once_and_many_wait_for_a_second_list() {
-        let mut brake = RemovalGuard::default();
+    fn a_few_are_removed_immediately_and_many_are_deferred() {
+        let mut guard = RemovalGuard::default();
         let max = MaxRemoval::Percent(50);
-        assert_eq!(brake.defer(&ids(0..3), 4, max, 1), ids(0..0));
-        assert_eq!(brake.defer(&ids(0..6), 10, max, 1), ids(0..6));
-        assert_eq!(brake.defer(&ids(0..6), 10, max, 1), ids(0..6), "a wake-up is no second list");
-        assert_eq!(brake.defer(&ids(0..7), 10, max, 2), ids(6..7), "what is new waits for one more");
-        assert_eq!(brake.defer(&ids(0..7), 10, max, 3), ids(0..0));
+        assert_eq!(guard.defer(&ids(0..3), 4, max, 1), ids(0..0));
+        assert_eq!(guard.defer(&ids(0..6), 10, max, 1), ids(0..6));
+        assert_eq!(guard.defer(&ids(0..6), 10, max, 1), ids(0..6), "a wake-up is not a second list");
+        assert_eq!(guard.defer(&ids(0..7), 10, max, 2), ids(6..7), "a new one waits for the next list");
+        assert_eq!(guard.defer(&ids(0..7), 10, max, 3), ids(0..0));
     }
 
     #[test]
-    fn while_they_come_back_one_by_one_the_last_are_as_doubtful_as_the_first() {
-        let mut brake = RemovalGuard::default();
+    fn while_containers_come_back_the_last_ones_stay_deferred() {
+        let mut guard = RemovalGuard::default();
         let max = MaxRemoval::Percent(50);
-        assert_eq!(brake.defer(&ids(0..6), 6, max, 1), ids(0..6));
-        assert_eq!(brake.defer(&ids(0..1), 6, max, 1), ids(0..1));
-        assert_eq!(brake.defer(&ids(0..1), 6, max, 2), ids(0..0), "the second list agrees");
+        assert_eq!(guard.defer(&ids(0..6), 6, max, 1), ids(0..6));
+        assert_eq!(guard.defer(&ids(0..1), 6, max, 1), ids(0..1));
+        assert_eq!(guard.defer(&ids(0..1), 6, max, 2), ids(0..0), "the second list agrees");
     }
 
     #[test]
-    fn who_comes_back_in_between_starts_anew() {
-        let mut brake = RemovalGuard::default();
+    fn a_container_that_came_back_is_deferred_again() {
+        let mut guard = RemovalGuard::default();
         let max = MaxRemoval::Count(0);
-        assert_eq!(brake.defer(&ids(0..1), 1, max, 1), ids(0..1));
-        assert_eq!(brake.defer(&ids(0..0), 1, max, 2), ids(0..0));
-        assert_eq!(brake.defer(&ids(0..1), 1, max, 3), ids(0..1));
+        assert_eq!(guard.defer(&ids(0..1), 1, max, 1), ids(0..1));
+        assert_eq!(guard.defer(&ids(0..0), 1, max, 2), ids(0..0));
+        assert_eq!(guard.defer(&ids(0..1), 1, max, 3), ids(0..1));
     }
 }

@@ -1,4 +1,4 @@
-//! What a user can set for `register`. Pure.
+//! The settings of `register`. Pure.
 
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
@@ -14,61 +14,64 @@ use crate::consul::limits;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The address for every instance. Default: the address that the registry's agent advertises.
+    /// The address of every instance. Default: the address that the registry's agent advertises.
     pub ip: Option<String>,
     /// Register containers at their own addresses and ports. Default false.
     pub internal: bool,
-    /// Under `internal`: the network whose address counts. Default: the only one, or the one that it was started with.
+    /// With `internal`: the network whose address is registered. Default: the only one, or the one that the container
+    /// was started with.
     pub network: Option<String>,
-    /// Register only ports that a `SERVICE_NAME` is given for. Default false.
+    /// Register only ports with a `SERVICE_NAME`. Default false.
     pub explicit: bool,
     /// A label that holds the address of a container's instances.
     pub use_ip_from_label: Option<String>,
-    /// More tags for every instance: a comma list, a Handlebars template over the container.
+    /// More tags for every instance: a comma-separated list, which is a Handlebars template over the container.
     pub tags: Option<String>,
-    /// The first part of each service id. Default: the name that the Docker engine has for its host.
+    /// The first part of each service id. Default: the host name that the Docker engine reports.
     pub hostname: Option<String>,
-    /// Checks that make Consul's agent run a command (`CHECK_SCRIPT`, `CHECK_CMD`, `CHECK_DOCKER`) are registered.
-    /// Default false: the variables of an image could ask for them.
+    /// Register checks that make Consul's agent run a command (`CHECK_SCRIPT`, `CHECK_CMD`, `CHECK_DOCKER`). Default
+    /// false, since the variables of an image could ask for them.
     pub allow_script_checks: bool,
     /// When entries of containers that have ended are removed. Default: always.
     pub deregister: DeregisterPolicy,
     /// Whether Docker's HEALTHCHECK becomes a check. Default true.
     pub docker_health: bool,
-    /// What a container is whose HEALTHCHECK has no verdict yet. Default: critical.
+    /// How a container is registered whose HEALTHCHECK has no result yet. Default: critical.
     pub docker_starting: StartingPolicy,
-    /// Each instance gets a check that is critical when we have not refreshed it for so long. Default: none.
+    /// Each instance gets a check that becomes critical if `register` does not refresh it for this time. Default: none.
     #[serde(with = "humantime_serde")]
     pub ttl: Option<Duration>,
-    /// How often that check is refreshed; less than `ttl`, and given together with it.
+    /// How often that check is refreshed: less than `ttl`, and set together with it.
     #[serde(with = "humantime_serde")]
     pub ttl_refresh: Option<Duration>,
-    /// Time between two full looks at Docker and at the registry. Default 30 s.
+    /// The time between two full lists of Docker and of the registry. Default 30 s.
     #[serde(with = "humantime_serde")]
     pub resync: Duration,
-    /// A container that still runs so long after it was told to stop gets traffic again. Default 10 min.
+    /// A container that still runs this long after its stop signal gets traffic again. Default 10 min.
     #[serde(with = "humantime_serde")]
     pub drain_return: Duration,
-    /// A container that starts so often within `crash_within` is in a crash loop. Default 5.
+    /// A container that starts this often within `crash_within` is in a crash loop; 0 disables this. Default 5.
     pub crash_starts: usize,
     /// See `crash_starts`. Default 2 min.
     #[serde(with = "humantime_serde")]
     pub crash_within: Duration,
-    /// A container in a crash loop gets traffic again when it has run for so long. Default 1 min.
+    /// A container in a crash loop gets traffic again after it has run for this time. Default 1 min.
     #[serde(with = "humantime_serde")]
     pub crash_stable: Duration,
-    /// How many entries may be removed at once although no event said why. Default half of them, and at least 3.
+    /// How many entries may be removed in one pass without an event that reports their end. Default half of them, and
+    /// at least 3.
     pub max_removal: MaxRemoval,
-    /// Take over entries that somebody else wrote for the same ids. Default: nobody's.
+    /// Take over foreign entries with the same ids. Default: none.
     pub adopt: Option<Adopt>,
     /// What happens to the entries at a clean stop. Default: they stay.
     pub on_exit: OnExit,
-    /// How many more times the registry is tried at the start before we give up; negative: for ever. Default -1.
+    /// How often the registry is tried again at the start before `register` gives up; negative: without a limit.
+    /// Default -1.
     pub retry_attempts: i64,
     /// The time between two of these tries. Default 2 s.
     #[serde(with = "humantime_serde")]
     pub retry_interval: Duration,
-    /// The configuration file is read again when it is saved. Default true.
+    /// Whether the configuration file is read again when it is saved. Default true.
     pub watch: bool,
 }
 
@@ -76,7 +79,7 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeregisterPolicy {
-    /// Whatever the exit code was.
+    /// With any exit code.
     #[default]
     Always,
     /// Only after exit code 0 or a signal; after a failure the entry stays, out of traffic, until the container starts
@@ -84,24 +87,24 @@ pub enum DeregisterPolicy {
     OnSuccess,
 }
 
-/// What a container is whose HEALTHCHECK has no verdict yet.
+/// How a container is registered whose HEALTHCHECK has no result yet. Default: critical.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum StartingPolicy {
-    /// Registered, and critical.
+    /// It is registered, with a critical check.
     #[default]
     Critical,
-    /// Not registered yet.
+    /// It is not registered yet.
     Absent,
 }
 
-/// Whose entries are taken over.
+/// Which foreign entries are taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Adopt {
-    /// Those that carry nobody's mark, as registrator writes them.
+    /// Entries without an owner in their Meta, as registrator writes them.
     Registrator,
-    /// Those that another Portreeve wrote, or this one when its host had another name.
+    /// Entries that another Portreeve wrote, or this one when its host had another name.
     Portreeve,
 }
 
@@ -118,18 +121,19 @@ pub enum OnExit {
     Deregister,
 }
 
-/// How many entries may be removed at once although no event said why: `10`, or `50%` (and at least 3).
+/// How many entries may be removed in one pass without an event that reports their end: `10`, or `50%` (and at least
+/// 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "MaxRemovalValue")]
 pub enum MaxRemoval {
-    /// So many.
+    /// This number.
     Count(usize),
-    /// So many in a hundred, and at least 3.
+    /// This percentage of all entries, and at least 3.
     Percent(u8),
 }
 
 impl MaxRemoval {
-    /// How many of `all` that is.
+    /// The number of entries, if there are `all` in total.
     pub fn limit_for(self, all: usize) -> usize {
         match self {
             Self::Count(count) => count,
@@ -153,7 +157,7 @@ impl FromStr for MaxRemoval {
     }
 }
 
-/// As it may stand in a file.
+/// The value in a configuration file.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum MaxRemovalValue {
@@ -178,42 +182,42 @@ pub enum RegisterSettingsError {
     /// One without the other.
     #[error("--ttl and --ttl-refresh must be given together")]
     TtlWithoutRefresh,
-    /// The check would be critical before each refresh.
+    /// The check would become critical before each refresh.
     #[error("--ttl must be longer than --ttl-refresh")]
     TtlTooShort,
-    /// Nobody would reach it.
-    #[error("--ip {0:?} is no IP address or full host name under which others reach this host")]
+    /// Other hosts could not reach the instances.
+    #[error("--ip {0:?} is not an IP address or full host name at which other hosts can reach this host")]
     Ip(String),
-    /// Every id begins with it.
+    /// It cannot be the first part of an id.
     #[error(
         "--hostname {0:?} cannot be the first part of an id: it needs visible characters, without spaces around them"
     )]
     Hostname(String),
     /// It would fail for every container.
-    #[error("--tags is no Handlebars template: {0}")]
+    #[error("--tags is not a Handlebars template: {0}")]
     Tags(String),
     /// It would have no effect.
     #[error("--network {0:?} chooses among a container's own addresses, so it needs --internal")]
     NetworkWithoutInternal(String),
-    /// Registrator's word for "never".
+    /// Registrator's value for "never".
     #[error(
-        "--resync must not be 0: registrator's 0 is never, and Portreeve always looks again (a resync reads, and writes \
+        "--resync must not be 0: registrator's 0 means never, but Portreeve always needs a resync (it reads, and writes \
          only what differs); leave it out for 30s, or give a long time such as 24h"
     )]
     ResyncZero,
-    /// Looking again and again would be all that we do.
+    /// The resyncs would leave no time for anything else.
     #[error("--resync must be at least 50ms")]
     ResyncTooShort,
-    /// Registrator's default, which asks for nothing.
+    /// Registrator's default, which means no check.
     #[error("--{0} must not be 0: leave it out for no TTL check")]
     TtlZero(&'static str),
-    /// A wait of nothing would never end.
+    /// A wait of length 0 would be a busy loop.
     #[error("--{0} must not be 0")]
     Zero(&'static str),
 }
 
 impl Settings {
-    /// Each setting that is not as by default: `hostname=box`.
+    /// Each setting that differs from its default: `hostname=box`.
     pub fn non_default(&self) -> Vec<String> {
         let fields = |settings: &Self| match serde_json::to_value(settings) {
             Ok(serde_json::Value::Object(fields)) => fields,
@@ -225,12 +229,12 @@ impl Settings {
         differing.map(|(key, value)| format!("{key}={}", text(value))).collect()
     }
 
-    /// What a Go template in `tags` is called here; `None` if there is none.
+    /// The Handlebars form of a Go template in `tags`; `None` if it is not a Go template.
     pub fn go_template(&self) -> Option<String> {
         self.tags.as_deref().and_then(tags::go_template)
     }
 
-    /// Checks what the types cannot say.
+    /// Validates what the types cannot express.
     ///
     /// # Errors
     /// Settings that contradict each other.
@@ -245,19 +249,21 @@ impl Settings {
             (Some(ttl), Some(refresh)) if ttl <= refresh => return Err(RegisterSettingsError::TtlTooShort),
             _ => {}
         }
-        // 127.0.0.1 may be meant, on a machine that is alone; that is told then.
-        let closed = |ip: &str| ip.parse().is_ok_and(is_local_only);
-        // A name without a dot is probably an interface or a typing error, not a host that other hosts can resolve.
+        // 127.0.0.1 may be intended on a single machine; a note warns about it.
+        let is_local = |ip: &str| ip.parse().is_ok_and(is_local_only);
+        // A name without a dot is probably an interface or a typing error, not a host name that other hosts can
+        // resolve.
         let host = |ip: &str| is_reachable_host(ip) && (ip.contains('.') || ip.parse::<IpAddr>().is_ok());
-        let unusable = |ip: &&String| !(ip.is_empty() || host(ip) || closed(ip));
-        if let Some(ip) = self.ip.as_ref().filter(unusable) {
+        let is_unusable_address = |ip: &&String| !(ip.is_empty() || host(ip) || is_local(ip));
+        if let Some(ip) = self.ip.as_ref().filter(is_unusable_address) {
             return Err(RegisterSettingsError::Ip(ip.clone()));
         }
         if let Some(problem) = self.tags.as_deref().and_then(tags::template_problem) {
             return Err(RegisterSettingsError::Tags(problem));
         }
-        let unfit = |name: &&String| name.trim() != name.as_str() || name.is_empty() || !limits::is_valid_id(name);
-        if let Some(name) = self.hostname.as_ref().filter(unfit) {
+        let is_unusable =
+            |name: &&String| name.trim() != name.as_str() || name.is_empty() || !limits::is_valid_id(name);
+        if let Some(name) = self.hostname.as_ref().filter(is_unusable) {
             return Err(RegisterSettingsError::Hostname(name.clone()));
         }
         if let Some(network) = self.network.as_ref().filter(|network| !(network.is_empty() || self.internal)) {
@@ -328,14 +334,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_many_may_go() {
+    fn the_limit_of_removals() {
         let of = |text: &str, all| text.parse::<MaxRemoval>().map(|max| max.limit_for(all));
         assert_eq!([of("50%", 100), of("50%", 4), of("0", 100), of("7", 3)], [Ok(50), Ok(3), Ok(0), Ok(7)]);
         assert!(of("101%", 1).is_err() && of("many", 1).is_err());
     }
 
     #[test]
-    fn what_differs_from_the_defaults() {
+    fn settings_that_differ_from_their_defaults() {
         assert_eq!(Settings::default().non_default(), [""; 0]);
         let resync = Duration::from_secs(5);
         let settings = Settings { internal: true, resync, hostname: Some("box".into()), ..Settings::default() };
@@ -355,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_effect_or_no_meaning_is_refused() {
+    fn settings_without_effect_or_meaning_are_refused() {
         for (name, fits) in [("box", true), ("h\r", false), (" box", false), ("", false), ("../..", false)] {
             let settings = Settings { hostname: Some(name.into()), ..Settings::default() };
             assert_eq!(settings.validate().is_ok(), fits, "{name:?}");

@@ -2,28 +2,29 @@
 
 use std::fmt;
 
-/// Why a port gives no instance.
+/// Why a port gives no instance. Pure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason {
-    /// Exposed only.
+    /// The port is exposed but not published.
     NotPublished,
-    /// Published on a loopback address: others cannot reach it.
+    /// The port is published on a loopback address, which other hosts cannot reach.
     Loopback,
-    /// Published on a link-local address: only its own link reaches it, and only with the name of an interface.
+    /// The port is published on a link-local address, which only hosts on the same link can reach, and only with the
+    /// name of an interface.
     LinkLocal,
-    /// Published for IPv6 only, while the host is known by an IPv4 address.
+    /// The port is published for IPv6 only, while the host is known by an IPv4 address.
     WrongAddressFamily,
     /// The container has no address of its own.
     NoNetwork,
-    /// The container's only addresses are on networks that nobody else reaches.
+    /// The container has addresses only on networks that other hosts cannot reach.
     Unreachable,
-    /// `SERVICE_IGNORE`.
+    /// `SERVICE_IGNORE` is set.
     Ignored,
-    /// Consul would take an entry with such an id, and never give it back.
+    /// Consul would register an entry with this id but could not deregister it.
     InvalidId,
-    /// `--explicit`, and no name.
+    /// `--explicit` is set, and the port has no `SERVICE_NAME`.
     NoServiceName,
-    /// Docker's HEALTHCHECK has no verdict yet, and such containers are not to be registered.
+    /// Docker's HEALTHCHECK has no result yet, and `--docker-starting absent` is set.
     HealthStarting,
 }
 

@@ -1,4 +1,4 @@
-//! Addresses beside the main one. Pure.
+//! The tagged addresses of an instance. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::{
     docker::{Container, Port, PortBinding},
 };
 
-/// The container's own address on each of its Docker networks, under the name of the network; and where the port is
-/// published on specific addresses of both families, those as `lan_ipv4` and `lan_ipv6`.
+/// The container's own address on each of its Docker networks, tagged with the name of the network. If the port is
+/// published on specific addresses of both families, these are `lan_ipv4` and `lan_ipv6`.
 ///
-/// A network whose name means something to Consul is left out: it would change where others look for the service.
+/// A network whose name Consul uses itself is left out: it would change the address that consumers of the service use.
 pub(super) fn tagged_addresses(
     container: &Container,
     port: Port,
@@ -24,7 +24,7 @@ pub(super) fn tagged_addresses(
         let ip = ips.find(|ip| !is_local_only(*ip))?;
         if limits::is_reserved_address_name(name) {
             notes.push(format!(
-                "the network {name:?} is not among the tagged addresses: Consul means something else by that name"
+                "the network {name:?} is not among the tagged addresses: Consul uses that name for something else"
             ));
             return None;
         }
@@ -37,7 +37,7 @@ pub(super) fn tagged_addresses(
         Some((tag.to_owned(), (binding.ip.to_string(), binding.port)))
     };
     let (v4, v6) = (family("lan_ipv4", false), family("lan_ipv6", true));
-    // One family alone is the main address already.
+    // If there is only one family, it is the main address already.
     let families = v4.zip(v6).map(|(v4, v6)| [v4, v6]);
     networks.into_iter().chain(families.into_iter().flatten()).collect()
 }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_does_not_become_what_consul_means_by_its_name() {
+    fn a_network_with_a_reserved_name_is_left_out() {
         let mut web = container("w").publish("80/tcp", &["0.0.0.0:1"]);
         let on = |last| NetworkAddress { v4: Some([172, 18, 0, last].into()), ..NetworkAddress::default() };
         let names = ["WAN", "Lan_IPv6", "virtual", "wan2"];

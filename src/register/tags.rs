@@ -1,4 +1,4 @@
-//! Lists of tags, and the template that makes some for every container. Pure.
+//! Parses lists of tags, and renders the template of `--tags`. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{core::value::clean, docker::Container};
 
-/// Splits at commas; `\,` is a comma that belongs to the tag. Tags keep their order, are trimmed, and come once each.
+/// Splits at commas; `\,` is a comma inside a tag. Tags keep their order, are trimmed, and duplicates are dropped.
 pub(super) fn split_tags(text: &str) -> Vec<String> {
     let mut tags = vec![String::new()];
     let mut rest = text.chars().peekable();
@@ -24,7 +24,8 @@ pub(super) fn split_tags(text: &str) -> Vec<String> {
     deduplicated(tags.iter().map(|tag| clean(tag)).filter(|tag| !tag.is_empty()).map(str::to_owned))
 }
 
-/// Renders `--tags` for one container, and splits the result. Known are `id`, `name`, `image`, `env` and `labels`.
+/// Renders `--tags` for one container and splits the result. The template can use `id`, `name`, `image`, `env` and
+/// `labels`.
 pub(super) fn render_tags(template: &str, container: &Container) -> Result<Vec<String>, String> {
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
@@ -41,7 +42,8 @@ pub(super) fn render_tags(template: &str, container: &Container) -> Result<Vec<S
     output.into_string().map(|text| split_tags(&text)).map_err(|error| error.to_string())
 }
 
-/// Why a text is not a Handlebars template; `None` if it is one, or if it is a Go template, which has its own message.
+/// Why a text is not a Handlebars template; `None` if it is one, or if it is a Go template, for which there is a
+/// separate message.
 pub(super) fn template_problem(template: &str) -> Option<String> {
     let error = Template::compile(template).err().filter(|_| go_template(template).is_none());
     error.map(|error| syntax_problem(&error))
@@ -57,7 +59,7 @@ fn syntax_problem(error: &TemplateError) -> String {
 fn render_problem(error: &RenderErrorReason) -> String {
     match error {
         RenderErrorReason::MissingVariable(Some(path)) => format!("the container has no {path}"),
-        // Only `lookup` does not name the missing value.
+        // Only `lookup` does not report the name of the missing value.
         RenderErrorReason::MissingVariable(None) => "a lookup finds nothing in the container".to_owned(),
         RenderErrorReason::HelperNotFound(name) => format!("there is no helper {name}"),
         RenderErrorReason::PartialNotFound(name) => format!("there is no partial {name}"),
@@ -66,9 +68,9 @@ fn render_problem(error: &RenderErrorReason) -> String {
     }
 }
 
-/// What a Go template, as registrator takes it, is called here; `None` if it is none.
+/// How a Go template of registrator is written in Handlebars; `None` if it is not a Go template.
 ///
-/// Go's names begin with a dot or are calls of functions; Handlebars has neither.
+/// In Go, names begin with a dot or are function calls; Handlebars has neither.
 pub(super) fn go_template(template: &str) -> Option<String> {
     const FUNCTIONS: [&str; 16] = [
         "index",
@@ -98,18 +100,18 @@ pub(super) fn go_template(template: &str) -> Option<String> {
     if !expressions().any(is_go) {
         return None;
     }
-    let ours = expressions().try_fold(template.to_owned(), |text, expression| {
+    let translated = expressions().try_fold(template.to_owned(), |text, expression| {
         Some(text.replace(&format!("{{{{{expression}}}}}"), &format!("{{{{{}}}}}", to_handlebars(expression)?)))
     });
-    Some(match ours {
-        Some(ours) => format!("write {ours:?}"),
+    Some(match translated {
+        Some(translated) => format!("write {translated:?}"),
         None => "{{.Name}} is {{name}}, {{.ID}} is {{id}}, {{.Config.Image}} is {{image}}, \
                  {{index .Config.Labels \"a.b\"}} is {{labels.[a.b]}}, and the variable A is {{env.A}}"
             .to_owned(),
     })
 }
 
-/// The same expression in Handlebars, if there is such a one.
+/// The same expression in Handlebars; `None` if there is none.
 fn to_handlebars(expression: &str) -> Option<String> {
     let expression = expression.trim_matches(['-', ' ']);
     let label = expression.strip_prefix("index .Config.Labels ").map(|label| label.trim().trim_matches(['"', '`']));
@@ -122,15 +124,15 @@ fn to_handlebars(expression: &str) -> Option<String> {
     }
 }
 
-/// Drops what came before.
+/// The tags without duplicates.
 pub(super) fn deduplicated(tags: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut once = Vec::new();
+    let mut unique = Vec::new();
     for tag in tags {
-        if !once.contains(&tag) {
-            once.push(tag);
+        if !unique.contains(&tag) {
+            unique.push(tag);
         }
     }
-    once
+    unique
 }
 
 #[cfg(test)]
@@ -149,7 +151,7 @@ mod tests {
         assert_eq!(tags("{{> x}}"), Err("there is no partial x".into()));
         assert_eq!(tags("{{lookup env \"A\"}}"), Err("a lookup finds nothing in the container".into()));
         assert_eq!(tags("{{#each labels}}{{this}},{{/each}}"), Ok(vec!["blue".into()]));
-        assert!(tags("{{ sIndex 0 .Config.Env }}").is_err(), "Go's templates are not ours");
+        assert!(tags("{{ sIndex 0 .Config.Env }}").is_err(), "a Go template");
     }
 
     #[test]
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_template_is_known_before_any_container() {
+    fn an_invalid_template_is_found_without_a_container() {
         assert!(template_problem("a,{{name").is_some_and(|problem| problem.starts_with("line 1, column ")));
         assert!(template_problem("{{#if name}}x").is_some());
         for good in ["a,{{name}}", "", "{{ .Name }}", "{{range .Config.Env}}{{.}}{{end}}"] {

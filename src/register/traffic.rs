@@ -1,4 +1,4 @@
-//! Whether a container gets traffic, and when that may change although nothing happens. Pure.
+//! Decides whether a container gets traffic, and when that may change without an event. Pure.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     registry::OutOfTraffic,
 };
 
-/// When an instance of this container will be due for another look, although nothing happens.
+/// The time until the traffic of this container may change without an event; `None` if it cannot.
 pub(super) fn next_traffic_change(container: &Container, host: &Host, now: Timestamp) -> Option<Duration> {
     drain_remaining(container, host, now)
         .into_iter()
@@ -18,16 +18,16 @@ pub(super) fn next_traffic_change(container: &Container, host: &Host, now: Times
         .min()
 }
 
-/// For how long a container that was told to stop is believed to be on its way.
+/// The remaining time for which a container is out of traffic after its stop signal; `None` if it is not draining.
 fn drain_remaining(container: &Container, host: &Host, now: Timestamp) -> Option<Duration> {
     host.settings.drain_return.checked_sub(container.time_since_stop_signal(now)?).filter(|rest| !rest.is_zero())
 }
 
-/// Whether the container's HEALTHCHECK has no verdict yet, and it is not to be registered before.
+/// Whether the container is not to be registered yet because its HEALTHCHECK has no result.
 pub(super) fn is_starting(container: &Container, host: &Host) -> bool {
     let settings = &host.settings;
-    let undecided = container.health.as_ref().is_some_and(|health| health.status == HealthStatus::Starting);
-    undecided && settings.docker_health && settings.docker_starting == StartingPolicy::Absent
+    let has_no_result = container.health.as_ref().is_some_and(|health| health.status == HealthStatus::Starting);
+    has_no_result && settings.docker_health && settings.docker_starting == StartingPolicy::Absent
 }
 
 /// Why the container must get no traffic; `None` if it may.

@@ -1,6 +1,6 @@
-//! What the value of a key has to be to work: the one validation that `register`, `explain` and `lint` share. Pure.
+//! Validates the values of keys, for `register`, `explain` and `lint`. Pure.
 //!
-//! Each function says what is wrong with a value, if anything is: what it describes can never work, whatever answers.
+//! Each function returns why a value can never work, or `None` if it is valid.
 
 use crate::{
     consul::limits,
@@ -10,7 +10,7 @@ use crate::{
 /// The methods of RFC 9110 and RFC 5789.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
-/// The longest time that is meant to lie between two probes, or that one may take.
+/// The longest reasonable interval or timeout of a probe, in seconds.
 const MAX_PROBE_SECONDS: f64 = 24.0 * 3600.0;
 
 /// The path of an HTTP check.
@@ -21,8 +21,8 @@ pub(super) fn path_problem(text: &str) -> Option<String> {
     if text.contains("://") && !text.starts_with('/') || text.starts_with("//") || names_port {
         return Some(format!("{text:?} names a host: write the path alone, as /health"));
     }
-    if let Some(odd) = text.chars().find(|char| is_unprintable(*char) || "\"\\“”‘’".contains(*char)) {
-        return Some(format!("{text:?} contains {odd:?}, which no path does"));
+    if let Some(invalid) = text.chars().find(|char| is_unprintable(*char) || "\"\\“”‘’".contains(*char)) {
+        return Some(format!("{text:?} contains {invalid:?}, which is not allowed in a path"));
     }
     if text.split_once(char::is_whitespace).is_some_and(|(first, _)| METHODS.contains(&first)) {
         return Some(format!("{text:?} begins with a method: write the path alone, and the method as CHECK_METHOD"));
@@ -31,29 +31,29 @@ pub(super) fn path_problem(text: &str) -> Option<String> {
     if query.contains(char::is_whitespace) {
         return Some(format!("{text:?} has a space in its query: write %20"));
     }
-    let is_hex =
+    let is_escape =
         |at: usize| text.get(at + 1..at + 3).is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    let escapes_well = text.match_indices('%').all(|(at, _)| is_hex(at));
-    (!escapes_well).then(|| format!("{text:?} has a % without two hexadecimal digits after it: write %25"))
+    let escapes_are_valid = text.match_indices('%').all(|(at, _)| is_escape(at));
+    (!escapes_are_valid).then(|| format!("{text:?} has a % without two hexadecimal digits after it: write %25"))
 }
 
-/// The method of an HTTP check; small letters are capitals.
+/// The method of an HTTP check, in any case.
 pub(super) fn method_problem(text: &str) -> Option<String> {
     let known = METHODS.iter().any(|method| method.eq_ignore_ascii_case(text));
-    (!known).then(|| format!("{text:?} is no HTTP method: write GET, HEAD or POST"))
+    (!known).then(|| format!("{text:?} is not an HTTP method: write GET, HEAD or POST"))
 }
 
 /// The name and the value of an HTTP header.
 pub(super) fn header_problem(name: &str, value: &str) -> Option<String> {
     let token = |char: char| char.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(char);
     if name.is_empty() || !name.chars().all(token) {
-        return Some(format!("{name:?} is no name of a header"));
+        return Some(format!("{name:?} is not a name of a header"));
     }
-    let odd = value.chars().find(|char| is_unprintable(*char) && *char != '\t')?;
-    Some(format!("the header {name} contains {odd:?}"))
+    let invalid = value.chars().find(|char| is_unprintable(*char) && *char != '\t')?;
+    Some(format!("the header {name} contains {invalid:?}"))
 }
 
-/// The time between two probes, or how long one may take.
+/// The interval or the timeout of a check.
 pub(super) fn interval_problem(text: &str) -> Option<String> {
     let too_long = || {
         let seconds = limits::duration_seconds(text)?;
@@ -62,19 +62,19 @@ pub(super) fn interval_problem(text: &str) -> Option<String> {
     limits::duration_problem(text).or_else(too_long)
 }
 
-/// How often something has to happen in a row.
+/// The number of results in a row that change the status of a check.
 pub(super) fn count_problem(text: &str) -> Option<String> {
     let is_count = parse_number::<u32>(text).is_some_and(|count| i32::try_from(count).is_ok());
-    (!is_count).then(|| format!("{text:?} is no number"))
+    (!is_count).then(|| format!("{text:?} is not a number"))
 }
 
-/// Text for people: the name of a check.
+/// The name of a check.
 pub(super) fn check_name_problem(text: &str) -> Option<String> {
-    let odd = text.chars().find(|char| is_unprintable(*char))?;
-    Some(format!("it contains {odd:?}"))
+    let invalid = text.chars().find(|char| is_unprintable(*char))?;
+    Some(format!("it contains {invalid:?}"))
 }
 
-/// Whether a key, or its value, looks as if it had to be kept secret.
+/// Whether a key or its value looks like a secret.
 pub(crate) fn is_secret(key: &str, value: &str) -> bool {
     const PARTS: [&str; 10] = [
         "password",

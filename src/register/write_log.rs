@@ -1,4 +1,4 @@
-//! The line that is logged for a write that has succeeded: in names that users know, with what has changed and why.
+//! Logs each write that has succeeded, with the names that users know, what has changed, and why.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,23 +9,23 @@ use crate::{
     registry::{Entries, Entry, Instance, OutOfTraffic, Status},
 };
 
-/// The names of containers by their id, for as long as there is a container or an entry of it.
+/// The names of containers by id, for as long as the container or an entry of it exists.
 #[derive(Debug, Default)]
 pub(super) struct ContainerNames {
     names: HashMap<String, String>,
 }
 
 impl ContainerNames {
-    /// Brings the names up to date.
+    /// Adds the names of new containers and removes those that are no longer needed.
     pub(super) fn update(&mut self, containers: &Snapshot<String, Observation>, actual: Option<&Entries>) {
-        for (id, sight) in containers.entries.iter() {
-            if let Observation::Inspected(container) = sight
+        for (id, observation) in containers.entries.iter() {
+            if let Observation::Inspected(container) = observation
                 && self.names.get(id) != Some(&container.name)
             {
                 self.names.insert(id.clone(), container.name.clone());
             }
         }
-        // With as many as there are containers, there is nothing to forget.
+        // If the sizes are equal, there is nothing to remove.
         if self.names.len() > containers.entries.len()
             && let Some(actual) = actual
         {
@@ -34,13 +34,13 @@ impl ContainerNames {
         }
     }
 
-    /// The container's name, or the short form of its id if it was gone before we came.
+    /// The name of a container, or its short id if it was never inspected.
     pub(super) fn name_of<'a>(&'a self, container: &'a str) -> &'a str {
         self.names.get(container).map_or_else(|| container.get(..12).unwrap_or(container), String::as_str)
     }
 }
 
-/// Logs a step that was carried out. `actual` is the state before it.
+/// Logs a step that was carried out. `actual` is the state before the step.
 pub(super) fn log_step(step: &Step, actual: Option<&Entries>, names: &ContainerNames) {
     let entry = |id: &str| actual.and_then(|actual| actual.owned.get(id));
     match step {
@@ -53,14 +53,14 @@ pub(super) fn log_step(step: &Step, actual: Option<&Entries>, names: &ContainerN
         | Step::Remove { id, .. } => {
             match entry(id) {
                 Some(entry) => log_change(step, entry, names.name_of(&entry.owner.container)),
-                // The entries are being read anew.
+                // The entries are about to be read again.
                 None => tracing::info!(instance = id, "done: {step}"),
             }
         }
     }
 }
 
-/// A registration, of a new entry or in the place of `old`.
+/// Logs the registration of a new entry, or the replacement of `old`.
 fn log_registration(new: &Instance, out: Option<&str>, old: Option<&Entry>, container: &str) {
     let (instance, service) = (&new.id, &new.name);
     let mut line = match old {
@@ -81,7 +81,7 @@ fn log_registration(new: &Instance, out: Option<&str>, old: Option<&Entry>, cont
     }
 }
 
-/// The same for a step that changes an entry.
+/// Logs a step that changes an existing entry.
 fn log_change(step: &Step, entry: &Entry, container: &str) {
     let Entry { id: instance, name: service, .. } = entry;
     match step {

@@ -1,7 +1,8 @@
-//! Writes that run beside the loop: at most one for each entry, and always what the newest plan wants.
+//! Runs the planned writes outside of the reconcile loop: at most one for each entry at a time, and always the newest
+//! plan's.
 //!
-//! A pass replaces the queue; a worker that is free sends the next step of it. A write that hangs therefore holds up
-//! its own entry only, and nothing is sent that was planned from an older state.
+//! Each pass replaces the queue, and an idle worker sends the next write of it. A write that hangs therefore delays
+//! only its own entry, and nothing is sent that was planned from an older state.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,35 +17,35 @@ use crate::{
     registry::{Ledger, LedgerError, MAINTENANCE_PREFIX},
 };
 
-/// How many writes are open at once. Many can hang before the others have to wait, and an agent's limit of 200
-/// connections for each client has room for a `render` beside it.
+/// How many writes are in flight at once: enough that many can hang before others must wait. An agent's limit of 200
+/// connections for each client leaves room for a `render` on the same host.
 const MAX_CONCURRENT: usize = 64;
 
-/// What is to be written to one entry next.
+/// The next write of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct QueuedWrite {
-    /// The entry.
+    /// The id of the entry.
     pub(super) id: String,
-    /// The first step of its plan.
+    /// The first step of the entry's plan.
     pub(super) step: Step,
-    /// Whether the plan has further steps for it.
+    /// Whether the plan has more steps for this entry.
     pub(super) has_more_steps: bool,
-    /// Whether an operator may have taken the entry out of traffic since it was read: it is there already.
+    /// Whether the entry exists, so that an operator may have taken it out of traffic since it was read.
     pub(super) entry_exists: bool,
 }
 
-/// What came of a [`Write`].
+/// The result of a [`QueuedWrite`].
 #[derive(Debug)]
 pub(super) struct WriteOutcome {
     pub(super) id: String,
-    /// What was sent.
+    /// The step that was sent.
     pub(super) step: Step,
-    /// Why an operator had taken the entry out of traffic, if it was removed.
+    /// The reason of an operator's maintenance of an entry that was removed.
     pub(super) operator_reason: Option<String>,
     pub(super) result: Result<(), LedgerError>,
 }
 
-/// The writes of one registrar. Dropped, it breaks off those that are open.
+/// The writes of one registrar. Dropping it cancels those that are in flight.
 #[derive(Debug)]
 pub(super) struct WriteQueue<L> {
     ledger: Arc<L>,
@@ -61,20 +62,20 @@ struct SharedQueue {
 #[derive(Debug, Default)]
 struct QueueState {
     queue: VecDeque<QueuedWrite>,
-    /// Entries whose write was sent and not collected yet, each with whether a pass waits for it.
+    /// Entries whose write was sent and not collected yet; the value is true if a pass waits for it.
     in_flight: BTreeMap<String, bool>,
     finished: Vec<WriteOutcome>,
     workers: usize,
 }
 
 impl<L: Ledger> WriteQueue<L> {
-    /// Rings `bell` when a pass has something to decide.
+    /// `bell` is rung when a write has ended that a pass must react to.
     pub(super) fn new(ledger: Arc<L>, bell: watch::Sender<u64>) -> Self {
         let shared = Arc::new(SharedQueue { state: Mutex::default(), bell });
         Self { ledger, shared, workers: JoinSet::new() }
     }
 
-    /// Takes the writes that have ended since the last call.
+    /// Returns the writes that have ended since the last call.
     pub(super) fn collect(&mut self) -> Vec<WriteOutcome> {
         let mut state = self.shared.lock();
         let done = std::mem::take(&mut state.finished);
@@ -84,8 +85,8 @@ impl<L: Ledger> WriteQueue<L> {
         done
     }
 
-    /// Replaces all that was not sent yet. An entry whose last write was not collected yet is left out: what it needs
-    /// is known only then, and the bell rings for it.
+    /// Replaces all writes that were not sent yet. An entry whose last write is not collected yet is left out: its next
+    /// write depends on the result, and the bell rings when that is known.
     pub(super) fn replace(&mut self, writes: impl IntoIterator<Item = QueuedWrite>) {
         while let Some(ended) = self.workers.try_join_next() {
             propagate(ended);
@@ -106,12 +107,12 @@ impl<L: Ledger> WriteQueue<L> {
         }
     }
 
-    /// Forgets what was not sent yet.
+    /// Removes all writes that were not sent yet.
     pub(super) fn clear(&mut self) {
         self.shared.lock().queue.clear();
     }
 
-    /// Whether nothing waits to be sent, answered or collected.
+    /// Whether no write is queued, in flight or uncollected.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.shared.lock();
         state.queue.is_empty() && state.in_flight.is_empty()
@@ -126,7 +127,7 @@ impl<L: Ledger> WriteQueue<L> {
 }
 
 impl SharedQueue {
-    /// The next write, or the end of the worker that asks.
+    /// The next write. If there is none, the calling worker ends.
     fn next(&self) -> Option<QueuedWrite> {
         let mut state = self.lock();
         let next = state.queue.pop_front();
@@ -142,19 +143,19 @@ impl SharedQueue {
     fn finish(&self, outcome: WriteOutcome) {
         let mut state = self.lock();
         if matches!(outcome.result, Err(LedgerError::Unavailable { .. })) {
-            // Perhaps nobody is there any more: what the rest is worth, the next pass finds out.
+            // The registry may be unreachable: the next pass plans the rest again.
             state.queue.clear();
         }
         let awaited = state.in_flight.get(&outcome.id).is_none_or(|awaited| *awaited);
-        let rings = awaited || outcome.result.is_err() || state.queue.is_empty();
+        let must_ring = awaited || outcome.result.is_err() || state.queue.is_empty();
         state.finished.push(outcome);
         drop(state);
-        if rings {
-            self.bell.send_modify(|rings| *rings = rings.wrapping_add(1));
+        if must_ring {
+            self.bell.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 
-    /// A task that panicked inside a method leaves at worst a worker too many in the count.
+    /// If a task panics while it holds the lock, at worst the count of workers is one too high.
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,29 +167,32 @@ async fn run_worker<L: Ledger>(ledger: Arc<L>, shared: Arc<SharedQueue>) {
     }
 }
 
-/// An operator's maintenance mode may be younger than our last look: a registration would end it, and a removal lose it.
+/// An operator may have enabled maintenance mode since the entries were read: a registration would end it, and a
+/// removal would lose it.
 async fn execute(
     ledger: &impl Ledger,
     QueuedWrite { id, mut step, entry_exists: replaces, .. }: QueuedWrite,
 ) -> WriteOutcome {
-    let asks = replaces && matches!(step, Step::Put(..) | Step::Remove { .. });
-    let found = if asks { ledger.maintenance(&id).await } else { Ok(None) };
-    let operators = |reason: &String| !reason.starts_with(MAINTENANCE_PREFIX);
-    let mut maintained = None;
+    let checks_maintenance = replaces && matches!(step, Step::Put(..) | Step::Remove { .. });
+    let found = if checks_maintenance { ledger.maintenance(&id).await } else { Ok(None) };
+    let is_operators = |reason: &String| !reason.starts_with(MAINTENANCE_PREFIX);
+    let mut operator_reason = None;
     match (found, &mut step) {
-        (Ok(reason), Step::Put(_, out)) => *out = reason.filter(operators).or_else(|| out.take()),
-        (Ok(reason), _) => maintained = reason.filter(operators),
+        (Ok(reason), Step::Put(_, out)) => *out = reason.filter(is_operators).or_else(|| out.take()),
+        (Ok(reason), _) => operator_reason = reason.filter(is_operators),
         (Err(error), Step::Put(..)) => {
-            return WriteOutcome { id, step, operator_reason: maintained, result: Err(error) };
+            return WriteOutcome { id, step, operator_reason, result: Err(error) };
         }
-        // A dead address is worse than a lost maintenance mode.
-        (Err(error), _) => tracing::debug!(instance = id, "removed all the same: {}", error.cause()),
+        // An address that no longer answers is worse than a lost maintenance mode.
+        (Err(error), _) => {
+            tracing::debug!(instance = id, "removed without knowing its maintenance mode: {}", error.cause())
+        }
     }
     let result = send(ledger, &step).await;
-    WriteOutcome { id, step, operator_reason: maintained, result }
+    WriteOutcome { id, step, operator_reason, result }
 }
 
-/// Every call of a ledger has a time limit of its own.
+/// The ledger limits the time of each call.
 async fn send(ledger: &impl Ledger, step: &Step) -> Result<(), LedgerError> {
     match step {
         Step::Put(instance, out) => ledger.put(instance, out.as_deref()).await,
@@ -219,7 +223,7 @@ mod tests {
     use super::*;
     use crate::registry::{Entries, Instance, StatusReport};
 
-    /// Removes an entry when there is a permit for it; never those that hang.
+    /// Removes an entry when a permit is available; never those in `hang`.
     #[derive(Default)]
     struct SlowLedger {
         removed: Mutex<Vec<String>>,
@@ -295,22 +299,22 @@ mod tests {
     }
 
     fn writes(ledger: SlowLedger) -> (WriteQueue<SlowLedger>, Arc<SlowLedger>, Receiver<u64>) {
-        let (bell, heard) = watch::channel(0);
+        let (bell, receiver) = watch::channel(0);
         let ledger = Arc::new(ledger);
-        (WriteQueue::new(Arc::clone(&ledger), bell), ledger, heard)
+        (WriteQueue::new(Arc::clone(&ledger), bell), ledger, receiver)
     }
 
-    async fn heard(bell: &mut Receiver<u64>) {
-        timeout(Duration::from_secs(60), bell.changed()).await.expect("a ring").expect("the bell is there");
+    async fn wait_for_bell(bell: &mut Receiver<u64>) {
+        timeout(Duration::from_secs(60), bell.changed()).await.expect("the bell rings").expect("the bell exists");
     }
 
     #[tokio::test]
-    async fn writes_that_hang_hold_up_their_own_entries_only() {
+    async fn a_write_that_hangs_delays_only_its_own_entry() {
         let hang = (0..MAX_CONCURRENT - 1).map(|id| id.to_string()).collect();
         let (mut writes, ledger, mut bell) = writes(SlowLedger { hang, ..SlowLedger::default() });
         writes.replace(removals(0..400));
         while ledger.removed.lock().expect("no panic").len() < 400 - (MAX_CONCURRENT - 1) {
-            heard(&mut bell).await;
+            wait_for_bell(&mut bell).await;
         }
         assert!(ledger.open.lock().expect("no panic").1 <= MAX_CONCURRENT);
         assert_eq!(writes.collect().len(), 400 - (MAX_CONCURRENT - 1));
@@ -320,7 +324,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_sent_is_what_the_newest_plan_wants() {
+    async fn only_the_newest_plan_is_sent() {
         let permits = Some(Semaphore::new(0));
         let (mut writes, ledger, mut bell) = writes(SlowLedger { permits, ..SlowLedger::default() });
         writes.replace(removals(0..400));
@@ -330,7 +334,7 @@ mod tests {
         writes.replace(removals(0..2));
         ledger.permits.as_ref().expect("it has some").add_permits(400);
         while ledger.removed.lock().expect("no panic").len() < MAX_CONCURRENT {
-            heard(&mut bell).await;
+            wait_for_bell(&mut bell).await;
         }
         assert_eq!(ledger.removed.lock().expect("no panic").len(), MAX_CONCURRENT, "the rest was never sent");
         assert_eq!(writes.collect().len(), MAX_CONCURRENT);
@@ -341,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_answers_the_rest_is_not_sent() {
+    async fn after_an_unavailable_registry_the_rest_is_not_sent() {
         let (mut writes, ledger, _bell) = writes(SlowLedger { away: true, ..SlowLedger::default() });
         writes.replace(removals(0..400));
         writes.wait_until_idle().await;

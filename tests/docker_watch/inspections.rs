@@ -151,7 +151,7 @@ fn an_inspection_that_fails() {
 fn an_inspection_that_hangs_while_another_container_is_recreated_without_events() {
     let world = World::registered(4);
     let daemon = world.start(&["--resync", "1h"]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     // Seen before, and hung with the next list; new, and hung.
     world.docker.stall(&id("web-3"));
     world.docker.event("update", &id("web-3"), &[]);
@@ -203,10 +203,10 @@ fn a_container_in_the_network_of_one_whose_inspection_hangs() {
 fn containers_that_a_list_shows_again_are_kept_while_their_inspections_hang() {
     let world = World::registered(4);
     let daemon = world.start(&["--resync", "1h", "--max-removal", "0"]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     (0..4).for_each(|number| world.docker.unset(&id(&name(number))));
     world.docker.cut();
-    daemon.until_logged("gone from Docker without an event");
+    daemon.until_logged("missing in Docker's list without an event");
     (0..4).for_each(|number| world.docker.stall(&id(&name(number))));
     (0..4).for_each(|number| world.docker.set(container(&name(number), 9000 + number)));
     for _ in 0..3 {
@@ -224,7 +224,7 @@ fn containers_that_a_list_shows_again_are_kept_while_their_inspections_hang() {
 fn an_exit_is_handled_while_the_inspection_hangs() {
     let world = World::registered(3);
     let daemon = world.start(&["--resync", "1h", "--deregister", "on-success"]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     let asked = || world.docker.count(&format!("/containers/{}", "0".repeat(20)));
     let before = asked();
     let hang = |number| {
@@ -250,7 +250,7 @@ fn an_exit_is_handled_while_the_inspection_hangs() {
 fn a_removed_or_stopped_container_while_its_inspection_hangs() {
     let world = World::registered(3);
     let daemon = world.start(&["--resync", "200ms"]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     (0..3).for_each(|number| world.docker.stall(&id(&name(number))));
     // One is removed, one is stopped, and one keeps running.
     world.docker.die(&id("web-0"));

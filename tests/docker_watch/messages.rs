@@ -115,7 +115,7 @@ fn a_restart_of_the_engine_is_logged_once_with_its_recovery() {
     let (mut docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1));
     let daemon = Daemon::start(&docker, &consul, &["--resync", "1h"]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     docker.stop();
     daemon.until_logged("retrying");
     // The socket exists before the engine listens.
@@ -137,7 +137,7 @@ fn the_end_of_a_stream_is_not_a_problem() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1));
     let daemon = Daemon::start(&docker, &consul, &["--resync", "1h"]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     for port in 2..5 {
         std::thread::sleep(std::time::Duration::from_millis(1100));
         docker.set(container("web", port));

@@ -41,7 +41,7 @@ fn a_second_container_with_the_id_of_one_that_serves_changes_nothing() {
     // A restart of register knows the incumbent from the entry.
     drop(daemon);
     let daemon = Daemon::start(&docker, &consul, &[]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     settle(&docker, &consul);
     assert!(!was_touched(&consul), "{:?}", consul.writes());
     assert_eq!((consul.ports()["shop"], consul.registrations_of("shop")), (8001, 1));

@@ -65,7 +65,7 @@ fn a_network_that_was_created_a_moment_ago_is_known_at_once() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set_networks(networks(false));
     let daemon = Daemon::start(&docker, &consul, &["--internal", "--resync", "1h"]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     docker.set_networks(networks(true));
     docker.run(on(&[("anew", "172.22.0.2"), FRONT]));
     until("the registration", || consul.ids() == [WEB]);

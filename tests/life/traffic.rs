@@ -32,7 +32,7 @@ fn a_drain_that_the_engine_has_forgotten_goes_on() {
     drop(daemon);
     docker.forget_events();
     let daemon = Daemon::start(&docker, &consul, &[]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     settle(&docker, &consul);
     let touched = consul.writes().iter().filter(|write| write.contains(&format!("/{WEB}"))).count();
     assert_eq!((consul.registrations_of(WEB), touched), (1, 1), "{:?}", consul.writes());
@@ -62,7 +62,7 @@ fn a_drain_that_began_while_it_was_paused_is_remembered_too() {
     docker.forget_events();
     docker.set(container("web", 8000));
     let daemon = Daemon::start(&docker, &consul, &[]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     settle(&docker, &consul);
     assert!(consul.in_maintenance()[WEB].contains("draining"));
     let bodies: Vec<_> = consul.registrations().into_iter().filter(|body| body["ID"] == WEB).collect();
@@ -95,7 +95,7 @@ fn each_start_of_a_crash_loop_is_out_of_traffic_to_begin_with() {
     docker.forget_events();
     let writes = consul.writes();
     let daemon = Daemon::start(&docker, &consul, &["--crash-starts", "3"]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     assert_eq!(consul.writes(), writes);
 }
 
@@ -187,7 +187,7 @@ fn an_operators_maintenance_is_kept_although_it_is_younger_than_the_last_look() 
     docker.set(container("web", 8000));
     let daemon = Daemon::start(&docker, &consul, &[]);
     until("the registration", || consul.count() == 1);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     let registered = |count: usize| until("a registration", || consul.registrations().len() == count);
     let last = || reason(&consul.registrations().pop().expect("a registration"));
     consul.take_out(WEB, "disk swap");

@@ -61,7 +61,7 @@ fn what_cannot_be_meant_is_exit_code_2_with_what_to_write() {
         (&["-ip", "app.localhost"], "is no IP address"),
         (&["-ip", "ip6-localhost"], "is no IP address"),
         (&["-ip", "fe80::1%eth0"], "is no IP address"),
-        (&["-tags", "a,{{name"], "--tags is no Handlebars template: line 1, column "),
+        (&["-tags", "a,{{name"], "--tags is not a Handlebars template: line 1, column "),
         (&["--internal=maybe"], "true or false"),
         (&["--docker", "ssh://x"], "ssh -nNT -L"),
     ] {

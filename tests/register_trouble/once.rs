@@ -23,7 +23,7 @@ fn a_container_that_cannot_be_inspected_is_waited_for_and_named() {
     docker.fail_inspections(&id("odd"), true);
     for mode in ["--once", "--dry-run"] {
         let (code, log, _) = ended(&docker, &consul, &[mode, "--deadline", "4s"]);
-        let said = format!("Docker does not describe the container {}", &id("odd")[..12]);
+        let said = format!("Docker cannot inspect the container {}", &id("odd")[..12]);
         assert_eq!(code, Some(1), "{mode}: {log}");
         // Once while it waits, once at the end.
         assert_eq!(log.matches(&said).count(), 2, "{mode}: {log}");
@@ -73,7 +73,7 @@ fn trouble_that_may_pass_is_waited_for_and_told_once() {
         assert_eq!(code, Some(1), "{mode}: {log}");
         assert_eq!(log.matches(" WARN ").count(), 1, "{mode}: {log}");
         assert_eq!(log.matches("waiting, at most").count(), 1, "{mode}: {log}");
-        assert!(log.contains("not in line within 4 s: Consul at http://"), "{mode}: {log}");
+        assert!(log.contains("not up to date within 4 s: Consul at http://"), "{mode}: {log}");
     }
     // Nobody listens at all: the words of libraries reach nobody.
     let mut command = portreeve(&docker, &consul, &["--once", "--deadline", "2s"]);
@@ -92,7 +92,7 @@ fn only_who_has_not_answered_is_named() {
     let output = command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").output().expect("the program starts");
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     let absent =
-        "not in line within 2 s: Docker at unix:///nowhere/docker.sock: no such socket: start Docker, or say where";
+        "not up to date within 2 s: Docker at unix:///nowhere/docker.sock: no such socket: start Docker, or say where";
     assert!(log.lines().last().is_some_and(|line| line.contains(absent)), "{log}");
     assert!(!log.contains("has not answered"), "{log}");
 }

@@ -110,7 +110,7 @@ async fn a_report_without_its_check_leads_to_one_registration() {
     command.env("CONSUL_HTTP_ADDR", agent.address());
     let daemon = Daemon::spawn(command);
     wait_for("the checks", &daemon, &agent, are_right).await;
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     agent.call(Method::PUT, &format!("/v1/agent/check/deregister/{DOCKER}"), "").await;
     let mut healthy = checked(1000);
     healthy["State"]["Health"]["Status"] = "healthy".into();

@@ -16,7 +16,7 @@ fn entry(name: &str) -> String {
 fn hung_registrations_delay_no_other_container() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let daemon = Daemon::start(&docker, &consul, &[]);
-    daemon.until_logged("in line");
+    daemon.until_logged("up to date");
     let hung: Vec<_> = (0..20_u16).map(|number| format!("hung{number}")).collect();
     for (name, port) in hung.iter().zip(1000..) {
         consul.hang(&entry(name), true);
@@ -68,7 +68,7 @@ fn entries_that_could_not_be_left_as_asked_for_are_exit_code_1() {
         let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
         docker.set(container("web", 1000));
         let mut daemon = Daemon::spawn(portreeve(&docker, &consul, &["--on-exit", on_exit]));
-        daemon.until_logged("in line");
+        daemon.until_logged("up to date");
         consul.fail(Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
         daemon.signal(nix::sys::signal::Signal::SIGTERM);
         assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());

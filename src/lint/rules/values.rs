@@ -69,8 +69,7 @@ fn service_checks(subject: &EvaluatedService<'_>) -> Vec<RuleFinding> {
         let group = || asked().filter(|((other, _), of)| *other == number && of.scope == said.scope);
         let first = known_keys::CHECK_KINDS.into_iter().find(|kind| group().any(|((_, name), _)| name == *kind));
         if let Some(first) = first.filter(|first| *first != name) {
-            let message =
-                format!("{} is not carried out: {first} is asked for as well, and goes first", said.variable.name);
+            let message = format!("{} is ignored: {first} is set too and has precedence", said.variable.name);
             let help = "number them: SERVICE_CHECK_1_HTTP, SERVICE_CHECK_2_TCP";
             found.push(RuleFinding::warning(subject, said.variable.position, message).help(help));
         } else if !is_truthy(&said.variable.value.value) {

@@ -1,4 +1,4 @@
-//! Which container is meant. Pure.
+//! Finds the container that the user named. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,34 @@ use crate::{
     ui::suggest,
 };
 
-/// How many containers a message names.
+/// The number of containers that a message names.
 const MAX_NAMED: usize = 5;
 
 /// Why no container was found.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerLookupError {
-    /// None has such a name or id.
+    /// No container has this name or id.
     #[error("there is no container {wanted:?}{}", did_you_mean(similar))]
     Unknown {
-        /// What was asked for.
+        /// The name or id to look up.
         wanted: String,
-        /// Names that are not far from it.
+        /// Similar names.
         similar: Vec<String>,
     },
-    /// Several ids begin so.
-    #[error("{wanted:?} is the beginning of several ids: {}", candidates.join(", "))]
+    /// Several ids start with it.
+    #[error("{wanted:?} is the prefix of several ids: {}", candidates.join(", "))]
     Ambiguous {
-        /// What was asked for.
+        /// The name or id to look up.
         wanted: String,
-        /// Id and name of each.
+        /// The id and name of each.
         candidates: Vec<String>,
     },
-    /// The engine lists it, and has not described it.
-    #[error("Docker lists the container {name} ({id}), and does not describe it")]
+    /// The engine lists the container but could not inspect it.
+    #[error("Docker lists the container {name} ({id}) but cannot inspect it")]
     Unreadable {
         /// Its full id.
         id: String,
-        /// Its name, or its id if the list tells none.
+        /// Its name, or its id if the list has no name.
         name: String,
     },
 }
@@ -43,39 +43,40 @@ fn did_you_mean(similar: &[String]) -> String {
     if similar.is_empty() { String::new() } else { format!("; there is {}", similar.join(", ")) }
 }
 
-/// By name, by id, by the beginning of an id, in this order. `names` are those of containers that were not described, by
-/// id.
+/// Finds a container by name, by id, or by a prefix of its id, in this order. `names` are the names, by id, of
+/// containers that were not inspected.
 pub(super) fn find_container<'a>(
     wanted: &str,
     containers: &'a BTreeMap<String, Observation>,
     names: &BTreeMap<String, String>,
 ) -> Result<&'a Container, ContainerLookupError> {
     let name = wanted.trim_start_matches('/');
-    let seen = || {
-        containers.values().filter_map(|sight| match sight {
+    let inspected = || {
+        containers.values().filter_map(|observation| match observation {
             Observation::Inspected(container) => Some(container.as_ref()),
             Observation::Unreadable | Observation::Missing => None,
         })
     };
-    if let Some(found) = seen().find(|container| container.name == name || container.id == wanted) {
+    if let Some(found) = inspected().find(|container| container.name == name || container.id == wanted) {
         return Ok(found);
     }
     let unreadable = |id: &String| {
         let name = names.get(id).filter(|name| !name.is_empty()).unwrap_or(id);
         ContainerLookupError::Unreadable { id: id.clone(), name: name.clone() }
     };
-    let unseen = || containers.keys().filter(|id| matches!(containers[*id], Observation::Unreadable));
-    if let Some(id) = unseen().find(|id| *id == wanted || !name.is_empty() && names.get(*id).is_some_and(|n| n == name))
+    let not_inspected = || containers.keys().filter(|id| matches!(containers[*id], Observation::Unreadable));
+    if let Some(id) =
+        not_inspected().find(|id| *id == wanted || !name.is_empty() && names.get(*id).is_some_and(|n| n == name))
     {
         return Err(unreadable(id));
     }
-    let begins = |id: &str| !wanted.is_empty() && id.starts_with(wanted);
-    let found: Vec<_> = seen().filter(|container| begins(&container.id)).collect();
+    let has_prefix = |id: &str| !wanted.is_empty() && id.starts_with(wanted);
+    let found: Vec<_> = inspected().filter(|container| has_prefix(&container.id)).collect();
     match found[..] {
         [found] => Ok(found),
-        [] => Err(match unseen().find(|id| begins(id)) {
+        [] => Err(match not_inspected().find(|id| has_prefix(id)) {
             Some(id) => unreadable(id),
-            None => ContainerLookupError::Unknown { wanted: wanted.to_owned(), similar: similar(name, seen()) },
+            None => ContainerLookupError::Unknown { wanted: wanted.to_owned(), similar: similar(name, inspected()) },
         }),
         _ => {
             let candidate = |container: &&Container| format!("{} ({})", container.short_id(), container.name);
@@ -87,13 +88,15 @@ pub(super) fn find_container<'a>(
     }
 }
 
-/// Near in spelling first, then those that contain it: `web` is asked for, compose calls it `shop-web-1`.
+/// Similarly spelt names first, then names that contain it: the user writes `web`, and Compose calls the container
+/// `shop-web-1`.
 fn similar<'a>(wanted: &str, containers: impl Iterator<Item = &'a Container>) -> Vec<String> {
     let names: Vec<_> = containers.map(|container| container.name.as_str()).collect();
     let mut similar = suggest::nearest(wanted, names.iter().copied(), 2);
-    let contain = names.into_iter().filter(|name| wanted.len() > 1 && (name.contains(wanted) || wanted.contains(name)));
-    let contain: Vec<_> = contain.filter(|name| !similar.contains(name)).collect();
-    similar.extend(contain);
+    let containing =
+        names.into_iter().filter(|name| wanted.len() > 1 && (name.contains(wanted) || wanted.contains(name)));
+    let containing: Vec<_> = containing.filter(|name| !similar.contains(name)).collect();
+    similar.extend(containing);
     similar.into_iter().take(MAX_NAMED).map(str::to_owned).collect()
 }
 
@@ -116,24 +119,24 @@ mod tests {
     }
 
     #[test]
-    fn by_name_id_and_beginning_of_an_id() {
+    fn by_name_id_and_prefix_of_an_id() {
         assert_eq!(found_name("shop-web-1"), Ok("abc1".into()));
         assert_eq!(found_name("/shop-web-1"), Ok("abc1".into()));
         assert_eq!(found_name("abc1"), Ok("abc1".into()));
         assert_eq!(found_name("abd"), Ok("abd2".into()));
-        assert_eq!(found_name("abc"), Ok("1234".into()), "a name goes before the beginning of an id");
+        assert_eq!(found_name("abc"), Ok("1234".into()), "a name precedes a prefix of an id");
     }
 
     #[test]
-    fn what_is_not_found_is_told_with_what_is_there() {
-        let said = |wanted: &str| found_name(wanted).expect_err("nothing").to_string();
-        assert_eq!(said("web"), "there is no container \"web\"; there is shop-web-1");
-        assert_eq!(said("shop-wbe-1"), "there is no container \"shop-wbe-1\"; there is shop-web-1, shop-db-1");
-        assert_eq!(said("zzz"), "there is no container \"zzz\"");
-        assert_eq!(said(""), "there is no container \"\"");
-        assert_eq!(said("ab"), "\"ab\" is the beginning of several ids: abc1 (shop-web-1), abd2 (shop-db-1)");
+    fn an_unknown_container_is_reported_with_similar_names() {
+        let message = |wanted: &str| found_name(wanted).expect_err("not found").to_string();
+        assert_eq!(message("web"), "there is no container \"web\"; there is shop-web-1");
+        assert_eq!(message("shop-wbe-1"), "there is no container \"shop-wbe-1\"; there is shop-web-1, shop-db-1");
+        assert_eq!(message("zzz"), "there is no container \"zzz\"");
+        assert_eq!(message(""), "there is no container \"\"");
+        assert_eq!(message("ab"), "\"ab\" is the prefix of several ids: abc1 (shop-web-1), abd2 (shop-db-1)");
         for wanted in ["ff", "ff00", "shop-bad-1", "/shop-bad-1"] {
-            assert_eq!(said(wanted), "Docker lists the container shop-bad-1 (ff00), and does not describe it");
+            assert_eq!(message(wanted), "Docker lists the container shop-bad-1 (ff00) but cannot inspect it");
         }
     }
 }

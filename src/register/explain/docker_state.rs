@@ -1,4 +1,4 @@
-//! What Docker has: one full list, and every container of it looked at.
+//! Reads all containers from Docker: one full list, and an inspection of each.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,19 +12,19 @@ use crate::{
     register::settings::Settings,
 };
 
-/// How long Docker may take until it has told who it is, and until it has listed its containers.
+/// The time limit for Docker's own description, and for the list of its containers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a container that is asked for may take longer than the others.
+/// The extra time for the inspection of the requested container.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why Docker told nothing.
+/// Why Docker could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DockerError {
-    /// It is in trouble.
+    /// Docker failed.
     #[error(transparent)]
     Docker(#[from] docker::Error),
-    /// It takes too long.
+    /// Docker did not answer in time.
     #[error("Docker at {address} did not {action} within {within:?}")]
     TimedOut { address: String, action: &'static str, within: Duration },
 }
@@ -33,57 +33,58 @@ pub(super) enum DockerError {
 pub(super) struct DockerState {
     pub(super) engine: Engine,
     pub(super) containers: Arc<BTreeMap<String, Observation>>,
-    /// Names by id, if some of them were not described.
+    /// Names by id, if some containers could not be inspected.
     pub(super) names: BTreeMap<String, String>,
 }
 
-/// Looks at all containers, and waits for the one that is wanted a little longer.
+/// Reads all containers, and waits a little longer for the one that is `wanted`.
 pub(super) async fn read_docker(
     docker: &docker::Client,
     settings: &Settings,
     wanted: &str,
     deadline: Duration,
 ) -> Result<DockerState, DockerError> {
-    let late = |action, within| DockerError::TimedOut { address: docker.address().to_owned(), action, within };
+    let timed_out = |action, within| DockerError::TimedOut { address: docker.address().to_owned(), action, within };
     let within = ANSWER_TIMEOUT.min(deadline);
-    let engine = timeout(within, docker.engine()).await.map_err(|_| late("describe itself", within))??;
+    let engine = timeout(within, docker.engine()).await.map_err(|_| timed_out("describe itself", within))??;
     let containers = Store::default();
     let watching = docker::watch(docker.clone(), containers.clone(), settings.resync, CancellationToken::new());
-    let looking = async {
+    let reading = async {
         let mut bell = containers.bell();
         let is_listed = || containers.snapshot().complete || !containers.snapshot().entries.is_empty();
         let listed = async { while !is_listed() && bell.changed().await.is_ok() {} };
-        timeout(within, listed).await.map_err(|_| late("list its containers", within))?;
-        let described = async { while !containers.snapshot().complete && bell.changed().await.is_ok() {} };
-        timeout(deadline, described).await.map_err(|_| late("describe its containers", deadline))?;
+        timeout(within, listed).await.map_err(|_| timed_out("list its containers", within))?;
+        let inspected_all = async { while !containers.snapshot().complete && bell.changed().await.is_ok() {} };
+        timeout(deadline, inspected_all).await.map_err(|_| timed_out("describe its containers", deadline))?;
         let mut names = BTreeMap::new();
-        let is_unreadable = |sight: &Observation| matches!(sight, Observation::Unreadable);
+        let is_unreadable = |observation: &Observation| matches!(observation, Observation::Unreadable);
         if containers.snapshot().entries.values().any(is_unreadable) {
-            names =
-                timeout(within, docker.container_names()).await.map_err(|_| late("list its containers", within))??;
+            names = timeout(within, docker.container_names())
+                .await
+                .map_err(|_| timed_out("list its containers", within))??;
             let is_awaited = || {
                 let found =
                     container_lookup::find_container(wanted, &containers.snapshot().entries, &names).map(|_| ());
                 matches!(found, Err(ContainerLookupError::Unreadable { .. }))
             };
             let inspected = async { while is_awaited() && bell.changed().await.is_ok() {} };
-            // If it is late, that is what there is to say.
+            // If it does not finish in time, the container counts as unreadable.
             let _ = timeout(INSPECT_TIMEOUT, inspected).await;
         }
         Ok(DockerState { engine, containers: containers.snapshot().entries, names })
     };
     tokio::select! {
-        seen = looking => seen,
-        // It never ends by itself.
-        () = watching => Err(late("describe its containers", deadline)),
+        state = reading => state,
+        // The watch never ends by itself.
+        () = watching => Err(timed_out("describe its containers", deadline)),
     }
 }
 
-/// Why a container cannot be described.
+/// Why a container cannot be inspected.
 pub(super) async fn why_unreadable(docker: &docker::Client, id: &str) -> String {
     match timeout(INSPECT_TIMEOUT, docker.container_status(id)).await {
-        Ok(Ok(_)) => "it does now; ask again".to_owned(),
+        Ok(Ok(_)) => "the inspection succeeds now; run explain again".to_owned(),
         Ok(Err(error)) => error_chain(&error),
-        Err(_) => format!("it did not answer to an inspection within {INSPECT_TIMEOUT:?}"),
+        Err(_) => format!("the inspection did not finish within {INSPECT_TIMEOUT:?}"),
     }
 }

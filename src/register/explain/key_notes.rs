@@ -1,4 +1,4 @@
-//! Variables and labels that look like keys of ours and say nothing about any port. Pure.
+//! Notes about variables and labels that look like our keys but apply to no port. Pure.
 
 use crate::{
     docker::{Container, Port},
@@ -8,13 +8,13 @@ use crate::{
     },
 };
 
-/// Each with what is wrong with it, as `lint` says it.
+/// A note for each of them, in the words of `lint`.
 pub(super) fn key_notes(container: &Container, metadata: &Metadata, ports: &[Port]) -> Vec<String> {
-    let said = metadata.declarations().filter_map(|(scope, key, setting)| {
+    let problems = metadata.declarations().filter_map(|(scope, key, setting)| {
         let name = setting.name;
         let problem = key_problems::invalid_port(name, scope, key).or_else(|| key_problems::unknown_key(name, key));
-        let fits = ports.is_empty() || ports.iter().any(|port| scope.applies_to(*port));
-        problem.map(problem_text).or_else(|| (!fits).then(|| matches_no_port(name, ports)))
+        let applies = ports.is_empty() || ports.iter().any(|port| scope.applies_to(*port));
+        problem.map(problem_text).or_else(|| (!applies).then(|| matches_no_port(name, ports)))
     });
     let is_read = |name: &str, label: bool| {
         metadata
@@ -24,7 +24,7 @@ pub(super) fn key_notes(container: &Container, metadata: &Metadata, ports: &[Por
     let names = container.env.iter().map(|(name, _)| (name, false));
     let names = names.chain(container.labels.keys().map(|name| (name, true)));
     let unread = names.filter(|(name, label)| !is_read(name, *label));
-    let mut notes: Vec<_> = said
+    let mut notes: Vec<_> = problems
         .chain(unread.filter_map(|(name, label)| key_problems::unread_key(name, label).map(problem_text)))
         .collect();
     notes.sort();
@@ -34,7 +34,7 @@ pub(super) fn key_notes(container: &Container, metadata: &Metadata, ports: &[Por
 
 fn matches_no_port(name: &str, ports: &[Port]) -> String {
     let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
-    format!("{name} fits no port of the container, which has {}; it names the port inside", ports.join(", "))
+    format!("{name} applies to no port of the container, which has {}; the key names the port inside", ports.join(", "))
 }
 
 fn problem_text(KeyProblem { message, help, .. }: KeyProblem) -> String {

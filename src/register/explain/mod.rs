@@ -1,7 +1,8 @@
-//! `portreeve explain`: looks at Docker and at the registry once, and says of one container what is registered, what is
-//! not, and why.
+//! `portreeve explain`: reads Docker and the registry once, and reports which ports of one container are registered,
+//! which are not, and why.
 //!
-//! `report`, `held` and `find` are pure, and ask the same functions as `register` does; this file only fetches.
+//! Everything except this file, `docker_state` and `registry_state` is pure, and calls the same functions as
+//! `register`.
 
 mod container_lookup;
 mod docker_state;
@@ -32,44 +33,44 @@ use crate::{
     registry::{Entries, Instance, Ledger},
 };
 
-/// What stands for the address of an agent that does not answer.
+/// The placeholder for the address of an agent that does not answer.
 const UNKNOWN_ADDRESS: &str = "address-of-the-agent";
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No container is meant, or several are.
+    /// The argument names no container, or several.
     #[error(transparent)]
     Find(#[from] ContainerLookupError),
-    /// Neither side answers.
+    /// Neither Docker nor the registry answers.
     #[error("{docker}; {registry}")]
     Both {
-        /// What is wrong with Docker.
+        /// Why Docker does not answer.
         docker: String,
-        /// What is wrong with the registry.
+        /// Why the registry does not answer.
         registry: String,
     },
 }
 
 impl Error {
-    /// Whether the user has to ask another question.
+    /// Whether the command line must be changed.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Find(ContainerLookupError::Ambiguous { .. }))
     }
 }
 
-/// All that is known of a container.
+/// Everything that is known about a container.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Explanation {
-    /// Docker has described it.
+    /// Docker inspected the container.
     Container(Box<ContainerReport>),
-    /// Only the registry knows of it.
+    /// Only the registry has entries of it.
     Registry(RegistryReport),
 }
 
 impl Explanation {
-    /// Whether all that the container wants is registered and gets traffic.
+    /// Whether every port that should be registered is registered and gets traffic.
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Container(report) if report.ok)
     }
@@ -84,11 +85,11 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// Explains the container that `wanted` names: its name, its id, or the beginning of its id. `body` is what the registry
-/// is sent for an instance. Where one side does not answer, it tells what the other one knows.
+/// Explains the container with the name, id or id prefix `wanted`. `body` is the registration body of an instance. If
+/// Docker or the registry does not answer, reports what the other one knows.
 ///
 /// # Errors
-/// There is no such container, or neither side answered.
+/// There is no such container, or neither Docker nor the registry answered.
 pub async fn explain<L: Ledger>(
     settings: Settings,
     docker: docker::Client,
@@ -98,87 +99,88 @@ pub async fn explain<L: Ledger>(
     deadline: Duration,
 ) -> Result<Explanation, Error> {
     let registry = || registry_state::read_registry(ledger);
-    let seen = match docker_state::read_docker(&docker, &settings, wanted, deadline).await {
-        Ok(seen) => seen,
+    let docker_state = match docker_state::read_docker(&docker, &settings, wanted, deadline).await {
+        Ok(docker_state) => docker_state,
         Err(error) => return explain_without_docker(error, wanted, registry().await),
     };
-    let containers = seen.containers;
-    let unseen = match container_lookup::find_container(wanted, &containers, &seen.names) {
+    let containers = docker_state.containers;
+    let lookup_error = match container_lookup::find_container(wanted, &containers, &docker_state.names) {
         Ok(_) => None,
         Err(error @ ContainerLookupError::Ambiguous { .. }) => return Err(error.into()),
         Err(error) => Some(error),
     };
-    let known = registry().await;
-    if let Some(error) = unseen {
-        return explain_from_registry(error, &docker, wanted, known).await;
+    let registry_result = registry().await;
+    if let Some(error) = lookup_error {
+        return explain_from_registry(error, &docker, wanted, registry_result).await;
     }
-    let (read, advertised, trouble) = match known {
+    let (read, advertised, problem) = match registry_result {
         Ok(RegistryState { entries, advertised }) => (entries, advertised, None),
-        Err(trouble) => (Entries::default(), UNKNOWN_ADDRESS.to_owned(), Some(trouble)),
+        Err(problem) => (Entries::default(), UNKNOWN_ADDRESS.to_owned(), Some(problem)),
     };
-    let host = Host::new(seen.engine, advertised, settings);
+    let host = Host::new(docker_state.engine, advertised, settings);
     let now = Timestamp::now();
     let entries = ownership::classify(read, &host, &containers, &BTreeMap::new());
     let containers = restore_state(&containers, &entries, &host.settings, now);
-    let container = container_lookup::find_container(wanted, &containers, &seen.names)?;
+    let container = container_lookup::find_container(wanted, &containers, &docker_state.names)?;
     let desired = desired_instances(&containers, &host, &entries, now);
-    let known = trouble.as_deref().map_or(Ok(&entries), Err);
+    let registry_result = problem.as_deref().map_or(Ok(&entries), Err);
     Ok(Explanation::Container(Box::new(report::container_report(
         container,
         &containers,
         &host,
         &desired,
-        known,
+        registry_result,
         body,
         now,
     ))))
 }
 
-/// What the registry has of a container while Docker does not answer.
+/// Reports the entries of a container while Docker does not answer.
 fn explain_without_docker(
     error: DockerError,
     wanted: &str,
-    known: Result<RegistryState, String>,
+    registry_result: Result<RegistryState, String>,
 ) -> Result<Explanation, Error> {
-    let trouble = error_chain(&error);
-    match known {
-        Err(registry) => Err(Error::Both { docker: trouble, registry }),
+    let problem = error_chain(&error);
+    match registry_result {
+        Err(registry) => Err(Error::Both { docker: problem, registry }),
         Ok(RegistryState { entries, .. }) => {
-            let then = "not compared with the container: Docker does not answer";
-            let entries = registry_report::entries_of(ContainerIdentity { wanted, id: None }, &entries, Some(then));
+            let next_action = "not compared with the container: Docker does not answer";
+            let entries =
+                registry_report::entries_of(ContainerIdentity { wanted, id: None }, &entries, Some(next_action));
             let container = wanted.to_owned();
-            Ok(Explanation::Registry(RegistryReport { container, trouble, registry_trouble: None, entries }))
+            Ok(Explanation::Registry(RegistryReport { container, trouble: problem, registry_trouble: None, entries }))
         }
     }
 }
 
-/// What the registry has of a container that Docker cannot describe, or no longer has.
+/// Reports the entries of a container that Docker cannot inspect or no longer has.
 async fn explain_from_registry(
     error: ContainerLookupError,
     docker: &docker::Client,
     wanted: &str,
-    known: Result<RegistryState, String>,
+    registry_result: Result<RegistryState, String>,
 ) -> Result<Explanation, Error> {
-    let (container, trouble, id, then) = match &error {
+    let (container, problem, id, next_action) = match &error {
         ContainerLookupError::Unreadable { id, name } => {
-            let trouble = format!("{error}: {}", docker_state::why_unreadable(docker, id).await);
+            let problem = format!("{error}: {}", docker_state::why_unreadable(docker, id).await);
             (
                 format!("{name} ({})", id.get(..12).unwrap_or(id)),
-                trouble,
+                problem,
                 Some(id.as_str()),
                 "register leaves it as it is",
             )
         }
-        _ => (wanted.to_owned(), error.to_string(), None, "register removes it, unless --max-removal holds that back"),
+        _ => (wanted.to_owned(), error.to_string(), None, "register removes it, unless --max-removal defers that"),
     };
-    let (entries, registry_trouble) = match known {
+    let (entries, registry_trouble) = match registry_result {
         Ok(RegistryState { entries, .. }) => {
-            (registry_report::entries_of(ContainerIdentity { wanted, id }, &entries, Some(then)), None)
+            (registry_report::entries_of(ContainerIdentity { wanted, id }, &entries, Some(next_action)), None)
         }
-        Err(trouble) => (Vec::new(), Some(trouble)),
+        Err(problem) => (Vec::new(), Some(problem)),
     };
     if id.is_none() && entries.is_empty() {
         return Err(error.into());
     }
-    Ok(Explanation::Registry(RegistryReport { container, trouble, registry_trouble, entries }))
+    Ok(Explanation::Registry(RegistryReport { container, trouble: problem, registry_trouble, entries }))
 }

@@ -1,4 +1,4 @@
-//! What the registry has of a container, compared with what it should have. Pure.
+//! Compares the entries of a container with its instances. Pure.
 
 use std::collections::BTreeSet;
 
@@ -11,71 +11,71 @@ use crate::{
     registry::{Entries, Entry, Instance, MAINTENANCE_PREFIX},
 };
 
-/// What the registry has of an instance.
+/// The state of an instance in the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum RegistrationState {
-    /// What it should have.
+    /// The entry is up to date.
     InLine,
-    /// What it should have, out of traffic.
+    /// The entry is up to date and out of traffic.
     OutOfTraffic {
-        /// As the registry shows it.
+        /// The reason that the registry shows.
         reason: String,
     },
-    /// Something else.
+    /// The entry differs from the instance.
     Differs {
         /// Each difference.
         differences: Vec<String>,
     },
-    /// Nothing.
+    /// There is no entry.
     Missing {
-        /// What has to answer before the first registration.
+        /// The readiness probe that must succeed before the first registration.
         waits_for: Option<String>,
     },
-    /// Somebody else's entry of that id.
+    /// The id has a foreign entry.
     Foreign {
-        /// It carries nobody's mark, as registrator writes them.
+        /// The entry has no owner in its Meta, as registrator writes it.
         unmarked: bool,
-        /// `--adopt` is given, and it will be taken over.
+        /// Whether `--adopt` takes the entry over.
         adopted: bool,
     },
-    /// Nobody knows.
+    /// The state is unknown.
     Unknown {
         /// Why.
         reason: String,
     },
-    /// Several ports claim the id, and another one has it, or none.
+    /// Several ports claim the id, and another one or none has it.
     Refused {
-        /// Those ports.
+        /// A description of each port.
         claims: Vec<String>,
     },
 }
 
-/// An entry that should not be there.
+/// An entry that no port needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeftoverEntry {
     /// The entry's id.
     pub id: String,
-    /// What `register` does about it.
+    /// What `register` does with it.
     pub then: String,
 }
 
 impl RegistrationState {
-    /// Whether `register` would have nothing to do.
+    /// Whether `register` would write nothing.
     pub(super) fn is_in_sync(&self) -> bool {
         matches!(self, Self::InLine | Self::OutOfTraffic { .. })
     }
 }
 
-/// Looks an instance up.
+/// The state of an instance in the registry.
 pub(super) fn registration_state(
     instance: &Instance,
     desired: &DesiredInstances,
     entries: &Entries,
 ) -> RegistrationState {
-    let given = desired.instances.get(&instance.id);
+    let winner = desired.instances.get(&instance.id);
     if let Some(claims) =
-        desired.contended_ids.get(&instance.id).filter(|_| given.is_none_or(|given| **given != *instance))
+        desired.contended_ids.get(&instance.id).filter(|_| winner.is_none_or(|winner| **winner != *instance))
     {
         return RegistrationState::Refused { claims: claims.clone() };
     }
@@ -98,69 +98,70 @@ pub(super) fn registration_state(
     }
 }
 
-/// Everything that `register` would write, in words.
+/// Describes everything that `register` would change.
 fn differences(instance: &Instance, entry: &Entry) -> Vec<String> {
-    let wanted = Entry::expected(instance);
-    let tags = if instance.tag_override { &entry.tags } else { &wanted.tags };
-    let place = |entry: &Entry| format!("{}:{}", entry.address, entry.port);
+    let expected = Entry::expected(instance);
+    let tags = if instance.tag_override { &entry.tags } else { &expected.tags };
+    let address_and_port = |entry: &Entry| format!("{}:{}", entry.address, entry.port);
     let pairs = [
-        ("name", entry.name.clone(), wanted.name.clone()),
-        ("address", place(entry), place(&wanted)),
+        ("name", entry.name.clone(), expected.name.clone()),
+        ("address", address_and_port(entry), address_and_port(&expected)),
         ("tags", entry.tags.join(","), tags.join(",")),
-        ("container", entry.owner.container.clone(), wanted.owner.container.clone()),
-        ("start of the container", entry.owner.started.clone(), wanted.owner.started.clone()),
+        ("container", entry.owner.container.clone(), expected.owner.container.clone()),
+        ("start of the container", entry.owner.started.clone(), expected.owner.started.clone()),
     ];
-    let differ = |there: &str, wanted: &str| format!("{there:?} there, {wanted:?} wanted");
-    let plain = pairs.iter().filter(|(_, there, wanted)| there != wanted);
-    let mut all: Vec<_> = plain.map(|(what, there, wanted)| format!("{what}: {}", differ(there, wanted))).collect();
-    let keys: BTreeSet<_> = entry.meta.keys().chain(wanted.meta.keys()).collect();
+    let differ = |actual: &str, expected: &str| format!("the entry has {actual:?}, expected {expected:?}");
+    let plain = pairs.iter().filter(|(_, actual, expected)| actual != expected);
+    let mut all: Vec<_> =
+        plain.map(|(what, actual, expected)| format!("{what}: {}", differ(actual, expected))).collect();
+    let keys: BTreeSet<_> = entry.meta.keys().chain(expected.meta.keys()).collect();
     for key in keys {
-        match (entry.meta.get(key), wanted.meta.get(key)) {
-            (there, wanted) if there == wanted => {}
-            (Some(there), Some(wanted)) => all.push(format!("Meta {key}: {}", differ(there, wanted))),
-            (None, _) => all.push(format!("Meta {key}: not there")),
-            (_, None) => all.push(format!("Meta {key}: there, not wanted")),
+        match (entry.meta.get(key), expected.meta.get(key)) {
+            (actual, expected) if actual == expected => {}
+            (Some(actual), Some(expected)) => all.push(format!("Meta {key}: {}", differ(actual, expected))),
+            (None, _) => all.push(format!("Meta {key}: missing in the entry")),
+            (_, None) => all.push(format!("Meta {key}: only in the entry")),
         }
     }
     if all.is_empty() && !entry.matches(instance) {
-        all.push("what an agent does not show: checks, weights, or tagged addresses".to_owned());
+        all.push("what the agent does not report: checks, weights, or tagged addresses".to_owned());
     }
     all.extend(traffic_difference(instance, entry));
     for (key, report) in &instance.reports {
-        let there = entry.reported_statuses.get(key).map_or("unknown", |status| status_text(*status));
-        let wanted = status_text(report.status);
-        if there != wanted {
-            all.push(format!("status of check {key}: {there} there, {wanted} wanted"));
+        let actual = entry.reported_statuses.get(key).map_or("unknown", |status| status_text(*status));
+        let expected = status_text(report.status);
+        if actual != expected {
+            all.push(format!("status of check {key}: the entry has {actual}, expected {expected}"));
         }
     }
     all
 }
 
-/// In or out of traffic. What an operator took out stays out.
+/// The difference in traffic. An operator's maintenance stays.
 fn traffic_difference(instance: &Instance, entry: &Entry) -> Option<String> {
     match (&entry.out_of_traffic, instance.out_of_traffic) {
         (None, Some(reason)) => Some(format!(
-            "traffic: in traffic there, but {}",
+            "traffic: the entry is in traffic, but {}",
             reason.to_string().trim_start_matches(MAINTENANCE_PREFIX)
         )),
-        (Some(there), None) if there.starts_with(MAINTENANCE_PREFIX) => {
-            Some(format!("traffic: out of traffic there ({there}), and there is no reason any more"))
+        (Some(actual), None) if actual.starts_with(MAINTENANCE_PREFIX) => {
+            Some(format!("traffic: the entry is out of traffic ({actual}), but the reason no longer applies"))
         }
-        (Some(there), Some(reason)) if there.starts_with(MAINTENANCE_PREFIX) && *there != reason.to_string() => {
-            Some(format!("traffic: the reason there is {there:?}, {:?} is wanted", reason.to_string()))
+        (Some(actual), Some(reason)) if actual.starts_with(MAINTENANCE_PREFIX) && *actual != reason.to_string() => {
+            Some(format!("traffic: the entry has the reason {actual:?}, expected {:?}", reason.to_string()))
         }
         _ => None,
     }
 }
 
-/// Entries of the container that none of its ports asks for.
+/// Entries of the container that none of its ports needs.
 pub(super) fn leftover_entries(
     container: &Container,
     desired: &DesiredInstances,
     entries: &Entries,
 ) -> Vec<LeftoverEntry> {
     let owned = entries.owned.values().filter(|entry| entry.owner.container == container.id);
-    let left = owned.filter(|entry| !desired.instances.contains_key(&entry.id)).filter_map(|entry| {
+    let leftover = owned.filter(|entry| !desired.instances.contains_key(&entry.id)).filter_map(|entry| {
         let then = match (desired.failed.contains(&container.id), &entry.out_of_traffic) {
             (true, Some(_)) => return None,
             (true, None) => "it is taken out of traffic",
@@ -168,7 +169,7 @@ pub(super) fn leftover_entries(
         };
         Some(LeftoverEntry { id: entry.id.clone(), then: then.to_owned() })
     });
-    left.collect()
+    leftover.collect()
 }
 
 #[cfg(test)]
@@ -184,7 +185,7 @@ mod tests {
 
     type ValueChange<T> = fn(&mut T);
 
-    /// What is said of an instance whose entry has been changed, and whether `register` would write.
+    /// The state of an instance whose entry has been changed, and whether `register` would write.
     fn state_after(
         change_instance: ValueChange<Instance>,
         change_entry: ValueChange<Entry>,
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_in_line_when_register_would_write_nothing() {
+    fn an_entry_is_in_sync_if_register_would_write_nothing() {
         let changes: [(ValueChange<Instance>, ValueChange<Entry>); 15] = [
             (|_| {}, |_| {}),
             (|instance| instance.port = 81, |_| {}),
@@ -231,8 +232,8 @@ mod tests {
             ),
         ];
         for (number, (instance, entry)) in changes.into_iter().enumerate() {
-            let (held, writes) = state_after(instance, entry);
-            assert_eq!(held.is_in_sync(), !writes, "change {number}: {held:?}");
+            let (state, writes) = state_after(instance, entry);
+            assert_eq!(state.is_in_sync(), !writes, "change {number}: {state:?}");
         }
     }
 }

@@ -1,20 +1,20 @@
-//! What the registry has of a container that Docker does not describe. Pure.
+//! Reports the entries of a container that Docker cannot inspect. Pure.
 
 use serde::Serialize;
 
 use super::traffic::{self, Traffic};
 use crate::registry::{Entries, Entry};
 
-/// The half of a report that needs no Docker.
+/// The part of a report that needs no Docker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RegistryReport {
-    /// The container, as far as it is known: its name or id.
+    /// The name or id of the container.
     pub container: String,
-    /// Why Docker says nothing of it.
+    /// Why Docker reports nothing about it.
     pub trouble: String,
-    /// Why the registry could not be asked either, if it could not.
+    /// Why the registry could not be read either, if it could not.
     pub registry_trouble: Option<String>,
-    /// What the registry has of it.
+    /// The entries of the container.
     pub entries: Vec<RegistryEntry>,
 }
 
@@ -25,29 +25,29 @@ pub struct RegistryEntry {
     pub id: String,
     /// The service's name.
     pub name: String,
-    /// Where others are sent.
+    /// The address in the entry.
     pub address: String,
-    /// The port there.
+    /// The port at that address.
     pub port: u16,
-    /// The container that its marks name, if it has any.
+    /// The container that the entry's owner names, if it has one.
     pub container: Option<String>,
     /// Whether it gets traffic.
     pub traffic: Traffic,
-    /// What `register` will do with it, where that is known.
+    /// What `register` will do with it, if that is known.
     pub then: Option<String>,
 }
 
-/// What a container is called.
+/// The identity of a container.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ContainerIdentity<'a> {
-    /// As it was asked for: a name, an id, or the beginning of one.
+    /// The argument of the command: a name, an id, or a prefix of one.
     pub(super) wanted: &'a str,
-    /// Its id, if Docker has told it.
+    /// Its id, if Docker reported it.
     pub(super) id: Option<&'a str>,
 }
 
 impl ContainerIdentity<'_> {
-    /// Whether an entry is of the container, by its marks, or by its id `host:name:port`.
+    /// Whether an entry belongs to the container, by its owner or by an id `host:name:port`.
     fn has_entry(&self, entry: &Entry) -> bool {
         let owner = entry.owner.container.as_str();
         let wanted = self.wanted.trim_start_matches('/');
@@ -60,10 +60,10 @@ impl ContainerIdentity<'_> {
     }
 }
 
-/// The entries of a container, ours and others'. `then` is said of each that carries our marks.
+/// The entries of a container, ours and foreign ones. `then` is set for entries with an owner.
 pub(super) fn entries_of(names: ContainerIdentity<'_>, entries: &Entries, then: Option<&str>) -> Vec<RegistryEntry> {
     let all = entries.owned.values().chain(entries.foreign_entries.values());
-    let of_it = all.filter(|entry| names.has_entry(entry)).map(|entry| {
+    let matching = all.filter(|entry| names.has_entry(entry)).map(|entry| {
         let container = Some(entry.owner.container.clone()).filter(|container| !container.is_empty());
         RegistryEntry {
             id: entry.id.clone(),
@@ -75,7 +75,7 @@ pub(super) fn entries_of(names: ContainerIdentity<'_>, entries: &Entries, then: 
             container,
         }
     });
-    of_it.collect()
+    matching.collect()
 }
 
 #[cfg(test)]
@@ -84,15 +84,15 @@ mod tests {
     use crate::register::fixture::instance;
 
     #[test]
-    fn entries_are_found_by_their_marks_and_by_their_ids() {
+    fn entries_are_found_by_owner_and_by_id() {
         let ours = |id: &str, container: &str| (id.to_owned(), Entry::expected(&instance(id, container)));
-        let held = Entries {
+        let entries = Entries {
             owned: [ours("h:web:80", "abc1"), ours("mine", "abc1"), ours("h:web:81", "ffff")].into(),
             foreign_entries: [ours("old:web:80", "")].into(),
             ..Entries::default()
         };
         let found = |wanted, id| {
-            let found = entries_of(ContainerIdentity { wanted, id }, &held, None);
+            let found = entries_of(ContainerIdentity { wanted, id }, &entries, None);
             found.into_iter().map(|entry| entry.id).collect::<Vec<_>>()
         };
         assert_eq!(found("web", None), ["h:web:80", "h:web:81", "old:web:80"]);

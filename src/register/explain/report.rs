@@ -1,4 +1,4 @@
-//! What there is to say about a container. Pure.
+//! The report about a container. Pure.
 
 use std::collections::BTreeMap;
 
@@ -24,24 +24,24 @@ use crate::{
     registry::{Entries, Instance},
 };
 
-/// Everything about one container.
+/// The report about one container.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ContainerReport {
     /// The container itself.
     pub container: ContainerInfo,
-    /// Why the registry could not be asked, if it could not.
+    /// Why the registry could not be read, if it could not.
     pub trouble: Option<String>,
-    /// Why it gets no traffic on any port, if that is not said of each port.
+    /// Why the container gets no traffic, if it has no ports.
     pub traffic: Option<Traffic>,
-    /// Its ports, in their order. None if it does not run.
+    /// Its ports in their order; none if it is not running.
     pub ports: Vec<PortReport>,
-    /// What is said of none of its ports.
+    /// Notes that belong to none of its ports.
     pub notes: Vec<String>,
-    /// What the registry still holds of it and should not.
+    /// Entries of the container that should not exist.
     pub left: Vec<LeftoverEntry>,
-    /// Whether `register` would have nothing to do.
+    /// Whether `register` would write nothing.
     pub in_line: bool,
-    /// Whether that is so, and every port that should get traffic gets it.
+    /// Whether `register` would write nothing, and every port that should get traffic gets it.
     pub ok: bool,
 }
 
@@ -52,13 +52,13 @@ pub struct ContainerInfo {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Its image, as it was asked for.
+    /// Its image, as it was started.
     pub image: String,
     /// Running, paused, or ended.
     pub state: String,
-    /// What its HEALTHCHECK says, if it has one.
+    /// The status of its HEALTHCHECK, if it has one.
     pub health: Option<String>,
-    /// What one look cannot show.
+    /// What a single inspection cannot report.
     pub unseen: Option<String>,
 }
 
@@ -69,56 +69,56 @@ pub struct PortReport {
     pub port: String,
     /// Whether it gets traffic.
     pub traffic: Traffic,
-    /// Why it is not to be registered.
+    /// Why it is not registered.
     pub skipped: Option<String>,
-    /// What is registered, or should be.
+    /// The instance that is or should be registered.
     pub instance: Option<InstanceReport>,
-    /// The variables and labels that hold for the port.
+    /// The variables and labels that apply to the port.
     pub keys: Vec<KeyReport>,
-    /// What could not be done as asked.
+    /// What could not be done as configured.
     pub notes: Vec<String>,
 }
 
-/// An instance, and what the registry has of it.
+/// An instance and its state in the registry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InstanceReport {
     /// Its id.
     pub id: String,
-    /// Where the id came from.
+    /// Where the id was taken from.
     pub id_from: String,
     /// The service's name.
     pub name: String,
-    /// Where the name came from.
+    /// Where the name was taken from.
     pub name_from: String,
-    /// Where others reach it.
+    /// The address at which other hosts reach it.
     pub address: String,
     /// The port that belongs to the address.
     pub port: u16,
-    /// Where the address came from.
+    /// Where the address was taken from.
     pub address_from: String,
-    /// What Consul refuses, or cannot serve.
+    /// What Consul refuses or cannot serve.
     pub limits: Vec<String>,
-    /// What the registry has.
+    /// The state in the registry.
     pub registry: RegistrationState,
-    /// What is sent to the registry.
+    /// The registration body.
     pub body: Value,
 }
 
-/// A key, and who decided about its value.
+/// A key with all its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeyReport {
     /// In lower case: `check_http`.
     pub key: String,
-    /// What counts.
+    /// The setting that has precedence.
     pub won: SettingReport,
-    /// What does not, the strongest first.
+    /// The others, in descending order of precedence.
     pub lost: Vec<SettingReport>,
 }
 
 /// A variable or label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SettingReport {
-    /// As it was written.
+    /// The value as it was written.
     pub value: String,
     /// Its name.
     pub from: String,
@@ -126,7 +126,7 @@ pub struct SettingReport {
     pub source: &'static str,
 }
 
-/// Puts everything together. `entries` is an error that tells why they are not known.
+/// Builds the report. `entries` is an error that says why they are unknown.
 pub(super) fn container_report(
     container: &Container,
     containers: &BTreeMap<String, Observation>,
@@ -137,12 +137,12 @@ pub(super) fn container_report(
     now: Timestamp,
 ) -> ContainerReport {
     let metadata = Metadata::read(container);
-    let mut wants = Vec::new();
-    let port = |verdict: PortOutcome| {
-        let keys = keys(&metadata, verdict.port);
-        wants.push(TrafficIntent::of(verdict.instance.as_ref().err()));
-        let address_from = verdict.address_source.map(|origin| origin.to_string()).unwrap_or_default();
-        let (traffic, instance, skipped) = match verdict.instance {
+    let mut intents = Vec::new();
+    let port = |outcome: PortOutcome| {
+        let keys = keys(&metadata, outcome.port);
+        intents.push(TrafficIntent::of(outcome.instance.as_ref().err()));
+        let address_from = outcome.address_source.map(|source| source.to_string()).unwrap_or_default();
+        let (traffic, instance, skipped) = match outcome.instance {
             Err(skip) => (traffic::skipped_port_traffic(skip, container), None, Some(skip.to_string())),
             Ok(instance) => {
                 let registry = match entries {
@@ -150,12 +150,13 @@ pub(super) fn container_report(
                     Err(reason) => RegistrationState::Unknown { reason: reason.to_owned() },
                 };
                 let problems = limits::instance_problems(&instance);
-                let known = entries.ok();
-                let traffic = traffic::instance_traffic(container, &instance, &registry, known, problems.first());
+                let entries_if_known = entries.ok();
+                let traffic =
+                    traffic::instance_traffic(container, &instance, &registry, entries_if_known, problems.first());
                 let registered = InstanceReport {
                     id_from: winning_setting(&keys, "id")
                         .map_or_else(|| "host, container and port".to_owned(), origin_text),
-                    name_from: name_from(&instance, verdict.port, &keys),
+                    name_from: name_from(&instance, outcome.port, &keys),
                     limits: problems,
                     registry,
                     body: body(&instance),
@@ -168,20 +169,21 @@ pub(super) fn container_report(
                 (traffic, Some(registered), None)
             }
         };
-        PortReport { port: verdict.port.to_string(), traffic, skipped, instance, keys, notes: verdict.notes }
+        PortReport { port: outcome.port.to_string(), traffic, skipped, instance, keys, notes: outcome.notes }
     };
-    let verdicts = instances::port_outcomes(container, containers, host, now);
-    let outcome_ports: Vec<_> = verdicts.iter().map(|verdict| verdict.port).collect();
-    let ports: Vec<_> = verdicts.into_iter().map(port).collect();
+    let outcomes = instances::port_outcomes(container, containers, host, now);
+    let outcome_ports: Vec<_> = outcomes.iter().map(|outcome| outcome.port).collect();
+    let ports: Vec<_> = outcomes.into_iter().map(port).collect();
     let left = entries
         .map_or_else(|_| Vec::new(), |entries| registration_state::leftover_entries(container, desired, entries));
     let in_line = left.is_empty() && ports.iter().flat_map(|port| &port.instance).all(|i| i.registry.is_in_sync());
-    let served =
-        |(want, port): (&TrafficIntent, &PortReport)| *want != TrafficIntent::Intended || port.traffic.ok == Some(true);
-    let is_anything_asked = !wants.iter().all(|want| *want == TrafficIntent::Refused) || ports.is_empty();
+    let served = |(intent, port): (&TrafficIntent, &PortReport)| {
+        *intent != TrafficIntent::Intended || port.traffic.ok == Some(true)
+    };
+    let is_anything_asked = !intents.iter().all(|intent| *intent == TrafficIntent::Refused) || ports.is_empty();
     let ok = in_line
         && entries.is_ok()
-        && wants.iter().zip(&ports).all(served)
+        && intents.iter().zip(&ports).all(served)
         && (ports.iter().any(|port| port.instance.is_some()) || !is_anything_asked);
     let traffic = ports.is_empty().then(|| traffic::portless_container_traffic(container, &host.settings));
     let trouble = entries.err().map(str::to_owned);
@@ -191,14 +193,14 @@ pub(super) fn container_report(
     ContainerReport { container: container_info(container), trouble, traffic, ports, notes, left, in_line, ok }
 }
 
-/// Whether a port is meant to get traffic.
+/// Whether a port is intended to get traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TrafficIntent {
-    /// It is registered, or only a mistake or the time stands against it.
+    /// It is registered, or only a mistake or the time prevents it.
     Intended,
-    /// Nobody has asked for it: it is exposed, or published for this host only.
+    /// It was not requested: the port is only exposed, or published for this host only.
     NotRequested,
-    /// It is said that it is not.
+    /// The settings exclude it.
     Refused,
 }
 
@@ -227,7 +229,7 @@ fn container_info(container: &Container) -> ContainerInfo {
         };
         word.to_owned()
     });
-    // Only events report these, and `explain` reads those of the last minutes.
+    // Only events report these, and `explain` reads the events of the last minutes.
     let unseen = container
         .running
         .then(|| "events older than 10 minutes, or that Docker no longer has: a stop signal, starts".to_owned());
@@ -257,9 +259,9 @@ fn origin_text(setting: &SettingReport) -> String {
 }
 
 fn name_from(instance: &Instance, port: Port, keys: &[KeyReport]) -> String {
-    let said = winning_setting(keys, "name");
-    let base = said.map_or_else(|| "what the image, or else the container, is called".to_owned(), origin_text);
+    let setting = winning_setting(keys, "name");
+    let base = setting.map_or_else(|| "from the image, or else the container".to_owned(), origin_text);
     let suffix = format!("-{}", port.number);
-    let extended = said.map_or(instance.name.ends_with(&suffix), |said| said.value != instance.name);
+    let extended = setting.map_or(instance.name.ends_with(&suffix), |setting| setting.value != instance.name);
     if extended { format!("{base}, with the port, as the container has several") } else { base }
 }

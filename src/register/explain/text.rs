@@ -1,4 +1,4 @@
-//! A report, for people.
+//! The report as text.
 
 use std::fmt::{Display, Formatter, Result, Write};
 
@@ -9,7 +9,7 @@ use super::{
     traffic::Traffic,
 };
 
-/// The column at which values stand.
+/// The width of the column of labels.
 const VALUE_COLUMN: usize = 12;
 
 impl Display for ContainerReport {
@@ -79,18 +79,18 @@ impl Display for InstanceReport {
 impl Display for RegistrationState {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
-            Self::InLine => f.write_str("in line"),
-            Self::OutOfTraffic { reason } => write!(f, "in line, out of traffic: {reason}"),
+            Self::InLine => f.write_str("up to date"),
+            Self::OutOfTraffic { reason } => write!(f, "up to date, out of traffic: {reason}"),
             Self::Differs { differences } => write!(f, "differs in {}", differences.join("; ")),
             Self::Missing { waits_for: Some(probe) } => write!(f, "missing: register may be waiting for {probe}"),
             Self::Missing { waits_for: None } => {
-                f.write_str("missing: register has not been there yet, or was refused (see its log)")
+                f.write_str("missing: register has not written it yet, or was refused (see its log)")
             }
             Self::Foreign { adopted: true, .. } => {
-                f.write_str("the id has somebody else's entry: --adopt takes it over")
+                f.write_str("the id has a foreign entry: --adopt takes it over")
             }
             Self::Foreign { unmarked: true, .. } => f.write_str(
-                "the id has an entry without marks, which is left alone: --adopt registrator takes it over",
+                "the id has an entry without an owner, which is left alone: --adopt registrator takes it over",
             ),
             Self::Foreign { .. } => f.write_str(
                 "the id has another Portreeve's entry, which is left alone: choose another SERVICE_ID, or --adopt portreeve takes \
@@ -136,7 +136,8 @@ impl Display for RegistryReport {
         writeln!(f, "{}", self.container)?;
         row(f, "trouble", &self.trouble)?;
         if self.entries.is_empty() {
-            let none = self.registry_trouble.as_ref().map_or("the registry has no entry of it", String::as_str);
+            let none =
+                self.registry_trouble.as_ref().map_or("the registry has no entry of the container", String::as_str);
             row(f, "registry", &none)?;
         }
         for RegistryEntry { id, name, address, port, container, traffic, then } in &self.entries {

@@ -1,4 +1,4 @@
-//! Whether a port gets traffic, and if not, why and since when. Pure.
+//! Explains whether a port gets traffic, and if not, why and since when. Pure.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,17 +11,17 @@ use crate::{
     registry::{Entries, Entry, FailingCheck, Instance, OutOfTraffic, Status},
 };
 
-/// The longest output of a check that is quoted, in characters.
+/// The longest output of a check that is shown, in characters.
 const MAX_QUOTED: usize = 300;
 
-/// Whether the registry sends users to a port.
+/// Whether the registry directs traffic to a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Traffic {
-    /// `None` if that is not known.
+    /// `None` if that is unknown.
     pub ok: Option<bool>,
-    /// Why not, or why it is not known.
+    /// Why not, or why it is unknown.
     pub reason: Option<String>,
-    /// Since when the reason holds, where that is known.
+    /// The start of the reason, if it is known.
     pub since: Option<String>,
 }
 
@@ -39,17 +39,17 @@ impl Traffic {
     }
 }
 
-/// Of a port that gives no instance.
+/// The traffic of a port that gives no instance.
 pub(super) fn skipped_port_traffic(skip: SkipReason, container: &Container) -> Traffic {
     let traffic = Traffic::no(format!("not registered: {skip}"));
     if skip == SkipReason::HealthStarting { traffic.since(&container.started_at) } else { traffic }
 }
 
-/// Of a container that gives no port.
+/// The traffic of a container without ports to register.
 pub(super) fn portless_container_traffic(container: &Container, settings: &Settings) -> Traffic {
     let ended = match container.exit_code {
         Some(code) => format!("the container has ended with exit code {code}"),
-        None => "the container does not run".to_owned(),
+        None => "the container is not running".to_owned(),
     };
     if container.running {
         Traffic::no("not registered: the container has no port to register; publish one")
@@ -60,25 +60,26 @@ pub(super) fn portless_container_traffic(container: &Container, settings: &Setti
     }
 }
 
-/// Of an instance. `entries` is what the registry has, if it is known; `limit` what it may refuse the instance for.
+/// The traffic of an instance. `entries` are the registry's entries, if known; `limit` is a problem that the registry
+/// may refuse the instance for.
 pub(super) fn instance_traffic(
     container: &Container,
     instance: &Instance,
-    held: &RegistrationState,
+    state: &RegistrationState,
     entries: Option<&Entries>,
     limit: Option<&String>,
 ) -> Traffic {
-    match held {
+    match state {
         RegistrationState::Unknown { reason } => return Traffic::unknown(reason.clone()),
-        RegistrationState::Foreign { .. } | RegistrationState::Refused { .. } => return Traffic::no(held.to_string()),
+        RegistrationState::Foreign { .. } | RegistrationState::Refused { .. } => return Traffic::no(state.to_string()),
         RegistrationState::Missing { waits_for: Some(probe) } => {
-            let reason = format!("not registered: waits until it is ready (SERVICE_READY): {probe} has to answer once");
+            let reason = format!("not registered: waits until it is ready (SERVICE_READY): {probe} must answer once");
             return Traffic::no(reason).since(&container.started_at);
         }
         RegistrationState::Missing { waits_for: None } => {
             let limit = limit.map(|limit| format!("; {limit}")).unwrap_or_default();
             let reason =
-                format!("not registered: register has not been there yet, or was refused (see its log){limit}");
+                format!("not registered: register has not written it yet, or was refused (see its log){limit}");
             return Traffic::no(reason);
         }
         RegistrationState::InLine | RegistrationState::OutOfTraffic { .. } | RegistrationState::Differs { .. } => {}
@@ -92,24 +93,26 @@ pub(super) fn instance_traffic(
             "the registry sends it to {there}, where the container is not; is register running?"
         ));
     }
-    // What Docker says now goes before what the registry was told of it.
+    // Docker's present state precedes what the registry was told earlier.
     let out = instance.out_of_traffic.map(|reason| maintenance_traffic(&reason.to_string()));
     let out = entry.out_of_traffic.is_none().then_some(out).flatten();
     let of_host = || {
         (entry.out_of_traffic.is_none() && entries.failing_host_checks.is_empty())
             .then(|| unhealthy(container, instance))
     };
-    let loops = |traffic: Traffic| match (container.exit_code, instance.out_of_traffic) {
+    let with_exit_code = |traffic: Traffic| match (container.exit_code, instance.out_of_traffic) {
         (Some(code), Some(OutOfTraffic::CrashLoop)) => {
             let reason = traffic.reason.map(|reason| format!("{reason}, the last time with exit code {code}"));
             Traffic { reason, ..traffic }
         }
         _ => traffic,
     };
-    loops(out.or_else(|| of_host().flatten()).unwrap_or_else(|| entry_traffic(entry, &entries.failing_host_checks)))
+    with_exit_code(
+        out.or_else(|| of_host().flatten()).unwrap_or_else(|| entry_traffic(entry, &entries.failing_host_checks)),
+    )
 }
 
-/// Of an entry, by what the registry shows of it.
+/// The traffic of an entry, from what the registry reports.
 pub(super) fn entry_traffic(entry: &Entry, host_failing: &[FailingCheck]) -> Traffic {
     if let Some(reason) = &entry.out_of_traffic {
         return maintenance_traffic(reason);
@@ -125,7 +128,7 @@ pub(super) fn entry_traffic(entry: &Entry, host_failing: &[FailingCheck]) -> Tra
     Traffic::no(reasons.join("; "))
 }
 
-/// Of a reason of maintenance mode.
+/// The traffic of an entry in maintenance mode.
 fn maintenance_traffic(reason: &str) -> Traffic {
     match OutOfTraffic::parse(reason, Timestamp::UNIX_EPOCH) {
         Some(OutOfTraffic::Draining { since }) if since > Timestamp::UNIX_EPOCH => {
@@ -137,13 +140,13 @@ fn maintenance_traffic(reason: &str) -> Traffic {
     }
 }
 
-/// What Docker's HEALTHCHECK says, if it is taken over and not good.
+/// The failure of Docker's HEALTHCHECK, if its status is registered and not healthy.
 fn unhealthy(container: &Container, instance: &Instance) -> Option<Traffic> {
     let health = container.health.as_ref().filter(|_| instance.reports.contains_key(health::DOCKER_CHECK))?;
     match health.status {
         HealthStatus::Healthy => None,
         HealthStatus::Starting => {
-            Some(Traffic::no("Docker's HEALTHCHECK is starting: it has no verdict yet").since(&container.started_at))
+            Some(Traffic::no("Docker's HEALTHCHECK is starting: it has no result yet").since(&container.started_at))
         }
         HealthStatus::Unhealthy => {
             Some(Traffic::no(format!("Docker's HEALTHCHECK is unhealthy: {}", output_text(&health.output))))
@@ -151,14 +154,14 @@ fn unhealthy(container: &Container, instance: &Instance) -> Option<Traffic> {
     }
 }
 
-/// What a check says, with a number that is higher for what is worse.
+/// The failure of a check, with a number that is higher for a worse one.
 fn check_failure(check: &FailingCheck, whose: &str) -> (u8, String) {
     let FailingCheck { name, status, output } = check;
     match status {
         Status::Maintenance => (3, format!("maintenance mode{whose}, by an operator: {:?}", quoted(output))),
         Status::Warning => {
             let reason = format!(
-                "check {name:?}{whose} is warning, which DNS takes and templates do not: {}",
+                "check {name:?}{whose} is warning, which DNS includes and templates do not: {}",
                 output_text(output)
             );
             (1, reason)
@@ -169,7 +172,7 @@ fn check_failure(check: &FailingCheck, whose: &str) -> (u8, String) {
 
 fn output_text(output: &str) -> String {
     let output = quoted(output);
-    if output.is_empty() { "it has said nothing yet".to_owned() } else { output }
+    if output.is_empty() { "it has no output yet".to_owned() } else { output }
 }
 
 fn quoted(text: &str) -> String {
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_registry_shows_is_told_the_worst_first() {
+    fn failing_checks_are_explained_the_worst_first() {
         type TrafficChange = fn(&mut Entry, &mut Vec<FailingCheck>);
         let cases: [(TrafficChange, &str); 9] = [
             (|_, _| {}, "yes"),
@@ -215,7 +218,7 @@ mod tests {
             ),
             (
                 |entry, _| entry.failing_checks = vec![failing("up", Status::Critical, "")],
-                "no: check \"up\" is critical: it has said nothing yet",
+                "no: check \"up\" is critical: it has no output yet",
             ),
             (
                 |entry, _| {
@@ -224,7 +227,7 @@ mod tests {
                         failing("up", Status::Critical, "HTTP GET:\n 500 "),
                     ];
                 },
-                "no: check \"up\" is critical: HTTP GET: 500; check \"slow\" is warning, which DNS takes and templates do not: 2 s",
+                "no: check \"up\" is critical: HTTP GET: 500; check \"slow\" is warning, which DNS includes and templates do not: 2 s",
             ),
             (
                 |_, host| host.push(failing("Node Maintenance Mode", Status::Maintenance, "new disk")),
@@ -244,23 +247,23 @@ mod tests {
     }
 
     #[test]
-    fn a_container_without_ports_says_why() {
+    fn a_container_without_ports_is_explained() {
         let settings = Settings { crash_starts: 3, ..Settings::default() };
-        let said = |running, exit_code, starts| {
+        let explained = |running, exit_code, starts| {
             let starts = vec![Timestamp::UNIX_EPOCH; starts];
             portless_container_traffic(&Container { running, exit_code, starts, ..fixture::container("w") }, &settings)
                 .to_string()
         };
-        assert_eq!(said(true, None, 1), "no: not registered: the container has no port to register; publish one");
-        assert_eq!(said(false, None, 0), "no: not registered: the container does not run");
-        assert_eq!(said(false, Some(3), 1), "no: not registered: the container has ended with exit code 3");
+        assert_eq!(explained(true, None, 1), "no: not registered: the container has no port to register; publish one");
+        assert_eq!(explained(false, None, 0), "no: not registered: the container does not run");
+        assert_eq!(explained(false, Some(3), 1), "no: not registered: the container has ended with exit code 3");
         let expected = "no: not registered: crash loop: the container has ended with exit code 3";
-        assert_eq!(said(false, Some(3), 3), expected);
+        assert_eq!(explained(false, Some(3), 3), expected);
     }
 
     #[test]
-    fn a_healthcheck_is_told_in_dockers_words() {
-        let said = |status, reported: bool| {
+    fn a_healthcheck_is_explained_with_its_output() {
+        let explained = |status, reported: bool| {
             let container = Container {
                 health: Some(Health { status, output: "no\nroute".into() }),
                 started_at: "T".into(),
@@ -273,11 +276,11 @@ mod tests {
             }
             unhealthy(&container, &instance).map(|traffic| traffic.to_string())
         };
-        assert_eq!(said(HealthStatus::Healthy, true), None);
-        assert_eq!(said(HealthStatus::Unhealthy, false), None, "--no-docker-health");
-        let unhealthy = said(HealthStatus::Unhealthy, true);
+        assert_eq!(explained(HealthStatus::Healthy, true), None);
+        assert_eq!(explained(HealthStatus::Unhealthy, false), None, "--no-docker-health");
+        let unhealthy = explained(HealthStatus::Unhealthy, true);
         assert_eq!(unhealthy.as_deref(), Some("no: Docker's HEALTHCHECK is unhealthy: no route"));
-        let starting = said(HealthStatus::Starting, true);
-        assert_eq!(starting.as_deref(), Some("no: Docker's HEALTHCHECK is starting: it has no verdict yet since T"));
+        let starting = explained(HealthStatus::Starting, true);
+        assert_eq!(starting.as_deref(), Some("no: Docker's HEALTHCHECK is starting: it has no result yet since T"));
     }
 }

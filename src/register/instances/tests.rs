@@ -1,4 +1,4 @@
-//! What a container becomes.
+//! The instances of containers.
 
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ fn with(settings: Settings) -> Host {
 /// `id | name | address:port | tags` for each port, or why there is none.
 fn table(container: &Container, host: &Host) -> Vec<String> {
     let now = "2026-11-20T10:10:00Z".parse().expect("a time");
-    let line = |verdict: PortOutcome| match verdict.instance {
+    let line = |outcome: PortOutcome| match outcome.instance {
         Ok(i) => format!("{} | {} | {}:{} | {}", i.id, i.name, i.address, i.port, i.tags.join(",")),
-        Err(skip) => format!("{}: {skip}", verdict.port),
+        Err(skip) => format!("{}: {skip}", outcome.port),
     };
     port_outcomes(container, &BTreeMap::new(), host, now).into_iter().map(line).collect()
 }
@@ -80,7 +80,7 @@ fn udp_and_sctp_have_ids_and_tags_of_their_own() {
 }
 
 #[test]
-fn the_place_that_others_reach_best() {
+fn the_address_that_other_hosts_reach_best() {
     let forced = with(Settings { ip: Some("10.1.2.3".into()), ..Settings::default() });
     let cases: [(&[&str], &str, &str); 6] = [
         (&["[::]:8000", "0.0.0.0:8000"], "192.168.1.102:8000", "10.1.2.3:8000"),
@@ -98,7 +98,7 @@ fn the_place_that_others_reach_best() {
 }
 
 #[test]
-fn on_the_network_of_the_host_exposed_ports_are_open() {
+fn on_the_hosts_network_exposed_ports_are_registered() {
     let mut web = container("w");
     web.network_mode = "host".into();
     web.exposed_ports = ["80/tcp".parse().expect("a port"), "443/tcp".parse().expect("a port")].into();
@@ -108,44 +108,46 @@ fn on_the_network_of_the_host_exposed_ports_are_open() {
 }
 
 #[test]
-fn an_image_without_a_name_leaves_the_name_of_the_container() {
+fn without_an_image_name_the_container_name_is_used() {
     let by_id = Container { image: "sha256:1234".into(), ..container("web-1") }.publish("80/tcp", &["0.0.0.0:1"]);
     assert!(table(&by_id, &host())[0].contains("| web-1 |"));
 }
 
 #[test]
-fn the_container_may_say_its_address() {
+fn the_metadata_may_set_the_address() {
     let web = container("w").publish("80/tcp", &["0.0.0.0:8000"]).env("SERVICE_ADDRESS", "edge.example");
     assert!(table(&web, &host())[0].contains("| edge.example:8000 |"));
     let web = web.env("SERVICE_80_ADVERTISE_PORT", "443");
     assert!(table(&web, &host())[0].contains("| edge.example:443 |"));
     let wrong = container("w").publish("80/tcp", &["0.0.0.0:8000"]).env("SERVICE_ADVERTISE_PORT", "many");
-    let verdict = port_outcomes(&wrong, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
-    assert_eq!(verdict.notes, ["SERVICE_ADVERTISE_PORT is ignored: \"many\" is no port"]);
-    assert_eq!(verdict.instance.map(|instance| instance.port), Ok(8000));
+    let outcome = port_outcomes(&wrong, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
+    assert_eq!(outcome.notes, ["SERVICE_ADVERTISE_PORT is ignored: \"many\" is not a port"]);
+    assert_eq!(outcome.instance.map(|instance| instance.port), Ok(8000));
 }
 
 #[test]
-fn an_address_that_nobody_else_reaches_is_ignored() {
+fn an_address_that_other_hosts_cannot_reach_is_ignored() {
     for address in ["0.0.0.0", "::", "127.0.0.1", "::1", "localhost", "http://x:80/", "x;}evil"] {
         let web = container("w").publish("80/tcp", &["0.0.0.0:8000"]).env("SERVICE_ADDRESS", address);
-        let verdict = port_outcomes(&web, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
+        let outcome = port_outcomes(&web, &BTreeMap::new(), &host(), Timestamp::now()).remove(0);
         assert_eq!(
-            verdict.notes,
-            [format!("SERVICE_ADDRESS is ignored: {address:?} is no address or host name that others reach")]
+            outcome.notes,
+            [format!(
+                "SERVICE_ADDRESS is ignored: {address:?} is not an address or host name that other hosts can reach"
+            )]
         );
-        assert_eq!(verdict.instance.map(|instance| instance.address), Ok("192.168.1.102".into()));
+        assert_eq!(outcome.instance.map(|instance| instance.address), Ok("192.168.1.102".into()));
     }
     let web = container("w").publish("80/tcp", &["0.0.0.0:8000"]);
     let empty = Settings { ip: Some(String::new()), ..Settings::default() };
-    assert!(table(&web, &with(empty))[0].contains("| 192.168.1.102:8000 |"), "an empty --ip is none");
+    assert!(table(&web, &with(empty))[0].contains("| 192.168.1.102:8000 |"), "an empty --ip counts as unset");
 }
 
 #[test]
 fn an_address_from_a_label() {
     let mut web = container("w").publish("80/tcp", &["0.0.0.0:8000"]);
     let settings = Settings { use_ip_from_label: Some("ip".into()), ip: Some("1.2.3.4".into()), ..Settings::default() };
-    assert!(table(&web, &with(settings.clone()))[0].contains("| 1.2.3.4:8000 |"), "without the label: as ever");
+    assert!(table(&web, &with(settings.clone()))[0].contains("| 1.2.3.4:8000 |"), "without the label: --ip");
     web.labels.insert("ip".into(), "10.42.1.9/16".into());
     assert!(table(&web, &with(settings.clone()))[0].contains("| 10.42.1.9:8000 |"));
     web.networks
@@ -183,23 +185,27 @@ fn in_the_network_of_another_container() {
     let mut app = container("app").publish("80/tcp", &[]).publish("9/tcp", &[]);
     app.network_mode = format!("container:{}", middle.id);
     app.bindings.clear();
-    let place = |pause: Container| {
+    let address_of_each_port = |pause: Container| {
         let all = [pause, middle.clone(), app.clone()]
             .map(|c| (c.id.clone(), Observation::Inspected(std::sync::Arc::new(c))));
-        let places = port_outcomes(&app, &all.into(), &host(), Timestamp::now()).into_iter().map(|verdict| {
-            verdict.instance.map_or_else(|skip| skip.to_string(), |i| format!("{} {}:{}", i.name, i.address, i.port))
+        let places = port_outcomes(&app, &all.into(), &host(), Timestamp::now()).into_iter().map(|outcome| {
+            outcome.instance.map_or_else(|skip| skip.to_string(), |i| format!("{} {}:{}", i.name, i.address, i.port))
         });
         places.collect::<Vec<_>>()
     };
-    assert_eq!(place(pause.clone())[1], "nginx-80 192.168.1.102:8000", "what the owner of the network published");
+    assert_eq!(
+        address_of_each_port(pause.clone())[1],
+        "nginx-80 192.168.1.102:8000",
+        "what the owner of the network published"
+    );
     let mut own = pause;
     own.networks
         .insert("mynet".into(), NetworkAddress { v4: Some([172, 20, 0, 9].into()), ..NetworkAddress::default() });
-    assert_eq!(place(own)[0], "nginx-9 172.20.0.9:9");
+    assert_eq!(address_of_each_port(own)[0], "nginx-9 172.20.0.9:9");
 }
 
 #[test]
-fn explicit_asks_for_a_name() {
+fn explicit_requires_a_name() {
     let settings = Settings { explicit: true, ..Settings::default() };
     let web = container("w").publish("443/tcp", &["0.0.0.0:1"]).publish("80/tcp", &["0.0.0.0:2"]);
     let lines = table(&web.env("SERVICE_80_NAME", "web"), &with(settings));
@@ -222,7 +228,7 @@ fn out_of_traffic_while_it_stops_or_is_paused() {
     let stopping = Container { stop_signal_sent_at: "2026-11-20T12:00:00Z".parse().ok(), ..web.clone() };
     assert_eq!(out(&stopping, now), stopping.stop_signal_sent_at.map(|since| OutOfTraffic::Draining { since }));
     assert_eq!(next_traffic_change(&stopping, &host(), now.parse().expect("a time")), Some(Duration::from_secs(595)));
-    assert_eq!(out(&stopping, "2026-11-20T12:10:00Z"), None, "it did not stop after all");
+    assert_eq!(out(&stopping, "2026-11-20T12:10:00Z"), None, "it did not stop");
     assert_eq!(out(&Container { paused: true, ..web.clone() }, now), Some(OutOfTraffic::Paused));
     assert_eq!(port_outcomes(&Container { running: false, ..web }, &BTreeMap::new(), &host(), Timestamp::now()), []);
 }
