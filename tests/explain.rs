@@ -147,7 +147,10 @@ fn what_differs_is_named() {
     changed["Config"]["Env"] = json!(["SERVICE_NAME=web", "SERVICE_REGION=eu", "SERVICE_CHECK_HTTP=/up"]);
     docker.set(changed);
     let (report, code) = report(&docker, &consul, &["web"]);
-    let differences = json!(["address: the entry has \"10.0.0.7:8000\", expected \"10.0.0.7:8001\"", "Meta region: missing in the entry"]);
+    let differences = json!([
+        "address: the entry has \"10.0.0.7:8000\", expected \"10.0.0.7:8001\"",
+        "Meta region: missing in the entry"
+    ]);
     assert_eq!(
         report["ports"][0]["instance"]["registry"],
         json!({"state": "differs", "differences": differences}),

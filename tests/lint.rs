@@ -49,12 +49,12 @@ fn every_file_gives_what_is_written_beside_it() {
 fn what_is_no_yaml_is_told_with_its_place_and_exit_code_2() {
     let cases = [
         ("broken.yml", "portreeve: broken.yml:4:10: "),
-        ("doubled.yml", "portreeve: doubled.yml:4:5: the key \"image\" is there already, at line 3\n"),
+        ("doubled.yml", "portreeve: doubled.yml:4:5: the key \"image\" is already defined at line 3\n"),
         ("keys.txt", "portreeve: keys.txt:"),
         ("other.yml", "portreeve: other.yml:1:1: it has no services: is it a Compose file?\n"),
         (
             "listed.yml",
-            "portreeve: listed.yml:2:3: services is a list, and Compose takes only a mapping of their names\n",
+            "portreeve: listed.yml:2:3: services is a list, but Compose accepts only a mapping of their names\n",
         ),
         ("missing.yml", "portreeve: cannot read missing.yml: "),
         ("utf16.yml", "portreeve: utf16.yml: the file is UTF-16, and is read as UTF-8 only: save it as UTF-8\n"),

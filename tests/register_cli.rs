@@ -56,7 +56,7 @@ fn a_dry_run_of_a_migration_tells_what_is_taken_over_what_is_new_and_what_is_lef
     let expected = [
         "new: dockerhost:new:80 as web at 10.0.0.7:8001",
         "take over: dockerhost:web:80: address 10.0.0.7:7000 -> 10.0.0.7:8000, tags old -> (none)",
-        "leave alone: dockerhost:gone:80, web at 10.0.0.7:7000: it has nobody's mark, and no container asks for this id",
+        "leave alone: dockerhost:gone:80, web at 10.0.0.7:7000: it has no owner in its Meta, and no container has this id",
     ];
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
     assert_eq!(consul.writes(), [""; 0]);

@@ -1,7 +1,7 @@
-//! What Compose makes of a scalar that has no quotes. Pure.
+//! What Compose turns an unquoted scalar into. Pure.
 //!
-//! Compose reads a file as YAML first and turns what is a number, a date or a boolean there back into text. The rules are
-//! those of go-yaml, which Compose uses.
+//! Compose reads the file as YAML and converts numbers, dates and booleans back into text. The rules are those of
+//! go-yaml, which Compose uses.
 
 use std::sync::LazyLock;
 
@@ -13,20 +13,20 @@ static FLOAT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$").expect("a constant expression")
 });
 
-/// What YAML takes a scalar for, and the text that a container gets in its place.
+/// The YAML type of a scalar, and the text that a container gets instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CoercedScalar {
     pub(super) kind: &'static str,
     pub(super) text: String,
 }
 
-/// `None` if the text stays as it was written.
+/// The converted scalar; `None` if the text stays as it was written.
 pub(super) fn coerced(text: &str) -> Option<CoercedScalar> {
-    let (kind, now) = coerced_boolean(text)
+    let (kind, converted) = coerced_boolean(text)
         .or_else(|| coerced_integer(text))
         .or_else(|| coerced_float(text))
         .or_else(|| coerced_date(text))?;
-    (now != text).then_some(CoercedScalar { kind, text: now })
+    (converted != text).then_some(CoercedScalar { kind, text: converted })
 }
 
 fn coerced_boolean(text: &str) -> Option<(&'static str, String)> {
@@ -74,18 +74,18 @@ fn coerced_float(text: &str) -> Option<(&'static str, String)> {
     let plain = text.replace('_', "");
     let number: f64 = FLOAT.is_match(&plain).then(|| plain.parse().ok())??;
     let exponent = if number == 0.0 { 0.0 } else { number.abs().log10().floor() };
-    let shown = if (-4.0..21.0).contains(&exponent) {
+    let text_of_number = if (-4.0..21.0).contains(&exponent) {
         number.to_string()
     } else {
-        let shown = format!("{number:e}");
-        let (digits, exponent) = shown.split_once('e')?;
+        let text_of_number = format!("{number:e}");
+        let (digits, exponent) = text_of_number.split_once('e')?;
         let exponent: i32 = exponent.parse().ok()?;
         format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
     };
-    Some(("a number", shown))
+    Some(("a number", text_of_number))
 }
 
-/// Only the form without a time: with one, nobody expects to get the text back.
+/// Only dates without a time: with a time, no one expects to get the text back.
 fn coerced_date(text: &str) -> Option<(&'static str, String)> {
     let mut parts = text.split('-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_becomes_another_text() {
+    fn scalars_that_become_another_text() {
         let cases = [
             ("1.10", Some("1.1")),
             ("2.0", Some("2")),

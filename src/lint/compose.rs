@@ -1,4 +1,4 @@
-//! What a Compose file says of its services, as far as we look at it. Pure.
+//! The services of a Compose file, as far as `lint` examines them. Pure.
 
 use super::{
     coercion::{self, CoercedScalar},
@@ -17,35 +17,35 @@ pub(super) struct ComposeService {
     pub(super) position: SourcePosition,
     pub(super) image: Option<PositionedText>,
     pub(super) network: NetworkMode,
-    /// It is based on another service.
+    /// Whether it is based on another service.
     pub(super) extends: bool,
-    /// How many containers, if that is said.
+    /// The number of containers, if it is set.
     pub(super) replicas: Option<u64>,
-    /// Variables and labels, in the order in which they were written; the labels last.
+    /// Variables and labels in the order in which they were written, the variables first.
     pub(super) variables: Vec<VariableOrLabel>,
-    /// Labels of the swarm service, which its containers do not have.
+    /// Labels of the swarm service, which its containers do not get.
     pub(super) deploy_labels: Vec<VariableOrLabel>,
     pub(super) ports: Vec<PortMapping>,
     pub(super) exposed: Vec<Port>,
-    /// Profiles of which one has to be active; without any the service is always started.
+    /// Profiles of which one must be active. A service without profiles is always started.
     pub(super) profiles: Vec<String>,
-    /// What Compose refuses.
+    /// The problems for which Compose refuses the service.
     pub(super) shape_problems: Vec<ShapeProblem>,
-    /// What is not looked into: where, and what.
+    /// What is not examined: the position and a description.
     pub(super) not_examined: Vec<(SourcePosition, String)>,
 }
 
-/// A scalar and its place.
+/// A scalar and its position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PositionedText {
     pub(super) position: SourcePosition,
     pub(super) text: ComposeText,
 }
 
-/// Whose network the containers use.
+/// The network that the containers use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum NetworkMode {
-    /// One of their own.
+    /// A network of their own.
     #[default]
     Own,
     /// The host's.
@@ -62,12 +62,12 @@ pub(super) struct VariableOrLabel {
     pub(super) is_label: bool,
     pub(super) name: String,
     pub(super) value: ComposeText,
-    /// What YAML made of the value, if that is not what was written.
+    /// The converted value, if YAML changes it.
     pub(super) coerced: Option<CoercedScalar>,
     pub(super) position: SourcePosition,
 }
 
-/// Whether a document is meant for Compose.
+/// Whether a document is a Compose file.
 pub(super) fn is_compose(document: &YamlNode) -> bool {
     ["services", "include"].iter().any(|key| document.get(key).is_some())
 }
@@ -75,7 +75,7 @@ pub(super) fn is_compose(document: &YamlNode) -> bool {
 /// The services of a document.
 ///
 /// # Errors
-/// They are no mapping.
+/// The services are not a mapping.
 pub(super) fn services(document: &YamlNode) -> Result<Vec<ComposeService>, YamlError> {
     let Some(node) = document.get("services") else { return Ok(Vec::new()) };
     match &node.value {
@@ -83,7 +83,7 @@ pub(super) fn services(document: &YamlNode) -> Result<Vec<ComposeService>, YamlE
         YamlValue::Scalar { .. } if node.text().is_none() => Ok(Vec::new()),
         _ => {
             let message = format!(
-                "services is {}, and Compose takes only a mapping of their names",
+                "services is {}, but Compose accepts only a mapping of their names",
                 expected_shape::node_kind(node)
             );
             Err(YamlError { position: node.position, message })
@@ -99,12 +99,13 @@ fn service((key, node): &(YamlNode, YamlNode)) -> ComposeService {
         items(node, "expose").iter().filter_map(|item| Some((item.position, port_mapping::parse_expose(item.text()?))));
     let exposed: Vec<_> = exposed.collect();
     let refused = ports.iter().map(|port| (port.position, port.problem.as_ref()));
-    let refused = refused.chain(exposed.iter().map(|(place, (_, problem))| (*place, problem.as_ref())));
+    let refused = refused.chain(exposed.iter().map(|(position, (_, problem))| (*position, problem.as_ref())));
     let refused = refused
-        .filter_map(|(place, problem)| Some(ShapeProblem { position: place, message: problem?.clone(), help: None }))
+        .filter_map(|(position, problem)| Some(ShapeProblem { position, message: problem?.clone(), help: None }))
         .collect::<Vec<_>>();
-    let unread = ports.iter().filter(|port| port.container_ports.is_none() && port.problem.is_none());
-    let unread = unread.map(|port| (port.position, "the port inside the container depends on a variable".to_owned()));
+    let unexamined_ports = ports.iter().filter(|port| port.container_ports.is_none() && port.problem.is_none());
+    let unexamined_ports =
+        unexamined_ports.map(|port| (port.position, "the port inside the container depends on a variable".to_owned()));
     ComposeService {
         name: key.text().unwrap_or_default().to_owned(),
         position: key.position,
@@ -120,13 +121,13 @@ fn service((key, node): &(YamlNode, YamlNode)) -> ComposeService {
             .into_iter()
             .chain(refused)
             .collect(),
-        not_examined: not_examined(node).into_iter().chain(unread).collect(),
+        not_examined: not_examined(node).into_iter().chain(unexamined_ports).collect(),
         ports,
     }
 }
 
 impl ComposeService {
-    /// The entries that the container gets: of those with one name the last.
+    /// The variables and labels that the container gets: of several with one name, the last.
     pub(super) fn effective_variables(&self) -> impl Iterator<Item = &VariableOrLabel> {
         let is_last = |(at, entry): &(usize, &VariableOrLabel)| {
             !self.variables[at + 1..].iter().any(|later| later.overrides(entry))
@@ -134,7 +135,7 @@ impl ComposeService {
         self.variables.iter().enumerate().filter(is_last).map(|(_, entry)| entry)
     }
 
-    /// Whether both can run at the same time: neither is only an alternative to the other by its profile.
+    /// Whether both can run at the same time: their profiles do not exclude each other.
     pub(super) fn can_run_beside(&self, other: &Self) -> bool {
         let shared = || self.profiles.iter().any(|profile| other.profiles.contains(profile));
         self.profiles.is_empty() || other.profiles.is_empty() || shared()
@@ -142,7 +143,7 @@ impl ComposeService {
 }
 
 impl VariableOrLabel {
-    /// Whether it is the same variable or label as an earlier one.
+    /// Whether it overrides an earlier variable or label.
     pub(super) fn overrides(&self, earlier: &Self) -> bool {
         self.is_label == earlier.is_label && self.name == earlier.name
     }
@@ -165,27 +166,27 @@ fn network(mode: Option<&str>) -> NetworkMode {
     }
 }
 
-/// A list of `NAME=value`, or a mapping. A variable without a value comes from the shell that runs Compose.
+/// Reads a list of `NAME=value`, or a mapping. A variable without a value is taken from the shell that runs Compose.
 fn variables(node: Option<&YamlNode>, label: bool) -> impl Iterator<Item = VariableOrLabel> {
-    let nothing = move || if label { ComposeText::default() } else { ComposeText::unknown() };
+    let missing_value = move || if label { ComposeText::default() } else { ComposeText::unknown() };
     let item = move |item: &YamlNode| {
         let text = item.text()?;
         let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
-        let value = value.map_or_else(nothing, ComposeText::parse);
+        let value = value.map_or_else(missing_value, ComposeText::parse);
         Some(VariableOrLabel { is_label: label, name: name.to_owned(), value, coerced: None, position: item.position })
     };
     let pair = move |(key, value): &(YamlNode, YamlNode)| {
         if !matches!(value.value, YamlValue::Scalar { .. }) {
             return None;
         }
-        let changed = value.plain().and_then(coercion::coerced);
-        let text = changed.as_ref().map(|changed| changed.text.as_str()).or_else(|| value.text());
-        let text = text.map_or_else(nothing, ComposeText::parse);
+        let coerced = value.plain().and_then(coercion::coerced);
+        let text = coerced.as_ref().map(|coerced| coerced.text.as_str()).or_else(|| value.text());
+        let text = text.map_or_else(missing_value, ComposeText::parse);
         Some(VariableOrLabel {
             is_label: label,
             name: key.text()?.to_owned(),
             value: text,
-            coerced: changed,
+            coerced,
             position: key.position,
         })
     };
@@ -197,11 +198,12 @@ fn variables(node: Option<&YamlNode>, label: bool) -> impl Iterator<Item = Varia
     entries.into_iter()
 }
 
-/// What may bring more variables, labels or ports from elsewhere.
+/// What may add variables, labels or ports from elsewhere.
 fn not_examined(node: &YamlNode) -> Vec<(SourcePosition, String)> {
-    let brings = [("env_file", "variables"), ("label_file", "labels"), ("extends", "everything")];
-    let found =
-        brings.iter().filter_map(|(key, what)| Some((node.pairs().iter().find(|(k, _)| k.text() == Some(key))?, what)));
+    let sources = [("env_file", "variables"), ("label_file", "labels"), ("extends", "everything")];
+    let found = sources
+        .iter()
+        .filter_map(|(key, what)| Some((node.pairs().iter().find(|(k, _)| k.text() == Some(key))?, what)));
     found
         .map(|((key, _), what)| (key.position, format!("{}, which may bring {what}", key.text().unwrap_or_default())))
         .collect()
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_mappings_say_the_same() {
+    fn lists_and_mappings_give_the_same() {
         let list = read(
             "services:\n  web:\n    environment:\n      - SERVICE_NAME=web\n      - SERVICE_TAGS\n    labels: [portreeve.id=x]\n",
         );
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_surrounds_them() {
+    fn other_settings_of_a_service() {
         let text = "services:\n  a:\n    image: nginx:1\n    network_mode: host\n    scale: 2\n    env_file: .env\n    expose: [\"80\", 53/udp]\n  b:\n    deploy: {replicas: 3, labels: {SERVICE_NAME: x}}\n";
         let services = read(text);
         assert_eq!(

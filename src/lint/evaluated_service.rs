@@ -1,4 +1,4 @@
-//! What `register` would make of a container of a service. Pure.
+//! The instances that `register` would derive from a container of a service. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,10 +21,10 @@ use crate::{
     },
 };
 
-/// A port that Docker may choose when any will do.
+/// A port that Docker may choose if none is given.
 const ANY_HOST_PORT: u16 = 32768;
 
-/// A service with everything that follows from it.
+/// A service with its metadata and port outcomes.
 pub(super) struct EvaluatedService<'a> {
     pub(super) service: &'a ComposeService,
     pub(super) is_internal: bool,
@@ -32,7 +32,7 @@ pub(super) struct EvaluatedService<'a> {
     pub(super) port_outcomes: Vec<PortOutcome>,
 }
 
-/// A key that a service gives, and where.
+/// A declared key and its position.
 pub(super) struct DeclaredKey<'a> {
     pub(super) scope: KeyScope,
     pub(super) key: &'a str,
@@ -47,7 +47,7 @@ impl<'a> EvaluatedService<'a> {
             hostname: "host".to_owned(),
             data_dir: String::new(),
             advertised: "192.0.2.1".to_owned(),
-            // A template over containers says nothing about a file.
+            // `--tags` is a template over running containers, so it is left out.
             settings: Settings { tags: None, ..settings.clone() },
         };
         Self {
@@ -58,26 +58,26 @@ impl<'a> EvaluatedService<'a> {
         }
     }
 
-    /// Every key that the service gives, in ascending order of precedence.
+    /// All declarations of the service, in ascending order of precedence.
     pub(super) fn declared_keys(&self) -> impl Iterator<Item = DeclaredKey<'_>> {
         self.metadata
             .declarations()
             .filter_map(|(scope, key, setting)| Some(DeclaredKey { scope, key, variable: self.variable(setting)? }))
     }
 
-    /// What stands in the file for a setting.
+    /// The variable or label in the file that declares a setting.
     pub(super) fn variable(&self, setting: Setting<'_>) -> Option<&'a VariableOrLabel> {
-        let label = setting.source != MetadataSource::Variable;
-        let same = |entry: &&VariableOrLabel| entry.is_label == label && entry.name == setting.name;
-        self.service.variables.iter().rfind(same)
+        let is_label = setting.source != MetadataSource::Variable;
+        let matches = |entry: &&VariableOrLabel| entry.is_label == is_label && entry.name == setting.name;
+        self.service.variables.iter().rfind(matches)
     }
 
-    /// What stands in the file for the value that a key has for a port.
+    /// The variable or label in the file that sets a key for a port.
     pub(super) fn winning_variable(&self, port: Port, key: &str) -> Option<&'a VariableOrLabel> {
         self.metadata.for_port(port).get(key).and_then(|setting| self.variable(setting))
     }
 
-    /// Whether all ports of its containers can be known: none comes from an image, a variable, or another service.
+    /// Whether all ports of its containers are known: none comes from an image, a variable, or another service.
     pub(super) fn has_known_ports(&self) -> bool {
         let service = self.service;
         let own = service.network == NetworkMode::Own
@@ -88,10 +88,10 @@ impl<'a> EvaluatedService<'a> {
     }
 }
 
-/// As Docker would describe it.
+/// The container as Docker would report it.
 fn container(service: &ComposeService) -> Container {
-    let pairs = |label| {
-        let entries = service.effective_variables().filter(move |entry| entry.is_label == label);
+    let pairs = |is_label| {
+        let entries = service.effective_variables().filter(move |entry| entry.is_label == is_label);
         entries.map(|entry| (entry.name.clone(), entry.value.value.clone()))
     };
     let image = service.image.as_ref().map(|image| image.text.value.clone()).unwrap_or_default();

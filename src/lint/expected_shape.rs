@@ -1,4 +1,4 @@
-//! Values of another kind than Compose takes at their place. Pure.
+//! Finds values of another kind than Compose accepts. Pure.
 
 use super::{
     finding::SourcePosition,
@@ -13,7 +13,7 @@ pub(super) struct ShapeProblem {
     pub(super) help: Option<String>,
 }
 
-/// What Compose takes.
+/// The kind of value that Compose accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ExpectedShape {
     /// A mapping of names to text, or a list of `NAME=value`.
@@ -40,31 +40,31 @@ const SERVICE_SHAPES: [(&str, ExpectedShape); 9] = [
 ];
 const DEPLOY_SHAPES: [(&str, ExpectedShape); 2] = [("labels", ExpectedShape::Pairs), ("replicas", ExpectedShape::Text)];
 
-/// What is misshapen in one service, as far as we look at it. A key without a value is none.
+/// The problems in one service, as far as `lint` examines it. A key without a value is not a problem.
 pub(super) fn service_problems(name: &str, node: &YamlNode) -> Vec<ShapeProblem> {
-    let whole = shape_problem(name, node, ExpectedShape::Mapping);
+    let own_problem = shape_problem(name, node, ExpectedShape::Mapping);
     let parts = SERVICE_SHAPES.iter().filter_map(|(key, shape)| Some(value_problems(key, node.get(key)?, *shape)));
     let deploy = node.get("deploy");
     let inside = DEPLOY_SHAPES
         .iter()
         .filter_map(|(key, shape)| Some(value_problems(&format!("deploy.{key}"), deploy?.get(key)?, *shape)));
-    whole.into_iter().chain(parts.chain(inside).flatten()).collect()
+    own_problem.into_iter().chain(parts.chain(inside).flatten()).collect()
 }
 
 fn value_problems(key: &str, node: &YamlNode, shape: ExpectedShape) -> Vec<ShapeProblem> {
-    let whole = shape_problem(key, node, shape).map(|found| match (shape, node.text()) {
+    let own_problem = shape_problem(key, node, shape).map(|problem| match (shape, node.text()) {
         (ExpectedShape::Pairs | ExpectedShape::Texts | ExpectedShape::Items, Some(text)) => {
-            found.help(format!("write a list: - {text}"))
+            problem.help(format!("write a list: - {text}"))
         }
-        _ => found,
+        _ => problem,
     });
     let item = |item: &YamlNode| match shape {
         ExpectedShape::Pairs | ExpectedShape::Texts => {
-            let found = shape_problem(&format!("an item of {key}"), item, ExpectedShape::Text)?;
+            let problem = shape_problem(&format!("an item of {key}"), item, ExpectedShape::Text)?;
             let pair = item.pairs().first().and_then(|(name, value)| Some((name.text()?, value.text()?)));
             Some(match pair.filter(|_| shape == ExpectedShape::Pairs) {
-                Some((name, value)) => found.help(format!("write - {name}={value}")),
-                None => found,
+                Some((name, value)) => problem.help(format!("write - {name}={value}")),
+                None => problem,
             })
         }
         ExpectedShape::Items if !item.items().is_empty() => {
@@ -73,15 +73,15 @@ fn value_problems(key: &str, node: &YamlNode, shape: ExpectedShape) -> Vec<Shape
         _ => None,
     };
     let value = |(name, value): &(YamlNode, YamlNode)| {
-        let found = shape_problem(&format!("{key}.{}", name.text().unwrap_or_default()), value, ExpectedShape::Text)?;
+        let problem = shape_problem(&format!("{key}.{}", name.text().unwrap_or_default()), value, ExpectedShape::Text)?;
         let texts: Option<Vec<_>> = value.items().iter().map(YamlNode::text).collect();
         Some(match texts.filter(|texts| !texts.is_empty()) {
-            Some(texts) => found.help(format!("write one text: \"{}\"", texts.join(","))),
-            None => found,
+            Some(texts) => problem.help(format!("write one text: \"{}\"", texts.join(","))),
+            None => problem,
         })
     };
     let values = node.pairs().iter().filter(|_| shape == ExpectedShape::Pairs).filter_map(value);
-    whole.into_iter().chain(node.items().iter().filter_map(item)).chain(values).collect()
+    own_problem.into_iter().chain(node.items().iter().filter_map(item)).chain(values).collect()
 }
 
 fn shape_problem(what: &str, node: &YamlNode, shape: ExpectedShape) -> Option<ShapeProblem> {
@@ -90,12 +90,12 @@ fn shape_problem(what: &str, node: &YamlNode, shape: ExpectedShape) -> Option<Sh
         YamlValue::Sequence(_) => matches!(shape, ExpectedShape::Pairs | ExpectedShape::Texts | ExpectedShape::Items),
         YamlValue::Mapping(_) => matches!(shape, ExpectedShape::Pairs | ExpectedShape::Mapping),
     };
-    let (is, takes) = (node_kind(node), shape_text(shape));
-    let message = format!("{what} is {is}, and Compose takes only {takes}");
+    let (actual, expected) = (node_kind(node), shape_text(shape));
+    let message = format!("{what} is {actual}, but Compose accepts only {expected}");
     (!fits).then_some(ShapeProblem { position: node.position, message, help: None })
 }
 
-/// What a node is, for people.
+/// The kind of a node, for messages.
 pub(super) fn node_kind(node: &YamlNode) -> &'static str {
     match &node.value {
         YamlValue::Scalar { .. } => "a single value",

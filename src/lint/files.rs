@@ -1,4 +1,4 @@
-//! The files of one call, and what was found in each.
+//! Lints files, and reports their findings.
 
 use std::{fmt, fs, io, path::PathBuf};
 
@@ -17,7 +17,7 @@ pub struct LintReport {
     findings_by_file: Vec<(String, Vec<Finding>)>,
 }
 
-/// Why a file could not be looked at.
+/// Why a file could not be linted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
@@ -34,15 +34,15 @@ pub enum Error {
     Encoding {
         /// The file.
         path: PathBuf,
-        /// The encoding that it seems to have.
+        /// The probable encoding.
         encoding: &'static str,
     },
-    /// It is no YAML.
+    /// It is not YAML, or not a Compose file.
     #[error("{path}:{invalid}")]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the reason.
         invalid: YamlError,
     },
 }
@@ -50,7 +50,7 @@ pub enum Error {
 /// Reads and checks files.
 ///
 /// # Errors
-/// One cannot be read, or is no YAML.
+/// A file cannot be read, or is not a Compose file.
 pub fn lint_files(paths: &[PathBuf], settings: &Settings) -> Result<LintReport, Error> {
     let lint_file = |path: &PathBuf| {
         let bytes = fs::read(path).map_err(|source| Error::Read { path: path.clone(), source })?;
@@ -71,12 +71,12 @@ fn guess_encoding(bytes: &[u8]) -> &'static str {
 }
 
 impl LintReport {
-    /// The worst that was found.
+    /// The worst severity of all findings.
     pub fn worst_severity(&self) -> Option<Severity> {
         self.findings().map(|(_, finding)| finding.severity).min()
     }
 
-    /// For programs: all findings in one list.
+    /// All findings in one JSON list.
     pub fn json(&self) -> Value {
         let with_file = |(file, finding): (&str, &Finding)| {
             let mut value = json!(finding);
@@ -86,7 +86,7 @@ impl LintReport {
         self.findings().map(with_file).collect()
     }
 
-    /// For people: a line or two for each finding, and a last one that counts them.
+    /// One or two lines for each finding, and a last line with the counts.
     pub fn text(&self, colours: Colours) -> impl fmt::Display {
         let mut text = String::new();
         for (file, finding) in self.findings() {

@@ -1,4 +1,4 @@
-//! What was found, and how it is shown. Pure.
+//! The findings of `lint`. Pure.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::ui::colour::{Colours, TextRole};
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct SourcePosition {
     /// From 1.
@@ -21,15 +21,15 @@ impl fmt::Display for SourcePosition {
     }
 }
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// What was written has no effect, or costs a registration.
+    /// It has no effect, or prevents a registration.
     Error,
-    /// It works, but hardly as it was meant.
+    /// It works, but probably not as intended.
     Warning,
-    /// What was not looked into. Never decides about the exit code.
+    /// Something was not examined. It never affects the exit code.
     Note,
 }
 
@@ -47,27 +47,27 @@ impl Severity {
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Where.
+    /// The position.
     #[serde(flatten)]
     pub position: SourcePosition,
-    /// How bad.
+    /// The severity.
     pub severity: Severity,
-    /// The name of the rule, for those who look it up.
+    /// The name of the rule, as in the documentation.
     pub rule: &'static str,
     /// The service of the Compose file.
     pub service: String,
     /// What is wrong.
     pub message: String,
-    /// What to do.
+    /// How to correct it.
     pub help: Option<String>,
 }
 
-/// A finding of a file, on one line or two.
+/// A finding as one or two lines of text.
 #[derive(Clone, Copy, Debug)]
 pub struct FindingLine<'a> {
-    /// The file, as it was given.
+    /// The path of the file, as it was given.
     pub file: &'a str,
-    /// What was found there.
+    /// The finding.
     pub finding: &'a Finding,
     /// Whether severities have colours.
     pub colours: Colours,
@@ -75,14 +75,14 @@ pub struct FindingLine<'a> {
 
 impl fmt::Display for FindingLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Finding { position: place, severity, rule, service, message, help } = self.finding;
+        let Finding { position, severity, rule, service, message, help } = self.finding;
         let meaning = match severity {
             Severity::Error => TextRole::Error,
             Severity::Warning => TextRole::Warning,
             Severity::Note => TextRole::Note,
         };
         let severity = self.colours.paint(meaning, severity.as_str());
-        write!(f, "{}:{place}: {severity}[{rule}]: {service}: {message}", self.file)?;
+        write!(f, "{}:{position}: {severity}[{rule}]: {service}: {message}", self.file)?;
         help.as_ref().map_or(Ok(()), |help| write!(f, "\n  help: {help}"))
     }
 }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_where_what_and_what_to_do() {
+    fn a_line_has_position_problem_and_help() {
         let finding = Finding {
             position: SourcePosition { line: 3, column: 7 },
             severity: Severity::Error,

@@ -16,22 +16,22 @@ pub(super) struct PortMapping {
     /// The ports inside the container; `None` if they depend on a variable, or cannot be read.
     pub(super) container_ports: Option<RangeInclusive<u16>>,
     pub(super) protocol: Protocol,
-    /// Where it is on the host.
+    /// The ports of the host.
     pub(super) host_ports: HostPorts,
-    /// The address there; all addresses if none is given.
+    /// The address on the host; `None` means all addresses.
     pub(super) host_ip: Option<IpAddr>,
-    /// The swarm's own load balancer has the host's port (`mode: ingress`), not each container.
+    /// The swarm's load balancer has the host's port (`mode: ingress`), not each container.
     pub(super) is_ingress: bool,
-    /// Why Compose refuses it; `None` if it does not.
+    /// Why Compose refuses it; `None` if it is valid.
     pub(super) problem: Option<String>,
 }
 
 /// The ports of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HostPorts {
-    /// Any that is free.
+    /// Any free port.
     Any,
-    /// These.
+    /// These ports.
     Fixed(RangeInclusive<u16>),
     /// They depend on a variable.
     Unknown,
@@ -55,23 +55,23 @@ pub(super) fn parse(node: &YamlNode) -> PortMapping {
 
 /// Reads an item of `expose:`, which may be a range. Returns its ports, and why Compose refuses it.
 pub(super) fn parse_expose(text: &str) -> (Vec<Port>, Option<String>) {
-    let publication = parse_short(SourcePosition::default(), &ComposeText::parse(text).value);
-    (publication.ports().collect(), publication.problem)
+    let mapping = parse_short(SourcePosition::default(), &ComposeText::parse(text).value);
+    (mapping.ports().collect(), mapping.problem)
 }
 
-fn parse_short(place: SourcePosition, whole: &str) -> PortMapping {
-    let (text, protocol) = whole.split_once('/').unwrap_or((whole, "tcp"));
+fn parse_short(position: SourcePosition, item: &str) -> PortMapping {
+    let (text, protocol) = item.split_once('/').unwrap_or((item, "tcp"));
     let (host, target) = text.rsplit_once(':').unwrap_or(("", text));
     let (ip, published) = match host.rsplit_once(':') {
         Some((ip, published)) => (Some(ip), published),
-        // An address alone, and any port: 127.0.0.1::80.
+        // An address and any port: 127.0.0.1::80.
         None => (None, host),
     };
     let ip = ip.map(|ip| ip.trim_start_matches('[').trim_end_matches(']'));
     let parts = PortMappingParts { target: Some(target), published, protocol, ip: ip.unwrap_or_default() };
-    let problem = parts.problem().map(|problem| format!("Compose refuses the port {whole:?}: {problem}"));
+    let problem = parts.problem().map(|problem| format!("Compose refuses the port {item:?}: {problem}"));
     PortMapping {
-        position: place,
+        position,
         container_ports: parse_port_range(target),
         protocol: protocol.to_ascii_lowercase().parse().unwrap_or(Protocol::Tcp),
         host_ports: self::parse_host_ports(published),
@@ -116,7 +116,7 @@ impl PortMappingParts<'_> {
     /// Why Compose refuses them. Parts that contain a variable may be valid.
     fn problem(&self) -> Option<String> {
         let is_bad = |text: &str| parse_port_range(text).is_none() && !text.contains(ComposeText::UNKNOWN_VALUE);
-        let no_port = |text: &str| format!("{text:?} is no port from 1 to 65535, and no range of such");
+        let no_port = |text: &str| format!("{text:?} is not a port or a range of ports from 1 to 65535");
         let Some(target) = self.target else {
             return Some("it has no target, the port inside the container".to_owned());
         };
@@ -132,10 +132,10 @@ impl PortMappingParts<'_> {
             return Some(hint.unwrap_or_else(|| no_port(self.published)));
         }
         if !(self.ip.is_empty() || self.ip.contains(ComposeText::UNKNOWN_VALUE)) && self.ip.parse::<IpAddr>().is_err() {
-            return Some(format!("{:?} is no IP address", self.ip));
+            return Some(format!("{:?} is not an IP address", self.ip));
         }
         if !self.protocol.contains(ComposeText::UNKNOWN_VALUE) && self.protocol.parse::<Protocol>().is_err() {
-            return Some(format!("{:?} is no protocol: tcp, udp or sctp", self.protocol));
+            return Some(format!("{:?} is not a protocol: write tcp, udp or sctp", self.protocol));
         }
         let (inside, outside) = (parse_port_range(target)?.count(), parse_port_range(self.published)?.count());
         (inside > 1 && inside != outside).then(|| format!("{inside} ports do not fit {outside} ports of the host"))
@@ -204,24 +204,24 @@ mod tests {
     }
 
     #[test]
-    fn what_compose_refuses() {
+    fn mappings_that_compose_refuses() {
         let problem = |item: &str| parse(&yaml::parse_documents(item).expect("valid").remove(0)).problem;
-        for (item, told) in [
-            ("'70000:1'", "\"70000\" is no port"),
-            ("x", "\"x\" is no port"),
+        for (item, expected) in [
+            ("'70000:1'", "\"70000\" is not a port"),
+            ("x", "\"x\" is not a port"),
             ("'80:'", "is missing"),
-            ("'0'", "\"0\" is no port"),
-            ("'+80'", "\"+80\" is no port"),
-            ("'90-80'", "\"90-80\" is no port"),
+            ("'0'", "\"0\" is not a port"),
+            ("'+80'", "\"+80\" is not a port"),
+            ("'90-80'", "\"90-80\" is not a port"),
             ("'127.0.0.1:80'", "127.0.0.1::80"),
-            ("'a:80:80'", "\"a\" is no IP address"),
-            ("'80:80/xyz'", "\"xyz\" is no protocol"),
+            ("'a:80:80'", "\"a\" is not an IP address"),
+            ("'80:80/xyz'", "\"xyz\" is not a protocol"),
             ("'8000-8001:80-82'", "3 ports do not fit 2 ports"),
             ("{published: 80}", "has no target"),
-            ("{target: 80, published: many}", "\"many\" is no port"),
-            ("{target: 80, host_ip: here}", "\"here\" is no IP address"),
+            ("{target: 80, published: many}", "\"many\" is not a port"),
+            ("{target: 80, host_ip: here}", "\"here\" is not an IP address"),
         ] {
-            assert!(problem(item).is_some_and(|problem| problem.contains(told)), "{item}: {:?}", problem(item));
+            assert!(problem(item).is_some_and(|problem| problem.contains(expected)), "{item}: {:?}", problem(item));
         }
         for good in ["'80'", "'0:80'", "'8000-8009:80'", "'${A}:80/${B}'", "'${IP}::80'", "'[::1]:80:80/TCP'", "~"] {
             assert_eq!(problem(good), None, "{good}");

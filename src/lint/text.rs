@@ -1,16 +1,16 @@
-//! Text in which Compose puts variables. Pure.
+//! Text with variables that Compose replaces. Pure.
 
 /// A scalar of a Compose file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ComposeText {
     /// As it was written.
     pub(super) raw: String,
-    /// As the container gets it, with [`Text::HOLE`] where a variable is put in.
+    /// The text that the container gets, with [`ComposeText::UNKNOWN_VALUE`] in place of each variable.
     pub(super) value: String,
 }
 
 impl ComposeText {
-    /// Stands for what a variable brings.
+    /// The placeholder for the value of a variable.
     pub(super) const UNKNOWN_VALUE: char = '\u{fffd}';
 
     /// Reads `$$`, `$NAME` and `${NAME…}`.
@@ -34,18 +34,18 @@ impl ComposeText {
         Self { raw: raw.to_owned(), value }
     }
 
-    /// What only the shell that runs Compose knows.
+    /// A value that only the shell that runs Compose knows.
     pub(super) fn unknown() -> Self {
         Self { raw: String::new(), value: Self::UNKNOWN_VALUE.to_string() }
     }
 
-    /// Whether there is no variable in it.
+    /// Whether it contains no variable.
     pub(super) fn is_known(&self) -> bool {
         !self.value.contains(Self::UNKNOWN_VALUE)
     }
 }
 
-/// How long `{…}` is, with other braces inside.
+/// The length of `{…}`, with nested braces.
 fn braces_length(text: &str) -> usize {
     let mut depth = 0_usize;
     for (at, char) in text.char_indices() {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_leave_holes() {
+    fn variables_become_placeholders() {
         let cases = [
             ("plain", "plain"),
             ("a$$b", "a$b"),

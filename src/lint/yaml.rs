@@ -1,6 +1,6 @@
-//! YAML as a tree that knows its places. Pure.
+//! Parses YAML into nodes with positions. Pure.
 //!
-//! Scalars stay text: `1.10` is a tag, not a number. Aliases and merge keys (`<<`) are resolved.
+//! Scalars stay text, so the tag `1.10` does not become the number 1.1. Aliases and merge keys (`<<`) are resolved.
 
 use std::{
     borrow::Cow,
@@ -11,22 +11,22 @@ use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle};
 
 use super::finding::SourcePosition;
 
-/// Deeper than any Compose file; what is deeper could only be meant to exhaust us.
+/// The limit of nesting, which no Compose file reaches. It protects against input that exhausts the stack.
 const MAX_DEPTH: usize = 64;
-/// So many nodes may aliases add, for the same reason.
+/// The most nodes that aliases may add, for the same reason.
 const MAX_ALIASED_NODES: usize = 100_000;
 
-/// One value and where it begins.
+/// One value and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct YamlNode {
     pub(super) position: SourcePosition,
     pub(super) value: YamlValue,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum YamlValue {
-    /// Text. `plain`: without quotes and `!!str`, so that `null` is the null value.
+    /// Text. `plain` means without quotes and without `!!str`, so that `null` is the null value.
     Scalar {
         text: String,
         plain: bool,
@@ -35,33 +35,33 @@ pub(super) enum YamlValue {
     Mapping(Vec<(YamlNode, YamlNode)>),
 }
 
-/// Text that is no YAML.
+/// Why a text is not YAML.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {message}")]
 pub struct YamlError {
-    /// Where it ceases to be.
+    /// The position of the error.
     pub position: SourcePosition,
-    /// Why.
+    /// The reason.
     pub message: String,
 }
 
 impl YamlNode {
-    /// A key of a mapping.
+    /// The value of a key of a mapping.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         self.pairs().iter().find(|(found, _)| found.text() == Some(key)).map(|(_, value)| value)
     }
 
-    /// The pairs of a mapping; none if it is something else.
+    /// The pairs of a mapping; empty for other nodes.
     pub(super) fn pairs(&self) -> &[(Self, Self)] {
         if let YamlValue::Mapping(pairs) = &self.value { pairs } else { &[] }
     }
 
-    /// The items of a sequence; none if it is something else.
+    /// The items of a sequence; empty for other nodes.
     pub(super) fn items(&self) -> &[Self] {
         if let YamlValue::Sequence(items) = &self.value { items } else { &[] }
     }
 
-    /// The text of a scalar, unless it is YAML's nothing.
+    /// The text of a scalar; `None` if it is null.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
             YamlValue::Scalar { text, plain } => {
@@ -85,25 +85,25 @@ impl YamlNode {
 /// Reads all documents of a text.
 ///
 /// # Errors
-/// It is no YAML, or a mapping has one key twice.
+/// The text is not YAML, or a mapping has one key twice.
 pub(super) fn parse_documents(text: &str) -> Result<Vec<YamlNode>, YamlError> {
-    // Compose takes files that an editor has begun with a byte order mark.
+    // Compose accepts files that start with a byte order mark.
     let mut text = Cow::Borrowed(text.trim_start_matches('\u{feff}'));
     let indentation = |line: &str| line.len() - line.trim_start_matches(' ').len();
-    let by = 1 + text.lines().map(indentation).max().unwrap_or_default();
-    let mut moved = IndentedLines { lines: BTreeSet::new(), columns: by };
+    let columns = 1 + text.lines().map(indentation).max().unwrap_or_default();
+    let mut indented = IndentedLines { lines: BTreeSet::new(), columns };
     loop {
-        match parse(&text, &moved) {
-            Err(ParseFailure::Indentation(place))
-                if can_be_indented(&text, place.line) && moved.lines.insert(place.line) =>
+        match parse(&text, &indented) {
+            Err(ParseFailure::Indentation(position))
+                if can_be_indented(&text, position.line) && indented.lines.insert(position.line) =>
             {
-                let spaces = " ".repeat(by);
+                let spaces = " ".repeat(columns);
                 let lines = text.split_inclusive('\n').zip(1..);
-                let lines = lines.flat_map(|(line, number)| [if number == place.line { &spaces } else { "" }, line]);
+                let lines = lines.flat_map(|(line, number)| [if number == position.line { &spaces } else { "" }, line]);
                 text = Cow::Owned(lines.collect());
             }
-            Err(ParseFailure::Indentation(place)) => {
-                return Err(yaml_error(place, "invalid indentation of a quoted scalar"));
+            Err(ParseFailure::Indentation(position)) => {
+                return Err(yaml_error(position, "invalid indentation of a quoted scalar"));
             }
             Err(ParseFailure::Invalid(invalid)) => return Err(invalid),
             Ok(documents) => return Ok(documents),
@@ -111,14 +111,14 @@ pub(super) fn parse_documents(text: &str) -> Result<Vec<YamlNode>, YamlError> {
     }
 }
 
-/// Whether a line may be indented. `---` and `...` end a document even inside of quotes.
+/// Whether a line may be indented. `---` and `...` end a document even inside quotes.
 fn can_be_indented(text: &str, line: usize) -> bool {
     let line = text.lines().nth(line - 1).unwrap_or_default();
     !["---", "..."].iter().any(|end| line.starts_with(end))
 }
 
-/// Lines that begin inside of quotes, and were indented more than all other lines. The parser requires an indentation,
-/// Compose does not; both ignore spaces at the beginning of such lines.
+/// Lines that start inside quotes and were indented more than all other lines. The parser requires an indentation,
+/// Compose does not; both ignore spaces at the start of such lines.
 struct IndentedLines {
     lines: BTreeSet<usize>,
     columns: usize,
@@ -126,30 +126,32 @@ struct IndentedLines {
 
 impl IndentedLines {
     fn original_position(&self, marker: &Marker) -> SourcePosition {
-        let by = if self.lines.contains(&marker.line()) { self.columns } else { 0 };
-        SourcePosition { line: marker.line(), column: (marker.col() + 1).saturating_sub(by).max(1) }
+        let columns = if self.lines.contains(&marker.line()) { self.columns } else { 0 };
+        SourcePosition { line: marker.line(), column: (marker.col() + 1).saturating_sub(columns).max(1) }
     }
 }
 
 enum ParseFailure {
-    /// A line that begins inside of quotes.
+    /// A line that starts inside quotes.
     Indentation(SourcePosition),
     Invalid(YamlError),
 }
 
-fn parse(text: &str, moved: &IndentedLines) -> Result<Vec<YamlNode>, ParseFailure> {
-    let mut reader = TreeBuilder::default();
+fn parse(text: &str, indented: &IndentedLines) -> Result<Vec<YamlNode>, ParseFailure> {
+    let mut builder = TreeBuilder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
-            let place = moved.original_position(error.marker());
+            let position = indented.original_position(error.marker());
             match error.kind() {
-                ErrorKind::InvalidQuotedScalarIndent | ErrorKind::TabInIndentation => ParseFailure::Indentation(place),
-                _ => ParseFailure::Invalid(YamlError { position: place, message: error.info() }),
+                ErrorKind::InvalidQuotedScalarIndent | ErrorKind::TabInIndentation => {
+                    ParseFailure::Indentation(position)
+                }
+                _ => ParseFailure::Invalid(YamlError { position, message: error.info() }),
             }
         })?;
-        reader.handle_event(event, moved.original_position(&span.start)).map_err(ParseFailure::Invalid)?;
+        builder.handle_event(event, indented.original_position(&span.start)).map_err(ParseFailure::Invalid)?;
     }
-    Ok(reader.documents)
+    Ok(builder.documents)
 }
 
 #[derive(Default)]
@@ -165,32 +167,32 @@ struct OpenCollection {
     position: SourcePosition,
     anchor: usize,
     is_mapping: bool,
-    /// Of a mapping: keys and values in turn.
+    /// The items, or keys and values alternating in a mapping.
     nodes: Vec<YamlNode>,
 }
 
 impl TreeBuilder {
-    fn handle_event(&mut self, event: Event<'_>, place: SourcePosition) -> Result<(), YamlError> {
+    fn handle_event(&mut self, event: Event<'_>, position: SourcePosition) -> Result<(), YamlError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text =
                     tag.is_some_and(|tag| tag.core_suffix() == Some("str") || ["", "!"].contains(&tag.suffix()));
                 let plain = style == ScalarStyle::Plain && !is_text;
                 let value = YamlValue::Scalar { text: Cow::into_owned(text), plain };
-                self.add_node(YamlNode { position: place, value }, anchor);
+                self.add_node(YamlNode { position, value }, anchor);
             }
             Event::Alias(anchor) => {
-                // The parser has refused an alias of nothing; what is left is one inside of its own anchor.
+                // The parser refuses an alias without an anchor, so this alias is inside its own anchor.
                 let node = self.anchors.get(&anchor).cloned();
-                let node = node.ok_or_else(|| yaml_error(place, "an alias of what it is a part of"))?;
+                let node = node.ok_or_else(|| yaml_error(position, "an alias inside its own anchor"))?;
                 self.aliased += node.size();
                 if self.aliased > MAX_ALIASED_NODES {
-                    return Err(yaml_error(place, "the aliases make it too large"));
+                    return Err(yaml_error(position, "the aliases make it too large"));
                 }
                 self.add_node(node, 0);
             }
-            Event::SequenceStart(_, anchor, _) => self.open_collection(place, anchor, false)?,
-            Event::MappingStart(_, anchor, _) => self.open_collection(place, anchor, true)?,
+            Event::SequenceStart(_, anchor, _) => self.open_collection(position, anchor, false)?,
+            Event::MappingStart(_, anchor, _) => self.open_collection(position, anchor, true)?,
             Event::SequenceEnd | Event::MappingEnd => {
                 let open = self.open_collections.pop().expect("the parser ends what it has begun");
                 let value = if open.is_mapping {
@@ -205,11 +207,11 @@ impl TreeBuilder {
         Ok(())
     }
 
-    fn open_collection(&mut self, place: SourcePosition, anchor: usize, mapping: bool) -> Result<(), YamlError> {
+    fn open_collection(&mut self, position: SourcePosition, anchor: usize, mapping: bool) -> Result<(), YamlError> {
         if self.open_collections.len() == MAX_DEPTH {
-            return Err(yaml_error(place, "it is nested too deeply"));
+            return Err(yaml_error(position, "it is nested too deeply"));
         }
-        self.open_collections.push(OpenCollection { position: place, anchor, is_mapping: mapping, nodes: Vec::new() });
+        self.open_collections.push(OpenCollection { position, anchor, is_mapping: mapping, nodes: Vec::new() });
         Ok(())
     }
 
@@ -224,20 +226,20 @@ impl TreeBuilder {
     }
 }
 
-fn yaml_error(place: SourcePosition, message: &str) -> YamlError {
-    YamlError { position: place, message: message.to_owned() }
+fn yaml_error(position: SourcePosition, message: &str) -> YamlError {
+    YamlError { position, message: message.to_owned() }
 }
 
-/// Makes pairs of keys and values in turn; what a merge key brings comes last, and only where it is missing.
+/// Makes pairs of alternating keys and values. The pairs of merge keys are appended if their key is missing.
 fn pairs(nodes: Vec<YamlNode>) -> Result<Vec<(YamlNode, YamlNode)>, YamlError> {
     let (mut pairs, mut merged) = (Vec::<(YamlNode, YamlNode)>::new(), Vec::new());
     let mut nodes = nodes.into_iter();
     while let (Some(key), Some(value)) = (nodes.next(), nodes.next()) {
-        let twice = pairs.iter().find(|(found, _)| found.value == key.value);
-        if let (Some((first, _)), Some(text)) = (twice, key.text()) {
+        let earlier = pairs.iter().find(|(found, _)| found.value == key.value);
+        if let (Some((first, _)), Some(text)) = (earlier, key.text()) {
             return Err(yaml_error(
                 key.position,
-                &format!("the key {text:?} is there already, at line {}", first.position.line),
+                &format!("the key {text:?} is already defined at line {}", first.position.line),
             ));
         }
         if key.text() == Some("<<") {
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn values_keep_their_text_and_their_place() {
+    fn values_keep_their_text_and_position() {
         let node = one("a: 1\nb:\n  - x\n  - \"1.10\"\nc: ~\nd: '~'\n");
         assert_eq!(node.get("a").and_then(YamlNode::text), Some("1"));
         let list = node.get("b").expect("a list").items();
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_text_may_go_on_at_any_column() {
+    fn quoted_text_may_continue_at_any_column() {
         let node = one("a:\n  b:\n    c: \"x\n  y\nz\"\n    d: 'p\n\n q'\ne: [\"u\nv\", w]\n\
              f:\n  - 'r\n\ts'\n  - \"t\n  \tu\"\n");
         let b = node.get("a").and_then(|a| a.get("b")).expect("b");
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tagged_as_text_is_no_number() {
+    fn a_scalar_tagged_as_text_is_not_a_number() {
         let node = one("a: !!str 1.10\nb: ! null\nc: !!int 5\nd: !<tag:yaml.org,2002:str> 0123\n");
         let plain = |key| node.get(key).and_then(YamlNode::plain);
         assert_eq!([plain("a"), plain("b"), plain("c"), plain("d")], [None, None, Some("5"), None]);
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_invalid_is_told_with_its_line() {
+    fn an_error_has_its_line() {
         let at = |text: &str| parse_documents(text).expect_err("invalid").position.line;
         assert_eq!(at("a: 1\nb: [\n"), 2);
         assert_eq!(at("a: 1\nb: 2\na: 3\n"), 3);
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all() {
+    fn an_empty_text_has_no_documents() {
         assert_eq!(parse_documents(""), Ok(Vec::new()));
     }
 }

@@ -2,31 +2,31 @@
 
 use super::{
     desired::DesiredInstances,
-    differences::{differences, differences_on_one_line},
+    differences::{summary, update_summary},
     plan::{self, Plan, Step},
 };
 use crate::registry::{Entries, Entry, Instance};
 
-/// The steps in their order, and what is waited for.
+/// The steps in their order, and the readiness gates.
 pub(super) fn plan_lines(desired: &DesiredInstances, plan: Plan) -> Vec<String> {
     let steps = plan::steps_by_urgency(plan).into_iter().map(|step| step.to_string());
     steps.chain(gate_lines(desired)).collect()
 }
 
-/// The same beside entries that may be taken over: each is taken over or left alone, and what differs is told.
+/// The same with `--adopt`: whether each foreign entry is taken over or left alone, and what differs.
 pub(super) fn comparison_lines(desired: &DesiredInstances, plan: Plan, actual: &Entries) -> Vec<String> {
     let left = actual.foreign.iter().filter(|(id, _)| !plan.contains_key(*id)).filter_map(|(id, owner)| {
-        let why = match (desired.instances.contains_key(id), owner) {
-            (true, _) => "it is not ours, though a container asks for this id",
-            (false, None) => "it has nobody's mark, and no container asks for this id",
-            // Another Portreeve's, and of no interest here.
+        let reason = match (desired.instances.contains_key(id), owner) {
+            (true, _) => "it is foreign, although a container has this id",
+            (false, None) => "it has no owner in its Meta, and no container has this id",
+            // An entry of another Portreeve that no container needs.
             (false, Some(_)) => return None,
         };
-        let place = actual
+        let content = actual
             .foreign_entries
             .get(id)
             .map(|Entry { name, address, port, .. }| format!(", {name} at {address}:{port}"));
-        Some(format!("leave alone: {id}{}: {why}", place.unwrap_or_default()))
+        Some(format!("leave alone: {id}{}: {reason}", content.unwrap_or_default()))
     });
     let left: Vec<_> = left.collect();
     let steps = plan::steps_by_urgency(plan).into_iter().map(|step| match &step {
@@ -39,11 +39,11 @@ pub(super) fn comparison_lines(desired: &DesiredInstances, plan: Plan, actual: &
 fn comparison_line(new: &Instance, actual: &Entries) -> String {
     let Instance { id, name, address, port, .. } = new;
     if let Some(old) = actual.foreign_entries.get(id) {
-        let differs = differences(old, new);
-        let differs = if differs.is_empty() { "only our marks are new".to_owned() } else { differs.join(", ") };
+        let differs = summary(old, new);
+        let differs = if differs.is_empty() { "only the owner is new".to_owned() } else { differs };
         format!("take over: {id}: {differs}")
     } else if let Some(old) = actual.owned.get(id) {
-        format!("update: {id}: {}", differences_on_one_line(old, new))
+        format!("update: {id}: {}", update_summary(old, new))
     } else {
         format!("new: {id} as {name} at {address}:{port}")
     }
@@ -59,7 +59,7 @@ mod tests {
     use crate::register::{fixture::instance, plan::PlanContext};
 
     #[test]
-    fn what_is_taken_over_is_told_apart_from_what_is_new_and_what_stays() {
+    fn entries_are_taken_over_new_or_left_alone() {
         let wanted = [instance("same", "1"), Instance { port: 81, ..instance("moved", "2") }, instance("new", "3")];
         let theirs = [instance("same", ""), instance("moved", ""), instance("stays", "")].map(|mut theirs| {
             theirs.owner.started.clear();
@@ -78,8 +78,8 @@ mod tests {
         let expected = [
             "take over: moved: address 10.0.0.1:80 -> 10.0.0.1:81",
             "new: new as web at 10.0.0.1:80",
-            "take over: same: only our marks are new",
-            "leave alone: stays, web at 10.0.0.1:80: it has nobody's mark, and no container asks for this id",
+            "take over: same: only the owner is new",
+            "leave alone: stays, web at 10.0.0.1:80: it has no owner in its Meta, and no container has this id",
         ];
         assert_eq!(lines, expected);
     }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{differences::differences_on_one_line, plan::Step};
+use super::{differences::update_summary, plan::Step};
 use crate::{
+    consul::check::status_text,
     core::store::Snapshot,
     docker::Observation,
     registry::{Entries, Entry, Instance, OutOfTraffic, Status},
@@ -64,7 +65,7 @@ pub(super) fn log_step(step: &Step, actual: Option<&Entries>, names: &ContainerN
 fn log_registration(new: &Instance, out: Option<&str>, old: Option<&Entry>, container: &str) {
     let (instance, service) = (&new.id, &new.name);
     let mut line = match old {
-        Some(old) => format!("updated {service} {}:{}: {}", new.address, new.port, differences_on_one_line(old, new)),
+        Some(old) => format!("updated {service} {}:{}: {}", new.address, new.port, update_summary(old, new)),
         None => format!("registered +{service} {}:{}", new.address, new.port),
     };
     match out {
@@ -87,7 +88,7 @@ fn log_change(step: &Step, entry: &Entry, container: &str) {
     match step {
         Step::Put(..) => {}
         Step::Report { key: check, report, .. } => {
-            let status = format!("{:?}", report.status).to_lowercase();
+            let status = status_text(report.status);
             let line = format!("reported {service} {status} (check {check})");
             if entry.reported_statuses.get(check) == Some(&report.status) {
                 tracing::debug!(service, instance, container, check, status, "{line}, once more");

@@ -6,36 +6,37 @@ use serde::Serialize;
 
 use super::Status;
 
-/// What is probed, how often, and what counts as an answer.
+/// A health check of an instance: what is probed, how often, and what counts as a success.
 ///
-/// Durations are in Consul's own notation (`10s`, `1m30s`), as they came from the container's metadata.
+/// Durations are in Consul's notation (`10s`, `1m30s`), as they came from the container's metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Tells the checks of one instance apart; the same at each registration, so that a check keeps its state.
+    /// Identifies the check within its instance. It is the same at each registration, so that the check keeps its
+    /// state.
     pub key: String,
-    /// For people; the registry's own default when unset.
+    /// The name for users; the registry's default if unset.
     pub name: Option<String>,
     /// What is probed.
     pub probe: CheckProbe,
-    /// Time between two probes; nothing for [`Probe::Report`].
+    /// The time between two probes; `None` for [`CheckProbe::Report`].
     pub interval: Option<String>,
-    /// How long one probe may take; the agent's default (10 s) when unset.
+    /// The time limit of one probe; the agent's default (10 s) if unset.
     pub timeout: Option<String>,
-    /// Status until the first probe has ended: `passing`, `warning` or `critical`; the agent's default is critical.
+    /// The status until the first probe has ended: `passing`, `warning` or `critical`. The agent's default is critical.
     pub initial_status: Option<String>,
-    /// The agent removes a service that has been critical for so long.
+    /// The agent removes a service that has been critical for this time.
     pub deregister_after: Option<String>,
-    /// So many good probes in a row before it passes. Consul 1.7 and later.
+    /// The number of successful probes in a row before the check passes. Consul 1.7 and later.
     pub success_before_passing: Option<u32>,
-    /// So many bad probes in a row before it is critical. Consul 1.7 and later.
+    /// The number of failed probes in a row before the check is critical. Consul 1.7 and later.
     pub failures_before_critical: Option<u32>,
 }
 
 impl Check {
-    /// The [`Check::key`] of a check without a number of its own.
+    /// The [`Check::key`] of the check without a number.
     pub const FIRST: &'static str = "0";
 
-    /// A check with the registry's own defaults for everything else.
+    /// A check with the registry's defaults for everything else.
     pub fn new(key: &str, probe: CheckProbe) -> Self {
         Self {
             key: key.to_owned(),
@@ -51,22 +52,23 @@ impl Check {
     }
 }
 
-/// A [`Check`] as a registry shows it: not all of its definition, but enough to see that it was replaced by hand.
+/// A [`Check`] as the registry reports it: not its whole definition, but enough to detect that it was replaced
+/// manually.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredCheck {
-    /// See [`Probe::kind`]; `None` where the registry does not tell.
+    /// See [`CheckProbe::kind`]; `None` if the registry does not report it.
     pub kind: Option<String>,
     /// See [`Check::name`].
     pub name: Option<String>,
 }
 
 impl RegisteredCheck {
-    /// What a registry shows of a check that was registered like this.
+    /// What the registry reports of a check that was registered like this.
     pub fn expected(check: &Check) -> Self {
         Self { kind: Some(check.probe.kind().to_owned()), name: check.name.clone() }
     }
 
-    /// Whether it may be that check.
+    /// Whether it can be that check.
     pub fn matches(&self, check: &Check) -> bool {
         self.name == check.name && self.kind.as_deref().is_none_or(|kind| kind == check.probe.kind())
     }
@@ -75,20 +77,20 @@ impl RegisteredCheck {
 /// What a [`Check`] probes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum CheckProbe {
-    /// A request: 2xx is passing, 429 is warning, everything else critical.
+    /// An HTTP request: 2xx is passing, 429 is warning, everything else is critical.
     Http {
-        /// The whole address, `http://` or `https://`.
+        /// The URL, `http://` or `https://`.
         url: String,
-        /// `GET` when unset.
+        /// `GET` if unset.
         method: Option<String>,
         /// Sent with the request.
         header: BTreeMap<String, Vec<String>>,
         /// Sent with the request.
         body: Option<String>,
-        /// Take any certificate.
+        /// Accept any certificate.
         tls_skip_verify: bool,
     },
-    /// A connection that opens.
+    /// A TCP connection.
     Tcp {
         /// `host:port`; IPv6 in brackets.
         address: String,
@@ -97,18 +99,18 @@ pub enum CheckProbe {
     Grpc {
         /// `host:port[/service]`.
         address: String,
-        /// Over TLS.
+        /// Whether TLS is used.
         tls: bool,
-        /// Take any certificate.
+        /// Accept any certificate.
         tls_skip_verify: bool,
     },
     /// A ping over HTTP/2. Consul 1.10 and later.
     H2ping {
         /// `host:port`.
         address: String,
-        /// Over TLS.
+        /// Whether TLS is used.
         tls: bool,
-        /// Take any certificate.
+        /// Accept any certificate.
         tls_skip_verify: bool,
     },
     /// A program that the agent runs; the agent must allow that (`enable_local_script_checks`).
@@ -120,20 +122,20 @@ pub enum CheckProbe {
     Docker {
         /// The container's full id.
         container: String,
-        /// The shell that runs `arguments`; the agent's default when unset.
+        /// The shell that runs `arguments`; the agent's default if unset.
         shell: Option<String>,
         /// The program and its arguments.
         arguments: Vec<String>,
     },
-    /// Nothing: somebody reports the status, and it is critical when no report has come for `ttl`.
+    /// No probe: the status is reported to the agent, and it becomes critical if no report has come for `ttl`.
     Report {
-        /// How long a report counts.
+        /// How long a report is valid.
         ttl: String,
     },
 }
 
 impl CheckProbe {
-    /// The kind in one word, as Consul shows it.
+    /// The kind, as Consul names it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Http { .. } => "http",
@@ -147,11 +149,11 @@ impl CheckProbe {
     }
 }
 
-/// A status that we report, for a check with [`Probe::Report`].
+/// A status that `register` reports for a check with [`CheckProbe::Report`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusReport {
     /// [`Status::Passing`], [`Status::Warning`] or [`Status::Critical`].
     pub status: Status,
-    /// For people: the last lines of a probe.
+    /// The output for users, such as the last lines of a probe.
     pub output: String,
 }

@@ -1,4 +1,4 @@
-//! An instance that is wanted for longer than one pass.
+//! An instance with its digest.
 
 use std::{ops::Deref, sync::Arc};
 

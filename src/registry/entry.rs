@@ -1,28 +1,28 @@
-//! One entry of ours, as the registry holds it now.
+//! The present entries of the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CheckProbe, Instance, Owner, RegisteredCheck, Status};
 
-/// The actual state of a registry. As a [`Ledger`](super::Ledger) returns it, every entry with our marks is in `owned`,
-/// whichever engine it was written for.
+/// The actual state of a registry. As a [`Ledger`](super::Ledger) returns it, `owned` contains every entry with
+/// ownership marks, whatever engine it was written for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
-    /// Ours, by id.
+    /// Our entries, by id.
     pub owned: BTreeMap<String, Entry>,
-    /// Everybody else's, by id: never to be touched, unless they are in `adoptable`. `None` if an entry carries nobody's
-    /// mark, as registrator writes them; otherwise who wrote it.
+    /// Foreign entries, by id, with their owner. They are never touched unless they are in `adoptable`. `None` if an
+    /// entry has no owner in its Meta, as registrator writes it.
     pub foreign: BTreeMap<String, Option<Owner>>,
-    /// Those of `foreign` that are taken over if we want their id.
+    /// The entries in `foreign` that are taken over if an instance has their id.
     pub adoptable: BTreeSet<String>,
-    /// What those of `foreign` hold, for people to compare.
+    /// The content of the entries in `foreign`, for comparisons.
     pub foreign_entries: BTreeMap<String, Entry>,
-    /// The checks of the host itself that do not pass: they keep every entry out of traffic.
+    /// The failing checks of the host itself, which keep every entry out of traffic.
     pub failing_host_checks: Vec<FailingCheck>,
 }
 
 impl Entries {
-    /// Whether an id is ours to write.
+    /// Whether an entry with this id may be written.
     pub fn is_writable(&self, id: &str) -> bool {
         !self.foreign.contains_key(id) || self.adoptable.contains(id)
     }
@@ -41,35 +41,35 @@ pub struct Entry {
     pub port: u16,
     /// See [`Instance::tags`].
     pub tags: Vec<String>,
-    /// See [`Instance::meta`]: without our own keys.
+    /// See [`Instance::meta`]; without the ownership marks.
     pub meta: BTreeMap<String, String>,
     /// See [`Instance::owner`].
     pub owner: Owner,
-    /// What [`Instance::digest`] was when it was sent; empty when the mark is missing.
+    /// The value of [`Instance::digest`] when the entry was sent; empty if it is missing.
     pub digest: String,
     /// Its checks, by [`Check::key`](super::Check::key).
     pub checks: BTreeMap<String, RegisteredCheck>,
-    /// The status of each of its checks that waits for reports, by [`Check::key`](super::Check::key).
+    /// The status of each check that waits for reports, by [`Check::key`](super::Check::key).
     pub reported_statuses: BTreeMap<String, Status>,
-    /// Set while it is out of traffic: the reason that the registry shows, ours or an operator's.
+    /// The reason for which it is out of traffic, ours or an operator's; `None` if it is in traffic.
     pub out_of_traffic: Option<String>,
-    /// Its checks that do not pass, whoever made them.
+    /// All its failing checks, including those that others registered.
     pub failing_checks: Vec<FailingCheck>,
 }
 
 /// A check that does not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailingCheck {
-    /// For people.
+    /// The name of the check.
     pub name: String,
     /// Never [`Status::Passing`].
     pub status: Status,
-    /// What the last probe or report said; the reason of maintenance mode.
+    /// The output of the last probe or report, or the reason of maintenance mode.
     pub output: String,
 }
 
 impl Entry {
-    /// The entry that a successful registration of `instance` leaves behind.
+    /// The entry after a successful registration of `instance`.
     pub fn expected(instance: &Instance) -> Self {
         Self {
             id: instance.id.clone(),
@@ -87,20 +87,20 @@ impl Entry {
         }
     }
 
-    /// Whether it is of the same container, address and port as `instance`, whatever the ids are.
+    /// Whether it has the same container, address and port as `instance`, whatever the ids are.
     pub fn has_same_address_as(&self, instance: &Instance) -> bool {
-        let place = (&self.owner.container, &self.address, self.port);
-        place == (&instance.owner.container, &instance.address, instance.port)
+        let key = (&self.owner.container, &self.address, self.port);
+        key == (&instance.owner.container, &instance.address, instance.port)
     }
 
-    /// Whether the registry holds what `instance` asks for, traffic aside.
+    /// Whether the entry is up to date with `instance`, apart from traffic.
     ///
-    /// The visible fields are compared as well as the digest, so that a change by somebody else's hand is seen.
+    /// The visible fields are compared in addition to the digest, to detect changes by others.
     pub fn matches(&self, instance: &Instance) -> bool {
         self.matches_digest(instance, &instance.digest())
     }
 
-    /// The same where the instance's digest is known.
+    /// The same, with the digest of the instance.
     pub fn matches_digest(&self, instance: &Instance, wanted: &str) -> bool {
         let Self {
             id,
@@ -119,17 +119,17 @@ impl Entry {
         digest == wanted
             && (id, name, address, port) == (&instance.id, &instance.name, &instance.address, &instance.port)
             && (tags == &instance.tags || instance.tag_override)
-            // The engine may have another id by now: that alone is no reason to write.
+            // The engine's id may have changed: that alone does not require a write.
             && (meta, &owner.host) == (&instance.meta, &instance.owner.host)
             && owner.is_same_run(&instance.owner)
             && self.has_checks(instance)
     }
 
-    /// Whether none of its checks was removed or replaced by hand. Further ones are somebody else's business, and one for
-    /// HTTP/2 is left out for agents that do not know it.
+    /// Whether none of its checks was removed or replaced. Additional checks are ignored, and an HTTP/2 check may be
+    /// missing, since old agents do not support it.
     pub fn has_checks(&self, instance: &Instance) -> bool {
         instance.checks.iter().all(|check| match self.checks.get(&check.key) {
-            Some(seen) => seen.matches(check),
+            Some(registered) => registered.matches(check),
             None => matches!(check.probe, CheckProbe::H2ping { .. }),
         })
     }

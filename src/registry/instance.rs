@@ -1,4 +1,4 @@
-//! One address and port that serves a service, as we want a registry to hold it.
+//! One address and port that serves a service, as it should be registered.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,75 +9,75 @@ use sha2::{Digest, Sha256};
 use super::{Check, StatusReport};
 use crate::sys::hex;
 
-/// Every key that we add to a service's Meta starts with this.
+/// The prefix of every key that we add to a service's Meta.
 pub const META_PREFIX: &str = "portreeve-";
 
-/// Every reason that we give for taking an entry out of traffic starts with this; any other reason is an operator's.
+/// The prefix of every reason for which we take an entry out of traffic; any other reason is an operator's.
 pub const MAINTENANCE_PREFIX: &str = "portreeve: ";
 
-/// Goes into each digest. Raise it when the same [`Instance`] starts to be sent as a different body.
+/// A part of each digest. Raise it if the same [`Instance`] is sent as a different body from now on.
 const BODY_VERSION: u8 = 2;
 
 /// The desired state of one registry entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Instance {
-    /// Unique on the agent: `host:container:port`, as registrator wrote it.
+    /// Unique on the agent; by default `host:container:port`, as in registrator.
     pub id: String,
     /// The service's name.
     pub name: String,
-    /// Where others reach it: an IP address, or a host name that an operator gave.
+    /// The address at which other hosts reach it: an IP address, or a configured host name.
     pub address: String,
     /// The port that belongs to `address`.
     pub port: u16,
-    /// In the order in which they were written.
+    /// The tags, in the order in which they were written.
     pub tags: Vec<String>,
-    /// Key and value pairs for users of the registry, without our own keys.
+    /// Keys and values for users of the registry, without the ownership marks.
     pub meta: BTreeMap<String, String>,
-    /// Addresses beside the main one, by name: one for each Docker network, `lan_ipv4`, `lan_ipv6`.
+    /// Additional addresses, by name: one for each Docker network, `lan_ipv4`, `lan_ipv6`.
     pub tagged_addresses: BTreeMap<String, (String, u16)>,
-    /// How much of the traffic it gets; the registry's default (1 and 1) when unset.
+    /// Its share of the traffic; the registry's default (1 and 1) if unset.
     pub weights: Option<Weights>,
-    /// Others may change the tags in the registry, and we do not change them back.
+    /// Whether others may change the tags in the registry; `register` then leaves them as they are.
     pub tag_override: bool,
     /// Its health checks.
     pub checks: Vec<Check>,
-    /// What we report for those of `checks` that wait for reports, by [`Check::key`].
+    /// The statuses of the checks that wait for reports, by [`Check::key`].
     #[serde(skip)]
     pub reports: BTreeMap<String, StatusReport>,
-    /// Whose entry it is.
+    /// The owner of the entry.
     pub owner: Owner,
-    /// Set while the instance must get no traffic.
+    /// Why the instance must get no traffic; `None` if it may.
     #[serde(skip)]
     pub out_of_traffic: Option<OutOfTraffic>,
 }
 
 impl Instance {
-    /// A short hash of everything that is sent on a registration: equal digests need no write.
+    /// A short hash of everything that a registration sends. An entry with an equal digest needs no write.
     ///
-    /// Being out of traffic is not part of it: that is a write of its own.
+    /// Maintenance is not a part of it, since it is written separately.
     pub fn digest(&self) -> String {
         let body = serde_json::to_vec(&(BODY_VERSION, self)).expect("strings, numbers and maps with string keys");
         hex::encode(&Sha256::digest(body)[..8])
     }
 }
 
-/// How much of the traffic an instance gets, relative to the others of its service.
+/// The share of the traffic of an instance, relative to the others of its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Weights {
-    /// While it passes, 1 or more.
+    /// While all checks pass; 1 or more.
     pub passing: u32,
-    /// While a check warns, 0 or more.
+    /// While a check warns; 0 or more.
     pub warning: u32,
 }
 
-/// Whose entry it is, written into the entry's Meta: never guessed from an id or a host name.
+/// The owner of an entry, as written into the entry's Meta. It is never derived from an id or a host name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Owner {
-    /// The Docker engine's own id. Not part of the digest: some engines have another one at each start.
+    /// The Docker engine's own id. It is not a part of the digest, since some engines change it at each start.
     #[serde(skip)]
     pub engine: String,
-    /// Where the engine runs: its host's name, and its data directory. Empty in entries of earlier versions.
+    /// The host name and the data directory of the engine. Empty in entries of earlier versions.
     pub host: String,
     /// The container's full id.
     pub container: String,
@@ -95,7 +95,7 @@ impl Owner {
     /// The Meta key of [`Owner::started`].
     pub const STARTED_KEY: &'static str = "portreeve-started";
 
-    /// Whether both are the same container since the same start.
+    /// Whether both have the same container and the same start of it.
     pub fn is_same_run(&self, other: &Self) -> bool {
         (&self.container, &self.started) == (&other.container, &other.started)
     }
@@ -104,28 +104,28 @@ impl Owner {
 /// Why an instance must get no traffic although its container exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutOfTraffic {
-    /// The engine sent the container its stop signal; the process still serves what it has.
+    /// The engine sent the container its stop signal; the process still serves open connections.
     Draining {
-        /// When that was.
+        /// When the signal was sent.
         since: Timestamp,
     },
-    /// The container is paused: its port accepts, nothing answers.
+    /// The container is paused: its port accepts connections but does not answer.
     Paused,
-    /// The container starts again and again.
+    /// The container restarts again and again.
     CrashLoop,
-    /// The container has failed, and entries of failed containers are kept.
+    /// The container has failed, and `--deregister on-success` keeps its entries.
     Failed,
 }
 
-/// How the reason of [`OutReason::Draining`] begins.
+/// The start of the reason of [`OutOfTraffic::Draining`].
 const DRAINING_PREFIX: &str = "draining, the container was told to stop";
 
 impl OutOfTraffic {
-    /// Reads a reason as the registry shows it; `None` if it is none of ours. `now` stands for a time that is missing, as
-    /// earlier versions wrote none.
+    /// Parses a reason from the registry; `None` if it is an operator's. `now` replaces the time if it is missing, as
+    /// in entries of earlier versions.
     pub fn parse(reason: &str, now: Timestamp) -> Option<Self> {
-        let said = reason.strip_prefix(MAINTENANCE_PREFIX)?;
-        if let Some(rest) = said.strip_prefix(DRAINING_PREFIX) {
+        let text = reason.strip_prefix(MAINTENANCE_PREFIX)?;
+        if let Some(rest) = text.strip_prefix(DRAINING_PREFIX) {
             let since = rest.strip_prefix(" at ").and_then(|time| time.parse().ok());
             return Some(Self::Draining { since: since.unwrap_or(now) });
         }
@@ -133,7 +133,7 @@ impl OutOfTraffic {
     }
 }
 
-/// A time is told in whole seconds.
+/// Times are written in whole seconds.
 impl fmt::Display for OutOfTraffic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self {

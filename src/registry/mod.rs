@@ -1,11 +1,11 @@
-//! What both modes know of a registry: the two faces of it, and the plain values that pass through.
+//! The registry as both modes see it: the traits that write and read it, and the plain values that pass through them.
 //!
 //! ```text
-//! register:  Instance --put, take_out, bring_back, remove--> Ledger --entries--> Entry
-//! render:    Query    --watch------------------------------> Source ---------> Answer
+//! register:  Instance --put, report, maintenance, remove--> Ledger --entries--> Entry
+//! render:    Query    --watch---------------------------------> Source ---------> Answer
 //! ```
 //!
-//! The values are pure. [`Ledger`] and [`Source`] are implemented by [`crate::consul`].
+//! The values are pure. [`crate::consul`] implements [`Ledger`] and [`Source`].
 
 mod answer;
 mod check;
@@ -29,29 +29,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::{condition::error_chain, store::Store};
 
-/// Why a call to a [`Ledger`] failed, as far as the caller has to know.
+/// Why a call of a [`Ledger`] failed, as far as the caller must distinguish it.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The registry understood and refused: sending the same again cannot succeed.
+    /// The registry refused the request; the same request will be refused again.
     #[error("the registry refused {what}: {answer}")]
     Refused {
-        /// What was asked, for a person: `registration of web-1`.
+        /// The request, for messages: `the registration of web-1`.
         what: String,
-        /// The registry's own words.
+        /// The answer of the registry.
         answer: String,
     },
-    /// We may not: only another token, or other rights of it, help.
+    /// A permission is missing: only another token, or more rights for it, can help.
     #[error("the registry does not allow {what}: {answer}")]
     Denied {
-        /// What was asked, for a person.
+        /// The request, for messages.
         what: String,
-        /// The registry's own words.
+        /// The answer of the registry.
         answer: String,
     },
-    /// The registry cannot be reached, did not answer in time, or has trouble of its own: try again later.
+    /// The registry cannot be reached, did not answer in time, or failed. A retry may succeed.
     #[error("the registry did not carry out {what}")]
     Unavailable {
-        /// What was asked, for a person.
+        /// The request, for messages.
         what: String,
         /// What went wrong.
         #[source]
@@ -60,7 +60,7 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// What went wrong, without what was asked, unless the registry has understood that.
+    /// What went wrong. The request is included only if the registry refused it.
     pub fn cause(&self) -> String {
         match self {
             Self::Refused { .. } => self.to_string(),
@@ -70,22 +70,22 @@ impl LedgerError {
     }
 }
 
-/// The side of a registry that `register` writes.
+/// The interface through which `register` writes to a registry.
 ///
-/// Every call may be repeated: the outcome is the same. Every call has a time limit of its own.
+/// Every call is idempotent and has a time limit.
 pub trait Ledger: Send + Sync + 'static {
-    /// Which registry it is and where, for log lines: `Consul at http://127.0.0.1:8500`.
+    /// The registry and its address, for log lines: `Consul at http://127.0.0.1:8500`.
     fn name(&self) -> String;
 
-    /// What the registry holds now: the entries that carry ownership marks (see [`Owner`]) of whatever engine, with
-    /// everything that a plan compares, and the ids of all others.
+    /// The present entries: those with ownership marks (see [`Owner`]) of any engine, with everything that a plan
+    /// compares, and the ids of all others.
     fn entries(&self) -> impl Future<Output = Result<Entries, LedgerError>> + Send;
 
-    /// Why the entry is out of traffic at this moment; `None` if it is not, or is not there.
+    /// Why the entry is out of traffic now; `None` if it is not, or does not exist.
     fn maintenance(&self, id: &str) -> impl Future<Output = Result<Option<String>, LedgerError>> + Send;
 
-    /// Creates or replaces the entry `instance.id`, with its checks and no others. It is in traffic afterwards, or out of
-    /// traffic for the reason `out`, and at no moment otherwise.
+    /// Creates or replaces the entry `instance.id`, with its checks and no others. From its first moment the entry is
+    /// in traffic, or out of traffic for the reason `out`.
     fn put(&self, instance: &Instance, out: Option<&str>) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// Reports the status of the check `key` of the entry `id`, which waits for reports.
@@ -99,21 +99,21 @@ pub trait Ledger: Send + Sync + 'static {
     /// Takes the entry out of traffic, with a reason that other users of the registry can read.
     fn enable_maintenance(&self, id: &str, reason: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
-    /// Puts the entry back into traffic.
+    /// Brings the entry back into traffic.
     fn disable_maintenance(&self, id: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
-    /// Removes the entry. An entry that is not there is no error.
+    /// Removes the entry. It is not an error if the entry does not exist.
     fn remove(&self, id: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
-    /// The address under which this host is known to the others.
+    /// The address that the registry's agent on this host advertises.
     fn advertised_address(&self) -> impl Future<Output = Result<String, LedgerError>> + Send;
 }
 
-/// The side of a registry that `render` reads.
+/// The interface through which `render` reads from a registry.
 pub trait Source: Send + Sync + 'static {
     /// Keeps the answer to `query` in `answers` current until `stop` is cancelled.
     ///
-    /// Upstream trouble is waited out inside, with back-off; the last good answer stays in the store meanwhile.
+    /// Failures of the registry are retried inside, with back-off; meanwhile the last good answer stays in the store.
     fn watch(
         &self,
         query: Query,

@@ -1,10 +1,10 @@
-//! What a template asks.
+//! The queries of templates.
 
 use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// One question. Equal queries share one watch, whoever asks.
+/// One query. Equal queries share one watch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Query {
@@ -12,37 +12,37 @@ pub enum Query {
     Service(ServiceQuery),
     /// The names of all services, with the tags of their instances.
     Services {
-        /// An expression that the registry evaluates, in its own language.
+        /// A filter expression in the language of the registry.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         filter: Option<String>,
-        /// Where.
+        /// The scope.
         #[serde(flatten)]
         scope: Scope,
     },
     /// All nodes.
     Nodes {
-        /// Sorted by the round-trip time from this node; `_agent` is the agent's own.
+        /// Sort by the round-trip time from this node; `_agent` is the agent's own node.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         near: Option<String>,
-        /// An expression that the registry evaluates, in its own language.
+        /// A filter expression in the language of the registry.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         filter: Option<String>,
-        /// Where.
+        /// The scope.
         #[serde(flatten)]
         scope: Scope,
     },
     /// One node and the services on it.
     Node {
-        /// `None`: the node of the agent that we ask.
+        /// The name of the node; `None` means the node of the agent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// Where.
+        /// The scope.
         #[serde(flatten)]
         scope: Scope,
     },
     /// The names of all datacenters.
     Datacenters {
-        /// Only those that answer.
+        /// Only datacenters that answer.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reachable: bool,
     },
@@ -50,15 +50,15 @@ pub enum Query {
     Key {
         /// Without a leading slash.
         path: String,
-        /// Where.
+        /// The scope.
         #[serde(flatten)]
         scope: Scope,
     },
-    /// All keys that begin with a prefix.
+    /// All keys with a prefix.
     Keys {
-        /// Without a leading slash. A raw prefix: `app` is one of `apple` as well.
+        /// Without a leading slash. It is compared as text: `app` is a prefix of `apple`.
         prefix: String,
-        /// Where.
+        /// The scope.
         #[serde(flatten)]
         scope: Scope,
     },
@@ -66,10 +66,11 @@ pub enum Query {
     Prepared {
         /// Its name or id.
         name: String,
-        /// Sorted by the round-trip time from this node; else by node and id, however the query itself sorts.
+        /// Sort by the round-trip time from this node; otherwise by node and id, whatever order the query itself
+        /// defines.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         near: Option<String>,
-        /// Where.
+        /// The scope.
         #[serde(flatten)]
         scope: Scope,
     },
@@ -80,46 +81,46 @@ pub enum Query {
         /// The service.
         service: String,
     },
-    /// The content of a file on this host. Not the registry's to answer.
+    /// The content of a file on this host; the registry does not answer it.
     File {
-        /// Absolute, or relative to the directory that is allowed.
+        /// Absolute, or relative to the file root.
         path: PathBuf,
     },
 }
 
-/// The instances of one service, and which of them.
+/// The instances of one service, with filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ServiceQuery {
     /// The service's name.
     pub name: String,
-    /// Only instances that carry this tag.
+    /// Only instances with this tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// Only instances whose checks all pass.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub passing: bool,
-    /// The proxies of the mesh in front of the service's instances, or instances that speak for themselves there.
+    /// The mesh proxies of the service's instances, or instances that support the mesh themselves.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub connect: bool,
-    /// Sorted by the round-trip time from this node; `_agent` is the agent's own. Else sorted by node and id.
+    /// Sort by the round-trip time from this node; `_agent` is the agent's own node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<String>,
-    /// An expression that the registry evaluates, in its own language.
+    /// A filter expression in the language of the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
     /// The peer that exports the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
-    /// The sameness group whose members stand in for each other.
+    /// The sameness group whose members replace each other on failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sameness_group: Option<String>,
-    /// Where.
+    /// The scope.
     #[serde(flatten)]
     pub scope: Scope,
 }
 
-/// Where a question is asked. What is not given is the agent's own.
+/// Where a query is asked. An unset field means the agent's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Scope {
@@ -145,7 +146,7 @@ impl Query {
         Self::Services { filter: None, scope: Scope::default() }
     }
 
-    /// Where it is asked; `None` for what has no place to choose.
+    /// The scope; `None` for queries without one.
     pub fn scope(&self) -> Option<&Scope> {
         match self {
             Self::Service(ServiceQuery { scope, .. })
@@ -215,7 +216,7 @@ impl fmt::Display for ServiceQuery {
     }
 }
 
-/// As more options, each after a space.
+/// Written as further options, each after a space.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         option(f, "dc", &self.dc)?;
@@ -237,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_reads_as_a_template_would_ask_it() {
+    fn a_query_is_displayed_as_in_a_template() {
         let scope = Scope { dc: Some("dc2".into()), ..Scope::default() };
         let query = ServiceQuery { name: "web".into(), tag: Some("v1".into()), scope, ..ServiceQuery::default() };
         assert_eq!(Query::Service(query).to_string(), r#"service "web" tag="v1" any=true dc="dc2""#);
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_survives_being_written_down() {
+    fn a_query_can_be_serialized_and_read_back() {
         for query in [Query::service("web"), Query::services(), Query::key("a/b"), Query::CaRoots] {
             let text = serde_json::to_string(&query).expect("plain data");
             assert_eq!(serde_json::from_str::<Query>(&text).expect("one of ours"), query, "{text}");

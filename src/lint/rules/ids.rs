@@ -1,4 +1,4 @@
-//! Ids that several containers or ports claim: `register` refuses all of them but one.
+//! Ids that several containers or ports claim; `register` refuses all claims but one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,20 +8,20 @@ use crate::lint::{
     evaluated_service::EvaluatedService,
 };
 
-/// How many claims a message names.
+/// The number of claims that a message names.
 const MAX_NAMED: usize = 4;
 
-/// What claims an id: a service, what says so in the file, and the port for people.
+/// A claim on an id: the service, the variable or label, and a description.
 type IdClaim<'a> = (&'a EvaluatedService<'a>, &'a VariableOrLabel, String);
 
-/// Ports and replicas with one `SERVICE_ID`.
+/// Finds ports and replicas with the same `SERVICE_ID`.
 pub(super) fn duplicate_ids(subjects: &[EvaluatedService<'_>]) -> Vec<RuleFinding> {
     let mut claims = BTreeMap::<String, Vec<IdClaim<'_>>>::new();
     for subject in subjects {
         let registered =
-            subject.port_outcomes.iter().filter_map(|verdict| Some((verdict.port, verdict.instance.as_ref().ok()?)));
+            subject.port_outcomes.iter().filter_map(|outcome| Some((outcome.port, outcome.instance.as_ref().ok()?)));
         for (port, instance) in registered {
-            // Without an id of its own a port has one that nobody else has: it holds the container's name.
+            // A port without `SERVICE_ID` has a unique id, which contains the name of the container.
             if let Some(entry) = subject.winning_variable(port, "id") {
                 let claim = format!("{port} of {}", subject.service.name);
                 claims.entry(format!("{} {}", instance.id, entry.value.raw)).or_default().push((subject, entry, claim));
@@ -31,7 +31,7 @@ pub(super) fn duplicate_ids(subjects: &[EvaluatedService<'_>]) -> Vec<RuleFindin
     claims.values().flat_map(|claims| conflicts(claims)).collect()
 }
 
-/// What is wrong with the claims on one id, a finding for each place that makes one.
+/// The conflicts of the claims on one id, one for each position.
 fn conflicts(claims: &[IdClaim<'_>]) -> Vec<RuleFinding> {
     let mut places = BTreeSet::new();
     let mut firsts = claims.to_vec();
@@ -51,10 +51,10 @@ fn conflict(subject: &EvaluatedService<'_>, entry: &VariableOrLabel, claims: &[I
     };
     let message = format!("{}: {who} claim one id: at most one of them is registered", entry.name);
     let found = RuleFinding::error(subject, entry.position, message);
-    Some(found.help("leave it out: every container has an id of its own then"))
+    Some(found.help("leave it out: every container then has its own id"))
 }
 
-/// The first few of them.
+/// The first few claims.
 fn first_names(all: Vec<&str>) -> String {
     match all.len().checked_sub(MAX_NAMED) {
         Some(more @ 1..) => format!("{} and {more} more", all[..MAX_NAMED].join(", ")),

@@ -1,4 +1,4 @@
-//! The rules, each a function over all services of a file. Pure.
+//! The rules, each a function of all services of a file. Pure.
 
 mod ids;
 mod keys;
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::register::key_problems::KeyProblem;
 
-/// What a rule has found; its name and the service's are added in one place.
+/// A finding of a rule, without the rule's name.
 struct RuleFinding {
     service: String,
     position: SourcePosition,
@@ -27,7 +27,7 @@ struct RuleFinding {
 
 type Rule = fn(&[EvaluatedService<'_>]) -> Vec<RuleFinding>;
 
-/// Every rule, by the name that users see.
+/// Every rule with its name.
 const RULES: [(&str, Rule); 13] = [
     ("shape", shapes::wrong_shapes),
     ("yaml-value", values::coerced_values),
@@ -44,9 +44,10 @@ const RULES: [(&str, Rule); 13] = [
     ("not-looked-into", not_examined::not_examined),
 ];
 
-/// What all rules find, from the top of the file to its end; of one rule one finding for a place.
+/// The findings of all rules, in the order of their positions; at most one of each rule for a position.
 pub(super) fn findings(subjects: &[EvaluatedService<'_>]) -> Vec<Finding> {
-    let all = RULES.iter().flat_map(|(name, rule)| rule(subjects).into_iter().map(|found| found.into_finding(name)));
+    let all =
+        RULES.iter().flat_map(|(name, rule)| rule(subjects).into_iter().map(|finding| finding.into_finding(name)));
     let mut all: Vec<_> = all.collect();
     all.sort_by_key(|finding| (finding.position, finding.severity, finding.rule));
     let mut seen = BTreeSet::new();
@@ -55,26 +56,26 @@ pub(super) fn findings(subjects: &[EvaluatedService<'_>]) -> Vec<Finding> {
 }
 
 impl RuleFinding {
-    fn error(subject: &EvaluatedService<'_>, place: SourcePosition, message: impl Into<String>) -> Self {
-        Self::new(Severity::Error, subject, place, message.into())
+    fn error(subject: &EvaluatedService<'_>, position: SourcePosition, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, subject, position, message.into())
     }
 
-    fn warning(subject: &EvaluatedService<'_>, place: SourcePosition, message: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, subject, place, message.into())
+    fn warning(subject: &EvaluatedService<'_>, position: SourcePosition, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, subject, position, message.into())
     }
 
-    fn from_key_problem(subject: &EvaluatedService<'_>, place: SourcePosition, problem: KeyProblem) -> Self {
-        let KeyProblem { message, help, has_no_effect: is_dead } = problem;
-        let severity = if is_dead { Severity::Error } else { Severity::Warning };
-        Self { help, ..Self::new(severity, subject, place, message) }
+    fn from_key_problem(subject: &EvaluatedService<'_>, position: SourcePosition, problem: KeyProblem) -> Self {
+        let KeyProblem { message, help, has_no_effect } = problem;
+        let severity = if has_no_effect { Severity::Error } else { Severity::Warning };
+        Self { help, ..Self::new(severity, subject, position, message) }
     }
 
-    fn note(subject: &EvaluatedService<'_>, place: SourcePosition, message: impl Into<String>) -> Self {
-        Self::new(Severity::Note, subject, place, message.into())
+    fn note(subject: &EvaluatedService<'_>, position: SourcePosition, message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, subject, position, message.into())
     }
 
-    fn new(severity: Severity, subject: &EvaluatedService<'_>, place: SourcePosition, message: String) -> Self {
-        Self { service: subject.service.name.clone(), position: place, severity, message, help: None }
+    fn new(severity: Severity, subject: &EvaluatedService<'_>, position: SourcePosition, message: String) -> Self {
+        Self { service: subject.service.name.clone(), position, severity, message, help: None }
     }
 
     fn help(self, help: impl Into<String>) -> Self {
@@ -82,8 +83,8 @@ impl RuleFinding {
     }
 
     fn into_finding(self, rule: &'static str) -> Finding {
-        let Self { service, position: place, severity, message, help } = self;
-        Finding { position: place, severity, rule, service, message, help }
+        let Self { service, position, severity, message, help } = self;
+        Finding { position, severity, rule, service, message, help }
     }
 }
 

@@ -1,9 +1,9 @@
-//! Values of another kind than Compose takes.
+//! Values of another kind than Compose accepts.
 
 use super::RuleFinding;
 use crate::lint::evaluated_service::EvaluatedService;
 
-/// What Compose refuses, and so nobody registers.
+/// Reports what Compose refuses.
 pub(super) fn wrong_shapes(subjects: &[EvaluatedService<'_>]) -> Vec<RuleFinding> {
     let of_service = |subject: &EvaluatedService<'_>| {
         let found = subject.service.shape_problems.iter().map(|misshapen| {

@@ -1,13 +1,14 @@
 //! Compares the entries of a container with its instances. Pure.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
 use crate::{
     consul::check::status_text,
     docker::Container,
-    register::desired::DesiredInstances,
+    register::{
+        desired::DesiredInstances,
+        differences::{self, Difference},
+    },
     registry::{Entries, Entry, Instance, MAINTENANCE_PREFIX},
 };
 
@@ -100,29 +101,16 @@ pub(super) fn registration_state(
 
 /// Describes everything that `register` would change.
 fn differences(instance: &Instance, entry: &Entry) -> Vec<String> {
-    let expected = Entry::expected(instance);
-    let tags = if instance.tag_override { &entry.tags } else { &expected.tags };
-    let address_and_port = |entry: &Entry| format!("{}:{}", entry.address, entry.port);
-    let pairs = [
-        ("name", entry.name.clone(), expected.name.clone()),
-        ("address", address_and_port(entry), address_and_port(&expected)),
-        ("tags", entry.tags.join(","), tags.join(",")),
-        ("container", entry.owner.container.clone(), expected.owner.container.clone()),
-        ("start of the container", entry.owner.started.clone(), expected.owner.started.clone()),
+    // A check that differs is reported below, if nothing else differs.
+    let visible = differences::differences(entry, instance).into_iter().filter(|found| *found != Difference::Checks);
+    let (actual, expected) = (&entry.owner, &instance.owner);
+    let owner = [
+        ("container", actual.container.clone(), expected.container.clone()),
+        ("start of the container", actual.started.clone(), expected.started.clone()),
     ];
-    let differ = |actual: &str, expected: &str| format!("the entry has {actual:?}, expected {expected:?}");
-    let plain = pairs.iter().filter(|(_, actual, expected)| actual != expected);
-    let mut all: Vec<_> =
-        plain.map(|(what, actual, expected)| format!("{what}: {}", differ(actual, expected))).collect();
-    let keys: BTreeSet<_> = entry.meta.keys().chain(expected.meta.keys()).collect();
-    for key in keys {
-        match (entry.meta.get(key), expected.meta.get(key)) {
-            (actual, expected) if actual == expected => {}
-            (Some(actual), Some(expected)) => all.push(format!("Meta {key}: {}", differ(actual, expected))),
-            (None, _) => all.push(format!("Meta {key}: missing in the entry")),
-            (_, None) => all.push(format!("Meta {key}: only in the entry")),
-        }
-    }
+    let owner = owner.into_iter().filter(|(_, actual, expected)| actual != expected);
+    let owner = owner.map(|(name, actual, expected)| Difference::Field(name, actual, expected));
+    let mut all: Vec<_> = visible.chain(owner).map(|difference| difference.detail()).collect();
     if all.is_empty() && !entry.matches(instance) {
         all.push("what the agent does not report: checks, weights, or tagged addresses".to_owned());
     }
