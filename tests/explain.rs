@@ -57,7 +57,7 @@ fn rich() -> Value {
 }
 
 #[test]
-fn what_is_missing_and_then_in_line() {
+fn a_missing_instance_is_then_up_to_date() {
     let (docker, consul) = fakes();
     let before = explain(&docker, &consul, &["web"]);
     assert!(before.text.contains("registry     missing"), "{}", before.text);
@@ -73,7 +73,7 @@ fn what_is_missing_and_then_in_line() {
 }
 
 #[test]
-fn who_won_who_lost_and_why_it_is_that_address() {
+fn precedence_of_keys_and_source_of_the_address() {
     let (docker, consul) = fakes();
     docker.set(rich());
     let (report, _) = report(&docker, &consul, &["rich"]);
@@ -110,7 +110,7 @@ fn the_flags_of_register_count() {
 }
 
 #[test]
-fn for_people() {
+fn the_text_report() {
     let (docker, consul) = fakes();
     docker.set(rich());
     let text = explain(&docker, &consul, &["rich"]).text;
@@ -140,7 +140,7 @@ rich (000000000000), image nginx:1
 }
 
 #[test]
-fn what_differs_is_named() {
+fn differences_are_named() {
     let (docker, consul) = fakes();
     assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
     let mut changed = container("web", 8001);
@@ -182,7 +182,7 @@ fn out_of_traffic_with_its_reason() {
 }
 
 #[test]
-fn ids_that_others_hold_or_claim() {
+fn ids_that_others_have_or_claim() {
     let (docker, consul) = fakes();
     consul
         .add(json!({"ID": "dockerhost:web:80", "Service": "theirs", "Port": 1, "Address": "", "Tags": [], "Meta": {}}));
@@ -200,7 +200,7 @@ fn ids_that_others_hold_or_claim() {
 }
 
 #[test]
-fn a_container_that_has_ended_and_what_it_left() {
+fn a_container_that_has_ended_and_its_leftover_entry() {
     let (docker, consul) = fakes();
     assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
     let mut ended = container("web", 8000);
@@ -224,7 +224,7 @@ fn limits_are_checked_beforehand() {
 }
 
 #[test]
-fn a_container_is_found_by_name_and_by_the_beginning_of_its_id() {
+fn a_container_is_found_by_name_and_by_a_prefix_of_its_id() {
     let (docker, consul) = fakes();
     let mut other = container("other", 8001);
     other["Id"] = json!("c0ffee".repeat(10));
@@ -391,7 +391,7 @@ fn why_it_gets_no_traffic() {
 }
 
 #[test]
-fn it_is_held_until_it_is_ready() {
+fn it_waits_until_it_is_ready() {
     let (docker, consul) = fakes();
     with_env(&docker, "SERVICE_READY=tcp");
     let (report, code) = report(&docker, &consul, &["web"]);
@@ -401,7 +401,7 @@ fn it_is_held_until_it_is_ready() {
 }
 
 #[test]
-fn what_events_told_is_known_with_its_time() {
+fn the_times_of_events_are_reported() {
     let (docker, consul) = fakes();
     docker.event("kill", &id("web"), &[("signal", "15")]);
     run(&docker, &consul, &["--once"]);
@@ -423,7 +423,7 @@ fn what_events_told_is_known_with_its_time() {
 }
 
 #[test]
-fn what_nobody_asked_for_is_as_it_should_be() {
+fn a_container_without_a_request_is_ok() {
     let (docker, consul) = fakes();
     with_env(&docker, "SERVICE_IGNORE=true");
     let explained = explain(&docker, &consul, &["web"]);
@@ -432,7 +432,7 @@ fn what_nobody_asked_for_is_as_it_should_be() {
 }
 
 #[test]
-fn keys_that_do_nothing_are_told() {
+fn keys_without_effect_are_reported() {
     let (docker, consul) = fakes();
     set(&docker, |web| {
         web["Config"]["Env"] = json!([
@@ -458,7 +458,7 @@ fn keys_that_do_nothing_are_told() {
 }
 
 #[test]
-fn an_address_that_other_hosts_do_not_reach_is_told() {
+fn an_unreachable_address_is_reported() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
     docker.set(container("web", 8000));
     let told = explain(&docker, &consul, &["web"]);
@@ -468,7 +468,7 @@ fn an_address_that_other_hosts_do_not_reach_is_told() {
 }
 
 #[test]
-fn while_consul_is_away_it_tells_what_would_be_registered() {
+fn without_consul_it_reports_what_would_be_registered() {
     let (docker, consul) = fakes();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let silent = format!("http://{}", silent.local_addr().expect("a bound socket"));
@@ -492,7 +492,7 @@ fn while_consul_is_away_it_tells_what_would_be_registered() {
 }
 
 #[test]
-fn while_docker_is_away_it_tells_what_consul_has() {
+fn without_docker_it_reports_the_entries() {
     let (docker, consul) = fakes();
     assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
     docker.set_broken(true);
@@ -518,7 +518,7 @@ fn while_docker_is_away_it_tells_what_consul_has() {
 }
 
 #[test]
-fn a_container_that_cannot_be_inspected_is_there() {
+fn a_container_that_cannot_be_inspected_is_reported() {
     for hangs in [false, true] {
         let (docker, consul) = fakes();
         docker.set(container("other", 8001));
@@ -547,7 +547,7 @@ fn a_container_that_cannot_be_inspected_is_there() {
 }
 
 #[test]
-fn what_the_registry_has_of_a_container_that_is_gone() {
+fn the_entries_of_a_container_that_is_gone() {
     let (docker, consul) = fakes();
     assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
     docker.unset(&id("web"));

@@ -136,7 +136,7 @@ fn names_ids_and_groups() {
 }
 
 #[test]
-fn of_two_that_claim_one_id_one_is_refused_and_both_are_named() {
+fn of_two_claims_on_one_id_one_is_refused_and_both_are_named() {
     let [a, b] = ["a1", "b1"].map(|name| web().named(name).env("SERVICE_ID=same"));
     let outcome = run(&[a, b, web().named("c1")], &[]);
     assert_eq!(
@@ -151,7 +151,7 @@ fn of_two_that_claim_one_id_one_is_refused_and_both_are_named() {
 }
 
 #[test]
-fn which_key_holds() {
+fn precedence_of_keys() {
     let named = |subject: Subject| subject.env("SERVICE_REGION=r");
     let r = |name| format!(r#"dockerhost:a1:80 {name} 192.168.1.102:8000 {{"region":"r"}}"#);
     let [one, two, label, port, own, shop] = ["one", "two", "label", "port", "own", "nginx"].map(r);
@@ -204,7 +204,7 @@ fn which_key_holds() {
             &[&one],
         ),
         (
-            "080 is no port, nor is another",
+            "080 is not a port, nor is another",
             named(web()).env("SERVICE_080_NAME=one").env("SERVICE_9_NAME=two"),
             &[&shop],
         ),
@@ -213,7 +213,7 @@ fn which_key_holds() {
 }
 
 #[test]
-fn what_is_left_becomes_meta() {
+fn remaining_keys_become_meta() {
     let long = "v".repeat(513);
     each(&[
         (
@@ -318,7 +318,7 @@ fn tags() {
 }
 
 #[test]
-fn weights_overrides_and_what_is_ignored() {
+fn weights_overrides_and_ignored_ports() {
     const HERE: &str = "dockerhost:a1:80 nginx 192.168.1.102:8000";
     each(&[
         (

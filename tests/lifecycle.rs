@@ -38,7 +38,7 @@ fn check(lab: &Lab, id: &str) -> Result<(String, String), String> {
 }
 
 #[test]
-fn what_people_do_to_containers() {
+fn the_life_of_containers() {
     let lab = Lab::builder("lifecycle").docker(&[1]).consul().up();
     let register = portreeve::register(
         lab.host(1),

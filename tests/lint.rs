@@ -1,4 +1,4 @@
-//! `portreeve lint` as a black box: each `tests/lint/NAME.yml` gives what stands in `NAME.txt`.
+//! `portreeve lint` as a black box: each `tests/lint/NAME.yml` gives the output in `NAME.txt`.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn every_file_gives_what_is_written_beside_it() {
+fn every_file_gives_its_expected_findings() {
     let mut files = 0;
     for expected in fs::read_dir(directory()).expect("the fixtures").map(|entry| entry.expect("a file").path()) {
         if expected.extension().is_some_and(|extension| extension == "txt") {
@@ -46,7 +46,7 @@ fn every_file_gives_what_is_written_beside_it() {
 }
 
 #[test]
-fn what_is_no_yaml_is_told_with_its_place_and_exit_code_2() {
+fn an_invalid_file_is_reported_with_its_position_and_exit_code_2() {
     let cases = [
         ("broken.yml", "portreeve: broken.yml:4:10: "),
         ("doubled.yml", "portreeve: doubled.yml:4:5: the key \"image\" is already defined at line 3\n"),
@@ -87,7 +87,7 @@ fn json_is_for_programs() {
 }
 
 #[test]
-fn what_register_will_run_with_counts() {
+fn the_settings_of_register_are_used() {
     let quiet = |arguments: &[&str]| said(&lint(arguments)).contains("quiet: SERVICE_NAME has no effect");
     assert!(quiet(&["ports.yml"]));
     assert!(!quiet(&["ports.yml", "--internal"]));

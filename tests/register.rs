@@ -27,10 +27,10 @@ fn until_served(lab: &Lab, containers: &[&Container]) {
     });
 }
 
-/// Waits until something new in a log tells that all is in line.
+/// Waits until the log has a new line that says that all entries are up to date.
 #[track_caller]
-fn until_in_line(daemon: &Daemon, said: usize) {
-    wait_until("a pass after which all is in line", LONG, || match &daemon.log()[said..] {
+fn until_up_to_date(daemon: &Daemon, said: usize) {
+    wait_until("a pass after which all entries are up to date", LONG, || match &daemon.log()[said..] {
         later if later.contains("up to date") => Ok(()),
         later => Err(later.to_owned()),
     });
@@ -39,7 +39,7 @@ fn until_in_line(daemon: &Daemon, said: usize) {
 const WEB: &[&str] = &["--env", "SERVICE_NAME=web", "--env", "SERVICE_TAGS=b,a", "--env", "SERVICE_REGION=eu"];
 
 #[test]
-fn fifty_containers_started_back_to_back_are_all_there() {
+fn fifty_containers_started_at_the_same_time_are_all_registered() {
     let lab = Lab::builder("fifty").docker(&[1]).consul().up();
     let register = lab.register(1);
     let docker = lab.docker(1);
@@ -79,12 +79,12 @@ fn killed_while_containers_change_it_catches_up_and_rewrites_nothing_else() {
     register.kill();
     let said = register.log().len();
     register.start();
-    until_in_line(&register, said);
+    until_up_to_date(&register, said);
     assert_eq!(witness::instances(&lab, "web", false), after);
 }
 
 #[test]
-fn a_signal_that_is_no_stop_changes_nothing_and_a_stop_drains() {
+fn another_signal_changes_nothing_and_a_stop_signal_drains() {
     let lab = Lab::builder("signals").docker(&[1]).consul().up();
     lab.register(1);
     let (docker, events) = (lab.docker(1), lab.docker(1).events());
@@ -117,7 +117,7 @@ fn a_signal_that_is_no_stop_changes_nothing_and_a_stop_drains() {
 }
 
 #[test]
-fn docker_or_consul_may_be_away_at_any_time() {
+fn docker_or_consul_may_be_down_at_any_time() {
     let lab = Lab::builder("away").docker(&[1]).consul().up();
     let docker = lab.docker(1);
     // Consul away at the start.
@@ -149,7 +149,7 @@ fn docker_or_consul_may_be_away_at_any_time() {
 }
 
 #[test]
-fn a_clean_stop_keeps_the_entries_or_removes_them_and_never_anybody_elses() {
+fn a_clean_stop_keeps_or_removes_our_entries_and_never_foreign_ones() {
     let lab = Lab::builder("stop").docker(&[1]).consul().up();
     let host = lab.host(1);
     let foreign = r#"{"ID": "host-1:legacy:9090", "Name": "legacy", "Port": 9090}"#;
@@ -163,7 +163,7 @@ fn a_clean_stop_keeps_the_entries_or_removes_them_and_never_anybody_elses() {
 
     let said = register.log().len();
     let leaving = portreeve::register(host, &["--on-exit", "deregister", "--resync", "1s"]);
-    until_in_line(&leaving, said);
+    until_up_to_date(&leaving, said);
     leaving.signal(Signal::SIGINT);
     assert!(leaving.wait().success());
     until_served(&lab, &[]);

@@ -19,7 +19,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 #[test]
-fn once_brings_the_registry_in_line_and_a_second_time_writes_nothing() {
+fn once_registers_everything_and_a_second_run_writes_nothing() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
@@ -42,7 +42,7 @@ fn a_dry_run_prints_the_plan_and_does_nothing() {
 }
 
 #[test]
-fn a_dry_run_of_a_migration_tells_what_is_taken_over_what_is_new_and_what_is_left_alone() {
+fn a_dry_run_of_a_migration_lists_entries_taken_over_new_and_left_alone() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     for (name, port) in [("web", 8000), ("new", 8001)] {
         docker.set(container(name, port));
@@ -79,7 +79,7 @@ fn a_steady_state_costs_three_reads_a_resync_and_no_write() {
 }
 
 #[test]
-fn an_agent_that_lost_everything_is_told_again() {
+fn an_agent_that_lost_its_services_gets_them_again() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     let _daemon = Daemon::start(&docker, &consul, &["--resync", "200ms"]);
@@ -100,7 +100,7 @@ fn an_agent_that_fails_is_waited_for() {
 }
 
 #[test]
-fn somebody_elses_entry_is_left_alone() {
+fn a_foreign_entry_is_left_alone() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     docker.set(container("other", 8001));
@@ -115,7 +115,7 @@ fn somebody_elses_entry_is_left_alone() {
 }
 
 #[test]
-fn a_stop_signal_takes_out_of_traffic_and_a_death_removes() {
+fn a_stop_signal_takes_out_of_traffic_and_an_exit_removes() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     let _daemon = Daemon::start(&docker, &consul, &[]);
@@ -138,7 +138,7 @@ fn the_token_is_sent_and_never_shown() {
 }
 
 #[test]
-fn bad_input_is_told_with_its_place_and_exit_code_2() {
+fn invalid_input_is_reported_with_its_position_and_exit_code_2() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "[register]\nresync = \"30s\"\nhostnam = \"x\"\n").expect("a file");

@@ -103,7 +103,7 @@ fn a_container_is_registered_once_it_is_ready_and_stays_until_its_run_ends() {
 }
 
 #[test]
-fn ready_over_http_means_a_good_answer() {
+fn ready_over_http_means_a_successful_answer() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -148,14 +148,14 @@ fn a_drain_survives_a_reconnection_and_a_restart_of_register() {
 }
 
 #[test]
-fn a_container_that_did_not_stop_after_all_gets_traffic_again() {
+fn a_container_that_did_not_stop_gets_traffic_again() {
     let (_docker, consul, _daemon) = draining(&["--drain-return", "1s"]);
     until("traffic again", || consul.in_maintenance().is_empty());
     assert_eq!(consul.registrations().len(), 1);
 }
 
 #[test]
-fn an_event_that_is_told_twice_is_one_event() {
+fn an_event_that_arrives_twice_is_one_event() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let _daemon = Daemon::start(&docker, &consul, &["--resync", "50ms", "--crash-starts", "3"]);
     docker.run(container("web", 8000));
@@ -200,7 +200,7 @@ fn two_sidecars_with_different_engines_on_one_agent_leave_each_other_alone() {
 }
 
 #[test]
-fn a_new_name_is_a_new_entry_and_the_old_one_goes() {
+fn a_new_name_gives_a_new_entry_and_the_old_one_is_removed() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     let _daemon = Daemon::start(&docker, &consul, &[]);
@@ -252,7 +252,7 @@ fn networks_that_come_and_go_move_the_instance() {
 }
 
 #[test]
-fn starting_is_critical_or_not_there_yet() {
+fn a_starting_container_is_critical_or_absent() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let health =
         |status: &str| changed("web", 8000, |web| web["State"]["Health"] = json!({"Status": status, "Log": []}));
@@ -269,7 +269,7 @@ fn starting_is_critical_or_not_there_yet() {
 }
 
 #[test]
-fn a_container_that_failed_keeps_its_entry_out_of_traffic_if_asked_for() {
+fn on_success_keeps_the_entry_of_a_failed_container_out_of_traffic() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let ended = |code: i64| {
         changed("web", 8000, |web| {
@@ -305,7 +305,7 @@ fn a_container_that_failed_keeps_its_entry_out_of_traffic_if_asked_for() {
 }
 
 #[test]
-fn a_list_that_lost_everything_is_believed_at_the_second_time() {
+fn an_empty_list_must_be_confirmed_by_a_second_one() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let names: Vec<_> = (0..6).map(|number| format!("web-{number}")).collect();
     let all = |first| names.iter().zip(first..).for_each(|(name, port)| docker.set(container(name, port)));
@@ -339,7 +339,7 @@ fn a_list_that_lost_everything_is_believed_at_the_second_time() {
 }
 
 #[test]
-fn one_entry_that_the_agent_does_not_take_holds_up_nobody() {
+fn one_entry_that_the_agent_refuses_delays_no_other() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     for (number, status) in (0..).zip([500, 403, 500, 400]) {
         let name = format!("bad-{number}");
@@ -365,13 +365,13 @@ fn one_entry_that_the_agent_does_not_take_holds_up_nobody() {
 }
 
 #[test]
-fn a_clean_stop_removes_what_it_never_got_to_know() {
+fn a_clean_stop_removes_entries_that_were_never_read() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     let daemon = Daemon::start(&docker, &consul, &[]);
     until("the registration", || consul.count() == 1);
     assert_eq!(daemon.stop(), Some(0));
-    // One that failed to see the registry in line still knows whose entries they are.
+    // An instance of register that never completed a pass still knows which entries are its own.
     consul.refuse("dockerhost:other:80", Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
     docker.set(container("other", 8001));
     let daemon = Daemon::spawn(portreeve(&docker, &consul, &["--on-exit", "deregister"]));

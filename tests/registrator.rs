@@ -1,4 +1,4 @@
-//! Registrator's own runs, replayed: the same containers and the same command line give the same registrations.
+//! Replays recorded runs of registrator: the same containers and command line give the same registrations.
 
 mod common;
 #[path = "registrator/differences.rs"]

@@ -436,6 +436,6 @@ mod tests {
         assert_eq!(notes.len(), 5, "{notes:?}");
         let (checks, notes) = check(&[("SERVICE_CHECK_HTTP", "/"), ("SERVICE_CHECK_HEADER", "a b: c")]);
         assert_eq!(checks, []);
-        assert!(notes[0].starts_with("SERVICE_CHECK_HEADER is wrong"), "{notes:?}");
+        assert!(notes[0].starts_with("SERVICE_CHECK_HEADER is invalid"), "{notes:?}");
     }
 }

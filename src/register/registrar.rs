@@ -72,18 +72,25 @@ pub struct Registrar<L> {
     reread_at: Option<Instant>,
     /// The names of the containers, for log lines.
     container_names: ContainerNames,
-    /// What cannot be registered because somebody else has, or wants, the same id.
-    id_conflicts: Vec<String>,
-    /// How many entries the brake holds.
+    /// How many entries the removal guard defers.
     deferred: usize,
-    /// What has to come before all that is wanted can be registered.
-    waiting_for: Vec<String>,
-    /// Why the last pass failed, if waiting cannot help.
-    permanent_failure: Option<String>,
-    /// How many entries there were when everything was in line for the last time.
+    /// What `--once` reports about the last pass.
+    last_pass: LastPass,
+    /// The number of entries when everything was last up to date, so that the line is logged once.
     last_in_sync: Option<usize>,
-    /// What users have been told already.
+    /// The notes that are logged already.
     logged_notes: BTreeSet<(String, String)>,
+}
+
+/// What `--once` reports about the last pass.
+#[derive(Debug, Default)]
+struct LastPass {
+    /// What cannot be registered because another writer or container has the id.
+    id_conflicts: Vec<String>,
+    /// What must happen before everything can be up to date.
+    waiting_for: Vec<String>,
+    /// Why the pass failed, if a retry cannot help.
+    permanent_failure: Option<String>,
 }
 
 impl<L: Ledger> Registrar<L> {
@@ -111,10 +118,8 @@ impl<L: Ledger> Registrar<L> {
             retry_state: RetryState::default(),
             reread_at: None,
             container_names: ContainerNames::default(),
-            id_conflicts: Vec::new(),
             deferred: 0,
-            waiting_for: Vec::new(),
-            permanent_failure: None,
+            last_pass: LastPass::default(),
             last_in_sync: None,
             logged_notes: BTreeSet::new(),
         }
@@ -164,7 +169,7 @@ impl<L: Ledger> Registrar<L> {
         let gates = desired.gates.iter().map(|(id, gate)| format!("{id} is not ready ({})", gate.probe));
         let deferred = (deferred > 0)
             .then(|| format!("{deferred} entries stay until a second full list confirms that they are gone"));
-        self.waiting_for = unreadable.chain(gates).chain(deferred).collect();
+        self.last_pass.waiting_for = unreadable.chain(gates).chain(deferred).collect();
         Ok(Some((desired, plan)))
     }
 
@@ -176,18 +181,18 @@ impl<L: Ledger> Registrar<L> {
         }
     }
 
-    /// What the last pass left undone, although nothing more will come of waiting.
+    /// What could not be registered, and will not be without a change.
     pub fn not_registered(&self) -> Vec<String> {
-        self.retry_state.reasons(false).chain(self.id_conflicts.iter().cloned()).collect()
+        self.retry_state.reasons(false).chain(self.last_pass.id_conflicts.iter().cloned()).collect()
     }
 
-    /// What has to come, or to pass, before everything is as it is wanted. `unlisted` tells why Docker lists nothing, as
-    /// far as it is known.
+    /// What must happen before everything is up to date. `list_error` is why Docker could not list its containers, if that
+    /// is known.
     pub fn waiting_for(&self, list_error: Option<&String>) -> Vec<String> {
         let problem = self.engine_condition.current_problem().or_else(|| self.condition.current_problem());
         let list_error = || list_error.cloned().unwrap_or_else(|| "Docker has not listed its containers".to_owned());
         let unlisted = (!self.containers.snapshot().complete).then(list_error);
-        let reasons = self.waiting_for.iter().cloned();
+        let reasons = self.last_pass.waiting_for.iter().cloned();
         // The registry is not read before the first full list.
         let is_asked = unlisted.is_none() && (self.actual.is_none() || !self.writes.is_idle());
         let unanswered = is_asked.then(|| format!("{} has not answered yet", self.ledger.name()));
@@ -196,14 +201,16 @@ impl<L: Ledger> Registrar<L> {
         problem.into_iter().chain(unlisted).chain(reasons).chain(self.retry_state.reasons(true)).collect()
     }
 
-    /// Whether waiting may bring more.
+    /// Whether a later pass may do more.
     pub fn is_pending(&self) -> bool {
-        !self.writes.is_idle() || !self.waiting_for.is_empty() || self.retry_state.reasons(true).next().is_some()
+        !self.writes.is_idle()
+            || !self.last_pass.waiting_for.is_empty()
+            || self.retry_state.reasons(true).next().is_some()
     }
 
-    /// Why the last pass failed, if waiting cannot help.
+    /// Why the last pass failed, if a retry cannot help.
     pub fn permanent_failure(&self) -> Option<String> {
-        self.permanent_failure.clone()
+        self.last_pass.permanent_failure.clone()
     }
 
     /// Records that a pass failed.
@@ -218,7 +225,7 @@ impl<L: Ledger> Registrar<L> {
                 &self.condition
             }
         };
-        self.permanent_failure = condition.current_problem().filter(|_| !error.is_transient());
+        self.last_pass.permanent_failure = condition.current_problem().filter(|_| !error.is_transient());
         (self.host_is_fresh, self.actual, self.last_in_sync) = (false, None, None);
     }
 
@@ -366,7 +373,8 @@ impl<L: Ledger> Registrar<L> {
         let conflicts: Vec<_> = conflicts.collect();
         let claimed =
             desired.contended_ids.iter().map(|(id, claims)| format!("{} claim the id {id:?}", claims.join(" and ")));
-        self.id_conflicts = conflicts.iter().map(|(who, note)| format!("{who}: {note}")).chain(claimed).collect();
+        self.last_pass.id_conflicts =
+            conflicts.iter().map(|(who, note)| format!("{who}: {note}")).chain(claimed).collect();
         let notes: BTreeSet<_> = desired.notes.iter().cloned().chain(conflicts).collect();
         for (who, note) in notes.difference(&self.logged_notes) {
             match who.as_str() {

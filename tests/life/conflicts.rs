@@ -51,7 +51,7 @@ fn a_second_container_with_the_id_of_one_that_serves_changes_nothing() {
 }
 
 #[test]
-fn when_the_incumbent_goes_the_other_takes_over_in_one_write() {
+fn after_the_incumbents_end_the_other_takes_over_in_one_write() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
     docker.set(with_env("web-1", 8001, SHOP));
     docker.set(changed("web-2", 8002, |web| {
@@ -74,7 +74,7 @@ fn when_the_incumbent_goes_the_other_takes_over_in_one_write() {
 
 /// Who has the id is told once that is so.
 #[test]
-fn a_takeover_is_told_after_it_happened_and_once() {
+fn a_takeover_is_logged_once_and_afterwards() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
     docker.set(with_env("web-1", 8001, SHOP));
     let daemon = Daemon::start(&docker, &consul, &[]);

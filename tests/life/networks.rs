@@ -42,7 +42,7 @@ fn addresses(consul: &FakeConsul) -> Vec<String> {
 }
 
 #[test]
-fn a_closed_network_is_never_chosen_when_another_is_there() {
+fn an_internal_network_is_never_chosen_if_there_is_another() {
     for closed in [("aback", "172.18.0.2"), ("amac", "172.19.0.2"), ("docker_gwbridge", "172.21.0.2")] {
         let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
         docker.set_networks(networks(false));
@@ -61,7 +61,7 @@ fn a_closed_network_is_never_chosen_when_another_is_there() {
 }
 
 #[test]
-fn a_network_that_was_created_a_moment_ago_is_known_at_once() {
+fn a_new_network_is_known_immediately() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set_networks(networks(false));
     let daemon = Daemon::start(&docker, &consul, &["--internal", "--resync", "1h"]);
@@ -73,7 +73,7 @@ fn a_network_that_was_created_a_moment_ago_is_known_at_once() {
 }
 
 #[test]
-fn an_engine_that_does_not_list_its_networks_costs_nothing_else() {
+fn an_engine_that_does_not_list_its_networks_affects_nothing_else() {
     let closed = ("aback", "172.18.0.2");
     for hangs in [false, true] {
         let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));

@@ -23,7 +23,7 @@ fn deregistered(consul: &FakeConsul) -> Vec<String> {
 }
 
 #[test]
-fn an_engine_with_a_new_id_goes_on_with_its_entries() {
+fn an_engine_with_a_new_id_keeps_its_entries() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     for (name, port) in [("stays", 8000), ("moves", 8001), ("goes", 8002)] {
         docker.set(container(name, port));
@@ -54,7 +54,7 @@ fn an_engine_with_a_new_id_goes_on_with_its_entries() {
 
 /// What came back with our own marks is ours, and not another Portreeve's.
 #[test]
-fn a_host_that_gets_its_name_back_goes_on_with_its_entries() {
+fn a_host_that_gets_its_name_back_keeps_its_entries() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     let daemon = Daemon::start(&docker, &consul, &["--resync", "50ms"]);
@@ -88,7 +88,7 @@ fn a_container_that_comes_back_under_its_id_is_registered_and_removed_as_before(
 }
 
 #[test]
-fn a_container_that_docker_lists_again_is_ours_as_before() {
+fn a_container_that_docker_lists_again_is_still_ours() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let all = || (0..4_u16).for_each(|number| docker.set(container(&format!("c{number}"), 8000 + number)));
     all();
@@ -128,7 +128,7 @@ fn machines_with_one_engine_id_leave_each_other_alone() {
 }
 
 #[test]
-fn machines_that_nothing_tells_apart_end_their_quarrel() {
+fn machines_that_cannot_be_distinguished_stop_overwriting_each_other() {
     let consul = FakeConsul::start("10.0.0.7");
     let (one, two) = (FakeDocker::start(), FakeDocker::start());
     one.set(container("a", 8000));
@@ -145,7 +145,7 @@ fn machines_that_nothing_tells_apart_end_their_quarrel() {
 }
 
 #[test]
-fn an_entry_of_another_portreeve_is_taken_over_if_that_is_asked_for() {
+fn an_entry_of_another_portreeve_is_taken_over_with_adopt() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let entry = |id: &str| {
         let marks: Value = json!({"portreeve-engine": "ABKO", "portreeve-host": "host-7", "portreeve-container": "c"});

@@ -21,7 +21,7 @@ fn reason(registration: &Value) -> Option<String> {
 }
 
 #[test]
-fn a_drain_that_the_engine_has_forgotten_goes_on() {
+fn a_drain_whose_event_has_expired_continues() {
     let (docker, consul, daemon) = draining(&[]);
     let reason = consul.in_maintenance()[WEB].clone();
     assert!(reason.starts_with("portreeve: draining, the container was told to stop at 20"), "{reason}");
@@ -50,7 +50,7 @@ fn a_drain_that_the_engine_has_forgotten_goes_on() {
 }
 
 #[test]
-fn a_drain_that_began_while_it_was_paused_is_remembered_too() {
+fn a_drain_that_began_during_a_pause_continues() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let paused = || changed("web", 8000, |web| web["State"]["Paused"] = json!(true));
     docker.set(paused());
@@ -70,7 +70,7 @@ fn a_drain_that_began_while_it_was_paused_is_remembered_too() {
 }
 
 #[test]
-fn each_start_of_a_crash_loop_is_out_of_traffic_to_begin_with() {
+fn each_start_in_a_crash_loop_begins_out_of_traffic() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let daemon = Daemon::start(&docker, &consul, &["--crash-starts", "3"]);
     for number in 1..=6 {
@@ -141,7 +141,7 @@ fn checks_are_replaced_while_the_entry_is_out_of_traffic() {
 }
 
 #[test]
-fn a_configuration_that_changes_during_a_drain_brings_nothing_back() {
+fn a_configuration_change_during_a_drain_does_not_end_it() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let (docker, consul, _daemon) = draining(&["--config", file.path().to_str().expect("text")]);
     let reason = consul.in_maintenance()[WEB].clone();
@@ -182,7 +182,7 @@ fn an_operators_maintenance_outlives_the_container() {
 }
 
 #[test]
-fn an_operators_maintenance_is_kept_although_it_is_younger_than_the_last_look() {
+fn an_operators_maintenance_since_the_last_read_is_kept() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     let daemon = Daemon::start(&docker, &consul, &[]);
@@ -206,7 +206,7 @@ fn an_operators_maintenance_is_kept_although_it_is_younger_than_the_last_look() 
 }
 
 #[test]
-fn once_lists_again_what_one_list_lacks() {
+fn once_confirms_a_missing_container_with_a_second_list() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let names: Vec<_> = (0..8).map(|number| format!("web-{number}")).collect();
     names.iter().zip(8000..).for_each(|(name, port)| docker.set(container(name, port)));

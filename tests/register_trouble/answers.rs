@@ -70,7 +70,7 @@ impl Drop for Stranger {
 }
 
 #[test]
-fn a_page_is_no_value_of_a_key_and_no_list_of_services() {
+fn an_html_page_is_neither_a_value_nor_a_list_of_services() {
     let template = "{{key \"app/password\"}}{{#if (keyExists \"app/flag\")}}yes{{/if}}";
     let list = "{{#each (services)}}{{name}}{{/each}}";
     for page in PAGES {
@@ -103,7 +103,7 @@ fn a_page_is_no_value_of_a_key_and_no_list_of_services() {
 }
 
 #[test]
-fn nothing_is_registered_where_no_consul_answers() {
+fn nothing_is_registered_if_another_program_answers() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1000));
     for page in PAGES {
@@ -118,7 +118,7 @@ fn nothing_is_registered_where_no_consul_answers() {
 }
 
 #[test]
-fn a_page_in_answer_to_a_write_is_no_success() {
+fn an_html_page_in_answer_to_a_write_is_a_failure() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1000));
     consul.answer_writes_with_a_page();

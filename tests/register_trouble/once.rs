@@ -45,7 +45,7 @@ fn a_gate_that_does_not_open_is_named() {
 }
 
 #[test]
-fn a_right_that_is_missing_is_not_waited_for() {
+fn a_missing_permission_is_not_waited_for() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1000));
     consul.fail(Some(StatusCode::FORBIDDEN));
@@ -62,7 +62,7 @@ fn a_right_that_is_missing_is_not_waited_for() {
 
 /// What is wrong is told once, however often it is tried.
 #[test]
-fn trouble_that_may_pass_is_waited_for_and_told_once() {
+fn a_transient_failure_is_waited_for_and_logged_once() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1000));
     consul.fail(Some(StatusCode::INTERNAL_SERVER_ERROR));
@@ -86,7 +86,7 @@ fn trouble_that_may_pass_is_waited_for_and_told_once() {
 }
 
 #[test]
-fn only_who_has_not_answered_is_named() {
+fn only_the_side_without_an_answer_is_named() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let mut command = portreeve(&docker, &consul, &["--once", "--deadline", "2s"]);
     let output = command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").output().expect("the program starts");
@@ -98,7 +98,7 @@ fn only_who_has_not_answered_is_named() {
 }
 
 #[test]
-fn another_registrys_address_is_refused_at_once() {
+fn another_registrys_address_is_refused_immediately() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let (code, log, _) = ended(&docker, &consul, &["etcd://127.0.0.1:2379/services"]);
     assert!(code == Some(2) && log.contains("Portreeve writes to Consul only"), "{code:?} {log}");

@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[test]
-fn the_agents_address_and_the_hosts_name_are_read_anew() {
+fn the_agents_address_and_the_host_name_are_read_again() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 1000));
     let daemon = Daemon::start(&docker, &consul, &["--resync", "500ms"]);
@@ -65,7 +65,7 @@ async fn modify_index(agent: &DevAgent) -> Value {
 }
 
 #[tokio::test]
-async fn a_check_that_somebody_removed_or_replaced_comes_back_with_one_registration() {
+async fn a_removed_or_replaced_check_is_restored_with_one_registration() {
     let agent = DevAgent::start_with(Setup { extra: "enable_script_checks = true".into(), ..Setup::default() }).await;
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start(""));
     docker.set(checked(1000));

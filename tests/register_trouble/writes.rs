@@ -40,7 +40,7 @@ fn hung_registrations_delay_no_other_container() {
 }
 
 #[test]
-fn an_agent_that_hangs_gets_no_write_that_is_out_of_date() {
+fn an_agent_that_hangs_gets_no_outdated_write() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let names: Vec<_> = (0..400_u16).map(|number| format!("c{number:03}")).collect();
     names.iter().zip(1000..).for_each(|(name, port)| docker.set(container(name, port)));
@@ -63,7 +63,7 @@ fn an_agent_that_hangs_gets_no_write_that_is_out_of_date() {
 }
 
 #[test]
-fn entries_that_could_not_be_left_as_asked_for_are_exit_code_1() {
+fn a_failed_on_exit_gives_exit_code_1() {
     for on_exit in ["deregister", "maintenance"] {
         let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
         docker.set(container("web", 1000));
@@ -80,7 +80,7 @@ fn entries_that_could_not_be_left_as_asked_for_are_exit_code_1() {
 
 /// What was sent before the stop is carried out, and known, before the entries are left.
 #[test]
-fn a_clean_stop_waits_for_what_is_under_way() {
+fn a_clean_stop_waits_for_writes_in_flight() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("hung", 1000));
     docker.set(container("web", 1001));

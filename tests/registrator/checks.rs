@@ -170,7 +170,7 @@ fn checks_of_our_own() {
 }
 
 #[test]
-fn what_makes_the_agent_run_a_command_has_to_be_allowed() {
+fn checks_that_run_a_command_must_be_allowed() {
     let tcp = r#"{"Interval":"10s","TCP":"192.168.1.102:8000"}"#;
     checks_with(
         &[],

@@ -30,7 +30,7 @@ fn ended(code: i64) -> Value {
 }
 
 #[test]
-fn a_start_after_a_death_finds_the_new_port() {
+fn a_start_after_an_exit_uses_the_new_port() {
     let (docker, consul) = host();
     docker.set(container("web", 8000));
     let _daemon = Daemon::start(&docker, &consul, &[]);
@@ -87,7 +87,7 @@ fn on_success_only_a_failure_keeps_its_entry_and_keeps_it_out_of_traffic() {
 }
 
 #[test]
-fn a_resync_sees_what_no_event_told() {
+fn a_resync_finds_what_no_event_reported() {
     let (docker, consul) = host();
     docker.set(container("web", 8000));
     let _daemon = Daemon::start(&docker, &consul, &["-resync", "1"]);
@@ -101,7 +101,7 @@ fn a_resync_sees_what_no_event_told() {
 }
 
 #[test]
-fn entries_of_registrator_are_taken_over_and_other_ones_left_alone() {
+fn entries_of_registrator_are_taken_over_and_others_left_alone() {
     let (docker, consul) = host();
     docker.set(container("web", 8000));
     let others = ["dockerhost:g:80", "dockerhost:legacy-app:9090", "https.12345", "otherhost:gone:80"];

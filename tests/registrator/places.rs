@@ -1,4 +1,4 @@
-//! Where others reach a port.
+//! The addresses of instances.
 
 use crate::{
     hold, run,
@@ -156,7 +156,7 @@ fn in_the_network_of_another_container() {
 }
 
 #[test]
-fn addresses_that_are_asked_for() {
+fn requested_addresses() {
     const HERE: &str = "dockerhost:a1:80 nginx 192.168.1.102:8000";
     let label: &[&str] = &["-useIpFromLabel", "ip"];
     let all: &[&str] = &["-useIpFromLabel", "ip", "-ip", "1.2.3.4", "-internal"];
@@ -202,7 +202,7 @@ fn addresses_that_are_asked_for() {
 }
 
 #[test]
-fn addresses_beside_the_main_one() {
+fn tagged_addresses() {
     let tagged = |subject: Subject| run(&[subject], &[]).bodies.remove(0)["TaggedAddresses"].to_string();
     assert_eq!(tagged(web()), r#"{"bridge":{"Address":"172.17.0.2","Port":80}}"#);
     let reserved = web().network("wan", &[("wan", "172.18.0.5"), ("lan_ipv6", "172.19.0.5"), ("front", "172.20.0.5")]);

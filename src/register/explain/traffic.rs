@@ -255,7 +255,7 @@ mod tests {
                 .to_string()
         };
         assert_eq!(explained(true, None, 1), "no: not registered: the container has no port to register; publish one");
-        assert_eq!(explained(false, None, 0), "no: not registered: the container does not run");
+        assert_eq!(explained(false, None, 0), "no: not registered: the container is not running");
         assert_eq!(explained(false, Some(3), 1), "no: not registered: the container has ended with exit code 3");
         let expected = "no: not registered: crash loop: the container has ended with exit code 3";
         assert_eq!(explained(false, Some(3), 3), expected);
