@@ -41,7 +41,9 @@ impl ConfigFile {
         }
         let text = match (self, regular_file::read_text(path, regular_file::MAX_BYTES)) {
             (_, Ok(text)) => text,
-            (Self::Default, Err(error)) if error.kind() == io::ErrorKind::NotFound && !is_link(path) => return Ok(None),
+            (Self::Default, Err(error)) if error.kind() == io::ErrorKind::NotFound && !is_link(path) => {
+                return Ok(None);
+            }
             (Self::Default, Err(error)) => return Err(Error::ReadDefault(error)),
             (Self::Given(_), Err(source)) => return Err(Error::Read { path: path.to_owned(), source }),
         };

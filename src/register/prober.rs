@@ -69,7 +69,8 @@ impl ReadinessProber {
             is_wanted
         });
         for (id, gate) in gates.iter().filter(|(_, gate)| !self.running.contains_key(&gate.run)).collect::<Vec<_>>() {
-            let probe = self.tasks.spawn(part_of_current(probe_until_ready(id.clone(), gate.clone(), self.ready.clone())));
+            let probe =
+                self.tasks.spawn(part_of_current(probe_until_ready(id.clone(), gate.clone(), self.ready.clone())));
             self.running.insert(gate.run.clone(), probe);
         }
         let ended = |run: &&PortRun| match containers.entries.get(&run.container) {

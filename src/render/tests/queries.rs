@@ -207,7 +207,7 @@ fn a_server_line_cannot_be_extended_by_a_value() {
         assert_eq!(pass.outcome, RenderOutcome::Text("    server [fd00::1]:1 weight=7;".to_owned()));
         let expected = "service \"a\", instance \"a-1\" on node \"n1\", is left out: ";
         assert!(
-            pass.warnings.len() == 1 && pass.warnings.iter().all(|warning| remark.starts_with(expected)),
+            pass.warnings.len() == 1 && pass.warnings.iter().all(|warning| warning.starts_with(expected)),
             "{pass:?}"
         );
     }
