@@ -21,21 +21,21 @@ pub(super) const ALL: &[HelperDefinition] = &[
 type IntegerOp = fn(i64, i64) -> Option<i64>;
 type FloatOp = fn(f64, f64) -> f64;
 
-fn combine(a: Number, b: Number, whole: IntegerOp, real: FloatOp) -> Result<Number, String> {
+fn combine(a: Number, b: Number, integer: IntegerOp, float: FloatOp) -> Result<Number, String> {
     match (a, b) {
-        (Number::Integer(a), Number::Integer(b)) => whole(a, b).map(Number::Integer).ok_or_else(overflow_message),
-        _ => Ok(Number::Float(real(a.as_f64(), b.as_f64()))),
+        (Number::Integer(a), Number::Integer(b)) => integer(a, b).map(Number::Integer).ok_or_else(overflow_message),
+        _ => Ok(Number::Float(float(a.as_f64(), b.as_f64()))),
     }
 }
 
-fn pair(call: &HelperCall<'_, '_>, whole: IntegerOp, real: FloatOp) -> Result<Value, String> {
-    combine(call.number(0)?, call.number(1)?, whole, real)?.to_json()
+fn pair(call: &HelperCall<'_, '_>, integer: IntegerOp, float: FloatOp) -> Result<Value, String> {
+    combine(call.number(0)?, call.number(1)?, integer, float)?.to_json()
 }
 
-fn fold(call: &HelperCall<'_, '_>, whole: IntegerOp, real: FloatOp) -> Result<Value, String> {
+fn fold(call: &HelperCall<'_, '_>, integer: IntegerOp, float: FloatOp) -> Result<Value, String> {
     let mut numbers = numbers(call)?.into_iter();
     let first = numbers.next().ok_or("no numbers are given")?;
-    numbers.try_fold(first, |sum, number| combine(sum, number, whole, real))?.to_json()
+    numbers.try_fold(first, |sum, number| combine(sum, number, integer, float))?.to_json()
 }
 
 fn select_by(call: &HelperCall<'_, '_>, better: fn(Number, Number) -> bool) -> Result<Value, String> {
@@ -90,18 +90,18 @@ fn round(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     }
 }
 
-fn to_whole(number: Number, how: fn(f64) -> f64) -> Result<Value, String> {
+fn to_whole(number: Number, round: fn(f64) -> f64) -> Result<Value, String> {
     match number {
         Number::Integer(_) => number.to_json(),
         Number::Float(real) => {
             // The first float beyond the range of `i64`.
             const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-            let whole = how(real);
-            if !(-LIMIT..LIMIT).contains(&whole) {
+            let rounded = round(real);
+            if !(-LIMIT..LIMIT).contains(&rounded) {
                 return Err(overflow_message());
             }
             #[expect(clippy::cast_possible_truncation, reason = "it is an integer within the limits")]
-            Ok((whole as i64).into())
+            Ok((rounded as i64).into())
         }
     }
 }

@@ -47,7 +47,7 @@ impl Number {
     /// The nearest float.
     pub(super) fn as_f64(self) -> f64 {
         match self {
-            #[expect(clippy::cast_precision_loss, reason = "mixed arithmetic is as exact as numbers with a point are")]
+            #[expect(clippy::cast_precision_loss, reason = "mixed arithmetic has the precision of floats")]
             Self::Integer(number) => number as f64,
             Self::Float(number) => number,
         }
@@ -55,11 +55,11 @@ impl Number {
 
     /// A total order: integers that are equal as floats are compared as integers.
     pub(super) fn total_cmp(self, other: Self) -> Ordering {
-        let whole = |number| match number {
-            Self::Integer(whole) => whole,
+        let integer = |number| match number {
+            Self::Integer(number) => number,
             #[expect(clippy::cast_possible_truncation, reason = "only used if it equals an integer")]
             Self::Float(real) => real as i64,
         };
-        self.as_f64().total_cmp(&other.as_f64()).then_with(|| whole(self).cmp(&whole(other)))
+        self.as_f64().total_cmp(&other.as_f64()).then_with(|| integer(self).cmp(&integer(other)))
     }
 }

@@ -20,10 +20,10 @@ pub(super) const ALL: &[HelperDefinition] = &[
 
 type ParseFunction = fn(&str) -> Result<Value, String>;
 
-fn parse(call: &HelperCall<'_, '_>, nothing: impl Into<Value>, read: ParseFunction) -> Result<Value, String> {
+fn parse(call: &HelperCall<'_, '_>, empty: impl Into<Value>, read: ParseFunction) -> Result<Value, String> {
     let text = call.text(0)?;
     match text.trim() {
-        "" => Ok(nothing.into()),
+        "" => Ok(empty.into()),
         trimmed => read(trimmed).map_err(|reason| format!("{}: {reason}", excerpt(&text))),
     }
 }

@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn every_part_is_read() {
-        let whole = "v1.web?ns=a&partition=b&peer=c&sameness-group=d@dc2~_agent|passing,warning";
+        let argument = "v1.web?ns=a&partition=b&peer=c&sameness-group=d@dc2~_agent|passing,warning";
         let text = |text: &str| Some(text.to_owned());
         let expected = ParsedArgument {
             subject: "v1.web".into(),
@@ -127,7 +127,7 @@ mod tests {
             near: text("_agent"),
             filter: text("passing,warning"),
         };
-        assert_eq!(parse(whole, SERVICE), Ok(expected));
+        assert_eq!(parse(argument, SERVICE), Ok(expected));
         for (text, delimiters) in [
             ("web", SERVICE),
             ("web@dc2", SERVICE),
@@ -158,10 +158,10 @@ mod tests {
             ("web|any~n1", "`~` in"),
             ("web|any|passing", "`|` in"),
             ("web?stale=1", "`stale` is not known"),
-            ("web?ns", "`ns` is no `key=value`"),
-            ("web?ns=", "`ns=` is no"),
+            ("web?ns", "`ns` is not `key=value`"),
+            ("web?ns=", "`ns=` is not"),
             ("web?ns=a&ns=b", "`ns` is repeated"),
-            ("web?ns=a&", "`` is no"),
+            ("web?ns=a&", "`` is not"),
         ] {
             let error = parse(text, SERVICE).expect_err(text);
             assert!(error.contains(expected) && error.contains(text), "{text}: {error}");

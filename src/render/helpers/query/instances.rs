@@ -22,7 +22,7 @@ pub(super) fn instances(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>)
     for (name, _) in services.filter(|(_, tags)| tag.as_ref().is_none_or(|tag| tags.contains(tag))) {
         let (name, tag, scope) = (name.clone(), tag.clone(), scope.clone());
         let query = Query::Service(ServiceQuery { name, tag, passing, scope, ..ServiceQuery::default() });
-        // After an unanswered query the others are still asked, so that all answers arrive before the next recorder.
+        // After an unanswered query the others are still asked, so that all answers arrive before the next pass.
         let records = ask!(recorder, query, Answer::Service)?.into_iter().flatten();
         instances.extend(records.filter(|record| statuses.contains(&record.status)));
     }
