@@ -94,7 +94,8 @@ fn check_call(call: &HelperTemplate, form: CallForm, at: Position) -> Result<(),
     let mut options: Vec<_> = call.hash.keys().collect();
     options.sort();
     if let Some(option) = options.into_iter().find(|option| !helper.takes(option)) {
-        let known = if helper.options.is_empty() { "none".to_owned() } else { helper.options.join(", ") };
+        let known = helper.option_names().join(", ");
+        let known = if known.is_empty() { "none" } else { &known };
         return fault(format!("`{name}` has no option `{option}` (it has: {known})"));
     }
     check_parameters(call.params.iter().chain(call.hash.values()), at)

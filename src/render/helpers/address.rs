@@ -8,7 +8,7 @@ use super::{HelperCall, HelperDefinition, print::excerpt, pure_helper};
 
 pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("hostPort", 2..=2, &[], host_port),
-    pure_helper("hostName", 1..=1, &["wildcard"], host_name),
+    pure_helper("hostName", 1..=1, &[&["wildcard"]], host_name),
     pure_helper("ipAddress", 1..=1, &[], ip_address),
     pure_helper("serverName", 1..=1, &[], server_name),
 ];

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{HelperCall, HelperDefinition, call::describe, number::Number, print::excerpt, pure_helper};
 
 pub(super) const ALL: &[HelperDefinition] = &[
-    pure_helper("dateFormat", 2..=2, &["zone"], format),
+    pure_helper("dateFormat", 2..=2, &[&["zone"]], format),
     pure_helper("dateAdd", 2..=2, &[], add),
     pure_helper("toUnix", 1..=1, &[], |call| Ok(date(call, 0)?.as_second().into())),
     pure_helper("fromUnix", 1..=1, &[], from_unix),

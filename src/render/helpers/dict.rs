@@ -8,7 +8,7 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("dict", 0..=UNLIMITED, ANY_OPTION, dict),
     pure_helper("set", 1..=UNLIMITED, ANY_OPTION, set),
     pure_helper("hasKey", 2..=2, &[], |call| Ok(call.record(0)?.contains_key(&call.text(1)?).into())),
-    pure_helper("dig", 2..=UNLIMITED, &["default"], dig),
+    pure_helper("dig", 2..=UNLIMITED, &[&["default"]], dig),
     pure_helper("keys", 1..=1, &[], |call| Ok(call.record(0)?.keys().cloned().collect())),
     pure_helper("values", 1..=1, &[], |call| Ok(call.record(0)?.values().cloned().collect())),
 ];

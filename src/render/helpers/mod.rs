@@ -50,7 +50,7 @@ pub(super) struct HelperDefinition {
     /// The allowed number of positional arguments.
     pub(super) arguments: RangeInclusive<usize>,
     /// The allowed `name=value` arguments.
-    pub(super) options: OptionNames,
+    options: OptionNames,
     pub(super) form: CallForm,
     run: HelperFunction,
 }
@@ -58,7 +58,14 @@ pub(super) struct HelperDefinition {
 impl HelperDefinition {
     /// Whether it accepts the argument `option=…`.
     pub(super) fn takes(&self, option: &str) -> bool {
-        self.options == ANY_OPTION || self.options.contains(&option)
+        self.options == ANY_OPTION || self.option_names().contains(&option)
+    }
+
+    /// The names of all options, sorted.
+    pub(super) fn option_names(&self) -> Vec<&'static str> {
+        let mut names = self.options.concat();
+        names.sort_unstable();
+        names
     }
 }
 
@@ -110,10 +117,11 @@ const fn built_in(
     HelperDefinition { name, arguments, options, form, run: HelperFunction::BuiltIn }
 }
 
-type OptionNames = &'static [&'static str];
+/// Groups of options; helpers share some groups.
+type OptionNames = &'static [&'static [&'static str]];
 
 /// Any option is allowed.
-const ANY_OPTION: OptionNames = &["*"];
+const ANY_OPTION: OptionNames = &[&["*"]];
 
 const UNLIMITED: usize = usize::MAX;
 
@@ -149,12 +157,12 @@ pub(super) fn all() -> impl Iterator<Item = &'static HelperDefinition> {
 /// The helpers of the Handlebars engine, and those that replace them.
 const BUILT_IN: &[HelperDefinition] = &[
     built_in("raw", 0..=1, &[], CallForm::Both),
-    built_in("if", 1..=1, &["includeZero"], CallForm::Block),
-    built_in("unless", 1..=1, &["includeZero"], CallForm::Block),
+    built_in("if", 1..=1, &[&["includeZero"]], CallForm::Block),
+    built_in("unless", 1..=1, &[&["includeZero"]], CallForm::Block),
     built_in("each", 1..=1, &[], CallForm::Block),
     built_in("with", 1..=1, &[], CallForm::Block),
     built_in("lookup", 2..=2, &[], CallForm::Value),
-    built_in("log", 1..=UNLIMITED, &["level"], CallForm::Value),
+    built_in("log", 1..=UNLIMITED, &[&["level"]], CallForm::Value),
     built_in("eq", 2..=2, &[], CallForm::Both),
     built_in("ne", 2..=2, &[], CallForm::Both),
     built_in("gt", 2..=2, &[], CallForm::Both),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{HelperCall, HelperDefinition, UNLIMITED, print::excerpt, pure_helper};
 
 pub(super) const ALL: &[HelperDefinition] =
-    &[pure_helper("explode", 1..=1, &[], explode), pure_helper("merge", 1..=UNLIMITED, &["override"], merge)];
+    &[pure_helper("explode", 1..=1, &[], explode), pure_helper("merge", 1..=UNLIMITED, &[&["override"]], merge)];
 
 /// A deeper tree is a mistake, and could overflow the stack.
 const MAX_DEPTH: usize = 100;

@@ -14,7 +14,7 @@ use super::{
 pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("where", 1..=UNLIMITED, ANY_OPTION, where_),
     pure_helper("pluck", 2..=2, &[], pluck),
-    pure_helper("sort", 1..=2, &["numeric", "reverse"], sort),
+    pure_helper("sort", 1..=2, &[&["numeric", "reverse"]], sort),
     pure_helper("unique", 1..=2, &[], unique),
 ];
 

@@ -8,8 +8,6 @@ use crate::{
     render::{helpers::HelperCall, recorder::QueryRecorder},
 };
 
-pub(super) const OPTIONS: &[&str] = &["any", "dc", "namespace", "ns", "partition", "status", "tag"];
-
 /// Sorted by the service's name, then as `service` sorts them. Each service is one query.
 pub(super) fn instances(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
     let scope = argument::scope(call, Scope::default())?;

@@ -32,27 +32,27 @@ mod status;
 use serde::Serialize;
 use serde_json::Value;
 
-pub(super) use self::service::{ServiceInstances, UPSTREAM_OPTIONS, service_instances};
-use super::{HelperCall, HelperDefinition, query_helper};
+pub(super) use self::service::{ServiceInstances, service_instances};
+use super::{HelperCall, HelperDefinition, OptionNames, query_helper};
 use crate::{
     registry::Query,
     render::recorder::{MissingInput, QueryRecorder},
 };
 
 pub(super) const ALL: &[HelperDefinition] = &[
-    query_helper("service", 0..=1, service::INSTANCE_OPTIONS, service::service),
-    query_helper("connect", 0..=1, service::INSTANCE_OPTIONS, service::connect),
-    query_helper("prepared", 1..=1, &["dc", "min", "namespace", "near", "ns", "partition"], prepared::prepared),
-    query_helper("services", 0..=1, &["dc", "filter", "namespace", "ns", "partition"], catalog::services),
-    query_helper("instances", 0..=0, instances::OPTIONS, instances::instances),
-    query_helper("nodes", 0..=1, &["dc", "filter", "namespace", "near", "ns", "partition"], catalog::nodes),
-    query_helper("node", 0..=1, SCOPE_OPTIONS, catalog::node),
-    query_helper("datacenters", 0..=0, &["reachable"], catalog::datacenters),
-    query_helper("key", 0..=1, KEY_OPTIONS, key::key),
-    query_helper("keyOr", 2..=2, SCOPE_OPTIONS, key::key_or),
-    query_helper("keyExists", 0..=1, KEY_OPTIONS, key::key_exists),
-    query_helper("ls", 0..=1, FOLDER_OPTIONS, folder::ls),
-    query_helper("tree", 0..=1, FOLDER_OPTIONS, folder::tree),
+    query_helper("service", 0..=1, &[SCOPE, INSTANCES], service::service),
+    query_helper("connect", 0..=1, &[SCOPE, INSTANCES], service::connect),
+    query_helper("prepared", 1..=1, &[SCOPE, &["min", "near"]], prepared::prepared),
+    query_helper("services", 0..=1, &[SCOPE, &["filter"]], catalog::services),
+    query_helper("instances", 0..=0, &[SCOPE, &["any", "status", "tag"]], instances::instances),
+    query_helper("nodes", 0..=1, &[SCOPE, &["filter", "near"]], catalog::nodes),
+    query_helper("node", 0..=1, &[SCOPE], catalog::node),
+    query_helper("datacenters", 0..=0, &[&["reachable"]], catalog::datacenters),
+    query_helper("key", 0..=1, KEY, key::key),
+    query_helper("keyOr", 2..=2, &[SCOPE], key::key_or),
+    query_helper("keyExists", 0..=1, KEY, key::key_exists),
+    query_helper("ls", 0..=1, FOLDER, folder::ls),
+    query_helper("tree", 0..=1, FOLDER, folder::tree),
     query_helper("caRoots", 0..=0, &[], mesh::ca_roots),
     query_helper("caLeaf", 1..=1, &[], mesh::ca_leaf),
     query_helper("file", 1..=1, &[], file::file),
@@ -61,9 +61,14 @@ pub(super) const ALL: &[HelperDefinition] = &[
     query_helper("mustEnv", 1..=1, &[], env::must_env),
 ];
 
-const SCOPE_OPTIONS: &[&str] = &["dc", "namespace", "ns", "partition"];
-const KEY_OPTIONS: &[&str] = &["dc", "namespace", "ns", "partition", "path"];
-const FOLDER_OPTIONS: &[&str] = &["dc", "min", "namespace", "ns", "partition", "path"];
+/// Where a query is asked.
+const SCOPE: &[&str] = &["dc", "namespace", "ns", "partition"];
+/// Which instances are selected.
+const INSTANCES: &[&str] = &["any", "filter", "min", "name", "near", "peer", "samenessGroup", "status", "tag"];
+const KEY: OptionNames = &[SCOPE, &["path"]];
+const FOLDER: OptionNames = &[SCOPE, &["min", "path"]];
+/// The options of `upstream`.
+pub(super) const UPSTREAM_OPTIONS: OptionNames = &[SCOPE, INSTANCES, &["extra", "names"]];
 
 /// The option `name=…`; `None` if it is missing or empty.
 fn non_empty_option(call: &HelperCall<'_, '_>, name: &str) -> Result<Option<String>, String> {

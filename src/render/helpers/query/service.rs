@@ -14,42 +14,6 @@ use crate::{
     },
 };
 
-/// The options that select instances.
-pub(super) const INSTANCE_OPTIONS: &[&str] = &[
-    "any",
-    "dc",
-    "filter",
-    "min",
-    "name",
-    "namespace",
-    "near",
-    "ns",
-    "partition",
-    "peer",
-    "samenessGroup",
-    "status",
-    "tag",
-];
-
-/// The options of `upstream`: the same, with `extra` and `names`.
-pub(in crate::render::helpers) const UPSTREAM_OPTIONS: &[&str] = &[
-    "any",
-    "dc",
-    "extra",
-    "filter",
-    "min",
-    "name",
-    "names",
-    "namespace",
-    "near",
-    "ns",
-    "partition",
-    "peer",
-    "samenessGroup",
-    "status",
-    "tag",
-];
-
 pub(super) fn service(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
     json(records(call, recorder, false)?)
 }

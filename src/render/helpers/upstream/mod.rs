@@ -8,7 +8,10 @@
 mod haproxy;
 mod nginx;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,7 +59,8 @@ fn upstream(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<V
     }
     let allow_names = call.flag("names")?;
     let Some((service, mut instances)) = selected_instances(call, recorder)? else { return Ok(Value::Null) };
-    let services = service.into_iter().chain(instances.iter().map(|instance| instance.name.clone())).collect();
+    let names: BTreeSet<_> = instances.iter().map(|instance| instance.name.as_str()).collect();
+    let services = service.into_iter().chain(names.into_iter().map(str::to_owned)).collect();
     let keep = |instance: &ServiceRecord, reason: Option<String>| match reason {
         None => true,
         Some(reason) => {
