@@ -228,7 +228,7 @@ fn a_journal_that_cannot_be_opened_does_not_count_as_corrupt() {
     let bench = Bench::new("kind = \"command\"\npid_file = \"$H/app.pid\"", &["app"]);
     bench.keys.set("value", "1");
     let daemon = Daemon::spawn(bench.render(&[]));
-    daemon.until_logged("still owed");
+    daemon.until_logged("the reload is pending");
     let limit = |limit: &str| {
         let pid = daemon.id().to_string();
         let set = Command::new("prlimit").args(["--pid", &pid, limit]).status().expect("prlimit is there");

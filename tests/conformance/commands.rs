@@ -36,7 +36,7 @@ async fn a_command_that_takes_too_long_is_ended_with_what_it_has_started() {
     let daemon = bench.start(&["--config", &bench.path("portreeve.toml").display().to_string()]);
     until("its child", || pid.exists());
     let child = fs::read_to_string(&pid).expect("it is there").trim().to_owned();
-    daemon.until_logged("taken back");
+    daemon.until_logged("rolled back");
     until("the child's end", || !runs(&child));
     assert_eq!(bench.read("out/a").as_deref(), Some("old"));
     assert_eq!(daemon.stop(), Some(0));

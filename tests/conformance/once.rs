@@ -21,7 +21,7 @@ async fn the_exit_code_says_whether_all_is_written() {
     assert!(ended == Some(1) && log.contains("key \"nope\""), "{ended:?} {log}");
     let (ended, log) = code(&[&failing]);
     assert!(ended == Some(1) && log.contains("exit status: 1"), "{ended:?} {log}");
-    assert_eq!(bench.read("out/failing"), None, "taken back");
+    assert_eq!(bench.read("out/failing"), None, "rolled back");
     let (ended, log) = code(&[&wrong]);
     assert!(ended == Some(2) && log.contains("wrong.hbs:1:1"), "{ended:?} {log}");
 }

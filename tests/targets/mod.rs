@@ -109,7 +109,7 @@ impl Edge {
             self.apply().await.unwrap_or_else(|error| panic!("{}", error_chain(&error))),
             ApplyOutcome::UpToDate
         );
-        assert!(!self.has_pending_reload(), "nothing is owed");
+        assert!(!self.has_pending_reload(), "no reload is pending");
     }
 
     /// A pass that fails with these texts in the error.
