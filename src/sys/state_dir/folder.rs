@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use super::{StateError, create_directory, temporary_builder};
-use crate::sys::{regular_file, temp_file};
+use crate::sys::{hex, regular_file, temp_file};
 
 /// The first line of each file: this (with the version of the format), then the checksum of the rest.
 const MAGIC: &str = "portreeve-state 1";
@@ -125,8 +125,7 @@ impl StateFolder {
 }
 
 fn header(payload: &[u8]) -> String {
-    let sum = Sha256::digest(payload).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    format!("{MAGIC} {sum}\n")
+    format!("{MAGIC} {}\n", hex::encode(&Sha256::digest(payload)))
 }
 
 /// Adds the first line.

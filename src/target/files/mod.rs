@@ -190,7 +190,7 @@ pub(crate) fn stage(
 fn create_directories(directory: &Path) -> io::Result<()> {
     match (fs::DirBuilder::new().mode(0o755).create(directory), directory.parent()) {
         (Ok(()), parent) => {
-            // What is made below a directory of a group is the group's.
+            // The kernel sets this bit below a directory that has it.
             let inherited = fs::metadata(directory)?.mode() & SET_GROUP;
             fs::set_permissions(directory, fs::Permissions::from_mode(0o755 | inherited))?;
             parent.map_or(Ok(()), temp_file::sync_directory)
@@ -298,10 +298,10 @@ pub(crate) fn remove(destination: &Path, symlinks: SymlinkPolicy) -> Result<(), 
     }
 }
 
-/// Brings what was renamed or removed in the destination's directory onto the disk.
+/// Syncs the destination's directory, so that a rename or removal survives a power cut.
 pub(crate) fn sync_directory(destination: &Path) -> Result<(), FileError> {
     let sync = |real: PathBuf| temp_file::sync_directory(real.parent().unwrap_or(Path::new("/")));
-    resolve(destination).and_then(sync).map_err(|source| FileError::new("brought onto the disk", destination, source))
+    resolve(destination).and_then(sync).map_err(|source| FileError::new("synced", destination, source))
 }
 
 /// Removes the temporary files for `destination` of an earlier process that was killed.
