@@ -45,7 +45,7 @@ impl fmt::Display for SkipReason {
             }
             Self::InvalidId => "its id has control characters, or an empty, \".\" or \"..\" part between slashes",
             Self::Ignored => "SERVICE_IGNORE is set",
-            Self::HealthStarting => "its HEALTHCHECK has no verdict yet",
+            Self::HealthStarting => "its HEALTHCHECK has no result yet",
             Self::NoServiceName => "it has no SERVICE_NAME, and --explicit asks for one",
         })
     }

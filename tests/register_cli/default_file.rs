@@ -133,7 +133,7 @@ fn a_daemon_follows_it_from_when_it_appears_and_keeps_the_last_one_when_it_is_go
     daemon.until_logged("the configuration is refused, the previous one stays in effect");
     machine.write("[register]\nip = \"10.9.9.9\"\n");
     until("the address of the file", || addresses().last() == Some(&json!("10.9.9.9")));
-    daemon.until_logged_times("in line", 2);
+    daemon.until_logged_times("up to date", 2);
 
     fs::remove_file(machine.file()).expect("ours");
     daemon.until_logged(&format!("cannot read the configuration file {FILE}"));
