@@ -61,7 +61,7 @@ const NO_SERVERS_MESSAGE: &str = "`upstream` has no server, and nginx refuses an
 
 pub(super) fn register<'a>(registry: &mut Handlebars<'a>, recorder: &'a QueryRecorder<'a>) {
     for printer in Printer::ALL {
-        registry.register_helper(printer.name(), Box::new(PrintHelper { recorder: recorder, printer }));
+        registry.register_helper(printer.name(), Box::new(PrintHelper { recorder, printer }));
     }
 }
 

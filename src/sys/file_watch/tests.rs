@@ -249,7 +249,8 @@ async fn each_watcher_reports_its_own_files() {
 #[tokio::test]
 async fn inotify_reports_a_change_before_the_next_poll() {
     let mut test = WatchTest::tree(Method::Inotify).await;
-    let steps: [(fn(&WatchTest), &str); 5] = [
+    type Step = (fn(&WatchTest), &'static str);
+    let steps: [Step; 5] = [
         (|test| test.write("a.hbs", "2"), "a.hbs"),
         (
             |test| {

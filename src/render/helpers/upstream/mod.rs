@@ -84,11 +84,14 @@ fn print(printer: &Printer, upstream: &Upstream) -> String {
     upstream.servers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The instances of a service that is named, with its name, or those that are given as a list. `None`: not known yet.
+/// The instances of a service with its name, or instances without a name if they are given as a list.
+type SelectedInstances<'a> = (Option<String>, Vec<Cow<'a, ServiceRecord>>);
+
+/// The instances of a service that is named, or those that are given as a list. `None`: not known yet.
 fn selected_instances<'a>(
     call: &HelperCall<'_, '_>,
     recorder: &QueryRecorder<'a>,
-) -> Result<Option<(Option<String>, Vec<Cow<'a, ServiceRecord>>)>, String> {
+) -> Result<Option<SelectedInstances<'a>>, String> {
     if !matches!(call.get(0), Some(Value::Array(_))) {
         let known = service_instances(call, recorder, false)?;
         return Ok(known.map(|ServiceInstances { service, records }| {
