@@ -39,7 +39,7 @@ impl Ledger for ConsulLedger {
     async fn maintenance(&self, id: &str) -> Result<Option<String>, LedgerError> {
         let check_id = check::service_maintenance_id(id);
         let checks = self.client.agent_service_checks(id).await;
-        let mut checks = checks.map_err(|error| ledger_error(format!("the question for the checks of {id}"), error))?;
+        let mut checks = checks.map_err(|error| ledger_error(format!("the query of the checks of {id}"), error))?;
         Ok(checks.remove(&check_id).map(|check| check.notes))
     }
 

@@ -28,9 +28,9 @@ async fn a_command_that_fails_is_tried_again_and_a_restart_does_not_forget_it() 
     let count = bench.read("count").expect("the command ran");
     assert!(["x\n", "x\nx\n", "x\nx\nx\n"].contains(&count.as_str()), "{count}");
     let daemon = bench.start(&["--template", &template]);
-    daemon.until_logged("in line");
+    daemon.until_logged("in sync");
     assert_eq!(daemon.stop(), Some(0));
-    assert_eq!(bench.read("count"), Some(count), "nothing is owed any more");
+    assert_eq!(bench.read("count"), Some(count), "no reload is pending any more");
 }
 
 #[tokio::test]

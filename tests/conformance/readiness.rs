@@ -72,7 +72,7 @@ async fn a_restart_with_the_same_data_touches_nothing() {
     let before = identity();
     assert_eq!(bench.once(&["--template", &template]).code, Some(0));
     let daemon = bench.start(&["--template", &template]);
-    daemon.until_logged("in line");
+    daemon.until_logged("in sync");
     assert_eq!(daemon.stop(), Some(0));
     assert_eq!((identity(), bench.read("count").as_deref()), (before, Some("x\n")));
 }
