@@ -19,7 +19,7 @@ use portreeve::{
 use tokio_util::sync::CancellationToken;
 
 const SIZES: [usize; 3] = [1_000, 2_000, 4_000];
-/// How many changes are made, one after the other. The median is printed.
+/// The number of changes, one after the other. The median is printed.
 const CHANGES: u16 = 5;
 
 /// A registry with one folder of keys.

@@ -1,4 +1,4 @@
-//! What the pure parts of `register` cost: a container read, ten thousand of them looked at, and the plan for them.
+//! The pure functions of `register`: to parse a container, to derive ten thousand instances, and to plan their writes.
 
 use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 
@@ -17,7 +17,7 @@ use portreeve::{
     registry::{Entries, Entry},
 };
 
-/// How many containers a large host has.
+/// The number of containers of a large host.
 const CONTAINERS: u16 = 10_000;
 
 fn host() -> Host {
@@ -30,7 +30,7 @@ fn host() -> Host {
     }
 }
 
-/// As a compose file gives it: some variables of the image, labels of compose, a service with tags, a route and a check.
+/// A typical container of a Compose file: variables of the image, labels of Compose, tags, a route and a check.
 fn container(number: u16) -> Container {
     let name = format!("shop-web-{number}");
     let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Files in a folder of their own, in which the program runs.
+/// A temporary folder with these files. The program runs in it.
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (name, text) in files {
@@ -18,7 +18,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// Without any registry: nothing listens at this address.
+/// Runs `portreeve check` without a registry: nothing listens at this address.
 fn check(folder: &TempDir, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
     command
@@ -123,7 +123,7 @@ fn all_faults_are_told_in_one_run() {
     for part in all {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }
-    // That one is made when it is needed.
+    // `render` would create the missing directory, so it is not an error.
     assert_eq!(text.matches("there is no directory").count(), 1, "{text}");
     assert_eq!(output.status.code(), Some(1));
     let output = check(&folder, &["--config", "portreeve.toml", "--format", "json"]);
@@ -168,7 +168,7 @@ fn the_program_that_would_be_supervised_is_looked_at() {
     }
 }
 
-/// Either it becomes a target of kind `nginx`, or it is said that nothing is checked, and what to write.
+/// It becomes a target of kind `nginx`, or a warning says that files are not checked, and what to configure.
 #[test]
 fn a_command_that_reloads_nginx_is_understood_or_told() {
     let folder = folder(&[("a.hbs", "x y;\n")]);
@@ -214,7 +214,7 @@ fn a_command_that_reloads_nginx_is_understood_or_told() {
     assert!(text.contains("means something to a shell only") && text.contains("write sh -c"), "{text}");
 }
 
-/// The nginx on PATH says where its configuration lies, as `nginx -V` does; another is named by a target.
+/// `nginx -V` of the nginx on PATH gives the path of its configuration; a target may name another one.
 #[test]
 fn what_an_nginx_includes_is_escaped_for_nginx() {
     let value = "{{concat \"a; \" \"b\"}}";
@@ -264,7 +264,7 @@ fn what_an_nginx_includes_is_escaped_for_nginx() {
     assert!(!found("sites/a.conf", ""), "nobody knows");
 }
 
-/// Those of flags and variables are relative to the working directory.
+/// Paths in flags and variables are relative to the working directory.
 #[test]
 fn a_relative_path_in_the_file_is_relative_to_the_directory_of_the_file() {
     let folder = folder(&[]);
@@ -322,12 +322,12 @@ fn a_relative_path_in_the_file_is_relative_to_the_directory_of_the_file() {
     }
     assert!(path("conf/state/lock").exists() && !path("state").exists() && !path("out").exists());
 
-    // The directory is that of the path that was given, not of the file that a symlink leads to.
+    // Relative to the directory of the given path, not to that of the symlink's target.
     let linked = said(&run(&["check", "--config", "other/link.toml"], &[]));
     assert!(linked.contains("cannot read the partials at other/partials"), "{linked}");
 }
 
-/// Whatever lies where a file is expected: an error at once.
+/// A pipe, a device or a directory in place of a file is an immediate error.
 #[test]
 fn what_is_no_regular_file_is_not_read() {
     let folder = folder(&[("a.hbs", "a")]);

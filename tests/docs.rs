@@ -1,18 +1,18 @@
-//! The examples of every page do what the page says, and the links lead somewhere.
+//! Checks the examples and links on all pages of the documentation.
 //!
-//! A test acts on the language of a block; blocks without a language, and `text`, are for readers only.
+//! The language of a block selects the test. Blocks of `text` or without a language are not tested.
 //!
-//! | block                              | what has to hold                                                                   |
+//! | block                              | requirement                                                                        |
 //! |------------------------------------|------------------------------------------------------------------------------------|
-//! | `toml`                             | it is a whole configuration file that loads                                        |
-//! | `handlebars`, `handlebars json`    | it renders (not run here: one with a block `error` after it)                       |
+//! | `toml`                             | it is a complete configuration file that loads                                     |
+//! | `handlebars`, `handlebars json`    | it renders (not tested if a block `error` follows)                                 |
 //! | `handlebars NAME.hbs`              | it is a partial for the templates that follow                                      |
-//! | `yaml`                             | it is a Compose file without a mistake                                             |
-//! | `yaml fixture.yaml`                | it is a fixture, which answers the templates that follow                           |
+//! | `yaml`                             | it is a Compose file without mistakes                                              |
+//! | `yaml fixture.yaml`                | it is the fixture of the templates that follow                                     |
 //! | `toml NAME.toml`                   | it is TOML                                                                         |
-//! | `sh`, `console`, `ini`             | the command line of each `portreeve` is accepted; of a systemd unit, its ExecStart |
-//! | `console`                          | `$ portreeve lint FILE` prints what is shown, for the Compose file before it; so   |
-//! |                                    | does `$ portreeve check`, for the configuration and the one template before it     |
+//! | `sh`, `console`, `ini`             | each `portreeve` command line is accepted (`ini`: ExecStart of a systemd unit)     |
+//! | `console`                          | `$ portreeve lint FILE` prints the shown output for the preceding Compose file;    |
+//! |                                    | so does `$ portreeve check` for the preceding configuration and template           |
 
 #[path = "docs/answers.rs"]
 mod answers;
@@ -33,7 +33,7 @@ mod templates;
 
 use page::{Page, pages};
 
-/// Fails with every problem of every page, each with its place.
+/// Panics with the problems of all pages, each with its position.
 #[track_caller]
 fn none(problems: impl Fn(&Page, &[Page]) -> Vec<(usize, String)>) {
     let pages = pages();

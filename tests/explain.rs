@@ -1,4 +1,4 @@
-//! `portreeve explain` as a black box, between an engine and an agent that do as they are told.
+//! `portreeve explain` as a black box, with a fake engine and a fake agent.
 
 mod common;
 
@@ -33,7 +33,7 @@ fn explain_between(docker: &str, consul: &str, arguments: &[&str]) -> Explained 
     Explained { text: text(stdout), error: text(stderr), code: status.code() }
 }
 
-/// The report for programs, and the exit code.
+/// The JSON report and the exit code.
 fn report(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> (Value, Option<i32>) {
     let explained = explain(docker, consul, &[arguments, &["--format", "json"]].concat());
     (serde_json::from_str(&explained.text).expect("JSON"), explained.code)
@@ -45,7 +45,7 @@ fn fakes() -> (FakeDocker, FakeConsul) {
     (docker, consul)
 }
 
-/// With two ports, several sources of one key, and a note.
+/// A container with two ports, several sources of one key, and a note.
 fn rich() -> Value {
     let mut rich = container("rich", 8000);
     rich["Config"]["Env"] =
@@ -246,7 +246,7 @@ fn a_container_is_found_by_name_and_by_a_prefix_of_its_id() {
 
 type Change = fn(&FakeDocker, &FakeConsul);
 
-/// Where the fake shows the check of `web`.
+/// The JSON pointer of the check of `web`.
 const CHECK: &str = "service:dockerhost:web:80";
 
 fn set(docker: &FakeDocker, change: impl Fn(&mut Value)) {

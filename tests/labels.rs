@@ -1,6 +1,6 @@
-//! Every rule by which a container's variables, labels and ports become services, each by a run of the program.
+//! The rules by which variables, labels and ports of containers become services. Each rule is one run of the program.
 //!
-//! The expected lines are what the documentation says: `id name address:port ["tag"] {"meta":"value"} check {...}`.
+//! The expected lines have the form `id name address:port ["tag"] {"meta":"value"} check {...}`.
 
 #[path = "registrator/checks.rs"]
 mod checks;
@@ -15,7 +15,7 @@ mod subject;
 use run::Outcome;
 use subject::{Subject, a1, pair, web};
 
-/// A rule, the containers, the flags, and what is registered.
+/// A rule, the containers, the flags, and the expected registrations.
 type Row<'a> = (&'a str, Vec<Subject>, &'a [&'a str], &'a [&'a str]);
 
 fn run(containers: &[Subject], flags: &[&str]) -> Outcome {
@@ -34,7 +34,7 @@ fn hold(rows: &[Row<'_>]) {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// Like [`hold`], for a rule each about one container without flags.
+/// Like [`hold`], for rules about one container without flags.
 #[track_caller]
 fn each(rows: &[(&str, Subject, &[&str])]) {
     let rows: Vec<Row<'_>> =

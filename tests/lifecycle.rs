@@ -1,4 +1,4 @@
-//! The life of containers on a real Docker engine, as a real Consul cluster is told of it.
+//! The entries of containers through their life, with a real Docker engine and a real Consul cluster.
 
 mod common;
 
@@ -12,7 +12,7 @@ use portreeve_lab::{
 use serde_json::Value;
 
 const WEB: &[&str] = &["--env", "SERVICE_NAME=web"];
-/// Lends a container the host's own programs: the app's image has none.
+/// Mounts the host's programs into a container, since the app's image has none.
 const SHELL: &[&str] =
     &["-v", "/usr:/usr:ro", "-v", "/bin:/bin:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro", "--stop-timeout=1"];
 
@@ -82,7 +82,7 @@ fn the_life_of_containers() {
     crash_loop(&lab, &run);
     out_of_memory(&lab);
 
-    // Started from an image's id: the image's own name counts.
+    // Started from an image id: the service gets the name of the image.
     let image = cli(&["image", "inspect", "--format", "{{.Id}}", "portreeve-app:v1"]);
     let by_id = cli(&["run", "--detach", "--publish-all", "--name", "by-id", &image]);
     wait_until("the name of the image", LONG, || {
@@ -93,7 +93,7 @@ fn the_life_of_containers() {
     assert!(register.running(), "{}", register.log());
 }
 
-/// HEALTHCHECK: starting, healthy, unhealthy, each with what the last probe said.
+/// HEALTHCHECK: starting, healthy and unhealthy, each with the output of the last probe.
 fn health(lab: &Lab, run: &dyn Fn(&str, &[&str]) -> Container) {
     let probe = "/bin/sh -c 'test -e /well && echo fine || { echo oh dear; exit 1; }'";
     let options = ["--health-cmd", probe, "--health-interval=300ms", "--health-retries=2", "--health-start-period=60s"];
@@ -115,7 +115,7 @@ fn health(lab: &Lab, run: &dyn Fn(&str, &[&str]) -> Container) {
     until(lab, "nothing", &[], &[]);
 }
 
-/// `--deregister on-success`: who fails stays, out of traffic, until it is started again or removed.
+/// `--deregister on-success`: a failed container stays registered, out of traffic, until it is started or removed.
 fn failure(lab: &Lab, run: &dyn Fn(&str, &[&str]) -> Container) {
     let script = "trap 'exit 3' USR1; trap 'exit 0' TERM; while :; do sleep 0.1; done";
     let docker = lab.docker(1);
@@ -133,7 +133,7 @@ fn failure(lab: &Lab, run: &dyn Fn(&str, &[&str]) -> Container) {
     until(lab, "failed", &["fails:8080"], &[]);
     docker.cli(&["rm", &id]);
     until(lab, "removed", &[], &[]);
-    // An ordinary neighbour is not concerned.
+    // A container that exits with success is deregistered as usual.
     let calm = run("calm", &[]);
     until(lab, "calm", &["calm:8080"], &["calm:8080"]);
     calm.stop();
@@ -141,12 +141,12 @@ fn failure(lab: &Lab, run: &dyn Fn(&str, &[&str]) -> Container) {
     until(lab, "nothing", &[], &[]);
 }
 
-/// `--restart always` and a process that does not stay: out of traffic until it has been stable.
+/// A crash loop with `--restart always`: out of traffic until the container is stable.
 fn crash_loop(lab: &Lab, run: &dyn Fn(&str, &[&str]) -> Container) {
     let loops = run("loops", &["--restart", "always"]);
     let docker = lab.docker(1);
     until(lab, "the first start", &["loops:8080"], &["loops:8080"]);
-    // Each restart is one more start.
+    // Each restart counts as a start.
     for _ in 0..3 {
         docker.cli(&["restart", "--time", "5", loops.id()]);
     }
@@ -159,7 +159,7 @@ fn crash_loop(lab: &Lab, run: &dyn Fn(&str, &[&str]) -> Container) {
     until(lab, "nothing", &[], &[]);
 }
 
-/// Killed by the kernel: no `kill` event, only the end.
+/// Killed by the kernel: `die` without a `kill` event.
 fn out_of_memory(lab: &Lab) {
     let script = "while [ ! -e /eat ]; do sleep 0.1; done; exec tail /dev/zero";
     let id = shell(lab, "eats", &["--memory", "16m", "--memory-swap", "16m"], script);
@@ -171,7 +171,7 @@ fn out_of_memory(lab: &Lab) {
     docker.cli(&["rm", &id]);
 }
 
-/// A container that publishes the app's port and runs a script; its id.
+/// Starts a container that publishes the app's port and runs a script. Returns its id.
 fn shell(lab: &Lab, name: &str, options: &[&str], script: &str) -> String {
     let run = ["run", "--detach", "--publish-all", "--name", name, "--entrypoint", "/bin/sh"];
     let command = ["portreeve-app:v1", "-c", script];

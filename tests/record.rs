@@ -68,7 +68,7 @@ fn fixture() -> Fixture {
     Fixture::read(path.as_ref()).expect("it is sound")
 }
 
-/// Consul's answer, as our client returns it.
+/// Consul's answer to a query.
 async fn consul_answer(agent: &DevAgent, query: &Query) -> Answer {
     let settings = Settings { address: agent.address().parse().expect("an address"), ..Settings::default() };
     let source = ConsulSource::new(Client::new(&settings).expect("a client"));
@@ -188,7 +188,7 @@ async fn recording_renders_the_same_files() {
         json!({"key": {"path": "app/max"}}),
     ];
     assert_eq!(queries, expected);
-    // The same recording, written to a file, is equal byte by byte.
+    // A recording to a file has the same bytes.
     let file = portreeve(&folder, &agent, &["record", "--template", template, "--output", "cases/web/fixture.json"]);
     assert!(file.status.success() && file.stdout.is_empty(), "{}", text(&file.stderr));
     assert_eq!(fs::read(path("cases/web/fixture.json")).expect("it is written"), recorded.stdout);

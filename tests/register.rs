@@ -1,4 +1,4 @@
-//! `portreeve register` on real hosts: what a real Docker engine runs, a real Consul cluster knows.
+//! `portreeve register` with real Docker engines and a real Consul cluster.
 
 mod common;
 
@@ -48,7 +48,7 @@ fn fifty_containers_started_at_the_same_time_are_all_registered() {
     let one = witness::instances(&lab, "web", false).into_iter().find(|instance| instance.id == "host-1:web-7:8080");
     let one = one.expect("the id is host:container:port");
     assert_eq!((one.node.as_str(), one.tags.as_slice()), ("host-1", ["b".to_owned(), "a".to_owned()].as_slice()));
-    // Gone back to back as well.
+    // All are removed by one command.
     let ids: Vec<_> = containers.iter().map(Container::id).collect();
     docker.cli(&[&["rm", "--force"], ids.as_slice()].concat());
     until_served(&lab, &[]);
@@ -75,7 +75,7 @@ fn killed_while_containers_change_it_catches_up_and_rewrites_nothing_else() {
     let modified = |all: &[witness::Instance]| all.iter().find(|one| one.id.contains("stays")).map(|one| one.modified);
     assert_eq!(modified(&after), modified(&before), "what did not change was not written");
 
-    // A further start finds nothing to do.
+    // After another start there is nothing to write.
     register.kill();
     let said = register.log().len();
     register.start();
@@ -95,12 +95,12 @@ fn another_signal_changes_nothing_and_a_stop_signal_drains() {
     slow.kill("USR1");
     let last = events.find("kill", "slow", std::time::UNIX_EPOCH);
     assert_eq!(last.signal, Some(10));
-    // Whatever those signals could have caused comes before what this one causes: one worker, in order.
+    // One worker handles events in their order, so any effect of those signals would precede this registration.
     let other = docker.run("other", "v1", WEB);
     until_served(&lab, &[&slow, &other]);
     assert_eq!(witness::instances(&lab, "web", false)[1..], before);
 
-    // The process serves on for four seconds after its stop signal: out of traffic, but not gone.
+    // The app serves for another four seconds after its stop signal: out of traffic, but still registered.
     std::thread::scope(|scope| {
         scope.spawn(|| slow.stop());
         until_served(&lab, &[&other]);
@@ -120,7 +120,7 @@ fn another_signal_changes_nothing_and_a_stop_signal_drains() {
 fn docker_or_consul_may_be_down_at_any_time() {
     let lab = Lab::builder("away").docker(&[1]).consul().up();
     let docker = lab.docker(1);
-    // Consul away at the start.
+    // Consul is stopped at the start.
     lab.consul().stop();
     let register = lab.register(1);
     let first = docker.run("first", "v1", WEB);
@@ -128,14 +128,14 @@ fn docker_or_consul_may_be_down_at_any_time() {
     lab.consul().start();
     until_served(&lab, &[&first]);
 
-    // Away while containers change.
+    // Consul is stopped while containers change.
     lab.consul().stop();
     let second = docker.run("second", "v1", WEB);
     first.remove();
     lab.consul().start();
     until_served(&lab, &[&second]);
 
-    // The engine restarts; its containers end with it, and start again with new ports.
+    // The engine restarts. Its containers end, and start again with new ports.
     let keeps = docker.run("keeps", "v1", &[WEB, &["--restart", "always"]].concat());
     until_served(&lab, &[&second, &keeps]);
     docker.daemon().stop();

@@ -1,4 +1,4 @@
-//! `portreeve register` as a black box, between an engine and an agent that do as they are told.
+//! `portreeve register` as a black box, with a fake engine and a fake agent.
 
 mod common;
 #[path = "register_cli/default_file.rs"]
@@ -198,7 +198,7 @@ fn once_fails_when_something_cannot_be_registered() {
 fn registrators_own_command_line() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
-    // An empty host means what CONSUL_HTTP_ADDR says.
+    // An empty host means the value of CONSUL_HTTP_ADDR.
     let line = ["-cleanup", "-retry-attempts", "-1", "-retry-interval=100", "-ip", "10.9.9.9", "consul://", "--once"];
     let output = run(&docker, &consul, &line);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -224,7 +224,7 @@ fn a_limit_of_tries_at_the_start_is_kept() {
     assert_eq!((output.status.code(), consul.reads().len()), (Some(1), 3), "{error}");
     assert!(error.contains("gave up after 3 tries to reach the registry"), "{error}");
 
-    // Once it was there, there is no limit any more.
+    // After the first success, there is no limit.
     consul.fail(None);
     docker.set(container("web", 8000));
     let _daemon = Daemon::start(&docker, &consul, &["-retry-attempts", "0", "--resync", "50ms"]);
@@ -253,7 +253,7 @@ fn sighup_reads_the_configuration_again_and_touches_no_entry() {
     daemon.until_logged("the configuration is refused, the previous one stays in effect");
     assert!(daemon.log().contains("line 2, column 1"), "{}", daemon.log());
 
-    // The first takes a new token, the second a new address.
+    // The first reload sets a new token, the second one a new address.
     configure("[register]\non_exit = \"deregister\"\n[consul]\ntoken = \"two\"\n");
     daemon.signal(Signal::SIGHUP);
     until("the new token", || consul.tokens().contains(&"two".to_owned()));

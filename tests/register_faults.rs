@@ -1,5 +1,5 @@
-//! `portreeve register` between a Consul and a Docker that fail in every way, in a random order, while containers come and
-//! go. When the faults stop, the registry holds what runs.
+//! `portreeve register` with a Docker engine and a Consul agent that fail in random ways while containers start and end.
+//! After the faults, the registry has exactly the running containers.
 
 mod common;
 #[path = "common/wire.rs"]
@@ -19,12 +19,12 @@ use common::{
 };
 use wire::{Mode, Wire};
 
-/// How long each round throws faults.
+/// How long each round injects faults.
 const ROUND: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 3;
 const CONTAINERS: u64 = 40;
 
-/// Small, and the same for the same seed (xorshift).
+/// A random number generator (xorshift). Equal seeds give equal sequences.
 struct Random(u64);
 
 impl Random {
@@ -70,7 +70,7 @@ impl World {
         self.lives += 1;
     }
 
-    /// A container starts, moves, or ends; the engine tells of it, or does not.
+    /// Starts, moves or ends a container, sometimes without an event.
     fn change(&mut self) {
         let name = format!("c{}", self.random.below(CONTAINERS));
         let silent = self.random.below(5) == 0;
@@ -96,7 +96,7 @@ impl World {
             5 => self.docker.cut(),
             6 => self.docker.set_broken(true),
             7 => {
-                // Dropped, it is killed as with -9.
+                // Dropping the daemon kills it with SIGKILL.
                 self.daemon = None;
                 self.start();
             }

@@ -1,4 +1,4 @@
-//! The life of a container as `portreeve register` sees it: what a real engine cannot be made to do at a given moment.
+//! `portreeve register` through the life of a container, with events that a real engine cannot produce on demand.
 
 mod common;
 #[path = "life/conflicts.rs"]
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 const WEB: &str = "dockerhost:web:80";
 
-/// A container that is changed a little.
+/// A container with a change.
 fn changed(name: &str, port: u16, change: impl FnOnce(&mut Value)) -> Value {
     let mut container = container(name, port);
     change(&mut container);
@@ -39,12 +39,12 @@ fn with_env(name: &str, port: u16, env: &str) -> Value {
     changed(name, port, |container| container["Config"]["Env"] = json!(["SERVICE_NAME=web", env]))
 }
 
-/// A port that nobody listens on.
+/// An unused port.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
 }
 
-/// What happened before this was seen by the daemon: there is one worker, in order.
+/// Waits until the daemon has handled all earlier events. One worker handles them in their order.
 fn settle(docker: &FakeDocker, consul: &FakeConsul) {
     docker.run(container("marker", 9));
     until("the marker", || consul.ids().contains(&"dockerhost:marker:80".to_owned()));
@@ -52,7 +52,7 @@ fn settle(docker: &FakeDocker, consul: &FakeConsul) {
     until("the end of the marker", || !consul.ids().contains(&"dockerhost:marker:80".to_owned()));
 }
 
-/// A container `web` that was registered, and then told to stop.
+/// A registered container `web` that has received its stop signal.
 fn draining(arguments: &[&str]) -> (FakeDocker, FakeConsul, Daemon) {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
@@ -81,8 +81,8 @@ fn a_container_is_registered_once_it_is_ready_and_stays_until_its_run_ends() {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port that was free");
     until("the registration", || consul.ids() == [WEB]);
 
-    // What has been ready once stays, whatever becomes of it: that is for checks to tell. A register that starts again
-    // believes the entry.
+    // Once ready, an instance stays registered: later failures are for health checks. A restarted `register` takes an
+    // existing entry as proof of readiness.
     drop(listener);
     settle(&docker, &consul);
     assert_eq!(consul.ids(), [WEB]);
@@ -92,7 +92,7 @@ fn a_container_is_registered_once_it_is_ready_and_stays_until_its_run_ends() {
     daemon.until_logged("up to date");
     assert_eq!(consul.writes(), writes);
 
-    // Another run of the container has to be ready for itself.
+    // A new run of the container must pass the readiness gate again.
     let mut again = with_env("web", port, "SERVICE_READY=tcp");
     again["State"]["StartedAt"] = json!("2026-01-01T00:00:09.1Z");
     docker.run(again);
@@ -173,7 +173,7 @@ fn an_event_that_arrives_twice_is_one_event() {
 fn two_sidecars_with_different_engines_on_one_agent_leave_each_other_alone() {
     let consul = FakeConsul::start("10.0.0.7");
     let (one, two) = (FakeDocker::start_as("ONE"), FakeDocker::start_as("TWO"));
-    // As a rootless engine has it beside that of root.
+    // The data directory of a rootless engine, beside the engine of root.
     two.set_info("DockerRootDir", "/home/u/.local/share/docker");
     one.set(container("a", 8000));
     one.set(container("same", 8001));
@@ -182,7 +182,7 @@ fn two_sidecars_with_different_engines_on_one_agent_leave_each_other_alone() {
     until("the first", || consul.ids() == ["dockerhost:a:80", "dockerhost:same:80"]);
     let second = Daemon::start(&two, &consul, &["--resync", "50ms"]);
     until("both", || consul.ids() == ["dockerhost:a:80", "dockerhost:b:80", "dockerhost:same:80"]);
-    // The same name on both hosts, and host names that are not told apart: whoever came first keeps the id.
+    // Both engines have the same host name and a container of the same name: the first one keeps the id.
     two.run(changed("same", 9001, |same| same["Id"] = json!("f".repeat(64))));
     second.until_logged("an entry \"dockerhost:same:80\" that is not ours");
     let writes = consul.writes();
@@ -191,7 +191,7 @@ fn two_sidecars_with_different_engines_on_one_agent_leave_each_other_alone() {
     assert_eq!(consul.writes(), writes);
     assert_eq!(consul.ports()["dockerhost:same:80"], 8001);
 
-    // It is free as soon as its owner is gone.
+    // The id is free as soon as its owner has ended.
     one.die(&id("same"));
     until("the other's", || consul.ports().get("dockerhost:same:80") == Some(&9001));
     assert_eq!(first.stop(), Some(0));
@@ -223,7 +223,7 @@ fn paused_is_out_of_traffic_and_killed_is_gone() {
     docker.event("unpause", &id("web"), &[]);
     until("traffic", || consul.in_maintenance().is_empty());
     assert_eq!(consul.registrations().len(), 1);
-    // Out of memory: the engine tells of it, then of the end; the container stays, with its exit code.
+    // Out of memory: the engine sends `oom`, then `die`. The container remains, with its exit code.
     let dead = |web: &mut Value| {
         web["State"] = json!({"Status": "exited", "Running": false, "OOMKilled": true, "ExitCode": 137});
         web["NetworkSettings"] = json!({"Ports": {}, "Networks": {}});
@@ -329,7 +329,7 @@ fn an_empty_list_must_be_confirmed_by_a_second_one() {
     assert_eq!(consul.count(), 6);
     docker.cut();
     until("the removals", || consul.count() == 0);
-    // What events announce goes at once, however many it is.
+    // Removals that events report are immediate, however many they are.
     all(8000);
     docker.cut();
     until("six", || moved(8000));
@@ -349,7 +349,7 @@ fn one_entry_that_the_agent_refuses_delays_no_other() {
     }
     let daemon = Daemon::start(&docker, &consul, &[]);
     daemon.until_logged_times("bad-2:80", 1);
-    // By now the waits between the tries are long; nobody else notices.
+    // The retry delay of the refused entry is long by now, but delays no other entry.
     for round in 0..20 {
         docker.run(container("web", 8100 + round));
         until("the registration", || consul.ports().get(WEB) == Some(&(8100 + round)));
@@ -360,7 +360,7 @@ fn one_entry_that_the_agent_refuses_delays_no_other() {
     for number in 0..4 {
         consul.refuse(&format!("dockerhost:bad-{number}:80"), None);
     }
-    // Those that failed come by themselves, the one that was refused at the next resync.
+    // Failed writes are retried; a refused one waits for the next resync.
     until("three", || consul.count() >= 3);
 }
 
@@ -371,7 +371,7 @@ fn a_clean_stop_removes_entries_that_were_never_read() {
     let daemon = Daemon::start(&docker, &consul, &[]);
     until("the registration", || consul.count() == 1);
     assert_eq!(daemon.stop(), Some(0));
-    // An instance of register that never completed a pass still knows which entries are its own.
+    // A `register` that never completed a pass still recognizes its own entries.
     consul.refuse("dockerhost:other:80", Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
     docker.set(container("other", 8001));
     let daemon = Daemon::spawn(portreeve(&docker, &consul, &["--on-exit", "deregister"]));

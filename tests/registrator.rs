@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 /// Recorded with gliderlabs/registrator v7.4.0 (6bfadbc) between a fake Docker API and a recording fake Consul.
 const RECORDED: &str = include_str!("registrator/registrator.json");
 
-/// What the agent advertises where registrator could not resolve its own host name.
+/// The agent's advertised address in runs where registrator could not resolve its own host name.
 const ADVERTISED: &str = "192.168.1.102";
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ struct Case {
     env: Map<String, Value>,
     hostname: String,
     hostname_resolves_to: Option<String>,
-    /// Of a run that ended by itself.
+    /// `None` if the run did not end by itself.
     exit_code: Option<i32>,
     expect: Vec<Value>,
     expect_token_header: Option<String>,
@@ -47,7 +47,7 @@ impl Case {
         run::register(self.containers.clone(), &flags, &env.collect::<Vec<_>>(), advertised)
     }
 
-    /// Registrator's bodies, without the settings of checks that it copies into Meta.
+    /// Registrator's registrations, without the check settings that it copies into Meta.
     fn expected(&self) -> Vec<String> {
         let mut bodies = self.expect.clone();
         for meta in bodies.iter_mut().filter_map(|body| body.get_mut("Meta")?.as_object_mut()) {

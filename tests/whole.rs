@@ -1,4 +1,4 @@
-//! The whole way: from a container on a random port, through Docker, Consul and nginx, to a client.
+//! End to end: a container on a random port, Docker, Consul, nginx, and a client.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn lab(name: &str, hosts: &[u8]) -> Lab {
     lab
 }
 
-/// Who answers one request.
+/// Sends one request; returns the name of the container that answers.
 fn ask(lab: &Lab) -> Result<String, String> {
     let answer = lab.client().get(BALANCER_URL).map_err(|error| error.to_string())?;
     if answer.status == 200 {
@@ -36,7 +36,7 @@ fn ask(lab: &Lab) -> Result<String, String> {
     }
 }
 
-/// Waits until each of these containers, and nobody else, answers; three rounds of requests agree.
+/// Waits until exactly these containers answer, in three rounds of requests.
 #[track_caller]
 fn until_answered(lab: &Lab, containers: &[&Container]) {
     let expected: BTreeSet<_> = containers.iter().map(|container| container.name().to_owned()).collect();
@@ -46,7 +46,7 @@ fn until_answered(lab: &Lab, containers: &[&Container]) {
     });
 }
 
-/// Waits until the balancer has somebody to send requests to; how long that took since `since`.
+/// Waits until this container answers. Returns the time since `since`.
 #[track_caller]
 fn until_first_answer(lab: &Lab, name: &str, since: SystemTime) -> Duration {
     wait_until(&format!("an answer of {name}"), LONG, || match ask(lab) {
@@ -75,11 +75,11 @@ fn containers_come_move_and_go_under_a_steady_stream_of_requests() {
     );
     assert_eq!(witness::instances(&lab, "web", false).len(), 1, "one entry, although Docker lists IPv4 and IPv6");
 
-    // A second host joins in.
+    // A container on a second host.
     let second = lab.docker(2).run("second", "v1", WEB);
     until_answered(&lab, &[&first, &second]);
 
-    // A restart moves the port; whoever gets the old one gets no request of ours once the new address is served.
+    // A restart changes the port. Once the new address is served, no request goes to the old port.
     let stream = lab.client().stream(BALANCER_URL, 50);
     let (old, reloads) = (first.port(8080), lab.nginx().reloads());
     first.restart();
@@ -98,13 +98,13 @@ fn containers_come_move_and_go_under_a_steady_stream_of_requests() {
     assert!(lab.nginx().reloads() > reloads);
     assert!(witness::instances(&lab, "web", false).iter().any(|one| one.at.ends_with(&format!(":{new}"))));
 
-    // A signal that is no stop changes nothing at all.
+    // A signal that is not a stop signal changes nothing.
     let (reloads, before) = (lab.nginx().reloads(), witness::instances(&lab, "web", false));
     first.kill("HUP");
     (0..20).for_each(|_| drop(ask(&lab).expect("an answer")));
     assert_eq!((lab.nginx().reloads(), witness::instances(&lab, "web", false)), (reloads, before));
 
-    // Kill render while containers change; at its next start it catches up, and then has nothing to do.
+    // `render` is killed while containers change. It catches up at its next start, and then has nothing to do.
     render.kill();
     second.stop();
     let third = lab.docker(2).run("third", "v1", WEB);
@@ -135,7 +135,7 @@ fn consul_stopped_and_started_again_during_changes_needs_no_hand() {
     let first = lab.docker(1).run("first", "v1", WEB);
     until_answered(&lab, &[&first]);
     lab.consul().stop();
-    // nginx goes on with what it has.
+    // nginx keeps its configuration.
     (0..20).for_each(|_| assert_eq!(ask(&lab).as_deref(), Ok("first")));
     let second = lab.docker(1).run("second", "v1", WEB);
     (0..20).for_each(|_| assert_eq!(ask(&lab).as_deref(), Ok("first")));
@@ -152,7 +152,7 @@ fn what_nginx_or_the_template_refuses_touches_nothing_and_is_told() {
     let template = lab.host(3).outside("/etc/portreeve.hbs");
     let good = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/nginx/upstreams.conf.hbs"));
     let good = good.expect("the template that ships");
-    // The value of a key becomes a part of the file: first a good one, then one that nginx refuses.
+    // The value of a key becomes a part of the file: first a valid one, then one that nginx rejects.
     let with_key = format!("{good}\n# {{{{keyOr \"note\" \"none\"}}}}\n{{{{raw (keyOr \"extra\" \"\")}}}}\n");
     std::fs::write(&template, &with_key).expect("a file of the host");
     let render = portreeve::render_template(lab.host(3), "/etc/portreeve.hbs");
@@ -178,19 +178,19 @@ fn what_nginx_or_the_template_refuses_touches_nothing_and_is_told() {
     untouched();
     assert_eq!(ask(&lab).as_deref(), Ok("web"));
 
-    // With good values everything that happened meanwhile arrives.
+    // With valid values, all changes made meanwhile take effect.
     let other = lab.docker(1).run("other", "v1", WEB);
     put("extra", "");
     put("note", "fine");
     until_answered(&lab, &[&web, &other]);
-    // The keys arrive one by one, and possibly after the container.
+    // The keys may take effect one by one, and after the container.
     wait_until("the new value of the key `note`", LONG, || {
         let file = file();
         if file.contains("# fine") { Ok(()) } else { Err(file) }
     });
     assert_eq!(witness::key(&lab, "note").as_deref(), Some("ZmluZQ=="), "Consul carries values in base64");
 
-    // A template that is wrong in itself ends the start, with its place.
+    // A template with a syntax error ends the start; the log names the file.
     std::fs::write(&template, "upstream x {\n{{#each (service \"web\")}}\n}\n").expect("a file of the host");
     render.stop();
     render.start();

@@ -1,4 +1,4 @@
-//! A first registration on a real agent, against the same bodies sent by the barest client on a fresh agent of its own.
+//! A first sync with a real agent, compared with a minimal client that sends the same bodies to another new agent.
 
 use std::{
     process::{Command, Stdio},
@@ -62,7 +62,7 @@ async fn compare(services: u16, durable: bool) {
     row("steps that a second run would take", again);
 }
 
-/// What `register` sends for these containers.
+/// The registrations that `register` sends for these containers.
 fn bodies(docker: &FakeDocker) -> Vec<Value> {
     let consul = FakeConsul::start("127.0.0.1");
     assert!(once(docker, consul.address(), "--once").status().expect("the program starts").success());

@@ -1,4 +1,4 @@
-//! A run of the program under test, and what the kernel says about it.
+//! A run of the program under test, with its CPU time and memory from the kernel.
 
 use std::{
     fs,
@@ -10,10 +10,10 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::{fake_consul::FakeConsul, fake_docker::FakeDocker};
 
-/// Longer than anything here takes on a machine that is busy with other things.
+/// The time limit of every wait, for a machine that is busy with other things.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// `portreeve register` between an engine and an agent.
+/// The command `portreeve register ARGUMENTS`.
 pub(super) fn register(docker: &FakeDocker, consul: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
     command
@@ -25,7 +25,7 @@ pub(super) fn register(docker: &FakeDocker, consul: &str, arguments: &[&str]) ->
     command
 }
 
-/// It runs until this is dropped.
+/// A running process. Dropping it kills the process.
 pub(super) struct Daemon {
     child: Child,
     begun: Instant,
@@ -38,22 +38,22 @@ impl Daemon {
         Self { child, begun }
     }
 
-    /// Time since it was started.
+    /// The time since the start.
     pub(super) fn age(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Processor time that it has used so far, to 10 ms.
+    /// The CPU time so far, with a resolution of 10 ms.
     pub(super) fn cpu_time(&self) -> Duration {
         let stat = self.read("stat");
-        // The name of the program, in parentheses, may hold blanks; utime and stime are fields 14 and 15 of all.
+        // The program name, in parentheses, may contain spaces. `utime` and `stime` are the fields 14 and 15.
         let (_, rest) = stat.rsplit_once(')').expect("a name in parentheses");
         let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
         let second = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
         Duration::from_secs_f64(ticks as f64 / second.expect("every system has ticks") as f64)
     }
 
-    /// The most memory that it has held at once, in MiB.
+    /// The peak resident memory in MiB.
     pub(super) fn peak_memory(&self) -> u64 {
         let status = self.read("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
@@ -72,7 +72,7 @@ impl Drop for Daemon {
     }
 }
 
-/// Waits until it is so; looks every five milliseconds.
+/// Waits until a condition is true. It is checked every 5 ms.
 #[track_caller]
 pub(super) fn wait_until(what: &str, so: impl Fn() -> bool) {
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! A host with ten thousand containers, seen for the first time, and then nothing happens.
+//! The first sync of a host with ten thousand containers, and the cost of resyncs without changes.
 
 use std::{thread, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 const CONTAINERS: u16 = 10_000;
-/// Long enough for a first sync to end before the first resync.
+/// Longer than the first sync takes.
 const RESYNC: Duration = Duration::from_secs(10);
 const RESYNCS: u32 = 3;
 
@@ -28,7 +28,7 @@ pub(super) fn run() {
     row("reads, writes to Consul", format!("{}, {}", consul.reads().len(), consul.writes().len()));
 
     let traffic = || (docker.requests().len(), consul.reads().len(), consul.writes().len());
-    // The entries are read again by the first resync, and from then on nothing is left of the start.
+    // The first resync still reads the entries again. The later ones are measured.
     thread::sleep(RESYNC);
     let (before, used) = (traffic(), daemon.cpu_time());
     thread::sleep(RESYNC * RESYNCS);

@@ -1,4 +1,4 @@
-//! Our own share of the way from a container to its entry: Docker's event written, to the registration received.
+//! The time from Docker's start event to the registration, as the fakes send and receive them.
 
 use std::{
     thread,
@@ -13,7 +13,7 @@ use crate::{
     table::{format_ms, quantile, row, title},
 };
 
-/// How many containers start, one after the other.
+/// The number of containers that start, one after the other.
 const STARTS: u16 = 200;
 
 pub(super) fn run() {
@@ -31,7 +31,7 @@ fn measure(others: u16) -> Vec<Duration> {
     let _daemon = Daemon::start(&docker, &consul, &[]);
     wait_until("all registrations", || consul.count() == usize::from(others));
     let one = |number: u16| {
-        // Longer than a pass takes: each start finds everything at rest.
+        // Longer than a pass takes, so that each start is measured alone.
         thread::sleep(Duration::from_millis(100));
         let (new, id) = (container(number, 0, 20_000 + number), format!("dockerhost:web-{number}:80"));
         let written = Instant::now();

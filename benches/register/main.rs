@@ -1,6 +1,6 @@
-//! `portreeve register` as a whole: the release binary between fakes of an engine and an agent, or a real agent.
+//! `portreeve register` as a process: the release binary with a fake engine, and a fake or a real agent.
 //!
-//! Prints figures, and asserts nothing on time: `make bench`. What the figures mean stands in `docs/benchmarks.md`.
+//! Run it with `make bench`. Prints figures and asserts no times. `docs/benchmarks.md` explains them.
 
 mod agent;
 mod daemon;
@@ -30,7 +30,7 @@ struct Arguments {
     /// Only these parts
     #[arg(value_parser = BENCHMARKS)]
     parts: Vec<String>,
-    /// Cargo says that to every benchmark
+    /// Cargo passes this flag to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -54,7 +54,7 @@ fn main() {
     }
 }
 
-/// A container of a host under test: ten of them make one service. `run` tells its runs under one name apart.
+/// A container. Ten containers form one service. `run` distinguishes the runs under one name.
 fn container(number: u16, run: u32, port: u16) -> Value {
     let mut inspect = fake_docker::container(&format!("web-{number}"), port);
     inspect["Id"] = id(number, run).into();
@@ -72,7 +72,7 @@ fn container(number: u16, run: u32, port: u16) -> Value {
     inspect
 }
 
-/// The engine's id of such a container.
+/// The id of a container.
 fn id(number: u16, run: u32) -> String {
     format!("{run:08x}{number:056x}")
 }

@@ -1,4 +1,4 @@
-//! The least that a registration can cost: one connection, one PUT after the other.
+//! A minimal client as the lower bound: one PUT after the other on one connection.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Sends each body; panics unless the agent takes it.
+/// Sends each body. Panics if the agent does not accept it.
 pub(super) fn register(address: &str, bodies: &[Value]) {
     let stream = TcpStream::connect(address.trim_start_matches("http://")).expect("a connection");
     stream.set_nodelay(true).expect("an open connection");

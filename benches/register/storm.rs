@@ -1,4 +1,4 @@
-//! A thousand events a second on a host with a thousand containers: each stops and comes back under a new id and port.
+//! A thousand events per second on a host with a thousand containers, which stop and restart with new ids and ports.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use crate::{
 const CONTAINERS: u16 = 1_000;
 const PER_SECOND: u32 = 1_000;
 
-/// The host as it should be seen: each container's run, and its port while it is up.
+/// The expected state: the run of each container, and its port if it is running.
 struct Host {
     docker: FakeDocker,
     places: Vec<(u32, Option<u16>)>,
@@ -31,9 +31,9 @@ impl Host {
         Self { docker, places: (0..CONTAINERS).map(|number| (0, Some(20_000 + number))).collect() }
     }
 
-    /// Ends a container that is up, starts one that is not.
+    /// Stops a running container, or starts a stopped one.
     fn toggle(&mut self, event: u32) {
-        // A step that has no divisor in common with their number visits all of them, in no regular order.
+        // The step and the number of containers have no common divisor, so all containers are visited.
         let number = event.wrapping_mul(377) % u32::from(CONTAINERS);
         let (run, port) = &mut self.places[number as usize];
         let number = number as u16;
@@ -70,7 +70,7 @@ pub(super) fn run(length: Duration) {
     let expected = host.expected();
     wait_until("the registry to be right", || consul.ports() == expected);
     let late = end.elapsed();
-    // What is right once must stay right: nothing is left in a queue that undoes it.
+    // A queued write must not undo the correct state later.
     thread::sleep(Duration::from_secs(2));
     let wrong = if consul.ports() == expected { "none" } else { "SOME" };
     let (after, used) = (traffic(&host.docker), daemon.cpu_time() - used);

@@ -113,7 +113,7 @@ impl FakeConsul {
         address.clone_into(&mut self.agent().advertised);
     }
 
-    /// Answers every request with this status; `None` ends that.
+    /// Answers every request with this status. `None` ends the failure.
     pub fn fail(&self, status: Option<StatusCode>) {
         self.agent().failing = status;
     }

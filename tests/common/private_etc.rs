@@ -1,11 +1,11 @@
-//! The program with a directory of a test as its `/etc`, in a mount namespace of its own.
+//! Runs the program in its own mount namespace, with a directory of the test as `/etc`.
 
 use std::{
     path::Path,
     process::{Command, Stdio},
 };
 
-/// `portreeve ARGUMENTS` with nothing in its environment but `PATH`, in the directory `etc`.
+/// The command `portreeve ARGUMENTS`, with only `PATH` in its environment.
 pub(crate) fn portreeve(etc: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\""]);

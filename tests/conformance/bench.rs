@@ -1,4 +1,4 @@
-//! The binary beside an agent, with templates and files in a folder of their own.
+//! The binary with a Consul agent, and a temporary folder of templates and files.
 
 use std::{
     fs,
@@ -11,13 +11,13 @@ use tempfile::TempDir;
 
 use crate::{common::black_box::Daemon, dev_agent::DevAgent, fixture};
 
-/// An agent that holds the catalog, and a folder. Each template `NAME` becomes the file `out/NAME`.
+/// An agent with the fixture's catalog, and a folder. The template `NAME` is rendered to `out/NAME`.
 pub(crate) struct Bench {
     pub(crate) agent: DevAgent,
     folder: TempDir,
 }
 
-/// How a run ended, and what it said.
+/// The exit code and the log of a run.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) log: String,
@@ -28,7 +28,7 @@ impl Bench {
         Self::beside(DevAgent::start().await).await
     }
 
-    /// The same with an agent of one's own.
+    /// With an agent that the test has started.
     pub(crate) async fn beside(agent: DevAgent) -> Self {
         let bench = Self { agent, folder: TempDir::new().expect("a folder") };
         fixture::load(&bench.agent).await;
@@ -48,14 +48,14 @@ impl Bench {
         fs::read_to_string(self.path(name)).ok()
     }
 
-    /// The argument that makes a template of this text the file `out/NAME`.
+    /// Writes a template. Returns the value of `--template` that renders it to `out/NAME`.
     pub(crate) fn template(&self, name: &str, text: &str) -> String {
         let source = format!("{name}.hbs");
         self.write(&source, text);
         format!("{}:{}", self.path(&source).display(), self.path("out").join(name).display())
     }
 
-    /// `portreeve render` with these arguments, ready to start.
+    /// The command `portreeve render ARGUMENTS`.
     pub(crate) fn render(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(portreeve::program());
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -77,7 +77,7 @@ impl Bench {
         Daemon::spawn(self.render(arguments))
     }
 
-    /// What a template becomes, or the words in which it does not.
+    /// The rendered text of a template, or the log of the failure.
     pub(crate) fn outcome(&self, text: &str) -> Result<String, String> {
         let template = self.template("outcome", text);
         let ended = self.once(&["--template", &template, "--deadline", "3s"]);

@@ -1,4 +1,4 @@
-//! What a change of data does, and what does nothing.
+//! Changes of data, with and without an effect on the files.
 
 use crate::{bench::Bench, common::black_box::until, fixture};
 
@@ -62,7 +62,7 @@ async fn what_cancels_out_within_the_quiet_time_is_never_written() {
     until("the first file", || bench.read("seen").as_deref() == Some("15\n"));
     bench.agent.put("/v1/kv/app/max", "16").await;
     bench.agent.put("/v1/kv/app/max", "15").await;
-    // The machine may have been busy between these two: then both were written, in that order.
+    // On a busy machine, more than the last value may have been written, in the order of the changes.
     bench.agent.put("/v1/kv/app/max", "17").await;
     until("the next file", || bench.read("seen").is_some_and(|seen| seen.ends_with("17\n")));
     let seen = bench.read("seen").expect("it is there");

@@ -1,4 +1,4 @@
-//! The command after a change.
+//! The reload command.
 
 use std::{fs, path::Path};
 
@@ -23,7 +23,7 @@ async fn a_command_that_takes_too_long_is_ended_with_what_it_has_started() {
     bench.write("out/a", "old");
     bench.write("a.hbs", "{{key \"app/max\"}}");
     let pid = bench.path("pid");
-    // The second time, for the former file, it has nothing to do.
+    // The second run, after the rollback, exits immediately.
     let script =
         format!("if test -e {0}; then exit; fi; sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait", pid.display());
     let config = format!(
@@ -42,7 +42,7 @@ async fn a_command_that_takes_too_long_is_ended_with_what_it_has_started() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
-/// Whether it is there, and not merely waiting to be asked how it ended.
+/// Whether the process is running. A zombie is not.
 fn runs(pid: &str) -> bool {
     let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))

@@ -1,8 +1,8 @@
-//! What a template sees: each text exactly.
+//! The exact output of templates for the fixture's data.
 
 use crate::bench::Bench;
 
-/// Number of the case, template, and the file that it becomes.
+/// A case (its number first), a template, and the expected file.
 const EXACT: &[(&str, &str, &str)] = &[
     (
         "1: the healthy ones, by node, then id",
@@ -47,7 +47,7 @@ const EXACT: &[(&str, &str, &str)] = &[
         "{{#each (byPort (service \"web\"))}}{{key}}: {{#each members}}{{id}}{{/each}}\n{{/each}}",
         "8080: web-2\n8081: web-1b\n",
     ),
-    // consul-template takes `app` for a part of `apple`.
+    // consul-template's `app` also matches `apple`.
     ("19: direct keys", "{{#each (ls \"app\")}}{{key}}={{value}}\n{{/each}}", "empty=\nmax=15\n"),
     ("21: exploded", "{{#with (explode (tree \"app/\"))}}{{db.port}}{{/with}}\n", "5432\n"),
     ("23: a key", "{{key \"app/max\"}} {{key \"/app/max\"}}\n", "15 15\n"),
@@ -131,7 +131,7 @@ const EXACT: &[(&str, &str, &str)] = &[
     ("29: an unknown service", "upstream web2 {\n{{#each (service \"web2\")}}x{{/each}}}\n", "upstream web2 {\n}\n"),
 ];
 
-/// Number of the case, template, and words of the error.
+/// A case (its number first), a template, and texts in the error.
 const REFUSED: &[(&str, &str, &[&str])] = &[
     ("21: a leaf and a directory", "{{#with (explode (tree \"bad/\"))}}{{/with}}", &["explode", "a"]),
     ("25: not a number", "{{parseInt (key \"app/db/host\")}}", &["parseInt", "h"]),

@@ -1,4 +1,4 @@
-//! Trouble is a state: it is told, waited out, and nobody else's.
+//! Failures are logged and retried, and affect no other target.
 
 use std::fs;
 
@@ -23,8 +23,8 @@ async fn a_command_that_fails_is_tried_again_and_a_restart_does_not_forget_it() 
     until("the file", || bench.read("out/a").as_deref() == Some("15\n"));
     daemon.until_logged("in effect");
     assert_eq!(daemon.stop(), Some(0));
-    // A second time if it was killed after it had put the former files back: these have to be in effect first. A third
-    // time by a command that outlived the kill, and looked for `ready` only after it was made.
+    // A second run, if Portreeve was killed after it had restored the former files: these must be in effect first. A
+    // third run, by a command that outlived the kill and read `ready` only after it was created.
     let count = bench.read("count").expect("the command ran");
     assert!(["x\n", "x\nx\n", "x\nx\nx\n"].contains(&count.as_str()), "{count}");
     let daemon = bench.start(&["--template", &template]);

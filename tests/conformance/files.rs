@@ -1,4 +1,4 @@
-//! How a file is written.
+//! How files are written.
 
 use std::{
     fs,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::dev_agent::DevAgent;
 
-/// Fills an empty agent.
+/// Registers the catalog with an empty agent.
 pub(crate) async fn load(agent: &DevAgent) {
     for (node, status) in [("n1", "passing"), ("n2", "passing"), ("n3", "passing"), ("n4", "critical")] {
         let check = json!({"CheckID": "node-health", "Name": "Node", "Status": status});
@@ -38,7 +38,7 @@ pub(crate) async fn load(agent: &DevAgent) {
     }
 }
 
-/// Registers an instance on one of the nodes; its service is what its id begins with.
+/// Registers an instance on a node. The first part of its id is the name of its service.
 #[expect(clippy::too_many_arguments, reason = "a row of a table")]
 async fn put(
     agent: &DevAgent,
@@ -59,7 +59,7 @@ async fn put(
     }
 }
 
-/// Sets the check of an instance, and what it says.
+/// Sets the status and the output of the check of an instance.
 pub(crate) async fn check(agent: &DevAgent, node: &str, id: &str, status: &str, output: &str) {
     let check = json!({
         "CheckID": format!("service:{id}"), "Name": "Service", "Status": status, "ServiceID": id, "Output": output,

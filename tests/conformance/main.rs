@@ -1,5 +1,5 @@
-//! What consul-template does for Consul data, done by the binary on a real Consul: the rules of a whole, by the same
-//! catalog that consul-template's behaviour was measured on.
+//! consul-template's behaviour for Consul data: the binary with a real Consul and the catalog with which the behaviour of
+//! consul-template was measured.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! One pass, its exit codes, and what is wrong before it.
+//! `--once`: its exit codes, and errors before its pass.
 
 use crate::bench::Bench;
 

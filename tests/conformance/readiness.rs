@@ -1,4 +1,4 @@
-//! When a file is written, and when not yet.
+//! When a file is written, and what it waits for.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ async fn a_key_that_is_missing_holds_its_template_until_it_is_there() {
     bench.write("out/held", "old");
     let (held, free) = (bench.template("held", "{{key \"nope\"}}"), bench.template("free", "{{key \"app/max\"}}"));
     let daemon = bench.start(&["--template", &held, "--template", &free]);
-    // Nobody waits for somebody else's key.
+    // No template waits for a key of another one.
     until("the other file", || bench.read("out/free").as_deref() == Some("15"));
     daemon.until_logged("waits for key \"nope\"");
     assert_eq!(bench.read("out/held").as_deref(), Some("old"));

@@ -1,4 +1,4 @@
-//! Answers to whatever the examples ask.
+//! Answers to the queries of the examples.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use portreeve::{
     },
 };
 
-/// What keys without a fixture hold: a template may take it for a text, a number, a list or a record.
+/// Values for keys without a fixture. A template may expect a text, a number, a list or an object.
 pub(crate) const VALUES: [&str; 4] = ["1", "true", "[\"1\"]", "{\"a\": \"1\"}"];
 
 /// The registry of the examples in the reference.
@@ -19,7 +19,7 @@ static REFERENCE: LazyLock<Fixture> = LazyLock::new(|| {
     Fixture::parse(text, FixtureFormat::Yaml).unwrap_or_else(|error| panic!("{error}"))
 });
 
-/// That of the page's fixture, else that of the reference, else something.
+/// The answer of the page's fixture, else of the reference's fixture, else a made-up one.
 pub(crate) fn answer(fixture: &Fixture, query: &Query, value: &str) -> Answer {
     let known = [fixture, &*REFERENCE].into_iter().filter_map(|fixture| fixture.answer(query).ok());
     known.into_iter().find(|answer| !is_empty(answer)).unwrap_or_else(|| made_up(query, value))
@@ -68,7 +68,7 @@ fn made_up(query: &Query, value: &str) -> Answer {
     }
 }
 
-/// Two of them, with the route that `SERVICE_HOST` and `SERVICE_PATH` give.
+/// Two instances with a route, as `SERVICE_HOST` and `SERVICE_PATH` set it.
 fn instances(service: &str) -> Answer {
     let instance = |number: u16| ServiceRecord {
         node: format!("node-{number}"),

@@ -1,17 +1,17 @@
-//! Commands of scripts, shell sessions and systemd units.
+//! Command lines in scripts, shell sessions and systemd units.
 
 use clap::{Parser, error::ErrorKind};
 use portreeve::cli::{self, Cli};
 
 use super::page::{Block, Page};
 
-/// What ends a command, in the words of a shell.
+/// The shell operators that end a command.
 const ENDS: [&str; 8] = ["|", "||", "&&", "&", ";", ">", ">>", "<"];
 
-/// A command, its place and what stands below it.
+/// A command, its line, and the output below it.
 pub(crate) struct Command {
     pub(crate) line: usize,
-    /// The words of it, up to a pipe or the like.
+    /// The words up to the first operator of [`ENDS`].
     pub(crate) words: Vec<String>,
     pub(crate) output: String,
 }
@@ -22,7 +22,7 @@ pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
     commands.filter_map(|command| command.map_or_else(Some, |command| problem(&command))).collect()
 }
 
-/// Only command lines of ours have a problem.
+/// `None` for a valid command line, and for those of other programs.
 fn problem(command: &Command) -> Option<(usize, String)> {
     let words = ours(&command.words)?;
     match Cli::try_parse_from(cli::translate_go_flags(words.iter().map(Into::into))) {
@@ -32,7 +32,7 @@ fn problem(command: &Command) -> Option<(usize, String)> {
     }
 }
 
-/// The command line of ours, behind `sudo` and variables.
+/// The `portreeve` command line after `sudo` and variables; `None` for other programs.
 pub(crate) fn ours(words: &[String]) -> Option<&[String]> {
     let is_variable = |word: &str| word.split_once('=').is_some_and(|(name, _)| !name.contains(['-', '/']));
     let at = words.iter().position(|word| !is_variable(word) && word != "sudo" && word != "env")?;
@@ -40,7 +40,7 @@ pub(crate) fn ours(words: &[String]) -> Option<&[String]> {
     (program == "portreeve").then(|| &words[at..])
 }
 
-/// The commands of a block: each line of `sh`; of `console`, each line after `$ `; of a systemd unit, what it starts.
+/// The commands of a block. `sh`: each line; `console`: each line after `$ `; systemd unit: its ExecStart.
 pub(crate) fn commands(block: &Block) -> Vec<Result<Command, (usize, String)>> {
     let is_session = block.language() == "console";
     let mut commands: Vec<(usize, String, String)> = Vec::new();
@@ -69,7 +69,7 @@ pub(crate) fn commands(block: &Block) -> Vec<Result<Command, (usize, String)>> {
 }
 
 fn command(line: usize, text: &str, output: String) -> Result<Command, (usize, String)> {
-    // A here-document, or a text with a quotation mark that another line closes, is none of ours.
+    // A line of a here-document, or a quotation that another line closes, is ignored unless it runs Portreeve.
     let is_ours = text.trim_start().trim_start_matches("sudo ").starts_with("portreeve ");
     let words = match shell_words::split(text) {
         Ok(words) => words,

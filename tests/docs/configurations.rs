@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::page::Page;
 
-/// Where the files lie that a configuration names.
+/// The directory of the files that a configuration names.
 const DIRECTORY: &str = "/etc/portreeve";
 
 pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
@@ -25,7 +25,7 @@ pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
     blocks.filter_map(|block| Some((block.line, problem(block.title(), &block.text)?))).collect()
 }
 
-/// Loads it with files that stand in for those that it names.
+/// Loads a configuration with placeholders for the files that it names.
 fn load(text: &str) -> Result<(), String> {
     let directory = TempDir::new().expect("a directory");
     let place = directory.path().display().to_string();
@@ -48,7 +48,7 @@ fn load(text: &str) -> Result<(), String> {
     }
     for template in config.target.iter_mut().flat_map(|target| &mut target.templates) {
         stand_in(directory.path(), &template.source)?;
-        // This host need not have them.
+        // They may not exist on this host.
         (template.user, template.group) = (None, None);
     }
     for folder in [&config.render.partials, &config.render.files].into_iter().flatten() {

@@ -28,7 +28,7 @@ fn problem(page: &Page, pages: &[Page], target: &str) -> Option<String> {
 
 /// The targets of `[text](target)` and `[name]: target` in a line, outside of code.
 fn targets(line: &str) -> Vec<String> {
-    // Every second part is code.
+    // Every second part is inline code.
     let plain: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
     if let Some((_, target)) = plain.strip_prefix('[').and_then(|rest| rest.split_once("]: ")) {
         return vec![target.trim().to_owned()];

@@ -1,4 +1,4 @@
-//! Pages in Markdown: their blocks of code, headings and links.
+//! Markdown pages: code blocks, headings and links.
 
 use std::{
     fs,
@@ -7,20 +7,20 @@ use std::{
 
 /// A page.
 pub(crate) struct Page {
-    /// Its path from the top of the repository.
+    /// Its path in the repository.
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) blocks: Vec<Block>,
-    /// The lines outside of blocks, numbered from 1.
+    /// The lines outside of code blocks, numbered from 1.
     pub(crate) prose: Vec<(usize, String)>,
 }
 
-/// A fenced block of code.
+/// A fenced code block.
 pub(crate) struct Block {
-    /// What follows the opening fence.
+    /// The text after the opening fence.
     pub(crate) info: String,
     pub(crate) text: String,
-    /// The line of its first line of text.
+    /// The number of its first line of text.
     pub(crate) line: usize,
 }
 
@@ -29,13 +29,13 @@ impl Block {
         self.info.split_whitespace().next().unwrap_or_default()
     }
 
-    /// What follows the language: the name of a file, or the language of a template's output.
+    /// The text after the language: a file name, or the language of a template's output.
     pub(crate) fn title(&self) -> &str {
         self.info.split_once(' ').map_or("", |(_, title)| title.trim())
     }
 }
 
-/// README.md, and everything below docs.
+/// README.md and all pages below docs/.
 pub(crate) fn pages() -> Vec<Page> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = vec![root.join("README.md")];
@@ -77,7 +77,7 @@ impl Page {
         Self { name, path, blocks, prose }
     }
 
-    /// The anchors of its headings, as GitHub makes them.
+    /// The anchors of its headings, as GitHub generates them.
     pub(crate) fn anchors(&self) -> Vec<String> {
         let mut anchors: Vec<String> = Vec::new();
         let headings = self.prose.iter().filter_map(|(_, line)| {
@@ -99,7 +99,7 @@ fn is_number(end: &str) -> bool {
 }
 
 fn anchor(heading: &str) -> String {
-    // Of a link, the text counts.
+    // The text of a link, without its target.
     let mut text = heading.trim().to_lowercase();
     while let Some((start, end)) = text.find("](").and_then(|at| Some((at, at + text[at..].find(')')?))) {
         text.replace_range(start..=end, "");

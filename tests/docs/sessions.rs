@@ -1,4 +1,4 @@
-//! What commands print that need neither Consul nor Docker.
+//! The output of commands that need neither Consul nor Docker.
 
 use std::{
     fs,
@@ -14,10 +14,10 @@ use super::{
     private_etc,
 };
 
-/// What stands on a page before a session.
+/// The blocks of a page before a session.
 #[derive(Default)]
 struct Context<'a> {
-    /// A Compose file that no session has looked at yet.
+    /// A Compose file that no session has used yet.
     compose: Option<&'a Block>,
     configuration: Option<&'a Block>,
     template: Option<&'a Block>,
@@ -41,7 +41,7 @@ pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
     problems
 }
 
-/// A Compose file without a session has no mistakes; with one, the session shows them.
+/// The mistakes in a Compose file without a session. A session would show them.
 fn mistake(block: &Block) -> Option<(usize, String)> {
     let output = lint("compose.yaml", &block.text);
     (!output.status.success()).then(|| (block.line, said(&output)))
@@ -73,7 +73,7 @@ fn lint(name: &str, text: &str) -> Output {
     command.args(["lint", name]).output().expect("the program starts")
 }
 
-/// `None` if the configuration has more than the one template.
+/// `None` unless the configuration has exactly one template.
 fn check(configuration: &str, template: &str, flags: &[&str]) -> Option<Output> {
     let table: toml::Table = configuration.parse().ok()?;
     let [target] = &table.get("target")?.as_array()?[..] else { return None };
@@ -88,9 +88,9 @@ fn check(configuration: &str, template: &str, flags: &[&str]) -> Option<Output> 
     };
     write(Path::new("/etc/portreeve/portreeve.toml"), configuration)?;
     write(&path("source")?, template)?;
-    // The directory of the destination exists on the host of the page.
+    // The directory of the destination must exist.
     write(&path("destination")?.with_file_name(".portreeve"), "")?;
-    // The state of this machine is none of the page's.
+    // Not the state directory of this machine.
     let mut command = private_etc::portreeve(etc.path(), &[&["check", "--state-dir", "/etc/state"], flags].concat());
     command.current_dir(etc.path().join("portreeve"));
     Some(command.output().expect("the program starts"))

@@ -1,4 +1,4 @@
-//! Templates, which are rendered with answers to all that they ask.
+//! Templates. They are rendered with answers to all their queries.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -15,7 +15,7 @@ use super::{
     page::{Block, Page},
 };
 
-/// What the blocks of a page before a template have said about it.
+/// The blocks of a page before a template that affect it.
 #[derive(Default)]
 struct Context {
     partials: BTreeMap<String, String>,
@@ -49,7 +49,7 @@ pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
     problems
 }
 
-/// Those of its first template.
+/// `each` and `destination` of the first template.
 fn each(block: &Block) -> Option<(String, String)> {
     let table: toml::Table = block.text.parse().ok()?;
     let template = table.get("target")?.get(0)?.get("template")?.get(0)?;
@@ -58,7 +58,7 @@ fn each(block: &Block) -> Option<(String, String)> {
 }
 
 impl Context {
-    /// With the first value of keys with which it renders: some templates need a number, and some JSON.
+    /// Renders with each of [`answers::VALUES`] until one succeeds: some templates need a number, some need JSON.
     fn render(&self, text: &str, language: &str) -> Result<(), String> {
         let escape = match language {
             "" => Escape::Nginx,

@@ -1,4 +1,4 @@
-//! Several containers that claim one id: the entry that serves stays.
+//! Several containers claim one id: the entry in traffic stays.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const SHOP: &str = "SERVICE_ID=shop";
 
-/// Whether the entry was away or out of traffic at any moment.
+/// Whether any write concerned the entry.
 fn was_touched(consul: &FakeConsul) -> bool {
     consul.writes().iter().any(|write| write.contains("/shop"))
 }
@@ -25,7 +25,7 @@ fn a_second_container_with_the_id_of_one_that_serves_changes_nothing() {
     docker.set(with_env("web-1", 8001, SHOP));
     let daemon = Daemon::start(&docker, &consul, &[]);
     until("the registration", || consul.ports().get("shop") == Some(&8001));
-    // Whatever the newcomer is: serving, waiting, paused, about to end.
+    // In every state of the second container: running, not ready, paused, stopping.
     docker.run(with_env("web-2", 8002, SHOP));
     let told =
         r#"80/tcp is not registered: container "web-1" has the id "shop"; give one of the two another SERVICE_ID"#;
@@ -38,14 +38,14 @@ fn a_second_container_with_the_id_of_one_that_serves_changes_nothing() {
     }));
     docker.event("kill", &id("web-2"), &[("signal", "15")]);
     settle(&docker, &consul);
-    // A restart of register knows the incumbent from the entry.
+    // After a restart, `register` recognizes the incumbent by its entry.
     drop(daemon);
     let daemon = Daemon::start(&docker, &consul, &[]);
     daemon.until_logged("up to date");
     settle(&docker, &consul);
     assert!(!was_touched(&consul), "{:?}", consul.writes());
     assert_eq!((consul.ports()["shop"], consul.registrations_of("shop")), (8001, 1));
-    // It is not all right, and `--once` says so.
+    // `--once` reports the conflict.
     let once = run(&docker, &consul, &["--once"]);
     assert_eq!(once.status.code(), Some(1), "{}", String::from_utf8_lossy(&once.stderr));
 }
@@ -62,7 +62,7 @@ fn after_the_incumbents_end_the_other_takes_over_in_one_write() {
     until("the one that started first", || consul.ports().get("shop") == Some(&8001));
     docker.die(&id("web-1"));
     until("the other", || consul.ports().get("shop") == Some(&8002));
-    // The first comes back, and finds the id taken; it gets it when the other is told to stop.
+    // The first container returns while the id is taken. It gets the id at the stop signal of the other one.
     docker.run(with_env("web-1", 8001, SHOP));
     settle(&docker, &consul);
     assert_eq!(consul.ports()["shop"], 8002);
@@ -72,7 +72,7 @@ fn after_the_incumbents_end_the_other_takes_over_in_one_write() {
     assert!(consul.in_maintenance().is_empty());
 }
 
-/// Who has the id is told once that is so.
+/// The new owner of the id is logged after the write.
 #[test]
 fn a_takeover_is_logged_once_and_afterwards() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));

@@ -1,4 +1,4 @@
-//! Under `--internal`: networks that others do not reach.
+//! `--internal` with networks that other hosts cannot reach.
 
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ fn an_engine_that_does_not_list_its_networks_affects_nothing_else() {
         docker.set_networks(networks(false));
         docker.hang_networks(false);
         until("the move to the open network", || addresses(&consul) == [closed.1, FRONT.1]);
-        // What was known stays.
+        // The earlier list of networks stays in use.
         docker.hang_networks(true);
         settle(&docker, &consul);
         assert_eq!(addresses(&consul), [closed.1, FRONT.1], "{}", daemon.log());

@@ -1,4 +1,4 @@
-//! Whose entry an entry is: over a change of the engine's id, and beside another engine on one agent.
+//! The ownership of entries when the engine's id changes, and when two engines share an agent.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Waits for so many more reads of the agent's services.
+/// Waits for `more` further reads from the agent.
 fn reads(consul: &FakeConsul, more: usize) {
     let before = consul.reads().len();
     until("many resyncs", || consul.reads().len() >= before + more);
@@ -42,7 +42,7 @@ fn an_engine_with_a_new_id_keeps_its_entries() {
     assert_eq!(consul.registrations_of("dockerhost:stays:80"), 1, "the engine's id alone is no reason to write");
     daemon.until_logged("is gone, it was of the former engine FAKE:ENGINE");
 
-    // An engine that makes up an id whenever it is asked is the same one all the time.
+    // An engine that reports a new id at each request counts as the same engine.
     drop(daemon);
     let writes = consul.writes();
     for number in 0..4 {
@@ -52,7 +52,7 @@ fn an_engine_with_a_new_id_keeps_its_entries() {
     assert_eq!(consul.writes(), writes);
 }
 
-/// What came back with our own marks is ours, and not another Portreeve's.
+/// Entries that reappear with our owner fields are ours, not those of another Portreeve.
 #[test]
 fn a_host_that_gets_its_name_back_keeps_its_entries() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
@@ -95,7 +95,7 @@ fn a_container_that_docker_lists_again_is_still_ours() {
     let daemon = Daemon::start(&docker, &consul, &[]);
     until("all", || consul.count() == 4);
     drop(daemon);
-    // Docker was started before the disk with its data was mounted.
+    // As if Docker was started before the disk with its data was mounted.
     (0..4).for_each(|number| docker.unset(&crate::id(&format!("c{number}"))));
     let daemon = Daemon::start(&docker, &consul, &["--resync", "50ms"]);
     until("none", || consul.count() == 0);

@@ -1,4 +1,4 @@
-//! Out of traffic is not forgotten, and never left for a moment.
+//! An entry out of traffic stays so without interruption, across restarts too.
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::{
     draining, settle, with_env,
 };
 
-/// Whether a registration brings maintenance mode along, and why.
+/// The maintenance reason in a registration; `None` without maintenance mode.
 fn reason(registration: &Value) -> Option<String> {
     let mut checks = registration["Checks"].as_array().into_iter().flatten();
     let maintenance = checks.find(|check| check["CheckID"] == format!("_service_maintenance:{WEB}"))?;
@@ -38,12 +38,12 @@ fn a_drain_whose_event_has_expired_continues() {
     assert_eq!((consul.registrations_of(WEB), touched), (1, 1), "{:?}", consul.writes());
     assert_eq!(consul.in_maintenance()[WEB], reason);
 
-    // The rule still counts from the signal.
+    // `--drain-return` still counts from the stop signal.
     drop(daemon);
     let daemon = Daemon::start(&docker, &consul, &["--drain-return", "1s"]);
     until("traffic again", || consul.in_maintenance().is_empty());
     drop(daemon);
-    // What an earlier version wrote counts from now on.
+    // A reason without a time, as earlier versions wrote it, counts from now on.
     consul.take_out(WEB, "portreeve: draining, the container was told to stop");
     let _daemon = Daemon::start(&docker, &consul, &[]);
     until("a time", || consul.in_maintenance().get(WEB).is_some_and(|reason| reason.contains(" at 20")));
@@ -88,7 +88,7 @@ fn each_start_in_a_crash_loop_begins_out_of_traffic() {
     assert!(!consul.writes().iter().any(|write| write.contains("/maintenance/")), "{:?}", consul.writes());
     assert!(daemon.log().lines().any(|line| line.contains(" WARN ") && line.contains("again and again")));
 
-    // It is remembered as the drain is.
+    // It survives a restart, as a drain does.
     docker.run(changed("web", 8000, |web| web["State"]["StartedAt"] = json!(jiff::Timestamp::now().to_string())));
     until("the registration", || consul.ids() == [WEB]);
     drop(daemon);
@@ -99,7 +99,7 @@ fn each_start_in_a_crash_loop_begins_out_of_traffic() {
     assert_eq!(consul.writes(), writes);
 }
 
-/// What is left of a former check would be critical for good, since nobody reports for it.
+/// A leftover check without status reports would stay critical forever.
 #[test]
 fn checks_are_replaced_while_the_entry_is_out_of_traffic() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
@@ -113,7 +113,7 @@ fn checks_are_replaced_while_the_entry_is_out_of_traffic() {
     docker.set(paused(true));
     docker.event("pause", &id("web"), &[]);
     until("paused", || consul.in_maintenance().contains_key(WEB));
-    // Saved is as good as SIGHUP.
+    // A save of the file has the effect of SIGHUP.
     std::fs::write(file.path(), "[register]\n").expect("a file");
     until("no check", || consul.checks().is_empty());
     docker.set(paused(false));
@@ -169,7 +169,7 @@ fn an_operators_maintenance_outlives_the_container() {
     until("the successor", || consul.count() == 1);
     let last = consul.registrations().pop().expect("a registration");
     assert_eq!(reason(&last).as_deref(), Some("disk swap"));
-    // Once ended, it is over.
+    // Once the operator has ended it, it is not restored.
     consul.bring_back(WEB);
     let reads = consul.reads().len();
     until("a resync", || consul.reads().len() >= reads + 7);

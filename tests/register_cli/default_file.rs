@@ -1,4 +1,4 @@
-//! The configuration file that is read if none is named.
+//! The default configuration file.
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command};
 
@@ -46,7 +46,7 @@ impl Machine {
         command
     }
 
-    /// Exit code and all that is printed.
+    /// The exit code; stdout and stderr in one text.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.command(arguments).output().expect("the program starts");
         let text = [output.stdout, output.stderr].concat();
@@ -77,7 +77,7 @@ fn every_command_reads_it_and_nobody_misses_it() {
     let wrong = |what: &str| {
         for arguments in commands {
             let (code, said) = machine.run(arguments);
-            // What `check` finds, it prints as an answer.
+            // An error in the file is a result of `check`.
             let expected = if arguments == ["check"] { 1 } else { 2 };
             assert_eq!(code, Some(expected), "{what}: {arguments:?}: {said}");
             assert!(said.contains(&format!("the configuration file {FILE}")), "{what}: {arguments:?}: {said}");

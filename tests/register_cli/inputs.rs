@@ -1,4 +1,4 @@
-//! What people and platforms write: spellings of flags, addresses with passwords, variables that are not ours.
+//! Input by users and platforms: spellings of flags, addresses with passwords, variables of other programs.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn with_env(name: &str, port: u16, env: &[&str]) -> Value {
     web
 }
 
-/// Exit code, standard output, standard error.
+/// The exit code, stdout and stderr.
 fn said(command: &mut std::process::Command) -> (Option<i32>, String, String) {
     let output = command.output().expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

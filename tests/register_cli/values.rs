@@ -1,4 +1,4 @@
-//! Values that can never work: `register`, `explain` and `lint` say the same of each.
+//! Invalid values: `register`, `explain` and `lint` report the same about each.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use super::common::{
     fake_docker::{FakeDocker, container},
 };
 
-/// The variables of a container, and the beginning of what is said of them.
+/// Variables of a container, and the beginning of the message about them.
 type Row = (&'static [&'static str], &'static str);
 
 const ROWS: [Row; 58] = [

@@ -1,5 +1,4 @@
-//! Only Consul's own answers count: a login page, a page of maintenance, another program's JSON is trouble, never a
-//! value and never a success.
+//! A login page, a maintenance page or another program's JSON is an error: never a value, and never a successful write.
 
 use std::{net::TcpListener, process::Command};
 
@@ -17,7 +16,7 @@ use crate::common::{
     fake_docker::{FakeDocker, container},
 };
 
-/// What somebody who is not Consul answers to everything.
+/// The answer of a server that is not Consul to every request.
 #[derive(Clone, Copy, Debug)]
 enum Page {
     Login,
@@ -42,7 +41,7 @@ async fn answer(State(page): State<Page>) -> Response {
     }
 }
 
-/// A server that is not Consul, until it is dropped.
+/// A server that is not Consul. Dropping it stops the server.
 struct Stranger {
     address: String,
     runtime: Option<tokio::runtime::Runtime>,

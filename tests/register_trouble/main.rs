@@ -1,4 +1,4 @@
-//! `portreeve register` beside an agent that hangs, forgets, or is none.
+//! `portreeve register` with an agent that hangs, loses data, or is another program.
 
 #[path = "../common/mod.rs"]
 mod common;

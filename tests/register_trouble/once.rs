@@ -1,4 +1,4 @@
-//! `--once` and `--dry-run`: their exit codes tell the truth, and what waiting cannot mend is not waited for.
+//! The exit codes of `--once` and `--dry-run`. Both wait only for problems that can pass.
 
 use axum::http::StatusCode;
 
@@ -8,7 +8,7 @@ use crate::common::{
     fake_docker::{FakeDocker, container},
 };
 
-/// The exit code, and what was said.
+/// The exit code, stderr and stdout.
 fn ended(docker: &FakeDocker, consul: &FakeConsul, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = run(docker, consul, arguments);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -25,7 +25,7 @@ fn a_container_that_cannot_be_inspected_is_waited_for_and_named() {
         let (code, log, _) = ended(&docker, &consul, &[mode, "--deadline", "4s"]);
         let said = format!("Docker cannot inspect the container {}", &id("odd")[..12]);
         assert_eq!(code, Some(1), "{mode}: {log}");
-        // Once while it waits, once at the end.
+        // Logged once during the wait, and once at the end.
         assert_eq!(log.matches(&said).count(), 2, "{mode}: {log}");
     }
     assert_eq!(consul.ids(), ["dockerhost:web:80"], "the others are registered");
@@ -60,7 +60,7 @@ fn a_missing_permission_is_not_waited_for() {
     assert!(code == Some(1) && log.contains("the ACL token"), "{code:?} {log}");
 }
 
-/// What is wrong is told once, however often it is tried.
+/// A problem is logged once, however many retries fail.
 #[test]
 fn a_transient_failure_is_waited_for_and_logged_once() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
@@ -75,7 +75,7 @@ fn a_transient_failure_is_waited_for_and_logged_once() {
         assert_eq!(log.matches("waiting, at most").count(), 1, "{mode}: {log}");
         assert!(log.contains("not up to date within 4 s: Consul at http://"), "{mode}: {log}");
     }
-    // Nobody listens at all: the words of libraries reach nobody.
+    // Nothing listens at the address. The log has no error texts of libraries.
     let mut command = portreeve(&docker, &consul, &["--once", "--deadline", "2s"]);
     let output = command.env("CONSUL_HTTP_ADDR", "http://127.0.0.1:1").output().expect("the program starts");
     let log = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,4 +1,5 @@
-//! What is read anew at each resync: who the host is, and the checks. A real agent: what it shows of a check counts.
+//! Each resync reads the host's identity and the health checks again. The agent is real, since its representation of
+//! checks matters.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ fn the_agents_address_and_the_host_name_are_read_again() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
-/// `web` with a check of each kind that an agent runs without further ado, and a HEALTHCHECK that says unhealthy.
+/// `web` with an HTTP check, and with an unhealthy HEALTHCHECK.
 fn checked(port: u16) -> Value {
     let mut web = container("web", port);
     web["Config"]["Env"] = json!(["SERVICE_NAME=web", "SERVICE_CHECK_HTTP=/up", "SERVICE_CHECK_INTERVAL=1h"]);
@@ -90,7 +91,7 @@ async fn a_removed_or_replaced_check_is_restored_with_one_registration() {
         agent.call(Method::PUT, &path, body).await;
         wait_for(&format!("the checks after {path} {number}"), &daemon, &agent, are_right).await;
         let updates = || daemon.log().matches("updated web").count();
-        // The line follows the write.
+        // The line is logged after the write.
         until("the line of the update", || updates() > number);
         // Three more resyncs.
         let (before, lists) = (modify_index(&agent).await, docker.requests().len());
@@ -100,7 +101,7 @@ async fn a_removed_or_replaced_check_is_restored_with_one_registration() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
-/// Between two resyncs a report finds that its check is gone.
+/// A status report between two resyncs finds its check missing.
 #[tokio::test]
 async fn a_report_without_its_check_leads_to_one_registration() {
     let agent = DevAgent::start().await;

@@ -1,4 +1,4 @@
-//! One slow write holds up its own entry only, and an agent that hangs is left no stale write.
+//! A slow write delays only its own entry, and an agent that hangs gets no outdated write afterwards.
 
 use std::collections::BTreeSet;
 
@@ -78,7 +78,7 @@ fn a_failed_on_exit_gives_exit_code_1() {
     }
 }
 
-/// What was sent before the stop is carried out, and known, before the entries are left.
+/// Writes in flight complete before the entries are left in the registry.
 #[test]
 fn a_clean_stop_waits_for_writes_in_flight() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));

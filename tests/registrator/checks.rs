@@ -1,11 +1,11 @@
-//! The checks that a container asks for.
+//! The health checks that a container declares.
 
 use crate::{
     each, hold, run,
     subject::{a1, pair, web},
 };
 
-/// [`web`] with these settings, `KEY=value` each, and the checks that it gets.
+/// Each row: a rule, settings of [`web`] as `KEY=value`, and the expected checks.
 #[track_caller]
 fn checks(rows: &[(&str, &[&str], &[&str])]) {
     checks_with(&["--allow-script-checks"], rows);

@@ -1,14 +1,14 @@
-//! Where we differ from registrator on purpose: the run, why, and what we register instead.
+//! Intended differences from registrator.
 
-/// One run in which registrator does something else.
+/// A recorded run in which `register` behaves differently.
 pub(crate) struct Difference {
-    /// The recorded run.
+    /// The title of the recorded run.
     pub(crate) title: &'static str,
-    /// Why we do not do the same.
+    /// Why `register` differs.
     pub(crate) reason: &'static str,
-    /// Our exit code.
+    /// The exit code of `register`.
     pub(crate) code: i32,
-    /// What we register.
+    /// The registrations of `register`.
     pub(crate) lines: &'static [&'static str],
 }
 
@@ -16,7 +16,7 @@ const fn differs(title: &'static str, reason: &'static str, lines: &'static [&'s
     Difference { title, reason, code: 0, lines }
 }
 
-/// Every such run. Beside them, no `SERVICE_CHECK_*` setting is copied into Meta.
+/// All differences, except that no `SERVICE_CHECK_*` setting is copied into Meta.
 pub(crate) const DIFFERENCES: &[Difference] = &[
     differs(
         "5 labels",

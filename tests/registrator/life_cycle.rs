@@ -1,4 +1,4 @@
-//! What registrator does, or fails to do, while containers come and go.
+//! Events of containers: what registrator handles, and what it misses.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ fn a_start_after_an_exit_uses_the_new_port() {
     until("the removal", || consul.ids().is_empty());
     docker.run(container("web", 8111));
     until("the new port", || consul.ports().get(WEB) == Some(&8111));
-    // One after the other without a pause, and the stream is cut on top.
+    // An exit and a start without a pause, and the stream breaks too.
     docker.set(ended(0));
     docker.event("die", &id("web"), &[("exitCode", "0")]);
     docker.run(container("web", 8222));
@@ -114,7 +114,7 @@ fn entries_of_registrator_are_taken_over_and_others_left_alone() {
     assert_eq!(run(&docker, &consul, &["-cleanup", "--adopt", "registrator", "--once"]).status.code(), Some(0));
     assert_eq!(consul.writes().len(), 1, "one registration in the place of the old one: {:?}", consul.writes());
     assert_eq!(consul.ids(), ids);
-    // What is ours now goes with its container.
+    // The adopted entry is removed with its container.
     docker.unset(&id("web"));
     assert_eq!(run(&docker, &consul, &["--once"]).status.code(), Some(0));
     assert_eq!(consul.ids(), others);
@@ -128,7 +128,7 @@ fn the_engine_is_asked_for_nothing_that_a_socket_proxy_has_to_refuse() {
     let place = |request: &String| {
         let path = request.split('?').next().expect("a path");
         let path = path.replace(&id("web"), "ID");
-        // The negotiated version stands in front of all but the first.
+        // Every path but the first begins with the negotiated version.
         match path.strip_prefix("GET /v") {
             Some(rest) if rest.starts_with(|char: char| char.is_ascii_digit()) => {
                 format!("GET /{}", rest.split_once('/').expect("a version").1)

@@ -1,5 +1,5 @@
-//! Runs `portreeve register --once` between an engine and an agent, and writes down in one line each what it registered:
-//! `id name address:port ["tag"] {"meta":"value"} check {...}`, without what is empty.
+//! Runs `portreeve register --once` with a fake engine and a fake agent. Each registration becomes a line
+//! `id name address:port ["tag"] {"meta":"value"} check {...}`, without empty parts.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -12,25 +12,25 @@ use serde_json::{Map, Value};
 
 use crate::common::{fake_consul::FakeConsul, fake_docker::FakeDocker};
 
-/// How long the program may try before it gives up: only a bug takes so long.
+/// The value of `--deadline`; only a bug reaches it.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a run has left behind.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
     /// The exit code.
     pub code: Option<i32>,
-    /// One line for each registration, sorted: the order of ports means nothing.
+    /// One line for each registration. Sorted, since the order of ports has no meaning.
     pub lines: Vec<String>,
-    /// The bodies that were sent.
+    /// The bodies of the registrations.
     pub bodies: Vec<Value>,
-    /// The tokens that came with the requests.
+    /// The tokens of the requests.
     pub tokens: Vec<String>,
     /// Standard error.
     pub log: String,
 }
 
-/// Lets the program register these containers, as the engine would describe them.
+/// Registers containers, given as inspections.
 pub fn register(containers: Vec<Value>, flags: &[&str], env: &[(&str, &str)], advertised: &str) -> Outcome {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start(advertised));
     containers.into_iter().for_each(|container| docker.set(container));
@@ -54,14 +54,14 @@ pub fn register(containers: Vec<Value>, flags: &[&str], env: &[(&str, &str)], ad
     }
 }
 
-/// Bodies as lines, sorted.
+/// Registrations as sorted lines.
 pub fn lines(bodies: &[Value]) -> Vec<String> {
     let mut lines: Vec<_> = bodies.iter().map(line).collect();
     lines.sort();
     lines
 }
 
-/// Nothing is lost but our own marks, the ids of checks, and addresses beside the main one.
+/// A registration as a line, without the owner fields, the ids of checks and the tagged addresses.
 fn line(body: &Value) -> String {
     let mut body = body.as_object().expect("an object").clone();
     body.remove("TaggedAddresses");
@@ -80,7 +80,7 @@ fn line(body: &Value) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 
-/// Consul knows the arguments of a script under two names.
+/// Also replaces `ScriptArgs` by its synonym `Args`.
 fn without_id(check: Value) -> Value {
     let Value::Object(check) = check else { panic!("a check is an object: {check}") };
     let spelled = |key: String| if key == "ScriptArgs" { "Args".to_owned() } else { key };

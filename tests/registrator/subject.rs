@@ -1,4 +1,4 @@
-//! Containers as the engine describes them, built from what a test is about.
+//! Builds inspections of containers.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[derive(Clone)]
 pub struct Subject(Value);
 
-/// See [`Subject`].
+/// The container that [`Subject`] describes, unchanged.
 pub fn a1() -> Subject {
     Subject(json!({
         "Id": format!("{:0>64}", "a1"), "Name": "/a1", "Image": "sha256:x", "RestartCount": 0,
@@ -20,47 +20,47 @@ pub fn a1() -> Subject {
     }))
 }
 
-/// [`a1`] with `80/tcp` at port 8000 of all addresses.
+/// [`a1`] with `80/tcp` published at port 8000 of all addresses.
 pub fn web() -> Subject {
     a1().publish("80/tcp", &["0.0.0.0:8000"])
 }
 
-/// [`web`] with `443/tcp` at port 4443 as well.
+/// [`web`] with `443/tcp` also published, at port 4443.
 pub fn pair() -> Subject {
     web().publish("443/tcp", &["0.0.0.0:4443"])
 }
 
 impl Subject {
-    /// With another name, and an id made of it.
+    /// With another name, and an id derived from it.
     pub fn named(mut self, name: &str) -> Self {
         (self.0["Name"], self.0["Id"]) = (format!("/{name}").into(), format!("{name:0>64}").into());
         self
     }
 
-    /// Of another image.
+    /// With another image.
     pub fn image(mut self, image: &str) -> Self {
         self.0["Config"]["Image"] = image.into();
         self
     }
 
-    /// With one more variable, `NAME=value`.
+    /// With another variable, `NAME=value`.
     pub fn env(mut self, pair: &str) -> Self {
         self.0["Config"]["Env"].as_array_mut().expect("a list").push(pair.into());
         self
     }
 
-    /// With one more label.
+    /// With another label.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.0["Config"]["Labels"][name] = value.into();
         self
     }
 
-    /// With one more port that is exposed, but published nowhere.
+    /// With another port that is exposed but not published.
     pub fn expose(self, port: &str) -> Self {
         self.publish(port, &[])
     }
 
-    /// With one more port at these places on the host, `address:port` each.
+    /// With another port, published at these addresses of the host (`address:port`).
     pub fn publish(mut self, port: &str, places: &[&str]) -> Self {
         let place = |place: &&str| {
             let (ip, port) = place.rsplit_once(':').expect("address:port");
@@ -72,7 +72,7 @@ impl Subject {
         self
     }
 
-    /// On other networks: the mode, and its address on each network. Only on a bridge does the engine publish ports.
+    /// With another network mode, and an address on each network. Modes without published ports remove the bindings.
     pub fn network(mut self, mode: &str, networks: &[(&str, &str)]) -> Self {
         let networks = networks.iter().map(|(name, ip)| ((*name).to_owned(), json!({"IPAddress": ip})));
         self.0["HostConfig"]["NetworkMode"] = mode.into();
@@ -83,14 +83,14 @@ impl Subject {
         self
     }
 
-    /// With an id for one of its networks, and the mode that names it.
+    /// With an id for one of its networks, and that id as the network mode.
     pub fn network_mode_by_id(mut self, name: &str, id: &str) -> Self {
         self.0["NetworkSettings"]["Networks"][name]["NetworkID"] = id.into();
         self.0["HostConfig"]["NetworkMode"] = id.into();
         self
     }
 
-    /// As the engine writes it.
+    /// The engine's answer to an inspection.
     pub fn inspect(&self) -> Value {
         self.0.clone()
     }

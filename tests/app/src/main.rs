@@ -1,14 +1,14 @@
-//! The app of the lab: says over HTTP which container it is, and leaves politely.
+//! The app of the lab: an HTTP server that answers with its container's name, and shuts down gracefully.
 //!
 //! | request                  | answer                                                             |
 //! |--------------------------|--------------------------------------------------------------------|
 //! | any method, any path     | 200, `NAME VERSION`; headers `X-Instance`, `X-Version`, `X-Started` |
 //! | `/slow?ms=N`             | the same, N milliseconds later                                     |
-//! | `/health`                | 200, or what the last `POST /health?status=N` asked for            |
+//! | `/health`                | 200, or the status of the last `POST /health?status=N`             |
 //!
-//! From the environment: `NAME` (default: the host name), `VERSION` (v1), `PORTS` (8080; a list with
-//! commas) and `GRACE_MS` (400). After SIGTERM it serves for the grace time as before, then closes its
-//! ports, ends the requests that still run and exits 0. SIGHUP changes nothing.
+//! Environment variables: `NAME` (default: the host name), `VERSION` (v1), `PORTS` (8080; separated by
+//! commas) and `GRACE_MS` (400). After SIGTERM it continues to serve for the grace time. Then it closes
+//! its ports, completes open requests and exits with 0. SIGHUP has no effect.
 
 mod request;
 mod serve;
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let settings = Settings::from_environment()?;
-    // Before the ports open: a signal that comes early must not kill.
+    // Before the ports are open, so that an early signal does not kill the app.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("cannot handle signals: {e}"))?;
     let (ports, grace) = (settings.ports.clone(), settings.grace);
     let server = Arc::new(Server::new(settings));
@@ -56,7 +56,7 @@ fn run() -> Result<(), String> {
     thread::sleep(grace);
     server.close();
     for (port, acceptor) in ports.iter().zip(acceptors) {
-        // `accept` sleeps until somebody comes: be that somebody.
+        // A connection ends the blocking `accept`.
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, *port)));
         acceptor.join().map_err(|_| format!("the acceptor of port {port} panicked"))?;
     }

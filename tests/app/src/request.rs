@@ -2,21 +2,21 @@
 
 use std::io::{self, BufRead, Read};
 
-/// As much of a request as the app looks at. The body has been read and dropped.
+/// The parts of a request that the app uses. The body has been read and discarded.
 #[derive(Debug)]
 pub struct Request {
     /// `GET`, `POST`, ...
     pub method: String,
-    /// Without the query.
+    /// The path without the query.
     pub path: String,
-    /// After the question mark; empty if there is none.
+    /// The text after the question mark; may be empty.
     pub query: String,
     /// Whether the client wants to send another request on this connection.
     pub keep_alive: bool,
 }
 
 impl Request {
-    /// Reads one request; `None` when the client is gone.
+    /// Reads a request. `None` if the client has closed the connection.
     pub fn read(from: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut line = String::new();
         if from.read_line(&mut line)? == 0 {
@@ -38,7 +38,7 @@ impl Request {
         Ok(Some(request))
     }
 
-    /// Reads up to the empty line; returns the length of the body.
+    /// Reads the headers and the empty line. Returns the length of the body.
     fn read_headers(&mut self, from: &mut impl BufRead) -> io::Result<u64> {
         let mut length = 0;
         loop {
@@ -59,7 +59,7 @@ impl Request {
         }
     }
 
-    /// The number behind `key=` in the query.
+    /// The number after `key=` in the query.
     pub fn number(&self, key: &str) -> Option<u64> {
         self.query
             .split('&')

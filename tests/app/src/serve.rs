@@ -1,4 +1,4 @@
-//! Connections and answers.
+//! Accepts connections and answers requests.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,7 +20,7 @@ pub struct Server {
     owed: AtomicUsize,
 }
 
-/// An answer that somebody waits for; given when dropped.
+/// Counts an answer that a client waits for, until it is dropped.
 struct Owed(Arc<Server>);
 
 impl Owed {
@@ -36,7 +36,7 @@ impl Drop for Owed {
     }
 }
 
-/// How long a client that connects while the app leaves may take to send its request.
+/// The time limit for the request of a client that connects during the shutdown.
 const LATE_CLIENT: Duration = Duration::from_secs(1);
 
 impl Server {
@@ -52,29 +52,29 @@ impl Server {
         }
     }
 
-    /// From now on answers ask the client to come with a new connection next time.
+    /// From now on, answers ask the client to close the connection.
     pub fn drain(&self) {
         self.draining.store(true, SeqCst);
     }
 
-    /// From now on `accept` returns once it has taken what waits in the queue.
+    /// From now on, `accept` returns once it has accepted all waiting connections.
     pub fn close(&self) {
         self.closed.store(true, SeqCst);
     }
 
-    /// Whether somebody waits for an answer.
+    /// Whether a client waits for an answer.
     pub fn busy(&self) -> bool {
         self.owed.load(SeqCst) > 0
     }
 
-    /// Takes connections until the server is closed.
+    /// Accepts connections until the server is closed.
     pub fn accept(self: &Arc<Self>, listener: &TcpListener) {
         loop {
             match listener.accept() {
                 Ok((connection, _)) => self.spawn(connection),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) => {
-                    // Out of descriptors, most likely: some will come free.
+                    // Probably no descriptor is free; retry.
                     eprintln!("app: accept: {e}");
                     thread::sleep(Duration::from_millis(10));
                 }
@@ -98,7 +98,7 @@ impl Server {
         });
     }
 
-    /// An idle connection does not hold up the exit, unless an answer is owed from the start.
+    /// Answers the requests of a connection. While idle, it does not delay the exit, except for its first request.
     fn serve(self: &Arc<Self>, connection: &TcpStream, mut owed: Option<Owed>) -> io::Result<()> {
         connection.set_nonblocking(false)?;
         connection.set_nodelay(true)?;
@@ -147,7 +147,7 @@ impl Server {
         Ok(keep_alive)
     }
 
-    /// `POST /health?status=N` sets what `/health` answers from then on, and is answered 200 itself.
+    /// `POST /health?status=N` sets the status of later answers; its own answer is 200.
     fn health(&self, request: &Request) -> u16 {
         match (request.method.as_str(), request.number("status").and_then(|n| u16::try_from(n).ok())) {
             ("POST", Some(status)) => {

@@ -1,4 +1,4 @@
-//! What the environment says.
+//! Settings from the environment.
 
 use std::env;
 use std::fs;
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 /// The settings of one container.
 pub struct Settings {
-    /// What the app calls itself.
+    /// The name in each answer.
     pub name: String,
-    /// The version that it claims to be.
+    /// The version in each answer.
     pub version: String,
     /// The TCP ports that it listens on.
     pub ports: Vec<u16>,
-    /// How long it serves on after SIGTERM.
+    /// How long it serves after SIGTERM.
     pub grace: Duration,
 }
 
 impl Settings {
-    /// Reads the environment; an error names the variable.
+    /// Reads the environment. An error names the variable.
     pub fn from_environment() -> Result<Self, String> {
         let ports = variable("PORTS", "8080");
         let grace = variable("GRACE_MS", "400");

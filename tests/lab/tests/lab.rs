@@ -1,4 +1,4 @@
-//! The lab itself: its hosts are what they claim to be, and nothing of it outlives its test.
+//! Tests of the lab: its hosts behave like machines, and all of it is removed at the end.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -162,7 +162,7 @@ fn two_labs_stand_side_by_side() {
         ["left", "right"].map(|name| scope.spawn(move || up(name))).map(|lab| lab.join().expect("it comes up"))
     });
     for (lab, name, url) in &labs {
-        // The same address in both: each lab has its own.
+        // Both labs have this address, each in its own network.
         assert_eq!(lab.client().get(url).expect("the container listens").header("x-instance"), Some(*name));
     }
 }
@@ -226,7 +226,7 @@ fn a_kept_lab_stands_until_its_pipe_is_closed() {
     assert!(!network.exists());
 }
 
-/// Comes up and goes; when `HOLD` is set, it stays for as long as its stdin is open.
+/// Starts a lab. If `HOLD` is set, the lab runs while stdin is open.
 #[test]
 #[ignore = "the program that other tests start and kill"]
 fn hold() {
@@ -240,7 +240,7 @@ fn hold() {
 
 const HOLD: &str = "PORTREEVE_LAB_HOLD";
 
-/// A lab that another process holds.
+/// A lab of another process.
 struct Held {
     child: Child,
     run: String,
@@ -266,27 +266,27 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Killed already, unless the test has failed.
+        // Already killed, unless the test has failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What can be seen of a run from the machine: noted while it lives, looked for when it is gone.
+/// What the machine shows of a run: recorded while it exists, searched for after its end.
 struct Traces {
     run: String,
     processes: BTreeSet<Process>,
 }
 
-/// The path below `/proc`, and the time of the start: numbers are used again.
+/// A path below `/proc`, and the start time, since process numbers are reused.
 type Process = (PathBuf, String);
 
 impl Traces {
-    /// Panics if something is missing of a run that has at least one container.
+    /// Records the traces of a run with at least one container. Panics if a kind of trace is missing.
     fn of(run: &str) -> Self {
         let networks: BTreeSet<_> = files(Path::new("/run/netns"), run).iter().map(inode).collect();
         let mut processes = files(Path::new("/proc"), "");
-        // A host's processes are known by their network, those of a container by their control group.
+        // A host's processes are found by their network, those of a container by their control group.
         processes.retain(|process| {
             networks.contains(&inode(process.join("ns/net")))
                 || fs::read_to_string(process.join("cgroup")).is_ok_and(|groups| groups.contains(run))
@@ -315,7 +315,7 @@ impl Traces {
         left
     }
 
-    /// For a run whose parent is dead: its processes are collected by the machine, in its own time.
+    /// For a run whose parent was killed: init reaps its processes, at some time.
     fn wait_until_gone(&self) {
         wait_until("the end of the run", LONG, || match self.left() {
             left if left.is_empty() => Ok(()),
@@ -324,7 +324,7 @@ impl Traces {
     }
 }
 
-/// When a process was started; none if it is dead, whether or not it has been collected.
+/// The start time of a process; `None` if it has exited, even as a zombie.
 fn started(process: &Path) -> Option<String> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
     let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
@@ -335,7 +335,7 @@ fn inode(path: impl AsRef<Path>) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.ino())
 }
 
-/// The entries of a directory whose names begin so; none if there is no such directory.
+/// The entries of a directory whose names begin with `beginning`; empty without the directory.
 fn files(directory: &Path, beginning: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
     entries.filter(|e| e.file_name().to_string_lossy().starts_with(beginning)).map(|e| e.path()).collect()
