@@ -93,13 +93,13 @@ fn bench(criterion: &mut Criterion) {
     large.bench_function("all instances", |b| {
         b.iter(|| desired::desired_instances(black_box(&containers), &host, &actual, now))
     });
-    let (mut looks, mut now_and_then) = (InstanceCache::default(), containers.clone());
-    looks.desired_instances(&containers, &host, &actual, &ready, now);
+    let (mut cache, mut observations) = (InstanceCache::default(), containers.clone());
+    cache.desired_instances(&containers, &host, &actual, &ready, now);
     large.bench_function("all instances, one has changed", |b| {
         b.iter(|| {
             let (id, changed) = (format!("{:0>64}", "shop-web-7"), Arc::new(container(7)));
-            now_and_then.insert(id, Observation::Inspected(changed));
-            looks.desired_instances(black_box(&now_and_then), &host, &actual, &ready, now)
+            observations.insert(id, Observation::Inspected(changed));
+            cache.desired_instances(black_box(&observations), &host, &actual, &ready, now)
         });
     });
     large.bench_function("plan, in line", |b| b.iter(|| plan::plan(&wanted, black_box(&actual), &conditions)));

@@ -30,12 +30,12 @@ fn check(folder: &TempDir, arguments: &[&str]) -> Output {
     command.current_dir(folder.path()).arg("check").args(arguments).output().expect("the program starts")
 }
 
-fn said(output: &Output) -> String {
+fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
 #[test]
-fn what_is_sound_is_summed_up_and_nothing_is_touched() {
+fn a_valid_configuration_is_summarized_and_no_file_changes() {
     let template = "{{env \"ZONE\"}}{{#each (services)}}{{#each (service name)}}{{id}}{{/each}}{{/each}}{{key \"a\"}}";
     let folder = folder(&[("web.hbs", template)]);
     let output = check(&folder, &["--template", "web.hbs:web.conf:true"]);
@@ -45,7 +45,7 @@ fn what_is_sound_is_summed_up_and_nothing_is_touched() {
     asks key \"a\"
 targets 1, templates 1: errors 0, warnings 0
 ";
-    assert_eq!((said(&output).as_str(), output.status.code()), (expected, Some(0)));
+    assert_eq!((stdout(&output).as_str(), output.status.code()), (expected, Some(0)));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let left: Vec<PathBuf> =
         fs::read_dir(folder.path()).expect("ours").map(|entry| entry.expect("a file").path()).collect();
@@ -56,9 +56,9 @@ targets 1, templates 1: errors 0, warnings 0
 fn lines_that_run_together_are_a_warning() {
     let folder = folder(&[("web.hbs", "a\n{{#each (service \"web\")}}\nserver {{address}};{{/each}}\nb\n")]);
     let output = check(&folder, &["--template", "web.hbs:web.conf:true"]);
-    let said = said(&output);
-    assert!(said.contains("warning: web.hbs:2:1: {{#each}} stands alone on its line"), "{said}");
-    assert!(said.contains("its {{/each}} in line 3 does not") && said.contains("errors 0, warnings 1"), "{said}");
+    let stdout = stdout(&output);
+    assert!(stdout.contains("warning: web.hbs:2:1: {{#each}} stands alone on its line"), "{stdout}");
+    assert!(stdout.contains("its {{/each}} in line 3 does not") && stdout.contains("errors 0, warnings 1"), "{stdout}");
     assert_eq!(output.status.code(), Some(0));
     fs::write(folder.path().join("web.hbs"), "{{#each (service \"web\")}}\nserver {{address}};\n{{/each}}\n")
         .expect("it is ours");
@@ -67,7 +67,7 @@ fn lines_that_run_together_are_a_warning() {
 }
 
 #[test]
-fn all_faults_are_told_in_one_run() {
+fn all_errors_are_reported_in_one_run() {
     let config = "
         [[target]]
         name = 'edge'
@@ -106,7 +106,7 @@ fn all_faults_are_told_in_one_run() {
         ("file", ""),
     ]);
     let output = check(&folder, &["--config", "portreeve.toml"]);
-    let text = said(&output);
+    let text = stdout(&output);
     let all = [
         "error: target edge: a template is wrong: a.hbs:1:1: `if` takes 1 argument, not 0\n   |\n",
         "error: target edge: cannot read the template none.hbs: No such file",
@@ -123,7 +123,7 @@ fn all_faults_are_told_in_one_run() {
     for part in all {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }
-    // `render` would create the missing directory, so it is not an error.
+    // `render` would create the other missing directories, so only this one is reported.
     assert_eq!(text.matches("there is no directory").count(), 1, "{text}");
     assert_eq!(output.status.code(), Some(1));
     let output = check(&folder, &["--config", "portreeve.toml", "--format", "json"]);
@@ -137,10 +137,14 @@ fn all_faults_are_told_in_one_run() {
 fn a_wrong_configuration_file_is_an_error_too() {
     let folder = folder(&[("portreeve.toml", "[render]\nstate = 1\n"), ("a.hbs", "a")]);
     let output = check(&folder, &["--config", "portreeve.toml"]);
-    assert!(said(&output).contains("unknown field `state`") && said(&output).contains("line 2"), "{}", said(&output));
+    assert!(
+        stdout(&output).contains("unknown field `state`") && stdout(&output).contains("line 2"),
+        "{}",
+        stdout(&output)
+    );
     assert_eq!(output.status.code(), Some(1));
     let nothing = check(&folder, &[]);
-    assert!(said(&nothing).starts_with("error: nothing to render"), "{}", said(&nothing));
+    assert!(stdout(&nothing).starts_with("error: nothing to render"), "{}", stdout(&nothing));
     assert_eq!(nothing.status.code(), Some(1));
 }
 
@@ -156,7 +160,7 @@ fn the_exit_code_tells_what_is_wrong() {
 }
 
 #[test]
-fn the_program_that_would_be_supervised_is_looked_at() {
+fn the_child_program_is_checked() {
     let target = "[[target]]\nname = 'a'\nkind = 'command'\n[[target.template]]\nsource = 'a.hbs'\ndestination = 'a'\n";
     for (exec, code, expected) in [
         ("command = 'app'\ntargets = ['b']", 1, "[exec] `targets`: there is no target \"b\""),
@@ -164,13 +168,13 @@ fn the_program_that_would_be_supervised_is_looked_at() {
     ] {
         let folder = folder(&[("a.hbs", "a"), ("portreeve.toml", &format!("{target}[exec]\n{exec}\n"))]);
         let output = check(&folder, &["--config", "portreeve.toml"]);
-        assert!(output.status.code() == Some(code) && said(&output).contains(expected), "{}", said(&output));
+        assert!(output.status.code() == Some(code) && stdout(&output).contains(expected), "{}", stdout(&output));
     }
 }
 
 /// It becomes a target of kind `nginx`, or a warning says that files are not checked, and what to configure.
 #[test]
-fn a_command_that_reloads_nginx_is_understood_or_told() {
+fn a_command_that_reloads_nginx_is_recognized_or_warned_about() {
     let folder = folder(&[("a.hbs", "x y;\n")]);
     let dry_run = |argument: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
@@ -181,7 +185,7 @@ fn a_command_that_reloads_nginx_is_understood_or_told() {
             .current_dir(folder.path());
         command.args(["render", "--dry-run", "--state-dir", "state", "--template", argument]);
         let output = command.env("CONSUL_HTTP_ADDR", "127.0.0.1:1").output().expect("the program starts");
-        (said(&output), String::from_utf8(output.stderr).expect("text"))
+        (stdout(&output), String::from_utf8(output.stderr).expect("text"))
     };
     for command in [
         "service nginx reload",
@@ -190,8 +194,8 @@ fn a_command_that_reloads_nginx_is_understood_or_told() {
         "kill -HUP $(cat /run/nginx.pid)",
         "sh -c 'nginx -tq && kill -s HUP `cat /run/nginx.pid`'",
     ] {
-        let said = said(&check(&folder, &["--template", &format!("a.hbs:out:{command}")]));
-        assert!(said.contains("target out (nginx)") && !said.contains("no check"), "{command}: {said}");
+        let stdout = stdout(&check(&folder, &["--template", &format!("a.hbs:out:{command}")]));
+        assert!(stdout.contains("target out (nginx)") && !stdout.contains("no check"), "{command}: {stdout}");
     }
     for command in [
         "docker exec nginx nginx -s reload",
@@ -202,15 +206,15 @@ fn a_command_that_reloads_nginx_is_understood_or_told() {
         "sh -c 'nginx -s reload; true'",
     ] {
         let argument = format!("a.hbs:out:{command}");
-        let said = said(&check(&folder, &["--template", &argument]));
+        let stdout = stdout(&check(&folder, &["--template", &argument]));
         let (printed, logged) = dry_run(&argument);
-        for text in [&said, &logged] {
+        for text in [&stdout, &logged] {
             assert!(text.contains("no check, no escaping: `") && text.contains("; write `nginx -s reload`"), "{text}");
         }
         assert!(printed.contains("nothing checks it") && !printed.contains("would be taken"), "{command}: {printed}");
     }
     let refused = check(&folder, &["--template", "a.hbs:out:kill -HUP $(cat /run/app.pid)"]);
-    let text = said(&refused) + &String::from_utf8_lossy(&refused.stderr);
+    let text = stdout(&refused) + &String::from_utf8_lossy(&refused.stderr);
     assert!(text.contains("means something to a shell only") && text.contains("write sh -c"), "{text}");
 }
 
@@ -241,9 +245,9 @@ fn what_an_nginx_includes_is_escaped_for_nginx() {
             .env("PATH", format!("{}:/bin:/usr/bin:/usr/sbin", path("bin")))
             .current_dir(folder.path());
         let output = command.args(["check", "--config", "portreeve.toml"]).output().expect("the program starts");
-        let said = said(&output);
-        assert_eq!(output.status.success(), !said.contains("error:"), "{said}");
-        said.contains("holds ';', which has a meaning of its own in this file")
+        let stdout = stdout(&output);
+        assert_eq!(output.status.success(), !stdout.contains("error:"), "{stdout}");
+        stdout.contains("holds ';', which has a meaning of its own in this file")
     };
     for (destination, more, escaped) in [
         ("sites/a.conf", "", true),
@@ -301,7 +305,7 @@ fn a_relative_path_in_the_file_is_relative_to_the_directory_of_the_file() {
         command.env_clear().env("PATH", "/bin:/usr/bin").envs(variables.iter().copied()).current_dir(folder.path());
         command.args(arguments).output().expect("the program starts")
     };
-    let checked = said(&run(&["check", "--config", "conf/portreeve.toml"], &[]));
+    let checked = stdout(&run(&["check", "--config", "conf/portreeve.toml"], &[]));
     assert!(checked.contains("\n  conf/a.hbs -> conf/out/a\n"), "{checked}");
     assert!(checked.contains("consul.ca_cert: cannot use conf/tls/ca.pem: "), "{checked}");
 
@@ -323,13 +327,13 @@ fn a_relative_path_in_the_file_is_relative_to_the_directory_of_the_file() {
     assert!(path("conf/state/lock").exists() && !path("state").exists() && !path("out").exists());
 
     // Relative to the directory of the given path, not to that of the symlink's target.
-    let linked = said(&run(&["check", "--config", "other/link.toml"], &[]));
+    let linked = stdout(&run(&["check", "--config", "other/link.toml"], &[]));
     assert!(linked.contains("cannot read the partials at other/partials"), "{linked}");
 }
 
-/// A pipe, a device or a directory in place of a file is an immediate error.
+/// A pipe, a device, a directory or a file that is too large is an immediate error.
 #[test]
-fn what_is_no_regular_file_is_not_read() {
+fn a_configuration_that_is_not_a_regular_file_is_not_read() {
     let folder = folder(&[("a.hbs", "a")]);
     let path = |name: &str| folder.path().join(name).display().to_string();
     nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("it is ours");
@@ -342,7 +346,7 @@ fn what_is_no_regular_file_is_not_read() {
     ] {
         let output = check(&folder, &["--config", file]);
         assert!(
-            said(&output).contains(&format!("cannot read the configuration file {file}: it is {why}")),
+            stdout(&output).contains(&format!("cannot read the configuration file {file}: it is {why}")),
             "{output:?}"
         );
         assert_eq!(output.status.code(), Some(1));

@@ -250,8 +250,9 @@ fn once_logs_the_same_lines_as_the_daemon() {
     for value in ["1", "2", "3", "4"] {
         bench.keys.set("k", value);
         let log = once();
-        let told = log.lines().filter(|line| line.contains("target edge: reloaded nginx in ")).collect::<Vec<_>>();
-        assert!(matches!(told[..], [line] if line.contains("wrote ") && line.contains("; in effect")), "{log}");
+        let reload_lines =
+            log.lines().filter(|line| line.contains("target edge: reloaded nginx in ")).collect::<Vec<_>>();
+        assert!(matches!(reload_lines[..], [line] if line.contains("wrote ") && line.contains("; in effect")), "{log}");
         nginx.answers(value);
     }
     assert!(once().contains("target edge: in sync"));
@@ -333,14 +334,14 @@ fn a_dry_run_does_not_start_the_child_and_errors_are_found_before_the_start() {
     let run = |arguments: &[&str]| bench.command(arguments).output().expect("it starts");
     assert_eq!(run(&["--dry-run", "--exec", &bench.script("echo started > log")]).status.code(), Some(0));
     assert!(!bench.path("log").exists() && !bench.path("out").exists());
-    for (arguments, said) in [
+    for (arguments, message) in [
         (["--exec", "a | b"], "\"|\" means something to a shell only"),
         (["--exec-splay", "1s"], "no `command`"),
         (["--exec-kill-signal", "SIGNOPE"], "\"SIGNOPE\" is not a signal's name"),
     ] {
         let output = run(&arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && stderr.contains(said), "{arguments:?}: {stderr}");
+        assert!(output.status.code() == Some(2) && stderr.contains(message), "{arguments:?}: {stderr}");
     }
 }
 

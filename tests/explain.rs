@@ -186,17 +186,18 @@ fn ids_that_others_have_or_claim() {
     let (docker, consul) = fakes();
     consul
         .add(json!({"ID": "dockerhost:web:80", "Service": "theirs", "Port": 1, "Address": "", "Tags": [], "Meta": {}}));
-    let held = |arguments: &[&str]| report(&docker, &consul, arguments).0["ports"][0]["instance"]["registry"].clone();
-    assert_eq!(held(&["web"]), json!({"state": "foreign", "unmarked": true, "adopted": false}));
-    assert_eq!(held(&["web", "--adopt", "registrator"])["adopted"], json!(true));
+    let registry =
+        |arguments: &[&str]| report(&docker, &consul, arguments).0["ports"][0]["instance"]["registry"].clone();
+    assert_eq!(registry(&["web"]), json!({"state": "foreign", "unmarked": true, "adopted": false}));
+    assert_eq!(registry(&["web", "--adopt", "registrator"])["adopted"], json!(true));
     for name in ["a", "b"] {
         let mut claims = container(name, 9000);
         claims["Config"]["Env"] = json!(["SERVICE_ID=same"]);
         docker.set(claims);
     }
     let claims = json!(["80/tcp of container \"a\"", "80/tcp of container \"b\""]);
-    assert_eq!(held(&["a"])["state"], "missing");
-    assert_eq!(held(&["b"]), json!({"state": "refused", "claims": claims}));
+    assert_eq!(registry(&["a"])["state"], "missing");
+    assert_eq!(registry(&["b"]), json!({"state": "refused", "claims": claims}));
 }
 
 #[test]
@@ -461,9 +462,9 @@ fn keys_without_effect_are_reported() {
 fn an_unreachable_address_is_reported() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
     docker.set(container("web", 8000));
-    let told = explain(&docker, &consul, &["web"]);
+    let explained = explain(&docker, &consul, &["web"]);
     let note = "note         the registry's agent advertises 127.0.0.1: other hosts cannot reach the instances there";
-    assert!(told.text.contains(note), "{}", told.text);
+    assert!(explained.text.contains(note), "{}", explained.text);
     assert!(!explain(&docker, &consul, &["web", "--ip", "10.9.9.9"]).text.contains("other hosts"));
 }
 

@@ -84,9 +84,9 @@ impl Bench {
 }
 
 /// A process that writes a line for each SIGHUP, with its pid in `app.pid`.
-struct Told(Child);
+struct SighupRecorder(Child);
 
-impl Told {
+impl SighupRecorder {
     fn start(bench: &Bench) -> Self {
         let script = "trap 'echo told >> told' HUP; echo $$ > app.pid; while :; do sleep 0.02; done";
         let child =
@@ -96,7 +96,7 @@ impl Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for SighupRecorder {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -217,10 +217,10 @@ fn the_obstacle_to_replacing_a_file_is_named() {
         assert!(ended.status.code() == Some(1) && bench.holds("out/app", "old"));
         String::from_utf8(ended.stderr).expect("text")
     };
-    let said = refused(0o1777);
-    assert!(said.contains("may not be replaced by user 65534") && said.contains("sticky bit"), "{said}");
-    let said = refused(0o755);
-    assert!(said.contains("may not be staged by user 65534; its directory has to be writable"), "{said}");
+    let error = refused(0o1777);
+    assert!(error.contains("may not be replaced by user 65534") && error.contains("sticky bit"), "{error}");
+    let error = refused(0o755);
+    assert!(error.contains("may not be staged by user 65534; its directory has to be writable"), "{error}");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_journal_that_cannot_be_opened_does_not_count_as_corrupt() {
     daemon.until_logged("Too many open files");
     limit("--nofile=1024:4096");
     // The reload is still pending, and is made when the program is running.
-    let _told = Told::start(&bench);
+    let _recorder = SighupRecorder::start(&bench);
     daemon.until_logged("in effect");
     until("the reload", || bench.read("told").contains("told"));
     assert!(!bench.path("state/targets/app/journal.unreadable").exists(), "{}", daemon.log());
@@ -288,8 +288,11 @@ fn a_full_state_directory_at_the_start_is_named_and_recovers() {
     let unusable = format!("mount -t tmpfs -o size=64k,ro none {state} && exec \"$@\"");
     let ended =
         bench.started_by(&["unshare", "--mount", "sh", "-c", &unusable, "sh"], &[]).output().expect("it starts");
-    let said = String::from_utf8(ended.stderr).expect("text");
-    assert!(ended.status.code() == Some(2) && said.contains("let this user write there, or name another"), "{said}");
+    let stderr = String::from_utf8(ended.stderr).expect("text");
+    assert!(
+        ended.status.code() == Some(2) && stderr.contains("let this user write there, or name another"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -364,8 +367,8 @@ fn for_an_nginx_of_root_the_documented_capabilities_are_sufficient_and_necessary
     let before = running.workers();
     for (capabilities, missing) in [("-all", "secret.conf"), ("+dac_override", "cannot be signalled")] {
         let ended = render(capabilities);
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert!(ended.status.code() == Some(1) && said.contains(missing), "{capabilities}: {said}");
+        let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.code() == Some(1) && stderr.contains(missing), "{capabilities}: {stderr}");
     }
     assert_eq!(running.workers(), before);
     let ended = render("+kill,+dac_override");

@@ -146,8 +146,8 @@ fn of_two_claims_on_one_id_one_is_refused_and_both_are_named() {
             &["dockerhost:c1:80 nginx 192.168.1.102:8000", "same nginx 192.168.1.102:8000"].map(str::to_owned)[..]
         )
     );
-    let told = "80/tcp is not registered: container \"a1\" has the id \"same\"";
-    assert!(outcome.log.contains(told) && outcome.log.contains("container=\"b1\""), "{}", outcome.log);
+    let message = "80/tcp is not registered: container \"a1\" has the id \"same\"";
+    assert!(outcome.log.contains(message) && outcome.log.contains("container=\"b1\""), "{}", outcome.log);
 }
 
 #[test]

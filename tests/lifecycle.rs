@@ -102,15 +102,15 @@ fn health(lab: &Lab, run: &dyn Fn(&str, &[&str]) -> Container) {
     let docker = lab.docker(1);
     docker.cli(&["exec", sick.id(), "/bin/sh", "-c", "echo > /well"]);
     until(lab, "healthy", &["sick:8080"], &["sick:8080"]);
-    let said = |status: &str, output: &str| {
+    let until_check = |status: &str, output: &str| {
         wait_until(&format!("{status}: {output}"), LONG, || match check(lab, "service:host-1:sick:8080:docker") {
             Ok((is, says)) if is == status && says.contains(output) => Ok(()),
             other => Err(format!("{other:?}")),
         });
     };
-    said("passing", "fine");
+    until_check("passing", "fine");
     docker.cli(&["exec", sick.id(), "/bin/rm", "/well"]);
-    said("critical", "oh dear");
+    until_check("critical", "oh dear");
     sick.remove();
     until(lab, "nothing", &[], &[]);
 }

@@ -24,7 +24,7 @@ fn lint(arguments: &[&str]) -> Output {
         .expect("the program starts")
 }
 
-fn said(output: &Output) -> String {
+fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
@@ -36,7 +36,7 @@ fn every_file_gives_its_expected_findings() {
             let file = expected.with_extension("yml");
             let name = file.file_name().and_then(|name| name.to_str()).expect("text");
             let (output, expected) = (lint(&[name]), fs::read_to_string(&expected).expect("text"));
-            assert_eq!(said(&output), expected, "{name}");
+            assert_eq!(stdout(&output), expected, "{name}");
             let clean = !expected.contains(": error[") && !expected.contains(": warning[");
             assert_eq!(output.status.code(), Some(i32::from(!clean)), "{name}");
             files += 1;
@@ -63,7 +63,7 @@ fn an_invalid_file_is_reported_with_its_position_and_exit_code_2() {
         let output = lint(&["clean.yml", file]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(error.starts_with(expected), "{error}");
-        assert_eq!((output.status.code(), said(&output).as_str()), (Some(2), ""), "{file}");
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{file}");
     }
     assert_eq!(lint(&[]).status.code(), Some(2));
 }
@@ -88,7 +88,7 @@ fn json_is_for_programs() {
 
 #[test]
 fn the_settings_of_register_are_used() {
-    let quiet = |arguments: &[&str]| said(&lint(arguments)).contains("quiet: SERVICE_NAME has no effect");
+    let quiet = |arguments: &[&str]| stdout(&lint(arguments)).contains("quiet: SERVICE_NAME has no effect");
     assert!(quiet(&["ports.yml"]));
     assert!(!quiet(&["ports.yml", "--internal"]));
     let file = tempfile::NamedTempFile::new().expect("a file");

@@ -29,8 +29,8 @@ fn until_served(lab: &Lab, containers: &[&Container]) {
 
 /// Waits until the log has a new line that says that all entries are up to date.
 #[track_caller]
-fn until_up_to_date(daemon: &Daemon, said: usize) {
-    wait_until("a pass after which all entries are up to date", LONG, || match &daemon.log()[said..] {
+fn until_up_to_date(daemon: &Daemon, log_length: usize) {
+    wait_until("a pass after which all entries are up to date", LONG, || match &daemon.log()[log_length..] {
         later if later.contains("up to date") => Ok(()),
         later => Err(later.to_owned()),
     });
@@ -77,9 +77,9 @@ fn killed_while_containers_change_it_catches_up_and_rewrites_nothing_else() {
 
     // After another start there is nothing to write.
     register.kill();
-    let said = register.log().len();
+    let log_length = register.log().len();
     register.start();
-    until_up_to_date(&register, said);
+    until_up_to_date(&register, log_length);
     assert_eq!(witness::instances(&lab, "web", false), after);
 }
 
@@ -104,9 +104,9 @@ fn another_signal_changes_nothing_and_a_stop_signal_drains() {
     std::thread::scope(|scope| {
         scope.spawn(|| slow.stop());
         until_served(&lab, &[&other]);
-        let held = witness::instances(&lab, "web", false).len();
+        let entries = witness::instances(&lab, "web", false).len();
         let died = events.seen().iter().any(|event| event.action == "die" && event.name == "slow");
-        assert!(held == 2 || died, "the entry stays until the container has died");
+        assert!(entries == 2 || died, "the entry stays until the container has died");
     });
     wait_until("the entry is gone", LONG, || match witness::instances(&lab, "web", false).len() {
         1 => Ok(()),
@@ -144,8 +144,9 @@ fn docker_or_consul_may_be_down_at_any_time() {
     second.start();
     until_served(&lab, &[&second, &keeps]);
     assert!(register.running(), "{}", register.log());
-    let told: BTreeSet<_> = register.log().lines().filter(|line| line.contains(" WARN ")).map(str::to_owned).collect();
-    assert!(told.len() < 60, "trouble is told when it changes, not at every try:\n{told:#?}");
+    let warnings: BTreeSet<_> =
+        register.log().lines().filter(|line| line.contains(" WARN ")).map(str::to_owned).collect();
+    assert!(warnings.len() < 60, "trouble is told when it changes, not at every try:\n{warnings:#?}");
 }
 
 #[test]
@@ -161,9 +162,9 @@ fn a_clean_stop_keeps_or_removes_our_entries_and_never_foreign_ones() {
     assert!(register.stop().success());
     until_served(&lab, &[&web]);
 
-    let said = register.log().len();
+    let log_length = register.log().len();
     let leaving = portreeve::register(host, &["--on-exit", "deregister", "--resync", "1s"]);
-    until_up_to_date(&leaving, said);
+    until_up_to_date(&leaving, log_length);
     leaving.signal(Signal::SIGINT);
     assert!(leaving.wait().success());
     until_served(&lab, &[]);

@@ -152,10 +152,10 @@ fn invalid_input_is_reported_with_its_position_and_exit_code_2() {
         (&["ftp://x"], "the scheme \"ftp\" is unknown"),
         (&["--log-level", "a=b=c"], "--log-level"),
     ];
-    for (arguments, said) in cases {
+    for (arguments, message) in cases {
         let output = run(&docker, &consul, arguments);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(error.contains(said), "{arguments:?}: {error}");
+        assert!(error.contains(message), "{arguments:?}: {error}");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
     }
     let output = portreeve(&docker, &consul, &[]).env("PORTREEVE_REGISTER_RESYNC", "soon").output().expect("it starts");

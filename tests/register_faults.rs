@@ -1,5 +1,5 @@
-//! `portreeve register` with a Docker engine and a Consul agent that fail in random ways while containers start and end.
-//! After the faults, the registry has exactly the running containers.
+//! `portreeve register` with a Docker engine and a Consul agent that fail in random ways, while containers start and
+//! end. After the faults, the registry has exactly the running containers.
 
 mod common;
 #[path = "common/wire.rs"]

@@ -135,8 +135,8 @@ async fn the_check_reads_a_candidate_wherever_nginx_includes_it() {
         edge.want(&[(&nginx.path(destination), "# fine\n\nnonsense here and there;\n")]);
         let named = format!("{}:3", nginx.path(named).display());
         let error = edge.fails(&["nothing was touched", "[emerg] ", &named]).await;
-        let said = error_chain(&error);
-        assert!(!said.contains("/.portreeve-"), "a copy's name: {said}");
+        let message = error_chain(&error);
+        assert!(!message.contains("/.portreeve-"), "a copy's name: {message}");
         assert_eq!(fs::read(nginx.path(destination)).ok(), before);
     }
     // Not included: the check cannot judge them.

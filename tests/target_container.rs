@@ -47,8 +47,8 @@ async fn the_signal_reaches_the_container_and_is_pending_while_it_is_not_running
     let done = edge.apply().await.expect("it runs");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
     edge.is_current().await;
-    let told = engine.events().find("kill", "edge", begun);
-    assert_eq!(told.signal, Some(Signal::SIGTERM as i32));
+    let event = engine.events().find("kill", "edge", begun);
+    assert_eq!(event.signal, Some(Signal::SIGTERM as i32));
 
     container.stop();
     edge.want(&[(&file, "newer\n")]);

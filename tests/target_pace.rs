@@ -58,7 +58,7 @@ impl Running {
         target.publish_to(reports.clone());
         let (bell, ended) = (desired.bell(), stop.clone());
         let run = tokio::spawn(async move {
-            let _held = state;
+            let _state = state;
             reconcile::run(&mut target, bell, reconcile::LoopTimings::with_resync(Duration::from_secs(3600)), ended)
                 .await;
         });

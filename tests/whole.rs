@@ -108,17 +108,17 @@ fn containers_come_move_and_go_under_a_steady_stream_of_requests() {
     render.kill();
     second.stop();
     let third = lab.docker(2).run("third", "v1", WEB);
-    let said = render.log().len();
+    let log_length = render.log().len();
     render.start();
     until_answered(&lab, &[&first, &third]);
-    wait_until("the end of its reload", LONG, || match &render.log()[said..] {
+    wait_until("the end of its reload", LONG, || match &render.log()[log_length..] {
         later if later.contains("in effect") => Ok(()),
         later => Err(later.to_owned()),
     });
-    let (reloads, said) = (lab.nginx().reloads(), render.log().len());
+    let (reloads, log_length) = (lab.nginx().reloads(), render.log().len());
     render.kill();
     render.start();
-    wait_until("its look at everything", LONG, || match &render.log()[said..] {
+    wait_until("its look at everything", LONG, || match &render.log()[log_length..] {
         later if later.contains("in sync") => Ok(()),
         later => Err(later.to_owned()),
     });
@@ -129,7 +129,7 @@ fn containers_come_move_and_go_under_a_steady_stream_of_requests() {
 }
 
 #[test]
-fn consul_stopped_and_started_again_during_changes_needs_no_hand() {
+fn a_restart_of_consul_during_changes_needs_no_intervention() {
     let lab = lab("consul-away", &[1]);
     let render = lab.render();
     let first = lab.docker(1).run("first", "v1", WEB);
@@ -147,7 +147,7 @@ fn consul_stopped_and_started_again_during_changes_needs_no_hand() {
 }
 
 #[test]
-fn what_nginx_or_the_template_refuses_touches_nothing_and_is_told() {
+fn a_rejected_candidate_or_template_changes_nothing_and_is_logged() {
     let lab = lab("refused", &[1]);
     let template = lab.host(3).outside("/etc/portreeve.hbs");
     let good = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/nginx/upstreams.conf.hbs"));
@@ -166,15 +166,15 @@ fn what_nginx_or_the_template_refuses_touches_nothing_and_is_told() {
     };
     let (before, reloads) = (file(), lab.nginx().reloads());
     let untouched = || assert_eq!((file(), lab.nginx().reloads()), (before.clone(), reloads));
-    let until_told = |what: &str| {
+    let until_logged = |what: &str| {
         wait_until(what, LONG, || if render.log().contains(what) { Ok(()) } else { Err(render.log()) });
     };
 
     put("extra", "no_such_directive on;");
-    until_told("unknown directive \"no_such_directive\"");
+    until_logged("unknown directive \"no_such_directive\"");
     untouched();
     put("note", "two words; and more");
-    until_told("two words; and more");
+    until_logged("two words; and more");
     untouched();
     assert_eq!(ask(&lab).as_deref(), Ok("web"));
 

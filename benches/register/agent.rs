@@ -48,8 +48,8 @@ async fn compare(services: u16, durable: bool) {
                 raw_client::register(&address, &bodies);
                 theirs.push(begun.elapsed());
             }
-            let held = agent.get("/v1/agent/services").await;
-            assert_eq!(held.as_object().map(serde_json::Map::len), Some(usize::from(services)));
+            let registered = agent.get("/v1/agent/services").await;
+            assert_eq!(registered.as_object().map(serde_json::Map::len), Some(usize::from(services)));
         }
     }
     let kind = if durable { "server with data on disk" } else { "dev agent" };

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The command `portreeve ARGUMENTS`, with only `PATH` in its environment.
+/// The command `portreeve ARGUMENTS` in the directory `etc`, with only `PATH` in its environment.
 pub(crate) fn portreeve(etc: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\""]);

@@ -3,7 +3,7 @@
 use crate::{bench::Bench, common::black_box::until, fixture};
 
 #[tokio::test]
-async fn what_a_check_says_changes_nothing_and_its_status_does() {
+async fn the_output_of_a_check_changes_nothing_and_its_status_does() {
     let bench = Bench::new().await;
     let template = format!("{}:true", bench.template("a", "{{#each (service \"web\")}}{{id}} {{/each}}"));
     let daemon = bench.start(&["--template", &template]);

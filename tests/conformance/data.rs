@@ -150,8 +150,8 @@ async fn the_data_are_those_of_consul_template() {
         assert_eq!(bench.outcome(template).as_deref(), Ok(*expected), "{case}");
     }
     for (case, template, words) in REFUSED {
-        let said = bench.outcome(template).expect_err(case);
-        assert!(words.iter().all(|word| said.contains(word)), "{case}: {said}");
+        let error = bench.outcome(template).expect_err(case);
+        assert!(words.iter().all(|word| error.contains(word)), "{case}: {error}");
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_template_that_fails_at_first_recovers_with_its_data() {
 }
 
 #[tokio::test]
-async fn consul_may_go_and_come_back() {
+async fn consul_may_stop_and_start_again() {
     let mut bench = Bench::new().await;
     let template = format!(
         "{}:sh -c 'echo x >> {}'",

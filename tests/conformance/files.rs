@@ -24,7 +24,7 @@ async fn a_new_file_and_its_folders_have_the_usual_modes() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_that_must_not_be_made_is_told_and_nothing_is_made() {
+async fn a_missing_folder_that_must_not_be_created_is_reported() {
     let bench = Bench::new().await;
     bench.write("a.hbs", "x\n");
     let config = format!(

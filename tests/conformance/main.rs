@@ -1,5 +1,5 @@
-//! consul-template's behaviour for Consul data: the binary with a real Consul and the catalog with which the behaviour of
-//! consul-template was measured.
+//! consul-template's behaviour for Consul data: the binary with a real Consul, and the catalog with which that behaviour
+//! was measured.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -44,16 +44,16 @@ pub(crate) fn problems(page: &Page) -> Vec<(usize, String)> {
 /// The mistakes in a Compose file without a session. A session would show them.
 fn mistake(block: &Block) -> Option<(usize, String)> {
     let output = lint("compose.yaml", &block.text);
-    (!output.status.success()).then(|| (block.line, said(&output)))
+    (!output.status.success()).then(|| (block.line, printed(&output)))
 }
 
 impl Context<'_> {
     fn difference(&mut self, command: &Shown) -> Option<(usize, String)> {
         let words: Vec<_> = ours(&command.words)?.iter().map(String::as_str).collect();
         let printed = match words[..] {
-            ["portreeve", "lint", file] => said(&lint(file, &self.compose.take()?.text)),
+            ["portreeve", "lint", file] => printed(&lint(file, &self.compose.take()?.text)),
             ["portreeve", "check", ref flags @ ..] => {
-                said(&check(&self.configuration?.text, &self.template?.text, flags)?)
+                printed(&check(&self.configuration?.text, &self.template?.text, flags)?)
             }
             _ => return None,
         };
@@ -61,7 +61,7 @@ impl Context<'_> {
     }
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 

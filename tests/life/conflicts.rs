@@ -27,9 +27,9 @@ fn a_second_container_with_the_id_of_one_that_serves_changes_nothing() {
     until("the registration", || consul.ports().get("shop") == Some(&8001));
     // In every state of the second container: running, not ready, paused, stopping.
     docker.run(with_env("web-2", 8002, SHOP));
-    let told =
+    let message =
         r#"80/tcp is not registered: container "web-1" has the id "shop"; give one of the two another SERVICE_ID"#;
-    daemon.until_logged(told);
+    daemon.until_logged(message);
     daemon.until_logged("container=\"web-2\"");
     docker.run(changed("web-3", 8003, |web| web["Config"]["Env"] = json!([SHOP, "SERVICE_READY=tcp"])));
     docker.run(changed("web-4", 8004, |web| {
@@ -89,8 +89,8 @@ fn a_takeover_is_logged_once_and_afterwards() {
     daemon.until_logged("container \"web-2\" has the id");
     settle(&docker, &consul);
     let log = daemon.log();
-    let (updated, told) = (log.find("updated web"), log.find("container \"web-2\" has the id"));
-    assert!(updated.is_some() && updated < told, "{log}");
+    let (updated, refused) = (log.find("updated web"), log.find("container \"web-2\" has the id"));
+    assert!(updated.is_some() && updated < refused, "{log}");
     assert_eq!(log.matches("has the id").count(), 2, "{log}");
     assert!(!was_touched(&consul), "{:?}", consul.writes());
 }

@@ -79,12 +79,12 @@ async fn dry_run_shows_what_a_run_would_write() {
     }
     bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
     let output = bench.run(&["--dry-run"]);
-    let (shown, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(1), "{shown}{said}");
+    let (shown, logged) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{shown}{logged}");
     assert!(shown.contains("+    server 10.0.1.3:80 ") && !shown.contains("+    server nope.invalid"), "{shown}");
     assert!(shown.contains("# target balancer: this would be taken"), "{shown}");
     let left_out = "service \"web\", instance \"web-1\" on node \"n1\", is left out: nginx: [emerg] host not found";
-    assert!(shown.contains(left_out) && said.contains(left_out), "{shown}{said}");
+    assert!(shown.contains(left_out) && logged.contains(left_out), "{shown}{logged}");
     let output = bench.run(&["--once"]);
     assert_eq!(output.status.code(), Some(1));
     let applied: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix('+')).collect();

@@ -106,12 +106,12 @@ fn register_explain_and_lint_say_the_same() {
     let registered = output(&mut portreeve(&docker, &consul, &["--once"]));
     assert_eq!(consul.count(), ROWS.len(), "a value costs only itself: {registered}");
     let linted = output(Command::new(program()).env("PORTREEVE_CONFIG", "/dev/null").arg("lint").arg(&file));
-    for (row, (env, said)) in ROWS.iter().enumerate() {
+    for (row, (env, beginning)) in ROWS.iter().enumerate() {
         let name = name(row);
         let of_container = format!(" container=\"{name}\"");
-        let line = registered.lines().find(|line| line.contains(said) && line.ends_with(&of_container));
+        let line = registered.lines().find(|line| line.contains(beginning) && line.ends_with(&of_container));
         let line = line.unwrap_or_else(|| panic!("register says nothing of {env:?}: {registered}"));
-        let note = &line[line.find(said).expect("it is there")..line.len() - of_container.len()];
+        let note = &line[line.find(beginning).expect("it is there")..line.len() - of_container.len()];
         assert!(linted.lines().any(|line| line.ends_with(&format!(": {name}: {note}"))), "{note:?} in {linted}");
         let mut explain = Command::new(program());
         explain
@@ -143,8 +143,8 @@ fn what_stands_around_a_value_is_not_part_of_it() {
     let mut shop = container("shop", 8000);
     shop["Config"]["Env"] = env;
     docker.set(shop);
-    let said = output(&mut portreeve(&docker, &consul, &["--once"]));
-    assert!(!said.contains("WARN"), "{said}");
+    let log = output(&mut portreeve(&docker, &consul, &["--once"]));
+    assert!(!log.contains("WARN"), "{log}");
     let body = consul.registrations().pop().expect("a registration");
     let check = &body["Checks"][0];
     assert_eq!(

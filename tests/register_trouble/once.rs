@@ -23,10 +23,10 @@ fn a_container_that_cannot_be_inspected_is_waited_for_and_named() {
     docker.fail_inspections(&id("odd"), true);
     for mode in ["--once", "--dry-run"] {
         let (code, log, _) = ended(&docker, &consul, &[mode, "--deadline", "4s"]);
-        let said = format!("Docker cannot inspect the container {}", &id("odd")[..12]);
+        let message = format!("Docker cannot inspect the container {}", &id("odd")[..12]);
         assert_eq!(code, Some(1), "{mode}: {log}");
         // Logged once during the wait, and once at the end.
-        assert_eq!(log.matches(&said).count(), 2, "{mode}: {log}");
+        assert_eq!(log.matches(&message).count(), 2, "{mode}: {log}");
     }
     assert_eq!(consul.ids(), ["dockerhost:web:80"], "the others are registered");
     docker.fail_inspections(&id("odd"), false);

@@ -72,8 +72,8 @@ fn a_failed_on_exit_gives_exit_code_1() {
         consul.fail(Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
         daemon.signal(nix::sys::signal::Signal::SIGTERM);
         assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());
-        let said = "portreeve: --on-exit: entries stay in the registry as they are: ";
-        assert_eq!(daemon.log().matches(said).count(), 1, "{}", daemon.log());
+        let line = "portreeve: --on-exit: entries stay in the registry as they are: ";
+        assert_eq!(daemon.log().matches(line).count(), 1, "{}", daemon.log());
         assert!(!daemon.log().contains("ERROR"), "{}", daemon.log());
     }
 }

@@ -4,11 +4,11 @@
 
 use serde_json::{Value, json};
 
-/// A running container of the image `nginx` with the name `a1`, alone on the default bridge at 172.17.0.2, without ports.
+/// The inspection of a container, which the methods change.
 #[derive(Clone)]
 pub struct Subject(Value);
 
-/// The container that [`Subject`] describes, unchanged.
+/// A running container `a1` of the image `nginx`, at 172.17.0.2 on the default bridge, without ports.
 pub fn a1() -> Subject {
     Subject(json!({
         "Id": format!("{:0>64}", "a1"), "Name": "/a1", "Image": "sha256:x", "RestartCount": 0,

@@ -96,10 +96,10 @@ impl Bench {
         });
     }
 
-    fn until_logged(&self, said: &str) {
-        wait_until(&format!("{said:?} in the log"), LONG, || {
+    fn until_logged(&self, text: &str) {
+        wait_until(&format!("{text:?} in the log"), LONG, || {
             let log = self.render.log();
-            if log.contains(said) { Ok(()) } else { Err(log) }
+            if log.contains(text) { Ok(()) } else { Err(log) }
         });
     }
 

@@ -54,7 +54,7 @@ impl Running {
         target.share_budgets(budgets.clone());
         let (bell, ended) = (desired.bell(), stop.clone());
         let task = tokio::spawn(async move {
-            let _held = state;
+            let _state = state;
             reconcile::run(&mut target, bell, LoopTimings::with_resync(Duration::from_secs(3600)), ended).await;
         });
         Self { file, desired, reports, stop, task }
@@ -79,9 +79,9 @@ impl Running {
     }
 
     /// Waits until its status has an error with this text.
-    fn until_in_trouble(&self, saying: &str) {
-        wait_until(saying, || match self.report() {
-            TargetStatus { error: Some(trouble), .. } if trouble.contains(saying) => Ok(()),
+    fn until_error(&self, text: &str) {
+        wait_until(text, || match self.report() {
+            TargetStatus { error: Some(error), .. } if error.contains(text) => Ok(()),
             other => Err(format!("{other:?}")),
         });
     }
@@ -138,14 +138,14 @@ async fn a_missing_file_is_detected_when_it_appears() {
     let running = Running::of(&nginx, nginx.kind());
     let certificate = trusting(&nginx, "certs/late.pem");
     running.want(&certificate);
-    running.until_in_trouble("certs/late.pem");
+    running.until_error("certs/late.pem");
     nginx.write("etc/certs/late.pem", CERTIFICATE);
     running.until_in_effect(&certificate, None);
 
     let log = nginx.path("logs/late/access.log");
     let logging = format!("server {{ listen {}; access_log {}; return 200 logged; }}\n", nginx.address, log.display());
     running.want(&logging);
-    running.until_in_trouble("late/access.log");
+    running.until_error("late/access.log");
     fs::create_dir_all(nginx.path("logs/late")).expect("it is ours");
     running.until_in_effect(&logging, None);
     assert_eq!(nginx.hang_ups(), 2, "what the check refuses costs no reload");
@@ -163,9 +163,9 @@ async fn a_missing_module_is_detected_when_it_appears() {
     nginx.start();
     let running = Running::start(&nginx, "edge", settings(nginx.kind(), modules.clone()), &ReloadBudgets::default());
     running.want(&format!("load_module {};\n", nginx.path("late.so").display()));
-    running.until_in_trouble("No such file");
+    running.until_error("No such file");
     nginx.write("late.so", "no module");
-    running.until_in_trouble("too short");
+    running.until_error("too short");
     assert_eq!((text(&modules).as_str(), nginx.hang_ups()), ("# none\n", 0));
     running.end().await;
 }
@@ -178,7 +178,7 @@ async fn a_port_that_is_free_again_is_used() {
     let server = format!("{}server {{ listen {place}; return 200 more; }}\n", nginx.server("new"));
     let running = Running::of(&nginx, nginx.kind());
     running.want(&server);
-    running.until_in_trouble("rolled back");
+    running.until_error("rolled back");
     assert_eq!((text(nginx.web()), nginx.hang_ups()), (nginx.server("old"), 2));
     drop(taken);
     running.until_in_effect(&server, None);
@@ -219,7 +219,7 @@ async fn a_probe_that_always_fails_costs_few_reloads() {
     let running = Running::start(&nginx, "edge", settings, &ReloadBudgets::default());
     let text = |number: usize| format!("{}# {number}\n", flagged(&nginx));
     running.want(&text(0));
-    running.until_in_trouble("the probe");
+    running.until_error("the probe");
     // One other candidate is tried immediately. The next ones wait: each would cause two reloads.
     let end = Instant::now() + Duration::from_secs(6);
     for number in 1.. {
@@ -245,7 +245,7 @@ async fn a_candidate_that_passes_the_probe_supersedes_files_that_never_do() {
     let settings = probing(settings(nginx.kind(), nginx.web()), &nginx.address, Duration::from_millis(200));
     let running = Running::start(&nginx, "edge", settings, &ReloadBudgets::default());
     running.want(&format!("{}# new\n", flagged(&nginx)));
-    running.until_in_trouble("the probe");
+    running.until_error("the probe");
     assert_eq!(text(nginx.web()), flagged(&nginx));
     for number in 0..3 {
         running.want(&format!("{}# {number}\n", flagged(&nginx)));
@@ -267,7 +267,7 @@ async fn a_check_that_times_out_backs_off_and_another_candidate_is_checked_immed
     let running = Running::of(&nginx, TargetKind::Nginx(Settings { binary, check_timeout: limit, ..nginx.settings() }));
     fs::write(&hangs, "").expect("it is ours");
     running.want(&nginx.server("new"));
-    running.until_in_trouble("took longer than");
+    running.until_error("took longer than");
     let checks = || text(nginx.path("calls")).lines().filter(|call| *call == "-t").count();
     tokio::time::sleep(Duration::from_secs(9)).await;
     assert!((2..=4).contains(&checks()), "after 1, 2, 4 and 8 s: {}", checks());
@@ -323,7 +323,7 @@ async fn a_bad_file_of_one_target_neither_rolls_back_nor_blocks_the_good_one_of_
         good.until_in_effect(&nginx.server(&round.to_string()), None);
         nginx.answers(&round.to_string());
     }
-    bad.until_in_trouble("rolled back");
+    bad.until_error("rolled back");
     assert!(matches!(bad.report().rejection, Some(Rejection::RolledBack { .. })), "{:?}", bad.report());
     assert_eq!((text(&other), good.report().error), ("# fine\n".to_owned(), None));
     good.end().await;

@@ -17,22 +17,22 @@ pub struct Server {
     health: AtomicU16,
     draining: AtomicBool,
     closed: AtomicBool,
-    owed: AtomicUsize,
+    pending: AtomicUsize,
 }
 
 /// Counts an answer that a client waits for, until it is dropped.
-struct Owed(Arc<Server>);
+struct PendingAnswer(Arc<Server>);
 
-impl Owed {
+impl PendingAnswer {
     fn new(server: &Arc<Server>) -> Self {
-        server.owed.fetch_add(1, SeqCst);
+        server.pending.fetch_add(1, SeqCst);
         Self(Arc::clone(server))
     }
 }
 
-impl Drop for Owed {
+impl Drop for PendingAnswer {
     fn drop(&mut self) {
-        self.0.owed.fetch_sub(1, SeqCst);
+        self.0.pending.fetch_sub(1, SeqCst);
     }
 }
 
@@ -48,7 +48,7 @@ impl Server {
             health: AtomicU16::new(200),
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            owed: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
         }
     }
 
@@ -64,7 +64,7 @@ impl Server {
 
     /// Whether a client waits for an answer.
     pub fn busy(&self) -> bool {
-        self.owed.load(SeqCst) > 0
+        self.pending.load(SeqCst) > 0
     }
 
     /// Accepts connections until the server is closed.
@@ -90,25 +90,25 @@ impl Server {
 
     fn spawn(self: &Arc<Self>, connection: TcpStream) {
         let server = Arc::clone(self);
-        let owed = self.draining.load(SeqCst).then(|| Owed::new(self));
+        let pending = self.draining.load(SeqCst).then(|| PendingAnswer::new(self));
         thread::spawn(move || {
-            if let Err(e) = server.serve(&connection, owed) {
+            if let Err(e) = server.serve(&connection, pending) {
                 eprintln!("app: {e}");
             }
         });
     }
 
     /// Answers the requests of a connection. While idle, it does not delay the exit, except for its first request.
-    fn serve(self: &Arc<Self>, connection: &TcpStream, mut owed: Option<Owed>) -> io::Result<()> {
+    fn serve(self: &Arc<Self>, connection: &TcpStream, mut pending: Option<PendingAnswer>) -> io::Result<()> {
         connection.set_nonblocking(false)?;
         connection.set_nodelay(true)?;
-        connection.set_read_timeout(owed.as_ref().map(|_| LATE_CLIENT))?;
+        connection.set_read_timeout(pending.as_ref().map(|_| LATE_CLIENT))?;
         let mut reader = BufReader::new(connection);
         loop {
             if reader.fill_buf()?.is_empty() {
                 return Ok(());
             }
-            let _owed = owed.take().unwrap_or_else(|| Owed::new(self));
+            let _pending = pending.take().unwrap_or_else(|| PendingAnswer::new(self));
             let Some(request) = Request::read(&mut reader)? else { return Ok(()) };
             if !self.answer(&request, connection)? {
                 return Ok(());

@@ -197,19 +197,19 @@ fn nothing_but_the_logs_is_left_after_a_panic() {
 
 #[test]
 fn nothing_is_left_when_the_test_is_killed() {
-    let mut held = Held::up();
-    let traces = Traces::of(&held.run);
-    held.child.kill().expect("a child of ours");
+    let mut other = OtherLab::up();
+    let traces = Traces::of(&other.run);
+    other.child.kill().expect("a child of ours");
     traces.wait_until_gone();
 }
 
 #[test]
 fn the_next_lab_sweeps_what_a_killed_sweeper_has_left() {
-    let mut held = Held::up();
-    let traces = Traces::of(&held.run);
-    kill(Pid::from_raw(held.sweeper), Signal::SIGKILL).expect("the sweeper runs");
-    held.child.kill().expect("a child of ours");
-    held.child.wait().expect("a child of ours");
+    let mut other = OtherLab::up();
+    let traces = Traces::of(&other.run);
+    kill(Pid::from_raw(other.sweeper), Signal::SIGKILL).expect("the sweeper runs");
+    other.child.kill().expect("a child of ours");
+    other.child.wait().expect("a child of ours");
     drop(Lab::builder("next").up());
     traces.wait_until_gone();
 }
@@ -241,13 +241,13 @@ fn hold() {
 const HOLD: &str = "PORTREEVE_LAB_HOLD";
 
 /// A lab of another process.
-struct Held {
+struct OtherLab {
     child: Child,
     run: String,
     sweeper: i32,
 }
 
-impl Held {
+impl OtherLab {
     fn up() -> Self {
         let mut child = Command::new(env::current_exe().expect("/proc is there"))
             .args(["--ignored", "--exact", "hold", "--nocapture"])
@@ -264,7 +264,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for OtherLab {
     fn drop(&mut self) {
         // Already killed, unless the test has failed.
         let _ = self.child.kill();
