@@ -27,16 +27,16 @@ while [ -e child.sh ]; do sleep 0.02; done
 "#;
 
 /// The directory of the child, with a template of the key `k`, its file `out`, and the file `log` of the child.
-struct Bench {
+struct Harness {
     folder: TempDir,
     keys: FakeKeys,
 }
 
-impl Bench {
+impl Harness {
     fn new() -> Self {
-        let bench = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
-        bench.write("out.hbs", "{{key \"k\"}}");
-        bench
+        let harness = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
+        harness.write("out.hbs", "{{key \"k\"}}");
+        harness
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -85,126 +85,127 @@ impl Bench {
 
 #[test]
 fn the_child_starts_when_all_files_are_written_and_gets_its_signal_for_changes() {
-    let bench = Bench::new();
-    bench.configure("");
-    let command = bench.script(NOTES);
-    let mut daemon = bench.start(&["--exec", &command, "--exec-reload-signal", "hup"]);
+    let harness = Harness::new();
+    harness.configure("");
+    let command = harness.script(NOTES);
+    let mut daemon = harness.start(&["--exec", &command, "--exec-reload-signal", "hup"]);
     daemon.until_logged("the child starts when all targets are in sync; still waiting for one");
-    assert_eq!(bench.text("log"), "", "there is no key yet");
-    bench.keys.set("k", "1");
-    bench.until_noted(&daemon, "start 1\n");
-    bench.keys.set("k", "2");
-    bench.until_noted(&daemon, "start 1\nHUP\n");
-    assert_eq!(bench.text("out"), "2");
+    assert_eq!(harness.text("log"), "", "there is no key yet");
+    harness.keys.set("k", "1");
+    harness.until_noted(&daemon, "start 1\n");
+    harness.keys.set("k", "2");
+    harness.until_noted(&daemon, "start 1\nHUP\n");
+    assert_eq!(harness.text("out"), "2");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(7), "it has ended as it wanted, when it was told to: {}", daemon.log());
-    assert_eq!(bench.text("log"), "start 1\nHUP\nTERM\n");
+    assert_eq!(harness.text("log"), "start 1\nHUP\nTERM\n");
 }
 
 #[test]
 fn without_a_signal_the_child_is_restarted_and_only_for_its_targets() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.keys.set("o", "1");
-    bench.write("other.hbs", "{{key \"o\"}}");
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.keys.set("o", "1");
+    harness.write("other.hbs", "{{key \"o\"}}");
     let other = "[[target]]\nname = 'other'\nkind = 'command'\n\
          [[target.template]]\nsource = 'other.hbs'\ndestination = 'other'\n";
-    bench.script(NOTES);
-    bench
+    harness.script(NOTES);
+    harness
         .configure(&format!("{other}[exec]\ncommand = ['sh', 'child.sh']\nkill_signal = 'SIGTERM'\ntargets = ['one']"));
-    let daemon = bench.start(&[]);
-    bench.until_noted(&daemon, "start 1\n");
-    bench.keys.set("o", "2");
-    until("the other file", || bench.text("other") == "2");
-    bench.keys.set("k", "2");
-    bench.until_noted(&daemon, "start 1\nTERM\nstart 2\n");
+    let daemon = harness.start(&[]);
+    harness.until_noted(&daemon, "start 1\n");
+    harness.keys.set("o", "2");
+    until("the other file", || harness.text("other") == "2");
+    harness.keys.set("k", "2");
+    harness.until_noted(&daemon, "start 1\nTERM\nstart 2\n");
     daemon.stop();
 }
 
 #[test]
 fn a_rejected_target_delays_the_start_and_is_logged() {
-    let bench = Bench::new();
-    bench.keys.set("k", "bad");
-    bench.configure("");
-    let text = bench.text("portreeve.toml").replace("interval", "check = ['grep', 'good', '{{candidate}}']\ninterval");
-    bench.write("portreeve.toml", &text);
-    let daemon = bench.start(&["--exec", &bench.script(NOTES)]);
+    let harness = Harness::new();
+    harness.keys.set("k", "bad");
+    harness.configure("");
+    let text =
+        harness.text("portreeve.toml").replace("interval", "check = ['grep', 'good', '{{candidate}}']\ninterval");
+    harness.write("portreeve.toml", &text);
+    let daemon = harness.start(&["--exec", &harness.script(NOTES)]);
     daemon.until_logged("exec: the child is not started: target one: ");
-    assert_eq!(bench.text("log"), "");
-    bench.keys.set("k", "good");
-    bench.until_noted(&daemon, "start good\n");
+    assert_eq!(harness.text("log"), "");
+    harness.keys.set("k", "good");
+    harness.until_noted(&daemon, "start good\n");
     daemon.stop();
 }
 
 #[test]
 fn when_the_child_exits_portreeve_exits_with_its_code() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.configure("");
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.configure("");
     for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -SEGV $$", 139)] {
         for once in [&[][..], &["--once"][..]] {
-            let command = bench.script(script);
-            let mut daemon = bench.start(&[&["--exec", &command][..], once].concat());
+            let command = harness.script(script);
+            let mut daemon = harness.start(&[&["--exec", &command][..], once].concat());
             assert_eq!(daemon.wait(), Some(code), "{script}: {}", daemon.log());
         }
     }
-    let mut daemon = bench.start(&["--exec", "/nonexistent/app"]);
+    let mut daemon = harness.start(&["--exec", "/nonexistent/app"]);
     assert_eq!(daemon.wait(), Some(1));
     assert!(daemon.log().contains("exec: /nonexistent/app: cannot be started: No such file"), "{}", daemon.log());
 }
 
 #[test]
 fn signals_without_a_meaning_for_portreeve_are_forwarded() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.configure("");
-    let daemon = bench.start(&["--exec", &bench.script(NOTES), "--exec-kill-signal", "TERM"]);
-    bench.until_noted(&daemon, "start 1\n");
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.configure("");
+    let daemon = harness.start(&["--exec", &harness.script(NOTES), "--exec-kill-signal", "TERM"]);
+    harness.until_noted(&daemon, "start 1\n");
     let mut expected = "start 1\n".to_owned();
     for signal in ["USR1", "USR2", "QUIT", "WINCH", "CONT", "ALRM"] {
         daemon.signal(format!("SIG{signal}").parse().expect("a signal"));
         expected += &format!("{signal}\n");
-        bench.until_noted(&daemon, &expected);
+        harness.until_noted(&daemon, &expected);
     }
     assert_eq!(daemon.stop(), Some(7));
 }
 
 #[test]
 fn a_child_that_does_not_exit_in_time_is_killed_with_its_group() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.configure("");
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.configure("");
     let deaf = "trap '' TERM\nsleep 90 & echo $! > pid\nwhile [ -e child.sh ]; do sleep 0.02; done";
-    let mut daemon = bench.start(&["--exec", &bench.script(deaf), "--exec-kill-timeout", "200ms"]);
-    until("the child's child", || bench.text("pid").ends_with('\n'));
+    let mut daemon = harness.start(&["--exec", &harness.script(deaf), "--exec-kill-timeout", "200ms"]);
+    until("the child's child", || harness.text("pid").ends_with('\n'));
     daemon.signal(Signal::SIGINT);
     assert_eq!(daemon.wait(), Some(137), "{}", daemon.log());
     assert!(daemon.log().contains("has not exited within 200ms after SIGTERM; sending SIGKILL"), "{}", daemon.log());
-    until_gone(&bench);
+    until_gone(&harness);
 }
 
 #[test]
 fn a_second_signal_ends_portreeve_immediately_and_leaves_no_process() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.configure("");
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.configure("");
     let deaf = "trap 'echo TERM >> log' TERM\nsleep 90 & echo $! > pid\nwhile [ -e child.sh ]; do sleep 0.02; done";
-    let mut daemon = bench.start(&["--exec", &bench.script(deaf)]);
-    until("the child's child", || bench.text("pid").ends_with('\n'));
+    let mut daemon = harness.start(&["--exec", &harness.script(deaf)]);
+    until("the child's child", || harness.text("pid").ends_with('\n'));
     daemon.signal(Signal::SIGTERM);
-    bench.until_noted(&daemon, "TERM\n");
+    harness.until_noted(&daemon, "TERM\n");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());
-    until_gone(&bench);
+    until_gone(&harness);
 }
 
 #[test]
 fn an_nginx_child_that_its_target_has_reloaded_is_not_restarted_as_well() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let nginx = targets::nginx::Nginx::new("");
     let (conf, prefix) = (nginx.path("etc/nginx.conf"), nginx.path("prefix"));
-    bench.write("out.hbs", &nginx.server("{{key \"k\"}}"));
-    bench.keys.set("k", "1");
+    harness.write("out.hbs", &nginx.server("{{key \"k\"}}"));
+    harness.keys.set("k", "1");
     let target = format!(
         "[[target]]\nname = 'edge'\nkind = 'nginx'\nconf = '{}'\nprefix = '{}'\ninterval = '0s'\n\
          [[target.template]]\nsource = 'out.hbs'\ndestination = '{}'\n",
@@ -212,13 +213,13 @@ fn an_nginx_child_that_its_target_has_reloaded_is_not_restarted_as_well() {
         prefix.display(),
         nginx.web().display()
     );
-    bench.write("portreeve.toml", &format!("[render]\nstate_dir = 'state'\n{target}"));
+    harness.write("portreeve.toml", &format!("[render]\nstate_dir = 'state'\n{target}"));
     let command = format!("setpriv --pdeathsig KILL nginx -p {} -c {}", prefix.display(), conf.display());
-    let daemon = bench.start(&["--exec", &command]);
+    let daemon = harness.start(&["--exec", &command]);
     nginx.answers("1");
     let master = targets::text(nginx.path("prefix/run/nginx.pid"));
     for value in ["2", "3", "4"] {
-        bench.keys.set("k", value);
+        harness.keys.set("k", value);
         nginx.answers(value);
     }
     daemon.until_logged("target edge: reloaded nginx in ");
@@ -230,9 +231,9 @@ fn an_nginx_child_that_its_target_has_reloaded_is_not_restarted_as_well() {
 
 #[test]
 fn once_logs_the_same_lines_as_the_daemon() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let mut nginx = targets::nginx::Nginx::serving("0");
-    bench.write("out.hbs", &nginx.server("{{key \"k\"}}"));
+    harness.write("out.hbs", &nginx.server("{{key \"k\"}}"));
     let target = format!(
         "[[target]]\nname = 'edge'\nkind = 'nginx'\nconf = '{}'\nprefix = '{}'\n\
          [[target.template]]\nsource = 'out.hbs'\ndestination = '{}'\n",
@@ -240,15 +241,15 @@ fn once_logs_the_same_lines_as_the_daemon() {
         nginx.path("prefix").display(),
         nginx.web().display()
     );
-    bench.write("portreeve.toml", &format!("[render]\nstate_dir = 'state'\n{target}"));
+    harness.write("portreeve.toml", &format!("[render]\nstate_dir = 'state'\n{target}"));
     let once = || {
-        let output = bench.command(&["--once"]).output().expect("it starts");
+        let output = harness.command(&["--once"]).output().expect("it starts");
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{log}");
         log
     };
     for value in ["1", "2", "3", "4"] {
-        bench.keys.set("k", value);
+        harness.keys.set("k", value);
         let log = once();
         let reload_lines =
             log.lines().filter(|line| line.contains("target edge: reloaded nginx in ")).collect::<Vec<_>>();
@@ -257,7 +258,7 @@ fn once_logs_the_same_lines_as_the_daemon() {
     }
     assert!(once().contains("target edge: in sync"));
     nginx.stop();
-    bench.keys.set("k", "5");
+    harness.keys.set("k", "5");
     let log = once();
     assert!(
         log.contains("wrote ") && log.contains("the program is not running") && !log.contains("in effect"),
@@ -266,57 +267,57 @@ fn once_logs_the_same_lines_as_the_daemon() {
 }
 
 /// Waits until the process with the pid in `pid` has exited. It may still be a zombie.
-fn until_gone(bench: &Bench) {
-    let stat = format!("/proc/{}/stat", bench.text("pid").trim());
+fn until_gone(harness: &Harness) {
+    let stat = format!("/proc/{}/stat", harness.text("pid").trim());
     until("the end of the child's child", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
 }
 
 #[test]
 fn a_child_ended_by_the_kill_signal_counts_as_success() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.configure("");
-    let daemon = bench.start(&["--exec", &bench.script("echo started > log\nexec sleep 90")]);
-    bench.until_noted(&daemon, "started\n");
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.configure("");
+    let daemon = harness.start(&["--exec", &harness.script("echo started > log\nexec sleep 90")]);
+    harness.until_noted(&daemon, "started\n");
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
 fn a_reload_of_the_configuration_keeps_the_child_unless_its_settings_change() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.script(NOTES);
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.script(NOTES);
     let exec = "[exec]\ncommand = 'sh child.sh'\n";
-    bench.configure(exec);
-    let daemon = bench.start(&[]);
-    bench.until_noted(&daemon, "start 1\n");
+    harness.configure(exec);
+    let daemon = harness.start(&[]);
+    harness.until_noted(&daemon, "start 1\n");
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("target one: in sync");
     // An invalid configuration changes nothing either.
-    bench.write("portreeve.toml", "[exec");
+    harness.write("portreeve.toml", "[exec");
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("the configuration is refused");
-    assert_eq!(bench.text("log"), "start 1\n");
+    assert_eq!(harness.text("log"), "start 1\n");
     // Changed files are new to the child, even if another process has written them.
-    bench.configure(exec);
-    bench.write("out.hbs", "{{key \"k\"}}!");
+    harness.configure(exec);
+    harness.write("out.hbs", "{{key \"k\"}}!");
     daemon.signal(Signal::SIGHUP);
-    bench.until_noted(&daemon, "start 1\nTERM\nstart 1!\n");
-    bench.configure("[exec]\ncommand = 'sh child.sh'\nreload_signal = 'SIGHUP'\n");
+    harness.until_noted(&daemon, "start 1\nTERM\nstart 1!\n");
+    harness.configure("[exec]\ncommand = 'sh child.sh'\nreload_signal = 'SIGHUP'\n");
     daemon.signal(Signal::SIGHUP);
-    bench.until_noted(&daemon, "start 1\nTERM\nstart 1!\nTERM\nstart 1!\n");
-    bench.configure("");
+    harness.until_noted(&daemon, "start 1\nTERM\nstart 1!\nTERM\nstart 1!\n");
+    harness.configure("");
     daemon.signal(Signal::SIGHUP);
-    bench.until_noted(&daemon, "start 1\nTERM\nstart 1!\nTERM\nstart 1!\nTERM\n");
+    harness.until_noted(&daemon, "start 1\nTERM\nstart 1!\nTERM\nstart 1!\nTERM\n");
     assert_eq!(daemon.stop(), Some(0), "there is no child any more, and that is no trouble");
 }
 
 #[test]
 fn the_child_gets_the_variables_that_the_rules_allow() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.configure("[exec]\n[exec.env]\nallow = ['PATH', 'SHOW_*']\ndeny = ['*_SECRET']\ncustom = ['OWN=1']");
-    let mut command = bench.command(&["--once"]);
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.configure("[exec]\n[exec.env]\nallow = ['PATH', 'SHOW_*']\ndeny = ['*_SECRET']\ncustom = ['OWN=1']");
+    let mut command = harness.command(&["--once"]);
     // The command comes from the environment, the rules from the file.
     command.env("PORTREEVE_EXEC_COMMAND", "env").env("SHOW_A", "a").env("SHOW_SECRET", "x").env("HOME", "/");
     let output = command.stdout(Stdio::piped()).output().expect("it starts");
@@ -328,12 +329,12 @@ fn the_child_gets_the_variables_that_the_rules_allow() {
 
 #[test]
 fn a_dry_run_does_not_start_the_child_and_errors_are_found_before_the_start() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.configure("");
-    let run = |arguments: &[&str]| bench.command(arguments).output().expect("it starts");
-    assert_eq!(run(&["--dry-run", "--exec", &bench.script("echo started > log")]).status.code(), Some(0));
-    assert!(!bench.path("log").exists() && !bench.path("out").exists());
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.configure("");
+    let run = |arguments: &[&str]| harness.command(arguments).output().expect("it starts");
+    assert_eq!(run(&["--dry-run", "--exec", &harness.script("echo started > log")]).status.code(), Some(0));
+    assert!(!harness.path("log").exists() && !harness.path("out").exists());
     for (arguments, message) in [
         (["--exec", "a | b"], "\"|\" means something to a shell only"),
         (["--exec-splay", "1s"], "no `command`"),
@@ -347,28 +348,28 @@ fn a_dry_run_does_not_start_the_child_and_errors_are_found_before_the_start() {
 
 #[test]
 fn as_pid_1_it_reaps_orphans_and_forwards_signals() {
-    let bench = Bench::new();
-    bench.keys.set("k", "1");
-    bench.configure("");
+    let harness = Harness::new();
+    harness.keys.set("k", "1");
+    harness.configure("");
     // Each round leaves an orphan that exits soon.
     let script = "trap 'echo USR1 >> log' USR1\ntrap 'exit 5' TERM\necho start >> log\n\
          while :; do (sleep 0.01 &); echo x >> rounds; sleep 0.02; done";
-    bench.script(script);
+    harness.script(script);
     let mut command = Command::new("unshare");
     let path = std::env::var_os("PATH").expect("there is one");
-    command.env_clear().env("PATH", path).env("CONSUL_HTTP_ADDR", bench.keys.address());
+    command.env_clear().env("PATH", path).env("CONSUL_HTTP_ADDR", harness.keys.address());
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc", program()]);
     command.args(["render", "--config", "portreeve.toml", "--exec", "sh child.sh"]);
-    command.current_dir(bench.folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.current_dir(harness.folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
     let mut daemon = Daemon::spawn(command);
-    until("some rounds", || bench.text("rounds").len() > 100);
+    until("some rounds", || harness.text("rounds").len() > 100);
     let first = children(daemon.id()).into_iter().next().expect("unshare has one child");
     until("no zombies", || children(first).iter().all(|pid| !state(*pid).contains(") Z ")));
     assert!(children(first).len() < 10, "they are taken in as they come");
     // `unshare` does not forward signals, so they are sent to PID 1, as an engine does.
     let tell = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), signal).expect("it runs");
     tell(Signal::SIGUSR1);
-    until("the forwarded signal", || bench.text("log").contains("USR1"));
+    until("the forwarded signal", || harness.text("log").contains("USR1"));
     tell(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(5), "{}", daemon.log());
 }

@@ -24,24 +24,24 @@ use targets::nginx::Nginx;
 const NOBODY: u32 = 65534;
 
 /// Templates that print the key `value`, and a configuration for them.
-struct Bench {
+struct Harness {
     folder: tempfile::TempDir,
     keys: FakeKeys,
 }
 
-impl Bench {
+impl Harness {
     /// `target`: the keys of the target besides its name and templates; `$H` is the directory.
     fn new(target: &str, files: &[&str]) -> Self {
-        let bench = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
-        let home = bench.folder.path().display().to_string();
+        let harness = Self { folder: tempfile::tempdir().expect("a folder"), keys: FakeKeys::start() };
+        let home = harness.folder.path().display().to_string();
         let mut config =
             format!("[render]\nstate_dir = \"$H/state\"\n[[target]]\nname = \"app\"\ninterval = \"0s\"\n{target}\n");
         for file in files {
             config += &format!("[[target.template]]\nsource = \"$H/a.hbs\"\ndestination = \"$H/{file}\"\n");
         }
-        fs::write(bench.path("a.hbs"), "# {{key \"value\"}}\n").expect("it can be written");
-        fs::write(bench.path("portreeve.toml"), config.replace("$H", &home)).expect("it can be written");
-        bench
+        fs::write(harness.path("a.hbs"), "# {{key \"value\"}}\n").expect("it can be written");
+        fs::write(harness.path("portreeve.toml"), config.replace("$H", &home)).expect("it can be written");
+        harness
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -87,11 +87,11 @@ impl Bench {
 struct SighupRecorder(Child);
 
 impl SighupRecorder {
-    fn start(bench: &Bench) -> Self {
+    fn start(harness: &Harness) -> Self {
         let script = "trap 'echo told >> told' HUP; echo $$ > app.pid; while :; do sleep 0.02; done";
         let child =
-            Command::new("sh").args(["-c", script]).current_dir(bench.folder.path()).spawn().expect("it starts");
-        until("its pid", || !bench.read("app.pid").is_empty());
+            Command::new("sh").args(["-c", script]).current_dir(harness.folder.path()).spawn().expect("it starts");
+        until("its pid", || !harness.read("app.pid").is_empty());
         Self(child)
     }
 }
@@ -106,12 +106,12 @@ impl Drop for SighupRecorder {
 #[test]
 fn once_ends_when_all_desired_files_are_applied() {
     // The program is not running, so each run finds the pending reload of the one before.
-    let bench = Bench::new("kind = \"command\"\npid_file = \"$H/app.pid\"", &["app"]);
+    let harness = Harness::new("kind = \"command\"\npid_file = \"$H/app.pid\"", &["app"]);
     for value in ["1", "2", "3", "4"] {
-        bench.keys.set("value", value);
-        let ended = bench.render(&["--once"]).output().expect("it starts");
+        harness.keys.set("value", value);
+        let ended = harness.render(&["--once"]).output().expect("it starts");
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        assert!(bench.holds("app", value), "{value}: {}", bench.read("app"));
+        assert!(harness.holds("app", value), "{value}: {}", harness.read("app"));
     }
 }
 
@@ -119,17 +119,17 @@ fn once_ends_when_all_desired_files_are_applied() {
 fn files_change_together_even_if_the_process_is_stopped_meanwhile() {
     let names: Vec<_> = (0..400).map(|number| format!("out/{number:03}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let bench = Bench::new("kind = \"command\"", &names);
-    bench.keys.set("value", "0");
-    assert!(bench.render(&["--once"]).status().expect("it starts").success());
+    let harness = Harness::new("kind = \"command\"", &names);
+    harness.keys.set("value", "0");
+    assert!(harness.render(&["--once"]).status().expect("it starts").success());
     let daemon: [&[&str]; 2] = [&["--once"], &[]];
     for (value, arguments) in ["1", "2"].into_iter().zip(daemon) {
-        bench.keys.set("value", value);
-        let mut running = Daemon::spawn(bench.render(arguments));
-        until("the first file", || bench.holds(names[0], value));
+        harness.keys.set("value", value);
+        let mut running = Daemon::spawn(harness.render(arguments));
+        until("the first file", || harness.holds(names[0], value));
         running.signal(Signal::SIGTERM);
         running.wait();
-        let new = names.iter().filter(|name| bench.holds(name, value)).count();
+        let new = names.iter().filter(|name| harness.holds(name, value)).count();
         assert_eq!(new, names.len(), "{}", running.log());
     }
 }
@@ -137,20 +137,20 @@ fn files_change_together_even_if_the_process_is_stopped_meanwhile() {
 /// A file system whose server never answers.
 #[test]
 fn the_second_signal_ends_the_process_although_a_thread_hangs() {
-    let bench = Bench::new("kind = \"command\"", &["out/app"]);
-    bench.keys.set("value", "1");
+    let harness = Harness::new("kind = \"command\"", &["out/app"]);
+    harness.keys.set("value", "1");
     let own = ["unshare", "--mount", "sh", "-c", "exec \"$@\"", "sh"];
-    let mut daemon = Daemon::spawn(bench.started_by(&own, &["--no-watch"]));
+    let mut daemon = Daemon::spawn(harness.started_by(&own, &["--no-watch"]));
     daemon.until_logged("wrote");
     let mount = "exec 3<>/dev/fuse; mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none out && exec cat";
     let mut server = Command::new("nsenter");
     server
         .args(["--mount", "--target", &daemon.id().to_string()])
-        .arg(format!("--wd={}", bench.folder.path().display()));
+        .arg(format!("--wd={}", harness.folder.path().display()));
     let mut server = server.args(["sh", "-c", mount]).stdin(Stdio::piped()).spawn().expect("it starts");
     let mounts = format!("/proc/{}/mounts", daemon.id());
     until("the file system", || fs::read_to_string(&mounts).is_ok_and(|mounts| mounts.contains(" fuse ")));
-    bench.keys.set("value", "2");
+    harness.keys.set("value", "2");
     let threads = format!("/proc/{}/task", daemon.id());
     let hangs =
         |thread: fs::DirEntry| fs::read_to_string(thread.path().join("wchan")).is_ok_and(|at| at.contains("fuse"));
@@ -166,16 +166,16 @@ fn the_second_signal_ends_the_process_although_a_thread_hangs() {
 #[test]
 fn a_failed_reload_is_rolled_back_by_a_user_who_may_not_set_the_former_owner() {
     let reload = "reload = [\"sh\", \"-c\", \"! grep -q bad $H/out/app\"]";
-    let bench = Bench::new(&format!("kind = \"command\"\n{reload}"), &["out/app"]);
-    fs::create_dir(bench.path("out")).expect("a folder");
-    fs::write(bench.path("out/app"), "# old\n").expect("a file");
-    fs::set_permissions(bench.path("out/app"), fs::Permissions::from_mode(0o644)).expect("it is ours");
-    bench.keys.set("value", "bad");
-    let daemon = Daemon::spawn(bench.as_nobody("65534", &[]));
+    let harness = Harness::new(&format!("kind = \"command\"\n{reload}"), &["out/app"]);
+    fs::create_dir(harness.path("out")).expect("a folder");
+    fs::write(harness.path("out/app"), "# old\n").expect("a file");
+    fs::set_permissions(harness.path("out/app"), fs::Permissions::from_mode(0o644)).expect("it is ours");
+    harness.keys.set("value", "bad");
+    let daemon = Daemon::spawn(harness.as_nobody("65534", &[]));
     daemon.until_logged("rolled back");
-    assert!(bench.holds("out/app", "old"), "{}", daemon.log());
-    bench.keys.set("value", "good");
-    until("the good content", || bench.holds("out/app", "good"));
+    assert!(harness.holds("out/app", "old"), "{}", daemon.log());
+    harness.keys.set("value", "good");
+    until("the good content", || harness.holds("out/app", "good"));
     let log = daemon.log();
     assert_eq!(log.matches("cannot be kept by user 65534").count(), 1, "{log}");
     assert_eq!(daemon.stop(), Some(0));
@@ -183,38 +183,38 @@ fn a_failed_reload_is_rolled_back_by_a_user_who_may_not_set_the_former_owner() {
 
 #[test]
 fn a_user_who_is_not_the_owner_keeps_a_group_of_its_own_and_the_mode() {
-    let bench = Bench::new("kind = \"command\"", &["out/app", "out/setgid/new"]);
-    let out = bench.path("out");
-    bench.keys.set("value", "1");
-    let mut command = bench.as_nobody("65534,33", &["--once"]);
+    let harness = Harness::new("kind = \"command\"", &["out/app", "out/setgid/new"]);
+    let out = harness.path("out");
+    harness.keys.set("value", "1");
+    let mut command = harness.as_nobody("65534,33", &["--once"]);
     fs::create_dir(&out).expect("a folder");
-    fs::write(bench.path("out/app"), "# old\n").expect("a file");
-    for (path, mode) in [(&out, 0o2775), (&bench.path("out/app"), 0o640)] {
+    fs::write(harness.path("out/app"), "# old\n").expect("a file");
+    for (path, mode) in [(&out, 0o2775), (&harness.path("out/app"), 0o640)] {
         chown(path, Some(0), Some(33)).expect("we are root");
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
     }
     let ended = command.output().expect("it starts");
-    assert!(ended.status.success() && bench.holds("out/app", "1"), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success() && harness.holds("out/app", "1"), "{}", String::from_utf8_lossy(&ended.stderr));
     let access = |path: &Path| fs::metadata(path).map(|is| (is.uid(), is.gid(), is.mode() & 0o7777)).expect("a file");
-    assert_eq!(access(&bench.path("out/app")), (NOBODY, 33, 0o640));
+    assert_eq!(access(&harness.path("out/app")), (NOBODY, 33, 0o640));
     // New files in a directory with the set-group-id bit belong to its group.
-    assert_eq!(access(&bench.path("out/setgid")), (NOBODY, 33, 0o2755));
-    assert_eq!(access(&bench.path("out/setgid/new")), (NOBODY, 33, 0o644));
+    assert_eq!(access(&harness.path("out/setgid")), (NOBODY, 33, 0o2755));
+    assert_eq!(access(&harness.path("out/setgid/new")), (NOBODY, 33, 0o644));
 }
 
 #[test]
 fn the_obstacle_to_replacing_a_file_is_named() {
-    let bench = Bench::new("kind = \"command\"", &["out/app"]);
-    bench.keys.set("value", "1");
+    let harness = Harness::new("kind = \"command\"", &["out/app"]);
+    harness.keys.set("value", "1");
     let refused = |mode: u32| {
-        let mut command = bench.as_nobody("65534", &["--once", "--deadline", "3s"]);
-        drop(fs::create_dir(bench.path("out")));
-        fs::write(bench.path("out/app"), "# old\n").expect("a file");
-        chown(bench.path("out"), Some(0), Some(0)).expect("we are root");
-        chown(bench.path("out/app"), Some(0), Some(0)).expect("we are root");
-        fs::set_permissions(bench.path("out"), fs::Permissions::from_mode(mode)).expect("it is ours");
+        let mut command = harness.as_nobody("65534", &["--once", "--deadline", "3s"]);
+        drop(fs::create_dir(harness.path("out")));
+        fs::write(harness.path("out/app"), "# old\n").expect("a file");
+        chown(harness.path("out"), Some(0), Some(0)).expect("we are root");
+        chown(harness.path("out/app"), Some(0), Some(0)).expect("we are root");
+        fs::set_permissions(harness.path("out"), fs::Permissions::from_mode(mode)).expect("it is ours");
         let ended = command.output().expect("it starts");
-        assert!(ended.status.code() == Some(1) && bench.holds("out/app", "old"));
+        assert!(ended.status.code() == Some(1) && harness.holds("out/app", "old"));
         String::from_utf8(ended.stderr).expect("text")
     };
     let error = refused(0o1777);
@@ -225,9 +225,9 @@ fn the_obstacle_to_replacing_a_file_is_named() {
 
 #[test]
 fn a_journal_that_cannot_be_opened_does_not_count_as_corrupt() {
-    let bench = Bench::new("kind = \"command\"\npid_file = \"$H/app.pid\"", &["app"]);
-    bench.keys.set("value", "1");
-    let daemon = Daemon::spawn(bench.render(&[]));
+    let harness = Harness::new("kind = \"command\"\npid_file = \"$H/app.pid\"", &["app"]);
+    harness.keys.set("value", "1");
+    let daemon = Daemon::spawn(harness.render(&[]));
     daemon.until_logged("the reload is pending");
     let limit = |limit: &str| {
         let pid = daemon.id().to_string();
@@ -238,28 +238,28 @@ fn a_journal_that_cannot_be_opened_does_not_count_as_corrupt() {
     daemon.until_logged("Too many open files");
     limit("--nofile=1024:4096");
     // The reload is still pending, and is made when the program is running.
-    let _recorder = SighupRecorder::start(&bench);
+    let _recorder = SighupRecorder::start(&harness);
     daemon.until_logged("in effect");
-    until("the reload", || bench.read("told").contains("told"));
-    assert!(!bench.path("state/targets/app/journal.unreadable").exists(), "{}", daemon.log());
+    until("the reload", || harness.read("told").contains("told"));
+    assert!(!harness.path("state/targets/app/journal.unreadable").exists(), "{}", daemon.log());
     assert_eq!(daemon.stop(), Some(0));
 }
 
 /// For each file in the state directory.
 #[test]
 fn a_pipe_in_the_state_directory_is_named_and_does_not_block() {
-    let bench = Bench::new("kind = \"command\"\nreload = [\"true\"]", &["app"]);
-    bench.keys.set("value", "1");
-    assert_eq!(bench.render(&["--once"]).output().expect("it starts").status.code(), Some(0));
+    let harness = Harness::new("kind = \"command\"\nreload = [\"true\"]", &["app"]);
+    harness.keys.set("value", "1");
+    assert_eq!(harness.render(&["--once"]).output().expect("it starts").status.code(), Some(0));
     for (number, file) in ["targets/app/journal", "generations/app/index", "versions/app/index"].iter().enumerate() {
-        let (path, aside) = (bench.path(&format!("state/{file}")), bench.path("aside"));
+        let (path, aside) = (harness.path(&format!("state/{file}")), harness.path("aside"));
         fs::rename(&path, &aside).expect("it is there");
         mkfifo(&path, Mode::S_IRWXU).expect("a pipe");
-        bench.keys.set("value", &format!("new {number}"));
-        let daemon = Daemon::spawn(bench.render(&[]));
+        harness.keys.set("value", &format!("new {number}"));
+        let daemon = Daemon::spawn(harness.render(&[]));
         daemon.until_logged(&format!("{file}: it is not a regular file"));
         fs::rename(&aside, &path).expect("it is there");
-        until("the file", || bench.holds("app", &format!("new {number}")));
+        until("the file", || harness.holds("app", &format!("new {number}")));
         assert_eq!(daemon.stop(), Some(0));
     }
 }
@@ -267,27 +267,27 @@ fn a_pipe_in_the_state_directory_is_named_and_does_not_block() {
 /// Without space for the pid in the lock or for the journal: the daemon logs that, and continues when there is space.
 #[test]
 fn a_full_state_directory_at_the_start_is_named_and_recovers() {
-    let bench = Bench::new("kind = \"command\"\nreload = [\"true\"]", &["app"]);
-    bench.keys.set("value", "1");
-    fs::create_dir(bench.path("state")).expect("it is ours");
-    let state = bench.path("state").display().to_string();
+    let harness = Harness::new("kind = \"command\"\nreload = [\"true\"]", &["app"]);
+    harness.keys.set("value", "1");
+    fs::create_dir(harness.path("state")).expect("it is ours");
+    let state = harness.path("state").display().to_string();
     let full =
         format!("mount -t tmpfs -o size=64k none {state} && ! cp /dev/zero {state}/fill 2>/dev/null && exec \"$@\"");
-    let mut daemon = Daemon::spawn(bench.started_by(&["unshare", "--mount", "sh", "-c", &full, "sh"], &[]));
+    let mut daemon = Daemon::spawn(harness.started_by(&["unshare", "--mount", "sh", "-c", &full, "sh"], &[]));
     daemon.until_logged(&format!(
         "cannot write {state}/lock; make room there, or name another with --state-dir: No space"
     ));
     daemon.until_logged("target app: ");
-    assert!(!bench.path("app").exists(), "{}", daemon.log());
+    assert!(!harness.path("app").exists(), "{}", daemon.log());
     let inside = format!("/proc/{}/root{state}/fill", daemon.id());
     fs::remove_file(inside).expect("it is there");
-    until("the file", || bench.holds("app", "1"));
+    until("the file", || harness.holds("app", "1"));
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(0));
     // Without a lock no state can be written.
     let unusable = format!("mount -t tmpfs -o size=64k,ro none {state} && exec \"$@\"");
     let ended =
-        bench.started_by(&["unshare", "--mount", "sh", "-c", &unusable, "sh"], &[]).output().expect("it starts");
+        harness.started_by(&["unshare", "--mount", "sh", "-c", &unusable, "sh"], &[]).output().expect("it starts");
     let stderr = String::from_utf8(ended.stderr).expect("text");
     assert!(
         ended.status.code() == Some(2) && stderr.contains("let this user write there, or name another"),
@@ -297,30 +297,30 @@ fn a_full_state_directory_at_the_start_is_named_and_recovers() {
 
 #[test]
 fn a_dry_run_of_a_pinned_target_does_not_report_that_it_would_be_applied() {
-    let bench = Bench::new("kind = \"command\"\ncheck = [\"test\", \"-f\", \"{{candidate}}\"]", &["app"]);
+    let harness = Harness::new("kind = \"command\"\ncheck = [\"test\", \"-f\", \"{{candidate}}\"]", &["app"]);
     for value in ["1", "2"] {
-        bench.keys.set("value", value);
-        assert_eq!(bench.render(&["--once"]).output().expect("it starts").status.code(), Some(0));
+        harness.keys.set("value", value);
+        assert_eq!(harness.render(&["--once"]).output().expect("it starts").status.code(), Some(0));
     }
-    assert_eq!(bench.render(&["rollback", "--data"]).output().expect("it starts").status.code(), Some(0));
-    assert!(bench.holds("app", "1"));
-    let printed = bench.render(&["--dry-run"]).output().expect("it starts").stdout;
+    assert_eq!(harness.render(&["rollback", "--data"]).output().expect("it starts").status.code(), Some(0));
+    assert!(harness.holds("app", "1"));
+    let printed = harness.render(&["--dry-run"]).output().expect("it starts").stdout;
     let printed = String::from_utf8(printed).expect("text");
     assert!(printed.contains("+# 2") && printed.contains("is pinned to generation"), "{printed}");
     assert!(printed.contains("which waits for the release") && !printed.contains("would be taken"), "{printed}");
 }
 
 /// An nginx configuration with the file of the target in `conf.d`.
-fn nginx(bench: &Bench) {
-    let home = bench.folder.path().display();
+fn nginx(harness: &Harness) {
+    let home = harness.folder.path().display();
     let config =
         format!("error_log {home}/error.log;\npid {home}/app.pid;\nevents {{}}\nhttp {{ include conf.d/*.conf; }}\n");
-    fs::create_dir(bench.path("conf.d")).expect("a folder");
-    fs::write(bench.path("nginx.conf"), config).expect("it can be written");
+    fs::create_dir(harness.path("conf.d")).expect("a folder");
+    fs::write(harness.path("nginx.conf"), config).expect("it can be written");
 }
 
 /// Stops an nginx by its pid file when dropped.
-struct Running<'a>(&'a Bench);
+struct Running<'a>(&'a Harness);
 
 impl Running<'_> {
     /// The workers of the master.
@@ -341,28 +341,28 @@ impl Drop for Running<'_> {
 
 #[test]
 fn for_an_nginx_of_root_the_documented_capabilities_are_sufficient_and_necessary() {
-    let bench = Bench::new("kind = \"nginx\"\nconf = \"$H/nginx.conf\"\nprefix = \"$H\"", &["conf.d/app.conf"]);
-    nginx(&bench);
+    let harness = Harness::new("kind = \"nginx\"\nconf = \"$H/nginx.conf\"\nprefix = \"$H\"", &["conf.d/app.conf"]);
+    nginx(&harness);
     // Only root may read it, as a private key; `nginx -t` also opens the log of root.
-    fs::write(bench.path("secret.conf"), "map $host $secret { default 1; }\n").expect("it can be written");
-    let config = bench.read("nginx.conf").replace("http {", "http { include secret.conf;");
-    fs::write(bench.path("nginx.conf"), config).expect("it can be written");
-    bench.keys.set("value", "1");
+    fs::write(harness.path("secret.conf"), "map $host $secret { default 1; }\n").expect("it can be written");
+    let config = harness.read("nginx.conf").replace("http {", "http { include secret.conf;");
+    fs::write(harness.path("nginx.conf"), config).expect("it can be written");
+    harness.keys.set("value", "1");
     let render = |capabilities: &str| {
-        drop(bench.as_nobody("65534", &[]));
+        drop(harness.as_nobody("65534", &[]));
         for secret in ["secret.conf", "error.log"] {
-            chown(bench.path(secret), Some(0), Some(0)).expect("we are root");
-            fs::set_permissions(bench.path(secret), fs::Permissions::from_mode(0o600)).expect("it is ours");
+            chown(harness.path(secret), Some(0), Some(0)).expect("we are root");
+            fs::set_permissions(harness.path(secret), fs::Permissions::from_mode(0o600)).expect("it is ours");
         }
         let sets = ["--inh-caps", "--ambient-caps"].map(|set| format!("{set}={capabilities}"));
         let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &sets[0], &sets[1]];
-        bench.started_by(&user, &["--once", "--deadline", "5s"]).output().expect("it starts")
+        harness.started_by(&user, &["--once", "--deadline", "5s"]).output().expect("it starts")
     };
-    fs::write(bench.path("error.log"), "").expect("it can be written");
+    fs::write(harness.path("error.log"), "").expect("it can be written");
     let mut started = Command::new("nginx");
-    started.arg("-c").arg(bench.path("nginx.conf")).arg("-p").arg(bench.folder.path());
+    started.arg("-c").arg(harness.path("nginx.conf")).arg("-p").arg(harness.folder.path());
     assert!(started.status().expect("nginx is there").success());
-    let running = Running(&bench);
+    let running = Running(&harness);
     until("its workers", || !running.workers().is_empty());
     let before = running.workers();
     for (capabilities, missing) in [("-all", "secret.conf"), ("+dac_override", "cannot be signalled")] {
@@ -373,24 +373,24 @@ fn for_an_nginx_of_root_the_documented_capabilities_are_sufficient_and_necessary
     assert_eq!(running.workers(), before);
     let ended = render("+kill,+dac_override");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    assert!(bench.holds("conf.d/app.conf", "1"));
+    assert!(harness.holds("conf.d/app.conf", "1"));
     until("other workers", || running.workers() != before);
 }
 
 #[test]
 fn a_pipe_among_the_included_files_is_named_and_delays_no_other_target() {
-    let bench = Bench::new("kind = \"nginx\"\nconf = \"$H/nginx.conf\"\nprefix = \"$H\"", &["conf.d/app.conf"]);
-    nginx(&bench);
-    let pipe = bench.path("conf.d/x.conf");
+    let harness = Harness::new("kind = \"nginx\"\nconf = \"$H/nginx.conf\"\nprefix = \"$H\"", &["conf.d/app.conf"]);
+    nginx(&harness);
+    let pipe = harness.path("conf.d/x.conf");
     mkfifo(&pipe, Mode::S_IRWXU).expect("a pipe");
-    bench.keys.set("value", "1");
-    let daemon = Daemon::spawn(bench.render(&[]));
+    harness.keys.set("value", "1");
+    let daemon = Daemon::spawn(harness.render(&[]));
     daemon.until_logged("x.conf is a pipe (FIFO)");
-    assert!(!bench.path("conf.d/app.conf").exists());
+    assert!(!harness.path("conf.d/app.conf").exists());
     fs::remove_file(&pipe).expect("it is there");
-    until("the file", || bench.holds("conf.d/app.conf", "1"));
+    until("the file", || harness.holds("conf.d/app.conf", "1"));
     mkfifo(&pipe, Mode::S_IRWXU).expect("a pipe");
-    bench.keys.set("value", "2");
+    harness.keys.set("value", "2");
     daemon.until_logged_times("x.conf is a pipe (FIFO)", 2);
     assert_eq!(daemon.stop(), Some(0));
 }
@@ -400,28 +400,28 @@ fn a_pipe_among_the_included_files_is_named_and_delays_no_other_target() {
 fn an_nginx_that_may_not_be_signalled_keeps_its_new_files_and_is_reloaded_later() {
     let nginx = Nginx::serving("old");
     let conf = format!("conf = {:?}\nprefix = {:?}", nginx.path("etc/nginx.conf"), nginx.path("prefix"));
-    let bench = Bench::new(&format!("kind = \"nginx\"\n{conf}"), &["unused"]);
-    let config = bench
+    let harness = Harness::new(&format!("kind = \"nginx\"\n{conf}"), &["unused"]);
+    let config = harness
         .read("portreeve.toml")
-        .replace(&bench.path("unused").display().to_string(), &nginx.web().display().to_string());
-    fs::write(bench.path("portreeve.toml"), config).expect("it is ours");
-    fs::write(bench.path("a.hbs"), nginx.server("{{key \"value\"}}")).expect("it is ours");
+        .replace(&harness.path("unused").display().to_string(), &nginx.web().display().to_string());
+    fs::write(harness.path("portreeve.toml"), config).expect("it is ours");
+    fs::write(harness.path("a.hbs"), nginx.server("{{key \"value\"}}")).expect("it is ours");
     chown(nginx.path("etc/conf.d"), Some(NOBODY), Some(NOBODY)).expect("we are root");
     chown(nginx.web(), Some(NOBODY), Some(NOBODY)).expect("we are root");
     fs::set_permissions(nginx.path("prefix/error.log"), fs::Permissions::from_mode(0o666)).expect("it is ours");
-    bench.keys.set("value", "new");
-    let daemon = Daemon::spawn(bench.as_nobody("65534", &[]));
+    harness.keys.set("value", "new");
+    let daemon = Daemon::spawn(harness.as_nobody("65534", &[]));
     daemon.until_logged("the reload is pending");
     let master = nginx.master();
     daemon.until_logged(&format!("process {master}"));
-    bench.keys.set("value", "newer");
+    harness.keys.set("value", "newer");
     until("the newest file", || targets::text(nginx.web()).contains("newer"));
     assert_eq!((nginx.hang_ups(), nginx.ask().expect("it serves").as_str()), (0, "old"), "{}", daemon.log());
     let log = daemon.log();
     assert!(log.contains("not permitted") && !log.contains("rolled back") && !log.contains("in effect"), "{log}");
     assert_eq!(daemon.stop(), Some(0));
     // A Portreeve that may signal it does.
-    let ended = bench.render(&["--once"]).output().expect("it starts");
+    let ended = harness.render(&["--once"]).output().expect("it starts");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     nginx.answers("newer");
     assert_eq!(nginx.hang_ups(), 1);

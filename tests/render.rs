@@ -49,13 +49,13 @@ impl Source for Memory {
 }
 
 /// Templates, destinations and state in a temporary folder.
-struct Bench {
+struct Harness {
     folder: tempfile::TempDir,
     registry: Arc<Memory>,
     settings: Settings,
 }
 
-impl Bench {
+impl Harness {
     /// One target for each template. Targets, templates and destinations are named `a`, `b` and so on.
     fn new(templates: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -131,23 +131,23 @@ const SHORT: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn once_writes_only_files_that_differ() {
-    let bench = Bench::new(&["{{key (keyOr \"which\" \"x\")}}\n", "{{keyOr \"y\" \"-\"}}\n"]);
-    bench.set("x", "1");
-    bench.once(LONG).await.expect("all keys exist");
-    assert_eq!((bench.text("a").as_deref(), bench.text("b").as_deref()), (Some("1\n"), Some("-\n")));
-    let inode = |name: &str| fs::metadata(bench.path(name)).expect("it exists").ino();
+    let harness = Harness::new(&["{{key (keyOr \"which\" \"x\")}}\n", "{{keyOr \"y\" \"-\"}}\n"]);
+    harness.set("x", "1");
+    harness.once(LONG).await.expect("all keys exist");
+    assert_eq!((harness.text("a").as_deref(), harness.text("b").as_deref()), (Some("1\n"), Some("-\n")));
+    let inode = |name: &str| fs::metadata(harness.path(name)).expect("it exists").ino();
     let before = (inode("a"), inode("b"));
-    bench.set("y", "2");
-    bench.once(LONG).await.expect("all keys exist");
-    assert_eq!((inode("a"), bench.text("b").as_deref()), (before.0, Some("2\n")));
+    harness.set("y", "2");
+    harness.once(LONG).await.expect("all keys exist");
+    assert_eq!((inode("a"), harness.text("b").as_deref()), (before.0, Some("2\n")));
     assert_ne!(inode("b"), before.1);
 }
 
 #[tokio::test]
 async fn once_reports_at_the_deadline_what_is_not_in_sync_and_why() {
     let templates = ["{{key \"nope\"}}", "a\n{{#with (keyOr \"x\" \"y\")}}{{z}}{{/with}}", "c", "d"];
-    let bench = Bench::new(&templates).check(2, "grep -q x {{candidate}}");
-    let error = bench.once(SHORT).await.expect_err("three of four cannot be");
+    let harness = Harness::new(&templates).check(2, "grep -q x {{candidate}}");
+    let error = harness.once(SHORT).await.expect_err("three of four cannot be");
     let reasons = [
         "target a: ",
         "a.hbs: waits for key \"nope\" (there is no such key)",
@@ -157,109 +157,109 @@ async fn once_reports_at_the_deadline_what_is_not_in_sync_and_why() {
     for reason in reasons {
         assert!(error.contains(reason), "{error}");
     }
-    assert_eq!(["a", "b", "c", "d"].map(|name| bench.text(name)), [None, None, None, Some("d".to_owned())]);
+    assert_eq!(["a", "b", "c", "d"].map(|name| harness.text(name)), [None, None, None, Some("d".to_owned())]);
 }
 
 #[tokio::test]
 async fn an_error_that_does_not_pass_ends_once_before_the_deadline() {
-    let bench = Bench::new(&["{{#with (keyOr \"x\" \"y\")}}{{nope}}{{/with}}", "b"]);
+    let harness = Harness::new(&["{{#with (keyOr \"x\" \"y\")}}{{nope}}{{/with}}", "b"]);
     let forever = Duration::from_secs(24 * 60 * 60);
-    let error = tokio::time::timeout(LONG, bench.once(forever)).await.expect("it ends").expect_err("one fails");
+    let error = tokio::time::timeout(LONG, harness.once(forever)).await.expect("it ends").expect_err("one fails");
     assert!(error.contains("target a: ") && error.contains("a.hbs:1:26: there is no value `nope` here"), "{error}");
-    assert_eq!(["a", "b"].map(|name| bench.text(name)), [None, Some("b".to_owned())], "the other target is in sync");
-    let (printed, done) = tokio::time::timeout(LONG, bench.dry_run(forever)).await.expect("it ends");
+    assert_eq!(["a", "b"].map(|name| harness.text(name)), [None, Some("b".to_owned())], "the other target is in sync");
+    let (printed, done) = tokio::time::timeout(LONG, harness.dry_run(forever)).await.expect("it ends");
     assert!(printed.contains("# target b: nothing would change"), "{printed}");
     assert!(done.expect_err("one fails").contains("there is no value `nope` here"));
 }
 
 #[tokio::test]
 async fn run_follows_the_registry_and_a_failure_affects_its_own_target_only() {
-    let bench = Bench::new(&[
+    let harness = Harness::new(&[
         "{{#with (keyOr \"a\" \"1\")}}{{#if (eq this \"bad\")}}{{no}}{{/if}}{{this}}{{/with}}",
         "{{keyOr \"b\" \"1\"}}",
     ]);
     let stop = CancellationToken::new();
-    let setup = Setup::open(bench.settings.clone()).expect("it is valid");
-    let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
-    bench.until("a", "1").await;
-    bench.set("a", "bad");
-    bench.set("b", "2");
-    bench.until("b", "2").await;
-    assert_eq!(bench.text("a").as_deref(), Some("1"));
-    bench.set("a", "3");
-    bench.until("a", "3").await;
+    let setup = Setup::open(harness.settings.clone()).expect("it is valid");
+    let run = tokio::spawn(render::run(setup, Arc::clone(&harness.registry), stop.clone()));
+    harness.until("a", "1").await;
+    harness.set("a", "bad");
+    harness.set("b", "2");
+    harness.until("b", "2").await;
+    assert_eq!(harness.text("a").as_deref(), Some("1"));
+    harness.set("a", "3");
+    harness.until("a", "3").await;
     stop.cancel();
     run.await.expect("no panic").expect("no panic inside");
 }
 
 #[tokio::test]
 async fn a_panic_ends_the_run_with_an_error() {
-    let bench = Bench::new(&["{{key \"panic\"}}"]);
-    let setup = || Setup::open(bench.settings.clone()).expect("it is valid");
-    let ended = render::run(setup(), Arc::clone(&bench.registry), CancellationToken::new()).await;
+    let harness = Harness::new(&["{{key \"panic\"}}"]);
+    let setup = || Setup::open(harness.settings.clone()).expect("it is valid");
+    let ended = render::run(setup(), Arc::clone(&harness.registry), CancellationToken::new()).await;
     assert!(ended.expect_err("it panics").to_string().contains("deliberate"));
-    let ended = render::run_once(setup(), Arc::clone(&bench.registry), LONG, &CancellationToken::new()).await;
+    let ended = render::run_once(setup(), Arc::clone(&harness.registry), LONG, &CancellationToken::new()).await;
     assert!(ended.expect_err("it panics").to_string().contains("deliberate"));
 }
 
 #[tokio::test]
 async fn a_dry_run_shows_what_would_change_and_touches_nothing() {
-    let bench = Bench::new(&["{{keyOr \"x\" \"1\"}}\n", "b\n"]).check(0, "true {{candidate}}");
-    bench.once(LONG).await.expect("all keys exist");
-    bench.set("x", "2");
+    let harness = Harness::new(&["{{keyOr \"x\" \"1\"}}\n", "b\n"]).check(0, "true {{candidate}}");
+    harness.once(LONG).await.expect("all keys exist");
+    harness.set("x", "2");
     // A running Portreeve may have locked the state directory.
-    let running = Setup::open(bench.settings.clone()).expect("it is valid");
-    let a = bench.path("a").display().to_string();
-    let (printed, done) = bench.dry_run(LONG).await;
+    let running = Setup::open(harness.settings.clone()).expect("it is valid");
+    let a = harness.path("a").display().to_string();
+    let (printed, done) = harness.dry_run(LONG).await;
     let expected = format!(
         "--- {a}\n+++ {a}\n@@ -1 +1 @@\n-1\n+2\n# target a: this would be taken\n# target b: nothing would change\n"
     );
     assert_eq!((printed.as_str(), done), (expected.as_str(), Ok(())));
-    assert_eq!(bench.text("a").as_deref(), Some("1\n"));
+    assert_eq!(harness.text("a").as_deref(), Some("1\n"));
     drop(running);
-    let bench = bench.check(0, "grep 1 {{candidate}}");
-    let (printed, done) = bench.dry_run(LONG).await;
+    let harness = harness.check(0, "grep 1 {{candidate}}");
+    let (printed, done) = harness.dry_run(LONG).await;
     assert!(printed.contains("+2\n# target a: the check refuses this:\n"), "{printed}");
     assert!(printed.contains("\n# it would be held for some seconds"), "{printed}");
     assert!(done.expect_err("it would be refused").contains("target a: the check refuses it"));
-    assert_eq!(bench.text("a").as_deref(), Some("1\n"));
+    assert_eq!(harness.text("a").as_deref(), Some("1\n"));
 }
 
 #[tokio::test]
 async fn a_dry_run_reports_templates_that_are_not_rendered() {
-    let bench = Bench::new(&["{{key \"nope\"}}", "b\n"]);
-    let (printed, done) = bench.dry_run(SHORT).await;
+    let harness = Harness::new(&["{{key \"nope\"}}", "b\n"]);
+    let (printed, done) = harness.dry_run(SHORT).await;
     assert!(printed.contains("# target a: not rendered\n") && printed.contains("\n+b\n"), "{printed}");
     assert!(done.expect_err("one is not there").contains("a.hbs: waits for key \"nope\""));
-    assert_eq!((bench.text("a"), bench.text("b")), (None, None));
+    assert_eq!((harness.text("a"), harness.text("b")), (None, None));
 }
 
 #[tokio::test]
 async fn a_template_may_name_its_language() {
-    let mut bench = Bench::new(&["{{key \"x\"}}", "{{key \"x\"}}"]);
-    bench.set("x", "a;");
-    let [source, destination] = ["a.hbs", "a"].map(|name| bench.path(name).display().to_string());
+    let mut harness = Harness::new(&["{{key \"x\"}}", "{{key \"x\"}}"]);
+    harness.set("x", "a;");
+    let [source, destination] = ["a.hbs", "a"].map(|name| harness.path(name).display().to_string());
     let table = format!(
         "name = 'a'\nkind = 'command'\n[[template]]\nsource = '{source}'\ndestination = '{destination}'\nescape = 'nginx'\n"
     );
-    bench.settings.targets[0] = toml::from_str(&table).expect("it is valid");
-    let (printed, done) = bench.dry_run(SHORT).await;
+    harness.settings.targets[0] = toml::from_str(&table).expect("it is valid");
+    let (printed, done) = harness.dry_run(SHORT).await;
     assert!(done.expect_err("one is refused").contains("the value \"a;\" of `key \"x\"` holds ';'"));
     assert!(printed.contains("+a;\n"), "{printed}");
 }
 
 #[tokio::test]
 async fn partials_are_read_from_a_directory() {
-    let mut bench = Bench::new(&["{{#> box}}{{> nginx/value of=\"x\"}}{{/box}}\n"]);
-    fs::create_dir_all(bench.path("partials/nginx")).expect("a directory");
-    fs::write(bench.path("partials/box.hbs"), "[{{> @partial-block}}]").expect("a file");
-    fs::write(bench.path("partials/nginx/value.hbs"), "{{keyOr of \"-\"}}").expect("a file");
-    bench.settings.section.partials = Some(bench.path("partials"));
-    bench.set("x", "1");
-    bench.once(LONG).await.expect("all keys exist");
-    assert_eq!(bench.text("a").as_deref(), Some("[1]\n"));
-    fs::write(bench.path("partials/box.hbs"), "{{> nginx/value}}{{> box}}").expect("a file");
-    let refused = error_chain(&Setup::open(bench.settings.clone()).expect_err("a cycle"));
+    let mut harness = Harness::new(&["{{#> box}}{{> nginx/value of=\"x\"}}{{/box}}\n"]);
+    fs::create_dir_all(harness.path("partials/nginx")).expect("a directory");
+    fs::write(harness.path("partials/box.hbs"), "[{{> @partial-block}}]").expect("a file");
+    fs::write(harness.path("partials/nginx/value.hbs"), "{{keyOr of \"-\"}}").expect("a file");
+    harness.settings.section.partials = Some(harness.path("partials"));
+    harness.set("x", "1");
+    harness.once(LONG).await.expect("all keys exist");
+    assert_eq!(harness.text("a").as_deref(), Some("[1]\n"));
+    fs::write(harness.path("partials/box.hbs"), "{{> nginx/value}}{{> box}}").expect("a file");
+    let refused = error_chain(&Setup::open(harness.settings.clone()).expect_err("a cycle"));
     assert!(
         refused.contains("partials/box.hbs:1:18: partials include each other without end: box -> box"),
         "{refused}"
@@ -268,48 +268,48 @@ async fn partials_are_read_from_a_directory() {
 
 #[tokio::test]
 async fn a_list_gives_files_that_are_added_and_removed() {
-    let mut bench = Bench::new(&["{{this}}: {{keyOr this \"-\"}}"]);
-    let template = &mut bench.settings.targets[0].templates[0];
+    let mut harness = Harness::new(&["{{this}}: {{keyOr this \"-\"}}"]);
+    let template = &mut harness.settings.targets[0].templates[0];
     template.each = Some("(split (key \"sites\") \",\")".to_owned());
     template.destination = template.destination.with_file_name("{{this}}.conf");
-    bench.set("sites", "x,y");
-    let setup = Setup::open(bench.settings.clone()).unwrap_or_else(|error| panic!("{}", error_chain(&error)));
+    harness.set("sites", "x,y");
+    let setup = Setup::open(harness.settings.clone()).unwrap_or_else(|error| panic!("{}", error_chain(&error)));
     let stop = CancellationToken::new();
-    let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
-    bench.until("y.conf", "y: -").await;
-    bench.until("x.conf", "x: -").await;
-    bench.set("z", "1");
-    bench.set("sites", "y,z");
-    bench.until("z.conf", "z: 1").await;
-    bench.until_gone("x.conf").await;
+    let run = tokio::spawn(render::run(setup, Arc::clone(&harness.registry), stop.clone()));
+    harness.until("y.conf", "y: -").await;
+    harness.until("x.conf", "x: -").await;
+    harness.set("z", "1");
+    harness.set("sites", "y,z");
+    harness.until("z.conf", "z: 1").await;
+    harness.until_gone("x.conf").await;
     stop.cancel();
     run.await.expect("no panic").expect("no panic inside");
     // An invalid file name keeps the whole target back.
-    bench.set("sites", "y,../z");
-    bench.set("y", "2");
-    let error = bench.once(SHORT).await.expect_err("a name is invalid");
+    harness.set("sites", "y,../z");
+    harness.set("y", "2");
+    let error = harness.once(SHORT).await.expect_err("a name is invalid");
     assert!(error.contains("the value \"../z\" of `this` holds '/'"), "{error}");
-    assert_eq!((bench.text("y.conf").as_deref(), bench.text("z.conf").as_deref()), (Some("y: -"), Some("z: 1")));
+    assert_eq!((harness.text("y.conf").as_deref(), harness.text("z.conf").as_deref()), (Some("y: -"), Some("z: 1")));
 }
 
 #[tokio::test]
 async fn other_templates_are_rendered_while_the_watches_go_on() {
-    let bench = Bench::new(&["{{keyOr \"x\" \"-\"}}", "{{keyOr \"y\" \"-\"}}"]);
-    let setup = Setup::open(bench.settings.clone()).expect("it is valid");
+    let harness = Harness::new(&["{{keyOr \"x\" \"-\"}}", "{{keyOr \"y\" \"-\"}}"]);
+    let setup = Setup::open(harness.settings.clone()).expect("it is valid");
     let (stop, store) = (CancellationToken::new(), setup.template_store());
-    let run = tokio::spawn(render::run(setup, Arc::clone(&bench.registry), stop.clone()));
-    bench.until("a", "-").await;
-    bench.set("x", "1");
-    bench.until("a", "1").await;
-    fs::write(bench.path("a.hbs"), "new {{keyOr \"x\" \"-\"}} {{keyOr \"z\" \"-\"}}").expect("a file");
-    let templates = TemplateSet::read(&bench.settings).expect("it is valid");
-    let sources = ["a.hbs", "b.hbs"].map(|name| bench.path(name));
+    let run = tokio::spawn(render::run(setup, Arc::clone(&harness.registry), stop.clone()));
+    harness.until("a", "-").await;
+    harness.set("x", "1");
+    harness.until("a", "1").await;
+    fs::write(harness.path("a.hbs"), "new {{keyOr \"x\" \"-\"}} {{keyOr \"z\" \"-\"}}").expect("a file");
+    let templates = TemplateSet::read(&harness.settings).expect("it is valid");
+    let sources = ["a.hbs", "b.hbs"].map(|name| harness.path(name));
     assert_eq!(*templates.source_files(), sources.into());
     store.put((), Arc::new(templates));
-    bench.until("a", "new 1 -").await;
-    bench.set("z", "2");
-    bench.until("a", "new 1 2").await;
-    assert_eq!(bench.registry.watched_keys(), ["x", "y", "z"], "each watch is started once");
+    harness.until("a", "new 1 -").await;
+    harness.set("z", "2");
+    harness.until("a", "new 1 2").await;
+    assert_eq!(harness.registry.watched_keys(), ["x", "y", "z"], "each watch is started once");
     stop.cancel();
     run.await.expect("no panic").expect("no panic inside");
 }
@@ -317,12 +317,12 @@ async fn other_templates_are_rendered_while_the_watches_go_on() {
 #[test]
 fn a_wrong_configuration_is_found_before_anything_starts() {
     let refusal = |settings: &Settings| error_chain(&Setup::open(settings.clone()).expect_err("it is wrong"));
-    let bench = Bench::new(&["{{#if}}{{/if}}", "b"]);
-    assert!(refusal(&bench.settings).contains("a.hbs:1:1: `if` takes 1 argument, not 0"));
-    let mut settings = bench.settings.clone();
-    settings.targets[0].templates[0].source = bench.path("none.hbs");
+    let harness = Harness::new(&["{{#if}}{{/if}}", "b"]);
+    assert!(refusal(&harness.settings).contains("a.hbs:1:1: `if` takes 1 argument, not 0"));
+    let mut settings = harness.settings.clone();
+    settings.targets[0].templates[0].source = harness.path("none.hbs");
     assert!(refusal(&settings).contains("cannot read the template"));
-    settings = bench.settings.clone();
+    settings = harness.settings.clone();
     settings.targets.remove(0);
     let locking = Setup::open(settings.clone()).expect("it is valid");
     assert!(refusal(&settings).contains("in use by process"));
@@ -337,18 +337,18 @@ fn a_wrong_configuration_is_found_before_anything_starts() {
 
 #[tokio::test]
 async fn a_file_is_removed_with_its_item() {
-    let mut bench = Bench::new(&["{{this}}\n"]);
-    let destination = bench.path("sites").join("{{this}}.conf");
-    let template = &mut bench.settings.targets[0].templates[0];
+    let mut harness = Harness::new(&["{{this}}\n"]);
+    let destination = harness.path("sites").join("{{this}}.conf");
+    let template = &mut harness.settings.targets[0].templates[0];
     template.destination = destination;
     template.each = Some("(parseJSON (key \"sites\"))".to_owned());
-    bench.set("sites", "[\"one\", \"two\"]");
-    bench.once(LONG).await.expect("all keys exist");
+    harness.set("sites", "[\"one\", \"two\"]");
+    harness.once(LONG).await.expect("all keys exist");
     assert_eq!(
-        ["one", "two"].map(|name| bench.text(&format!("sites/{name}.conf"))),
+        ["one", "two"].map(|name| harness.text(&format!("sites/{name}.conf"))),
         ["one\n", "two\n"].map(|text| Some(text.to_owned()))
     );
-    bench.set("sites", "[\"two\"]");
-    bench.once(LONG).await.expect("all keys exist");
-    assert_eq!(["one", "two"].map(|name| bench.path(&format!("sites/{name}.conf")).exists()), [false, true]);
+    harness.set("sites", "[\"two\"]");
+    harness.once(LONG).await.expect("all keys exist");
+    assert_eq!(["one", "two"].map(|name| harness.path(&format!("sites/{name}.conf")).exists()), [false, true]);
 }

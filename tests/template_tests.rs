@@ -32,7 +32,7 @@ fn shipped_templates_pass_their_cases() {
 }
 
 /// A template, and one case `web` whose fixture has one instance.
-struct Bench(TempDir);
+struct Harness(TempDir);
 
 const TEMPLATE: &str = "{{env \"ZONE\"}}{{env \"SECRET\"}}:{{#each (service \"web\")}} {{address}}{{/each}}\n";
 const CONFIG: &str = "
@@ -51,16 +51,16 @@ const CONFIG: &str = "
     destination = '/etc/app/key.conf'
 ";
 
-impl Bench {
+impl Harness {
     fn new() -> Self {
-        let bench = Self(tempfile::tempdir().expect("a temporary folder"));
-        bench.write("portreeve.toml", CONFIG);
-        bench.write("web.hbs", TEMPLATE);
-        bench.write("key.hbs", "{{key \"a\"}}\n");
-        bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.1 }]\nenv: { ZONE: eu }\n");
-        bench.write("cases/web/case.toml", "targets = ['app']");
-        bench.write("cases/web/expected/etc/app/web.conf", "eu: 10.0.0.1\n");
-        bench
+        let harness = Self(tempfile::tempdir().expect("a temporary folder"));
+        harness.write("portreeve.toml", CONFIG);
+        harness.write("web.hbs", TEMPLATE);
+        harness.write("key.hbs", "{{key \"a\"}}\n");
+        harness.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.1 }]\nenv: { ZONE: eu }\n");
+        harness.write("cases/web/case.toml", "targets = ['app']");
+        harness.write("cases/web/expected/etc/app/web.conf", "eu: 10.0.0.1\n");
+        harness
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -93,13 +93,13 @@ impl Bench {
 
 #[test]
 fn a_case_passes_when_every_file_is_as_expected() {
-    Bench::new().passes(&[]);
+    Harness::new().passes(&[]);
 }
 
 #[test]
 fn every_difference_fails_the_case_with_a_diff() {
-    let bench = Bench::new();
-    bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\nenv: { ZONE: eu }\n");
+    let harness = Harness::new();
+    harness.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\nenv: { ZONE: eu }\n");
     let diff = "  etc/app/web.conf: is not as expected
 --- expected/etc/app/web.conf
 +++ rendered/etc/app/web.conf
@@ -107,36 +107,36 @@ fn every_difference_fails_the_case_with_a_diff() {
 -eu: 10.0.0.1
 +eu: 10.0.0.2
 ";
-    bench.fails(&[], diff);
-    let bench = Bench::new();
-    bench.write("cases/web/expected/etc/other", "x\n");
-    bench.fails(&[], "  etc/other: is expected, but no template renders it\n--- expected/etc/other\n+++ /dev/null\n");
-    let bench = Bench::new();
-    bench.write("cases/web/case.toml", "");
-    bench.fails(&[], "key.hbs: waits for key \"a\" (there is no such key)\n");
-    bench.write(
+    harness.fails(&[], diff);
+    let harness = Harness::new();
+    harness.write("cases/web/expected/etc/other", "x\n");
+    harness.fails(&[], "  etc/other: is expected, but no template renders it\n--- expected/etc/other\n+++ /dev/null\n");
+    let harness = Harness::new();
+    harness.write("cases/web/case.toml", "");
+    harness.fails(&[], "key.hbs: waits for key \"a\" (there is no such key)\n");
+    harness.write(
         "cases/web/fixture.yaml",
         "services: [{ name: web, address: 10.0.0.1 }]\nenv: { ZONE: eu }\nkv: { a: b }",
     );
-    bench.fails(&[], "  etc/app/key.conf: is rendered, but there is no expected file\n--- /dev/null\n");
+    harness.fails(&[], "  etc/app/key.conf: is rendered, but there is no expected file\n--- /dev/null\n");
 }
 
 #[test]
 fn expected_error_must_occur() {
-    let bench = Bench::new();
-    bench.write("cases/web/case.toml", "error = 'waits for key'");
-    bench.passes(&[]);
-    bench.write("cases/web/case.toml", "error = 'something else'");
-    bench.fails(&[], "key.hbs: waits for key \"a\"");
-    bench.write("cases/web/case.toml", "error = 'waits for'\ntemplates = ['web.hbs']");
-    bench.fails(&[], "everything renders, but an error with \"waits for\" is expected");
+    let harness = Harness::new();
+    harness.write("cases/web/case.toml", "error = 'waits for key'");
+    harness.passes(&[]);
+    harness.write("cases/web/case.toml", "error = 'something else'");
+    harness.fails(&[], "key.hbs: waits for key \"a\"");
+    harness.write("cases/web/case.toml", "error = 'waits for'\ntemplates = ['web.hbs']");
+    harness.fails(&[], "everything renders, but an error with \"waits for\" is expected");
 }
 
 #[test]
 fn env_of_a_case_is_its_own() {
-    let bench = Bench::new();
-    bench.write("cases/web/case.toml", "targets = ['app']\nenv = { ZONE = 'us' }");
-    bench.fails(&[], "\n+us: 10.0.0.1\n");
+    let harness = Harness::new();
+    harness.write("cases/web/case.toml", "targets = ['app']\nenv = { ZONE = 'us' }");
+    harness.fails(&[], "\n+us: 10.0.0.1\n");
 }
 
 #[test]
@@ -149,47 +149,47 @@ fn invalid_cases_are_reported() {
         ("fixture.json", "{}", "a case has one fixture, not 2"),
     ];
     for (file, text, expected) in cases {
-        let bench = Bench::new();
-        bench.write(&format!("cases/web/{file}"), text);
-        bench.fails(&[], expected);
-        bench.fails(&["--update"], expected);
-        assert_eq!(bench.read("cases/web/expected/etc/app/web.conf").as_deref(), Some("eu: 10.0.0.1\n"));
+        let harness = Harness::new();
+        harness.write(&format!("cases/web/{file}"), text);
+        harness.fails(&[], expected);
+        harness.fails(&["--update"], expected);
+        assert_eq!(harness.read("cases/web/expected/etc/app/web.conf").as_deref(), Some("eu: 10.0.0.1\n"));
     }
-    let bench = Bench::new();
-    bench.write("web.hbs", "{{#each (service \"web@dc9\")}}{{/each}}");
-    bench.fails(&[], "service \"web\" dc=\"dc9\": the fixture has no datacenter \"dc9\" (it has: dc1)");
+    let harness = Harness::new();
+    harness.write("web.hbs", "{{#each (service \"web@dc9\")}}{{/each}}");
+    harness.fails(&[], "service \"web\" dc=\"dc9\": the fixture has no datacenter \"dc9\" (it has: dc1)");
 }
 
 #[test]
 fn update_writes_the_expected_files() {
-    let bench = Bench::new();
-    bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\n");
-    bench.write("cases/web/expected/gone/file", "x\n");
-    let (text, code) = bench.run(&["--update"]);
+    let harness = Harness::new();
+    harness.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\n");
+    harness.write("cases/web/expected/gone/file", "x\n");
+    let (text, code) = harness.run(&["--update"]);
     assert_eq!((text.as_str(), code), ("updated web\ncases 1: passed 0, failed 0, updated 1\n", Some(0)));
-    assert_eq!(bench.read("cases/web/expected/etc/app/web.conf").as_deref(), Some(": 10.0.0.2\n"));
-    assert!(!bench.0.path().join("cases/web/expected/gone").exists());
-    bench.passes(&[]);
-    bench.passes(&["--update"]);
+    assert_eq!(harness.read("cases/web/expected/etc/app/web.conf").as_deref(), Some(": 10.0.0.2\n"));
+    assert!(!harness.0.path().join("cases/web/expected/gone").exists());
+    harness.passes(&[]);
+    harness.passes(&["--update"]);
 }
 
 #[test]
 fn the_check_of_the_target_can_run_too() {
-    let bench = Bench::new();
-    bench.passes(&["--check"]);
-    bench.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\n");
-    bench.run(&["--update"]);
-    bench.passes(&[]);
-    bench.fails(&["--check"], "  target app: the check refuses this:\n");
+    let harness = Harness::new();
+    harness.passes(&["--check"]);
+    harness.write("cases/web/fixture.yaml", "services: [{ name: web, address: 10.0.0.2 }]\n");
+    harness.run(&["--update"]);
+    harness.passes(&[]);
+    harness.fails(&["--check"], "  target app: the check refuses this:\n");
 }
 
 #[test]
 fn cases_are_selected_by_name_and_printed_as_json() {
-    let bench = Bench::new();
-    bench.write("cases/deep/er/fixture.json", "{}");
-    bench.write("cases/deep/er/case.toml", "targets = ['app']");
-    bench.passes(&["--filter", "we"]);
-    let (text, code) = bench.run(&["--format", "json"]);
+    let harness = Harness::new();
+    harness.write("cases/deep/er/fixture.json", "{}");
+    harness.write("cases/deep/er/case.toml", "targets = ['app']");
+    harness.passes(&["--filter", "we"]);
+    let (text, code) = harness.run(&["--format", "json"]);
     let json: Value = serde_json::from_str(&text).expect("JSON");
     let of = |case: usize| [json["cases"][case]["name"].clone(), json["cases"][case]["verdict"].clone()];
     assert_eq!(
@@ -198,29 +198,29 @@ fn cases_are_selected_by_name_and_printed_as_json() {
     );
     let problem = &json["cases"][0]["problems"][0];
     assert_eq!((&problem["kind"], &problem["file"]), (&"not-expected".into(), &"etc/app/web.conf".into()));
-    assert_eq!(bench.run(&["--filter", "nothing"]), (String::new(), Some(2)));
-    let none = test(bench.0.path(), &[".", "--filter", "x"]);
+    assert_eq!(harness.run(&["--filter", "nothing"]), (String::new(), Some(2)));
+    let none = test(harness.0.path(), &[".", "--filter", "x"]);
     assert_eq!(none.status.code(), Some(2));
-    fs::create_dir(bench.0.path().join("empty")).expect("it is ours");
-    let none = test(bench.0.path(), &["empty", "--config", "portreeve.toml"]);
+    fs::create_dir(harness.0.path().join("empty")).expect("it is ours");
+    let none = test(harness.0.path(), &["empty", "--config", "portreeve.toml"]);
     let error = String::from_utf8_lossy(&none.stderr).into_owned();
     assert!(none.status.code() == Some(2) && error.contains("there is no case in empty"), "{error}");
 }
 
 #[test]
 fn terminal_gets_colours_unless_disabled() {
-    let bench = Bench::new();
-    bench.write("cases/web/expected/etc/app/web.conf", "other\n");
+    let harness = Harness::new();
+    harness.write("cases/web/expected/etc/app/web.conf", "other\n");
     // `script` (bsdutils) runs a command on a terminal of its own.
     let on_terminal = |no_color: &str| {
         let program = env!("CARGO_BIN_EXE_portreeve");
         let mut command = Command::new("script");
         command.args(["-qec", &format!("{program} test cases --config portreeve.toml"), "/dev/null"]);
-        command.env("NO_COLOR", no_color).current_dir(bench.0.path()).stdin(Stdio::null());
+        command.env("NO_COLOR", no_color).current_dir(harness.0.path()).stdin(Stdio::null());
         stdout_text(&command.output().expect("script is everywhere"))
     };
     let (with, without) = (on_terminal(""), on_terminal("1"));
     assert!(with.contains("\x1b[31m-other\x1b[0m") && with.contains("\x1b[32m+eu: 10.0.0.1\x1b[0m"), "{with:?}");
     assert!(!without.contains('\x1b') && without.contains("-other"), "{without:?}");
-    assert!(!bench.run(&[]).0.contains('\x1b'));
+    assert!(!harness.run(&[]).0.contains('\x1b'));
 }

@@ -20,19 +20,19 @@ use portreeve::sys::state_dir::StateDir;
 use portreeve_lab::portreeve::program;
 
 /// A configuration file, templates, destinations, and a registry of keys.
-struct Bench {
+struct Harness {
     folder: tempfile::TempDir,
     keys: FakeKeys,
 }
 
-impl Bench {
+impl Harness {
     /// The target `a`, whose template `a.hbs` is rendered to `a`.
     fn new() -> Self {
-        let bench = Self { folder: tempfile::tempdir().expect("a directory"), keys: FakeKeys::start() };
-        bench.keys.set("x", "1");
-        bench.save("a.hbs", "x={{key \"x\"}}\n");
-        bench.configure("", &["a"]);
-        bench
+        let harness = Self { folder: tempfile::tempdir().expect("a directory"), keys: FakeKeys::start() };
+        harness.keys.set("x", "1");
+        harness.save("a.hbs", "x={{key \"x\"}}\n");
+        harness.configure("", &["a"]);
+        harness
     }
 
     fn start(&self, arguments: &[&str]) -> Daemon {
@@ -59,7 +59,7 @@ impl Bench {
 
     /// Saves as an editor does: writes another file and renames it.
     fn save(&self, name: &str, text: &str) {
-        fs::create_dir_all(self.path(name).parent().expect("below the bench")).expect("a directory");
+        fs::create_dir_all(self.path(name).parent().expect("the path has a parent")).expect("a directory");
         fs::write(self.path(".saving"), text).expect("a file");
         fs::rename(self.path(".saving"), self.path(name)).expect("a file");
     }
@@ -98,206 +98,206 @@ impl Bench {
 
 #[test]
 fn a_saved_template_is_rendered_with_the_known_answers() {
-    let bench = Bench::new();
-    let daemon = bench.start(&[]);
-    bench.until("a", "x=1\n");
+    let harness = Harness::new();
+    let daemon = harness.start(&[]);
+    harness.until("a", "x=1\n");
     for prefix in ["x is", "x:", "the value of x is"] {
-        bench.save("a.hbs", &format!("{prefix} {{{{key \"x\"}}}}\n"));
-        bench.until("a", &format!("{prefix} 1\n"));
+        harness.save("a.hbs", &format!("{prefix} {{{{key \"x\"}}}}\n"));
+        harness.until("a", &format!("{prefix} 1\n"));
     }
     daemon.until_logged_times("the templates were read again", 3);
-    assert_eq!(bench.keys.asked(), ["x"], "the watch goes on");
-    bench.keys.set("y", "2");
-    bench.save("a.hbs", "{{key \"x\"}}{{key \"y\"}}\n");
-    bench.until("a", "12\n");
-    assert_eq!(bench.keys.asked(), ["x", "y"], "only the new query is watched");
+    assert_eq!(harness.keys.asked(), ["x"], "the watch goes on");
+    harness.keys.set("y", "2");
+    harness.save("a.hbs", "{{key \"x\"}}{{key \"y\"}}\n");
+    harness.until("a", "12\n");
+    assert_eq!(harness.keys.asked(), ["x", "y"], "only the new query is watched");
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
 fn a_wrong_template_is_refused_with_its_position_and_the_previous_one_stays() {
-    let bench = Bench::new();
-    let daemon = bench.start(&[]);
-    bench.until("a", "x=1\n");
-    bench.save("a.hbs", "x is\n  {{kye \"x\"}}\n");
+    let harness = Harness::new();
+    let daemon = harness.start(&[]);
+    harness.until("a", "x=1\n");
+    harness.save("a.hbs", "x is\n  {{kye \"x\"}}\n");
     daemon.until_logged("the templates are refused, the previous ones stay in effect: target a: a template is wrong: ");
     assert!(daemon.log().contains("a.hbs:2:3: there is no helper `kye`"), "{}", daemon.log());
-    bench.keys.set("x", "2");
-    bench.until("a", "x=2\n");
-    bench.save("a.hbs", "x={{key \"x\"}}\n");
+    harness.keys.set("x", "2");
+    harness.until("a", "x=2\n");
+    harness.save("a.hbs", "x={{key \"x\"}}\n");
     daemon.until_logged("the templates are again the ones in effect");
     // A mistake that shows only with the data.
-    bench.save("a.hbs", "{{#with (key \"x\")}}{{nope}}{{/with}}\n");
+    harness.save("a.hbs", "{{#with (key \"x\")}}{{nope}}{{/with}}\n");
     daemon.until_logged("a.hbs:1:20: there is no value `nope` here");
-    assert_eq!(bench.text("a"), "x=2\n");
-    bench.save("a.hbs", "x: {{key \"x\"}}\n");
-    bench.until("a", "x: 2\n");
+    assert_eq!(harness.text("a"), "x=2\n");
+    harness.save("a.hbs", "x: {{key \"x\"}}\n");
+    harness.until("a", "x: 2\n");
     assert_eq!(daemon.log().matches("there is no helper").count(), 1, "{}", daemon.log());
 }
 
 #[test]
 fn a_saved_template_that_waits_names_its_query_and_the_previous_one_goes_on() {
-    let bench = Bench::new();
-    bench.keys.silence("silent", true);
-    let daemon = bench.start(&[]);
-    bench.until("a", "x=1\n");
-    bench.save("a.hbs", "new x={{key \"x\"}} {{key \"silent\"}}\n");
-    let template = bench.path("a.hbs").display().to_string();
+    let harness = Harness::new();
+    harness.keys.silence("silent", true);
+    let daemon = harness.start(&[]);
+    harness.until("a", "x=1\n");
+    harness.save("a.hbs", "new x={{key \"x\"}} {{key \"silent\"}}\n");
+    let template = harness.path("a.hbs").display().to_string();
     daemon.until_logged(&format!("target a: {template}: no answer for 5 s to key \"silent\""));
-    bench.keys.set("x", "2");
-    bench.until("a", "x=2\n");
+    harness.keys.set("x", "2");
+    harness.until("a", "x=2\n");
     assert!(!daemon.log().contains("target a: in sync"), "{}", daemon.log());
-    bench.keys.set("silent", "s");
-    bench.keys.silence("silent", false);
-    bench.until("a", "new x=2 s\n");
+    harness.keys.set("silent", "s");
+    harness.keys.silence("silent", false);
+    harness.until("a", "new x=2 s\n");
     assert_eq!(daemon.log().matches("no answer for 5 s").count(), 1, "{}", daemon.log());
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
 fn a_query_without_an_answer_is_logged_at_the_start_too() {
-    let bench = Bench::new();
-    bench.keys.silence("x", true);
-    let daemon = bench.start(&[]);
+    let harness = Harness::new();
+    harness.keys.silence("x", true);
+    let daemon = harness.start(&[]);
     daemon.until_logged("a.hbs: no answer for 5 s to key \"x\"; what is in effect stays until then");
     assert!(!daemon.log().contains("target a: in sync"), "{}", daemon.log());
 }
 
 #[test]
 fn saved_partials_are_read_again() {
-    let bench = Bench::new();
-    bench.save("partials/deep/x.hbs", "deep {{key \"x\"}}");
-    bench.save("a.hbs", "[{{> deep/x}}]\n");
-    bench.configure(&format!("partials = '{}'", bench.path("partials").display()), &["a"]);
-    let daemon = bench.start(&[]);
-    bench.until("a", "[deep 1]\n");
-    bench.save("partials/deep/x.hbs", "deeper {{key \"x\"}}");
-    bench.until("a", "[deeper 1]\n");
-    bench.save("a.hbs", "[{{> y}}]\n");
+    let harness = Harness::new();
+    harness.save("partials/deep/x.hbs", "deep {{key \"x\"}}");
+    harness.save("a.hbs", "[{{> deep/x}}]\n");
+    harness.configure(&format!("partials = '{}'", harness.path("partials").display()), &["a"]);
+    let daemon = harness.start(&[]);
+    harness.until("a", "[deep 1]\n");
+    harness.save("partials/deep/x.hbs", "deeper {{key \"x\"}}");
+    harness.until("a", "[deeper 1]\n");
+    harness.save("a.hbs", "[{{> y}}]\n");
     daemon.until_logged("the templates are refused");
-    bench.save("partials/y.hbs", "y {{> deep/x}}");
-    bench.until("a", "[y deeper 1]\n");
-    fs::remove_dir_all(bench.path("partials/deep")).expect("ours");
+    harness.save("partials/y.hbs", "y {{> deep/x}}");
+    harness.until("a", "[y deeper 1]\n");
+    fs::remove_dir_all(harness.path("partials/deep")).expect("ours");
     daemon.until_logged_times("the templates are refused", 2);
-    bench.keys.set("x", "2");
-    bench.until("a", "[y deeper 2]\n");
-    assert_eq!(bench.keys.asked(), ["x"], "the watch goes on");
+    harness.keys.set("x", "2");
+    harness.until("a", "[y deeper 2]\n");
+    assert_eq!(harness.keys.asked(), ["x"], "the watch goes on");
 }
 
 #[test]
 fn a_saved_configuration_is_applied() {
-    let bench = Bench::new();
-    let daemon = bench.start(&[]);
-    bench.until("a", "x=1\n");
-    bench.save("b.hbs", "b\n");
-    bench.configure("", &["a", "b"]);
-    bench.until("b", "b\n");
+    let harness = Harness::new();
+    let daemon = harness.start(&[]);
+    harness.until("a", "x=1\n");
+    harness.save("b.hbs", "b\n");
+    harness.configure("", &["a", "b"]);
+    harness.until("b", "b\n");
     daemon.until_logged("portreeve.toml has changed: the configuration was read again");
-    bench.keys.set("x", "2");
-    bench.until("a", "x=2\n");
+    harness.keys.set("x", "2");
+    harness.until("a", "x=2\n");
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
 fn a_wrong_configuration_is_refused_with_its_position_and_the_previous_one_stays() {
-    let bench = Bench::new();
-    let daemon = bench.start(&[]);
-    bench.until("a", "x=1\n");
-    bench.configure("no_such_key = 1", &["a"]);
+    let harness = Harness::new();
+    let daemon = harness.start(&[]);
+    harness.until("a", "x=1\n");
+    harness.configure("no_such_key = 1", &["a"]);
     daemon.until_logged("has changed: the configuration is refused, the previous one stays in effect");
     assert!(daemon.log().contains("line 3, column 1"), "{}", daemon.log());
-    bench.keys.set("x", "2");
-    bench.until("a", "x=2\n");
-    fs::remove_file(bench.path("portreeve.toml")).expect("a file");
+    harness.keys.set("x", "2");
+    harness.until("a", "x=2\n");
+    fs::remove_file(harness.path("portreeve.toml")).expect("a file");
     daemon.until_logged("cannot read the configuration file");
-    bench.configure("# a comment", &["a"]);
+    harness.configure("# a comment", &["a"]);
     daemon.until_logged("has changed: the configuration is again the one in effect");
-    bench.save("b.hbs", "b\n");
-    bench.configure("", &["b"]);
-    bench.until("b", "b\n");
+    harness.save("b.hbs", "b\n");
+    harness.configure("", &["b"]);
+    harness.until("b", "b\n");
     assert_eq!(daemon.log().matches("the configuration was read again").count(), 1, "{}", daemon.log());
 }
 
 #[test]
 fn an_equal_configuration_changes_nothing() {
-    let bench = Bench::new();
-    let daemon = bench.start(&["--log-level", "portreeve=debug"]);
-    bench.until("a", "x=1\n");
+    let harness = Harness::new();
+    let daemon = harness.start(&["--log-level", "portreeve=debug"]);
+    harness.until("a", "x=1\n");
     // Once at the start, and once for the comment.
     daemon.until_logged_times("the configuration has not changed", 1);
-    bench.configure("# a comment", &["a"]);
+    harness.configure("# a comment", &["a"]);
     daemon.until_logged_times("the configuration has not changed", 2);
     assert!(!daemon.log().contains("read again"), "{}", daemon.log());
-    assert_eq!(bench.keys.asked(), ["x"], "the watch goes on");
+    assert_eq!(harness.keys.asked(), ["x"], "the watch goes on");
 }
 
 #[test]
 fn a_mounted_configuration_follows_the_swap_of_its_data() {
-    let bench = Bench::new();
-    bench.save("b.hbs", "b\n");
-    let mount = bench.path("mount");
+    let harness = Harness::new();
+    harness.save("b.hbs", "b\n");
+    let mount = harness.path("mount");
     let swap = |target: &str, name: &str| {
         symlink(target, mount.join("..new")).expect("a link");
         fs::rename(mount.join("..new"), mount.join(name)).expect("a link");
     };
-    bench.save("mount/..1/portreeve.toml", &bench.configuration("", &["a"]));
-    bench.save("mount/..2/portreeve.toml", &bench.configuration("", &["b"]));
+    harness.save("mount/..1/portreeve.toml", &harness.configuration("", &["a"]));
+    harness.save("mount/..2/portreeve.toml", &harness.configuration("", &["b"]));
     swap("..1", "..data");
     swap("..data/portreeve.toml", "portreeve.toml");
-    fs::remove_file(bench.path("portreeve.toml")).expect("a file");
-    symlink("mount/portreeve.toml", bench.path("portreeve.toml")).expect("a link");
-    let _daemon = bench.start(&[]);
-    bench.until("a", "x=1\n");
+    fs::remove_file(harness.path("portreeve.toml")).expect("a file");
+    symlink("mount/portreeve.toml", harness.path("portreeve.toml")).expect("a link");
+    let _daemon = harness.start(&[]);
+    harness.until("a", "x=1\n");
     swap("..2", "..data");
-    bench.until("b", "b\n");
+    harness.until("b", "b\n");
 }
 
 #[test]
 fn a_locked_state_directory_is_refused_and_the_previous_configuration_goes_on() {
-    let bench = Bench::new();
-    let daemon = bench.start(&[]);
-    bench.until("a", "x=1\n");
-    let locked = StateDir::open(&bench.path("held")).expect("it is free");
-    let other = bench.state("held");
-    bench.configure(&other, &["a"]);
+    let harness = Harness::new();
+    let daemon = harness.start(&[]);
+    harness.until("a", "x=1\n");
+    let locked = StateDir::open(&harness.path("held")).expect("it is free");
+    let other = harness.state("held");
+    harness.configure(&other, &["a"]);
     daemon.until_logged("the configuration is refused, the previous one stays in effect: state directory");
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("SIGHUP: the configuration is refused");
     assert!(daemon.log().contains(&format!("in use by process {}", std::process::id())), "{}", daemon.log());
-    bench.keys.set("x", "2");
-    bench.until("a", "x=2\n");
+    harness.keys.set("x", "2");
+    harness.until("a", "x=2\n");
     drop(locked);
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("SIGHUP: the configuration was read again");
-    until("the previous state directory to be free", || StateDir::open(&bench.path("state")).is_ok());
-    bench.keys.set("x", "3");
-    bench.until("a", "x=3\n");
-    StateDir::open(&bench.path("held")).expect_err("it is held by the daemon");
+    until("the previous state directory to be free", || StateDir::open(&harness.path("state")).is_ok());
+    harness.keys.set("x", "3");
+    harness.until("a", "x=3\n");
+    StateDir::open(&harness.path("held")).expect_err("it is held by the daemon");
     // The same directory by another path.
-    symlink("held", bench.path("alias")).expect("a link");
-    bench.configure(&bench.state("alias"), &["a"]);
+    symlink("held", harness.path("alias")).expect("a link");
+    harness.configure(&harness.state("alias"), &["a"]);
     daemon.until_logged("has changed: the configuration was read again");
-    bench.keys.set("x", "4");
-    bench.until("a", "x=4\n");
+    harness.keys.set("x", "4");
+    harness.until("a", "x=4\n");
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
 fn without_watching_only_sighup_reads_again() {
     for (flags, setting) in [(&["--no-watch"][..], ""), (&[], "watch = false")] {
-        let bench = Bench::new();
-        bench.configure(setting, &["a"]);
-        let daemon = bench.start(flags);
-        bench.until("a", "x=1\n");
-        bench.save("b.hbs", "b\n");
-        bench.configure(setting, &["a", "b"]);
-        bench.save("a.hbs", "x is {{key \"x\"}}\n");
-        bench.keys.set("x", "2");
-        bench.until("a", "x=2\n");
-        assert!(!bench.path("b").exists());
+        let harness = Harness::new();
+        harness.configure(setting, &["a"]);
+        let daemon = harness.start(flags);
+        harness.until("a", "x=1\n");
+        harness.save("b.hbs", "b\n");
+        harness.configure(setting, &["a", "b"]);
+        harness.save("a.hbs", "x is {{key \"x\"}}\n");
+        harness.keys.set("x", "2");
+        harness.until("a", "x=2\n");
+        assert!(!harness.path("b").exists());
         daemon.signal(Signal::SIGHUP);
-        bench.until("b", "b\n");
-        bench.until("a", "x is 2\n");
+        harness.until("b", "b\n");
+        harness.until("a", "x is 2\n");
         assert!(!daemon.log().contains("has changed"), "{}", daemon.log());
     }
 }
@@ -307,47 +307,47 @@ fn without_inotify_polling_finds_changes() {
     let limits =
         [("max_inotify_watches", "fs.inotify.max_user_watches"), ("max_inotify_instances", "max_user_instances")];
     for (limit, advice) in limits {
-        let bench = Bench::new();
-        let daemon = bench.start_without(limit);
-        bench.until("a", "x=1\n");
+        let harness = Harness::new();
+        let daemon = harness.start_without(limit);
+        harness.until("a", "x=1\n");
         daemon.until_logged("changes are found only by polling every 2 s");
-        bench.save("b.hbs", "b\n");
-        bench.configure("", &["a", "b"]);
-        bench.until("b", "b\n");
+        harness.save("b.hbs", "b\n");
+        harness.configure("", &["a", "b"]);
+        harness.until("b", "b\n");
         assert_eq!(daemon.log().matches(advice).count(), 1, "{}", daemon.log());
     }
 }
 
 #[test]
 fn a_template_is_rendered_again_when_a_file_that_it_reads_changes() {
-    let bench = Bench::new();
-    bench.save("a.hbs", "[{{file \"motd\"}}]\n");
-    bench.configure(&format!("files = '{}'", bench.path("files").display()), &["a"]);
-    fs::create_dir(bench.path("files")).expect("a directory");
-    let daemon = bench.start(&["--no-watch"]);
+    let harness = Harness::new();
+    harness.save("a.hbs", "[{{file \"motd\"}}]\n");
+    harness.configure(&format!("files = '{}'", harness.path("files").display()), &["a"]);
+    fs::create_dir(harness.path("files")).expect("a directory");
+    let daemon = harness.start(&["--no-watch"]);
     daemon.until_logged("a.hbs: waits for file \"motd\": there is no such file");
     for text in ["one", "two"] {
-        bench.save("files/motd", text);
-        bench.until("a", &format!("[{text}]\n"));
+        harness.save("files/motd", text);
+        harness.until("a", &format!("[{text}]\n"));
     }
-    fs::remove_file(bench.path("files/motd")).expect("a file");
-    symlink("/etc/passwd", bench.path("files/motd")).expect("a link");
+    fs::remove_file(harness.path("files/motd")).expect("a file");
+    symlink("/etc/passwd", harness.path("files/motd")).expect("a link");
     daemon.until_logged("\"motd\": it lies outside of ");
-    bench.save("files/motd", "three");
-    bench.until("a", "[three]\n");
+    harness.save("files/motd", "three");
+    harness.until("a", "[three]\n");
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[test]
 fn json_lines_name_the_task_that_wrote_them_and_text_lines_do_not() {
-    let bench = Bench::new();
-    let daemon = bench.start(&["--log-format", "json"]);
-    bench.until("a", "x=1\n");
+    let harness = Harness::new();
+    let daemon = harness.start(&["--log-format", "json"]);
+    harness.until("a", "x=1\n");
     daemon.until_logged("\"span\":{\"task\":\"target a\",\"name\":\"task\"}");
     assert_eq!(daemon.stop(), Some(0));
-    bench.keys.set("x", "2");
-    let daemon = bench.start(&["--log-level", "portreeve=debug"]);
-    bench.until("a", "x=2\n");
+    harness.keys.set("x", "2");
+    let daemon = harness.start(&["--log-level", "portreeve=debug"]);
+    harness.until("a", "x=2\n");
     daemon.until_logged("target a: ");
     assert!(!daemon.log().contains("task{"), "{}", daemon.log());
 }

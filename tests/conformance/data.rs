@@ -1,6 +1,6 @@
 //! The exact output of templates for the fixture's data.
 
-use crate::bench::Bench;
+use crate::harness::Harness;
 
 /// A case (its number first), a template, and the expected file.
 const EXACT: &[(&str, &str, &str)] = &[
@@ -145,23 +145,23 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
 
 #[tokio::test]
 async fn the_data_are_those_of_consul_template() {
-    let bench = Bench::new().await;
+    let harness = Harness::new().await;
     for (case, template, expected) in EXACT {
-        assert_eq!(bench.outcome(template).as_deref(), Ok(*expected), "{case}");
+        assert_eq!(harness.outcome(template).as_deref(), Ok(*expected), "{case}");
     }
     for (case, template, words) in REFUSED {
-        let error = bench.outcome(template).expect_err(case);
+        let error = harness.outcome(template).expect_err(case);
         assert!(words.iter().all(|word| error.contains(word)), "{case}: {error}");
     }
 }
 
 #[tokio::test]
 async fn near_keeps_the_order_of_the_server() {
-    let bench = Bench::new().await;
-    let answer = bench.agent.get("/v1/health/service/web?passing=1&near=n2").await;
+    let harness = Harness::new().await;
+    let answer = harness.agent.get("/v1/health/service/web?passing=1&near=n2").await;
     let order: Vec<_> =
         answer.as_array().expect("a list").iter().map(|entry| entry["Service"]["ID"].as_str()).collect();
     let order: String = order.into_iter().map(|id| format!("{}\n", id.expect("a text"))).collect();
-    let text = bench.outcome("{{#each (service \"web~n2\")}}{{id}}\n{{/each}}");
+    let text = harness.outcome("{{#each (service \"web~n2\")}}{{id}}\n{{/each}}");
     assert_eq!(text, Ok(order));
 }

@@ -6,12 +6,12 @@ mod common;
 #[path = "../common/dev_agent.rs"]
 mod dev_agent;
 
-mod bench;
 mod changes;
 mod commands;
 mod data;
 mod failure;
 mod files;
 mod fixture;
+mod harness;
 mod once;
 mod readiness;

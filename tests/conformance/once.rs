@@ -1,18 +1,18 @@
 //! `--once`: its exit codes, and errors before its pass.
 
-use crate::bench::Bench;
+use crate::harness::Harness;
 
 #[tokio::test]
 async fn the_exit_code_says_whether_all_is_written() {
-    let bench = Bench::new().await;
-    let good = bench.template("good", "{{key \"app/max\"}}");
-    let missing = bench.template("missing", "{{key \"nope\"}}");
-    let wrong = bench.template("wrong", "{{#if}}");
-    let failing = format!("{}:false", bench.template("failing", "x"));
+    let harness = Harness::new().await;
+    let good = harness.template("good", "{{key \"app/max\"}}");
+    let missing = harness.template("missing", "{{key \"nope\"}}");
+    let wrong = harness.template("wrong", "{{#if}}");
+    let failing = format!("{}:false", harness.template("failing", "x"));
     let code = |templates: &[&str]| {
         let mut arguments = vec!["--deadline", "2s"];
         arguments.extend(templates.iter().flat_map(|template| ["--template", template]));
-        let ended = bench.once(&arguments);
+        let ended = harness.once(&arguments);
         (ended.code, ended.log)
     };
     assert_eq!(code(&[&good]).0, Some(0), "written");
@@ -21,24 +21,24 @@ async fn the_exit_code_says_whether_all_is_written() {
     assert!(ended == Some(1) && log.contains("key \"nope\""), "{ended:?} {log}");
     let (ended, log) = code(&[&failing]);
     assert!(ended == Some(1) && log.contains("exit status: 1"), "{ended:?} {log}");
-    assert_eq!(bench.read("out/failing"), None, "rolled back");
+    assert_eq!(harness.read("out/failing"), None, "rolled back");
     let (ended, log) = code(&[&wrong]);
     assert!(ended == Some(2) && log.contains("wrong.hbs:1:1"), "{ended:?} {log}");
 }
 
 #[tokio::test]
 async fn what_is_unknown_or_left_over_is_refused_before_anything_is_written() {
-    let bench = Bench::new().await;
-    let good = bench.template("good", "x");
+    let harness = Harness::new().await;
+    let good = harness.template("good", "x");
     for (config, words) in [
         ("[consul]\nadress = \"x\"\n", "unknown field `adress`"),
         ("[render]\nonce = true\n", "unknown field `once`"),
         ("[[target]]\nname = \"a\"\nkind = \"command\"\nwait = \"1s\"\n", "unknown field `wait`"),
         ("not toml", "portreeve.toml"),
     ] {
-        bench.write("portreeve.toml", config);
-        let path = bench.path("portreeve.toml").display().to_string();
-        let ended = bench.once(&["--config", &path, "--template", &good]);
+        harness.write("portreeve.toml", config);
+        let path = harness.path("portreeve.toml").display().to_string();
+        let ended = harness.once(&["--config", &path, "--template", &good]);
         assert!(ended.code == Some(2) && ended.log.contains(words), "{config}: {:?} {}", ended.code, ended.log);
     }
     for (arguments, words) in [
@@ -47,8 +47,8 @@ async fn what_is_unknown_or_left_over_is_refused_before_anything_is_written() {
         (vec!["--config", "/no/such/file.toml"], "/no/such/file.toml"),
         (vec!["--template", "/no/such/file.hbs:/out"], "/no/such/file.hbs"),
     ] {
-        let ended = bench.once(&arguments);
+        let ended = harness.once(&arguments);
         assert!(ended.code == Some(2) && ended.log.contains(words), "{arguments:?}: {:?} {}", ended.code, ended.log);
     }
-    assert_eq!(bench.read("out/good"), None);
+    assert_eq!(harness.read("out/good"), None);
 }

@@ -2,25 +2,25 @@
 
 use serde_json::json;
 
-use crate::bench::{Bench, naive, shipped};
+use crate::harness::{Harness, naive, shipped};
 
 #[tokio::test]
 async fn shipped_template_leaves_out_and_names_what_nginx_would_reject() {
-    let bench = Bench::new(shipped).await;
-    let daemon = bench.daemon();
+    let harness = Harness::new(shipped).await;
+    let daemon = harness.daemon();
     let host = |host: &str| json!({ "Meta": { "host": host } });
-    bench.register("n1", "a", "numbers", "999.1.1.1", json!({})).await;
-    bench.register("n1", "b", "named", "nope.invalid", json!({})).await;
-    bench.register("n1", "c", "brackets", "[::zz]", json!({})).await;
-    bench.register("n1", "d", "portless", "10.0.0.4", json!({ "Port": 0 })).await;
-    bench
+    harness.register("n1", "a", "numbers", "999.1.1.1", json!({})).await;
+    harness.register("n1", "b", "named", "nope.invalid", json!({})).await;
+    harness.register("n1", "c", "brackets", "[::zz]", json!({})).await;
+    harness.register("n1", "d", "portless", "10.0.0.4", json!({ "Port": 0 })).await;
+    harness
         .register("n1", "e", "heavy", "10.0.0.5", json!({ "Weights": { "Passing": 4_000_000_000_u64, "Warning": 1 } }))
         .await;
-    bench.register("n1", "f", "STEADY", "10.0.0.6", json!({})).await;
-    bench.register("n1", "g", "first", "10.0.0.7", host("shop.example.com")).await;
-    bench.register("n1", "h", "second", "10.0.0.8", host("Shop.Example.com")).await;
+    harness.register("n1", "f", "STEADY", "10.0.0.6", json!({})).await;
+    harness.register("n1", "g", "first", "10.0.0.7", host("shop.example.com")).await;
+    harness.register("n1", "h", "second", "10.0.0.8", host("Shop.Example.com")).await;
     let long = format!("{}.example.com", "x".repeat(60));
-    bench.register("n1", "i", "long", "10.0.0.9", host(&long)).await;
+    harness.register("n1", "i", "long", "10.0.0.9", host(&long)).await;
     for (message, named) in [
         ("service \"numbers\", instance \"a\" on node \"n1\", is left out: \"999.1.1.1\" is not an IP address", "999"),
         (
@@ -32,14 +32,14 @@ async fn shipped_template_leaves_out_and_names_what_nginx_would_reject() {
         ("the host \"Shop.Example.com\" of \"second\" is left out: \"first\" already uses it", "Shop.Example"),
     ] {
         daemon.until_logged(message);
-        assert!(!bench.file().contains(named), "{}", bench.file());
+        assert!(!harness.file().contains(named), "{}", harness.file());
     }
     daemon.until_logged("is left out: \"STEADY\" already uses it");
-    bench.until_listed(&daemon, "10.0.0.5:80", true);
-    bench.register("n1", "f", "fine", "10.0.0.6", json!({})).await;
-    bench.assert_updates(&daemon, 20_000).await;
-    assert!(bench.file().contains(&format!("~^{}\\.example\\.com$;", "x".repeat(60))), "{}", bench.file());
-    bench.assert_nginx_is_valid();
+    harness.until_listed(&daemon, "10.0.0.5:80", true);
+    harness.register("n1", "f", "fine", "10.0.0.6", json!({})).await;
+    harness.assert_updates(&daemon, 20_000).await;
+    assert!(harness.file().contains(&format!("~^{}\\.example\\.com$;", "x".repeat(60))), "{}", harness.file());
+    harness.assert_nginx_is_valid();
     let log = daemon.log();
     assert_eq!(log.matches("999.1.1.1").count(), 1, "once: {log}");
     for left_out in ["+numbers ", "+named ", "+brackets ", "+portless "] {
@@ -51,96 +51,96 @@ async fn shipped_template_leaves_out_and_names_what_nginx_would_reject() {
 
 #[tokio::test]
 async fn candidate_that_nginx_rejects_is_narrowed_down_to_the_instance() {
-    let bench = Bench::new(naive).await;
-    bench.register("n1", "web-1", "web", "10.0.0.1", json!({})).await;
-    bench.put("kv/name", &json!("one")).await;
-    let daemon = bench.daemon();
-    bench.until_listed(&daemon, "10.0.0.1:80", true);
+    let harness = Harness::new(naive).await;
+    harness.register("n1", "web-1", "web", "10.0.0.1", json!({})).await;
+    harness.put("kv/name", &json!("one")).await;
+    let daemon = harness.daemon();
+    harness.until_listed(&daemon, "10.0.0.1:80", true);
 
-    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    harness.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
     let message = "target balancer: service \"web\", instance \"web-1\" on node \"n1\", keeps its last good values";
     daemon.until_logged(message);
-    bench.assert_updates(&daemon, 20_000).await;
-    bench.until_listed(&daemon, "10.0.0.1:80", true);
-    bench.register("n1", "web-2", "web", "10.0.0.2", json!({ "Meta": { "host": "a b" } })).await;
+    harness.assert_updates(&daemon, 20_000).await;
+    harness.until_listed(&daemon, "10.0.0.1:80", true);
+    harness.register("n1", "web-2", "web", "10.0.0.2", json!({ "Meta": { "host": "a b" } })).await;
     daemon.until_logged("service \"web\", instance \"web-2\" on node \"n1\", is left out");
-    bench.register("n1", "web-3", "web", "10.0.0.3", json!({})).await;
-    bench.until_listed(&daemon, "10.0.0.3:80", true);
-    bench.put("kv/name", &json!("x; y")).await;
+    harness.register("n1", "web-3", "web", "10.0.0.3", json!({})).await;
+    harness.until_listed(&daemon, "10.0.0.3:80", true);
+    harness.put("kv/name", &json!("x; y")).await;
     daemon.until_logged("target balancer: key \"name\" keeps its last good values");
-    bench.assert_updates(&daemon, 20_001).await;
-    assert!(bench.file().contains("server_name one;"), "{}", bench.file());
-    bench.assert_nginx_is_valid();
+    harness.assert_updates(&daemon, 20_001).await;
+    assert!(harness.file().contains("server_name one;"), "{}", harness.file());
+    harness.assert_nginx_is_valid();
 
     // Corrected entries take effect.
-    bench.register("n1", "web-1", "web", "10.0.0.4", json!({})).await;
-    bench.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
-    bench.put("kv/name", &json!("two")).await;
+    harness.register("n1", "web-1", "web", "10.0.0.4", json!({})).await;
+    harness.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
+    harness.put("kv/name", &json!("two")).await;
     for place in ["10.0.0.4:80", "10.0.0.2:80"] {
-        bench.until_listed(&daemon, place, true);
+        harness.until_listed(&daemon, place, true);
     }
-    bench.until_listed(&daemon, "10.0.0.1:80", false);
-    crate::common::black_box::until("the name", || bench.file().contains("server_name two;"));
+    harness.until_listed(&daemon, "10.0.0.1:80", false);
+    crate::common::black_box::until("the name", || harness.file().contains("server_name two;"));
     assert_eq!(daemon.log().matches(message).count(), 1, "{}", daemon.log());
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[tokio::test]
 async fn start_with_bad_entries_leaves_them_out_and_once_reports_them() {
-    let bench = Bench::new(naive).await;
+    let harness = Harness::new(naive).await;
     for number in 0..40 {
         let name = format!("s{number}");
-        bench.register("n1", &name, &name, &format!("10.0.1.{number}"), json!({})).await;
+        harness.register("n1", &name, &name, &format!("10.0.1.{number}"), json!({})).await;
     }
-    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
-    bench.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
+    harness.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    harness.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
     // nginx's error about the hash table names no line.
     let long = format!("{}.example.com", "x".repeat(60));
-    bench.register("n1", "long", "s7", "10.0.0.7", json!({ "Meta": { "host": long } })).await;
-    let output = bench.run(&["--once"]);
+    harness.register("n1", "long", "s7", "10.0.0.7", json!({ "Meta": { "host": long } })).await;
+    let output = harness.run(&["--once"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     for instance in ["service \"web\", instance \"web-1\"", "service \"s7\", instance \"long\""] {
         assert!(stderr.contains(&format!("{instance} on node \"n1\", is left out")), "{stderr}");
     }
-    assert!(bench.file().contains("server 10.0.0.2:80 ") && bench.file().contains("server 10.9.0.1:1 "));
-    assert_eq!(bench.file().matches("server 10.0.1.").count(), 40);
-    bench.assert_nginx_is_valid();
+    assert!(harness.file().contains("server 10.0.0.2:80 ") && harness.file().contains("server 10.9.0.1:1 "));
+    assert_eq!(harness.file().matches("server 10.0.1.").count(), 40);
+    harness.assert_nginx_is_valid();
 }
 
 #[tokio::test]
 async fn error_of_the_template_holds_no_entry() {
-    let bench = Bench::new(naive).await;
-    let daemon = bench.daemon();
-    let before = bench.file();
-    let template = crate::targets::text(bench.nginx.path("up.hbs"));
-    bench.nginx.write("up.hbs", &format!("no_such_directive;\n{template}"));
+    let harness = Harness::new(naive).await;
+    let daemon = harness.daemon();
+    let before = harness.file();
+    let template = crate::targets::text(harness.nginx.path("up.hbs"));
+    harness.nginx.write("up.hbs", &format!("no_such_directive;\n{template}"));
     daemon.until_logged("no_such_directive");
-    bench.register("n1", "web-1", "web", "10.0.0.1", json!({})).await;
+    harness.register("n1", "web-1", "web", "10.0.0.1", json!({})).await;
     daemon.until_logged_times("unknown directive", 1);
     assert!(!daemon.log().contains("is held") && !daemon.log().contains("left out"), "{}", daemon.log());
-    assert_eq!(bench.file(), before);
-    bench.nginx.write("up.hbs", &template);
-    bench.until_listed(&daemon, "10.0.0.1:80", true);
+    assert_eq!(harness.file(), before);
+    harness.nginx.write("up.hbs", &template);
+    harness.until_listed(&daemon, "10.0.0.1:80", true);
 }
 
 /// An entry names a file that does not exist at first.
 #[tokio::test]
 async fn held_entry_is_tried_when_its_missing_file_appears() {
     let certificate = |nginx: &crate::targets::nginx::Nginx| nginx.path("etc/late.types").display().to_string();
-    let bench = Bench::new(|nginx| {
+    let harness = Harness::new(|nginx| {
         format!("{}\n{{{{#each (ls \"types\")}}}}\ninclude {{{{value}}}};\n{{{{/each}}}}\n", naive(nginx))
     })
     .await;
-    let daemon = bench.daemon();
-    bench.put("kv/types/late", &json!(certificate(&bench.nginx))).await;
+    let daemon = harness.daemon();
+    harness.put("kv/types/late", &json!(certificate(&harness.nginx))).await;
     daemon.until_logged("key \"types/late\" is left out");
-    bench.assert_updates(&daemon, 20_001).await;
-    bench.nginx.write("etc/late.types", "# there\n");
-    crate::common::black_box::until("the file", || bench.file().contains("late.types"));
+    harness.assert_updates(&daemon, 20_001).await;
+    harness.nginx.write("etc/late.types", "# there\n");
+    crate::common::black_box::until("the file", || harness.file().contains("late.types"));
     daemon.until_logged("key \"types/late\" is tried again: ");
     daemon.until_logged("late.types exists now");
-    bench.assert_nginx_is_valid();
+    harness.assert_nginx_is_valid();
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -148,42 +148,42 @@ async fn held_entry_is_tried_when_its_missing_file_appears() {
 #[tokio::test]
 async fn held_entry_is_tried_when_a_directory_appears_or_nginx_restarts() {
     let log = |nginx: &crate::targets::nginx::Nginx| nginx.path("logs/deep/a.log").display().to_string();
-    let mut bench = Bench::new(|nginx| {
+    let mut harness = Harness::new(|nginx| {
         let server = format!("server {{\n    listen {};\n    server_name logs;", nginx.address);
         let logs = format!("{server}\n{{{{#each (ls \"logs\")}}}}\n    access_log {{{{value}}}};\n{{{{/each}}}}\n}}\n");
         format!("{}\n{logs}", naive(nginx))
     })
     .await;
-    let path = bench.nginx.path("logs");
-    let daemon = bench.daemon();
-    bench.put("kv/logs/late", &json!(log(&bench.nginx))).await;
+    let path = harness.nginx.path("logs");
+    let daemon = harness.daemon();
+    harness.put("kv/logs/late", &json!(log(&harness.nginx))).await;
     daemon.until_logged("key \"logs/late\" is left out");
-    bench.assert_updates(&daemon, 20_002).await;
+    harness.assert_updates(&daemon, 20_002).await;
     assert!(!path.exists());
     std::fs::create_dir_all(path.join("deep")).expect("it is ours");
-    crate::common::black_box::until("the file", || bench.file().contains("a.log"));
-    bench.assert_nginx_is_valid();
+    crate::common::black_box::until("the file", || harness.file().contains("a.log"));
+    harness.assert_nginx_is_valid();
 
-    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    harness.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
     daemon.until_logged("instance \"web-1\" on node \"n1\", is left out");
-    bench.nginx.stop();
-    bench.nginx.start();
+    harness.nginx.stop();
+    harness.nginx.start();
     daemon.until_logged("instance \"web-1\" on node \"n1\", is tried again: the program was restarted");
-    bench.assert_updates(&daemon, 20_003).await;
+    harness.assert_updates(&daemon, 20_003).await;
     assert_eq!(daemon.stop(), Some(0));
 }
 
 #[tokio::test]
 async fn each_line_of_a_target_has_its_fields() {
-    let mut bench = Bench::new(naive).await;
-    let mut command = bench.render(&["--log-format", "json"]);
+    let mut harness = Harness::new(naive).await;
+    let mut command = harness.render(&["--log-format", "json"]);
     command.env("PORTREEVE_LOG_LEVEL", "debug");
     let daemon = crate::common::black_box::Daemon::spawn(command);
-    bench.until_listed(&daemon, "10.9.0.1:1", true);
-    bench.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
+    harness.until_listed(&daemon, "10.9.0.1:1", true);
+    harness.register("n1", "web-1", "web", "nope.invalid", json!({})).await;
     daemon.until_logged("is left out");
-    bench.nginx.stop();
-    bench.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
+    harness.nginx.stop();
+    harness.register("n1", "web-2", "web", "10.0.0.2", json!({})).await;
     daemon.until_logged("the program is not running");
     let log = daemon.log();
     assert_eq!(daemon.stop(), Some(0));
@@ -199,6 +199,6 @@ async fn each_line_of_a_target_has_its_fields() {
     assert_eq!((&left_out["service"], &left_out["instance"]), (&json!("web"), &json!("web-1")));
     assert!(left_out["reason"].as_str().is_some_and(|reason| reason.contains("nope.invalid")), "{left_out}");
     let owed = find("the program is not running").expect("it was logged");
-    assert_eq!(owed["file"], json!(bench.nginx.web()));
+    assert_eq!(owed["file"], json!(harness.nginx.web()));
     assert!(owed["instance"].as_str().is_some_and(|change| change.contains("10.0.0.2")), "{owed}");
 }

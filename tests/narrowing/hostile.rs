@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, naive, shipped};
+use crate::harness::{Harness, naive, shipped};
 
 /// For how long values are generated for one template.
 const BUDGET: Duration = Duration::from_secs(20);
@@ -112,8 +112,8 @@ impl Dice {
     }
 }
 
-async fn survives(bench: Bench, seed: u64, keys: &[&str]) {
-    let (mut dice, daemon, begun) = (Dice(seed), bench.daemon(), Instant::now());
+async fn survives(harness: Harness, seed: u64, keys: &[&str]) {
+    let (mut dice, daemon, begun) = (Dice(seed), harness.daemon(), Instant::now());
     let (mut round, mut taken) = (0_u16, 0);
     while begun.elapsed() < BUDGET && round < 200 {
         for entry in 0..4 {
@@ -125,14 +125,14 @@ async fn survives(bench: Bench, seed: u64, keys: &[&str]) {
                 continue;
             }
             let (address, service) = (dice.address(), dice.service());
-            taken += usize::from(bench.register(&node, &id, &name, &address, service).await);
+            taken += usize::from(harness.register(&node, &id, &name, &address, service).await);
         }
         for key in keys {
-            bench.put(&format!("kv/{key}"), &Value::from(dice.text())).await;
+            harness.put(&format!("kv/{key}"), &Value::from(dice.text())).await;
         }
-        bench.assert_updates(&daemon, 20_000 + round).await;
-        is_made_of_values(&bench.file());
-        bench.assert_nginx_is_valid();
+        harness.assert_updates(&daemon, 20_000 + round).await;
+        is_made_of_values(&harness.file());
+        harness.assert_nginx_is_valid();
         round += 1;
     }
     assert!(round > 1 && taken > 4, "{round} rounds, {taken} entries");
@@ -170,10 +170,10 @@ fn is_made_of_values(file: &str) {
 
 #[tokio::test]
 async fn hostile_entries_block_no_other_entry_in_the_shipped_template() {
-    survives(Bench::new(shipped).await, 1, &["portreeve/default-service"]).await;
+    survives(Harness::new(shipped).await, 1, &["portreeve/default-service"]).await;
 }
 
 #[tokio::test]
 async fn hostile_entries_block_no_other_entry_in_a_custom_template() {
-    survives(Bench::new(naive).await, 2, &["name", "hosts/a", "hosts/b"]).await;
+    survives(Harness::new(naive).await, 2, &["name", "hosts/a", "hosts/b"]).await;
 }

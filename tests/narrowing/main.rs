@@ -7,7 +7,7 @@ mod dev_agent;
 #[path = "../targets/mod.rs"]
 mod targets;
 
-mod bench;
 mod entries;
+mod harness;
 mod hostile;
 mod reloads;

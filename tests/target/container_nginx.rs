@@ -47,12 +47,12 @@ fn configuration(check: usize) -> String {
 }
 
 /// Host 1 with Docker, and `portreeve render` beside it.
-struct Bench {
+struct Harness {
     lab: Lab,
     render: Arc<Daemon>,
 }
 
-impl Bench {
+impl Harness {
     /// Starts the container, which serves `v1`.
     fn new(name: &str, configuration: &str) -> Self {
         let lab = Lab::builder(name).docker(&[1]).up();
@@ -64,9 +64,9 @@ impl Bench {
         host.write(TEMPLATE, &server("v1"));
         host.write(SECOND, "server { listen 81; return 200 second; }\n");
         let render = host.spawn("render", &[program(), "render", "--config", "/etc/portreeve.toml"]);
-        let bench = Self { lab, render };
-        bench.until_served("v1");
-        bench
+        let harness = Self { lab, render };
+        harness.until_served("v1");
+        harness
     }
 
     /// Saves as an editor does: writes the whole file under another name, and renames it.
@@ -151,50 +151,48 @@ fn import(docker: &Docker) {
 
 #[test]
 fn checked_by_docker_exec() {
-    let bench = Bench::new("nginx_checked_by_docker_exec", &configuration(0));
-    bench
+    let harness = Harness::new("nginx_checked_by_docker_exec", &configuration(0));
+    harness
         .rejects_a_bad_candidate_and_applies_a_good_one("unknown directive \"nonsense\" in /tmp/candidate/edge.conf:1");
 
-    let before = bench.file();
-    bench.docker(&["stop", "edge"]);
-    bench.save(&server("v3"));
-    bench.until_logged("is not running");
-    assert_eq!(bench.file(), before, "nothing is written unchecked");
-    bench.docker(&["start", "edge"]);
-    bench.until_served("v3");
+    let before = harness.file();
+    harness.docker(&["stop", "edge"]);
+    harness.save(&server("v3"));
+    harness.until_logged("is not running");
+    assert_eq!(harness.file(), before, "nothing is written unchecked");
+    harness.docker(&["start", "edge"]);
+    harness.until_served("v3");
 }
 
 #[test]
 fn several_files_are_checked_by_docker_exec() {
-    let bench = Bench::new("nginx_several_files", &configuration(1));
-    bench
+    let harness = Harness::new("nginx_several_files", &configuration(1));
+    harness
         .rejects_a_bad_candidate_and_applies_a_good_one("unknown directive \"nonsense\" in /tmp/candidate/edge.conf:1");
 
-    let before = bench.file();
-    bench.docker(&["exec", "edge", "sed", "-i", "s|/etc/nginx/conf.d/|conf.d/|", "/etc/nginx/nginx.conf"]);
-    bench.save(&server("v3"));
-    bench.until_logged("nginx.conf does not include /etc/nginx/conf.d/");
-    assert_eq!(bench.file(), before, "what nginx does not see is not taken for good");
+    let before = harness.file();
+    harness.docker(&["exec", "edge", "sed", "-i", "s|/etc/nginx/conf.d/|conf.d/|", "/etc/nginx/nginx.conf"]);
+    harness.save(&server("v3"));
+    harness.until_logged("nginx.conf does not include /etc/nginx/conf.d/");
+    assert_eq!(harness.file(), before, "what nginx does not see is not taken for good");
 }
 
 #[test]
 fn checked_in_a_new_container() {
-    let bench = Bench::new("nginx_checked_in_a_new_container", &configuration(2));
-    bench.rejects_a_bad_candidate_and_applies_a_good_one(
+    let harness = Harness::new("nginx_checked_in_a_new_container", &configuration(2));
+    harness.rejects_a_bad_candidate_and_applies_a_good_one(
         "unknown directive \"nonsense\" in /etc/nginx/conf.d/edge.conf:1",
     );
 
-    bench.docker(&["stop", "edge"]);
-    bench.save(&server("v3"));
-    bench.until_logged("container edge is not running");
-    assert!(bench.file().0.contains("v3"), "it is in place for when nginx starts");
-    assert!(bench.has_pending_reload());
-    bench.docker(&["start", "edge"]);
-    bench.until_served("v3");
-    wait_until(
-        "the pending reload",
-        LONG,
-        || if bench.has_pending_reload() { Err(bench.render.log()) } else { Ok(()) },
-    );
-    assert_eq!(bench.docker(&["ps", "--all", "--format", "{{.Names}}"]), "edge", "no check is left over");
+    harness.docker(&["stop", "edge"]);
+    harness.save(&server("v3"));
+    harness.until_logged("container edge is not running");
+    assert!(harness.file().0.contains("v3"), "it is in place for when nginx starts");
+    assert!(harness.has_pending_reload());
+    harness.docker(&["start", "edge"]);
+    harness.until_served("v3");
+    wait_until("the pending reload", LONG, || {
+        if harness.has_pending_reload() { Err(harness.render.log()) } else { Ok(()) }
+    });
+    assert_eq!(harness.docker(&["ps", "--all", "--format", "{{.Names}}"]), "edge", "no check is left over");
 }

@@ -34,12 +34,12 @@ pub(crate) fn naive(nginx: &Nginx) -> String {
     )
 }
 
-pub(crate) struct Bench {
+pub(crate) struct Harness {
     pub(crate) agent: DevAgent,
     pub(crate) nginx: Nginx,
 }
 
-impl Bench {
+impl Harness {
     /// Registers the service `steady` with one instance.
     pub(crate) async fn new(template: impl Fn(&Nginx) -> String) -> Self {
         let nginx = Nginx::serving("old");
@@ -55,9 +55,9 @@ impl Bench {
             nginx.web()
         );
         nginx.write("portreeve.toml", &config);
-        let bench = Self { agent, nginx };
-        bench.steady("steady-1", Some(1)).await;
-        bench
+        let harness = Self { agent, nginx };
+        harness.steady("steady-1", Some(1)).await;
+        harness
     }
 
     pub(crate) fn render(&self, arguments: &[&str]) -> Command {

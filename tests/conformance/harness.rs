@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::{common::black_box::Daemon, dev_agent::DevAgent, fixture};
 
 /// An agent with the fixture's catalog, and a folder. The template `NAME` is rendered to `out/NAME`.
-pub(crate) struct Bench {
+pub(crate) struct Harness {
     pub(crate) agent: DevAgent,
     folder: TempDir,
 }
@@ -23,17 +23,17 @@ pub(crate) struct Ended {
     pub(crate) log: String,
 }
 
-impl Bench {
+impl Harness {
     pub(crate) async fn new() -> Self {
         Self::beside(DevAgent::start().await).await
     }
 
     /// With an agent that the test has started.
     pub(crate) async fn beside(agent: DevAgent) -> Self {
-        let bench = Self { agent, folder: TempDir::new().expect("a folder") };
-        fixture::load(&bench.agent).await;
-        fs::create_dir(bench.path("out")).expect("a new folder");
-        bench
+        let harness = Self { agent, folder: TempDir::new().expect("a folder") };
+        fixture::load(&harness.agent).await;
+        fs::create_dir(harness.path("out")).expect("a new folder");
+        harness
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
