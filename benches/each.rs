@@ -45,7 +45,7 @@ impl Source for SitesSource {
             answers.put(query.clone(), Arc::new(Answer::Keys(sites.iter().map(pair).collect())));
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = bell.changed() => changed.expect("the store lives"),
+                changed = bell.changed() => changed.expect("the store exists"),
             }
         }
     }

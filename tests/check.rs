@@ -13,7 +13,7 @@ use tempfile::TempDir;
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (name, text) in files {
-        fs::write(folder.path().join(name), text).expect("it is ours");
+        fs::write(folder.path().join(name), text).expect("the test owns it");
     }
     folder
 }
@@ -48,7 +48,7 @@ targets 1, templates 1: errors 0, warnings 0
     assert_eq!((stdout(&output).as_str(), output.status.code()), (expected, Some(0)));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let left: Vec<PathBuf> =
-        fs::read_dir(folder.path()).expect("ours").map(|entry| entry.expect("a file").path()).collect();
+        fs::read_dir(folder.path()).expect("the test owns it").map(|entry| entry.expect("a file").path()).collect();
     assert_eq!(left, [folder.path().join("web.hbs")]);
 }
 
@@ -61,7 +61,7 @@ fn lines_that_run_together_are_a_warning() {
     assert!(stdout.contains("its {{/each}} in line 3 does not") && stdout.contains("errors 0, warnings 1"), "{stdout}");
     assert_eq!(output.status.code(), Some(0));
     fs::write(folder.path().join("web.hbs"), "{{#each (service \"web\")}}\nserver {{address}};\n{{/each}}\n")
-        .expect("it is ours");
+        .expect("the test owns it");
     let output = check(&folder, &["--template", "web.hbs:web.conf:true"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("warnings 0"));
 }
@@ -224,13 +224,14 @@ fn what_an_nginx_includes_is_escaped_for_nginx() {
     let value = "{{concat \"a; \" \"b\"}}";
     let folder = folder(&[("a.hbs", value)]);
     let path = |below: &str| folder.path().join(below).display().to_string();
-    let write = |below: &str, text: &str| fs::write(folder.path().join(below), text).expect("it is ours");
-    fs::create_dir_all(folder.path().join("bin")).expect("it is ours");
+    let write = |below: &str, text: &str| fs::write(folder.path().join(below), text).expect("the test owns it");
+    fs::create_dir_all(folder.path().join("bin")).expect("the test owns it");
     write("main.conf", "http { include sites/*.conf; include part; ssl_certificate pem; }");
     write("other.conf", "http { include more/*/x; }");
     write("part", "include deeper;");
     write("bin/nginx", &format!("#!/bin/sh\necho 'configure arguments: --conf-path={}' >&2\n", path("main.conf")));
-    fs::set_permissions(path("bin/nginx"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    fs::set_permissions(path("bin/nginx"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("the test owns it");
     let found = |destination: &str, more: &str| {
         let target = |name: &str, kind: &str| format!("[[target]]\nname = '{name}'\nkind = '{kind}'\n");
         let template = |more: &str| format!("[[target.template]]\nsource = 'a.hbs'\ndestination = {more}\n");
@@ -264,7 +265,7 @@ fn what_an_nginx_includes_is_escaped_for_nginx() {
     }
     write("main.conf", "");
     assert!(!found("sites/a.conf", ""), "nothing includes it");
-    fs::remove_file(folder.path().join("main.conf")).expect("it is ours");
+    fs::remove_file(folder.path().join("main.conf")).expect("the test owns it");
     assert!(!found("sites/a.conf", ""), "nobody knows");
 }
 
@@ -274,8 +275,8 @@ fn a_relative_path_in_the_file_is_relative_to_the_directory_of_the_file() {
     let folder = folder(&[]);
     let path = |below: &str| folder.path().join(below);
     let write = |below: &str, text: &str| {
-        fs::create_dir_all(path(below).parent().expect("it is below")).expect("it is ours");
-        fs::write(path(below), text).expect("it is ours");
+        fs::create_dir_all(path(below).parent().expect("it is below")).expect("the test owns it");
+        fs::write(path(below), text).expect("the test owns it");
     };
     let config = "
         [consul]
@@ -299,7 +300,7 @@ fn a_relative_path_in_the_file_is_relative_to_the_directory_of_the_file() {
     write("partials/part.hbs", "of the working directory");
     write("conf/files/f", "1");
     write("other/files/f", "2");
-    std::os::unix::fs::symlink("../conf/portreeve.toml", path("other/link.toml")).expect("it is ours");
+    std::os::unix::fs::symlink("../conf/portreeve.toml", path("other/link.toml")).expect("the test owns it");
     let run = |arguments: &[&str], variables: &[(&str, &str)]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
         command.env_clear().env("PATH", "/bin:/usr/bin").envs(variables.iter().copied()).current_dir(folder.path());
@@ -336,8 +337,8 @@ fn a_relative_path_in_the_file_is_relative_to_the_directory_of_the_file() {
 fn a_configuration_that_is_not_a_regular_file_is_not_read() {
     let folder = folder(&[("a.hbs", "a")]);
     let path = |name: &str| folder.path().join(name).display().to_string();
-    nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("it is ours");
-    fs::File::create(path("large")).and_then(|file| file.set_len(1 << 34)).expect("it is ours");
+    nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("the test owns it");
+    fs::File::create(path("large")).and_then(|file| file.set_len(1 << 34)).expect("the test owns it");
     for (file, why) in [
         ("pipe", "not a regular file"),
         ("/dev/zero", "not a regular file"),
@@ -357,7 +358,7 @@ fn a_configuration_that_is_not_a_regular_file_is_not_read() {
             .env("CONSUL_HTTP_TOKEN_FILE", file)
             .current_dir(folder.path());
         command.args(["render", "--dry-run", "--template", "k.hbs:k"]).env("CONSUL_HTTP_ADDR", "127.0.0.1:1");
-        fs::write(path("k.hbs"), "{{key \"a\"}}").expect("it is ours");
+        fs::write(path("k.hbs"), "{{key \"a\"}}").expect("the test owns it");
         let output = command.args(["--deadline", "2s", "--log-format", "json"]).output().expect("the program starts");
         let text = String::from_utf8_lossy(&output.stderr);
         let reason = format!("consul.token_file {file}: it is {}", why.replace("16 MiB", "64 KiB"));

@@ -44,7 +44,7 @@ impl Harness {
     }
 
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("it is ours");
+        fs::write(self.path(name), text).expect("the test owns it");
     }
 
     fn text(&self, name: &str) -> String {

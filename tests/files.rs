@@ -169,7 +169,7 @@ fn a_failed_reload_is_rolled_back_by_a_user_who_may_not_set_the_former_owner() {
     let harness = Harness::new(&format!("kind = \"command\"\n{reload}"), &["out/app"]);
     fs::create_dir(harness.path("out")).expect("a folder");
     fs::write(harness.path("out/app"), "# old\n").expect("a file");
-    fs::set_permissions(harness.path("out/app"), fs::Permissions::from_mode(0o644)).expect("it is ours");
+    fs::set_permissions(harness.path("out/app"), fs::Permissions::from_mode(0o644)).expect("the test owns it");
     harness.keys.set("value", "bad");
     let daemon = Daemon::spawn(harness.as_nobody("65534", &[]));
     daemon.until_logged("rolled back");
@@ -191,7 +191,7 @@ fn a_user_who_is_not_the_owner_keeps_a_group_of_its_own_and_the_mode() {
     fs::write(harness.path("out/app"), "# old\n").expect("a file");
     for (path, mode) in [(&out, 0o2775), (&harness.path("out/app"), 0o640)] {
         chown(path, Some(0), Some(33)).expect("we are root");
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the test owns it");
     }
     let ended = command.output().expect("it starts");
     assert!(ended.status.success() && harness.holds("out/app", "1"), "{}", String::from_utf8_lossy(&ended.stderr));
@@ -212,7 +212,7 @@ fn the_obstacle_to_replacing_a_file_is_named() {
         fs::write(harness.path("out/app"), "# old\n").expect("a file");
         chown(harness.path("out"), Some(0), Some(0)).expect("we are root");
         chown(harness.path("out/app"), Some(0), Some(0)).expect("we are root");
-        fs::set_permissions(harness.path("out"), fs::Permissions::from_mode(mode)).expect("it is ours");
+        fs::set_permissions(harness.path("out"), fs::Permissions::from_mode(mode)).expect("the test owns it");
         let ended = command.output().expect("it starts");
         assert!(ended.status.code() == Some(1) && harness.holds("out/app", "old"));
         String::from_utf8(ended.stderr).expect("text")
@@ -253,12 +253,12 @@ fn a_pipe_in_the_state_directory_is_named_and_does_not_block() {
     assert_eq!(harness.render(&["--once"]).output().expect("it starts").status.code(), Some(0));
     for (number, file) in ["targets/app/journal", "generations/app/index", "versions/app/index"].iter().enumerate() {
         let (path, aside) = (harness.path(&format!("state/{file}")), harness.path("aside"));
-        fs::rename(&path, &aside).expect("it is there");
+        fs::rename(&path, &aside).expect("it exists");
         mkfifo(&path, Mode::S_IRWXU).expect("a pipe");
         harness.keys.set("value", &format!("new {number}"));
         let daemon = Daemon::spawn(harness.render(&[]));
         daemon.until_logged(&format!("{file}: it is not a regular file"));
-        fs::rename(&aside, &path).expect("it is there");
+        fs::rename(&aside, &path).expect("it exists");
         until("the file", || harness.holds("app", &format!("new {number}")));
         assert_eq!(daemon.stop(), Some(0));
     }
@@ -269,7 +269,7 @@ fn a_pipe_in_the_state_directory_is_named_and_does_not_block() {
 fn a_full_state_directory_at_the_start_is_named_and_recovers() {
     let harness = Harness::new("kind = \"command\"\nreload = [\"true\"]", &["app"]);
     harness.keys.set("value", "1");
-    fs::create_dir(harness.path("state")).expect("it is ours");
+    fs::create_dir(harness.path("state")).expect("the test owns it");
     let state = harness.path("state").display().to_string();
     let full =
         format!("mount -t tmpfs -o size=64k none {state} && ! cp /dev/zero {state}/fill 2>/dev/null && exec \"$@\"");
@@ -280,7 +280,7 @@ fn a_full_state_directory_at_the_start_is_named_and_recovers() {
     daemon.until_logged("target app: ");
     assert!(!harness.path("app").exists(), "{}", daemon.log());
     let inside = format!("/proc/{}/root{state}/fill", daemon.id());
-    fs::remove_file(inside).expect("it is there");
+    fs::remove_file(inside).expect("it exists");
     until("the file", || harness.holds("app", "1"));
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(0));
@@ -352,7 +352,7 @@ fn for_an_nginx_of_root_the_documented_capabilities_are_sufficient_and_necessary
         drop(harness.as_nobody("65534", &[]));
         for secret in ["secret.conf", "error.log"] {
             chown(harness.path(secret), Some(0), Some(0)).expect("we are root");
-            fs::set_permissions(harness.path(secret), fs::Permissions::from_mode(0o600)).expect("it is ours");
+            fs::set_permissions(harness.path(secret), fs::Permissions::from_mode(0o600)).expect("the test owns it");
         }
         let sets = ["--inh-caps", "--ambient-caps"].map(|set| format!("{set}={capabilities}"));
         let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &sets[0], &sets[1]];
@@ -387,7 +387,7 @@ fn a_pipe_among_the_included_files_is_named_and_delays_no_other_target() {
     let daemon = Daemon::spawn(harness.render(&[]));
     daemon.until_logged("x.conf is a pipe (FIFO)");
     assert!(!harness.path("conf.d/app.conf").exists());
-    fs::remove_file(&pipe).expect("it is there");
+    fs::remove_file(&pipe).expect("it exists");
     until("the file", || harness.holds("conf.d/app.conf", "1"));
     mkfifo(&pipe, Mode::S_IRWXU).expect("a pipe");
     harness.keys.set("value", "2");
@@ -404,11 +404,11 @@ fn an_nginx_that_may_not_be_signalled_keeps_its_new_files_and_is_reloaded_later(
     let config = harness
         .read("portreeve.toml")
         .replace(&harness.path("unused").display().to_string(), &nginx.web().display().to_string());
-    fs::write(harness.path("portreeve.toml"), config).expect("it is ours");
-    fs::write(harness.path("a.hbs"), nginx.server("{{key \"value\"}}")).expect("it is ours");
+    fs::write(harness.path("portreeve.toml"), config).expect("the test owns it");
+    fs::write(harness.path("a.hbs"), nginx.server("{{key \"value\"}}")).expect("the test owns it");
     chown(nginx.path("etc/conf.d"), Some(NOBODY), Some(NOBODY)).expect("we are root");
     chown(nginx.web(), Some(NOBODY), Some(NOBODY)).expect("we are root");
-    fs::set_permissions(nginx.path("prefix/error.log"), fs::Permissions::from_mode(0o666)).expect("it is ours");
+    fs::set_permissions(nginx.path("prefix/error.log"), fs::Permissions::from_mode(0o666)).expect("the test owns it");
     harness.keys.set("value", "new");
     let daemon = Daemon::spawn(harness.as_nobody("65534", &[]));
     daemon.until_logged("the reload is pending");

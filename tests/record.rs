@@ -79,7 +79,7 @@ async fn consul_answer(agent: &DevAgent, query: &Query) -> Answer {
             if let Some(answer) = answers.snapshot().entries.get(query) {
                 return Arc::clone(answer);
             }
-            bell.changed().await.expect("the store lives");
+            bell.changed().await.expect("the store exists");
         }
     };
     tokio::select! {
@@ -169,8 +169,8 @@ async fn recording_renders_the_same_files() {
     let agent = reference().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name);
-    fs::write(path("web.hbs"), TEMPLATE).expect("it is ours");
-    fs::create_dir_all(path("cases/web/expected")).expect("it is ours");
+    fs::write(path("web.hbs"), TEMPLATE).expect("the test owns it");
+    fs::create_dir_all(path("cases/web/expected")).expect("the test owns it");
     let template = "web.hbs:web.conf";
 
     let recorded = portreeve(&folder, &agent, &["record", "--template", template]);
@@ -196,7 +196,7 @@ async fn recording_renders_the_same_files() {
 
     let rendered = portreeve(&folder, &agent, &["render", "--once", "--state-dir", "state", "--template", template]);
     assert!(rendered.status.success(), "{}", text(&rendered.stderr));
-    fs::rename(path("web.conf"), path("cases/web/expected/web.conf")).expect("it is ours");
+    fs::rename(path("web.conf"), path("cases/web/expected/web.conf")).expect("the test owns it");
     drop(agent);
     let mut test = Command::new(env!("CARGO_BIN_EXE_portreeve"));
     test.env_clear().env("PORTREEVE_CONFIG", "/dev/null").current_dir(folder.path()).args([
@@ -213,7 +213,8 @@ async fn recording_renders_the_same_files() {
 async fn failed_render_is_not_recorded() {
     let agent = DevAgent::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("a.hbs"), "{{key \"nope\"}}{{key (keyOr \"which\" \"x\")}}").expect("it is ours");
+    fs::write(folder.path().join("a.hbs"), "{{key \"nope\"}}{{key (keyOr \"which\" \"x\")}}")
+        .expect("the test owns it");
     let record = |more: &[&str]| {
         portreeve(&folder, &agent, &[&["record", "--deadline", "5s", "--template", "a.hbs:a"], more].concat())
     };
@@ -232,7 +233,7 @@ async fn failed_render_is_not_recorded() {
 async fn template_that_reads_the_environment_is_reported() {
     let agent = DevAgent::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("a.hbs"), "{{env \"ZONE\"}}").expect("it is ours");
+    fs::write(folder.path().join("a.hbs"), "{{env \"ZONE\"}}").expect("the test owns it");
     let record = |zone: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
         command

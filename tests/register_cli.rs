@@ -216,7 +216,7 @@ fn registrators_own_command_line() {
 }
 
 #[test]
-fn a_limit_of_tries_at_the_start_is_kept() {
+fn a_limit_of_retries_applies_only_until_the_first_success() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     consul.fail(Some(axum::http::StatusCode::INTERNAL_SERVER_ERROR));
     let output = run(&docker, &consul, &["-retry-attempts", "2", "-retry-interval", "10"]);

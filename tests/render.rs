@@ -42,7 +42,7 @@ impl Source for Memory {
             answers.put(query.clone(), Arc::new(Answer::Key(value)));
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = bell.changed() => changed.expect("the store lives"),
+                changed = bell.changed() => changed.expect("the store exists"),
             }
         }
     }
@@ -147,7 +147,7 @@ async fn once_writes_only_files_that_differ() {
 async fn once_reports_at_the_deadline_what_is_not_in_sync_and_why() {
     let templates = ["{{key \"nope\"}}", "a\n{{#with (keyOr \"x\" \"y\")}}{{z}}{{/with}}", "c", "d"];
     let harness = Harness::new(&templates).check(2, "grep -q x {{candidate}}");
-    let error = harness.once(SHORT).await.expect_err("three of four cannot be");
+    let error = harness.once(SHORT).await.expect_err("three of four targets fail");
     let reasons = [
         "target a: ",
         "a.hbs: waits for key \"nope\" (there is no such key)",
@@ -203,7 +203,7 @@ async fn a_panic_ends_the_run_with_an_error() {
 }
 
 #[tokio::test]
-async fn a_dry_run_shows_what_would_change_and_touches_nothing() {
+async fn a_dry_run_shows_what_would_change_and_changes_nothing() {
     let harness = Harness::new(&["{{keyOr \"x\" \"1\"}}\n", "b\n"]).check(0, "true {{candidate}}");
     harness.once(LONG).await.expect("all keys exist");
     harness.set("x", "2");
@@ -221,7 +221,7 @@ async fn a_dry_run_shows_what_would_change_and_touches_nothing() {
     let (printed, done) = harness.dry_run(LONG).await;
     assert!(printed.contains("+2\n# target a: the check refuses this:\n"), "{printed}");
     assert!(printed.contains("\n# it would be held for some seconds"), "{printed}");
-    assert!(done.expect_err("it would be refused").contains("target a: the check refuses it"));
+    assert!(done.expect_err("the check rejects it").contains("target a: the check refuses it"));
     assert_eq!(harness.text("a").as_deref(), Some("1\n"));
 }
 
@@ -230,7 +230,7 @@ async fn a_dry_run_reports_templates_that_are_not_rendered() {
     let harness = Harness::new(&["{{key \"nope\"}}", "b\n"]);
     let (printed, done) = harness.dry_run(SHORT).await;
     assert!(printed.contains("# target a: not rendered\n") && printed.contains("\n+b\n"), "{printed}");
-    assert!(done.expect_err("one is not there").contains("a.hbs: waits for key \"nope\""));
+    assert!(done.expect_err("a key is missing").contains("a.hbs: waits for key \"nope\""));
     assert_eq!((harness.text("a"), harness.text("b")), (None, None));
 }
 
@@ -244,7 +244,7 @@ async fn a_template_may_name_its_language() {
     );
     harness.settings.targets[0] = toml::from_str(&table).expect("it is valid");
     let (printed, done) = harness.dry_run(SHORT).await;
-    assert!(done.expect_err("one is refused").contains("the value \"a;\" of `key \"x\"` holds ';'"));
+    assert!(done.expect_err("a value is rejected").contains("the value \"a;\" of `key \"x\"` holds ';'"));
     assert!(printed.contains("+a;\n"), "{printed}");
 }
 
@@ -315,8 +315,9 @@ async fn other_templates_are_rendered_while_the_watches_go_on() {
 }
 
 #[test]
-fn a_wrong_configuration_is_found_before_anything_starts() {
-    let refusal = |settings: &Settings| error_chain(&Setup::open(settings.clone()).expect_err("it is wrong"));
+fn an_invalid_configuration_is_reported_before_the_start() {
+    let refusal =
+        |settings: &Settings| error_chain(&Setup::open(settings.clone()).expect_err("the configuration is invalid"));
     let harness = Harness::new(&["{{#if}}{{/if}}", "b"]);
     assert!(refusal(&harness.settings).contains("a.hbs:1:1: `if` takes 1 argument, not 0"));
     let mut settings = harness.settings.clone();

@@ -41,20 +41,20 @@ use tokio_util::sync::CancellationToken;
 async fn new_files_are_in_effect_when_the_pass_ends() {
     let nginx = Nginx::serving("old");
     let web = nginx.web();
-    fs::set_permissions(&web, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    fs::set_permissions(&web, fs::Permissions::from_mode(0o640)).expect("the test owns it");
     std::os::unix::fs::chown(&web, Some(1), Some(2)).expect("the tests run as root");
     let more = nginx.path("etc/conf.d/more.conf");
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[web.clone(), more.clone()]);
-    assert_eq!(edge.apply().await.expect("nothing is asked yet"), ApplyOutcome::Incomplete);
+    assert_eq!(edge.apply().await.expect("no file is desired yet"), ApplyOutcome::Incomplete);
 
     let workers = nginx.workers();
     edge.want(&[(&web, &nginx.server("new")), (&more, "# nothing\n")]);
     edge.writes(&[&more, &web]).await;
     assert_eq!(nginx.ask().expect("it serves"), "new", "immediately: the old workers are shutting down");
     assert!(workers.iter().all(|worker| !nginx.workers().contains(worker)));
-    let metadata = fs::metadata(&web).expect("it is there");
+    let metadata = fs::metadata(&web).expect("it exists");
     assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o640, 1, 2), "access is kept");
-    assert_eq!(fs::metadata(&more).expect("it is there").mode() & 0o7777, 0o644);
+    assert_eq!(fs::metadata(&more).expect("it exists").mode() & 0o7777, 0o644);
     assert_eq!(names(&nginx.path("etc/conf.d")), ["more.conf", "web.conf"], "nothing else is left");
     assert_eq!(names(&nginx.path("state/targets/edge")), ["journal"]);
 
@@ -63,7 +63,7 @@ async fn new_files_are_in_effect_when_the_pass_ends() {
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[web.clone(), more.clone()]);
     edge.want(&[(&web, &nginx.server("new")), (&more, "# nothing\n")]);
     edge.is_current().await;
-    assert_eq!(fs::metadata(&web).expect("it is there").ino(), metadata.ino());
+    assert_eq!(fs::metadata(&web).expect("it exists").ino(), metadata.ino());
     assert_eq!(nginx.hang_ups(), 1);
 }
 
@@ -80,7 +80,7 @@ async fn mode_and_owner_are_set() {
     let mut edge = Edge::with(nginx.kind(), &nginx.state(), vec![template]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     edge.writes(&[&nginx.web()]).await;
-    let metadata = fs::metadata(nginx.web()).expect("it is there");
+    let metadata = fs::metadata(nginx.web()).expect("it exists");
     assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o600, 1, 12));
 }
 
@@ -182,7 +182,7 @@ async fn a_rejected_candidate_changes_no_file_and_is_not_retried() {
     let checks = || text(nginx.path("calls")).lines().filter(|call| *call == "-t").count();
     let kind = TargetKind::Nginx(Settings { binary, ..nginx.settings() });
     let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
-    let (workers, before) = (nginx.workers(), fs::metadata(nginx.web()).expect("it is there"));
+    let (workers, before) = (nginx.workers(), fs::metadata(nginx.web()).expect("it exists"));
 
     let broken = format!("server {{\n  listen {};\n  retrun 200;\n}}\n", nginx.address);
     edge.want(&[(&nginx.web(), &broken)]);
@@ -192,7 +192,7 @@ async fn a_rejected_candidate_changes_no_file_and_is_not_retried() {
         assert!(matches!(error, ApplyError::Rejected(Rejection::CheckFailed { .. })), "{error:?}");
     }
     assert_eq!(checks(), 1, "one check is enough");
-    let after = fs::metadata(nginx.web()).expect("it is there");
+    let after = fs::metadata(nginx.web()).expect("it exists");
     assert_eq!((after.ino(), after.ctime_nsec()), (before.ino(), before.ctime_nsec()), "not even touched");
     assert_eq!(names(&nginx.path("etc/conf.d")), ["web.conf"]);
     assert_eq!((nginx.workers(), nginx.hang_ups(), edge.has_pending_reload()), (workers, 0, false));
@@ -242,7 +242,7 @@ async fn files_for_a_stopped_nginx_are_written_and_the_reload_stays_pending() {
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
     for written in [vec![nginx.web()], vec![]] {
-        let done = edge.apply().await.expect("that is no error");
+        let done = edge.apply().await.expect("this is not an error");
         let ApplyOutcome::Applied { written: files, effect: Effect::NotRunning(_) } = done else { panic!("{done:?}") };
         assert_eq!(files, written);
         assert!(edge.has_pending_reload());
@@ -282,7 +282,7 @@ async fn a_pid_of_another_program_gets_no_signal() {
     nginx.write("prefix/run/nginx.pid", &stranger.id().to_string());
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
-    let done = edge.apply().await.expect("that is no error");
+    let done = edge.apply().await.expect("this is not an error");
     let ApplyOutcome::Applied { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
     assert!(absent.to_string().ends_with("is sleep, not an nginx master"), "{absent}");
     assert!(stranger.runs());
@@ -302,7 +302,7 @@ async fn a_configuration_broken_by_a_foreign_file_blocks_a_pending_reload_withou
         edge.fails(&["has to wait", "foreign.conf:1"]).await;
     }
     assert_eq!(nginx.hang_ups(), 0, "nginx is spared");
-    fs::remove_file(nginx.path("etc/conf.d/foreign.conf")).expect("it is ours");
+    fs::remove_file(nginx.path("etc/conf.d/foreign.conf")).expect("the test owns it");
     let done = edge.apply().await.expect("it is valid again");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
 }
@@ -323,12 +323,12 @@ async fn a_diff_shows_the_changes_and_makes_none() {
     let looking = StateDir::open_read_only(&nginx.state());
     let mut target =
         portreeve::target::Target::new(settings, edge.desired.clone(), &looking, &docker::Settings::default())
-            .expect("it makes sense");
-    let diff = target.diff().await.expect("it can look");
+            .expect("the settings are valid");
+    let diff = target.diff().await.expect("the diff succeeds");
     assert!(!diff.complete && diff.files.is_empty() && diff.check.is_none());
 
     edge.want(&[(&nginx.web(), &nginx.server("new")), (&more, "# more\n")]);
-    let diff = target.diff().await.expect("it can look");
+    let diff = target.diff().await.expect("the diff succeeds");
     assert_eq!(diff.check, Some(CheckVerdict::Accepted { warnings: vec![] }));
     let web = nginx.web().display().to_string();
     let (old, new) = (nginx.server("old"), nginx.server("new"));
@@ -337,7 +337,7 @@ async fn a_diff_shows_the_changes_and_makes_none() {
     assert_eq!(diff.files[0].unified, created);
 
     edge.want(&[(&nginx.web(), "x"), (&more, "")]);
-    let diff = target.diff().await.expect("it can look");
+    let diff = target.diff().await.expect("the diff succeeds");
     let Some(CheckVerdict::Rejected { output, .. }) = diff.check else { panic!("{diff:?}") };
     assert!(output.contains(&web), "{output}");
     assert_eq!((text(nginx.web()), nginx.hang_ups(), edge.has_pending_reload()), (old, 0, false));
@@ -348,7 +348,7 @@ async fn a_diff_shows_the_changes_and_makes_none() {
 async fn a_check_that_hangs_delays_its_own_target_only() {
     let (slow, quick) = (Nginx::serving("old"), Nginx::serving("old"));
     let hold = slow.path("hold");
-    fs::write(&hold, "").expect("it is ours");
+    fs::write(&hold, "").expect("the test owns it");
     let wait = format!("while [ \"$1\" = -t ] && [ -e '{}' ]; do sleep 0.01; done", hold.display());
     let kind = |hangs: &Nginx, limit| {
         TargetKind::Nginx(Settings {
@@ -375,7 +375,7 @@ async fn a_check_that_hangs_delays_its_own_target_only() {
     let (quick_task, _) = run(&quick, quick.kind());
     quick.answers("new");
     assert_eq!(slow.ask().expect("it serves"), "old");
-    fs::remove_file(&hold).expect("it is ours");
+    fs::remove_file(&hold).expect("the test owns it");
     slow.answers("new");
     stop.cancel();
     slow_task.await.expect("it ends");
@@ -386,7 +386,7 @@ async fn a_check_that_hangs_delays_its_own_target_only() {
 async fn a_check_that_times_out_is_killed_and_retried() {
     let nginx = Nginx::serving("old");
     let hold = nginx.path("hold");
-    fs::write(&hold, "").expect("it is ours");
+    fs::write(&hold, "").expect("the test owns it");
     let wait = format!("[ \"$1\" = -t ] && [ -e '{}' ] && sleep 300", hold.display());
     let settings = Settings {
         binary: watched(&nginx.path(""), &wait),
@@ -399,7 +399,7 @@ async fn a_check_that_times_out_is_killed_and_retried() {
     assert!(matches!(error, ApplyError::Check(_)), "{error:?}");
     assert_eq!(text(nginx.web()), nginx.server("old"));
     drop(edge);
-    fs::remove_file(&hold).expect("it is ours");
+    fs::remove_file(&hold).expect("the test owns it");
     let kind = TargetKind::Nginx(Settings { check_timeout: Duration::from_secs(60), ..settings });
     let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
@@ -495,7 +495,7 @@ async fn worker() {
     for number in 0.. {
         let server = format!("server {{ listen {address}; return 200 \"{number}\"; }}\n");
         edge.want(&[(&web, &server), (&more, &format!("# {number}\n"))]);
-        edge.apply().await.expect("it is good");
+        edge.apply().await.expect("the apply succeeds");
     }
 }
 
@@ -505,7 +505,7 @@ struct Worker(Child);
 impl Worker {
     fn start(nginx: &Nginx, mode: &str) -> Self {
         let settings = [mode, &nginx.path("").to_string_lossy(), &nginx.address].join("\n");
-        let child = process::Command::new(std::env::current_exe().expect("/proc is there"))
+        let child = process::Command::new(std::env::current_exe().expect("/proc is mounted"))
             .args(["--ignored", "--exact", "worker", "--nocapture"])
             .env(WORKER, settings)
             .stdout(Stdio::piped())

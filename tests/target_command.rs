@@ -33,7 +33,7 @@ impl Home {
     fn new() -> Self {
         let home = Self(directory());
         fs::create_dir(home.path("etc")).expect("a directory");
-        fs::write(home.file(), "old\n").expect("it is ours");
+        fs::write(home.file(), "old\n").expect("the test owns it");
         home
     }
 
@@ -84,7 +84,7 @@ async fn several_candidates_are_in_a_directory_under_their_full_paths() {
     let kind = TargetKind::Command(CommandSettings { check, ..CommandSettings::default() });
     let mut edge = Edge::new(kind, &home.path("state"), &[home.file(), other.clone()]);
     edge.want(&[(&home.file(), "new\n"), (&other, "other\n")]);
-    let done = edge.apply().await.expect("it is good");
+    let done = edge.apply().await.expect("the apply succeeds");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![home.file(), other], effect: Effect::NoReload });
     assert_eq!(text(home.path("log")), "new\nother\n");
     edge.is_current().await;
@@ -118,7 +118,7 @@ async fn a_check_that_fails_once_is_retried() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(targets::LONG, again).await.expect("nothing stands in its way");
+    tokio::time::timeout(targets::LONG, again).await.expect("the retry succeeds");
     assert_eq!(text(home.file()), "new\n");
 }
 
@@ -140,7 +140,7 @@ async fn a_failed_reload_rolls_the_files_back_and_reloads_again() {
     let other = home.path("etc/other.conf");
     let kind = TargetKind::Command(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
     let mut edge = Edge::new(kind, &home.path("state"), &[home.file(), other.clone()]);
-    let before = fs::metadata(home.file()).expect("it is there").mode();
+    let before = fs::metadata(home.file()).expect("it exists").mode();
     edge.want(&[(&home.file(), "bad\n"), (&other, "other\n")]);
     for _ in 0..2 {
         let error = edge.fails(&["rolled back", "sh: exit status: 1", "no, bad"]).await;
@@ -148,7 +148,7 @@ async fn a_failed_reload_rolls_the_files_back_and_reloads_again() {
     }
     assert_eq!(text(home.path("log")), "bad\nold\n", "there and back, and not again");
     assert_eq!((text(home.file()).as_str(), other.exists(), edge.has_pending_reload()), ("old\n", false, false));
-    assert_eq!(fs::metadata(home.file()).expect("it is there").mode(), before);
+    assert_eq!(fs::metadata(home.file()).expect("it exists").mode(), before);
     edge.want(&[(&home.file(), "good\n"), (&other, "other\n")]);
     edge.writes(&[&home.file(), &other]).await;
 }
@@ -174,7 +174,7 @@ async fn a_reload_that_always_fails_does_not_reject_the_candidate() {
     drop(edge);
     let mut edge = home.edge(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
     edge.want(&[(&home.file(), "new\n")]);
-    fs::write(home.path("well"), "").expect("it is ours");
+    fs::write(home.path("well"), "").expect("the test owns it");
     edge.writes(&[&home.file()]).await;
     assert_eq!(text(home.path("log")), "new\nold\nold\nnewer\nold\nold\nnew\n");
 }
@@ -185,7 +185,7 @@ async fn former_files_that_the_check_rejects_do_not_block_new_ones() {
     for was_there in [true, false] {
         let home = Home::new();
         if !was_there {
-            fs::remove_file(home.file()).expect("it is ours");
+            fs::remove_file(home.file()).expect("the test owns it");
         }
         let command = CommandSettings {
             check: Some(home.shell("test \"$(cat $0)\" = new")),
@@ -196,10 +196,10 @@ async fn former_files_that_the_check_rejects_do_not_block_new_ones() {
         for _ in 0..3 {
             let mut edge = home.edge(command.clone());
             edge.want(&[(&home.file(), "new\n")]);
-            edge.apply().await.expect_err("it is not well");
+            edge.apply().await.expect_err("the apply fails");
         }
         assert_eq!(home.file().exists(), was_there);
-        fs::write(home.path("well"), "").expect("it is ours");
+        fs::write(home.path("well"), "").expect("the test owns it");
         let mut edge = home.edge(command);
         edge.want(&[(&home.file(), "new\n")]);
         edge.writes(&[&home.file()]).await;
@@ -235,7 +235,7 @@ async fn a_signal_reaches_only_the_expected_process() {
     );
     let program = Program::start("sh", &["-c", &script]);
     wait_until("the program", || if home.path("ready").exists() { Ok(()) } else { Err("not ready") });
-    fs::write(home.path("pid"), program.id().to_string()).expect("it is ours");
+    fs::write(home.path("pid"), program.id().to_string()).expect("the test owns it");
     let command = |program: Option<&str>| CommandSettings {
         reload: Some(ReloadMethod::Signal {
             pid_file: home.path("pid"),
@@ -246,7 +246,7 @@ async fn a_signal_reaches_only_the_expected_process() {
     };
     let mut edge = home.edge(command(Some("haproxy")));
     edge.want(&[(&home.file(), "new\n")]);
-    let done = edge.apply().await.expect("that is no error");
+    let done = edge.apply().await.expect("this is not an error");
     let ApplyOutcome::Applied { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
     assert!(absent.to_string().ends_with("is sh, not haproxy"), "{absent}");
     drop(edge);
@@ -273,7 +273,7 @@ async fn a_symlink_is_followed() {
     edge.fails(&["rolled back"]).await;
     edge.want(&[(&link, "new\n")]);
     edge.writes(&[&link]).await;
-    assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+    assert!(fs::symlink_metadata(&link).expect("it exists").is_symlink());
     assert_eq!(text(home.file()), "new\n");
 }
 
@@ -281,7 +281,7 @@ async fn a_symlink_is_followed() {
 async fn staged_files_of_a_killed_process_are_removed() {
     let home = Home::new();
     for name in [".app.conf.portreeve-x1", ".other.conf.portreeve-x1"] {
-        fs::write(home.path("etc").join(name), "half").expect("it is ours");
+        fs::write(home.path("etc").join(name), "half").expect("the test owns it");
     }
     let mut edge = home.edge(CommandSettings::default());
     edge.want(&[(&home.file(), "old\n")]);
@@ -303,7 +303,7 @@ async fn a_missing_directory_is_created_after_the_check_unless_the_settings_forb
     edge.fails(&["refused"]).await;
     assert!(!home.path("no").exists(), "not for a candidate that is refused");
     edge.want(&[(&missing, "new\n")]);
-    edge.apply().await.expect("it is good");
+    edge.apply().await.expect("the apply succeeds");
     for made in ["no", "no/where"] {
         assert_eq!(fs::metadata(home.path(made)).expect("it was made").mode() & 0o7777, 0o755);
     }
@@ -317,7 +317,7 @@ async fn a_missing_directory_is_created_after_the_check_unless_the_settings_forb
     edge.fails(&["the directory is missing; make it"]).await;
     assert!(!home.path("never").exists());
     fs::create_dir(home.path("never")).expect("a directory");
-    let done = edge.apply().await.expect("there is one now");
+    let done = edge.apply().await.expect("the directory exists");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![missing], effect: Effect::NoReload });
 }
 
@@ -412,9 +412,9 @@ fn a_read_only_directory_changes_nothing() {
 fn a_mounted_file_is_overwritten_in_place() {
     with_mounts(async |home| {
         let source = home.path("source.conf");
-        fs::write(&source, "older and longer\n").expect("it is ours");
+        fs::write(&source, "older and longer\n").expect("the test owns it");
         run("mount", &["--bind", name(&source), name(&home.file())]);
-        let inode = fs::metadata(home.file()).expect("it is there").ino();
+        let inode = fs::metadata(home.file()).expect("it exists").ino();
         let reload = home.reload("! grep -q bad $H/etc/app.conf");
         let mut edge = home.edge(CommandSettings { reload, ..CommandSettings::default() });
         edge.want(&[(&home.file(), "new\n")]);
@@ -422,7 +422,7 @@ fn a_mounted_file_is_overwritten_in_place() {
         edge.want(&[(&home.file(), "bad, and longer\n")]);
         edge.fails(&["rolled back"]).await;
         assert_eq!((text(home.file()), text(&source)), ("new\n".to_owned(), "new\n".to_owned()));
-        assert_eq!(fs::metadata(home.file()).expect("it is there").ino(), inode, "the mount holds");
+        assert_eq!(fs::metadata(home.file()).expect("it exists").ino(), inode, "the mount holds");
         assert_eq!(names(&home.path("etc")), ["app.conf"]);
     });
 }
@@ -460,8 +460,8 @@ async fn a_symlink_is_refused_with_the_setting() {
     edge.want(&[(&link, "new\n")]);
     edge.fails(&["link.conf: is a symlink, and `symlinks = \"refuse\"` is set for it"]).await;
     assert_eq!((text(home.file()).as_str(), edge.has_pending_reload()), ("old\n", false));
-    fs::remove_file(&link).expect("it is ours");
-    let done = edge.apply().await.expect("it is none any more");
+    fs::remove_file(&link).expect("the test owns it");
+    let done = edge.apply().await.expect("it is not a symlink any more");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![link], effect: Effect::NoReload });
 }
 
@@ -478,10 +478,10 @@ async fn mode_and_owner_are_corrected_without_a_reload() {
     let kind =
         TargetKind::Command(CommandSettings { reload: home.reload("touch $H/reloaded"), ..CommandSettings::default() });
     let mut edge = Edge::with(kind, &home.path("state"), vec![template]);
-    let before = fs::metadata(home.file()).expect("it is there").ino();
+    let before = fs::metadata(home.file()).expect("it exists").ino();
     edge.want(&[(&home.file(), "old\n")]);
     edge.is_current().await;
-    let after = fs::metadata(home.file()).expect("it is there");
+    let after = fs::metadata(home.file()).expect("it exists");
     assert_eq!((after.mode() & 0o7777, after.uid(), after.gid(), after.ino()), (0o640, 1, 2, before));
     assert!(!home.path("reloaded").exists());
 }
@@ -489,12 +489,12 @@ async fn mode_and_owner_are_corrected_without_a_reload() {
 #[tokio::test]
 async fn two_paths_of_one_file_are_refused_at_load() {
     let home = Home::new();
-    let state = StateDir::open(&home.path("state")).expect("nobody else holds it");
+    let state = StateDir::open(&home.path("state")).expect("no other process has locked it");
     let template = |below: &str| TemplateSettings { destination: home.path(below), ..TemplateSettings::default() };
     let templates = vec![template("no/a"), template("no/../no/a")];
     let settings = Settings::new("edge".to_owned(), TargetKind::Command(CommandSettings::default()), templates);
     let made = Target::new(settings, DesiredFileStore::default(), &state, &docker::Settings::default());
-    assert!(made.expect_err("they are one").to_string().contains("is written by two templates"));
+    assert!(made.expect_err("both destinations are the same file").to_string().contains("is written by two templates"));
 }
 
 #[tokio::test]
@@ -524,10 +524,10 @@ async fn a_long_reload_is_killed_at_the_stop_and_stays_pending() {
     });
     assert!(text(home.file()) == "new\n" && edge.has_pending_reload());
     drop(edge);
-    fs::write(home.path("quick"), "").expect("it is ours");
+    fs::write(home.path("quick"), "").expect("the test owns it");
     let mut edge = home.edge(CommandSettings { reload: home.reload(reload), ..CommandSettings::default() });
     assert_eq!(
-        edge.apply().await.expect("it is quick"),
+        edge.apply().await.expect("the reload succeeds"),
         ApplyOutcome::Applied { written: vec![], effect: Effect::Verified }
     );
 }

@@ -25,7 +25,7 @@ fn edge(home: &Path, host: String) -> Edge {
 }
 
 async fn absent(edge: &mut Edge, saying: &str) {
-    let done = edge.apply().await.expect("that is no error");
+    let done = edge.apply().await.expect("this is not an error");
     let ApplyOutcome::Applied { effect: Effect::NotRunning(absent), .. } = done else { panic!("{done:?}") };
     assert!(absent.to_string().contains(saying), "{absent}");
     assert!(edge.has_pending_reload());

@@ -56,7 +56,7 @@ async fn files_are_created_and_removed_with_their_members_and_foreign_files_stay
     want(&edge, &nginx, &[("a.conf", &a), ("b.conf", &b)]);
     edge.writes(&[&path("a.conf"), &path("b.conf")]).await;
     assert_eq!([&one, &two].map(|address| nginx::ask(address).expect("it serves")), ["a", "b"]);
-    fs::write(path("foreign.conf"), "# by hand\n").expect("it is ours");
+    fs::write(path("foreign.conf"), "# by hand\n").expect("the test owns it");
 
     // Also by a process that has created none of them.
     drop(edge);
@@ -70,7 +70,7 @@ async fn files_are_created_and_removed_with_their_members_and_foreign_files_stay
     // Also those of a template that the settings no longer have. An incomplete pass removes no file.
     drop(edge);
     let mut edge = Edge::new(nginx.kind(), &nginx.state(), &[nginx.web()]);
-    assert_eq!(edge.apply().await.expect("nothing is asked yet"), ApplyOutcome::Incomplete);
+    assert_eq!(edge.apply().await.expect("no file is desired yet"), ApplyOutcome::Incomplete);
     assert!(path("b.conf").exists());
     edge.want(&[(&nginx.web(), "# nothing\n")]);
     edge.writes(&[&nginx.web()]).await;
@@ -92,10 +92,10 @@ async fn the_check_reads_the_candidate_without_the_removed_files() {
     let upstream = "upstream shared { server 127.0.0.1:9; }\n";
     let user = format!("server {{ listen {address}; location / {{ proxy_pass http://shared; }} }}\n");
     want(&edge, &nginx, &[("a.conf", upstream), ("b.conf", &user)]);
-    edge.apply().await.expect("it is good");
+    edge.apply().await.expect("the apply succeeds");
     // Moved to another file: together with the old one it would be a duplicate.
     want(&edge, &nginx, &[("b.conf", &user), ("c.conf", upstream)]);
-    edge.apply().await.expect("it is good");
+    edge.apply().await.expect("the apply succeeds");
     assert_eq!(names(&nginx.path("etc/sites")), ["b.conf", "c.conf"]);
     // Included by name: without the file nginx would not start.
     nginx.write("etc/conf.d/by-name.conf", "include sites/b.conf;\n");
@@ -123,7 +123,7 @@ async fn a_failed_reload_restores_removed_files() {
         let product = |(name, text): &(&str, &str)| (path("etc").join(name), Arc::new(DesiredFile::new(0, *text)));
         edge.desired.replace(files.iter().map(product).collect::<BTreeMap<_, _>>());
     };
-    fs::write(path("etc/b"), "by hand").expect("it is ours");
+    fs::write(path("etc/b"), "by hand").expect("the test owns it");
     let mut first = edge("test -e etc/a");
     want(&first, &[("a", "1"), ("c", "1")]);
     first.writes(&[&path("etc/a"), &path("etc/c")]).await;
@@ -187,7 +187,7 @@ fn want_many(edge: &Edge, home: &Path, number: u32) {
 async fn a_process_killed_at_any_moment_leaves_no_file_that_the_next_one_does_not_know() {
     let home = directory();
     for round in 0..25_u64 {
-        let mut worker = process::Command::new(std::env::current_exe().expect("/proc is there"))
+        let mut worker = process::Command::new(std::env::current_exe().expect("/proc is mounted"))
             .args(["--ignored", "--exact", "worker", "--nocapture"])
             .env(WORKER, home.path())
             .stdout(Stdio::piped())

@@ -52,9 +52,9 @@ impl Running {
         let settings = Settings { debounce: pace, ..Settings::new("edge".to_owned(), kind, templates) };
         let (desired, reports, stop) =
             (DesiredFileStore::default(), TargetStatuses::default(), CancellationToken::new());
-        let state = StateDir::open(&home.path().join("state")).expect("nobody else holds it");
+        let state = StateDir::open(&home.path().join("state")).expect("no other process has locked it");
         let mut target = Target::new(settings, desired.clone(), &state, &docker::Settings::default())
-            .expect("the settings make sense");
+            .expect("the settings are valid");
         target.publish_to(reports.clone());
         let (bell, ended) = (desired.bell(), stop.clone());
         let run = tokio::spawn(async move {
@@ -228,7 +228,7 @@ async fn while_a_change_waits_the_current_files_are_restored() {
     running.until("a").await;
     running.want("b", &[]);
     tokio::time::sleep(ms(100)).await;
-    std::fs::write(running.file(), "by another hand\n").expect("it is ours");
+    std::fs::write(running.file(), "by another hand\n").expect("the test owns it");
     running.desired.mark_complete();
     let mended = running.until("a").await;
     assert!(mended < 1000 && running.writes() == 2, "{mended}");

@@ -50,7 +50,7 @@ async fn a_target_without_a_reload_is_probed_too_and_one_status_can_be_required(
     refused.fails(&["the status was 200 OK"]).await;
     assert_eq!(text(nginx.web()), nginx.server("old"));
     drop(refused);
-    fs::remove_dir_all(nginx.state()).expect("it is ours");
+    fs::remove_dir_all(nginx.state()).expect("the test owns it");
     let mut taken = edge(&nginx, command(), probe(&url, Duration::from_secs(60)));
     taken.want(&[(&nginx.web(), "# new\n")]);
     taken.writes(&[&nginx.web()]).await;

@@ -65,8 +65,8 @@ impl Harness {
 
     fn write(&self, path: &str, text: &str) {
         let path = self.0.path().join(path);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("it is ours");
-        fs::write(path, text).expect("it is ours");
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the test owns it");
+        fs::write(path, text).expect("the test owns it");
     }
 
     fn read(&self, path: &str) -> Option<String> {
@@ -201,7 +201,7 @@ fn cases_are_selected_by_name_and_printed_as_json() {
     assert_eq!(harness.run(&["--filter", "nothing"]), (String::new(), Some(2)));
     let none = test(harness.0.path(), &[".", "--filter", "x"]);
     assert_eq!(none.status.code(), Some(2));
-    fs::create_dir(harness.0.path().join("empty")).expect("it is ours");
+    fs::create_dir(harness.0.path().join("empty")).expect("the test owns it");
     let none = test(harness.0.path(), &["empty", "--config", "portreeve.toml"]);
     let error = String::from_utf8_lossy(&none.stderr).into_owned();
     assert!(none.status.code() == Some(2) && error.contains("there is no case in empty"), "{error}");

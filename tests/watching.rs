@@ -136,7 +136,7 @@ fn a_wrong_template_is_refused_with_its_position_and_the_previous_one_stays() {
 }
 
 #[test]
-fn a_saved_template_that_waits_names_its_query_and_the_previous_one_goes_on() {
+fn a_saved_template_that_waits_names_its_query_and_the_previous_one_stays() {
     let harness = Harness::new();
     harness.keys.silence("silent", true);
     let daemon = harness.start(&[]);
@@ -177,7 +177,7 @@ fn saved_partials_are_read_again() {
     daemon.until_logged("the templates are refused");
     harness.save("partials/y.hbs", "y {{> deep/x}}");
     harness.until("a", "[y deeper 1]\n");
-    fs::remove_dir_all(harness.path("partials/deep")).expect("ours");
+    fs::remove_dir_all(harness.path("partials/deep")).expect("the test owns it");
     daemon.until_logged_times("the templates are refused", 2);
     harness.keys.set("x", "2");
     harness.until("a", "[y deeper 2]\n");
@@ -253,7 +253,7 @@ fn a_mounted_configuration_follows_the_swap_of_its_data() {
 }
 
 #[test]
-fn a_locked_state_directory_is_refused_and_the_previous_configuration_goes_on() {
+fn with_a_locked_state_directory_the_previous_configuration_stays() {
     let harness = Harness::new();
     let daemon = harness.start(&[]);
     harness.until("a", "x=1\n");
@@ -272,7 +272,7 @@ fn a_locked_state_directory_is_refused_and_the_previous_configuration_goes_on() 
     until("the previous state directory to be free", || StateDir::open(&harness.path("state")).is_ok());
     harness.keys.set("x", "3");
     harness.until("a", "x=3\n");
-    StateDir::open(&harness.path("held")).expect_err("it is held by the daemon");
+    StateDir::open(&harness.path("held")).expect_err("the daemon has locked it");
     // The same directory by another path.
     symlink("held", harness.path("alias")).expect("a link");
     harness.configure(&harness.state("alias"), &["a"]);

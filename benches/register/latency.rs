@@ -37,7 +37,7 @@ fn measure(others: u16) -> Vec<Duration> {
         let written = Instant::now();
         docker.run(new);
         wait_until("the registration", || consul.registered_at(&id).is_some());
-        consul.registered_at(&id).expect("it is there") - written
+        consul.registered_at(&id).expect("it exists") - written
     };
     (others..others + STARTS).map(one).collect()
 }

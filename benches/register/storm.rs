@@ -60,7 +60,7 @@ pub(super) fn run(length: Duration) {
     wait_until("all registrations", || consul.ports() == host.expected());
     let traffic = |docker: &FakeDocker| (docker.requests().len(), consul.reads().len(), consul.writes().len());
     let (before, used) = (traffic(&host.docker), daemon.cpu_time());
-    let (begun, events) = (Instant::now(), u32::try_from(length.as_secs()).expect("not years") * PER_SECOND);
+    let (begun, events) = (Instant::now(), u32::try_from(length.as_secs()).expect("a short time") * PER_SECOND);
     for event in 0..events {
         let due = begun + Duration::from_secs(1) / PER_SECOND * event;
         thread::sleep(due.saturating_duration_since(Instant::now()));

@@ -80,12 +80,12 @@ impl Daemon {
 
     /// The process id.
     pub fn id(&self) -> i32 {
-        i32::try_from(self.child.id()).expect("small")
+        i32::try_from(self.child.id()).expect("a small number")
     }
 
     /// Sends a signal to the daemon.
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).expect("small")), signal).expect("it runs");
+        kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a small number")), signal).expect("it runs");
     }
 
     /// Waits for the end of the daemon. Returns the exit code.

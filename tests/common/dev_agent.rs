@@ -110,7 +110,7 @@ impl DevAgent {
     /// Ends the agent with SIGTERM.
     pub fn terminate(&mut self) {
         if let Some(mut child) = self.child.take() {
-            let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("small"));
+            let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a small number"));
             nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).expect("a process of ours");
             child.wait().expect("a process of ours");
         }

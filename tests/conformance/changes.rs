@@ -34,7 +34,7 @@ async fn files_with_one_command_are_all_there_before_it_runs_and_it_runs_once() 
 }
 
 #[tokio::test]
-async fn a_key_that_is_deleted_leaves_its_file_until_it_is_back() {
+async fn a_file_outlives_the_deletion_of_its_key() {
     let harness = Harness::new().await;
     let template = harness.template("a", "{{key \"app/max\"}}\n");
     let daemon = harness.start(&["--template", &template]);
@@ -47,7 +47,7 @@ async fn a_key_that_is_deleted_leaves_its_file_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_cancels_out_within_the_quiet_time_is_never_written() {
+async fn changes_that_cancel_out_within_the_quiet_period_are_never_written() {
     let harness = Harness::new().await;
     harness.write("a.hbs", "{{key \"app/max\"}}\n");
     let config = format!(
@@ -65,7 +65,7 @@ async fn what_cancels_out_within_the_quiet_time_is_never_written() {
     // On a busy machine, more than the last value may have been written, in the order of the changes.
     harness.agent.put("/v1/kv/app/max", "17").await;
     until("the next file", || harness.read("seen").is_some_and(|seen| seen.ends_with("17\n")));
-    let seen = harness.read("seen").expect("it is there");
+    let seen = harness.read("seen").expect("it exists");
     assert!(["15\n17\n", "15\n16\n17\n", "15\n16\n15\n17\n"].contains(&seen.as_str()), "{seen}");
     assert_eq!(daemon.stop(), Some(0));
 }

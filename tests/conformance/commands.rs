@@ -19,7 +19,7 @@ async fn the_commands_of_different_targets_run_once_each_and_see_what_we_see() {
 }
 
 #[tokio::test]
-async fn a_command_that_takes_too_long_is_ended_with_what_it_has_started() {
+async fn a_command_that_takes_too_long_is_killed_with_its_children() {
     let harness = Harness::new().await;
     harness.write("out/a", "old");
     harness.write("a.hbs", "{{key \"app/max\"}}");
@@ -36,7 +36,7 @@ async fn a_command_that_takes_too_long_is_ended_with_what_it_has_started() {
     harness.write("portreeve.toml", &config);
     let daemon = harness.start(&["--config", &harness.path("portreeve.toml").display().to_string()]);
     until("its child", || pid.exists());
-    let child = fs::read_to_string(&pid).expect("it is there").trim().to_owned();
+    let child = fs::read_to_string(&pid).expect("it exists").trim().to_owned();
     daemon.until_logged("rolled back");
     until("the child's end", || !runs(&child));
     assert_eq!(harness.read("out/a").as_deref(), Some("old"));

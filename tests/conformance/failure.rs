@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_command_that_fails_is_tried_again_and_a_restart_does_not_forget_it() {
+async fn a_failed_command_is_retried_even_after_a_restart() {
     let harness = Harness::new().await;
     let ready = harness.path("ready");
     let command = format!("sh -c 'test -e {} && echo x >> {}'", ready.display(), harness.path("count").display());
@@ -34,7 +34,7 @@ async fn a_command_that_fails_is_tried_again_and_a_restart_does_not_forget_it() 
 }
 
 #[tokio::test]
-async fn a_refused_candidate_changes_nothing_and_the_next_good_one_goes_through() {
+async fn a_rejected_candidate_changes_nothing_and_the_next_valid_one_is_applied() {
     let harness = Harness::new().await;
     let template = harness.template("a", "{{key \"app/max\"}}\n");
     let (source, destination) = template.split_once(':').expect("two parts");
@@ -105,7 +105,7 @@ async fn without_consul_at_the_start_what_needs_none_is_written_and_the_rest_wai
 }
 
 #[tokio::test]
-async fn an_agent_with_too_few_connections_is_named_and_all_is_seen_in_the_end() {
+async fn an_agent_with_too_few_connections_is_logged_and_all_data_arrive() {
     let extra = "limits { http_max_conns_per_client = 20 }";
     let harness = Harness::beside(DevAgent::start_with(Setup { extra: extra.into(), ..Setup::default() }).await).await;
     let keys: Vec<_> = (0..40).map(|number| format!("many/{number}")).collect();

@@ -19,7 +19,7 @@ async fn a_new_file_and_its_folders_have_the_usual_modes() {
     let template = format!("{}:{}", harness.path("a.hbs").display(), destination.display());
     let ended = harness.once(&["--template", &template]);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
-    let mode = |name: &str| fs::metadata(harness.path(name)).expect("it is there").permissions().mode() & 0o777;
+    let mode = |name: &str| fs::metadata(harness.path(name)).expect("it exists").permissions().mode() & 0o777;
     assert_eq!(["out/new", "out/new/deeper", "out/new/deeper/a"].map(mode), [0o755, 0o755, 0o644]);
 }
 
@@ -44,7 +44,7 @@ async fn a_missing_folder_that_must_not_be_created_is_reported() {
 }
 
 #[tokio::test]
-async fn a_reader_never_sees_half_a_file() {
+async fn a_reader_never_sees_an_incomplete_file() {
     let harness = Harness::new().await;
     let line = "0123456789abcdef";
     let template = harness.template("a", "{{#each (split (key \"n\") \",\")}}0123456789abcdef{{this}}\n{{/each}}");
@@ -60,7 +60,7 @@ async fn a_reader_never_sees_half_a_file() {
         move || {
             let mut reads = 0;
             while !done.load(Ordering::Relaxed) {
-                let seen = fs::read_to_string(&path).expect("it is always there");
+                let seen = fs::read_to_string(&path).expect("it always exists");
                 assert!(whole.contains(&seen), "half a file: {} bytes", seen.len());
                 reads += 1;
             }
@@ -73,7 +73,7 @@ async fn a_reader_never_sees_half_a_file() {
         until("this version", || harness.read("out/a").as_ref() == Some(&text(digit)));
     }
     done.store(true, Ordering::Relaxed);
-    assert!(reader.join().expect("no half a file") > 40);
+    assert!(reader.join().expect("a complete file") > 40);
     assert_eq!(daemon.stop(), Some(0));
     let left: Vec<_> =
         fs::read_dir(harness.path("out")).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
@@ -106,7 +106,7 @@ async fn files_are_read_from_the_allowed_directory_only() {
     until("the file", || harness.read("out/g").as_deref() == Some("hello"));
     harness.write("files/sub/a", "hello again");
     until("its change", || harness.read("out/g").as_deref() == Some("hello again"));
-    fs::remove_file(harness.path("files/sub/a")).expect("it is there");
+    fs::remove_file(harness.path("files/sub/a")).expect("it exists");
     daemon.until_logged("there is no such file");
     assert_eq!(harness.read("out/g").as_deref(), Some("hello again"));
     harness.write("files/sub/a", "back");
@@ -117,13 +117,13 @@ async fn files_are_read_from_the_allowed_directory_only() {
 async fn a_file_keeps_its_mode_and_owner_and_a_symlink_stays_one() {
     let harness = Harness::new().await;
     harness.write("out/real", "old");
-    fs::set_permissions(harness.path("out/real"), fs::Permissions::from_mode(0o600)).expect("ours");
+    fs::set_permissions(harness.path("out/real"), fs::Permissions::from_mode(0o600)).expect("the test owns it");
     std::os::unix::fs::chown(harness.path("out/real"), Some(1234), Some(4321)).expect("the tests run as root");
     std::os::unix::fs::symlink("real", harness.path("out/a")).expect("a link");
     let ended = harness.once(&["--template", &harness.template("a", "{{key \"app/max\"}}")]);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert_eq!(fs::read_link(harness.path("out/a")).ok(), Some("real".into()));
-    let file = fs::metadata(harness.path("out/real")).expect("it is there");
+    let file = fs::metadata(harness.path("out/real")).expect("it exists");
     assert_eq!((file.mode() & 0o777, file.uid(), file.gid()), (0o600, 1234, 4321));
     assert_eq!(harness.read("out/real").as_deref(), Some("15"));
 }

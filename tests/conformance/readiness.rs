@@ -5,7 +5,7 @@ use std::fs;
 use crate::{common::black_box::until, harness::Harness};
 
 #[tokio::test]
-async fn a_key_that_is_missing_holds_its_template_until_it_is_there() {
+async fn a_missing_key_delays_its_template_until_the_key_exists() {
     let harness = Harness::new().await;
     harness.write("out/held", "old");
     let (held, free) = (harness.template("held", "{{key \"nope\"}}"), harness.template("free", "{{key \"app/max\"}}"));
@@ -22,7 +22,7 @@ async fn a_key_that_is_missing_holds_its_template_until_it_is_there() {
 }
 
 #[tokio::test]
-async fn nested_queries_are_all_answered_before_the_one_write() {
+async fn nested_queries_are_all_answered_before_the_only_write() {
     let harness = Harness::new().await;
     let nested = "{{#each (services)}}{{name}}:{{#each (service name any=true)}} {{id}}{{/each}}\n{{/each}}";
     let template = harness.template("nested", nested);
@@ -35,7 +35,7 @@ async fn nested_queries_are_all_answered_before_the_one_write() {
 }
 
 #[tokio::test]
-async fn a_query_is_watched_once_however_many_ask_it_and_not_longer() {
+async fn templates_share_a_watch_that_ends_with_the_last_query() {
     let harness = Harness::new().await;
     let asks = "{{#if (keyOr \"off/NAME\" \"\")}}-{{else}}{{key \"app/max\"}}{{/if}}";
     let [a, b] = ["a", "b"].map(|name| harness.template(name, &asks.replace("NAME", name)));
@@ -55,7 +55,7 @@ async fn a_query_is_watched_once_however_many_ask_it_and_not_longer() {
 }
 
 #[tokio::test]
-async fn a_restart_with_the_same_data_touches_nothing() {
+async fn a_restart_with_the_same_data_changes_nothing() {
     use std::os::unix::fs::MetadataExt;
     let harness = Harness::new().await;
     let count = harness.path("count");
@@ -65,7 +65,7 @@ async fn a_restart_with_the_same_data_touches_nothing() {
         count.display()
     );
     let identity = || {
-        let metadata = fs::metadata(harness.path("out/a")).expect("it is there");
+        let metadata = fs::metadata(harness.path("out/a")).expect("it exists");
         (metadata.ino(), metadata.mtime(), metadata.mtime_nsec())
     };
     assert_eq!(harness.once(&["--template", &template]).code, Some(0));

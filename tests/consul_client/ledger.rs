@@ -90,16 +90,16 @@ async fn an_entry_is_registered_replaced_put_into_maintenance_and_removed() {
     assert_eq!(check_ids(&agent).await, set(&["service:host-1:web-1:80:1", "service:host-1:web-1:80:2"]));
 
     let reason = OutOfTraffic::Paused.to_string();
-    ledger.enable_maintenance(&wanted.id, &reason).await.expect("taken out");
-    ledger.enable_maintenance(&wanted.id, "another reason").await.expect("taken out once more");
+    ledger.enable_maintenance(&wanted.id, &reason).await.expect("maintenance mode is enabled");
+    ledger.enable_maintenance(&wanted.id, "another reason").await.expect("maintenance mode is enabled again");
     let out = owned(&ledger).await.remove(&wanted.id).expect("the entry");
     assert_eq!(out.out_of_traffic.as_deref(), Some(reason.as_str()), "the first reason stays");
     assert!(out.matches(&wanted), "maintenance mode is not a difference");
-    ledger.disable_maintenance(&wanted.id).await.expect("brought back");
-    ledger.disable_maintenance(&wanted.id).await.expect("brought back once more");
+    ledger.disable_maintenance(&wanted.id).await.expect("maintenance mode is disabled");
+    ledger.disable_maintenance(&wanted.id).await.expect("maintenance mode is disabled again");
     assert_eq!(owned(&ledger).await[&wanted.id].out_of_traffic, None);
 
-    ledger.enable_maintenance(&wanted.id, &reason).await.expect("taken out");
+    ledger.enable_maintenance(&wanted.id, &reason).await.expect("maintenance mode is enabled");
     wanted.port = 32769;
     wanted.tags.pop();
     wanted.checks.pop();
@@ -163,7 +163,7 @@ async fn ids_and_reasons_with_special_characters_are_unchanged() {
     let mut wanted = instance("host/1:we b?#%&+:80:ü", 1);
     wanted.name = "we/b ü".into();
     ledger.put(&wanted, None).await.expect("registered");
-    ledger.enable_maintenance(&wanted.id, "a&b=c; 100% ü").await.expect("taken out");
+    ledger.enable_maintenance(&wanted.id, "a&b=c; 100% ü").await.expect("maintenance mode is enabled");
     assert_eq!(owned(&ledger).await[&wanted.id].out_of_traffic.as_deref(), Some("a&b=c; 100% ü"));
     ledger.remove(&wanted.id).await.expect("removed");
     assert!(owned(&ledger).await.is_empty());
@@ -246,15 +246,15 @@ async fn a_registration_in_maintenance_mode_is_never_in_traffic() {
     // The query does return instances in traffic, and the API ends the maintenance mode of a registration.
     let wanted = instance("host-1:web-1:80", 99);
     ledger.put(&wanted, Some(&reason)).await.expect("registered");
-    ledger.disable_maintenance(&wanted.id).await.expect("brought back");
+    ledger.disable_maintenance(&wanted.id).await.expect("maintenance mode is disabled");
     let begun = Instant::now();
     while seen.lock().expect("no panic").is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(60), "the entry passes");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(seen.lock().expect("no panic").iter().all(|instance| instance["Service"]["Port"] == 99));
-    ledger.put(&wanted, Some(&reason)).await.expect("taken out by a registration");
-    ledger.put(&wanted, None).await.expect("brought back by a registration");
+    ledger.put(&wanted, Some(&reason)).await.expect("maintenance mode is enabled by a registration");
+    ledger.put(&wanted, None).await.expect("maintenance mode is disabled by a registration");
     assert_eq!(owned(&ledger).await[&wanted.id].out_of_traffic, None);
     watch.abort();
 }

@@ -35,9 +35,9 @@ async fn instances_are_registered_and_removed() {
     assert_eq!(first.tags, ["blue", "v1"]);
     assert_eq!(first.meta["host"], "a.example");
 
-    ledger.enable_maintenance("web-1", "portreeve: draining").await.expect("taken out");
+    ledger.enable_maintenance("web-1", "portreeve: draining").await.expect("maintenance mode is enabled");
     watched.until_ids(&web, &["web-2"]).await;
-    ledger.disable_maintenance("web-1").await.expect("brought back");
+    ledger.disable_maintenance("web-1").await.expect("maintenance mode is disabled");
     watched.until_ids(&web, &["web-1", "web-2"]).await;
 
     ledger.remove("web-2").await.expect("removed");
@@ -66,7 +66,7 @@ async fn instances_are_selected_by_tag_and_status() {
     assert_eq!(records[0].address, "127.0.0.1", "an instance without an address has that of its node");
 
     watched.until_ids(&any, &["web-1", "web-2"]).await;
-    ledger.enable_maintenance("web-1", "why").await.expect("taken out");
+    ledger.enable_maintenance("web-1", "why").await.expect("maintenance mode is enabled");
     let out = |answer: &Answer| matches!(answer, Answer::Service(records) if !records[0].healthy);
     let answer = watched.until(&any, out).await;
     assert_eq!(crate::watched::records(&answer)[0].status, Status::Maintenance);

@@ -80,8 +80,8 @@ fn a_port_without_a_listener() {
 fn a_socket_without_permission() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let directory = docker.socket().parent().expect("a directory").to_owned();
-    fs::set_permissions(&directory, Permissions::from_mode(0o755)).expect("ours");
-    fs::set_permissions(docker.socket(), Permissions::from_mode(0o660)).expect("ours");
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).expect("the test owns it");
+    fs::set_permissions(docker.socket(), Permissions::from_mode(0o660)).expect("the test owns it");
     // The build directory may be closed to others.
     let copy = directory.join("portreeve");
     fs::copy(program(), &copy).expect("a copy");

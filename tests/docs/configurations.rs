@@ -30,7 +30,7 @@ fn load(text: &str) -> Result<(), String> {
     let directory = TempDir::new().expect("a directory");
     let place = directory.path().display().to_string();
     let file = directory.path().join("portreeve.toml");
-    fs::write(&file, text.replace(DIRECTORY, &place)).expect("it is ours");
+    fs::write(&file, text.replace(DIRECTORY, &place)).expect("the test owns it");
     let mut config = Config::load(&ConfigFile::Given(file), std::iter::empty())
         .map_err(|error| error_chain(&error).replace(&place, DIRECTORY))?;
     let CliCommand::Register(flags) = Cli::parse_from(["portreeve", "register"]).command else {
@@ -53,7 +53,7 @@ fn load(text: &str) -> Result<(), String> {
     }
     for folder in [&config.render.partials, &config.render.files].into_iter().flatten() {
         if folder.starts_with(directory.path()) {
-            fs::create_dir_all(folder).expect("it is ours");
+            fs::create_dir_all(folder).expect("the test owns it");
         }
     }
     let mut settings = render::Settings::from(config);
@@ -68,7 +68,7 @@ fn stand_in(directory: &Path, source: &Path) -> Result<(), String> {
     if !source.starts_with(directory) {
         return Err(format!("{}: the templates of an example lie in {DIRECTORY}", source.display()));
     }
-    fs::create_dir_all(source.parent().unwrap_or(directory)).expect("it is ours");
-    fs::write(source, "text\n").expect("it is ours");
+    fs::create_dir_all(source.parent().unwrap_or(directory)).expect("the test owns it");
+    fs::write(source, "text\n").expect("the test owns it");
     Ok(())
 }

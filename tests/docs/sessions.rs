@@ -67,7 +67,7 @@ fn printed(output: &Output) -> String {
 
 fn lint(name: &str, text: &str) -> Output {
     let directory = TempDir::new().expect("a directory");
-    fs::write(directory.path().join(name), text).expect("it is ours");
+    fs::write(directory.path().join(name), text).expect("the test owns it");
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
     command.env_clear().env("PORTREEVE_CONFIG", "/dev/null").current_dir(directory.path());
     command.args(["lint", name]).output().expect("the program starts")
@@ -82,8 +82,8 @@ fn check(configuration: &str, template: &str, flags: &[&str]) -> Option<Output> 
     let etc = TempDir::new().expect("a directory");
     let write = |path: &Path, text: &str| {
         let path = etc.path().join(path.strip_prefix("/etc").ok()?);
-        fs::create_dir_all(path.parent()?).expect("it is ours");
-        fs::write(path, text).expect("it is ours");
+        fs::create_dir_all(path.parent()?).expect("the test owns it");
+        fs::write(path, text).expect("the test owns it");
         Some(())
     };
     write(Path::new("/etc/portreeve/portreeve.toml"), configuration)?;

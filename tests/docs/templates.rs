@@ -74,12 +74,12 @@ impl Context {
     fn render_with(&self, text: &str, escape: Escape, value: &str) -> Result<(), String> {
         let directory = TempDir::new().expect("a directory");
         let write = |path: &Path, text: &str| {
-            fs::create_dir_all(path.parent().expect("it is below")).expect("it is ours");
-            fs::write(path, text).expect("it is ours");
+            fs::create_dir_all(path.parent().expect("it is below")).expect("the test owns it");
+            fs::write(path, text).expect("the test owns it");
         };
         let (source, partials) = (directory.path().join("example.hbs"), directory.path().join("partials"));
         write(&source, text);
-        fs::create_dir_all(&partials).expect("it is ours");
+        fs::create_dir_all(&partials).expect("the test owns it");
         self.partials.iter().for_each(|(name, text)| write(&partials.join(name), text));
         let (each, destination) = self.each.clone().unzip();
         let destination = destination.as_deref().unwrap_or("out").trim_start_matches('/');

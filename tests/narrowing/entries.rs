@@ -160,7 +160,7 @@ async fn held_entry_is_tried_when_a_directory_appears_or_nginx_restarts() {
     daemon.until_logged("key \"logs/late\" is left out");
     harness.assert_updates(&daemon, 20_002).await;
     assert!(!path.exists());
-    std::fs::create_dir_all(path.join("deep")).expect("it is ours");
+    std::fs::create_dir_all(path.join("deep")).expect("the test owns it");
     crate::common::black_box::until("the file", || harness.file().contains("a.log"));
     harness.assert_nginx_is_valid();
 

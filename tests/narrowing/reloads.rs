@@ -23,7 +23,7 @@ async fn entry_that_fails_only_at_reload_is_held_and_others_are_applied() {
     let harness = Harness::new(listening).await;
     let daemon = harness.daemon();
     let address = nginx::address();
-    let holder = TcpListener::bind(&address).expect("nobody else uses it");
+    let holder = TcpListener::bind(&address).expect("no other process uses it");
     let evil = json!({ "Meta": { "listen": &address } });
     harness.register("n1", "evil", "evil", "10.0.0.3", evil).await;
     daemon.until_logged("service \"evil\", instance \"evil\" on node \"n1\", is left out: the master");
@@ -44,7 +44,7 @@ async fn template_whose_reload_fails_holds_no_entry() {
     let daemon = harness.daemon();
     let before = harness.file();
     let address = nginx::address();
-    let holder = TcpListener::bind(&address).expect("nobody else uses it");
+    let holder = TcpListener::bind(&address).expect("no other process uses it");
     let template = crate::targets::text(harness.nginx.path("up.hbs"));
     harness.nginx.write("up.hbs", &format!("server {{ listen {address}; }}\n{template}"));
     daemon.until_logged("the new files were rolled back");

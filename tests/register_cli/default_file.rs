@@ -36,8 +36,8 @@ impl Machine {
     }
 
     fn write(&self, text: &str) {
-        fs::create_dir_all(self.file().parent().expect("it is below /etc")).expect("it is ours");
-        fs::write(self.file(), text).expect("it is ours");
+        fs::create_dir_all(self.file().parent().expect("it is below /etc")).expect("the test owns it");
+        fs::write(self.file(), text).expect("the test owns it");
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -57,9 +57,10 @@ impl Machine {
 #[test]
 fn every_command_reads_it_and_it_may_be_missing() {
     let machine = Machine::new();
-    fs::write(machine.etc.path().join("compose.yml"), "services: {web: {image: a, ports: [\"80\"]}}\n").expect("ours");
-    fs::create_dir_all(machine.etc.path().join("cases/a/expected")).expect("ours");
-    fs::write(machine.etc.path().join("cases/a/fixture.json"), "{}").expect("ours");
+    fs::write(machine.etc.path().join("compose.yml"), "services: {web: {image: a, ports: [\"80\"]}}\n")
+        .expect("the test owns it");
+    fs::create_dir_all(machine.etc.path().join("cases/a/expected")).expect("the test owns it");
+    fs::write(machine.etc.path().join("cases/a/fixture.json"), "{}").expect("the test owns it");
     let commands: [&[&str]; 8] = [
         &["register", "--once"],
         &["render", "--once"],
@@ -85,11 +86,11 @@ fn every_command_reads_it_and_it_may_be_missing() {
     };
     machine.write("[registre]\n");
     wrong("an unknown table");
-    fs::remove_file(machine.file()).expect("ours");
-    fs::create_dir(machine.file()).expect("ours");
+    fs::remove_file(machine.file()).expect("the test owns it");
+    fs::create_dir(machine.file()).expect("the test owns it");
     wrong("a directory");
-    fs::remove_dir(machine.file()).expect("ours");
-    symlink("nowhere", machine.file()).expect("ours");
+    fs::remove_dir(machine.file()).expect("the test owns it");
+    symlink("nowhere", machine.file()).expect("the test owns it");
     wrong("a symlink that leads nowhere");
 }
 
@@ -98,7 +99,7 @@ fn another_file_takes_its_place_and_a_given_one_has_to_exist() {
     let machine = Machine::new();
     machine.write("[register]\nhostname = \"default\"\n");
     let other = machine.etc.path().join("other.toml");
-    fs::write(&other, "[register]\nhostname = \"other\"\n").expect("ours");
+    fs::write(&other, "[register]\nhostname = \"other\"\n").expect("the test owns it");
     let planned = |command: &mut Command| {
         let output = command.output().expect("the program starts");
         (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
@@ -138,7 +139,7 @@ fn a_daemon_follows_it_from_when_it_appears_and_keeps_the_last_one_when_it_is_go
     until("the address of the file", || addresses().last() == Some(&json!("10.9.9.9")));
     daemon.until_logged_times("up to date", 2);
 
-    fs::remove_file(machine.file()).expect("ours");
+    fs::remove_file(machine.file()).expect("the test owns it");
     daemon.until_logged(&format!("cannot read the configuration file {FILE}"));
     daemon.signal(Signal::SIGHUP);
     daemon.until_logged("SIGHUP: the configuration is refused, the previous one stays in effect");

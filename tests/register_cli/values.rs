@@ -111,7 +111,7 @@ fn register_explain_and_lint_say_the_same() {
         let of_container = format!(" container=\"{name}\"");
         let line = registered.lines().find(|line| line.contains(beginning) && line.ends_with(&of_container));
         let line = line.unwrap_or_else(|| panic!("register says nothing of {env:?}: {registered}"));
-        let note = &line[line.find(beginning).expect("it is there")..line.len() - of_container.len()];
+        let note = &line[line.find(beginning).expect("it exists")..line.len() - of_container.len()];
         assert!(linted.lines().any(|line| line.ends_with(&format!(": {name}: {note}"))), "{note:?} in {linted}");
         let mut explain = Command::new(program());
         explain

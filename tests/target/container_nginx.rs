@@ -80,7 +80,7 @@ impl Harness {
     /// The file's content and inode.
     fn file(&self) -> (String, u64) {
         let path = format!("{SHARED}/edge.conf");
-        let inode = fs::metadata(self.lab.host(1).outside(&path)).expect("it is there").ino();
+        let inode = fs::metadata(self.lab.host(1).outside(&path)).expect("it exists").ino();
         (self.lab.host(1).read(&path), inode)
     }
 

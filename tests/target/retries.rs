@@ -45,10 +45,10 @@ impl Running {
         let file = settings.templates[0].destination.clone();
         let (desired, reports, stop) =
             (DesiredFileStore::default(), TargetStatuses::default(), CancellationToken::new());
-        let state = StateDir::open(&nginx.path(&format!("state-{name}"))).expect("nobody else holds it");
+        let state = StateDir::open(&nginx.path(&format!("state-{name}"))).expect("no other process has locked it");
         let settings = TargetSettings { name: name.to_owned(), ..settings };
         let mut target = Target::new(settings, desired.clone(), &state, &docker::Settings::default())
-            .expect("the settings make sense")
+            .expect("the settings are valid")
             .stop_with(stop.clone());
         target.publish_to(reports.clone());
         target.share_budgets(budgets.clone());
@@ -146,7 +146,7 @@ async fn a_missing_file_is_detected_when_it_appears() {
     let logging = format!("server {{ listen {}; access_log {}; return 200 logged; }}\n", nginx.address, log.display());
     running.want(&logging);
     running.until_error("late/access.log");
-    fs::create_dir_all(nginx.path("logs/late")).expect("it is ours");
+    fs::create_dir_all(nginx.path("logs/late")).expect("the test owns it");
     running.until_in_effect(&logging, None);
     assert_eq!(nginx.hang_ups(), 2, "what the check refuses costs no reload");
     running.end().await;
@@ -265,7 +265,7 @@ async fn a_check_that_times_out_backs_off_and_another_candidate_is_checked_immed
     let binary = watched(&nginx.path(""), &before);
     let limit = Duration::from_millis(300);
     let running = Running::of(&nginx, TargetKind::Nginx(Settings { binary, check_timeout: limit, ..nginx.settings() }));
-    fs::write(&hangs, "").expect("it is ours");
+    fs::write(&hangs, "").expect("the test owns it");
     running.want(&nginx.server("new"));
     running.until_error("took longer than");
     let checks = || text(nginx.path("calls")).lines().filter(|call| *call == "-t").count();
@@ -274,7 +274,7 @@ async fn a_check_that_times_out_backs_off_and_another_candidate_is_checked_immed
     let before = checks();
     running.want(&nginx.server("newer"));
     wait_until("a check", || if checks() > before { Ok(()) } else { Err(checks()) });
-    fs::remove_file(&hangs).expect("it is ours");
+    fs::remove_file(&hangs).expect("the test owns it");
     running.want(&nginx.server("newest"));
     running.until_in_effect(&nginx.server("newest"), None);
     running.end().await;
@@ -293,7 +293,7 @@ async fn a_flapping_service_causes_one_reload_per_interval() {
         running.want_of(&nginx.server(&format!("{count}-{flap}")), &members[..count]);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let most = usize::try_from(begin.elapsed().as_secs()).expect("few") + 4;
+    let most = usize::try_from(begin.elapsed().as_secs()).expect("a small number") + 4;
     running.until_in_effect(&nginx.server("2-59"), None);
     assert!(nginx.hang_ups() <= most, "{} reloads, at most {most}", nginx.hang_ups());
     running.end().await;
@@ -334,7 +334,7 @@ async fn a_bad_file_of_one_target_neither_rolls_back_nor_blocks_the_good_one_of_
 async fn a_pid_file_that_cannot_be_read_causes_no_rollback() {
     let nginx = Nginx::serving("old");
     let pid_file = nginx.path("pid-file");
-    fs::create_dir(&pid_file).expect("it is ours");
+    fs::create_dir(&pid_file).expect("the test owns it");
     let kind = TargetKind::Nginx(Settings { pid_file: Some(pid_file.clone()), ..nginx.settings() });
     let mut edge = Edge::new(kind, &nginx.state(), &[nginx.web()]);
     edge.want(&[(&nginx.web(), &nginx.server("new"))]);
@@ -344,8 +344,8 @@ async fn a_pid_file_that_cannot_be_read_causes_no_rollback() {
     }
     fs::remove_dir(&pid_file).expect("it is empty");
     fs::copy(nginx.path("prefix/run/nginx.pid"), &pid_file).expect("nginx runs");
-    fs::set_permissions(&pid_file, fs::Permissions::from_mode(0o644)).expect("it is ours");
-    let done = edge.apply().await.expect("at once, since the pid file has changed");
+    fs::set_permissions(&pid_file, fs::Permissions::from_mode(0o644)).expect("the test owns it");
+    let done = edge.apply().await.expect("an immediate retry, since the pid file has changed");
     assert_eq!(done, ApplyOutcome::Applied { written: vec![], effect: Effect::Verified });
     assert_eq!(nginx.ask().expect("it serves"), "new");
 }

@@ -38,7 +38,7 @@ pub use portreeve::target::DesiredFileStore;
 pub fn directory() -> TempDir {
     let directory = tempfile::Builder::new().prefix("portreeve-test-").tempdir().expect("a directory");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(directory.path(), open).expect("it is ours");
+    fs::set_permissions(directory.path(), open).expect("the test owns it");
     directory
 }
 
@@ -74,8 +74,8 @@ impl Edge {
     /// With all settings.
     pub fn from(settings: Settings, state: &Path, docker: &docker::Settings) -> Self {
         let desired = DesiredFileStore::default();
-        let opened = StateDir::open(state).expect("nobody else holds it");
-        let target = Target::new(settings, desired.clone(), &opened, docker).expect("the settings make sense");
+        let opened = StateDir::open(state).expect("no other process has locked it");
+        let target = Target::new(settings, desired.clone(), &opened, docker).expect("the settings are valid");
         Self { target, desired, state: state.to_owned() }
     }
 

@@ -69,7 +69,7 @@ impl Nginx {
     pub fn write(&self, below: &str, text: &str) {
         let path = self.path(below);
         fs::create_dir_all(path.parent().expect("it is below")).expect("a directory");
-        fs::write(path, text).expect("it is ours");
+        fs::write(path, text).expect("the test owns it");
     }
 
     /// A server that answers every request with `text`.
@@ -91,7 +91,7 @@ impl Nginx {
 
     /// Runs `nginx -p PREFIX -c CONF`. It ends with this process.
     pub fn start(&mut self) {
-        let log = fs::File::options().create(true).append(true).open(self.path("stderr")).expect("it is ours");
+        let log = fs::File::options().create(true).append(true).open(self.path("stderr")).expect("the test owns it");
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "nginx", "-p"])
             .arg(self.path("prefix"))
@@ -113,7 +113,7 @@ impl Nginx {
         if let Some(mut child) = self.child.take() {
             let pid = Pid::from_raw(child.id().cast_signed());
             kill(pid, Signal::SIGTERM).expect("it is a child of ours");
-            child.wait().expect("it was told to");
+            child.wait().expect("it has received a signal");
         }
     }
 
@@ -179,7 +179,7 @@ pub fn watched(directory: &Path, before: &str) -> PathBuf {
     let program = directory.join("watched-nginx");
     let calls = directory.join("calls");
     let script = format!("#!/bin/sh\necho \"$1\" >> '{}'\n{before}\nexec nginx \"$@\"\n", calls.display());
-    fs::write(&program, script).expect("it is ours");
-    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    fs::write(&program, script).expect("the test owns it");
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("the test owns it");
     program
 }

@@ -85,7 +85,7 @@ fn containers_on_random_ports_are_served_through_nginx() {
 }
 
 #[test]
-fn a_restarted_container_begins_a_new_life() {
+fn a_restarted_container_is_a_new_instance() {
     let lab = Lab::builder("a_restarted_container").docker(&[1]).up();
     let events = lab.docker(1).events();
     let web = lab.docker(1).run("web", "v1", &[]);
@@ -152,7 +152,7 @@ fn the_client_reports_what_came_and_nothing_else() {
 }
 
 #[test]
-fn two_labs_stand_side_by_side() {
+fn two_labs_run_side_by_side() {
     let up = |name: &'static str| {
         let lab = Lab::builder(name).docker(&[1]).up();
         let port = lab.docker(1).run(name, "v1", &[]).port(8080);
@@ -188,7 +188,7 @@ fn nothing_but_the_logs_is_left_after_a_panic() {
     }));
     assert_eq!(panic.expect_err("it panics").downcast_ref(), Some(&"meant to happen"));
     assert_eq!(traces.expect("the lab was up").left(), [""; 0]);
-    let program = env::current_exe().expect("/proc is there");
+    let program = env::current_exe().expect("/proc is mounted");
     let logs = program.ancestors().nth(3).expect("target/debug/deps").join("lab-logs").join(name);
     let log = fs::read_to_string(logs.join("host-2/dockerd.log")).expect("a failed run's logs are kept");
     assert!(log.contains("API listen"), "{log}");
@@ -215,7 +215,7 @@ fn the_next_lab_sweeps_what_a_killed_sweeper_has_left() {
 }
 
 #[test]
-fn a_kept_lab_stands_until_its_pipe_is_closed() {
+fn a_kept_lab_runs_until_its_pipe_is_closed() {
     let lab = Lab::builder("kept").up();
     let (directory, network) = (lab.run().directory().to_owned(), lab.host(1).network().to_owned());
     let pipe = lab.detach();
@@ -249,7 +249,7 @@ struct OtherLab {
 
 impl OtherLab {
     fn up() -> Self {
-        let mut child = Command::new(env::current_exe().expect("/proc is there"))
+        let mut child = Command::new(env::current_exe().expect("/proc is mounted"))
             .args(["--ignored", "--exact", "hold", "--nocapture"])
             .env(HOLD, "1")
             .stdin(Stdio::piped())
@@ -310,7 +310,7 @@ impl Traces {
         let living = self.processes.iter().filter(|(process, start)| started(process).as_ref() == Some(start));
         left.extend(living.map(|(process, _)| process.clone()));
         let mut left: Vec<_> = left.into_iter().map(|path| path.display().to_string()).collect();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc is there");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc is mounted");
         left.extend(mounts.lines().filter(|mount| mount.contains(&self.run)).map(str::to_owned));
         left
     }

@@ -31,7 +31,7 @@ const FORWARDS: [(u16, SocketAddr); 2] = [
 pub(crate) fn leave_running(lab: Lab, screen: &Screen) {
     let (directory, name) = (lab.run().directory().to_owned(), lab.run().name().to_owned());
     let hosts = [1, 2, 3].map(|number| lab.host(number).init());
-    let program = std::env::current_exe().expect("/proc is there");
+    let program = std::env::current_exe().expect("/proc is mounted");
     let log = fs::File::create(directory.join("holder.log")).expect("the run's directory is writable");
     let holder = Command::new("setsid")
         .arg(&program)
