@@ -205,7 +205,7 @@ async fn the_rules_of_the_security_page_are_enough() {
     fs::write(&file, token(&agent, "render", &[render]).await).expect("written");
     assert_eq!(rendered(text), format!("hello {WEB} consul web 1 1 1\n"));
 
-    // The page's warning: what a token may not see looks as if it did not exist.
+    // As the page warns, data that a token may not read seem not to exist.
     let text = "{{len (service \"web\")}} {{len (nodes)}}\n";
     fs::write(&file, token(&agent, "services", &[r#"service_prefix "" { policy = "read" }"#]).await).expect("written");
     assert_eq!(rendered(text), "0 0\n");

@@ -149,7 +149,7 @@ fn a_wrong_configuration_file_is_an_error_too() {
 }
 
 #[test]
-fn the_exit_code_tells_what_is_wrong() {
+fn the_exit_code_distinguishes_errors() {
     let folder = folder(&[("a.hbs", "a")]);
     let code = |arguments: &[&str]| check(&folder, arguments).status.code();
     let here = "a.hbs:a.conf:no-such-program";

@@ -58,7 +58,7 @@ fn templates_render() {
 }
 
 #[test]
-fn lint_and_check_print_what_is_shown_and_compose_files_have_no_mistakes() {
+fn lint_and_check_print_the_shown_output_and_compose_files_have_no_mistakes() {
     none(|page, _| sessions::problems(page));
 }
 

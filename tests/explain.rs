@@ -266,7 +266,7 @@ fn with_env(docker: &FakeDocker, variable: &str) {
     set(docker, |web| web["Config"]["Env"] = json!(["SERVICE_NAME=web", variable]));
 }
 
-/// Whether `web` gets traffic: before `register` has made its pass, what is changed, and afterwards.
+/// The traffic of `web` before `register` has seen the change, its planned change, and the traffic afterwards.
 #[test]
 fn why_it_gets_no_traffic() {
     let none: Change = |_, _| {};
@@ -469,7 +469,7 @@ fn an_unreachable_address_is_reported() {
 }
 
 #[test]
-fn without_consul_it_reports_what_would_be_registered() {
+fn without_consul_it_reports_the_expected_registrations() {
     let (docker, consul) = fakes();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let silent = format!("http://{}", silent.local_addr().expect("a bound socket"));

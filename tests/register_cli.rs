@@ -238,7 +238,7 @@ fn a_limit_of_retries_applies_only_until_the_first_success() {
 }
 
 #[test]
-fn sighup_reads_the_configuration_again_and_touches_no_entry() {
+fn sighup_reads_the_configuration_again_and_changes_no_entry() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     docker.set(container("web", 8000));
     let file = tempfile::NamedTempFile::new().expect("a file");

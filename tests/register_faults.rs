@@ -121,7 +121,7 @@ impl World {
 }
 
 #[test]
-fn after_any_faults_the_registry_holds_what_runs() {
+fn after_any_faults_the_registry_has_the_running_containers() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0) % 1_000_000);
     println!("SEED={seed} runs the same order again");

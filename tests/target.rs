@@ -260,7 +260,7 @@ async fn a_check_makes_no_pid_file_whether_or_not_the_configuration_names_one() 
     let nginx = Nginx::new("");
     let conf = text(nginx.path("etc/nginx.conf")).replace("pid run/nginx.pid;", "");
     nginx.write("etc/nginx.conf", &conf);
-    // Built from the real one, which says where it would put its pid.
+    // A wrapper of nginx, whose `-V` names another default pid file.
     let built_in = nginx.path("prefix/run/built-in.pid");
     let says = format!("[ \"$1\" = -V ] && echo nginx version: nginx/1.22.1 --pid-path={} && exit", built_in.display());
     let before = fs::metadata("/run/nginx.pid").ok().map(|metadata| metadata.ctime_nsec());
@@ -320,9 +320,9 @@ async fn a_diff_shows_the_changes_and_makes_none() {
             .map(|destination| TemplateSettings { destination, ..TemplateSettings::default() })
             .to_vec(),
     );
-    let looking = StateDir::open_read_only(&nginx.state());
+    let read_only = StateDir::open_read_only(&nginx.state());
     let mut target =
-        portreeve::target::Target::new(settings, edge.desired.clone(), &looking, &docker::Settings::default())
+        portreeve::target::Target::new(settings, edge.desired.clone(), &read_only, &docker::Settings::default())
             .expect("the settings are valid");
     let diff = target.diff().await.expect("the diff succeeds");
     assert!(!diff.complete && diff.files.is_empty() && diff.check.is_none());

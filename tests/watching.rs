@@ -126,7 +126,7 @@ fn a_wrong_template_is_refused_with_its_position_and_the_previous_one_stays() {
     harness.until("a", "x=2\n");
     harness.save("a.hbs", "x={{key \"x\"}}\n");
     daemon.until_logged("the templates are again the ones in effect");
-    // A mistake that shows only with the data.
+    // An error that occurs only with the data.
     harness.save("a.hbs", "{{#with (key \"x\")}}{{nope}}{{/with}}\n");
     daemon.until_logged("a.hbs:1:20: there is no value `nope` here");
     assert_eq!(harness.text("a"), "x=2\n");

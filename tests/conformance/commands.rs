@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use crate::{common::black_box::until, harness::Harness};
 
 #[tokio::test]
-async fn the_commands_of_different_targets_run_once_each_and_see_what_we_see() {
+async fn the_commands_of_different_targets_run_once_each_with_our_environment() {
     let harness = Harness::new().await;
     let log = harness.path("log");
     let command = |word: &str| format!("sh -c 'echo {word} $CONSUL_HTTP_ADDR >> {}.{word}'", log.display());

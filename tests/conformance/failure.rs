@@ -90,7 +90,7 @@ async fn consul_may_stop_and_start_again() {
 }
 
 #[tokio::test]
-async fn without_consul_at_the_start_what_needs_none_is_written_and_the_rest_waits() {
+async fn without_consul_at_the_start_only_files_without_queries_are_written() {
     let mut harness = Harness::new().await;
     harness.write("out/held", "old");
     let (free, held) = (harness.template("free", "x"), harness.template("held", "{{len (services)}}"));

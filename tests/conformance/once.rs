@@ -3,7 +3,7 @@
 use crate::harness::Harness;
 
 #[tokio::test]
-async fn the_exit_code_says_whether_all_is_written() {
+async fn the_exit_code_reports_whether_all_files_are_written() {
     let harness = Harness::new().await;
     let good = harness.template("good", "{{key \"app/max\"}}");
     let missing = harness.template("missing", "{{key \"nope\"}}");
@@ -27,7 +27,7 @@ async fn the_exit_code_says_whether_all_is_written() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_or_left_over_is_refused_before_anything_is_written() {
+async fn unknown_arguments_are_refused_before_any_write() {
     let harness = Harness::new().await;
     let good = harness.template("good", "x");
     for (config, words) in [

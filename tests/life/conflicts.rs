@@ -20,7 +20,7 @@ fn was_touched(consul: &FakeConsul) -> bool {
 }
 
 #[test]
-fn a_second_container_with_the_id_of_one_that_serves_changes_nothing() {
+fn a_second_container_with_the_id_of_one_in_traffic_changes_nothing() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("127.0.0.1"));
     docker.set(with_env("web-1", 8001, SHOP));
     let daemon = Daemon::start(&docker, &consul, &[]);

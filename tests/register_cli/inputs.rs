@@ -44,7 +44,7 @@ fn every_long_option_works_with_one_dash() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_exit_code_2_with_what_to_write() {
+fn invalid_arguments_give_exit_code_2_with_a_correction() {
     let (docker, consul) = fakes();
     for (line, hint) in [
         (&["-healthcheck-port=8080"][..], "--healthcheck-port"),
@@ -163,7 +163,7 @@ fn variables_of_a_platform_are_logged_once_and_misspelt_ones_are_errors() {
 }
 
 #[test]
-fn values_of_env_files_are_meant_without_what_stands_around_them() {
+fn values_of_env_files_are_read_without_quotes_and_spaces() {
     let (docker, consul) = fakes();
     docker.set(container("web", 8000));
     let env = [("PORTREEVE_REGISTER_IP", "\"10.9.9.9\"\r"), ("PORTREEVE_REGISTER_INTERNAL", "F\r")];

@@ -88,7 +88,7 @@ fn output(command: &mut Command) -> String {
 }
 
 #[test]
-fn register_explain_and_lint_say_the_same() {
+fn register_explain_and_lint_report_the_same() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let name = |row: usize| format!("row-{row}");
     let mut services = serde_json::Map::new();
@@ -125,7 +125,7 @@ fn register_explain_and_lint_say_the_same() {
 }
 
 #[test]
-fn what_stands_around_a_value_is_not_part_of_it() {
+fn quotes_and_spaces_around_a_value_are_not_part_of_it() {
     let (docker, consul) = (FakeDocker::start(), FakeConsul::start("10.0.0.7"));
     let env = json!([
         "SERVICE_NAME=\"shop\"\r",

@@ -194,11 +194,11 @@ pub fn text(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Calls `look` until it succeeds, and returns its result. Blocks the thread.
-pub fn wait_until<T, E: Display>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
+/// Calls `attempt` until it succeeds, and returns its result. Blocks the thread.
+pub fn wait_until<T, E: Display>(what: &str, mut attempt: impl FnMut() -> Result<T, E>) -> T {
     let end = Instant::now() + LONG;
     loop {
-        match look() {
+        match attempt() {
             Ok(seen) => return seen,
             Err(error) => assert!(Instant::now() < end, "{what}: {error}"),
         }

@@ -37,8 +37,8 @@ pub struct Samples(Arc<Mutex<Vec<Sample>>>);
 
 impl Samples {
     /// Reads all samples. The stream is blocked meanwhile.
-    pub fn read<T>(&self, look: impl FnOnce(&[Sample]) -> T) -> T {
-        look(&self.0.lock().expect("no panic while it is locked"))
+    pub fn read<T>(&self, read: impl FnOnce(&[Sample]) -> T) -> T {
+        read(&self.0.lock().expect("no panic while it is locked"))
     }
 
     fn push(&self, sample: Sample) {

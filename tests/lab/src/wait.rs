@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 /// The limit for what takes a second or two on an idle machine.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// Calls `look` until it returns `Ok`. An `Err` is the state that was seen instead. After the limit, the
+/// Calls `attempt` until it returns `Ok`. An `Err` is the state that was seen instead. After the limit, the
 /// panic names what was waited for and the last state.
 #[track_caller]
-pub fn wait_until<T, S: Display>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T, S>) -> T {
+pub fn wait_until<T, S: Display>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Result<T, S>) -> T {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
-        match look() {
+        match attempt() {
             Ok(found) => return found,
             Err(state) if begun.elapsed() > limit => {
                 panic!("waited {limit:?} for {what}; the last state: {state}")
