@@ -266,7 +266,7 @@ fn with_env(docker: &FakeDocker, variable: &str) {
     set(docker, |web| web["Config"]["Env"] = json!(["SERVICE_NAME=web", variable]));
 }
 
-/// The traffic of `web` before `register` has seen the change, its planned change, and the traffic afterwards.
+/// Each case: its name, a change before and one after `register --once`, and the expected traffic of `web`.
 #[test]
 fn why_it_gets_no_traffic() {
     let none: Change = |_, _| {};
