@@ -1,4 +1,4 @@
-//! The properties of a container on which its services depend. Pure.
+//! The properties of a container that its instances depend on. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

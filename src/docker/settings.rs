@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::ui::redact;
 
-/// The default port of Docker's own programs.
+/// The default port without TLS, as in Docker's own programs.
 const PLAIN_PORT: u16 = 2375;
 /// The default port with TLS.
 const TLS_PORT: u16 = 2376;
