@@ -179,7 +179,7 @@ impl TryFrom<MaxRemovalValue> for MaxRemoval {
 /// What is wrong with the settings.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterSettingsError {
-    /// One without the other.
+    /// Only one of `ttl` and `ttl_refresh` is set.
     #[error("--ttl and --ttl-refresh must be given together")]
     TtlWithoutRefresh,
     /// The check would become critical before each refresh.
@@ -188,15 +188,15 @@ pub enum RegisterSettingsError {
     /// Other hosts could not reach the instances.
     #[error("--ip {0:?} is not an IP address or full host name at which other hosts can reach this host")]
     Ip(String),
-    /// It cannot be the first part of an id.
+    /// The host name cannot be the first part of an id.
     #[error(
         "--hostname {0:?} cannot be the first part of an id: it needs visible characters, without spaces around them"
     )]
     Hostname(String),
-    /// It would fail for every container.
+    /// The template would fail for every container.
     #[error("--tags is not a Handlebars template: {0}")]
     Tags(String),
-    /// It would have no effect.
+    /// The network would have no effect.
     #[error("--network {0:?} chooses among a container's own addresses, so it needs --internal")]
     NetworkWithoutInternal(String),
     /// Registrator's value for "never".

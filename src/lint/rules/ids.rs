@@ -42,12 +42,12 @@ fn conflicts(claims: &[IdClaim<'_>]) -> Vec<RuleFinding> {
 fn conflict(subject: &EvaluatedService<'_>, entry: &VariableOrLabel, claims: &[IdClaim<'_>]) -> Option<RuleFinding> {
     let own = subject.service;
     let meets = |service: &ComposeService| std::ptr::eq(service, own) || service.can_run_beside(own);
-    let rivals: Vec<_> = claims.iter().filter(|(other, ..)| meets(other.service)).collect();
+    let competing: Vec<_> = claims.iter().filter(|(other, ..)| meets(other.service)).collect();
     let replicas = own.replicas.filter(|replicas| *replicas > 1);
-    let who = match (rivals.len(), replicas) {
+    let who = match (competing.len(), replicas) {
         (0 | 1, None) => return None,
         (0 | 1, Some(replicas)) => format!("{replicas} containers"),
-        _ => first_names(rivals.iter().map(|(.., claim)| claim.as_str()).collect()),
+        _ => first_names(competing.iter().map(|(.., claim)| claim.as_str()).collect()),
     };
     let message = format!("{}: {who} claim one id: at most one of them is registered", entry.name);
     let found = RuleFinding::error(subject, entry.position, message);

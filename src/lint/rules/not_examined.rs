@@ -1,4 +1,4 @@
-//! What was not examined.
+//! Reports what was not examined.
 
 use super::RuleFinding;
 use crate::lint::evaluated_service::EvaluatedService;

@@ -125,7 +125,7 @@ fn differences(instance: &Instance, entry: &Entry) -> Vec<String> {
     all
 }
 
-/// The difference in traffic. An operator's maintenance stays.
+/// The difference in traffic. An operator's maintenance is not one, since it stays.
 fn traffic_difference(instance: &Instance, entry: &Entry) -> Option<String> {
     match (&entry.out_of_traffic, instance.out_of_traffic) {
         (None, Some(reason)) => Some(format!(
