@@ -147,11 +147,11 @@ fn remove_after_successor(plan: &mut Plan, actual: &Entries) {
 
 /// The steps of each entry, removals first: an address that no longer answers is worse than a missing one.
 pub fn by_urgency(plan: Plan) -> Vec<(String, Vec<Step>)> {
-    let mut chains: Vec<_> = plan.into_iter().collect();
-    chains.sort_by_key(|(_, steps)| {
+    let mut entries: Vec<_> = plan.into_iter().collect();
+    entries.sort_by_key(|(_, steps)| {
         matches!(steps[..], [Step::Put(_, None), ..] | [Step::DisableMaintenance { .. }, ..])
     });
-    chains
+    entries
 }
 
 /// All steps of a plan, removals first.

@@ -33,9 +33,9 @@ pub(super) fn duplicate_ids(subjects: &[EvaluatedService<'_>]) -> Vec<RuleFindin
 
 /// The conflicts of the claims on one id, one for each position.
 fn conflicts(claims: &[IdClaim<'_>]) -> Vec<RuleFinding> {
-    let mut places = BTreeSet::new();
+    let mut positions = BTreeSet::new();
     let mut firsts = claims.to_vec();
-    firsts.retain(|(subject, entry, _)| places.insert((entry.position, &subject.service.name)));
+    firsts.retain(|(subject, entry, _)| positions.insert((entry.position, &subject.service.name)));
     firsts.iter().filter_map(|(subject, entry, _)| conflict(subject, entry, claims)).collect()
 }
 
