@@ -21,8 +21,8 @@ pub(super) fn is_service_maintenance(id: &str) -> bool {
     id.starts_with(SERVICE_MAINTENANCE_PREFIX)
 }
 
-/// The id of a check on its agent. The first check has the id that Consul gives to the only check of a service, which is
-/// what registrator registers, so an adopted check keeps its state.
+/// The id of a check on its agent. The first check has the id that Consul gives to the only check of a service.
+/// Registrator registers it under that id, so an adopted check keeps its state.
 pub(crate) fn check_id(service_id: &str, key: &str) -> String {
     if key == Check::FIRST { format!("service:{service_id}") } else { format!("service:{service_id}:{key}") }
 }

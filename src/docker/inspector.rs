@@ -265,7 +265,7 @@ impl Inspector {
         }
     }
 
-    /// The observation from a successful inspection, with what is known from events, networks and lists.
+    /// The observation from a successful inspection, completed with what events, networks and lists report.
     fn observe(
         &mut self,
         id: &str,

@@ -28,7 +28,7 @@ pub(super) struct ServiceAddress {
 pub enum AddressSource {
     /// A variable or label of this name.
     Metadata(String),
-    /// The label of this name, which `--use-ip-from-label` asks for.
+    /// The label of this name, given with `--use-ip-from-label`.
     Label(String),
     /// The container's own address on the Docker network of this name.
     Network(String),

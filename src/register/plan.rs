@@ -145,7 +145,8 @@ fn remove_after_successor(plan: &mut Plan, actual: &Entries) {
     }
 }
 
-/// The steps of each entry, removals first: an address that no longer answers is worse than a missing one.
+/// The steps of each entry, those that begin by bringing an entry into traffic last: an address that no longer answers
+/// is worse than a missing one.
 pub fn by_urgency(plan: Plan) -> Vec<(String, Vec<Step>)> {
     let mut entries: Vec<_> = plan.into_iter().collect();
     entries.sort_by_key(|(_, steps)| {
@@ -154,7 +155,7 @@ pub fn by_urgency(plan: Plan) -> Vec<(String, Vec<Step>)> {
     entries
 }
 
-/// All steps of a plan, removals first.
+/// All steps of a plan, in the order of [`by_urgency`].
 pub fn steps_by_urgency(plan: Plan) -> Vec<Step> {
     by_urgency(plan).into_iter().flat_map(|(_, steps)| steps).collect()
 }

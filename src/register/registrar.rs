@@ -49,7 +49,7 @@ pub struct Registrar<L> {
     containers: Store<String, Observation>,
     ledger: Arc<L>,
     condition: Condition,
-    /// The condition of Docker, when it is asked for its id and host name.
+    /// The condition of Docker's answers about its id and host name.
     engine_condition: Condition,
     /// `None` until Docker and the registry have answered.
     host: Option<Host>,
@@ -186,8 +186,8 @@ impl<L: Ledger> Registrar<L> {
         self.retry_state.reasons(false).chain(self.last_pass.id_conflicts.iter().cloned()).collect()
     }
 
-    /// What must happen before everything is up to date. `list_error` is why Docker could not list its containers, if that
-    /// is known.
+    /// What must happen before everything is up to date. `list_error` is why Docker could not list its containers, if
+    /// that is known.
     pub fn waiting_for(&self, list_error: Option<&String>) -> Vec<String> {
         let problem = self.engine_condition.current_problem().or_else(|| self.condition.current_problem());
         let list_error = || list_error.cloned().unwrap_or_else(|| "Docker has not listed its containers".to_owned());

@@ -23,14 +23,14 @@ pub struct Settings {
     pub network: Option<String>,
     /// Register only ports with a `SERVICE_NAME`. Default false.
     pub explicit: bool,
-    /// A label that holds the address of a container's instances.
+    /// A label with the address of a container's instances.
     pub use_ip_from_label: Option<String>,
     /// More tags for every instance: a comma-separated list, which is a Handlebars template over the container.
     pub tags: Option<String>,
     /// The first part of each service id. Default: the host name that the Docker engine reports.
     pub hostname: Option<String>,
     /// Register checks that make Consul's agent run a command (`CHECK_SCRIPT`, `CHECK_CMD`, `CHECK_DOCKER`). Default
-    /// false, since the variables of an image could ask for them.
+    /// false, since the variables of an image could define them.
     pub allow_script_checks: bool,
     /// When entries of containers that have ended are removed. Default: always.
     pub deregister: DeregisterPolicy,
@@ -133,7 +133,7 @@ pub enum MaxRemoval {
 }
 
 impl MaxRemoval {
-    /// The number of entries, if there are `all` in total.
+    /// The limit for `all` entries.
     pub fn limit_for(self, all: usize) -> usize {
         match self {
             Self::Count(count) => count,

@@ -17,8 +17,8 @@ use crate::{
     registry::{Ledger, LedgerError, MAINTENANCE_PREFIX},
 };
 
-/// How many writes are in flight at once: enough that many can hang before others must wait. An agent's limit of 200
-/// connections for each client leaves room for a `render` on the same host.
+/// The maximum number of writes in flight. Many can hang before others must wait, and an agent's limit of 200
+/// connections per client leaves room for a `render` on the same host.
 const MAX_CONCURRENT: usize = 64;
 
 /// The next write of one entry.
@@ -69,7 +69,7 @@ struct QueueState {
 }
 
 impl<L: Ledger> WriteQueue<L> {
-    /// `bell` is rung when a write has ended that a pass must react to.
+    /// `bell` rings after each write whose end a pass must react to.
     pub(super) fn new(ledger: Arc<L>, bell: watch::Sender<u64>) -> Self {
         let shared = Arc::new(SharedQueue { state: Mutex::default(), bell });
         Self { ledger, shared, workers: JoinSet::new() }

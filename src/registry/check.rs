@@ -52,8 +52,7 @@ impl Check {
     }
 }
 
-/// A [`Check`] as the registry reports it: not its whole definition, but enough to detect that it was replaced
-/// manually.
+/// A [`Check`] as the registry reports it: not its whole definition, but enough to detect that someone replaced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredCheck {
     /// See [`CheckProbe::kind`]; `None` if the registry does not report it.

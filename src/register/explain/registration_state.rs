@@ -101,7 +101,7 @@ pub(super) fn registration_state(
 
 /// Describes everything that `register` would change.
 fn differences(instance: &Instance, entry: &Entry) -> Vec<String> {
-    // A check that differs is reported below, if nothing else differs.
+    // A check that differs is reported below, and only if no field differs.
     let visible = differences::differences(entry, instance).into_iter().filter(|found| *found != Difference::Checks);
     let (actual, expected) = (&entry.owner, &instance.owner);
     let owner = [

@@ -10,7 +10,7 @@ use crate::registry::{Entries, Entry};
 pub struct RegistryReport {
     /// The name or id of the container.
     pub container: String,
-    /// Why Docker reports nothing about it.
+    /// Why Docker has no information about it.
     pub trouble: String,
     /// Why the registry could not be read either, if it could not.
     pub registry_trouble: Option<String>,
