@@ -157,7 +157,7 @@ impl Renderer {
         self.reject_conflicts();
         self.targets.iter_mut().for_each(TargetRenderer::publish);
         let wanted: BTreeSet<_> = self.targets.iter().flat_map(TargetRenderer::wanted_queries).collect();
-        // They are usually the same, and then none of them is copied.
+        // Usually they have not changed, and then no query is cloned.
         if !self.wanted_queries.borrow().iter().eq(wanted.iter().map(|query| &**query)) {
             self.wanted_queries.send_replace(wanted.into_iter().map(Cow::into_owned).collect());
         }

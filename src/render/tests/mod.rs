@@ -1,4 +1,4 @@
-//! Templates with the reference catalog, with which the behaviour of consul-template was measured.
+//! Renders templates with the reference catalog, on which the behaviour of consul-template was measured.
 
 mod nginx_syntax;
 mod queries;
@@ -18,8 +18,8 @@ use crate::{
     target,
 };
 
-/// The reference catalog, and what the catalog cannot express: a key that no language can print bare, an unreachable
-/// second datacenter with the same keys, a prepared query, the mesh, files.
+/// The reference catalog, and what the catalog cannot express: a key whose value every language must quote, an
+/// unreachable second datacenter with the same keys, a prepared query, the mesh, files.
 fn fixture() -> Fixture {
     let text = include_str!("../../fixture/reference.yaml");
     let mut fixture = Fixture::parse(text, FixtureFormat::Yaml).unwrap_or_else(|error| panic!("{error}"));

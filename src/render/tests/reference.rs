@@ -90,8 +90,8 @@ impl ReferenceExample {
         }
         let files = all_desired_files(std::slice::from_ref(&state));
         let files = files.unwrap_or_else(|| panic!("{:?}", state.unrendered("docs").collect::<Vec<_>>()));
-        let file = |(path, product): (PathBuf, Arc<target::DesiredFile>)| {
-            format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(product.content.bytes()))
+        let file = |(path, desired): (PathBuf, Arc<target::DesiredFile>)| {
+            format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(desired.content.bytes()))
         };
         Ok(("text", files.into_iter().map(file).collect()))
     }

@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str, delimiters: Delimiters) -> Result<ParsedArgument
         let after = &rest[mark.len_utf8()..];
         let end = after.find(delimiters.0).unwrap_or(after.len());
         let (part, more) = after.split_at(end);
-        let Some(place) = allowed.iter().position(|delimiter| *delimiter == mark) else {
+        let Some(index) = allowed.iter().position(|delimiter| *delimiter == mark) else {
             let order: String = delimiters.0.iter().collect();
             return Err(format!("`{mark}` in {text:?} is in the wrong place or repeated: the order is `{order}`"));
         };
@@ -56,7 +56,7 @@ pub(super) fn parse(text: &str, delimiters: Delimiters) -> Result<ParsedArgument
             '~' => parsed.near = Some(part.to_owned()),
             _ => parsed.filter = Some(part.to_owned()),
         }
-        (allowed, rest) = (&allowed[place + 1..], more);
+        (allowed, rest) = (&allowed[index + 1..], more);
     }
     Ok(parsed)
 }
