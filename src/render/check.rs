@@ -1,4 +1,4 @@
-//! `portreeve check`: finds mistakes in settings and templates without a registry.
+//! `portreeve check`: finds mistakes in settings and templates. It needs no registry.
 //!
 //! An error is a mistake on every host. A warning is a problem on this host, which may not be the one that renders.
 

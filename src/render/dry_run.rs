@@ -39,8 +39,8 @@ pub enum DryRunError {
 /// Prints a unified diff for each file that would be changed or removed. Lines that begin with `#` are comments, which
 /// `patch` ignores.
 ///
-/// # Errors A template was not rendered before the deadline, a target cannot be checked, or its check rejects the
-/// candidate.
+/// # Errors
+/// A template was not rendered before the deadline, a target cannot be checked, or its check rejects the candidate.
 pub async fn dry_run<S: Source>(
     mut setup: Setup,
     source: Arc<S>,

@@ -4,7 +4,7 @@
 //! ```text
 //! answers --[held items get their last good value, or are left out]--> templates ------> candidate --> target
 //!                ^                                                                                       |
-//!                +------- hold <-- search: which changes since the last accepted candidate? <-- refused --+
+//!                +------- hold <-- search: which changes since the last accepted candidate? <-- rejected -+
 //! ```
 //!
 //! A candidate is rejected by the target's check, or cannot be made because a template fails with a value. A held item

@@ -1,8 +1,8 @@
 //! Which items are held when a candidate has passed the check and was rolled back after the reload.
 //!
-//! Each trial of a search would cost two reloads. So the items that the error names are held at once, otherwise half of
-//! the items that have changed since the last accepted candidate, removals last. The next candidate is the next trial:
-//! if it is accepted, the held half is tried later, and halved again if it fails.
+//! Each trial of a search would cost two reloads. So the items that the error names are held without a search. If it
+//! names none, half of the items that have changed since the last accepted candidate are held, removals last. The next
+//! candidate is the next trial: if it is accepted, the held half is tried later, and halved again if it fails.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -186,7 +186,7 @@ mod tests {
         AnswerItem::Key(format!("{number:04}"))
     }
 
-    /// Runs a search in which `refused` decides about the items of a candidate. Returns the number of trials too.
+    /// Runs a search in which `refused` decides whether the check rejects these items. Also returns the number of trials.
     fn run(count: usize, guess: &[usize], refused: impl Fn(&BTreeSet<AnswerItem>) -> bool) -> (SearchOutcome, usize) {
         let all: BTreeSet<_> = (0..count).map(item).collect();
         let mut search = Search::new(all.clone());
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn one_of_many_takes_few_trials_and_a_good_guess_takes_fewer() {
-        let bad = |through: &BTreeSet<AnswerItem>| through.contains(&item(700));
+        let bad = |items: &BTreeSet<AnswerItem>| items.contains(&item(700));
         let (found, trials) = run(1000, &[], bad);
         assert_eq!(culprits(found), [item(700)].into());
         assert!(trials <= 14, "{trials}");
@@ -218,7 +218,7 @@ mod tests {
         let (found, trials) = run(1000, &[3], bad);
         assert_eq!(culprits(found), [item(700)].into());
         assert!(trials <= 15, "{trials}");
-        assert_eq!(culprits(run(1, &[], |through| !through.is_empty()).0), [item(0)].into());
+        assert_eq!(culprits(run(1, &[], |items| !items.is_empty()).0), [item(0)].into());
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn one_of_two_conflicting_entries_is_held() {
-        let both = |through: &BTreeSet<AnswerItem>| through.contains(&item(1)) && through.contains(&item(5));
+        let both = |items: &BTreeSet<AnswerItem>| items.contains(&item(1)) && items.contains(&item(5));
         assert_eq!(culprits(run(9, &[], both).0), [item(5)].into());
     }
 
@@ -261,7 +261,7 @@ mod tests {
             guess in prop::collection::vec(0_usize..40, 0..4),
         ) {
             let bad: BTreeSet<_> = bad.into_iter().map(|number| item(number % count)).collect();
-            let (found, _) = run(count, &guess, |through| through.iter().any(|item| bad.contains(item)));
+            let (found, _) = run(count, &guess, |items| items.iter().any(|item| bad.contains(item)));
             prop_assert_eq!(culprits(found), bad);
         }
     }

@@ -46,7 +46,7 @@ pub(super) struct Renderer {
     env: BTreeMap<String, String>,
     pub(super) targets: Vec<TargetRenderer>,
     template_store: TemplateStore,
-    /// The template set that was read last, even if it was refused.
+    /// The template set that was read last, even if its destinations do not fit and it is not in effect.
     template_set: Arc<TemplateSet>,
     pinned_store: PinnedTemplatesStore,
     /// The templates of pinned targets, by the target's index.
