@@ -35,7 +35,7 @@ impl TargetWorker {
         }
     }
 
-    /// Narrows if the last pass has rejected its candidate. Returns whether something new is held.
+    /// Narrows if the last pass has rejected its candidate. Returns whether a new item is held.
     async fn handle_outcome(&mut self) -> bool {
         let Some(CandidateOutcome { digest, files, rejection }) = self.target.take_candidate_outcome() else {
             return false;

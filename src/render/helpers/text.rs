@@ -58,7 +58,7 @@ fn trim(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     })
 }
 
-/// Converts the first letter of each word to upper case; the rest stays as it is.
+/// Converts the first letter of each word to upper case. The other letters do not change.
 fn title(text: &str) -> String {
     let mut title = String::with_capacity(text.len());
     let mut starts = true;

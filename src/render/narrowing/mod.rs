@@ -38,7 +38,8 @@ use crate::{
 /// How often the recovery triggers of held items are checked: whether a missing file exists now, or another process
 /// runs.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// An item that was held twice within a short time is not tried again for this long, even if its answer changes.
+/// An item that is held twice within four times this duration is not tried again for this duration, even if its answer
+/// changes.
 const MIN_HOLD_TIME: Duration = Duration::from_secs(75);
 /// The number of candidates that are kept with their answers. The target may be several candidates behind the renderer.
 const MAX_CANDIDATES: usize = 32;

@@ -1,4 +1,4 @@
-//! `upstream`: the instances of a service as the server lines of the file's language.
+//! `upstream`: prints the instances of a service as server lines in the language of the file.
 //!
 //! ```text
 //! instances --without those that no balancer can use--> Upstream --recorded--> the target: debouncing, log lines
