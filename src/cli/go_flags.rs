@@ -11,10 +11,10 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 use super::Cli;
 use crate::core::value;
 
-/// consul-template's names of options, and ours.
+/// Option names of consul-template, and Portreeve's names for them.
 const ALIASES: [(&str, &str); 2] = [("consul-addr", "consul"), ("dry", "dry-run")];
 
-/// Replaces the spellings of Go programs by ours. Everything else stays as it is.
+/// Replaces Go spellings by Portreeve's. Other arguments stay as they are.
 pub fn translate_go_flags(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut cli = Cli::command();
     cli.build();

@@ -125,7 +125,7 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         }
     }
 
-    /// Declares the present entries complete, once more; rings.
+    /// Declares the present entries complete, even if they already were; rings.
     pub fn mark_complete(&self) {
         self.mark_complete_with([]);
     }

@@ -22,7 +22,7 @@ pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
     open_with(path, OFlag::empty())
 }
 
-/// The same, but a symlink is an error (`ELOOP`).
+/// Like [`open`], but a symlink is an error (`ELOOP`).
 ///
 /// # Errors
 /// As [`open`].
@@ -85,7 +85,7 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     read_open_text(&open(path)?, limit)
 }
 
-/// The same for a file from [`open`].
+/// Like [`read_text`], for a file from [`open`].
 ///
 /// # Errors
 /// As [`read_text`].

@@ -16,7 +16,7 @@ const IN_EFFECT_FILE: &str = "in-effect";
 /// The path of the only content of a version.
 const TEMPLATES_FILE: &str = "templates";
 
-/// What is in effect, as far as it is kept.
+/// The version and the generation in effect; `None` for one that the history does not keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InEffect {
@@ -27,7 +27,8 @@ pub struct InEffect {
 }
 
 impl History {
-    /// What the last successful pass brought into effect. A rollback or its release changes that with the next pass only.
+    /// What the last successful pass brought into effect. A rollback or its release changes that with the next pass
+    /// only.
     ///
     /// # Errors
     /// It cannot be read.
@@ -47,8 +48,8 @@ impl History {
         })
     }
 
-    /// Records the files that are in effect, and the templates that they were rendered from. `pin`: the rollback pin that
-    /// they are subject to.
+    /// Records the files that are in effect, and the templates that they were rendered from. `pin`: the rollback pin
+    /// that they are subject to.
     pub(super) fn record_in_effect(
         &self,
         desired: &DesiredSnapshot,

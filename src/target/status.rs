@@ -51,7 +51,7 @@ pub(super) fn publish(
         Err(ApplyError::Rejected(rejection)) => Some(rejection.clone()),
         _ => None,
     };
-    // Only for the rejection of a candidate, another one without its cause is searched.
+    // Only after the rejection of a complete candidate does the renderer search for one without the cause.
     status.is_final = status.rejection.is_none() || !desired.complete;
     status.verified_pid = verified.and_then(|reload| reload.pid);
     status.error = match applied {
