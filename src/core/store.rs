@@ -30,7 +30,7 @@ struct StoreInner<K, V> {
 pub struct Snapshot<K, V> {
     /// The known entries.
     pub entries: Arc<BTreeMap<K, V>>,
-    /// Whether `entries` has been complete at least once. Until then, an absent entry means nothing.
+    /// Whether `entries` has been complete at least once. Until then, a missing entry may still arrive.
     pub complete: bool,
     /// How many times it was declared complete.
     pub complete_count: u64,

@@ -30,7 +30,7 @@ pub struct TaskStatus {
     /// When this state began.
     #[serde(serialize_with = "serialize_time")]
     pub since: Timestamp,
-    /// When it runs next, unless something wakes it before. `None` if it is running or waits for an event alone.
+    /// When it runs next, unless something wakes it before. `None` if it is running or only waits for an event.
     #[serde(serialize_with = "serialize_optional_time")]
     pub next_run: Option<Timestamp>,
     /// The last problem; it may be over.

@@ -1,4 +1,4 @@
-//! The child process, in a process group of its own. Dropping it kills the group.
+//! The child process, in its own process group. Dropping it kills the group.
 
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 

@@ -51,7 +51,7 @@ pub enum ExecError {
     Signals(#[source] io::Error),
 }
 
-/// The child to supervise. Each load of the configuration makes a new one.
+/// The child to supervise. Each load of the configuration creates a new one.
 #[derive(Clone, Debug, Default)]
 pub struct ChildSpec {
     /// `None` if there is no child.

@@ -54,7 +54,7 @@ fn require_regular(found: &fs::Metadata) -> io::Result<()> {
     if found.is_file() { Ok(()) } else { Err(invalid_data("it is not a regular file".to_owned())) }
 }
 
-/// Whether the error means that there is no such file: also if a part of its path is not a directory.
+/// Whether the error means that the file does not exist, or that a part of its path is not a directory.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

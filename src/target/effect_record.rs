@@ -13,7 +13,7 @@ use crate::sys::state_dir::StateError;
 
 /// The name of the record in the state directory.
 const IN_EFFECT_FILE: &str = "in-effect";
-/// The path of the only content of a version.
+/// A version has one content; this is its path.
 const TEMPLATES_FILE: &str = "templates";
 
 /// The version and the generation in effect; `None` for one that the history does not keep.
@@ -27,8 +27,7 @@ pub struct InEffect {
 }
 
 impl History {
-    /// What the last successful pass brought into effect. A rollback or its release changes that with the next pass
-    /// only.
+    /// What the last successful pass brought into effect. A rollback or its release changes it only with the next pass.
     ///
     /// # Errors
     /// It cannot be read.

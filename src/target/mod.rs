@@ -1,8 +1,8 @@
 //! Targets: files that are written from templates, and the program that uses them.
 //!
 //! The files of a target are checked together on a copy, swapped together, and made effective by one reload. If the
-//! reload cannot be verified, the files are rolled back. Each target has a task of its own, so a target that hangs
-//! delays no other.
+//! reload cannot be verified, the files are rolled back. Each target has its own task, so a target that hangs does not
+//! delay the others.
 //!
 //! ```text
 //! Store<DesiredFile> --ApplyScheduler--> DesiredSnapshot --observe--> PlanInput --plan--> steps --execute--> ApplyOutcome

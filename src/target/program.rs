@@ -150,7 +150,7 @@ impl From<ProcessError> for ReloadError {
     }
 }
 
-/// Makes the program of a target. `is_single_file`: whether the settings name exactly one file. `docker`: the engine
+/// Creates the program of a target. `is_single_file`: whether the settings name exactly one file. `docker`: the engine
 /// that sends signals to containers.
 pub(super) fn new(
     kind: TargetKind,

@@ -56,7 +56,7 @@ pub(super) fn publish(
     status.verified_pid = verified.and_then(|reload| reload.pid);
     status.error = match applied {
         Ok(_) => None,
-        // The previous error says more.
+        // The previous error is more informative.
         Err(ApplyError::Stopped) => status.error,
         Err(error) => Some(error_chain(error)),
     };

@@ -1,4 +1,4 @@
-//! Runs a program with a time limit, in a process group of its own, and keeps the beginning of its output.
+//! Runs a program with a time limit, in its own process group, and keeps the beginning of its output.
 
 use std::{
     io,

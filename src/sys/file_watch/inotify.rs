@@ -57,7 +57,7 @@ impl Inotify {
         &SHARED
     }
 
-    /// Changes when something has happened in one of the watched directories.
+    /// A receiver that is notified of each event in a watched directory.
     pub(super) fn events(&self) -> watch::Receiver<()> {
         self.events.subscribe()
     }

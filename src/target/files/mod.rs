@@ -103,8 +103,8 @@ pub(crate) struct StagedFile {
 /// How a file was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SwapResult {
-    /// The destination is a mount point, and was overwritten. Otherwise it was replaced atomically: readers see the old
-    /// content or the new one.
+    /// Whether the destination is a mount point, and so was overwritten. Otherwise it was replaced atomically: readers
+    /// see the old content or the new one.
     pub(crate) in_place: bool,
     /// The access that could not be kept.
     pub(crate) lost_access: Option<LostAccess>,

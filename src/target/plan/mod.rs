@@ -92,7 +92,7 @@ pub(crate) enum TargetStep {
     RecordPending(PendingReload),
     /// Rename the staged file over the destination.
     Swap(PathBuf),
-    /// Remove a file that no template makes any more.
+    /// Remove a file that no template produces any more.
     Remove(PathBuf),
     /// Restore the former content; with `None` remove the file.
     Restore(PathBuf, Option<FileState>),
@@ -197,7 +197,7 @@ fn swap_steps(input: &PlanInput, changed: &ChangedFiles<'_>, pending: &PendingRe
     };
     let names: BTreeSet<_> = changed.iter().filter(is_new).map(|(path, _)| (*path).clone()).collect();
     let all = |step: fn(PathBuf) -> TargetStep| changed.keys().map(move |path| step((*path).clone()));
-    let those = |exists: bool, step: fn(PathBuf) -> TargetStep| {
+    let steps_for = |exists: bool, step: fn(PathBuf) -> TargetStep| {
         let paths = changed.iter().filter(move |(_, new)| new.is_some() == exists);
         paths.map(move |(path, _)| step((*path).clone()))
     };
@@ -205,9 +205,9 @@ fn swap_steps(input: &PlanInput, changed: &ChangedFiles<'_>, pending: &PendingRe
     if !names.is_empty() {
         steps.push(TargetStep::Announce(names));
     }
-    steps.extend(those(true, TargetStep::Stage).chain(save));
+    steps.extend(steps_for(true, TargetStep::Stage).chain(save));
     steps.push(TargetStep::RecordPending(pending_reload));
-    steps.extend(those(true, TargetStep::Swap).chain(those(false, TargetStep::Remove)));
+    steps.extend(steps_for(true, TargetStep::Swap).chain(steps_for(false, TargetStep::Remove)));
     steps.push(TargetStep::Reload);
     steps.extend(all(TargetStep::Sync));
     steps.extend([TargetStep::Verify, TargetStep::Commit(input.desired_files())]);
