@@ -1,4 +1,4 @@
-//! The result for a candidate. If it was rejected, the renderer may leave out entries and render another one.
+//! The result for a candidate. If it was rejected, the renderer may leave out entries and render another candidate.
 
 use std::sync::Arc;
 
