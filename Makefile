@@ -19,11 +19,11 @@ DENY := cargo deny --locked --config deny.toml
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# What the program and the demo are built from, without what only tests need.
+# The number of crates that the program and the demo are built from, without those that only tests need.
 CRATES = cargo tree --locked --edges normal,build --prefix none | awk '{ print $$1, $$2 }' | sort -u | wc -l
 
-# Neither command names a package: Cargo then resolves the features of the whole workspace for both, and
-# builds shared crates once.
+# Neither Cargo command names a package, so that Cargo resolves the same features for both and builds shared
+# crates once.
 demo: setup ## Three hosts on this machine under live traffic; KEEP=1 leaves them running
 	@echo "demo: step 1 of 2: build portreeve and the demo from $$($(CRATES)) crates"
 	@echo "demo: the first build takes about 4 minutes on 2 cores, later ones take seconds"

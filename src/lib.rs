@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Dependencies point one way: commands → [`register`], [`render`] → [`registry`], [`target`] → [`consul`], [`docker`].
-//! Plans are pure functions; the code that applies them decides nothing.
+//! Plans are pure functions; the code that applies them makes no decisions.
 //!
 //! | module | content |
 //! |---|---|

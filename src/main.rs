@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return print_usage_error(error),
     };
-    // These print the problems of templates.
+    // These commands print the problems of templates themselves.
     let prints_problems = matches!(cli.command, CliCommand::Check(_) | CliCommand::Test(_));
     let format = commands::init_log(&cli.common, if prints_problems { "info,portreeve::render=off" } else { "info" });
     let is_json = matches!(format, Ok(LogFormat::Json));
@@ -65,7 +65,7 @@ fn print_usage_error(mut error: clap::Error) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), CommandFailure> {
-    // Only `render` starts programs, which may leave orphans.
+    // Only `render` starts programs, and these may leave orphans.
     if matches!(&cli.command, CliCommand::Render(flags) if flags.command.is_none()) {
         if init::is_pid_one() {
             return match init::run().context("cannot run as PID 1").map_err(CommandFailure::Run)? {

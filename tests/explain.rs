@@ -177,7 +177,7 @@ fn out_of_traffic_with_its_reason() {
 
     docker.set(container("web", 8000));
     let explained = explain(&docker, &consul, &["web"]);
-    assert!(explained.text.contains("there is no reason any more"), "{}", explained.text);
+    assert!(explained.text.contains("the reason no longer applies"), "{}", explained.text);
     assert_eq!(explained.code, Some(1));
 }
 

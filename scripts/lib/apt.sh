@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Installing packages with apt, without letting any of them start a service.
+# Installs packages with apt. No package may start a service.
 
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly POLICY_KEPT=$POLICY.before-portreeve-setup
@@ -21,13 +21,13 @@ may_install() {
     fi
 }
 
-# NEEDRESTART_SUSPEND: Ubuntu would otherwise restart services that run, Docker among them.
+# NEEDRESTART_SUSPEND: otherwise Ubuntu restarts running services, such as Docker.
 apt_get() {
     as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
         apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Once in a run. One source that is away must not spoil the others, so a failure is only told.
+# Once per run. A failure is only reported: if one source is unreachable, the others can still be used.
 apt_update() {
     [[ -z $APT_UPDATED ]] || return 0
     say "refreshing the package lists"
@@ -39,7 +39,7 @@ apt_knows() {
     apt-cache policy "$1" | grep '^  Candidate: [^(]' >/dev/null
 }
 
-# Of each choice ("docker-cli/docker.io") the first that this release has.
+# Installs the first package of each choice ("docker-cli/docker.io") that this release has.
 apt_install_choices() {
     may_install || return
     apt_update
@@ -58,7 +58,7 @@ apt_install_choices() {
     apt_install "${packages[@]}"
 }
 
-# Takes names of packages, or paths of .deb files.
+# Arguments: package names, or paths of .deb files.
 apt_install() {
     say "installing $*"
     hold_services || return
@@ -69,9 +69,10 @@ apt_install() {
     return "$outcome"
 }
 
-# A policy-rc.d that exits 101 forbids every start. One that is there already is kept aside.
+# A policy-rc.d that exits with 101 keeps packages from starting services. release_services restores an
+# existing one.
 hold_services() {
-    release_services # what a killed run may have left
+    release_services # restores what a killed run has left behind
     if [[ -e $POLICY || -L $POLICY ]]; then as_root mv -T "$POLICY" "$POLICY_KEPT" || return; fi
     printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_MARK" | as_root install -m 755 /dev/stdin "$POLICY"
 }

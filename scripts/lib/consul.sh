@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Consul left Debian after bullseye, so it is looked for in three places.
+# Debian releases after bullseye have no consul package, so three sources are tried.
 
 readonly HASHICORP=https://apt.releases.hashicorp.com
 readonly HASHICORP_KEY=/etc/apt/keyrings/hashicorp.asc
@@ -45,7 +45,7 @@ add_hashicorp() {
         -o APT::Get::List-Cleanup=false
 }
 
-# What bullseye's package depends on is in the newer releases as well.
+# The dependencies of bullseye's package exist in newer releases, too.
 consul_from_bullseye() {
     local mirror
     while read -r mirror; do
@@ -56,14 +56,14 @@ consul_from_bullseye() {
     return 1
 }
 
-# From apt itself, which reads every form of source there is.
+# Asks apt, which understands every format of its sources.
 debian_mirrors() {
     # shellcheck disable=SC2016 # apt expands this
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | sort -u
 }
 
-# The machine's other settings (a proxy, say) stay in force. The sources and lists are our own,
-# so nothing but consul can ever come from bullseye.
+# apt's other settings, such as a proxy, stay in effect. The sources and lists are private to this call, so
+# that only consul can come from bullseye.
 fetch_from_bullseye() {
     local mirror=$1
     local apt=(

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# A cargo that is new enough for this crate.
+# Installs a cargo that is new enough for this crate.
 
 readonly RUSTUP_INSTALLER=https://sh.rustup.rs
 
 rust_wanted() { sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$ROOT/Cargo.toml"; }
 
-# Nothing where there is no cargo that works.
+# The version of cargo; empty if no cargo works.
 rust_found() { (cd "$ROOT" && cargo --version 2>/dev/null) | cut -d' ' -f2; }
 
 rust_is_fit() {
@@ -22,7 +22,7 @@ install_rust() {
     rust_is_fit || complain "rust: cargo is still not new enough; look at 'type -a cargo' and 'rustup show'"
 }
 
-# Only this checkout moves to the newer toolchain; the user's default stays.
+# Changes the toolchain of this checkout only; the user's default stays.
 update_toolchain() {
     say "rust: installing the stable toolchain with rustup, for this checkout only"
     rustup toolchain install stable --profile minimal -c clippy -c rustfmt &&

@@ -11,10 +11,10 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 use super::Cli;
 use crate::core::value;
 
-/// consul-template's names of options, and ours.
+/// Option names of consul-template, and Portreeve's names for them.
 const ALIASES: [(&str, &str); 2] = [("consul-addr", "consul"), ("dry", "dry-run")];
 
-/// Replaces the spellings of Go programs by ours. Everything else stays as it is.
+/// Replaces Go spellings by Portreeve's. Other arguments stay as they are.
 pub fn translate_go_flags(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut cli = Cli::command();
     cli.build();
@@ -59,10 +59,10 @@ impl<'a> LongOption<'a> {
         }
         let (name, value) = spelled.split_once('=').map_or((spelled, None), |(name, value)| (name, Some(value)));
         let name = kebab(name);
-        let has = |name: &str| command.get_arguments().find(|known| known.get_long() == Some(name));
-        let elsewhere = || ALIASES.iter().find(|(theirs, ours)| *theirs == name && has(ours).is_some());
-        let name = if has(&name).is_some() { name } else { elsewhere().map_or(name, |(_, ours)| (*ours).to_owned()) };
-        let known = has(&name);
+        let find = |name: &str| command.get_arguments().find(|known| known.get_long() == Some(name));
+        let alias = || ALIASES.iter().find(|(theirs, ours)| *theirs == name && find(ours).is_some());
+        let name = if find(&name).is_some() { name } else { alias().map_or(name, |(_, ours)| (*ours).to_owned()) };
+        let known = find(&name);
         Some(Self { name, value, definition: known })
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn check(flags: &CheckArgs, common: &CommonArgs) -> Result<(), Comman
             }
             match program {
                 Ok(_) => {}
-                // `render` may get it on the command line.
+                // `render` may get the command from its flags.
                 Err(error @ ExecSettingsError::NoCommand) => report.add_warning(error_chain(&error)),
                 Err(error) => report.add_error(error_chain(&error)),
             }

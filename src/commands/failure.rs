@@ -4,7 +4,7 @@
 pub(crate) enum CommandFailure {
     /// The command line or the configuration is invalid.
     Usage(anyhow::Error),
-    /// Something could not be done.
+    /// The command failed while it ran.
     Run(anyhow::Error),
     /// The result is negative, and was printed.
     AlreadyPrinted,

@@ -18,7 +18,7 @@ use tracing_subscriber::{
 
 use super::variable;
 
-/// Each of these alone is a filter.
+/// A level by itself is a valid filter.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Starts the log on standard error. Returns its format.
@@ -31,7 +31,7 @@ pub(crate) fn init(common: &CommonArgs, default: &str) -> anyhow::Result<LogForm
             .map_err(|problem| anyhow::anyhow!("in the environment variable PORTREEVE_LOG_FORMAT: {problem}"))?,
         (None, None) => LogFormat::Text,
     };
-    // Below a warning, libraries log the bytes that they send and receive: tokens, the environment of containers.
+    // Below level warn, libraries log the bytes that they send and receive: tokens, the environment of containers.
     let own = filter_fn(|event| event.target().starts_with("portreeve") || *event.level() <= Level::WARN);
     let filter = filter.and(own.with_max_level_hint(LevelFilter::TRACE));
     // A closed standard error must not end the process.
@@ -60,7 +60,7 @@ fn write_field(writer: &mut format::Writer<'_>, field: &Field, value: &dyn fmt::
     }
 }
 
-/// A level without a module, such as `debug`, concerns Portreeve alone.
+/// A level without a module, such as `debug`, applies to Portreeve's own modules only.
 fn parse_filter(text: &str) -> anyhow::Result<EnvFilter> {
     let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
     let plain = !text.contains(['=', ',', '[']);

@@ -15,7 +15,7 @@ use portreeve::{
 
 use super::{CommandFailure, print_text, run_failure, usage_failure};
 
-/// Prints the registry's answers that all templates need.
+/// Prints the registry's answers that the templates need, or writes them to a file.
 pub(crate) async fn record(flags: &RecordArgs, config: Config) -> Result<(), CommandFailure> {
     let config = config.with_sources(flags.sources.clone()).map_err(usage_failure)?;
     let source = ConsulSource::new(Client::new(&config.consul).map_err(usage_failure)?);

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The time after the second signal for killing the supervised child.
+/// The time between the second signal and the exit, in which the supervised child is killed.
 const EXIT_DELAY: Duration = Duration::from_secs(1);
 
 /// Cancels `stop` at the first signal and `abort` at the second one, and exits 1 s after that.

@@ -8,7 +8,7 @@ use super::{Config, Error, injected_variables};
 use crate::{core::value, ui::suggest};
 
 const PREFIX: &str = "PORTREEVE_";
-/// The variables of flags, which are read together with the flags.
+/// The variables that set flags. They are read together with the flags, not here.
 const FLAG_VARIABLES: [&str; 3] = ["PORTREEVE_CONFIG", "PORTREEVE_LOG_FORMAT", "PORTREEVE_LOG_LEVEL"];
 const SECTIONS: [&str; 5] = ["consul", "docker", "exec", "register", "render"];
 
@@ -101,7 +101,7 @@ fn suggestion(rest: &str, text: &str) -> String {
     }
 }
 
-/// Sets one key: to the text, to the TOML value that the text is, or to a boolean, whichever type the setting has.
+/// Sets one key to the text, to the TOML value in the text, or to a boolean, depending on the type of the setting.
 fn set_key(table: &mut Table, name: &str, section: &str, key: &str, text: &str) -> Result<(), Error> {
     let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
     let switch = match text {

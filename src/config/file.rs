@@ -22,7 +22,7 @@ pub enum ConfigFile {
 impl ConfigFile {
     /// The file that is read if none is named.
     pub const DEFAULT: &str = "/etc/portreeve/portreeve.toml";
-    /// Stands for no file at all.
+    /// With this path, no file is read.
     const NONE: &str = "/dev/null";
 
     /// Its path.
@@ -33,7 +33,8 @@ impl ConfigFile {
         }
     }
 
-    /// Its content, checked on its own: only then can an error point at the line. `None` if there is no file.
+    /// Its content. It is validated before it is merged with the environment, so that an error can name the line.
+    /// `None` if there is no file.
     pub(super) fn read(&self) -> Result<Option<Table>, Error> {
         let path = self.path();
         if path == Path::new(Self::NONE) {
@@ -52,7 +53,7 @@ impl ConfigFile {
     }
 }
 
-/// A symlink that leads nowhere is a mistake, not an absent file.
+/// A dangling symlink is a mistake, not an absent file.
 fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }

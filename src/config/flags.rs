@@ -96,7 +96,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Applies the flags about what is rendered. Their templates follow those of the file.
+    /// Applies the flags that say what is rendered. Their templates are added after those of the file.
     ///
     /// # Errors
     /// A template argument is invalid.
@@ -111,7 +111,7 @@ impl Config {
         Ok(self)
     }
 
-    /// Applies the flags about the supervised child.
+    /// Applies the flags of the supervised child.
     fn with_exec(mut self, flags: ExecArgs) -> Self {
         self.exec = exec::ExecSection {
             command: flags.exec.or(self.exec.command),

@@ -2,7 +2,8 @@
 //!
 //! Kubernetes sets variables for every service of the namespace: `PORTREEVE_SERVICE_HOST`,
 //! `PORTREEVE_PORT_8500_TCP_ADDR`. Docker's links set `PORTREEVE_NAME`, `PORTREEVE_ENV_PATH`. If the service is called
-//! `portreeve-register`, the same endings follow one of Portreeve's sections. No setting of Portreeve ends like this.
+//! `portreeve-register`, the same suffixes follow the name of one of Portreeve's sections. No setting of Portreeve ends
+//! like this.
 
 /// Whether a name (in lower case, without `PORTREEVE_`) has one of these forms.
 pub(super) fn is_injected(name: &str, value: &str) -> bool {

@@ -124,7 +124,7 @@ impl Config {
 
 fn resolve(table: &mut Table, file: &Path) -> Result<(), Error> {
     let given = file.parent().unwrap_or(Path::new(""));
-    // Without a working directory, nothing relative can be found.
+    // Without a working directory, no relative path can be resolved.
     let absolute = std::path::absolute(Path::new(".").join(given)).unwrap_or_else(|_| given.to_owned());
     let directory = Directory { given, absolute: &absolute };
     paths::resolve(table, directory).map_err(|NotText| Error::Directory(file.to_owned()))

@@ -12,11 +12,11 @@ const SECTIONS: [(&str, &[&str]); 3] = [
     ("docker", &["cert_path"]),
     ("render", &["state_dir", "partials", "files"]),
 ];
-/// Those of a `[[target]]`. nginx would take a relative one for one below its prefix.
+/// The keys of a `[[target]]` that hold paths. nginx would resolve a relative one below its prefix.
 const TARGET: [&str; 3] = ["conf", "prefix", "pid_file"];
 /// A program in a `[[target]]`: a path, or a name that is looked up on `PATH`.
 const PROGRAM: &str = "binary";
-/// Those of a `[[target.template]]`.
+/// The keys of a `[[target.template]]` that hold paths.
 const TEMPLATE: [&str; 2] = ["source", "destination"];
 
 /// The directory of the configuration file.
@@ -24,11 +24,11 @@ const TEMPLATE: [&str; 2] = ["source", "destination"];
 pub(super) struct Directory<'a> {
     /// As the user wrote it, so that messages show paths as short as they were written.
     pub(super) given: &'a Path,
-    /// From the root.
+    /// The same as an absolute path.
     pub(super) absolute: &'a Path,
 }
 
-/// The directory's own path is not UTF-8 text, so that no path in a configuration can begin with it.
+/// The path of the directory is not UTF-8, so no path in a configuration can begin with it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotText;
 
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_no_text_is_refused_where_a_path_begins_with_it() {
+    fn a_directory_that_is_not_utf_8_is_refused_if_a_path_begins_with_it() {
         let directory = Path::new(OsStr::from_bytes(b"/\xff"));
         let directory = Directory { given: directory, absolute: directory };
         for (file, result) in [("render.files = 'a'", Err(NotText)), ("render.files = '/a'", Ok(()))] {

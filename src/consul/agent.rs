@@ -1,4 +1,4 @@
-//! `/v1/agent`: the services and checks of this host.
+//! `/v1/agent`: the services and checks of the agent.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct AgentService {
     pub service: String,
     /// Empty if it is the address of the agent.
     pub address: String,
-    /// Consul accepts any number.
+    /// Not validated: Consul accepts any number.
     pub port: i64,
     /// In the order of the registration.
     #[serde(deserialize_with = "null_is_default")]

@@ -21,8 +21,8 @@ pub(super) fn is_service_maintenance(id: &str) -> bool {
     id.starts_with(SERVICE_MAINTENANCE_PREFIX)
 }
 
-/// The id of a check on its agent. The first check has the id that Consul gives to the only check of a service, which is
-/// what registrator registers, so an adopted check keeps its state.
+/// The id of a check on its agent. The first check has the id that Consul gives to the only check of a service.
+/// Registrator registers it under that id, so an adopted check keeps its state.
 pub(crate) fn check_id(service_id: &str, key: &str) -> String {
     if key == Check::FIRST { format!("service:{service_id}") } else { format!("service:{service_id}:{key}") }
 }
@@ -32,7 +32,7 @@ pub(crate) fn default_name(service: &str) -> String {
     format!("Service '{service}' check")
 }
 
-/// A status in Consul's words.
+/// The name of a status in Consul.
 pub(crate) fn status_text(status: Status) -> &'static str {
     match status {
         Status::Passing => "passing",
@@ -41,7 +41,7 @@ pub(crate) fn status_text(status: Status) -> &'static str {
     }
 }
 
-/// Reads a status in Consul's words. An unknown status counts as critical.
+/// Parses a status of Consul. An unknown one counts as critical.
 pub(super) fn parse_status(text: &str) -> Status {
     match text {
         "passing" => Status::Passing,
@@ -50,7 +50,7 @@ pub(super) fn parse_status(text: &str) -> Status {
     }
 }
 
-/// The worst status of an instance's checks and its node's.
+/// The worst status of the checks of an instance and its node.
 pub(crate) fn worst_status(checks: &[CheckRecord]) -> Status {
     let status = |CheckRecord { id, status, .. }: &CheckRecord| {
         let in_maintenance = id == NODE_MAINTENANCE_ID || is_service_maintenance(id);

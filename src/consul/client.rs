@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// After an agent has exited, all connections to it break within this time.
 const AGENT_EXIT_TIME: Duration = Duration::from_millis(100);
-/// The text of a 429 of an agent that has too many connections from one client.
+/// A part of the body with which an agent answers 429 if one client has too many connections.
 const TOO_MANY_CONNECTIONS: &[u8] = b"too many concurrent connections";
 
 /// A client of one agent. Clones share the connections, the connection limiter and the token.

@@ -292,19 +292,19 @@ mod tests {
     async fn a_limit_of_the_agent_reduces_the_capacity_for_a_while() {
         let limiter = limiter(16);
         let watches: Vec<_> = (0..40).map(|_| limiter.register_watch()).collect();
-        let mut held = Vec::new();
+        let mut permits = Vec::new();
         for watch in &watches[..12] {
-            held.push(watch.acquire_blocking().await);
+            permits.push(watch.acquire_blocking().await);
         }
         (0..5).for_each(|_| limiter.reduce_capacity(12));
         assert_eq!(limiter.lock_capacity().permits, 9, "one sign");
         assert!(watches[12].acquire_blocking().await.wait.is_none(), "12 are in use, and 9 are left");
-        held.truncate(8);
+        permits.truncate(8);
         assert_eq!(limiter.lock_capacity().to_revoke, 0);
         let ninth = watches[13].acquire_blocking().await;
         assert_eq!(ninth.wait, Some(wait_share(Duration::from_secs(30), 40, 9)));
         assert!(watches[14].acquire_blocking().await.wait.is_none());
-        drop((held, ninth));
+        drop((permits, ninth));
         for expected in [16, 16] {
             sleep(GROW_AFTER).await;
             drop(watches[0].acquire_blocking().await);
@@ -350,9 +350,9 @@ mod tests {
     async fn a_late_watch_queries_without_waiting_while_others_wait_long() {
         let limiter = limiter(1);
         let (early, late) = (limiter.register_watch(), limiter.register_watch());
-        let held = early.acquire_blocking().await;
+        let permit = early.acquire_blocking().await;
         assert!(late.acquire_blocking().await.wait.is_none());
-        drop(held);
+        drop(permit);
         assert!(late.acquire_blocking().await.wait.is_some(), "a dropped permit is available again");
         drop(early);
         assert_eq!(late.acquire_blocking().await.wait, Some(Duration::from_secs(30)), "a dropped watch does not count");

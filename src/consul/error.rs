@@ -17,13 +17,13 @@ pub enum Error {
         /// The text of the response.
         answer: String,
     },
-    /// The call was not sent: HTTP software normalizes its path, which would then name something else.
+    /// The call was not sent, because HTTP software normalizes such a path, and it would then name something else.
     #[error("{path}: a name, or a part of a key, must not be empty, \".\" or \"..\"")]
     InvalidPath {
         /// The path before normalization.
         path: String,
     },
-    /// The token (or user and password) does not allow the call. Another token or another policy does.
+    /// The token (or user and password) does not allow the call. It needs another token or policy.
     #[error("{call}: {status}: {answer}; change the ACL token or its policies")]
     Denied {
         /// Method and path.

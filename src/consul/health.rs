@@ -52,7 +52,7 @@ pub struct Service {
     pub service: String,
     /// Empty if it is the address of the node.
     pub address: String,
-    /// Consul accepts any number.
+    /// Not validated: Consul accepts any number.
     pub port: i64,
     /// Further addresses, by name.
     #[serde(deserialize_with = "null_is_default")]
@@ -75,7 +75,7 @@ pub struct Service {
 pub struct ServiceTaggedAddress {
     /// An IP address or a host name.
     pub address: String,
-    /// Consul accepts any number.
+    /// Not validated: Consul accepts any number.
     pub port: i64,
 }
 

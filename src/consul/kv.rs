@@ -25,7 +25,7 @@ pub struct KvEntry {
     pub modify_index: u64,
     /// The number of times that it was locked.
     pub lock_index: u64,
-    /// A number for the use of the writer.
+    /// An application-defined number.
     pub flags: u64,
     /// The session that holds the lock; empty if none does.
     #[serde(default)]

@@ -18,7 +18,7 @@ impl ConsulLedger {
         Self { client }
     }
 
-    /// The body that [`Ledger::put`] sends for an instance, for display.
+    /// The body that [`Ledger::put`] sends for an instance in traffic, for display.
     pub fn body(instance: &Instance) -> serde_json::Value {
         serde_json::to_value(registration::service_definition(instance, &instance.digest(), None))
             .expect("strings, numbers and maps with string keys")

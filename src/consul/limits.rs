@@ -1,4 +1,4 @@
-//! What Consul refuses or cannot serve, known before it is sent. Pure.
+//! Predicts what Consul refuses or cannot serve. Pure.
 //!
 //! Each function that ends in `problem` returns why a value is refused, or `None` if Consul accepts it.
 
@@ -7,25 +7,25 @@ use crate::{
     registry::{Check, CheckProbe, Instance},
 };
 
-/// The longest duration in Go, in seconds: 64 bits of nanoseconds.
+/// The longest duration that Go can represent, in seconds (63 bits of nanoseconds).
 const MAX_DURATION_SECONDS: f64 = 9.2e9;
 
-/// The length of a DNS label in bytes (RFC 1035).
+/// The maximum length of a DNS label, in bytes (RFC 1035).
 const MAX_DNS_LABEL: usize = 63;
 
-/// The most Meta pairs of one service (`metaMaxKeyPairs` in Consul's agent/structs).
+/// The maximum number of Meta pairs of a service (`metaMaxKeyPairs` in Consul's agent/structs).
 pub(crate) const MAX_META_PAIRS: usize = 64;
 
-/// The length of a Meta key in bytes (`metaKeyMaxLength`).
+/// The maximum length of a Meta key, in bytes (`metaKeyMaxLength`).
 const MAX_META_KEY_LENGTH: usize = 128;
 
-/// The length of a Meta value in bytes (`metaValueMaxLength`).
+/// The maximum length of a Meta value, in bytes (`metaValueMaxLength`).
 const MAX_META_VALUE_LENGTH: usize = 512;
 
 /// Meta keys with this prefix are reserved for Consul.
 const RESERVED_META_PREFIX: &str = "consul-";
 
-/// The highest weight of a service, which is the limit of DNS.
+/// The maximum weight of a service: the limit of a DNS SRV record.
 pub(crate) const MAX_WEIGHT: u32 = 65_535;
 
 /// The tagged addresses that Consul itself reads (`TaggedAddress…` in agent/structs), and `virtual` of its mesh.
@@ -62,7 +62,7 @@ pub(crate) fn duration_problem(text: &str) -> Option<String> {
     }
 }
 
-/// The status of a check before its first result.
+/// Consul accepts `passing`, `warning` and `critical` as the status of a check before its first result.
 pub(crate) fn initial_status_problem(text: &str) -> Option<String> {
     let known = ["passing", "warning", "critical"].contains(&text);
     (!known).then(|| format!("{text:?} is not a status: it is passing, warning or critical"))
@@ -130,7 +130,7 @@ pub(crate) fn to_meta_key(key: &str) -> String {
     key.chars().map(accepted).collect()
 }
 
-/// A Meta pair whose key is from [`to_meta_key`].
+/// Why Consul refuses a Meta pair. `key` is from [`to_meta_key`].
 pub(crate) fn meta_problem(key: &str, value: &str) -> Option<String> {
     if key.len() > MAX_META_KEY_LENGTH {
         Some(format!("its key is longer than {MAX_META_KEY_LENGTH} characters"))

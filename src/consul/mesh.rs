@@ -8,7 +8,7 @@ use super::{Client, Error, QueryOptions, Reply, client::ApiRequest, health::null
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CaRootList {
-    /// The id of the root that signs now.
+    /// The id of the root that signs new certificates.
     #[serde(rename = "ActiveRootID")]
     pub active_root_id: String,
     /// The trust domain of the mesh.
@@ -32,7 +32,7 @@ pub struct RootCert {
     /// The intermediate certificates, PEM.
     #[serde(deserialize_with = "null_is_default")]
     pub intermediate_certs: Vec<String>,
-    /// Whether this root signs now.
+    /// Whether this root signs new certificates.
     pub active: bool,
 }
 

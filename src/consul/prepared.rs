@@ -31,7 +31,7 @@ impl Client {
         let path = format!("{}/execute", path::with_name("/v1/query", name)?);
         let response = self.read(ApiRequest::get(path).with_optional("near", near), read).await?;
         let mut meta = response.meta;
-        // It is always 1, so a query could wait for a newer one forever.
+        // It is always 1: a query that waits for a newer one would wait forever.
         meta.index = None;
         Ok(Reply {
             value: response.json_matching(|found: &PreparedQueryResult| have_required_fields(&found.nodes))?.nodes,

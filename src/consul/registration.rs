@@ -19,7 +19,7 @@ use crate::registry::{
 /// The Meta key of [`Instance::digest`].
 const DIGEST_KEY: &str = "portreeve-digest";
 
-/// No agent takes a check from a registration that nobody reports for and that never ends: ten years.
+/// The TTL of the maintenance check: ten years. Consul accepts no check without a probe or a TTL in a registration.
 const MAINTENANCE_TTL: &str = "87600h";
 
 /// The field of an HTTP/2 ping. Agents before 1.10 do not support it; their error contains this name.
@@ -40,7 +40,7 @@ pub struct ServiceDefinition<'a> {
     pub port: u16,
     /// The tags, in this order.
     pub tags: &'a [String],
-    /// The pairs of the instance and those of the owner.
+    /// The pairs of the instance, the owner and the digest.
     pub meta: BTreeMap<&'a str, &'a str>,
     /// Further addresses, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -48,7 +48,7 @@ pub struct ServiceDefinition<'a> {
     /// The weights in load balancing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
-    /// Others may change the tags.
+    /// Whether others may change the tags.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub enable_tag_override: bool,
     /// All checks of the service.
@@ -87,7 +87,7 @@ pub struct CheckDefinition<'a> {
     /// The body of an HTTP check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<&'a str>,
-    /// Take any certificate.
+    /// Accept any certificate.
     #[serde(rename = "TLSSkipVerify", skip_serializing_if = "std::ops::Not::not")]
     pub tls_skip_verify: bool,
     /// The address of a TCP check.
@@ -96,7 +96,7 @@ pub struct CheckDefinition<'a> {
     /// The address of a gRPC check.
     #[serde(rename = "GRPC", skip_serializing_if = "Option::is_none")]
     pub grpc: Option<&'a str>,
-    /// Ask over TLS.
+    /// Whether a gRPC check uses TLS.
     #[serde(rename = "GRPCUseTLS", skip_serializing_if = "std::ops::Not::not")]
     pub grpc_use_tls: bool,
     /// The address of an HTTP/2 ping.
@@ -233,7 +233,7 @@ fn check_definition<'a>(instance: &'a Instance, check: &'a Check) -> CheckDefini
     }
 }
 
-/// All services of an agent: those with our marks, and the others.
+/// The entries of an agent, separated into those with our ownership marks and the others.
 pub(super) fn entries(services: BTreeMap<String, AgentService>, checks: &BTreeMap<String, AgentCheck>) -> Entries {
     let mut entries = Entries::default();
     let mut failing = failing_checks(checks);
@@ -317,7 +317,8 @@ fn registered_checks(
         .collect()
 }
 
-/// The status of every check of a service, by key. The checks that the agent probes itself are included, without harm.
+/// The statuses of the checks of a service, by key, without [`Check::FIRST`]. Checks that the agent probes are
+/// included, which does no harm.
 fn reported_statuses(id: &str, checks: &BTreeMap<String, AgentCheck>) -> BTreeMap<String, Status> {
     let prefix = check_id(id, "");
     let ours = checks.range(prefix.clone()..).take_while(|(check, _)| check.starts_with(&prefix));

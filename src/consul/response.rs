@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::Error;
 use crate::core::value::one_line;
 
-/// The longest piece of an agent's own words that we repeat, in characters.
+/// The maximum length of an agent's text in an error, in characters.
 const MAX_ERROR_TEXT: usize = 300;
 
 /// A complete response with any status.
@@ -114,7 +114,7 @@ impl ApiResponse {
     }
 }
 
-/// The agent's own words on one line, or the usual name of the status where there are none.
+/// The body on one line, or the standard name of the status if the body is empty.
 fn error_text(status: StatusCode, body: &[u8]) -> String {
     let text = one_line(&String::from_utf8_lossy(body), MAX_ERROR_TEXT);
     if text.is_empty() { status.canonical_reason().unwrap_or("no reason given").to_owned() } else { text }

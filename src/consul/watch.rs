@@ -25,7 +25,7 @@ use crate::{
     registry::{Answer, Query},
 };
 
-/// The first delay after an error. Up to the same time is added at random, here and below.
+/// The first delay after an error. Jitter adds up to the same time, here and below.
 const RETRY_MIN: Duration = Duration::from_millis(250);
 /// The longest delay after an error.
 const RETRY_MAX: Duration = Duration::from_secs(5);

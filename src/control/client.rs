@@ -13,7 +13,7 @@ use super::{ControlError, MAX_LINE_LENGTH};
 /// Sends `request` to the Portreeve that listens on `socket`, and waits for its response without a time limit.
 ///
 /// # Errors
-/// No process listens, the connection is lost, or the request is refused.
+/// No process listens, the connection is lost, a message is invalid, or the request is refused.
 pub async fn send_request<O: Serialize, A: DeserializeOwned>(socket: &Path, request: &O) -> Result<A, ControlError> {
     let path = || socket.to_owned();
     let mut stream = match UnixStream::connect(socket).await {

@@ -6,8 +6,8 @@
 //!         <----------- response or reason -------'
 //! ```
 //!
-//! It is in the state directory, which only its owner can enter. The process that holds the lock of that directory owns
-//! the socket.
+//! The socket is in the state directory, which only its owner can enter. It belongs to the process that holds the lock
+//! of that directory.
 
 mod client;
 mod server;
@@ -58,7 +58,7 @@ pub enum ControlError {
         /// The error of the parser.
         source: serde_json::Error,
     },
-    /// The handler has refused the request, for this reason.
+    /// The handler refused the request for this reason.
     #[error("{0}")]
     Refused(String),
 }

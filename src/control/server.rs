@@ -24,7 +24,7 @@ pub trait RequestHandler: Send + Sync + 'static {
     /// Its response.
     type Response: Serialize + Send;
 
-    /// Executes one request; the client gets the error.
+    /// Executes one request. An error is sent to the client.
     fn handle(&self, request: Self::Request) -> impl Future<Output = Result<Self::Response, String>> + Send;
 }
 
@@ -36,8 +36,8 @@ pub struct ControlServer {
 }
 
 impl ControlServer {
-    /// Listens on `path`, with access for the owner only. The caller holds the lock of the state directory, so a socket that
-    /// exists already was left by a process that has ended, and is replaced.
+    /// Listens on `path`, with access for the owner only. The caller holds the lock of the state directory, so an
+    /// existing socket was left by a process that has ended, and is replaced.
     ///
     /// # Errors
     /// The socket cannot be created.
@@ -69,7 +69,7 @@ impl ControlServer {
                             }
                         });
                     }
-                    // For example too many open files, which is temporary.
+                    // Usually temporary, such as too many open files.
                     Err(error) => {
                         tracing::warn!("control socket: {error}");
                         tokio::time::sleep(std::time::Duration::from_secs(1)).await;

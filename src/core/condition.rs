@@ -80,7 +80,7 @@ pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// The last cause alone, without the error number of the operating system: the causes between are about libraries.
+/// Only the last cause, without the operating system's error number: the causes in between describe libraries.
 pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
     text.rsplit_once(" (os error ").map_or(text.as_str(), |(text, _)| text).to_owned()

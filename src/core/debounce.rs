@@ -55,7 +55,7 @@ pub enum QuietRangeError {
 /// Whether a change can wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// It can. The random delay of the change, at most the splay; that of the first change of a series counts.
+    /// It can, with this random delay of at most the splay. In a series of changes, the delay of the first one counts.
     Deferrable(Duration),
     /// It cannot.
     Urgent,
@@ -68,7 +68,8 @@ pub struct Debounce {
     pending: Option<PendingChange>,
     /// The time of the last change, taken or not.
     last_change: Option<Instant>,
-    /// The time when the last deferrable change was applied. Urgent changes neither keep the interval nor start one.
+    /// The time when the last deferrable change was applied. Urgent changes neither wait for the interval nor start
+    /// one.
     last_applied: Option<Instant>,
     /// Whether the last change that was taken was deferrable.
     counts_for_interval: bool,
@@ -144,7 +145,7 @@ impl Debounce {
         pending.is_urgent |= is_urgent;
     }
 
-    /// Drops the pending change, because the state is the one that was taken last.
+    /// Drops the pending change, because the state equals the one that was taken last.
     pub fn cancel(&mut self, now: Instant) {
         self.last_change = Some(now);
         self.pending = None;
@@ -203,7 +204,8 @@ mod tests {
         Settings { quiet, leading, interval: ms(interval), splay: Duration::ZERO }
     }
 
-    /// The times at which changes are taken, in milliseconds. They are checked every millisecond and applied immediately.
+    /// The times at which changes are taken, in milliseconds. They are checked every millisecond and applied
+    /// immediately.
     fn taken(settings: Settings, changes: &[(u64, Urgency)]) -> Vec<u64> {
         let (mut debounce, begin) = (Debounce::new(settings), Instant::now());
         let mut taken = Vec::new();
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_urgent_change_starts_no_interval() {
+    fn an_urgent_change_does_not_start_an_interval() {
         let changes = [(0, Urgency::Urgent), (10, DEFERRABLE), (20, Urgency::Urgent), (30, DEFERRABLE)];
         assert_eq!(taken(settings(None, true, 1000), &changes), [0, 10, 20, 1010]);
     }

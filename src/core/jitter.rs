@@ -1,4 +1,4 @@
-//! Random delays that keep many hosts from doing the same at the same moment. Nothing here is secret.
+//! Random delays that keep many hosts from acting at the same moment. Not cryptographically secure.
 
 use std::time::Duration;
 

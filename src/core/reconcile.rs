@@ -6,7 +6,7 @@
 //!           └──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! There is one pass at a time. What a pass could not do is still different at the next one.
+//! There is one pass at a time. What a pass could not do still differs at the next one.
 
 use std::{future::Future, time::Duration};
 
@@ -27,7 +27,7 @@ pub trait Reconcile: Send {
 pub enum PassCause {
     /// The bell rang, or the time that the last pass returned has come.
     Wake,
-    /// The first pass, the regular resync, or a retry: observe everything anew.
+    /// The first pass, the regular resync, or a retry: observe everything again.
     Resync,
 }
 
@@ -51,8 +51,8 @@ pub struct LoopTimings {
     pub retry_min: Duration,
     /// The longest wait between two failed passes.
     pub retry_max: Duration,
-    /// The least time between a failed pass and a pass that the bell causes: a problem must not delay news, and a bell
-    /// that rings often must not defeat the back-off.
+    /// The minimum time between a failed pass and a pass that the bell causes. A change must not wait for the whole
+    /// back-off, and a bell that rings often must not bypass it.
     pub retry_floor: Duration,
 }
 
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waking_often_does_not_put_the_resync_off() {
+    async fn frequent_wake_ups_do_not_postpone_the_resync() {
         let (_bell, receiver) = watch::channel(0);
         let often =
             [NextPass::Idle, NextPass::After(Duration::from_secs(20)), NextPass::After(Duration::from_secs(20))];
@@ -267,7 +267,7 @@ mod tests {
         };
         let passes = play(&[NextPass::Retry; 5], ring, receiver).await;
         let times: Vec<_> = passes.iter().map(|(at, _)| *at).collect();
-        // One pass for each second of the storm, the last of them after it.
+        // One pass for each second in which the bell rings, and one afterwards.
         assert_eq!(times[..5], [0, 1, 2, 3, 4], "{passes:?}");
         assert!(times[5] >= 20 && passes.iter().all(|(_, cause)| *cause == PassCause::Resync), "{passes:?}");
     }

@@ -30,7 +30,7 @@ struct StoreInner<K, V> {
 pub struct Snapshot<K, V> {
     /// The known entries.
     pub entries: Arc<BTreeMap<K, V>>,
-    /// Whether `entries` has been complete at least once. Until then, an absent entry means nothing.
+    /// Whether `entries` has been complete at least once. Until then, a missing entry may still arrive.
     pub complete: bool,
     /// How many times it was declared complete.
     pub complete_count: u64,
@@ -125,7 +125,7 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Store<K, V> {
         }
     }
 
-    /// Declares the present entries complete, once more; rings.
+    /// Declares the present entries complete, even if they already were; rings.
     pub fn mark_complete(&self) {
         self.mark_complete_with([]);
     }

@@ -27,10 +27,10 @@ pub struct TaskStatus {
     /// What it is doing.
     #[serde(flatten)]
     pub state: TaskState,
-    /// Since when.
+    /// When this state began.
     #[serde(serialize_with = "serialize_time")]
     pub since: Timestamp,
-    /// When it runs next, unless something wakes it before. `None` if it is running or waits for an event alone.
+    /// When it runs next, unless something wakes it before. `None` if it is running or only waits for an event.
     #[serde(serialize_with = "serialize_optional_time")]
     pub next_run: Option<Timestamp>,
     /// The last problem; it may be over.
@@ -57,7 +57,7 @@ pub enum TaskState {
 /// A problem that a task had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TaskError {
-    /// When.
+    /// When it occurred.
     #[serde(serialize_with = "serialize_time")]
     pub at: Timestamp,
     /// What does not work, and why.
@@ -102,7 +102,7 @@ impl TaskTable {
 }
 
 impl TaskHandle {
-    /// The task works.
+    /// The task is running.
     pub(super) fn report_running(&self) {
         self.update(|task| task.set_state(TaskState::Running, None));
     }

@@ -1,4 +1,4 @@
-//! The calls to the engine.
+//! The client of an engine.
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
@@ -19,7 +19,7 @@ use super::{
 
 /// The time limit of an inspection. An engine can hang on a single container.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time limit of a list of networks, which is optional for the callers.
+/// The time limit of a list of networks. It is short, because the callers can do without the list.
 const NETWORKS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A client of one engine. It connects at the first call.

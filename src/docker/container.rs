@@ -1,4 +1,4 @@
-//! The properties of a container on which its services depend. Pure.
+//! The properties of a container that its instances depend on. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ pub enum Observation {
     Inspected(Arc<Container>),
     /// The container exists, but it was not inspected yet or the inspection fails. Nothing may be concluded from that.
     Unreadable,
-    /// The container is missing in a full list, and no event has reported why. The next list decides.
+    /// The container is missing from a full list, and no event has reported why. The next list decides.
     Missing,
 }
 

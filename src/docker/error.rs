@@ -66,7 +66,8 @@ impl Error {
         &self.failure
     }
 
-    /// Whether the engine is unreachable. While an engine restarts, these reasons alternate, and they are one problem.
+    /// Whether the engine is unreachable. While an engine restarts, these reasons alternate, so they count as one
+    /// problem.
     pub(super) fn is_unreachable(&self) -> bool {
         use CallFailure::{Connect, ConnectionLost, EventStreamClosed, NoSocket, Refused, TimedOut};
         matches!(

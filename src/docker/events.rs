@@ -44,13 +44,13 @@ pub(super) struct Event {
     pub(super) container: Option<(String, ContainerEvents)>,
 }
 
-/// Follows the events since a time, past ones first.
+/// Follows the events from `since` on, past ones first.
 pub(super) fn follow(connection: &Connection, since: Timestamp) -> Events {
     let filters = json!({"type": ["container", "network"], "event": ACTIONS});
     open_stream(connection, vec![("since", seconds(since)), ("filters", filters.to_string())], "send events")
 }
 
-/// The past events between two times that report what no inspection shows, as far as the engine still has them.
+/// The past stop signals and starts between two times, which no inspection shows. The engine keeps only the latest.
 pub(super) async fn past_events(
     connection: &Connection,
     since: Timestamp,

@@ -1,6 +1,6 @@
 //! Lenient reading of the engine's JSON. Pure.
 //!
-//! Engines of other versions and vendors encode fields in other ways. An invalid value must cost only its own field,
+//! Engines of other versions and vendors encode fields in other ways. An invalid value must affect only its own field,
 //! not the whole answer. So each function accepts any value, and treats `null`, a missing field and a wrong type alike.
 
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! The inspections that a list has caused, until all have ended. Pure.
 //!
 //! The results are put into the store together, so the reconciler runs one pass and sees how many containers are
-//! missing in the list.
+//! missing from the list.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

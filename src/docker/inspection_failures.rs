@@ -50,7 +50,8 @@ impl InspectionFailures {
         }
     }
 
-    /// Records a successful inspection. Returns a line to log if the container was the last one of its group.
+    /// Records a successful inspection. Returns a line to log if the container was the last one of a group that was
+    /// logged.
     pub(super) fn record_success(&mut self, id: &str, now: Instant) -> Option<String> {
         let FailureGroup { logged, since, .. } = self.forget(id).filter(|group| !group.logged.is_empty())?;
         Some(format!("{}: recovered after {}", names(&logged), format_seconds(now - since)))

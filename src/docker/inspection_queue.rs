@@ -29,7 +29,7 @@ pub(super) struct ContainerEvents {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ContainerExit {
     pub(super) at: Timestamp,
-    /// `None` if the event contains none.
+    /// `None` if the event does not contain it.
     pub(super) exit_code: Option<i64>,
 }
 
@@ -50,7 +50,8 @@ impl ContainerEvents {
     }
 }
 
-/// A container is never inspected twice at the same time. The events of a failed inspection are kept for the next one.
+/// The containers that wait for an inspection, are being inspected, or wait for a retry. A container is never inspected
+/// twice at the same time. The events of a failed inspection are kept for the next one.
 #[derive(Debug, Default)]
 pub(super) struct InspectionQueue {
     waiting: BTreeMap<String, ContainerEvents>,

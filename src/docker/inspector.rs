@@ -57,7 +57,7 @@ pub(super) struct Inspector {
     slots: Arc<Semaphore>,
     /// The results since the last list, until they are put into the store together.
     batch: Option<InspectionBatch>,
-    /// How the list described each container when it was last inspected.
+    /// The summary of each container in the last list.
     summaries: BTreeMap<String, ContainerSummary>,
     /// The engine's networks; `None` until they are known.
     networks: Option<Arc<Networks>>,
@@ -97,7 +97,7 @@ impl Inspector {
         self.past_events.extend(past);
     }
 
-    /// Handles an event of a container. A stop signal takes effect at once, since the inspection may hang.
+    /// Handles an event of a container. A stop signal takes effect immediately, since the inspection may hang.
     pub(super) fn handle_event(&mut self, id: String, events: ContainerEvents) {
         self.update_container(&id, |container| {
             let sent = *events.signals.get(&container.stop_signal)?;
@@ -122,7 +122,7 @@ impl Inspector {
         }
     }
 
-    /// Changes a container in the store, and in the batch, whose results will replace it there.
+    /// Changes a container in the store, and in the batch, whose results will replace those in the store.
     fn update_container(&mut self, id: &str, change: impl Fn(&Container) -> Option<Container>) {
         let changed = |observation: &Observation| match observation {
             Observation::Inspected(container) => Some(Observation::Inspected(Arc::new(change(container)?))),
@@ -174,8 +174,8 @@ impl Inspector {
         }
     }
 
-    /// Starts the inspections that are due, and handles the next result, timeout, or end of a batch. Dropping this
-    /// future loses nothing.
+    /// Starts the inspections that are due, and handles the next result, timeout, or end of a batch. This future is
+    /// cancel safe.
     pub(super) async fn progress(&mut self) {
         self.apply_exits();
         let now = Instant::now().into_std();
@@ -265,7 +265,7 @@ impl Inspector {
         }
     }
 
-    /// The observation from a successful inspection, with what is known from events, networks and lists.
+    /// The observation from a successful inspection, completed with what events, networks and lists report.
     fn observe(
         &mut self,
         id: &str,

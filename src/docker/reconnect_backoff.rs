@@ -25,7 +25,7 @@ impl ReconnectBackoff {
         std::mem::replace(&mut self.unstable, true)
     }
 
-    /// Records that no session could begin, which is another problem than streams that end.
+    /// Records that no session could begin. This is a different problem from streams that end early.
     pub(super) fn connect_failed(&mut self) {
         self.unstable = false;
     }

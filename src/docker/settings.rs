@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::ui::redact;
 
-/// The default port of Docker's own programs.
+/// The default port without TLS, as in Docker's own programs.
 const PLAIN_PORT: u16 = 2375;
 /// The default port with TLS.
 const TLS_PORT: u16 = 2376;
@@ -59,20 +59,20 @@ impl Settings {
     pub(super) fn endpoint(&self) -> Result<Endpoint, EndpointError> {
         let host = self.address().trim();
         let wrong = |problem| EndpointError::Host { host: redact::address(host), problem };
-        let (scheme, place) = split_scheme(host).map_err(wrong)?;
-        match (&*scheme.to_ascii_lowercase(), place) {
+        let (scheme, host_port) = split_scheme(host).map_err(wrong)?;
+        match (&*scheme.to_ascii_lowercase(), host_port) {
             ("unix", path) if path.len() > 1 && path.starts_with('/') => Ok(Endpoint::Unix(path.to_owned())),
             ("unix", _) => Err(wrong("the path of the socket starts with a slash")),
-            ("tcp" | "https", place) if self.tls_verify => {
-                let url = format!("https://{}", authority(place, Some(TLS_PORT)).map_err(wrong)?);
+            ("tcp" | "https", host_port) if self.tls_verify => {
+                let url = format!("https://{}", authority(host_port, Some(TLS_PORT)).map_err(wrong)?);
                 let certs = self.cert_path.clone().ok_or_else(|| EndpointError::NoCertificates(host.to_owned()))?;
                 Ok(Endpoint::Tls { url, certs })
             }
             ("https", _) => Err(wrong("TLS needs DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH")),
-            ("tcp", place) => {
-                Ok(Endpoint::Http(format!("http://{}", authority(place, Some(PLAIN_PORT)).map_err(wrong)?)))
+            ("tcp", host_port) => {
+                Ok(Endpoint::Http(format!("http://{}", authority(host_port, Some(PLAIN_PORT)).map_err(wrong)?)))
             }
-            ("http", place) => Ok(Endpoint::Http(format!("http://{}", authority(place, None).map_err(wrong)?))),
+            ("http", host_port) => Ok(Endpoint::Http(format!("http://{}", authority(host_port, None).map_err(wrong)?))),
             ("ssh", _) => Err(wrong(
                 "ssh is not supported; forward the socket with ssh -nNT -L /run/remote-docker.sock:/var/run/docker.sock \
                  USER@HOST, and use unix:///run/remote-docker.sock",
@@ -101,27 +101,27 @@ fn split_scheme(host: &str) -> Result<(&str, &str), &'static str> {
 }
 
 /// Normalizes to `host:port` with IPv6 in brackets. An empty host is this machine.
-fn authority(place: &str, port: Option<u16>) -> Result<String, &'static str> {
+fn authority(host_port: &str, port: Option<u16>) -> Result<String, &'static str> {
     // Checked first, because the other messages could quote a part of the password.
-    if place.contains('@') {
+    if host_port.contains('@') {
         return Err("a user and password are not supported");
     }
-    let place = place.strip_suffix('/').unwrap_or(place);
-    if place.contains(['/', '?', '#']) || place.contains(char::is_whitespace) {
+    let host_port = host_port.strip_suffix('/').unwrap_or(host_port);
+    if host_port.contains(['/', '?', '#']) || host_port.contains(char::is_whitespace) {
         return Err("nothing may follow the port");
     }
-    let (host, explicit_port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    let (host, explicit_port) = match host_port.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),
         Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or("the port must follow the bracket")?)),
-        None if place.parse::<Ipv6Addr>().is_ok() => (place, None),
-        None => place.rsplit_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+        None if host_port.parse::<Ipv6Addr>().is_ok() => (host_port, None),
+        None => host_port.rsplit_once(':').map_or((host_port, None), |(host, port)| (host, Some(port))),
     };
     let explicit_port = explicit_port.map(|port| {
         port.parse::<u16>().ok().filter(|port| *port != 0).ok_or("the port is not a number from 1 to 65535")
     });
     let port = explicit_port.transpose()?.or(port).map(|port| format!(":{port}")).unwrap_or_default();
     match host {
-        "" if has_no_host(place) => Err("it has no host"),
+        "" if has_no_host(host_port) => Err("it has no host"),
         "" => Ok(format!("127.0.0.1{port}")),
         _ if host.contains(':') && host.parse::<Ipv6Addr>().is_err() => Err("the host is not an IPv6 address"),
         _ if host.contains(':') => Ok(format!("[{host}]{port}")),
@@ -129,8 +129,8 @@ fn authority(place: &str, port: Option<u16>) -> Result<String, &'static str> {
     }
 }
 
-fn has_no_host(place: &str) -> bool {
-    place.is_empty() || place == "[]"
+fn has_no_host(host_port: &str) -> bool {
+    host_port.is_empty() || host_port == "[]"
 }
 
 #[cfg(test)]

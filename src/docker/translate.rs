@@ -64,8 +64,9 @@ fn has_readable_address(inspect: &Value) -> bool {
     let (ports, networks) = (&network["Ports"], &network["Networks"]);
     let is_map = |value: &Value| value.is_null() || value.is_object();
     let is_host_ip = |ip: &Value| ip.is_null() || ip == "" || ip.as_str().is_some_and(|ip| ip_address(ip).is_some());
-    let is_place = |bound: &Value| fields::number::<u16>(&bound["HostPort"]).is_some() && is_host_ip(&bound["HostIp"]);
-    let is_bound = |bound: &Value| bound.is_null() || bound.is_object() && is_place(bound);
+    let is_host_endpoint =
+        |bound: &Value| fields::number::<u16>(&bound["HostPort"]).is_some() && is_host_ip(&bound["HostIp"]);
+    let is_bound = |bound: &Value| bound.is_null() || bound.is_object() && is_host_endpoint(bound);
     let is_port = |bound: &Value| bound.is_null() || bound.is_array() && fields::list(bound).all(is_bound);
     let is_address = |ip: &Value| ip.is_null() || ip == "" || network_ip(ip).is_some();
     network.is_object()

@@ -120,7 +120,7 @@ enum WatchInput {
 }
 
 impl WatchState {
-    /// Waits for the next input. Dropping this future loses nothing.
+    /// Waits for the next input. This future is cancel safe.
     async fn next_input(&mut self) -> WatchInput {
         match self {
             Self::Waiting { until } => {

@@ -1,4 +1,4 @@
-//! The child process, in a process group of its own. Dropping it kills the group.
+//! The child process, in its own process group. Dropping it kills the group.
 
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{process, time};
 use super::{ExecError, settings::Settings};
 use crate::sys::process_group::ProcessGroup;
 
-/// How often it is checked whether the process group is empty: there is no notification for processes that are not children.
+/// How often to check whether the process group is empty: the kernel notifies only of child processes.
 const GROUP_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(super) struct ChildProcess {
@@ -85,8 +85,8 @@ impl ChildProcess {
     }
 }
 
-/// The exit code of Portreeve: that of the child, or 128 plus the number of the signal that killed it; 0 if that was the kill
-/// signal that it was sent.
+/// The exit code of Portreeve: that of the child, or 128 plus the number of the signal that killed it; 0 if that was
+/// the kill signal that it was sent.
 pub(super) fn exit_code(status: ExitStatus, kill_signal: Option<Signal>) -> u8 {
     let number = match status.signal() {
         Some(signal) if kill_signal.is_some_and(|sent| sent as i32 == signal) => 0,

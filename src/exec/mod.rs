@@ -51,7 +51,7 @@ pub enum ExecError {
     Signals(#[source] io::Error),
 }
 
-/// The child to supervise. Each load of the configuration makes a new one.
+/// The child to supervise. Each load of the configuration creates a new one.
 #[derive(Clone, Debug, Default)]
 pub struct ChildSpec {
     /// `None` if there is no child.
@@ -77,8 +77,8 @@ struct Supervisor {
     exit_code: u8,
 }
 
-/// Supervises the child of the newest spec until `stop` is cancelled or the child exits. Returns the exit code of Portreeve:
-/// that of the child, or 0 without one. Dropping the future kills the child.
+/// Supervises the child of the newest spec until `stop` is cancelled or the child exits. Returns the exit code of
+/// Portreeve: that of the child, or 0 without one. Dropping the future kills the child.
 ///
 /// # Errors
 /// The child cannot be started or waited for.
@@ -116,7 +116,7 @@ pub async fn supervise(mut specs: watch::Receiver<ChildSpec>, stop: Cancellation
 }
 
 impl Supervisor {
-    /// Keeps the child if its settings are unchanged.
+    /// Replaces the spec. The child keeps running if its settings are unchanged.
     async fn set_spec(&mut self, spec: ChildSpec) -> Result<(), ExecError> {
         if spec.settings.is_some() && self.signals.is_none() {
             self.signals = Some(ForwardedSignals::listen().map_err(ExecError::Signals)?);
@@ -136,7 +136,8 @@ impl Supervisor {
         self.reconcile()
     }
 
-    /// Starts the child when all targets are in sync; schedules a notification if it has not got the newest files.
+    /// Starts the child when all targets are in sync; schedules a notification if the child does not know the newest
+    /// files.
     fn reconcile(&mut self) -> Result<(), ExecError> {
         let Some(settings) = &self.spec.settings else { return Ok(()) };
         let statuses = self.spec.statuses.snapshot().entries;
@@ -237,8 +238,8 @@ fn files_in_sync(statuses: &BTreeMap<String, TargetStatus>) -> KnownFiles {
     statuses.iter().filter_map(known).collect()
 }
 
-/// Whether a target of the child has files that the child was not notified of. A target that is not in sync has none. A
-/// target that has verified its reload on a process of the child (`is_ours`) has notified it already.
+/// Whether a target of the child has files that the child was not notified of. A target that is not in sync counts as
+/// having none. A target that has verified its reload on a process of the child (`is_ours`) has notified it already.
 fn has_new_files(
     settings: &Settings,
     known: &KnownFiles,

@@ -8,7 +8,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 const FORWARDED: [Signal; 6] =
     [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGQUIT, Signal::SIGWINCH, Signal::SIGCONT, Signal::SIGALRM];
 
-/// Receives them. From its creation on they no longer have their default effect on Portreeve.
+/// Receives these signals. Once it is created, they no longer have their default effect on Portreeve.
 pub(super) struct ForwardedSignals(Vec<(Signal, unix::Signal)>);
 
 impl ForwardedSignals {

@@ -1,4 +1,4 @@
-//! What Compose turns an unquoted scalar into. Pure.
+//! Predicts the text into which Compose converts an unquoted scalar. Pure.
 //!
 //! Compose reads the file as YAML and converts numbers, dates and booleans back into text. The rules are those of
 //! go-yaml, which Compose uses.
@@ -57,7 +57,7 @@ fn coerced_integer(text: &str) -> Option<(&'static str, String)> {
     Some(("a number", format!("{sign}{number}")))
 }
 
-/// As Go's `%v` prints a float64.
+/// Formats a float64 as Go's `%v` does.
 fn coerced_float(text: &str) -> Option<(&'static str, String)> {
     let named = match text {
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some("+Inf"),
@@ -85,7 +85,7 @@ fn coerced_float(text: &str) -> Option<(&'static str, String)> {
     Some(("a number", text_of_number))
 }
 
-/// Only dates without a time: with a time, no one expects to get the text back.
+/// Only dates without a time are converted here. A scalar with a time is unlikely to be meant as text.
 fn coerced_date(text: &str) -> Option<(&'static str, String)> {
     let mut parts = text.split('-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);

@@ -31,7 +31,7 @@ pub(super) struct ComposeService {
     pub(super) profiles: Vec<String>,
     /// The problems for which Compose refuses the service.
     pub(super) shape_problems: Vec<ShapeProblem>,
-    /// What is not examined: the position and a description.
+    /// The parts that are not examined, each with its position and a description.
     pub(super) not_examined: Vec<(SourcePosition, String)>,
 }
 
@@ -127,7 +127,7 @@ fn service((key, node): &(YamlNode, YamlNode)) -> ComposeService {
 }
 
 impl ComposeService {
-    /// The variables and labels that the container gets: of several with one name, the last.
+    /// The variables and labels that the container gets: of several with the same name, the last one.
     pub(super) fn effective_variables(&self) -> impl Iterator<Item = &VariableOrLabel> {
         let is_last = |(at, entry): &(usize, &VariableOrLabel)| {
             !self.variables[at + 1..].iter().any(|later| later.overrides(entry))
@@ -198,7 +198,7 @@ fn variables(node: Option<&YamlNode>, label: bool) -> impl Iterator<Item = Varia
     entries.into_iter()
 }
 
-/// What may add variables, labels or ports from elsewhere.
+/// The keys that may add variables, labels or ports from elsewhere, each with its position and a description.
 fn not_examined(node: &YamlNode) -> Vec<(SourcePosition, String)> {
     let sources = [("env_file", "variables"), ("label_file", "labels"), ("extends", "everything")];
     let found = sources

@@ -138,5 +138,5 @@ fn bindings(service: &ComposeService) -> BTreeMap<Port, Vec<PortBinding>> {
                 .insert(PortBinding { ip, port: first.saturating_add(u16::try_from(offset).unwrap_or(u16::MAX)) });
         }
     }
-    bindings.into_iter().map(|(port, places)| (port, places.into_iter().collect())).collect()
+    bindings.into_iter().map(|(port, bound)| (port, bound.into_iter().collect())).collect()
 }

@@ -1,4 +1,4 @@
-//! Finds values of another kind than Compose accepts. Pure.
+//! Finds values whose kind Compose does not accept. Pure.
 
 use super::{
     finding::SourcePosition,

@@ -20,16 +20,16 @@ pub struct LintReport {
 /// Why a file could not be linted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// It is not UTF-8.
+    /// The file is not UTF-8.
     #[error("{path}: the file is {encoding}, and is read as UTF-8 only: save it as UTF-8")]
     Encoding {
         /// The file.
@@ -37,7 +37,7 @@ pub enum Error {
         /// The probable encoding.
         encoding: &'static str,
     },
-    /// It is not YAML, or not a Compose file.
+    /// The file is not YAML, or not a Compose file.
     #[error("{path}:{invalid}")]
     Invalid {
         /// The file.

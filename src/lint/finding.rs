@@ -25,16 +25,16 @@ impl fmt::Display for SourcePosition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It has no effect, or prevents a registration.
+    /// A key or value has no effect, or prevents a registration.
     Error,
-    /// It works, but probably not as intended.
+    /// A key or value works, but probably not as intended.
     Warning,
     /// Something was not examined. It never affects the exit code.
     Note,
 }
 
 impl Severity {
-    /// As it is printed.
+    /// The printed name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",

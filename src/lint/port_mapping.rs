@@ -20,7 +20,7 @@ pub(super) struct PortMapping {
     pub(super) host_ports: HostPorts,
     /// The address on the host; `None` means all addresses.
     pub(super) host_ip: Option<IpAddr>,
-    /// The swarm's load balancer has the host's port (`mode: ingress`), not each container.
+    /// Whether swarm's load balancer publishes the host's port (`mode: ingress`) instead of each container.
     pub(super) is_ingress: bool,
     /// Why Compose refuses it; `None` if it is valid.
     pub(super) problem: Option<String>,
@@ -63,8 +63,8 @@ fn parse_short(position: SourcePosition, item: &str) -> PortMapping {
     let (text, protocol) = item.split_once('/').unwrap_or((item, "tcp"));
     let (host, target) = text.rsplit_once(':').unwrap_or(("", text));
     let (ip, published) = match host.rsplit_once(':') {
+        // In `127.0.0.1::80` the port is empty, which means any free one.
         Some((ip, published)) => (Some(ip), published),
-        // An address and any port: 127.0.0.1::80.
         None => (None, host),
     };
     let ip = ip.map(|ip| ip.trim_start_matches('[').trim_end_matches(']'));

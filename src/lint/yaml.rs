@@ -1,6 +1,7 @@
 //! Parses YAML into nodes with positions. Pure.
 //!
-//! Scalars stay text, so the tag `1.10` does not become the number 1.1. Aliases and merge keys (`<<`) are resolved.
+//! Scalars stay text, so the image tag `1.10` does not become the number 1.1. Aliases and merge keys (`<<`) are
+//! resolved.
 
 use std::{
     borrow::Cow,

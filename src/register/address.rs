@@ -28,7 +28,7 @@ pub(super) struct ServiceAddress {
 pub enum AddressSource {
     /// A variable or label of this name.
     Metadata(String),
-    /// The label of this name, which `--use-ip-from-label` asks for.
+    /// The label of this name, given with `--use-ip-from-label`.
     Label(String),
     /// The container's own address on the Docker network of this name.
     Network(String),
@@ -68,7 +68,7 @@ pub(super) struct AddressResolver<'a> {
 }
 
 impl AddressResolver<'_> {
-    /// Where other hosts reach it, or why they do not.
+    /// The address and port at which other hosts reach it, or why they cannot.
     pub(super) fn resolve(&self, host: &Host, notes: &mut Vec<String>) -> Result<ServiceAddress, SkipReason> {
         let port = self.declared_port(notes);
         let declared = self.declared_address(host, notes);
@@ -82,7 +82,8 @@ impl AddressResolver<'_> {
         Ok(ServiceAddress { address, port: port.unwrap_or(fallback.port), source })
     }
 
-    /// Where this host reaches it, whatever the metadata declares: the published address, or else the container's own.
+    /// The address and port at which this host reaches it, whatever the metadata declares: the published ones, or else
+    /// the container's own.
     pub(super) fn resolve_local(&self, host: &Host) -> Option<ServiceAddress> {
         let published_or_own = || self.host_address(host, None).or_else(|_| self.container_address(host));
         if host.settings.internal { self.container_address(host) } else { published_or_own() }.ok()
@@ -135,7 +136,8 @@ impl AddressResolver<'_> {
     /// chosen.
     fn host_address(&self, host: &Host, declared: Option<&str>) -> Result<ServiceAddress, SkipReason> {
         if self.bindings.is_empty() {
-            // Without a published port, a container in the network of another one is reached where that one is.
+            // Without a published port, a container in the network of another one is reached at the address of that
+            // one.
             return if self.network_owner.id == self.container.id {
                 Err(SkipReason::NotPublished)
             } else {

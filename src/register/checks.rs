@@ -28,7 +28,7 @@ const DEFAULT_INTERVAL: &str = "10s";
 /// must not run programs on the host with them.
 const SCRIPT_KINDS: [&str; 3] = ["cmd", "script", "docker"];
 
-/// The kinds that are possible for tcp ports only.
+/// The kinds that need a tcp port.
 const TCP_KINDS: [&str; 5] = ["http", "https", "tcp", "grpc", "h2ping"];
 
 /// One port of a container, with everything that its checks depend on.
@@ -45,7 +45,7 @@ pub(super) struct CheckBuilder<'a> {
 }
 
 impl CheckBuilder<'_> {
-    /// All checks. What is left out is noted.
+    /// Builds all checks, and adds a note for each that is left out.
     pub(super) fn build_all(&self, notes: &mut Vec<String>) -> Vec<Check> {
         let numbers = self.metadata.iter().filter_map(|(key, _)| check_number(key));
         let groups: BTreeSet<_> = numbers.collect();
@@ -97,7 +97,7 @@ impl CheckBuilder<'_> {
         })
     }
 
-    /// The probe, or a note of why there is none.
+    /// The probe, or a note that says why there is none.
     fn probe(&self, number: Option<u32>, kind: &str, setting: Setting<'_>) -> Result<CheckProbe, String> {
         let ignored = |problem| format!("{} is ignored: {problem}", setting.name);
         let address = host_and_port(self.address, self.address_port);
@@ -178,7 +178,7 @@ impl CheckBuilder<'_> {
         self.setting(number, key).map(|setting| setting.value)
     }
 
-    /// A setting that Consul accepts; it would refuse the whole service because of an invalid one.
+    /// The value of a setting if Consul accepts it. With an invalid value, Consul would refuse the whole service.
     fn valid_value(
         &self,
         number: Option<u32>,
@@ -213,7 +213,7 @@ fn check_number(key: &str) -> Option<u32> {
     number.parse().ok().filter(|parsed: &u32| *parsed > 0 && parsed.to_string() == number)
 }
 
-/// `10.0.0.1:80`, `[2001:db8::1]:80`.
+/// Formats as `10.0.0.1:80` or `[2001:db8::1]:80`.
 pub(super) fn host_and_port(address: &str, port: u16) -> String {
     match address.parse() {
         Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
@@ -226,7 +226,7 @@ fn url(scheme: &str, address: &str, path: &str) -> String {
     format!("{scheme}://{address}{slash}{path}")
 }
 
-/// `Host: a.example, X-Probe: 1`.
+/// Parses `Host: a.example, X-Probe: 1`.
 fn parse_headers(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
     let mut headers = BTreeMap::<_, Vec<_>>::new();
     for pair in tags::split_tags(text) {

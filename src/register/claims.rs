@@ -26,19 +26,19 @@ impl Claim<'_> {
         format!("{} of container {:?}", self.port, self.container.name)
     }
 
-    /// Why the claim is refused, for the log. `rival` is the claim that wins.
-    pub(super) fn refusal(&self, rival: &Self) -> String {
+    /// Why the claim is refused, for the log. `competitor` is the claim that wins, or any other one if none does.
+    pub(super) fn refusal(&self, competitor: &Self) -> String {
         let (port, id) = (self.port, &self.instance.id);
-        if rival.container.id == self.container.id {
-            let (one, other) = (port.number, rival.port.number);
+        if competitor.container.id == self.container.id {
+            let (one, other) = (port.number, competitor.port.number);
             format!(
                 "{port} is not registered: {} claims the id {id:?} as well; set SERVICE_{one}_ID and SERVICE_{other}_ID",
-                rival.port
+                competitor.port
             )
         } else {
             format!(
                 "{port} is not registered: container {:?} has the id {id:?}; give one of the two another SERVICE_ID",
-                rival.container.name
+                competitor.container.name
             )
         }
     }
@@ -59,7 +59,8 @@ impl Claim<'_> {
         entry.is_some_and(|entry| entry.owner.container == self.container.id)
     }
 
-    /// Whether the container makes no other claim, or has the entry and the entry was made from this claim.
+    /// Whether the container makes no other claim, or has the entry and this claim fits it best: the same address and
+    /// port, otherwise the lowest port.
     fn is_unambiguous(&self, claims: &[Self], entry: Option<&Entry>) -> bool {
         let address_and_port = |claim: &Self| (claim.instance.address.clone(), claim.instance.port);
         let has_entry =

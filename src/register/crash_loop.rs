@@ -11,7 +11,7 @@ use crate::docker::Container;
 pub(super) fn crash_loop_remaining(container: &Container, settings: &Settings, now: Timestamp) -> Option<Duration> {
     let age = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).unwrap_or_default();
     let since_last = age(container.starts.last()?);
-    // The starts are counted at the time of the last one, so nothing expires while the container runs.
+    // The starts are counted at the time of the last one, so the number does not fall while the container runs.
     let recent = container.starts.iter().filter(|at| age(at) <= since_last + settings.crash_within).count();
     let remaining = settings.crash_stable.checked_sub(since_last)?;
     (settings.crash_starts > 0 && recent >= settings.crash_starts && !remaining.is_zero()).then_some(remaining)

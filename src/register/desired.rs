@@ -37,7 +37,7 @@ pub struct DesiredInstances {
     pub gates: Vec<(String, ReadinessGate)>,
     /// Notes for the user: the name of the container, and the text.
     pub notes: BTreeSet<(String, String)>,
-    /// When the next pass is due although no event occurs.
+    /// The time until the next pass is due even without an event.
     pub recheck_after: Option<Duration>,
 }
 
@@ -52,7 +52,8 @@ pub fn desired_instances(
     InstanceCache::default().desired_instances(containers, host, entries, &BTreeMap::new(), now)
 }
 
-/// The instances that each container gave at its last evaluation. On a large host an event concerns only one of many.
+/// The instances of each container from its last evaluation. On a large host an event concerns only one of many
+/// containers.
 #[derive(Debug, Default)]
 pub struct InstanceCache {
     /// The host that the instances were derived for.
@@ -71,8 +72,8 @@ struct CachedContainer {
 }
 
 impl InstanceCache {
-    /// The same as the function [`desired_instances`], but evaluates only containers that have changed. `ready` holds
-    /// the ports that have been ready.
+    /// The same as the function [`desired_instances`], but evaluates only containers that have changed. `ready`
+    /// contains the ports that have been ready.
     pub fn desired_instances(
         &mut self,
         containers: &BTreeMap<String, Observation>,
@@ -150,19 +151,20 @@ impl DesiredInstances {
             self.instances.insert(id.clone(), winner.instance.clone());
         }
         let is_winner = |claim: &Claim<'_>| winner.is_some_and(|winner| std::ptr::eq(winner.instance, claim.instance));
-        // While another container still has the entry, the log does not say that the winner has it.
+        // While another container still has the entry, no note says that the winner has it.
         let takes_over = |winner: &Claim<'_>| {
             winner.gate.is_none() && entry.is_some_and(|entry| entry.owner.container != winner.container.id)
         };
         let is_logged = !winner.is_some_and(takes_over);
         for claim in claims.iter().filter(|claim| !is_winner(claim)) {
-            let rival = winner.or_else(|| claims.iter().find(|rival| !std::ptr::eq(rival.instance, claim.instance)));
-            let note = match (unreadable, rival) {
+            let competitor =
+                winner.or_else(|| claims.iter().find(|competitor| !std::ptr::eq(competitor.instance, claim.instance)));
+            let note = match (unreadable, competitor) {
                 (Some(owner), _) => {
                     let (port, owner) = (claim.port, owner.get(..12).unwrap_or(owner));
                     format!("{port} is not registered: container {owner} has the id {id:?}, and cannot be inspected")
                 }
-                (None, Some(rival)) => claim.refusal(rival),
+                (None, Some(competitor)) => claim.refusal(competitor),
                 (None, None) => continue,
             };
             if is_logged {
@@ -239,13 +241,13 @@ mod tests {
         desired_instances(&observations, &host(), entries, "2026-11-20T12:00:05Z".parse().expect("a time"))
     }
 
-    /// Web containers that claim the id `same`, each started at its second.
+    /// A container that claims the id `same` and was started at the second `started`.
     fn container_with_id(name: &str, started: &str) -> Container {
         let started_at = format!("2026-11-20T10:00:{started}Z");
         Container { started_at, ..container(name).publish("80/tcp", &["0.0.0.0:1"]).env("SERVICE_ID", "same") }
     }
 
-    /// An entry `same` of this container.
+    /// The entry `same`, owned by this container.
     fn entries_of(container: &Container) -> Entries {
         let observations = [inspected(container.clone())].into();
         let now = "2026-11-20T12:00:05Z".parse().expect("a time");

@@ -1,4 +1,4 @@
-//! What `--dry-run` prints. Pure.
+//! The output of `--dry-run`. Pure.
 
 use super::{
     desired::DesiredInstances,
@@ -13,7 +13,7 @@ pub(super) fn plan_lines(desired: &DesiredInstances, plan: Plan) -> Vec<String> 
     steps.chain(gate_lines(desired)).collect()
 }
 
-/// The same with `--adopt`: whether each foreign entry is taken over or left alone, and what differs.
+/// Like [`plan_lines`], with `--adopt`: whether each foreign entry is taken over or left alone, and what differs.
 pub(super) fn comparison_lines(desired: &DesiredInstances, plan: Plan, actual: &Entries) -> Vec<String> {
     let left = actual.foreign.iter().filter(|(id, _)| !plan.contains_key(*id)).filter_map(|(id, owner)| {
         let reason = match (desired.instances.contains_key(id), owner) {

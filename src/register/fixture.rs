@@ -64,14 +64,14 @@ pub(crate) fn instance(id: &str, container: &str) -> Instance {
 
 impl Container {
     /// Publishes a port: `80/tcp` at `0.0.0.0:8000`; without a binding the port is only exposed.
-    pub(crate) fn publish(mut self, port: &str, places: &[&str]) -> Self {
+    pub(crate) fn publish(mut self, port: &str, addresses: &[&str]) -> Self {
         let port = port.parse().expect("a port");
-        let binding = |place: &&str| {
-            let place: std::net::SocketAddr = place.parse().expect("ip:port");
-            PortBinding { ip: place.ip(), port: place.port() }
+        let binding = |address: &&str| {
+            let address: std::net::SocketAddr = address.parse().expect("ip:port");
+            PortBinding { ip: address.ip(), port: address.port() }
         };
         self.exposed_ports.insert(port);
-        self.bindings.insert(port, places.iter().map(binding).collect());
+        self.bindings.insert(port, addresses.iter().map(binding).collect());
         self
     }
 

@@ -1,4 +1,5 @@
-//! The readiness gate: `SERVICE_READY` names a probe that must succeed once before a container is registered in a run. Pure.
+//! The readiness gate: in each run of a container, the probe of `SERVICE_READY` must succeed once before the container
+//! is registered. Pure.
 //!
 //! `tcp` opens a connection; `http` and `/path` send a GET request that must return 2xx or 3xx. The probe goes to the
 //! published port or to the container's own address, whatever `SERVICE_ADDRESS` is.

@@ -13,8 +13,8 @@ pub(super) const DOCKER_CHECK: &str = "docker";
 /// The key of the check of `--ttl`.
 pub(super) const TTL_CHECK: &str = "ttl";
 
-/// Long enough that the check reflects the container and not `register`: if `register` is stopped for a while, nothing
-/// becomes critical.
+/// The TTL of the check that mirrors the HEALTHCHECK. It is long, so that no check becomes critical while `register` is
+/// stopped for a while.
 const DOCKER_TTL: Duration = Duration::from_secs(168 * 3600);
 
 /// How often the status of a check must be reported again; `None` for checks that the agent runs.

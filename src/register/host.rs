@@ -25,7 +25,8 @@ impl Host {
         Self { engine: engine.id, data_dir: engine.data_dir, hostname, advertised, settings }
     }
 
-    /// Distinguishes this host's engine from others on the same agent; see [`Owner::host`](crate::registry::Owner::host).
+    /// Distinguishes this host's engine from others on the same agent; see
+    /// [`Owner::host`](crate::registry::Owner::host).
     pub fn owner_host(&self) -> String {
         if self.data_dir.is_empty() { self.hostname.clone() } else { format!("{}:{}", self.hostname, self.data_dir) }
     }

@@ -1,4 +1,4 @@
-//! Finds variables and labels that look like our keys and have no effect, or another one than intended. Pure.
+//! Finds variables and labels that look like our keys but have no effect, or not the intended one. Pure.
 
 use super::{known_keys, metadata::KeyScope};
 use crate::{docker::Protocol, ui::suggest};

@@ -31,11 +31,11 @@ const CHECK_OPTIONS: [&str; 16] = [
     "tls_skip_verify",
 ];
 
-/// Names that other programs use, with ours.
+/// Names that other programs use for a key, each with our name.
 const FOREIGN_SPELLINGS: [(&str, &str); 4] =
     [("enable_tag_override", "tag_override"), ("ip", "address"), ("port", "advertise_port"), ("weights", "weight")];
 
-/// Every key; those of checks without a number.
+/// All keys. Those of checks have no number.
 static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let checks = CHECK_KINDS.iter().chain(&CHECK_OPTIONS).map(|name| format!("check_{name}"));
     SERVICE_KEYS.iter().map(|key| (*key).to_owned()).chain(checks).collect()

@@ -8,14 +8,15 @@ use crate::{consul::limits, registry::META_PREFIX};
 /// Keys that configure the registration itself.
 const REGISTRATION_KEYS: [&str; 7] = ["address", "advertise_port", "id", "name", "ready", "tag_override", "tags"];
 
-/// The most pairs for the container: all that Consul accepts, without the five of the ownership marks.
+/// The maximum number of pairs from the metadata: the limit of Consul, less the five that Portreeve adds (owner and
+/// digest).
 const MAX_PAIRS: usize = limits::MAX_META_PAIRS - 5;
 /// The note about a value that should not be in Meta; it follows the name of the variable or label.
 pub(crate) const SECRET_NOTE: &str =
     "looks like a secret: it becomes Meta, which everyone can read who may read the service";
 
-/// All remaining metadata of a port. What Consul would refuse is changed or left out, each with a note: one invalid
-/// label must not prevent the registration of the whole service.
+/// The remaining metadata of a port. Characters that Consul refuses in a key are replaced. A pair that it would still
+/// refuse is left out with a note, because one invalid label must not prevent the registration of the whole service.
 pub(super) fn meta(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> BTreeMap<String, String> {
     let mut meta = BTreeMap::new();
     for (key, setting) in

@@ -104,7 +104,7 @@ impl Metadata {
         self.declarations.iter().map(|declaration| (declaration.scope, declaration.key.as_str(), declaration.setting()))
     }
 
-    /// In ascending order of precedence.
+    /// The settings that apply to a port, in ascending order of precedence.
     fn applicable(&self, port: Port) -> impl Iterator<Item = (&str, Setting<'_>)> {
         let applicable = self.declarations().filter(move |(scope, ..)| scope.applies_to(port));
         applicable

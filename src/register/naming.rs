@@ -84,7 +84,7 @@ pub(super) fn tags(
     tags::deduplicated(tags)
 }
 
-/// `SERVICE_WEIGHT=10`, or with the weight while a check warns: `SERVICE_WEIGHT=10,1`.
+/// Parses `SERVICE_WEIGHT=10`, or `SERVICE_WEIGHT=10,1` with the weight while a check warns (default 1).
 pub(super) fn weights(metadata: &PortMetadata<'_>, notes: &mut Vec<String>) -> Option<Weights> {
     let setting = metadata.get("weight")?;
     let (passing, warning) = setting.value.split_once(',').unwrap_or((setting.value, "1"));

@@ -21,23 +21,23 @@ use crate::{
     registry::Ledger,
 };
 
-/// The longest time until a second list is requested, which confirms what the first one lacked.
+/// A second list is requested after this time at the latest. It confirms what the first one lacked.
 const SECOND_LIST_AFTER: Duration = Duration::from_secs(2);
 /// The time between two tries.
 const ONCE_INTERVAL: Duration = Duration::from_millis(100);
-/// After this time it is logged what is waited for.
+/// After this time, the reasons for the wait are logged.
 const LOG_WAITING_AFTER: Duration = Duration::from_secs(1);
 
 /// Why `--once` or `--dry-run` gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterOnceError {
-    /// A problem persisted, or something that was awaited did not happen in time.
+    /// The deadline passed, for these reasons.
     #[error("not up to date within {} s: {}", .0.as_secs_f64(), .1.join("; "))]
     TimedOut(Duration, Vec<String>),
-    /// Waiting cannot help.
+    /// A retry cannot succeed.
     #[error("{0}")]
     Unrecoverable(String),
-    /// Something could not be registered, and waiting cannot help.
+    /// Something could not be registered, and a retry cannot succeed.
     #[error("not everything could be registered: {}", .0.join("; "))]
     Incomplete(Vec<String>),
 }

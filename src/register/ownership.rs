@@ -11,8 +11,8 @@ use crate::{
     registry::{Entries, Owner},
 };
 
-/// Separates our entries from foreign ones. `rivals` are entries, by id, that we have removed or replaced: if one of
-/// them comes back unchanged, another writer restored it.
+/// Separates our entries from foreign ones. `rivals` are the owners, by id, of entries that this register has removed
+/// or replaced: if one comes back with the same owner, another writer has restored it.
 pub(super) fn classify(
     read: Entries,
     host: &Host,

@@ -67,8 +67,8 @@ pub struct PlanContext {
     pub due_reports: BTreeSet<(String, String)>,
     /// Why entries are no longer desired, by id.
     pub removal_reasons: BTreeMap<String, String>,
-    /// The reasons of entries that an operator had taken out of traffic when they were removed, by id. A new entry of
-    /// that id is out of traffic too.
+    /// By id, the operator's reason of each entry that was removed while an operator kept it out of traffic. A new
+    /// entry with that id is out of traffic for the same reason.
     pub operator_maintenance: BTreeMap<String, String>,
 }
 
@@ -119,7 +119,7 @@ pub fn plan(desired: &DesiredInstances, actual: &Entries, context: &PlanContext)
     plan
 }
 
-/// The reason with which an operator took an entry out of traffic.
+/// The reason with which an operator took an entry out of traffic; `None` if no operator did.
 fn operator_reason(entry: &Entry) -> Option<&String> {
     entry.out_of_traffic.as_ref().filter(|reason| !reason.starts_with(MAINTENANCE_PREFIX))
 }
@@ -145,21 +145,23 @@ fn remove_after_successor(plan: &mut Plan, actual: &Entries) {
     }
 }
 
-/// The steps of each entry, removals first: an address that no longer answers is worse than a missing one.
+/// The steps of each entry, those that begin by bringing an entry into traffic last: an address that no longer answers
+/// is worse than a missing one.
 pub fn by_urgency(plan: Plan) -> Vec<(String, Vec<Step>)> {
-    let mut chains: Vec<_> = plan.into_iter().collect();
-    chains.sort_by_key(|(_, steps)| {
+    let mut entries: Vec<_> = plan.into_iter().collect();
+    entries.sort_by_key(|(_, steps)| {
         matches!(steps[..], [Step::Put(_, None), ..] | [Step::DisableMaintenance { .. }, ..])
     });
-    chains
+    entries
 }
 
-/// All steps of a plan, removals first.
+/// All steps of a plan, in the order of [`by_urgency`].
 pub fn steps_by_urgency(plan: Plan) -> Vec<Step> {
     by_urgency(plan).into_iter().flat_map(|(_, steps)| steps).collect()
 }
 
-/// `operator_reason` is the reason with which an operator keeps the entry out of traffic.
+/// The steps for one instance. `reason_of_operator` is the reason with which an operator keeps its entry out of
+/// traffic.
 fn steps_for_instance(
     wanted: &DigestedInstance,
     entry: Option<&Entry>,

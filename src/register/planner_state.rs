@@ -34,8 +34,8 @@ pub(super) struct PlannerState {
     last_list: u64,
     /// Our entries that are no longer desired, by id.
     removed_entries: BTreeMap<String, Entry>,
-    /// Our entries, by id, that this process did not write: they name another engine or host, or a container that was
-    /// never seen here.
+    /// Our entries, by id, that this process did not write: they name another engine or host, or a container that this
+    /// process has never seen.
     unfamiliar_owners: BTreeMap<String, Owner>,
     /// Those of them that were removed or replaced. If one comes back, another writer restored it.
     rivals: BTreeMap<String, Owner>,
@@ -125,7 +125,7 @@ impl PlannerState {
     }
 
     /// Entries that another writer restores although they look like ours. An entry with our own marks for a container
-    /// that exists is not one: the container was only missing in a list, and this process registered it again.
+    /// that exists is not one: the container was only missing from a list, and this process registered it again.
     pub(super) fn rivals(
         &mut self,
         containers: &BTreeMap<String, Observation>,

@@ -29,7 +29,7 @@ const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// The time limit of one probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// After this time a warning is logged that a container is not ready.
+/// After this time, a warning is logged for a container that is not ready.
 const LOG_AFTER: Duration = Duration::from_secs(30);
 
 /// Runs the probe of each readiness gate until it succeeds.

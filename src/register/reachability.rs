@@ -129,9 +129,9 @@ mod tests {
         register::fixture::container,
     };
 
-    fn bindings(places: &[&str]) -> Vec<PortBinding> {
-        let place = |place: &&str| place.parse().map(|place: std::net::SocketAddr| (place.ip(), place.port()));
-        places.iter().map(|text| place(text).expect("ip:port")).map(|(ip, port)| PortBinding { ip, port }).collect()
+    fn bindings(addresses: &[&str]) -> Vec<PortBinding> {
+        let socket = |socket: &&str| socket.parse().map(|socket: std::net::SocketAddr| (socket.ip(), socket.port()));
+        addresses.iter().map(|text| socket(text).expect("ip:port")).map(|(ip, port)| PortBinding { ip, port }).collect()
     }
 
     #[test]
@@ -148,11 +148,11 @@ mod tests {
             (&["169.254.1.1:1"], "10.0.0.1", Some(1), None),
             (&["[2001:db8::5]:2", "0.0.0.0:1"], "10.0.0.1", Some(1), Some(1)),
         ];
-        for (places, address, requested, known) in cases {
-            let bindings = bindings(places);
+        for (addresses, address, requested, known) in cases {
+            let bindings = bindings(addresses);
             let port = |binding: Option<&PortBinding>| binding.map(|binding| binding.port);
-            assert_eq!(port(binding_at(&bindings, address)), requested, "--ip {address}, {places:?}");
-            assert_eq!(port(best_binding(&bindings, address)), known, "advertised {address}, {places:?}");
+            assert_eq!(port(binding_at(&bindings, address)), requested, "--ip {address}, {addresses:?}");
+            assert_eq!(port(best_binding(&bindings, address)), known, "advertised {address}, {addresses:?}");
         }
     }
 

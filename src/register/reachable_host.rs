@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-/// The length of a DNS label in bytes (RFC 1035).
+/// The maximum length of a DNS label, in bytes (RFC 1035).
 const MAX_LABEL: usize = 63;
-/// The length of a host name in bytes (RFC 1035).
+/// The maximum length of a host name, in bytes (RFC 1035).
 const MAX_NAME: usize = 253;
 
 /// Whether a text is an IP address or a host name that means the same host everywhere, unlike `localhost`.

@@ -49,7 +49,7 @@ pub struct Registrar<L> {
     containers: Store<String, Observation>,
     ledger: Arc<L>,
     condition: Condition,
-    /// The condition of Docker's answers to the question for its id and host name.
+    /// The condition of Docker's answers about its id and host name.
     engine_condition: Condition,
     /// `None` until Docker and the registry have answered.
     host: Option<Host>,
@@ -186,8 +186,8 @@ impl<L: Ledger> Registrar<L> {
         self.retry_state.reasons(false).chain(self.last_pass.id_conflicts.iter().cloned()).collect()
     }
 
-    /// What must happen before everything is up to date. `list_error` is why Docker could not list its containers, if that
-    /// is known.
+    /// What must happen before everything is up to date. `list_error` is why Docker could not list its containers, if
+    /// that is known.
     pub fn waiting_for(&self, list_error: Option<&String>) -> Vec<String> {
         let problem = self.engine_condition.current_problem().or_else(|| self.condition.current_problem());
         let list_error = || list_error.cloned().unwrap_or_else(|| "Docker has not listed its containers".to_owned());
@@ -201,7 +201,7 @@ impl<L: Ledger> Registrar<L> {
         problem.into_iter().chain(unlisted).chain(reasons).chain(self.retry_state.reasons(true)).collect()
     }
 
-    /// Whether a later pass may do more.
+    /// Whether a write is outstanding, something is waited for, or a retry may succeed.
     pub fn is_pending(&self) -> bool {
         !self.writes.is_idle()
             || !self.last_pass.waiting_for.is_empty()
@@ -255,7 +255,7 @@ impl<L: Ledger> Registrar<L> {
             Some(host) => host,
             None => self.host().await?,
         };
-        // Earlier failures do not belong to the result.
+        // Earlier failures are not part of the result.
         self.retry_state = RetryState::default();
         // A pass that was cancelled may have written more than it recorded.
         let read = self.ledger.entries().await?;

@@ -3,7 +3,7 @@
 use super::{desired::DesiredInstances, host::Host};
 use crate::{docker::Observation, registry::Entry};
 
-/// `name` is the name of the container when it was last inspected.
+/// The reason why `entry` is no longer desired. `name` is the container's name, if it was ever inspected.
 pub(super) fn removal_reason(
     entry: &Entry,
     observation: Option<&Observation>,

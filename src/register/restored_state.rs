@@ -1,5 +1,5 @@
-//! Restores from the entries what Docker no longer reports about their containers. Only events report that a container
-//! was told to stop, or that it restarted often, and an engine keeps at most 256 events. Pure.
+//! Restores from the entries what Docker no longer reports about their containers. Only events report stop signals and
+//! earlier starts, and an engine keeps at most 256 events. Pure.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 

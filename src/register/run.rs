@@ -19,8 +19,9 @@ use crate::{
 /// The time limit of `--on-exit` at a clean stop.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs until `end` is cancelled. If `stop`, of which `end` must be a child, is cancelled too, [`OnExit`](super::OnExit) decides what
-/// happens to the entries. Otherwise another run takes over, and they stay as they are.
+/// Runs until `end` is cancelled. If `stop`, of which `end` must be a child, is cancelled too,
+/// [`OnExit`](super::OnExit) decides what happens to the entries. Otherwise another run takes over, and they stay as
+/// they are.
 ///
 /// # Errors
 /// A task panicked, or `--on-exit` could not be carried out.

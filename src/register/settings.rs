@@ -23,14 +23,14 @@ pub struct Settings {
     pub network: Option<String>,
     /// Register only ports with a `SERVICE_NAME`. Default false.
     pub explicit: bool,
-    /// A label that holds the address of a container's instances.
+    /// A label with the address of a container's instances.
     pub use_ip_from_label: Option<String>,
     /// More tags for every instance: a comma-separated list, which is a Handlebars template over the container.
     pub tags: Option<String>,
     /// The first part of each service id. Default: the host name that the Docker engine reports.
     pub hostname: Option<String>,
     /// Register checks that make Consul's agent run a command (`CHECK_SCRIPT`, `CHECK_CMD`, `CHECK_DOCKER`). Default
-    /// false, since the variables of an image could ask for them.
+    /// false, since the variables of an image could define them.
     pub allow_script_checks: bool,
     /// When entries of containers that have ended are removed. Default: always.
     pub deregister: DeregisterPolicy,
@@ -133,7 +133,7 @@ pub enum MaxRemoval {
 }
 
 impl MaxRemoval {
-    /// The number of entries, if there are `all` in total.
+    /// The limit for `all` entries.
     pub fn limit_for(self, all: usize) -> usize {
         match self {
             Self::Count(count) => count,
@@ -179,7 +179,7 @@ impl TryFrom<MaxRemovalValue> for MaxRemoval {
 /// What is wrong with the settings.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterSettingsError {
-    /// One without the other.
+    /// Only one of `ttl` and `ttl_refresh` is set.
     #[error("--ttl and --ttl-refresh must be given together")]
     TtlWithoutRefresh,
     /// The check would become critical before each refresh.
@@ -188,15 +188,15 @@ pub enum RegisterSettingsError {
     /// Other hosts could not reach the instances.
     #[error("--ip {0:?} is not an IP address or full host name at which other hosts can reach this host")]
     Ip(String),
-    /// It cannot be the first part of an id.
+    /// The host name cannot be the first part of an id.
     #[error(
         "--hostname {0:?} cannot be the first part of an id: it needs visible characters, without spaces around them"
     )]
     Hostname(String),
-    /// It would fail for every container.
+    /// The template would fail for every container.
     #[error("--tags is not a Handlebars template: {0}")]
     Tags(String),
-    /// It would have no effect.
+    /// The network would have no effect.
     #[error("--network {0:?} chooses among a container's own addresses, so it needs --internal")]
     NetworkWithoutInternal(String),
     /// Registrator's value for "never".

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a port gives no instance. Pure.
+/// Why a port gives no instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason {
     /// The port is exposed but not published.

@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn networks_and_families() {
-        let tags = |places: &[&str]| {
-            let mut web = container("w").publish("80/tcp", places);
+        let tags = |published: &[&str]| {
+            let mut web = container("w").publish("80/tcp", published);
             let address = NetworkAddress { v4: Some([172, 18, 0, 2].into()), ..NetworkAddress::default() };
             web.networks = [("front".to_owned(), address), ("none".to_owned(), NetworkAddress::default())].into();
             let port = "80/tcp".parse().expect("a port");

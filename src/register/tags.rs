@@ -42,8 +42,8 @@ pub(super) fn render_tags(template: &str, container: &Container) -> Result<Vec<S
     output.into_string().map(|text| split_tags(&text)).map_err(|error| error.to_string())
 }
 
-/// Why a text is not a Handlebars template; `None` if it is one, or if it is a Go template, for which there is a
-/// separate message.
+/// Why a text is not a Handlebars template; `None` if it is one, or if it is a Go template, which has a message of its
+/// own.
 pub(super) fn template_problem(template: &str) -> Option<String> {
     let error = Template::compile(template).err().filter(|_| go_template(template).is_none());
     error.map(|error| syntax_problem(&error))
@@ -111,7 +111,7 @@ pub(super) fn go_template(template: &str) -> Option<String> {
     })
 }
 
-/// The same expression in Handlebars; `None` if there is none.
+/// Translates an expression of a Go template; `None` if Handlebars has no equivalent.
 fn to_handlebars(expression: &str) -> Option<String> {
     let expression = expression.trim_matches(['-', ' ']);
     let label = expression.strip_prefix("index .Config.Labels ").map(|label| label.trim().trim_matches(['"', '`']));

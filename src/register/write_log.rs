@@ -109,8 +109,8 @@ fn log_change(step: &Step, entry: &Entry, container: &str) {
             tracing::info!(service, instance, container, "brought {service} back into traffic")
         }
         Step::Remove { reason, .. } => {
-            let place = format!("{}:{}", entry.address, entry.port);
-            tracing::info!(service, instance, container, reason, "deregistered -{service} {place}: {reason}");
+            let address = format!("{}:{}", entry.address, entry.port);
+            tracing::info!(service, instance, container, reason, "deregistered -{service} {address}: {reason}");
         }
     }
 }

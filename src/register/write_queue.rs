@@ -1,8 +1,8 @@
-//! Runs the planned writes outside of the reconcile loop: at most one for each entry at a time, and always the newest
-//! plan's.
+//! Runs the planned writes outside of the reconcile loop: at most one at a time for each entry, and always those of the
+//! newest plan.
 //!
-//! Each pass replaces the queue, and an idle worker sends the next write of it. A write that hangs therefore delays
-//! only its own entry, and nothing is sent that was planned from an older state.
+//! Each pass replaces the queue, and an idle worker sends its next write. A write that hangs therefore delays only its
+//! own entry, and nothing is sent that was planned from an older state.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,8 +17,8 @@ use crate::{
     registry::{Ledger, LedgerError, MAINTENANCE_PREFIX},
 };
 
-/// How many writes are in flight at once: enough that many can hang before others must wait. An agent's limit of 200
-/// connections for each client leaves room for a `render` on the same host.
+/// The maximum number of writes in flight. Many can hang before others must wait, and an agent's limit of 200
+/// connections per client leaves room for a `render` on the same host.
 const MAX_CONCURRENT: usize = 64;
 
 /// The next write of one entry.
@@ -69,7 +69,7 @@ struct QueueState {
 }
 
 impl<L: Ledger> WriteQueue<L> {
-    /// `bell` is rung when a write has ended that a pass must react to.
+    /// `bell` rings after each write whose end a pass must react to.
     pub(super) fn new(ledger: Arc<L>, bell: watch::Sender<u64>) -> Self {
         let shared = Arc::new(SharedQueue { state: Mutex::default(), bell });
         Self { ledger, shared, workers: JoinSet::new() }
@@ -92,10 +92,10 @@ impl<L: Ledger> WriteQueue<L> {
             propagate(ended);
         }
         let mut state = self.shared.lock();
-        let QueueState { queue, in_flight: sent, .. } = &mut *state;
+        let QueueState { queue, in_flight, .. } = &mut *state;
         queue.clear();
         for write in writes {
-            match sent.get_mut(&write.id) {
+            match in_flight.get_mut(&write.id) {
                 Some(awaited) => *awaited = true,
                 None => queue.push_back(write),
             }
@@ -167,13 +167,10 @@ async fn run_worker<L: Ledger>(ledger: Arc<L>, shared: Arc<SharedQueue>) {
     }
 }
 
-/// An operator may have enabled maintenance mode since the entries were read: a registration would end it, and a
-/// removal would lose it.
-async fn execute(
-    ledger: &impl Ledger,
-    QueuedWrite { id, mut step, entry_exists: replaces, .. }: QueuedWrite,
-) -> WriteOutcome {
-    let checks_maintenance = replaces && matches!(step, Step::Put(..) | Step::Remove { .. });
+/// Sends a write. Before an existing entry is replaced or removed, its maintenance mode is read again: an operator may
+/// have enabled it meanwhile, a registration would end it, and a removal would lose it.
+async fn execute(ledger: &impl Ledger, QueuedWrite { id, mut step, entry_exists, .. }: QueuedWrite) -> WriteOutcome {
+    let checks_maintenance = entry_exists && matches!(step, Step::Put(..) | Step::Remove { .. });
     let found = if checks_maintenance { ledger.maintenance(&id).await } else { Ok(None) };
     let is_operators = |reason: &String| !reason.starts_with(MAINTENANCE_PREFIX);
     let mut operator_reason = None;

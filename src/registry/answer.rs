@@ -1,6 +1,7 @@
 //! The answers of a registry, reduced to what a template can use: equal answers render equal files.
 //!
-//! The output of checks and the indexes of services are omitted: they change without an effect on a rendered file.
+//! The outputs of checks and the indexes of services are left out, because they change without affecting a rendered
+//! file.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +39,7 @@ pub enum Answer {
 pub struct ServiceRecord {
     /// The node's name.
     pub node: String,
-    /// The node's own id.
+    /// The node's id.
     pub node_id: String,
     /// The node's address.
     pub node_address: String,
@@ -60,7 +61,7 @@ pub struct ServiceRecord {
     pub tags: Vec<String>,
     /// The service's Meta.
     pub meta: BTreeMap<String, String>,
-    /// The weight while passing, 1 or more.
+    /// The weight while all checks pass; at least 1.
     pub weight: u32,
     /// The weights by health.
     pub weights: RecordWeights,
@@ -86,9 +87,9 @@ pub struct TaggedAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RecordWeights {
-    /// While its checks pass.
+    /// The weight while all checks pass.
     pub passing: u32,
-    /// While one of them warns.
+    /// The weight while a check warns.
     pub warning: u32,
 }
 
@@ -104,7 +105,7 @@ impl Default for RecordWeights {
 pub struct CheckRecord {
     /// Unique on its node.
     pub id: String,
-    /// A name for people.
+    /// The display name.
     pub name: String,
     /// `passing`, `warning` or `critical`.
     pub status: String,
@@ -112,7 +113,7 @@ pub struct CheckRecord {
     pub of_node: bool,
 }
 
-/// The worst of an instance's checks.
+/// A health status, in ascending order of severity. An instance has the worst status of its checks and its node's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -191,7 +192,7 @@ pub struct KeyPair {
     pub modify_index: u64,
     /// The number of times it was locked.
     pub lock_index: u64,
-    /// A number for the application that wrote the key.
+    /// An application-defined number.
     pub flags: u64,
     /// The session that holds the lock; empty if it is not locked.
     pub session: String,
@@ -201,7 +202,7 @@ pub struct KeyPair {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CaRoots {
-    /// The id of the root that signs.
+    /// The id of the root that signs new certificates.
     pub active_root_id: String,
     /// The trust domain of the mesh.
     pub trust_domain: String,
@@ -215,7 +216,7 @@ pub struct CaRoots {
 pub struct CaRoot {
     /// Its id.
     pub id: String,
-    /// A name for people.
+    /// The display name.
     pub name: String,
     /// PEM.
     pub root_cert: String,
@@ -235,7 +236,7 @@ pub struct CaLeaf {
     pub cert_pem: String,
     /// PEM. A secret.
     pub private_key_pem: String,
-    /// The service.
+    /// The service's name.
     pub service: String,
     /// Its SPIFFE URI.
     pub service_uri: String,

@@ -8,7 +8,7 @@ use super::Status;
 
 /// A health check of an instance: what is probed, how often, and what counts as a success.
 ///
-/// Durations are in Consul's notation (`10s`, `1m30s`), as they came from the container's metadata.
+/// Durations are in Consul's notation (`10s`, `1m30s`), unchanged from the container's metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Identifies the check within its instance. It is the same at each registration, so that the check keeps its
@@ -52,8 +52,7 @@ impl Check {
     }
 }
 
-/// A [`Check`] as the registry reports it: not its whole definition, but enough to detect that it was replaced
-/// manually.
+/// A [`Check`] as the registry reports it: not its whole definition, but enough to detect that someone replaced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredCheck {
     /// See [`CheckProbe::kind`]; `None` if the registry does not report it.
@@ -63,12 +62,12 @@ pub struct RegisteredCheck {
 }
 
 impl RegisteredCheck {
-    /// What the registry reports of a check that was registered like this.
+    /// What the registry reports for `check` after its registration.
     pub fn expected(check: &Check) -> Self {
         Self { kind: Some(check.probe.kind().to_owned()), name: check.name.clone() }
     }
 
-    /// Whether it can be that check.
+    /// Whether the registry could report `check` like this. An unknown kind matches any.
     pub fn matches(&self, check: &Check) -> bool {
         self.name == check.name && self.kind.as_deref().is_none_or(|kind| kind == check.probe.kind())
     }
@@ -83,9 +82,9 @@ pub enum CheckProbe {
         url: String,
         /// `GET` if unset.
         method: Option<String>,
-        /// Sent with the request.
+        /// The headers of the request.
         header: BTreeMap<String, Vec<String>>,
-        /// Sent with the request.
+        /// The body of the request.
         body: Option<String>,
         /// Accept any certificate.
         tls_skip_verify: bool,

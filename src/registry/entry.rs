@@ -1,11 +1,11 @@
-//! The present entries of the registry.
+//! The entries of a registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CheckProbe, Instance, Owner, RegisteredCheck, Status};
 
 /// The actual state of a registry. As a [`Ledger`](super::Ledger) returns it, `owned` contains every entry with
-/// ownership marks, whatever engine it was written for.
+/// ownership marks, for any engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
     /// Our entries, by id.
@@ -17,7 +17,7 @@ pub struct Entries {
     pub adoptable: BTreeSet<String>,
     /// The content of the entries in `foreign`, for comparisons.
     pub foreign_entries: BTreeMap<String, Entry>,
-    /// The failing checks of the host itself, which keep every entry out of traffic.
+    /// The failing checks of the host itself, which keep traffic from every entry.
     pub failing_host_checks: Vec<FailingCheck>,
 }
 
@@ -28,7 +28,7 @@ impl Entries {
     }
 }
 
-/// The actual state of one registry entry that carries our ownership marks.
+/// The actual state of one registry entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// See [`Instance::id`].
@@ -43,7 +43,7 @@ pub struct Entry {
     pub tags: Vec<String>,
     /// See [`Instance::meta`]; without the ownership marks.
     pub meta: BTreeMap<String, String>,
-    /// See [`Instance::owner`].
+    /// See [`Instance::owner`]; all fields are empty if the entry has no owner.
     pub owner: Owner,
     /// The value of [`Instance::digest`] when the entry was sent; empty if it is missing.
     pub digest: String,
@@ -87,7 +87,7 @@ impl Entry {
         }
     }
 
-    /// Whether it has the same container, address and port as `instance`, whatever the ids are.
+    /// Whether it has the container, address and port of `instance`. The ids may differ.
     pub fn has_same_address_as(&self, instance: &Instance) -> bool {
         let key = (&self.owner.container, &self.address, self.port);
         key == (&instance.owner.container, &instance.address, instance.port)
@@ -100,7 +100,7 @@ impl Entry {
         self.matches_digest(instance, &instance.digest())
     }
 
-    /// The same, with the digest of the instance.
+    /// Like [`matches`](Self::matches), with the known digest of `instance`.
     pub fn matches_digest(&self, instance: &Instance, wanted: &str) -> bool {
         let Self {
             id,

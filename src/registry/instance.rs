@@ -1,4 +1,4 @@
-//! One address and port that serves a service, as it should be registered.
+//! The desired state of a registry entry.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,7 +15,7 @@ pub const META_PREFIX: &str = "portreeve-";
 /// The prefix of every reason for which we take an entry out of traffic; any other reason is an operator's.
 pub const MAINTENANCE_PREFIX: &str = "portreeve: ";
 
-/// A part of each digest. Raise it if the same [`Instance`] is sent as a different body from now on.
+/// A part of each digest. Increment it with a change of the code that sends another body for the same [`Instance`].
 const BODY_VERSION: u8 = 2;
 
 /// The desired state of one registry entry.
@@ -35,7 +35,7 @@ pub struct Instance {
     pub meta: BTreeMap<String, String>,
     /// Additional addresses, by name: one for each Docker network, `lan_ipv4`, `lan_ipv6`.
     pub tagged_addresses: BTreeMap<String, (String, u16)>,
-    /// Its share of the traffic; the registry's default (1 and 1) if unset.
+    /// Its weights in load balancing; the registry's default (1 and 1) if unset.
     pub weights: Option<Weights>,
     /// Whether others may change the tags in the registry; `register` then leaves them as they are.
     pub tag_override: bool,
@@ -61,7 +61,7 @@ impl Instance {
     }
 }
 
-/// The share of the traffic of an instance, relative to the others of its service.
+/// The weights of an instance in load balancing, relative to the other instances of its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Weights {
@@ -95,7 +95,7 @@ impl Owner {
     /// The Meta key of [`Owner::started`].
     pub const STARTED_KEY: &'static str = "portreeve-started";
 
-    /// Whether both have the same container and the same start of it.
+    /// Whether both are of the same run of the same container.
     pub fn is_same_run(&self, other: &Self) -> bool {
         (&self.container, &self.started) == (&other.container, &other.started)
     }
@@ -111,18 +111,18 @@ pub enum OutOfTraffic {
     },
     /// The container is paused: its port accepts connections but does not answer.
     Paused,
-    /// The container restarts again and again.
+    /// The container is in a crash loop.
     CrashLoop,
     /// The container has failed, and `--deregister on-success` keeps its entries.
     Failed,
 }
 
-/// The start of the reason of [`OutOfTraffic::Draining`].
+/// The first words of the reason of [`OutOfTraffic::Draining`].
 const DRAINING_PREFIX: &str = "draining, the container was told to stop";
 
 impl OutOfTraffic {
-    /// Parses a reason from the registry; `None` if it is an operator's. `now` replaces the time if it is missing, as
-    /// in entries of earlier versions.
+    /// Parses a reason from the registry; `None` if it is an operator's. `now` is used if the reason contains no time,
+    /// as in entries of earlier versions.
     pub fn parse(reason: &str, now: Timestamp) -> Option<Self> {
         let text = reason.strip_prefix(MAINTENANCE_PREFIX)?;
         if let Some(rest) = text.strip_prefix(DRAINING_PREFIX) {

@@ -1,11 +1,11 @@
-//! The registry as both modes see it: the traits that write and read it, and the plain values that pass through them.
+//! The registry as both modes use it: the traits that write and read it, and their values.
 //!
 //! ```text
 //! register:  Instance --put, report, maintenance, remove--> Ledger --entries--> Entry
 //! render:    Query    --watch---------------------------------> Source ---------> Answer
 //! ```
 //!
-//! The values are pure. [`crate::consul`] implements [`Ledger`] and [`Source`].
+//! The values are plain data. [`crate::consul`] implements [`Ledger`] and [`Source`].
 
 mod answer;
 mod check;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::{condition::error_chain, store::Store};
 
-/// Why a call of a [`Ledger`] failed, as far as the caller must distinguish it.
+/// Why a call to a [`Ledger`] failed. The variants are the cases that callers handle differently.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The registry refused the request; the same request will be refused again.
@@ -77,15 +77,14 @@ pub trait Ledger: Send + Sync + 'static {
     /// The registry and its address, for log lines: `Consul at http://127.0.0.1:8500`.
     fn name(&self) -> String;
 
-    /// The present entries: those with ownership marks (see [`Owner`]) of any engine, with everything that a plan
-    /// compares, and the ids of all others.
+    /// All entries: in `owned` those with ownership marks (see [`Owner`]) of any engine, in `foreign` the others.
     fn entries(&self) -> impl Future<Output = Result<Entries, LedgerError>> + Send;
 
     /// Why the entry is out of traffic now; `None` if it is not, or does not exist.
     fn maintenance(&self, id: &str) -> impl Future<Output = Result<Option<String>, LedgerError>> + Send;
 
-    /// Creates or replaces the entry `instance.id`, with its checks and no others. From its first moment the entry is
-    /// in traffic, or out of traffic for the reason `out`.
+    /// Creates or replaces the entry `instance.id`, with exactly its checks. From the start the entry is in traffic, or
+    /// out of traffic for the reason `out`.
     fn put(&self, instance: &Instance, out: Option<&str>) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// Reports the status of the check `key` of the entry `id`, which waits for reports.
@@ -113,7 +112,7 @@ pub trait Ledger: Send + Sync + 'static {
 pub trait Source: Send + Sync + 'static {
     /// Keeps the answer to `query` in `answers` current until `stop` is cancelled.
     ///
-    /// Failures of the registry are retried inside, with back-off; meanwhile the last good answer stays in the store.
+    /// Failures are retried with back-off; meanwhile the last good answer stays in the store.
     fn watch(
         &self,
         query: Query,

@@ -74,14 +74,14 @@ pub enum Query {
         #[serde(flatten)]
         scope: Scope,
     },
-    /// The certificates of the mesh's authority.
+    /// The root certificates of the mesh's CA.
     CaRoots,
     /// The certificate of one service of the mesh, with its private key.
     CaLeaf {
         /// The service.
         service: String,
     },
-    /// The content of a file on this host; the registry does not answer it.
+    /// The content of a file on this host; it is not read from the registry.
     File {
         /// Absolute, or relative to the file root.
         path: PathBuf,
@@ -100,7 +100,7 @@ pub struct ServiceQuery {
     /// Only instances whose checks all pass.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub passing: bool,
-    /// The mesh proxies of the service's instances, or instances that support the mesh themselves.
+    /// The mesh proxies of the service's instances, and the instances that support the mesh natively.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub connect: bool,
     /// Sort by the round-trip time from this node; `_agent` is the agent's own node.
@@ -120,7 +120,7 @@ pub struct ServiceQuery {
     pub scope: Scope,
 }
 
-/// Where a query is asked. An unset field means the agent's own.
+/// The datacenter, namespace and admin partition of a query. An unset field means that of the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Scope {
@@ -216,7 +216,7 @@ impl fmt::Display for ServiceQuery {
     }
 }
 
-/// Written as further options, each after a space.
+/// Each set field is written as an option, after a space.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         option(f, "dc", &self.dc)?;

@@ -1,4 +1,4 @@
-//! The walk over a parsed template, which all checks of templates share.
+//! Walks over a parsed template. All checks of templates share it.
 
 use std::iter::repeat;
 
@@ -7,7 +7,7 @@ use handlebars::template::{Template, TemplateElement};
 /// Line and column, counting from 1.
 pub(super) type Position = (usize, usize);
 
-/// What is wrong, and where.
+/// A mistake in a template: its position and the reason.
 pub(super) type Fault = (Position, String);
 
 /// Calls `visit` for each element of a template, and then for the elements inside its blocks. `visit` returns the context
@@ -20,7 +20,7 @@ pub(super) fn walk<'t, C: Copy, E>(
     walk_from(template, (1, 1), context, visit)
 }
 
-/// `at`: the position of the enclosing block. The branches of an `else if` have no positions of their own.
+/// `at` is the position of the enclosing block, for the branches of an `else if`, which have no positions of their own.
 fn walk_from<'t, C: Copy, E>(
     template: &'t Template,
     at: Position,
@@ -49,7 +49,7 @@ fn bodies(element: &TemplateElement) -> [Option<&Template>; 2] {
     }
 }
 
-/// The same templates, to change them.
+/// As [`bodies`], but mutable.
 pub(super) fn bodies_mut(element: &mut TemplateElement) -> [Option<&mut Template>; 2] {
     match element {
         TemplateElement::HelperBlock(block) => [block.template.as_mut(), block.inverse.as_mut()],

@@ -1,5 +1,5 @@
-//! The source text of calls. The engine reports only a position and a helper's name; with the text, an error can name the
-//! value.
+//! The source text of calls. The engine reports only a position and a helper's name; with the text, an error can quote
+//! the call.
 
 use std::convert::Infallible;
 
@@ -63,7 +63,7 @@ fn as_call(value: &Parameter) -> Option<&HelperTemplate> {
     }
 }
 
-/// A value in the notation of an argument.
+/// A value as written as an argument: calls are in parentheses.
 pub(super) fn argument_text(value: &Parameter) -> String {
     match (as_call(value), value) {
         (Some(call), _) => format!("({})", call_text(call)),
@@ -72,7 +72,7 @@ pub(super) fn argument_text(value: &Parameter) -> String {
     }
 }
 
-/// A value in the notation between two braces.
+/// A value as written between braces: calls have no parentheses.
 pub(super) fn expression_text(value: &Parameter) -> String {
     as_call(value).map_or_else(|| argument_text(value), call_text)
 }

@@ -1,4 +1,4 @@
-//! `portreeve check`: finds mistakes in settings and templates without a registry.
+//! `portreeve check`: finds mistakes in settings and templates. It needs no registry.
 //!
 //! An error is a mistake on every host. A warning is a problem on this host, which may not be the one that renders.
 
@@ -92,14 +92,14 @@ pub fn check(settings: &Settings, env: &BTreeMap<String, String>) -> TemplateChe
 }
 
 impl TemplateCheckReport {
-    /// Adds an error unless it is there.
+    /// Adds an error, unless the report already has it.
     pub fn add_error(&mut self, message: String) {
         if !self.errors.contains(&message) {
             self.errors.push(message);
         }
     }
 
-    /// Adds a warning unless it is there.
+    /// Adds a warning, unless the report already has it.
     pub fn add_warning(&mut self, message: String) {
         if !self.warnings.contains(&message) {
             self.warnings.push(message);
@@ -188,7 +188,7 @@ fn programs(kind: &TargetKind) -> Vec<&Path> {
     }
 }
 
-/// Whether `execvp` would find and run it.
+/// Whether `execvp` would find and run the program.
 fn is_executable(program: &Path) -> bool {
     let is_executable = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
     match program.components().count() {

@@ -39,7 +39,8 @@ fn parse(name: &str, source: &str) -> Result<Template, TemplateError> {
     Ok(template)
 }
 
-/// Rejects calls that can never succeed, so that they are found at the start and not by the first render that gets there.
+/// Rejects calls that can never succeed, so that they are reported at compile time, not by the first render that
+/// reaches them.
 fn check_calls(template: &Template) -> Result<(), Fault> {
     ast::walk(template, (), &mut |element, at, ()| match element {
         TemplateElement::Expression(call) | TemplateElement::HtmlExpression(call) if is_call(call) => {
@@ -142,13 +143,14 @@ fn is_call(call: &HelperTemplate) -> bool {
     !call.params.is_empty() || !call.hash.is_empty()
 }
 
-/// The name of a file in the engine. The engine takes an inclusion of this name for a cycle, so no partial may have it.
+/// The name of a file in the engine. It begins with NUL so that no partial can have it: the engine treats the inclusion
+/// of this name as a cycle.
 pub(super) fn engine_name(file: &str) -> String {
     format!("\0{file}")
 }
 
-/// Makes `{{x}}` a call of the printing helper with `x`, also in nested templates. All of them get the file's name: a body
-/// may be rendered from another file, and an error must name the file that contains it.
+/// Turns `{{x}}` into a call of a printing helper with `x`, in nested templates too. Each nested template gets the
+/// file's name: it may be rendered from another file, and an error must name the file that contains it.
 fn route_output(template: &mut Template, file: &str) {
     template.name = Some(engine_name(file));
     let mappings = template.mapping.iter().map(Some).chain(std::iter::repeat(None));
@@ -163,7 +165,7 @@ fn route_output(template: &mut Template, file: &str) {
     }
 }
 
-/// Makes a `with` of an empty value an error if it has no `else`, as if the value did not exist.
+/// Makes a `with` without `else` fail if its value is empty, as it does if the value does not exist.
 fn reject_empty_with(call: &mut HelperTemplate, at: Option<&TemplateMapping>) {
     let ([value], Some("with"), None) = (&call.params[..], call.name.as_name(), &call.inverse) else { return };
     let mut branch = Template::compile("{{value}}").expect("it is valid");
@@ -177,7 +179,7 @@ fn reject_empty_with(call: &mut HelperTemplate, at: Option<&TemplateMapping>) {
     call.inverse = Some(branch);
 }
 
-/// Replaces an expression by a call of a printing helper with the value and its source text.
+/// Replaces an expression with a call of a printing helper, which gets the value and its source text.
 fn call_printer(call: &mut HelperTemplate, printer: Printer) {
     let is_call = is_call(call);
     let name = std::mem::replace(&mut call.name, Parameter::Name(String::new()));

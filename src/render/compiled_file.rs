@@ -51,7 +51,7 @@ impl CompiledFile {
         TemplateError::at(&self.name, &self.source, at, reason)
     }
 
-    /// The engine's error as an error of this file.
+    /// Converts the engine's render error to an error in this file.
     pub(super) fn render_error(&self, error: &handlebars::RenderError) -> TemplateError {
         let at = error.line_no.zip(error.column_no);
         let calls = |helper: &str| {

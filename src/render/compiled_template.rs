@@ -1,4 +1,4 @@
-//! A compiled template. To render it is a pure function of the answers: no clock, no file, no network.
+//! A compiled template. Rendering is a pure function of its [`RenderInputs`]: it uses no clock, no file and no network.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -134,27 +134,27 @@ impl CompiledTemplate {
 
     /// Renders with the given answers.
     ///
-    /// While an answer is missing, an error does not count: the missing answer may be its cause.
+    /// While an answer is missing, errors are ignored: the missing answer may be the cause.
     pub fn render(&self, inputs: RenderInputs<'_>) -> RenderReport {
-        let pass = QueryRecorder::new(inputs, self.escape);
-        let text = self.render_text(&pass);
-        let RenderRecord { queries: used, missing, warnings: remarks, upstreams, .. } = pass.into_record();
-        let whole = text.is_ok();
+        let recorder = QueryRecorder::new(inputs, self.escape);
+        let text = self.render_text(&recorder);
+        let RenderRecord { queries, missing, warnings, upstreams, .. } = recorder.into_record();
+        let is_whole = text.is_ok();
         let outcome = match text {
             _ if !missing.is_empty() => RenderOutcome::Missing(missing),
             Ok(text) => RenderOutcome::Text(text),
             Err(error) => RenderOutcome::Failed(error),
         };
-        RenderReport { queries: used, is_whole: whole, warnings: remarks, upstreams, outcome }
+        RenderReport { queries, is_whole, warnings, upstreams, outcome }
     }
 
-    fn render_text(&self, pass: &QueryRecorder<'_>) -> Result<String, TemplateError> {
+    fn render_text(&self, recorder: &QueryRecorder<'_>) -> Result<String, TemplateError> {
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         // `helpers::print` escapes for the language of the file; this function would escape for HTML.
         registry.register_escape_fn(handlebars::no_escape);
-        helpers::register(&mut registry, pass);
-        let context = Context::wraps(pass.item()).expect("a JSON value serializes to itself");
+        helpers::register(&mut registry, recorder);
+        let context = Context::wraps(recorder.item()).expect("a JSON value serializes to itself");
         let mut render = RenderContext::new(None);
         if let Some(block) = render.block_mut() {
             for (name, partial) in &self.partials {
@@ -171,7 +171,7 @@ impl CompiledTemplate {
         })
     }
 
-    /// The template or partial that an error is about.
+    /// The template or partial that contains the error.
     fn file_of(&self, error: &RenderError) -> &CompiledFile {
         let is_named = |file: &&CompiledFile| error.template_name.as_ref() == Some(&engine_name(file.name()));
         self.partials.values().map(Arc::as_ref).find(is_named).unwrap_or(&self.file)

@@ -25,7 +25,7 @@ const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why the desired files would not take effect, or cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum DryRunError {
-    /// A template is not rendered, or a target cannot be checked or would be refused.
+    /// A template is not rendered, a target cannot be checked, or its check rejects the candidate.
     #[error("this would not take effect:{0}")]
     WouldNotApply(Reasons),
     /// Standard output cannot be written.
@@ -40,7 +40,7 @@ pub enum DryRunError {
 /// `patch` ignores.
 ///
 /// # Errors
-/// A template was not rendered before the deadline, or a target cannot be checked or would be refused.
+/// A template was not rendered before the deadline, a target cannot be checked, or its check rejects the candidate.
 pub async fn dry_run<S: Source>(
     mut setup: Setup,
     source: Arc<S>,
@@ -73,7 +73,7 @@ pub async fn dry_run<S: Source>(
             }
         }
     };
-    // Dropping this ends the renderer, which is needed while entries are left out.
+    // Dropping this stops the renderer, which still has to make candidates without held items.
     let mut ended = std::pin::pin!(tasks.join());
     tokio::select! {
         () = rendered => {}
@@ -111,7 +111,7 @@ pub async fn dry_run<S: Source>(
             problems.push(format!("target {name}: the check refuses it; {}", hold_duration_text(is_permanent)));
         }
     }
-    // The diffs are without the entries that are left out.
+    // The diffs do not contain the entries that are left out.
     let left_out: Vec<_> = workers.iter().flat_map(|worker| worker.narrowing.hold_reasons()).collect();
     for reason in left_out.iter().flat_map(|reason| reason.lines()) {
         writeln!(out, "{}", colours.paint(TextRole::Warning, format_args!("# {reason}")))?;
@@ -137,7 +137,7 @@ async fn narrowed_diff(worker: &mut TargetWorker, desired: &DesiredFileStore) ->
     }
 }
 
-/// `verdict`: the comment if the check accepts the candidate.
+/// `verdict` is printed as a comment if the check accepts the candidate.
 fn print_diff(
     target: &str,
     diff: &Diff,

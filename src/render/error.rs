@@ -55,7 +55,7 @@ impl TemplateError {
     pub(super) fn render_error_reason(error: &RenderErrorReason, calls: impl Fn(&str) -> Vec<CallText>) -> String {
         match error {
             RenderErrorReason::MissingVariable(Some(path)) => helpers::missing_value_message(path),
-            // Only `lookup` gives no name.
+            // Only `lookup` reports no name.
             RenderErrorReason::MissingVariable(None) => {
                 let calls: Vec<_> = calls("lookup").into_iter().map(|call| format!("`{}`", call.text)).collect();
                 if calls.is_empty() {

@@ -1,10 +1,10 @@
 //! Escaping: a value from the registry cannot change the syntax of the file that it is printed to.
 //!
-//! Otherwise, everyone who may register a service or write a key could write the router's configuration. A value is printed
-//! unchanged, or it is an error.
+//! Otherwise, anyone who may register a service or write a key could change the router's configuration. A value is
+//! either printed unchanged or is an error.
 //!
-//! - nginx and HAProxy: a value is one word. It must not contain a character with a meaning inside or outside of quotes:
-//!   white space, control characters and some punctuation.
+//! - nginx and HAProxy: a value is one word. It must not contain a character with a special meaning inside or outside
+//!   quotes: white space, control characters and some punctuation.
 //! - JSON: a value is part of a string that the template quotes.
 //! - Path: a value is one component, but not a hidden or special one.
 

@@ -14,13 +14,13 @@ use crate::{
 /// The maximum size of a file, in bytes.
 const MAX_FILE_SIZE: u64 = 1024 * 1024;
 
-/// The directory of `[render] files`. `None` if there is none, so that no file may be read.
+/// The directory of `[render] files`. `None`: no file may be read.
 #[derive(Clone, Debug)]
 pub(super) struct FileRoot(Option<PathBuf>);
 
 impl FileRoot {
     pub(super) fn new(directory: Option<PathBuf>) -> Self {
-        // Without a current directory, each read below a relative path fails with its own error.
+        // If the current directory is gone, the path stays relative, and each read fails with its own error.
         Self(directory.map(|directory| std::path::absolute(&directory).unwrap_or(directory)))
     }
 

@@ -2,7 +2,7 @@
 
 use super::helpers;
 
-/// A name in Go's templates, and its replacement.
+/// Names from consul-template and Go's templates, each with its replacement.
 const REPLACEMENTS: &[(&str, &str)] = &[
     ("keyOrDefault", "write `keyOr`"),
     ("envOrDefault", "write `envOr`"),
@@ -45,13 +45,13 @@ pub(super) fn tag_hint(tag: &str) -> Option<String> {
     let trimmed = tag.trim();
     let inner = trimmed.trim_matches('-').trim();
     let first = inner.split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
-    let hint = |there: &str, here: &str| Some(format!("{there} is from Go's templates: {here}"));
+    let hint = |original: &str, replacement: &str| Some(format!("{original} is from Go's templates: {replacement}"));
     if trimmed.starts_with('-') || trimmed.ends_with('-') {
         hint("{{- … -}}", "write {{~ … ~}}")
     } else if trimmed.starts_with("/*") {
         hint("{{/* … */}}", "write {{!-- … --}}")
-    } else if let Some(here) = replacement_hint(first) {
-        hint(&format!("`{first}`"), here)
+    } else if let Some(replacement) = replacement_hint(first) {
+        hint(&format!("`{first}`"), replacement)
     } else if inner.contains(":=") || inner.starts_with('$') && inner.contains(" = ") {
         hint("`$x := …`", "write {{#with … as |x|}} … {{/with}}")
     } else if let Some((value, helper)) = split_pipe(inner) {
@@ -63,19 +63,20 @@ pub(super) fn tag_hint(tag: &str) -> Option<String> {
         Some("there are no operators: write (eq a b), (ne a b), (and a b), (or a b)".to_owned())
     } else {
         let mut words = inner.split(|c: char| c.is_whitespace() || "()".contains(c));
-        let (there, here) = words.find_map(|word| Some((word, field_name(word)?)))?;
-        let why = if there == "." { "" } else { ", without the dot, and with a lower-case first letter" };
-        hint(&format!("`{there}`"), &format!("write `{here}`{why}"))
+        let (original, replacement) = words.find_map(|word| Some((word, field_name(word)?)))?;
+        let why = if original == "." { "" } else { ", without the dot, and with a lower-case first letter" };
+        hint(&format!("`{original}`"), &format!("write `{replacement}`{why}"))
     }
 }
 
-/// The same for a tag that opens a block of Go's templates. Handlebars takes it for a call, so the parser stops much later.
+/// As [`tag_hint`], for a tag that opens a block in Go's templates. Handlebars reads it as a call, so the parser stops
+/// much later.
 pub(super) fn block_hint(tag: &str) -> Option<String> {
     let mut words = tag.trim_matches(['-', '~', ' ']).split_whitespace();
     match (words.next()?, words.next()?) {
         ("range" | "define" | "block", _) => self::tag_hint(tag),
         (first @ ("with" | "if"), second) => Some(match replacement_hint(second) {
-            Some(here) => format!("`{second}` is from Go's templates: {here}"),
+            Some(replacement) => format!("`{second}` is from Go's templates: {replacement}"),
             None => format!("{{{{{first} …}}}} is from Go's templates: write {{{{#{first} …}}}} … {{{{/{first}}}}}"),
         }),
         _ => None,
@@ -98,7 +99,7 @@ fn split_pipe(inner: &str) -> Option<(&str, &str)> {
     is_pipe.then_some((value.trim(), helper.trim()))
 }
 
-/// The name of one of Go's fields in Portreeve: with a lower-case first letter, or another name.
+/// The Portreeve name of a consul-template field: usually the same with a lower-case first letter.
 fn portreeve_field(name: &str) -> String {
     let (first, rest) = name.split_once('.').unwrap_or((name, ""));
     let first = match first {
@@ -115,8 +116,8 @@ fn portreeve_field(name: &str) -> String {
 pub(super) fn name_hint(name: &str) -> Option<String> {
     let name = name.strip_prefix("this.").unwrap_or(name);
     let first = name.split(['.', '/']).next().unwrap_or(name);
-    if let Some(here) = replacement_hint(first) {
-        Some(format!("`{first}` is from Go's templates: {here}"))
+    if let Some(replacement) = replacement_hint(first) {
+        Some(format!("`{first}` is from Go's templates: {replacement}"))
     } else if let Some(rest) = name.strip_prefix(first).filter(|rest| rest.len() > 1 && helpers::find(first).is_some())
     {
         Some(format!("`{first}` is a helper: write ({first} \"{}\")", &rest[1..]))
@@ -138,7 +139,7 @@ pub(super) fn replacement_hint(name: &str) -> Option<&'static str> {
     if word.starts_with('$') {
         return Some("write {{#with … as |x|}} … {{/with}}, and x without $");
     }
-    REPLACEMENTS.iter().find(|(there, _)| *there == word).map(|(_, here)| *here)
+    REPLACEMENTS.iter().find(|(original, _)| *original == word).map(|(_, replacement)| *replacement)
 }
 
 #[cfg(test)]
@@ -153,18 +154,18 @@ mod tests {
 
     #[test]
     fn no_hinted_name_is_a_helper_and_each_replacement_exists() {
-        for (there, here) in REPLACEMENTS {
-            assert!(helpers::find(there).is_none(), "{there}");
-            for (number, part) in here.split('`').enumerate().filter(|(number, _)| number % 2 == 1) {
+        for (original, replacement) in REPLACEMENTS {
+            assert!(helpers::find(original).is_none(), "{original}");
+            for (number, part) in replacement.split('`').enumerate().filter(|(number, _)| number % 2 == 1) {
                 let name = part.split(' ').next().expect("a word");
-                assert!(helpers::find(name).is_some(), "{there}: {number} {name}");
+                assert!(helpers::find(name).is_some(), "{original}: {number} {name}");
             }
         }
     }
 
     #[test]
     fn go_tags_have_hints() {
-        for (written, here) in [
+        for (written, replacement) in [
             (" .Name ", "write `name`, without the dot"),
             (".ServiceMeta.host", "`meta.host`"),
             ("if .Tags", "`tags`"),
@@ -182,14 +183,14 @@ mod tests {
             ("/* a */", "{{!-- … --}}"),
             (".Env.HOME", "`env \"HOME\"`"),
         ] {
-            assert_hint(tag_hint, written, here);
+            assert_hint(tag_hint, written, replacement);
         }
         assert_eq!((tag_hint("#each ("), tag_hint("a.b \""), tag_hint("../x \"")), (None, None, None));
         assert!(name_hint("end").is_some_and(|hint| hint.contains("{{/each}}")));
         assert!(name_hint("$x").is_some() && name_hint("Name").is_some_and(|hint| hint.contains("`name`")));
         assert!(name_hint("this.Name").is_some_and(|hint| hint.contains("`name`")));
         assert_eq!(name_hint("name"), None);
-        for (written, here) in [
+        for (written, replacement) in [
             ("nil", "`or` for a default"),
             ("env.FOO", "(env \"FOO\")"),
             ("service.web", "(service \"web\")"),
@@ -197,15 +198,15 @@ mod tests {
             ("DB_HOST", "(env \"DB_HOST\")"),
             ("ID", "`id`"),
         ] {
-            assert_hint(name_hint, written, here);
+            assert_hint(name_hint, written, replacement);
         }
-        for (written, here) in [
+        for (written, replacement) in [
             (" with secret \"kv/a\" ", "Vault is not supported"),
             ("- with $x := key \"a\" -", "{{#with … as |x|}}"),
             ("if eq .A \"b\"", "{{#if …}} … {{/if}}"),
             ("range services", "{{#each …}}"),
         ] {
-            assert_hint(block_hint, written, here);
+            assert_hint(block_hint, written, replacement);
         }
         assert_eq!((block_hint("#if a"), block_hint("key \"a\""), block_hint("if")), (None, None, None));
     }

@@ -1,8 +1,9 @@
 //! Which partial includes which. Partials that include each other in a cycle would overflow the stack and abort the
 //! process. So every inclusion is known by name when a template is compiled, and a cycle is an error.
 //!
-//! A name may stand for several bodies: a file of the directory, and every inline partial of that name in the files that
-//! the template reaches, since one replaces the other at run time. All of them count, so that no combination has a cycle.
+//! A name may stand for several bodies: a file of the directory, and every inline partial of that name in the files
+//! that the template reaches, since one replaces the other at run time. All of them are searched, so that no
+//! combination has a cycle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -149,7 +150,7 @@ fn reject_cycles(inclusions: &Inclusions<'_>) -> Result<(), TemplateError> {
     inclusions.keys().try_for_each(|name| find_cycle(name, inclusions, &mut Vec::new(), &mut done))
 }
 
-/// Searches a cycle below `name`. `path`: the names on the way to it.
+/// Searches for a cycle below `name`. `path` has the names that lead to it.
 fn find_cycle(
     name: &Option<String>,
     inclusions: &Inclusions<'_>,

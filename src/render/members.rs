@@ -1,4 +1,4 @@
-//! Which instances a file was made with, for debouncing and the log. Pure.
+//! The instances that a file was rendered from, for debouncing and the log. Pure.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -19,8 +19,8 @@ impl From<&ServiceRecord> for Member {
     }
 }
 
-/// The healthy instances in `answers` of all services that have no upstream. The template prints them on its own, so which
-/// of them are in the file is not known.
+/// The healthy instances in `answers` of all services that have no upstream. The template formats them itself, so it is
+/// not known which of them are in the file.
 pub(super) fn instances_without_upstream<'a>(
     answers: impl Iterator<Item = &'a Arc<Answer>>,
     upstreams: &[Upstream],

@@ -87,7 +87,7 @@ use crate::{
     target::Target,
 };
 
-/// Time between two passes over a target without changes: somebody else may have changed its files.
+/// Time between two passes without changes. Other programs may have changed the files of a target.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Runs until `stop` is cancelled. Problems with the registry, the data or a target are logged and retried.

@@ -18,7 +18,7 @@ const BUSY_REASON: &str = "its check or its reload has not come to an end";
 /// Why not every target is in sync.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderOnceError {
-    /// The deadline came first.
+    /// The deadline has passed.
     #[error("not in sync within {} s:{reasons}", within.as_secs_f64())]
     DeadlineExceeded {
         /// The deadline.
@@ -68,7 +68,7 @@ pub async fn run_once<S: Source>(
     let mut tasks = TaskSet::new(end.clone());
     let statuses = setup.statuses();
     let targets: Vec<_> = setup.targets.iter().map(|target| target.name().to_owned()).collect();
-    // The first pass of a target puts its status back.
+    // A missing status means that the target has not made a pass; its first pass adds the status again.
     targets.iter().for_each(|target| statuses.remove(target));
     let narrowings = setup.target_renderers.iter().map(|target| target.narrowing.clone()).collect();
     let workers = setup.targets.into_iter().map(Target::without_debounce);

@@ -13,7 +13,7 @@ use crate::{
     registry::Source,
 };
 
-/// The answers at the time when all templates were rendered, or at the deadline.
+/// The answers when all templates were rendered, or at the deadline.
 #[derive(Debug)]
 pub struct RecordOutcome {
     /// The answers to the queries of the templates.

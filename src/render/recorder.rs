@@ -22,7 +22,7 @@ pub type Answers = BTreeMap<Query, Arc<Answer>>;
 pub struct RenderInputs<'a> {
     /// The answers that are known.
     pub answers: &'a Answers,
-    /// The environment that `env` and `envOr` see.
+    /// The environment that `env`, `envOr` and `mustEnv` read.
     pub env: &'a BTreeMap<String, String>,
     /// The value of `this` at the top of the template: with `each`, the item of the file; otherwise `null`.
     pub item: &'a Value,
@@ -84,7 +84,8 @@ impl<'a> QueryRecorder<'a> {
         Self { inputs, escape, record: Mutex::default() }
     }
 
-    /// The answer to `query`. `None` if there is none yet: this render then has no output, and only records queries.
+    /// The answer to `query`. `None` if it is not answered yet: the render then has no output, and only records
+    /// queries.
     pub(super) fn ask(&self, query: Query) -> Option<&'a Answer> {
         let answer = self.inputs.answers.get(&query);
         let mut record = self.lock();

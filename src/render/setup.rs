@@ -161,7 +161,7 @@ impl Setup {
         Self::new(settings, |path| Ok(StateDir::open_read_only(path)))
     }
 
-    /// The current templates. A [`TemplateSet`] that is put there replaces them if it has the same targets and
+    /// The current templates. A [`TemplateSet`] that is stored there replaces them if it has the same targets and
     /// destinations; the watches go on.
     pub fn template_store(&self) -> TemplateStore {
         self.template_store.clone()
@@ -247,7 +247,7 @@ impl Setup {
     }
 }
 
-/// Checks what involves several targets.
+/// Checks for conflicts between targets, and for templates that are their own destination.
 fn check_conflicts(targets: &[target::Settings]) -> Result<(), RenderSetupError> {
     if targets.is_empty() {
         return Err(RenderSetupError::NoTargets);

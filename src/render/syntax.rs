@@ -8,7 +8,7 @@ pub(super) fn explain(source: &str, stopped: (usize, usize), expected: &str) -> 
     let offset = offset(source, stopped);
     let (before, after) = source.split_at(offset);
     let opens = before.trim_end_matches('~').ends_with("{{");
-    // Many users know Go's templates. Their blocks are calls here, so the parser stops inside of them.
+    // Many users write blocks of Go's templates. Handlebars reads their first tag as a call, so the parser stops later.
     let mut tags =
         before.match_indices("{{").map(|(at, _)| (at, source[at + 2..].split("}}").next().unwrap_or_default()));
     if let Some((at, reason)) = tags.find_map(|(at, tag)| Some((at, go_template_hints::block_hint(tag)?))) {

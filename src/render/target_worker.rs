@@ -14,8 +14,8 @@ use crate::{
     target::{CandidateOutcome, Digest, Rejection, Target},
 };
 
-/// Applies one target. If a candidate is rejected, it searches the entries that are the cause and holds them; the renderer
-/// then makes a candidate without them.
+/// Applies one target. If a candidate is rejected, the worker searches for the entries that cause it, and holds them;
+/// the renderer then makes a candidate without them.
 #[derive(Debug)]
 pub(super) struct TargetWorker {
     pub(super) target: Target,
@@ -35,7 +35,7 @@ impl TargetWorker {
         }
     }
 
-    /// Narrows if the last pass has rejected its candidate. Returns whether something new is held.
+    /// Narrows if the last pass has rejected its candidate. Returns whether a new item is held.
     async fn handle_outcome(&mut self) -> bool {
         let Some(CandidateOutcome { digest, files, rejection }) = self.target.take_candidate_outcome() else {
             return false;
@@ -45,7 +45,7 @@ impl TargetWorker {
                 self.narrowing.record_accepted(digest);
                 return false;
             }
-            // Trials would need reloads.
+            // No search is made, since each trial would need a reload.
             Some(Rejection::RolledBack { reason }) => {
                 let (pid_file, now) = (self.target.pid_file(), Instant::now().into_std());
                 self.narrowing.record_rolled_back(digest, &files, &reason, pid_file, now)
@@ -58,7 +58,8 @@ impl TargetWorker {
         is_held
     }
 
-    /// Searches the changes because of which the check rejects a candidate, and holds them. Returns whether there are any.
+    /// Searches for the changes because of which the check rejects a candidate, and holds them. Returns whether there
+    /// are any.
     pub(super) async fn hold_culprits(&mut self, candidate: Digest, rejection: Rejection) -> bool {
         let Some(SearchInput { templates, last_good, newest, is_proven }) = self.narrowing.search_input(candidate)
         else {

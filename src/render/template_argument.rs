@@ -1,11 +1,11 @@
-//! Parses `--template SOURCE:DESTINATION[:COMMAND]`, the notation of consul-template, to a target.
+//! Parses `--template SOURCE:DESTINATION[:COMMAND]`, the notation of consul-template, into a target.
 //!
 //! Colons after the second belong to the command. A source alone, which consul-template renders without writing a file, is
 //! an error: `--dry-run` shows what would be written.
 //!
-//! The command is split into words as a shell does it, but no shell runs it. If it reloads nginx (`nginx -s reload`, with
-//! `-p`, `-c` and a pid in `-g`, the same by the service manager, or a `kill` with the pid from nginx's pid file), the target
-//! has the kind nginx: Portreeve checks the candidate, signals the master, and verifies that it has new workers.
+//! The command is split into words as by a shell, but no shell runs it. If it reloads nginx (`nginx -s reload`, with
+//! `-p`, `-c` and a pid in `-g`, the same by the service manager, or a `kill` with the pid from nginx's pid file), the
+//! target has the kind nginx: Portreeve checks the candidate, signals the master, and verifies that it has new workers.
 
 use std::path::{Path, PathBuf};
 
@@ -89,7 +89,7 @@ fn split(argument: &str) -> Result<(TemplateSettings, Vec<String>), TemplateArgu
     Ok((template, command))
 }
 
-/// A name made of the destination, so that it is the same in each run.
+/// A name derived from the destination, so that it is the same in each run.
 fn target_name(destination: &Path, is_taken: impl Fn(&str) -> bool) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let path: String = destination.to_string_lossy().trim_start_matches(['/', '.']).chars().map(plain).collect();
@@ -144,7 +144,7 @@ fn parse_nginx_reload(command: &[String]) -> Option<NginxSettings> {
     reload.then_some(nginx)
 }
 
-/// Parses `nginx -t && nginx -s reload`. Portreeve makes that test itself.
+/// Parses `nginx -t && nginx -s reload`. Portreeve runs that test itself.
 fn parse_script(script: &str) -> Option<NginxSettings> {
     let mut commands = script.rsplit("&&");
     let last = commands.next()?;
@@ -178,7 +178,7 @@ fn parse_kill(command: &str) -> Option<NginxSettings> {
     is_known.then(|| NginxSettings { pid_file: Some(pid_file.into()), ..NginxSettings::default() })
 }
 
-/// The pid file that `-g` names. `None` if there are directives that the check would have to know.
+/// The pid file that `-g` names, if any. `None` if there are other directives, which the check would have to know.
 fn parse_pid_directive(directives: &str) -> Option<Option<PathBuf>> {
     let mut found = None;
     for directive in directives.split(';') {

@@ -1,4 +1,4 @@
-//! The compiled templates of all targets, and their destinations. A running renderer takes a new set at any time and
+//! The compiled templates of all targets, and their destinations. A running renderer accepts a new set at any time, and
 //! keeps its answers.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 use super::{CompiledTemplate, Partials, RenderSetupError, Settings, TemplateError, template_file, template_sources};
 use crate::{core::store::Store, target};
 
-/// Holds the current template set. If another one is put there, the next pass renders with it.
+/// Holds the current template set. If another one is stored, the next pass renders with it.
 pub type TemplateStore = Store<(), Arc<TemplateSet>>;
 
 /// The templates of pinned targets, by the target's index. They have precedence over the template set.
@@ -111,7 +111,7 @@ impl EachSpec {
     }
 }
 
-/// Whether one can replace the other: their outputs go to the same places.
+/// Whether one can replace the other, because both write to the same destinations.
 pub(super) fn has_same_outputs(one: &TargetTemplates, other: &TargetTemplates) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.output == other.output)
 }

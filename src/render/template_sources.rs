@@ -59,12 +59,13 @@ impl TemplateSources {
         Self { templates: templates.iter().map(source).collect() }
     }
 
-    /// Parses what [`attach_sources`] has serialized. `None` if another version of Portreeve wrote it in another form.
+    /// Parses what [`attach_sources`] has serialized. `None` if another version of Portreeve wrote it in another
+    /// format.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// Compiles the templates; each carries these sources.
+    /// Compiles the templates, and attaches these sources to each.
     pub(super) fn compile(&self) -> Result<TargetTemplates, TemplateError> {
         let compile = |TemplateSource { name, text, partials, escape, destination, each }: &TemplateSource| {
             let partials = partials.iter();

@@ -17,7 +17,7 @@ const OVERDUE_AFTER: Duration = Duration::from_secs(5);
 /// How many queries of a template one line names.
 const MAX_LISTED: usize = 8;
 
-/// The unanswered queries, and since when they are.
+/// The unanswered queries, and since when each is unanswered.
 #[derive(Debug, Default)]
 pub(super) struct UnansweredQueries(BTreeMap<QueryUse, UnansweredSince>);
 
@@ -39,8 +39,8 @@ pub(super) struct OverdueQueries {
 }
 
 impl UnansweredQueries {
-    /// Takes the templates that are not rendered. Returns the queries to log now, and the time until others may become
-    /// overdue.
+    /// Replaces the unanswered queries by those of these templates. Returns the queries to log now, and the time until
+    /// others may become overdue.
     pub(super) fn update(
         &mut self,
         unrendered: &[Unrendered],

@@ -50,7 +50,7 @@ pub(super) fn has_failure(unrendered: &[Unrendered], target: &str) -> bool {
     unrendered.iter().any(|template| template.target == target && template.is_failure())
 }
 
-/// Logs each problem of a template once, and its end.
+/// Logs each problem of a template once, and that the template renders again.
 pub(super) fn log_change(template: &str, before: Option<&UnrenderedReason>, now: Option<&UnrenderedReason>) {
     match (before, now) {
         (Some(UnrenderedReason::Failed(before)), Some(UnrenderedReason::Failed(error))) if before == error => {}

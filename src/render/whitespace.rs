@@ -1,7 +1,7 @@
-//! Finds blocks that print a line break too few or too many. Pure.
+//! Finds blocks that print one line break too few or too many. Pure.
 //!
-//! A line that holds only a block tag prints nothing. If that is true for only one of the two tags of a block, the line
-//! breaks are uneven, which is rarely intended.
+//! A line that contains only a block tag prints nothing. If that is true for only one of the two tags of a block, the
+//! line breaks are uneven, which is rarely intended.
 
 use super::syntax::position;
 

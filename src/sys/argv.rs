@@ -1,11 +1,11 @@
-//! Splits a command into words as a shell would. No shell runs it.
+//! Splits a command into words as a shell would. The command is run without a shell.
 
 /// Why a text is not a command.
 #[derive(Debug)]
 pub(crate) enum SplitError {
     /// A quotation mark is missing.
     Quotes(shell_words::ParseError),
-    /// A word that needs a shell.
+    /// This word has a meaning only in a shell.
     Shell(String),
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     resolve_components(&std::path::absolute(path)?, &mut hops)
 }
 
-/// Resolves many paths, and each directory only once. For short use: it does not notice later changes of symlinks.
+/// Resolves many paths, and each directory only once. Short-lived: it does not notice later changes of symlinks.
 #[derive(Debug, Default)]
 pub(crate) struct PathResolver {
     resolved_directories: RefCell<HashMap<PathBuf, PathBuf>>,

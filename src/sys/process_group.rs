@@ -30,7 +30,7 @@ impl ProcessGroup {
         self.0.is_none_or(|leader| killpg(leader, None) == Err(Errno::ESRCH))
     }
 
-    /// Leaves the group alone: dropping this value kills nothing.
+    /// Releases the group: dropping this value no longer kills it.
     pub(crate) fn release(&mut self) {
         self.0 = None;
     }

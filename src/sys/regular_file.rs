@@ -22,7 +22,7 @@ pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
     open_with(path, OFlag::empty())
 }
 
-/// The same, but a symlink is an error (`ELOOP`).
+/// Like [`open`], but a symlink is an error (`ELOOP`).
 ///
 /// # Errors
 /// As [`open`].
@@ -54,7 +54,7 @@ fn require_regular(found: &fs::Metadata) -> io::Result<()> {
     if found.is_file() { Ok(()) } else { Err(invalid_data("it is not a regular file".to_owned())) }
 }
 
-/// Whether the error means that there is no such file: also if a part of its path is not a directory.
+/// Whether the error means that the file does not exist, or that a part of its path is not a directory.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -85,7 +85,7 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     read_open_text(&open(path)?, limit)
 }
 
-/// The same for a file from [`open`].
+/// Like [`read_text`], for a file from [`open`].
 ///
 /// # Errors
 /// As [`read_text`].

@@ -1,4 +1,4 @@
-//! Temporary files, and what a killed process left of them.
+//! Temporary files, and the removal of those that a killed process left behind.
 
 use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path};
 
@@ -8,7 +8,7 @@ use tempfile::{Builder, NamedTempFile};
 /// `as_file`, whose errors do not contain the random name: the same problem must have the same text at each attempt.
 ///
 /// # Errors
-/// As of `open`.
+/// Those of `open`.
 pub(crate) fn create(builder: &Builder<'_, '_>, directory: &Path) -> io::Result<NamedTempFile> {
     builder
         .make_in(directory, |path| fs::File::options().read(true).write(true).create_new(true).mode(0o600).open(path))
@@ -27,7 +27,7 @@ pub(crate) fn remove_leftover(path: &Path) {
 /// Returns when all renames and removals in the directory are on the disk.
 ///
 /// # Errors
-/// As of `open` and `fsync`.
+/// Those of `open` and `fsync`.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }

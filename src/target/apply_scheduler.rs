@@ -1,6 +1,6 @@
-//! Decides when a target switches to the newest desired files. Until then its passes work on the current ones, so that a
-//! pending reload is retried and a file that another program has changed is restored. Each target has its own scheduler:
-//! changes of other targets do not delay it.
+//! Decides when a target switches to the newest desired files. Until then its passes work on the current ones, so that
+//! a pending reload is retried and a file that another program has changed is restored. Each target has its own
+//! scheduler: changes of other targets do not delay it.
 
 use std::{
     collections::BTreeSet,
@@ -121,8 +121,8 @@ impl ApplyScheduler {
                 | ApplyOutcome::Applied { effect: Effect::NotRunning(_), .. },
             ) => false,
             Ok(ApplyOutcome::Applied { .. }) => true,
-            // The program may have been reloaded. If the check refused the candidate it was not, but the next candidate
-            // can wait as well.
+            // The program may have been reloaded. If the check rejected the candidate, it was not, but the next
+            // candidate can still wait.
             Err(_) => self.is_new,
         };
         if reloaded {

@@ -41,8 +41,8 @@ impl Backoff {
         self.succeeding_since.get_or_insert(now);
     }
 
-    /// When the next attempt is due; `None` if the last attempt did not fail. `changed`: whether something that the failure
-    /// may depend on has changed since.
+    /// When the next attempt is due; `None` if the last attempt did not fail. `changed`: whether something that the
+    /// failure may depend on has changed since.
     pub(super) fn due(&self, changed: bool) -> Option<Instant> {
         let delays: &[u64] = match (self.cost, changed) {
             (FailureCost::Check, false) => &[1, 2, 4, 8, 16, 32, 60],

@@ -1,4 +1,4 @@
-//! The result for a candidate, for the renderer, which may leave out entries and make another one.
+//! The result for a candidate. If it was rejected, the renderer may leave out entries and render another candidate.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct CandidateOutcome {
     pub rejection: Option<Rejection>,
 }
 
-/// `None` if there was no candidate, or if the failure is not that of the candidate.
+/// `None` if there was no candidate, or if the candidate is not the cause of the failure.
 pub(super) fn from_apply(
     desired: &DesiredSnapshot,
     applied: &Result<ApplyOutcome, ApplyError>,
@@ -45,12 +45,12 @@ impl Target {
         }
     }
 
-    /// Checks other files, and changes none. `None` if the check accepts them, otherwise its output.
+    /// Checks `files` without changing any file on the disk. `None` if the check accepts them, otherwise its output.
     ///
     /// # Errors
     /// They cannot be checked.
     pub async fn check_candidate(&mut self, files: DesiredFiles) -> Result<Option<String>, ApplyError> {
-        // Otherwise the check could read files of another target that are not verified.
+        // Without the lock, the check could read unverified files of another target.
         let Some(_guard) = self.lock_program().await else { return Err(ApplyError::Stopped) };
         let observation = self.observe(&DesiredSnapshot::complete(files)).await?;
         let scratch = self.scratch_dir().await?;

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{docker, sys::blocking::blocking};
 
-/// A check and a reload, and what carries them out.
+/// A program whose check and reload the user names.
 #[derive(Debug)]
 pub(super) struct CommandProgram {
     settings: settings::CommandSettings,

@@ -1,4 +1,4 @@
-//! A program in a container, which Docker sends a signal to.
+//! A program in a container. Docker sends it the signal that reloads it.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) struct ContainerProcess {
     timeout: Duration,
 }
 
-/// Docker does not answer.
+/// Docker has not answered in time.
 #[derive(Debug, thiserror::Error)]
 #[error("Docker at {docker} did not answer within {timeout:?}")]
 struct DockerTimeout {

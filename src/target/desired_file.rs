@@ -79,8 +79,8 @@ pub struct DesiredFile {
     pub upstreams: Vec<Upstream>,
     /// The healthy instances that it was rendered from, of services without an upstream.
     pub instances: BTreeSet<Member>,
-    /// The version of the target's templates: their texts, as the renderer has serialised them. A rollback to this version
-    /// renders them again. `None` if the file was not rendered.
+    /// The version of the target's templates: their texts, as the renderer has serialised them. A rollback to this
+    /// version renders them again. `None` if the file was not rendered.
     pub templates: Option<Arc<HashedContent>>,
 }
 

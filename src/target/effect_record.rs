@@ -13,10 +13,10 @@ use crate::sys::state_dir::StateError;
 
 /// The name of the record in the state directory.
 const IN_EFFECT_FILE: &str = "in-effect";
-/// The path of the only content of a version.
+/// A version has one content; this is its path.
 const TEMPLATES_FILE: &str = "templates";
 
-/// What is in effect, as far as it is kept.
+/// The version and the generation in effect; `None` for one that the history does not keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InEffect {
@@ -27,7 +27,7 @@ pub struct InEffect {
 }
 
 impl History {
-    /// What the last successful pass brought into effect. A rollback or its release changes that with the next pass only.
+    /// What the last successful pass brought into effect. A rollback or its release changes it only with the next pass.
     ///
     /// # Errors
     /// It cannot be read.
@@ -47,8 +47,8 @@ impl History {
         })
     }
 
-    /// Records the files that are in effect, and the templates that they were rendered from. `pin`: the rollback pin that
-    /// they are subject to.
+    /// Records the files that are in effect, and the templates that they were rendered from. `pin`: the rollback pin
+    /// that they are subject to.
     pub(super) fn record_in_effect(
         &self,
         desired: &DesiredSnapshot,

@@ -14,8 +14,8 @@ use crate::core::condition::error_chain;
 /// The time limit of `nginx -V`. On a host without nginx it fails immediately.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sets `escape` of the files whose language is not known otherwise. An nginx that does not exist, or whose configuration
-/// cannot be read, counts as including no file.
+/// Sets `escape` of the files whose language is not known otherwise. An nginx that does not exist, or whose
+/// configuration cannot be read, counts as including no file.
 ///
 /// Blocks while `nginx -V` runs.
 pub fn detect_escapes(targets: &mut [Settings]) {
@@ -54,7 +54,7 @@ fn nginx_settings(targets: &[Settings]) -> Vec<settings::NginxSettings> {
     all
 }
 
-/// The `paths` that one of these nginx includes.
+/// The `paths` that at least one of these configurations includes.
 fn included_paths(all_settings: Vec<settings::NginxSettings>, paths: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let texts: BTreeMap<_, _> = paths.iter().map(|path| (path.clone(), present_text(path))).collect();
     let included = async {
@@ -74,7 +74,7 @@ fn included_paths(all_settings: Vec<settings::NginxSettings>, paths: &BTreeSet<P
             BTreeSet::new()
         }
     };
-    // On a thread of its own: within a task of another runtime a second one can be neither entered nor dropped.
+    // On its own thread: a second runtime can be neither entered nor dropped within a task of another one.
     let result = thread::scope(|scope| scope.spawn(run).join());
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

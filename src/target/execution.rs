@@ -62,7 +62,7 @@ impl<E: Into<ApplyError>> From<E> for Interrupt {
 }
 
 impl Interrupt {
-    /// An error that occurred before the program was notified is no reason to roll back.
+    /// An error that occurred before the program was notified is not a reason to roll back.
     fn from_reload(error: ReloadError) -> Self {
         if error.was_notified() {
             Self::PartiallyApplied(PartialFailure::Reload(error))
@@ -212,7 +212,7 @@ impl Target {
             Ok(())
         };
         if let Err(error) = verified.await {
-            // A program that was restarted meanwhile has rejected nothing.
+            // A program that was restarted in the meantime has not rejected the files.
             let replaced = match pid {
                 Some(pid) => self.program.replaced_reason(pid).await,
                 None => None,

@@ -16,7 +16,7 @@ const MAX_PATHS: usize = 16;
 /// The size limit of a pid file, in bytes.
 const MAX_PID_FILE_BYTES: u64 = 4096;
 
-/// Their state at one moment.
+/// The state of these dependencies at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FailureDependencies {
     /// The content of the pid file.
@@ -71,8 +71,8 @@ impl PathState {
     }
 }
 
-/// What may change the result of a check although its input stays the same: a missing file that the error message names may
-/// appear, and the program may be restarted.
+/// What may change the result of a check although its input stays the same: a missing file that the error message names
+/// may appear, and the program may be restarted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecoveryTriggers {
     pid_file: Option<PathBuf>,

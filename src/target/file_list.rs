@@ -7,7 +7,7 @@ const MAX_NAMED: usize = 8;
 
 /// The paths of the files; of many only the first ones, and the number of the others.
 pub(crate) fn format_file_list(files: &[PathBuf]) -> String {
-    // One more path is as short as "and 1 more files".
+    // A single further path is as short as "and 1 more files", so it is named.
     let named = if files.len() > MAX_NAMED + 1 { MAX_NAMED } else { files.len() };
     let names: Vec<_> = files[..named].iter().map(|path| path.display().to_string()).collect();
     let names = names.join(", ");

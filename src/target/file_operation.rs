@@ -21,8 +21,8 @@ pub(super) enum FileOperation {
     Restore(Option<FileState>, FileAttrs),
 }
 
-/// Changes one file after the other, until the first error. As this is one piece of blocking work, it is completed even if
-/// the returned future is dropped: a stop of Portreeve never leaves half of the files changed.
+/// Changes one file after the other, until the first error. This is one piece of blocking work, so it is completed even
+/// if the returned future is dropped: stopping Portreeve never leaves only some of the files changed.
 ///
 /// Returns the result for each file that was changed; `None` for one that was removed.
 pub(super) async fn apply_operations(

@@ -11,12 +11,12 @@ use super::{
 use crate::{core::condition::error_chain, sys::blocking::blocking};
 
 impl Target {
-    /// The files of the pinned generation, if one is pinned. Destinations that the generation does not have are as the
-    /// templates have rendered them.
+    /// The files of the pinned generation, if one is pinned. Destinations that are not part of the generation get the
+    /// files that the templates have rendered.
     pub(super) fn pinned_snapshot(&mut self) -> Result<Option<DesiredSnapshot>, ApplyError> {
         let pin = self.history.pin();
         if self.log.pinned(pin) {
-            // A rollback, or its release, does not wait because of earlier failures.
+            // A rollback or its release must not wait for the back-off after earlier failures.
             self.failures = FailureMemory::new();
         }
         let Some(mut pinned) = self.history.pinned_files()? else { return Ok(None) };

@@ -25,7 +25,8 @@ pub struct Generation {
     pub since: String,
     /// Its files, by destination.
     pub files: BTreeMap<PathBuf, GenerationFile>,
-    /// The version of the templates that they were rendered from; `None` if they were not rendered, or if it is unknown.
+    /// The version of the templates that they were rendered from; `None` if they were not rendered, or if it is
+    /// unknown.
     #[serde(default)]
     pub version: Option<Digest>,
 }
@@ -39,7 +40,7 @@ pub struct GenerationFile {
     pub digest: Digest,
 }
 
-/// The generations of one kind of one target.
+/// The generations of one target's files, or the versions of its templates.
 #[derive(Clone, Debug)]
 pub(super) struct GenerationStore {
     folder: StateFolder,

@@ -1,5 +1,5 @@
-//! Rollbacks by an operator: the generations of a target's files, the versions of its templates, and which of them it is
-//! pinned to. Shared by the target and the control socket.
+//! Rollbacks by an operator: the generations of a target's files, the versions of its templates, and which of them it
+//! is pinned to. Shared by the target and the control socket.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -128,7 +128,7 @@ impl History {
         Ok(history)
     }
 
-    /// The pin of a target that another process may work on.
+    /// The pin of a target that another process may be managing.
     ///
     /// # Errors
     /// It cannot be read.
@@ -166,8 +166,8 @@ impl History {
         self.pin.snapshot().entries.get(&())?.pin
     }
 
-    /// Ignores the pin, because it does not fit the configuration. It stays in the state directory: a later configuration
-    /// may fit again.
+    /// Ignores the pin, because it does not fit the configuration. It stays in the state directory: a later
+    /// configuration may fit again.
     pub(crate) fn suspend_pin(&self) {
         self.pin.set((), None);
     }
@@ -226,8 +226,8 @@ impl History {
         })
     }
 
-    /// The diff from the files on the disk to those of a generation. Without a number, of the one before the one in effect.
-    /// Also returns its number.
+    /// The diff from the files on the disk to those of a generation. Without a number, it is the generation before the
+    /// one in effect. Also returns its number.
     ///
     /// # Errors
     /// The generation does not exist, or a file cannot be read.
@@ -298,8 +298,8 @@ impl History {
         Ok(files)
     }
 
-    /// Whether these files were rendered from the pinned version of the templates; after a release, from another version
-    /// than the one that was pinned.
+    /// Whether these files were rendered from the pinned version of the templates; after a release, from another
+    /// version than the one that was pinned.
     pub(super) fn is_rendered_as_pinned(&self, files: &DesiredSnapshot) -> bool {
         let rendered_from = files.template_version();
         match self.pin.snapshot().entries.get(&()) {

@@ -1,5 +1,5 @@
-//! The journal of a target in the state directory, which survives a crash: its files, the pending reload, and the former
-//! contents.
+//! The journal of a target in the state directory, which survives a crash: its files, the pending reload, and the
+//! former contents.
 //!
 //! The record is one file and so changes atomically.
 
@@ -27,7 +27,8 @@ impl Journal {
         Self { folder }
     }
 
-    /// The record, without the changes of a pending reload whose former content is lost: such a file cannot be restored.
+    /// The record, without the changes of a pending reload whose former content is lost: such a file cannot be
+    /// restored.
     pub(super) fn record(&self) -> Result<JournalRecord, StateError> {
         let mut record = self.read_record()?;
         for (path, digest) in record.former_contents() {
@@ -52,7 +53,7 @@ impl Journal {
         self.folder.write(RECORD, &JournalRecord { pending_reload: Some(pending), announced, ..self.read_record()? })
     }
 
-    /// Records that no reload is pending. The record is written first: it is what refers to the former contents.
+    /// Records that no reload is pending. The record is written first, since it refers to the former contents.
     pub(super) fn commit(&self, committed: CommittedFiles) -> Result<(), StateError> {
         self.folder.write(RECORD, &JournalRecord { committed, ..JournalRecord::default() })?;
         let former = |name: &String| name.starts_with(FORMER_PREFIX);

@@ -1,8 +1,8 @@
 //! Targets: files that are written from templates, and the program that uses them.
 //!
-//! The files of a target are checked together on a copy, swapped together, and made effective by one reload. If the reload
-//! cannot be verified, the files are rolled back. Each target has a task of its own, so a target that hangs delays no
-//! other.
+//! The files of a target are checked together on a copy, swapped together, and made effective by one reload. If the
+//! reload cannot be verified, the files are rolled back. Each target has its own task, so a target that hangs does not
+//! delay the others.
 //!
 //! ```text
 //! Store<DesiredFile> --ApplyScheduler--> DesiredSnapshot --observe--> PlanInput --plan--> steps --execute--> ApplyOutcome
@@ -118,15 +118,15 @@ pub struct Target {
     history: History,
     /// The result for the last candidate, until it is taken.
     outcome: Option<CandidateOutcome>,
-    /// The pin that the files in work are subject to. A new one is followed without delay.
+    /// The pin that applies to the current files. A new one takes effect without delay.
     applied_pin: Option<RollbackPin>,
-    /// What the history has as in effect: the files, the version of the templates, and the pin.
+    /// What the history records as in effect: the files, the version of the templates, and the pin.
     recorded: Option<(Digest, Option<Digest>, Option<RollbackPin>)>,
     statuses: TargetStatuses,
     failures: FailureMemory,
     /// All budgets of this process.
     budgets: ReloadBudgets,
-    /// Those that this target shares. Found once it is known which program the target has.
+    /// The budgets that this target shares. They are looked up again until its program is known.
     shared_budgets: Vec<Arc<ReloadBudget>>,
     is_program_known: bool,
     /// Whether the program was notified in this pass.
@@ -185,15 +185,15 @@ pub enum Effect {
     NotRunning(NotRunningReason),
 }
 
-/// The absolute path of a destination without symlinks and `..`, so that two paths of one file are equal. The destination
-/// itself if it cannot be resolved.
+/// The absolute path of a destination without symlinks and `..`, so that two paths of one file are equal. The
+/// destination itself if it cannot be resolved.
 pub fn resolve_destination(destination: &Path) -> PathBuf {
     files::resolve(destination).unwrap_or_else(|_| destination.to_owned())
 }
 
 impl Target {
-    /// Changes no file. `desired`: the rendered files by destination, complete as soon as all templates of the target have
-    /// rendered. `docker`: the engine that sends signals to containers.
+    /// Sets up a target without changing any file. `desired`: the rendered files by destination, complete as soon as
+    /// all templates of the target have rendered. `docker`: the engine that sends signals to containers.
     pub fn new(
         settings: Settings,
         desired: DesiredFileStore,
@@ -245,8 +245,8 @@ impl Target {
         })
     }
 
-    /// When `stop` is cancelled, a running check, reload or verification is ended after a short grace time. A pending reload
-    /// stays pending.
+    /// When `stop` is cancelled, a running check, reload or verification is ended after a short grace period. A pending
+    /// reload stays pending.
     pub fn stop_with(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
     }

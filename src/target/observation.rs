@@ -82,7 +82,7 @@ fn read_files(
         let mut file = ObservedFile::default();
         if let Some(found) = files::read(path, attrs.symlinks).map_err(ApplyError::File)? {
             let content = match rendered {
-                // Most files are equal, which makes hashing unnecessary.
+                // Most files are unchanged, and need not be hashed again.
                 Some(rendered) if rendered.content.bytes() == found.bytes => Arc::clone(&rendered.content),
                 _ => Arc::new(HashedContent::new(found.bytes)),
             };

@@ -20,11 +20,11 @@ use crate::{
 };
 
 impl Target {
-    /// Makes one pass: writes the newest desired files and brings them into effect. While not all of them are rendered, only
-    /// a pending reload of an earlier pass is tried. Logs what was done, but no error.
+    /// Makes one pass: writes the newest desired files and brings them into effect. While not all of them are rendered,
+    /// only a pending reload of an earlier pass is tried. Logs what was done, but not the error.
     ///
-    /// Dropping the future is equivalent to a crash: the first pass of the next process completes what has begun. A swap
-    /// of files that has begun is completed even then.
+    /// Dropping the future is equivalent to a crash: the first pass of the next process completes what has begun. A
+    /// swap of files that has begun is completed even then.
     pub async fn apply(&mut self) -> Result<ApplyOutcome, ApplyError> {
         let Some(mut guard) = self.lock_program().await else { return Err(ApplyError::Stopped) };
         let newest = self.pinned_snapshot()?.unwrap_or_else(|| self.desired.snapshot().into());
@@ -66,8 +66,8 @@ impl Target {
         applied
     }
 
-    /// Usually one round. A round that only completes an earlier pass, or finds a rejection, is followed by another one;
-    /// the round that replaces files is the last.
+    /// Usually one round. A round that only completes an earlier pass, or finds a rejection, is followed by another
+    /// one; the round that replaces files is the last.
     async fn run_rounds(&mut self, desired: &DesiredSnapshot) -> Result<ApplyOutcome, ApplyError> {
         let (mut effect, mut present_rejection, mut rejection) = (None, None, None);
         loop {
@@ -172,7 +172,7 @@ impl Target {
         Ok(rejection)
     }
 
-    /// What the dependencies of a failure are observed with.
+    /// The inputs for observing the dependencies of a failure.
     pub(super) fn dependency_source(&self) -> DependencySource {
         DependencySource {
             pid_file: self.program.pid_file().map(ToOwned::to_owned),

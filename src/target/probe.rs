@@ -38,8 +38,7 @@ impl fmt::Display for HttpProbe {
 }
 
 impl HttpProbe {
-    /// A redirect counts as an answer and is not followed. Each request has a connection of its own, as that of a new
-    /// client has.
+    /// A redirect counts as an answer and is not followed. Each request uses a new connection, like a new client.
     pub(super) fn new(settings: settings::ProbeSettings) -> Result<Self, reqwest::Error> {
         // An error means that the process already has a provider.
         let _ = rustls::crypto::ring::default_provider().install_default();

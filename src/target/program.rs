@@ -31,8 +31,8 @@ pub(super) trait Program: fmt::Debug + Send + Sync {
     /// Identifies everything that a check of `candidate` would read, as far as that is known.
     fn inputs_digest<'a>(&'a mut self, candidate: &'a Arc<Candidate>) -> BoxFuture<'a, Result<Digest, CheckError>>;
 
-    /// Checks copies of the candidate's files, made in `scratch`. Also returns the [inputs](Self::inputs_digest) of the
-    /// verdict.
+    /// Checks copies of the candidate's files, made in `scratch`. Also returns the digest of what the check has read,
+    /// see [`Self::inputs_digest`].
     fn check<'a>(
         &'a mut self,
         candidate: &'a Arc<Candidate>,
@@ -150,7 +150,8 @@ impl From<ProcessError> for ReloadError {
     }
 }
 
-/// `is_single_file`: whether the settings name exactly one file. `docker`: the engine that sends signals to containers.
+/// Creates the program of a target. `is_single_file`: whether the settings name exactly one file. `docker`: the engine
+/// that sends signals to containers.
 pub(super) fn new(
     kind: TargetKind,
     is_single_file: bool,

@@ -31,8 +31,8 @@ impl Target {
         stop.run_until_cancelled(ReloadBudget::lock(&self.shared_budgets)).await
     }
 
-    /// Charges the reload of a pass to the program's budget. The reload of a rollback is not charged in addition: a removal
-    /// at another target must not wait for it.
+    /// Charges the reload of a pass to the program's budget. The reload of a rollback is not charged on top of it: a
+    /// removal at another target must not wait for it.
     pub(super) fn charge_reload(&mut self, guard: &mut ProgramGuard, applied: &Result<ApplyOutcome, ApplyError>) {
         let wrote =
             matches!(applied, Ok(ApplyOutcome::Applied { written, effect: Effect::NoReload }) if !written.is_empty());

@@ -1,4 +1,4 @@
-//! The reconcile loop's view of a target: each wake-up leads to at most one pass.
+//! Runs a target in the reconcile loop: each wake-up causes at most one pass.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::core::reconcile::{NextPass, PassCause, Reconcile};
 
-/// How often it is checked whether a program that is not running has been started, so that a reload is still pending.
+/// How often to check whether a program with a pending reload has been started.
 const NOT_RUNNING_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Reconcile for Target {

@@ -46,7 +46,8 @@ impl ReloadBudgets {
 }
 
 impl ReloadBudget {
-    /// Waits until no other target uses any of `budgets`. All callers pass them in the same order, so there is no deadlock.
+    /// Waits until no other target uses any of `budgets`. All callers pass them in the same order, which prevents
+    /// deadlocks.
     pub(super) async fn lock(budgets: &[Arc<Self>]) -> ProgramGuard {
         let mut guards = Vec::with_capacity(budgets.len());
         for budget in budgets {

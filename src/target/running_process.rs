@@ -21,7 +21,7 @@ pub(crate) struct RunningProcess {
     pidfd: OwnedFd,
 }
 
-/// Why there is no process or container to notify. Not an error: a program may be stopped, and reads its files when it starts.
+/// Why there is no process or container to notify. Not an error: a stopped program reads its files when it starts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRunningReason {
     /// The pid file is missing, or has no pid (`nginx -t` creates an empty one).
@@ -83,8 +83,8 @@ pub enum ProcessError {
 }
 
 impl RunningProcess {
-    /// Finds the process with the pid in `file`. `expected` names the program for error messages; `is_expected` decides by
-    /// the command name and the command line.
+    /// Finds the process with the pid in `file`. `expected` names the program for error messages; `is_expected` decides
+    /// by the command name and the command line.
     pub(crate) fn from_pid_file(
         file: &Path,
         expected: &str,

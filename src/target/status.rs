@@ -51,12 +51,12 @@ pub(super) fn publish(
         Err(ApplyError::Rejected(rejection)) => Some(rejection.clone()),
         _ => None,
     };
-    // Only for the rejection of a candidate, another one without its cause is searched.
+    // Only after the rejection of a complete candidate does the renderer search for one without the cause.
     status.is_final = status.rejection.is_none() || !desired.complete;
     status.verified_pid = verified.and_then(|reload| reload.pid);
     status.error = match applied {
         Ok(_) => None,
-        // The previous error says more.
+        // The previous error is more informative.
         Err(ApplyError::Stopped) => status.error,
         Err(error) => Some(error_chain(error)),
     };

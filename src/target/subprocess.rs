@@ -1,4 +1,4 @@
-//! Runs a program with a time limit, in a process group of its own, and keeps the beginning of its output.
+//! Runs a program with a time limit, in its own process group, and keeps the beginning of its output.
 
 use std::{
     io,
@@ -76,8 +76,8 @@ pub(crate) fn output_suffix(output: &str) -> String {
     if output.is_empty() { String::new() } else { format!(":\n{output}") }
 }
 
-/// Runs `program` without a shell and without input. Its process group is killed after `limit`, or when the returned future
-/// is dropped.
+/// Runs `program` without a shell and without input. Its process group is killed after `limit`, or when the returned
+/// future is dropped.
 pub(crate) async fn run<S>(program: &Path, args: &[S], limit: Duration) -> Result<SubprocessOutput, SubprocessError>
 where
     S: AsRef<std::ffi::OsStr>,
@@ -89,7 +89,7 @@ where
     command.args(args).process_group(0).stdin(Stdio::null());
     command.stdout(writer.try_clone().map_err(start)?).stderr(writer);
     let mut child = command.spawn().map_err(start)?;
-    // It holds write ends of the pipe.
+    // `command` holds write ends of the pipe.
     drop(command);
     let mut group = ProcessGroup::of(&child);
     let mut output = OutputReader::new(pipe::Receiver::from_owned_fd(reader.into()).map_err(watch)?);
@@ -104,7 +104,8 @@ where
     match time::timeout(limit, end).await {
         Ok(ended) => {
             let status = ended.map_err(watch)?;
-            // Its child processes may go on and keep the pipe open, so the end of the pipe is not waited for.
+            // Its child processes may keep running and hold the pipe open, so this does not wait for the end of the
+            // pipe.
             group.release();
             Ok(SubprocessOutput { status, output: output.finish() })
         }
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_that_goes_on_writing_is_not_read_for_ever() {
+    async fn a_child_that_keeps_writing_is_not_read_forever() {
         let script = "(while :; do echo 0123456789; done) & echo $!";
         let ended = time::timeout(LONG, shell(script, LONG)).await.expect("it does not hang").expect("it runs");
         assert_eq!(ended.status.code(), Some(0));

@@ -142,7 +142,7 @@ impl TargetLog {
             Effect::NotRunning(_) => {}
         }
         self.not_running = matches!(effect, Effect::NotRunning(_));
-        // "in sync" would be no news, and may no longer be true of the templates.
+        // A later "in sync" would be redundant, and may no longer be true of the templates.
         self.in_sync = true;
     }
 

@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, fmt};
 /// The servers that one `{{upstream …}}` has printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upstream {
-    /// The services that the servers were chosen from, usually one. The instances that are not among `servers` were left
-    /// out.
+    /// The services that the servers were chosen from, usually one. The instances that are not among `servers` were
+    /// left out.
     pub services: BTreeSet<String>,
-    /// Further words of each server, in the balancer's language: `backup`, `max_fails=3`.
+    /// Additional parameters of each server, in the balancer's syntax: `backup`, `max_fails=3`.
     pub options: Vec<String>,
     /// In the order in which they are printed.
     pub servers: Vec<Server>,
@@ -21,7 +21,7 @@ pub struct Server {
     pub name: String,
     /// The instance that answers.
     pub instance: Member,
-    /// As the registry has it; each balancer has limits of its own.
+    /// The weight in the registry. Each balancer has its own limits.
     pub weight: u32,
 }
 

@@ -82,7 +82,7 @@ pub fn find_cases(directory: &Path, filter: Option<&str>) -> Result<Vec<TestCase
     Ok(cases)
 }
 
-/// `above`: the canonical paths of the enclosing directories, to detect loops of symlinks.
+/// `above`: the canonical paths of the enclosing directories, to detect symlink cycles.
 fn find_below(
     root: &Path,
     directory: &Path,

@@ -77,7 +77,7 @@ pub(super) fn update_expected(directory: &Path, expected: &FilesByPath, rendered
     }
     for path in expected.keys().filter(|path| !rendered.contains_key(*path)) {
         fs::remove_file(directory.join(path))?;
-        // Also removes the directories above it that are empty now.
+        // Also removes parent directories that are now empty.
         let mut above = path.ancestors().skip(1).map(|above| directory.join(above));
         while above.next().is_some_and(|above| fs::remove_dir(above).is_ok()) {}
     }

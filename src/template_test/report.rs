@@ -99,12 +99,12 @@ impl TestReport {
     pub fn text(&self, colours: Colours) -> impl fmt::Display {
         let mut text = String::new();
         for CaseOutcome { name, verdict, problems } in &self.cases {
-            let (meaning, word) = match verdict {
+            let (role, word) = match verdict {
                 CaseVerdict::Passed => (TextRole::Success, "passed "),
                 CaseVerdict::Failed => (TextRole::Error, "failed "),
                 CaseVerdict::Updated => (TextRole::Warning, "updated"),
             };
-            text.push_str(&format!("{} {name}\n", colours.paint(meaning, word)));
+            text.push_str(&format!("{} {name}\n", colours.paint(role, word)));
             problems.iter().for_each(|problem| text.push_str(&problem.text(colours)));
         }
         let counts =

@@ -92,9 +92,9 @@ async fn case_problems(
 
 /// The files that differ. With `update`, the expected files are replaced.
 fn file_problems(case: &TestCase, rendered: &OfflineRender, options: &TestOptions) -> Result<Vec<CaseProblem>, String> {
-    let products = rendered.targets.values().flatten().flatten();
-    let rendered: FilesByPath = products
-        .map(|(path, product)| (compare::expected_path(path, &options.directory), product.content.bytes().to_vec()))
+    let files = rendered.targets.values().flatten().flatten();
+    let rendered: FilesByPath = files
+        .map(|(path, file)| (compare::expected_path(path, &options.directory), file.content.bytes().to_vec()))
         .collect();
     let directory = case.expected_dir();
     let expected = compare::read_files(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;

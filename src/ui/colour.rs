@@ -36,7 +36,7 @@ pub enum TextRole {
 }
 
 impl Colours {
-    /// On if `out` is a terminal and `NO_COLOR` is not set, or empty.
+    /// On if `out` is a terminal and `NO_COLOR` is unset or empty.
     pub fn for_stream(out: &impl IsTerminal) -> Self {
         let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         if out.is_terminal() && !is_refused { Self::On } else { Self::Off }

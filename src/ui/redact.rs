@@ -17,13 +17,13 @@ pub fn urls(text: &str) -> String {
     shown + rest
 }
 
-/// The same for a text that is one address, with or without a scheme. The password may contain any character.
+/// Like [`urls`], for a text that is one address, with or without a scheme. The password may contain any character.
 pub fn address(text: &str) -> String {
     let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));
     format!("{scheme}{}", authority(rest))
 }
 
-/// The same for the part after `://`. A password may contain `?` and `#`.
+/// Like [`urls`], for the part after `://`. A password may contain `?` and `#`.
 fn authority(url: &str) -> String {
     let host = url.rfind('@').map_or_else(|| url.to_owned(), |at| format!("***{}", &url[at..]));
     let (host, query) = host.find(['?', '#']).map_or((&*host, ""), |at| host.split_at(at));
@@ -33,7 +33,7 @@ fn authority(url: &str) -> String {
     }
 }
 
-/// [`urls`], and in quoted lines of TOML the values of secret settings. An unknown key counts as secret.
+/// Like [`urls`]; also replaces the values of secret settings in quoted lines of TOML. An unknown key counts as secret.
 pub fn configuration(text: &str) -> String {
     let is_unknown = text.contains("unknown field");
     let is_secret = |key: &str| is_unknown || SECRET_KEYS.iter().any(|secret| key.contains(secret));

@@ -80,6 +80,6 @@ async fn queries_come_and_go_with_the_answers_that_they_depend_on() {
     until("one service", || harness.read("out/a").as_deref() == Some("api: api-1\n"));
     harness.agent.put("/v1/kv/names", "maint").await;
     until("another one", || harness.read("out/a").as_deref() == Some("maint: maint-1\n"));
-    daemon.until_logged("service \"api\" any=true: not asked any more");
+    daemon.until_logged("service \"api\" any=true: the watch ends");
     assert_eq!(daemon.stop(), Some(0));
 }

@@ -31,7 +31,7 @@ async fn nested_queries_are_all_answered_before_the_only_write() {
     daemon.until_logged("wrote");
     assert_eq!(harness.read("out/nested").as_deref(), Some(expected));
     assert_eq!(daemon.log().matches("wrote").count(), 1, "{}", daemon.log());
-    assert_eq!(daemon.log().matches(": asked").count(), 5, "{}", daemon.log());
+    assert_eq!(daemon.log().matches(": the watch starts").count(), 5, "{}", daemon.log());
 }
 
 #[tokio::test]
@@ -42,8 +42,8 @@ async fn templates_share_a_watch_that_ends_with_the_last_query() {
     let daemon = harness.start(&["--template", &a, "--template", &b, "--log-level", "debug"]);
     let both = |a, b| harness.read("out/a").as_deref() == Some(a) && harness.read("out/b").as_deref() == Some(b);
     until("both files", || both("15", "15"));
-    assert_eq!(daemon.log().matches("key \"app/max\": asked").count(), 1);
-    let gone = "key \"app/max\": not asked any more";
+    assert_eq!(daemon.log().matches("key \"app/max\": the watch starts").count(), 1);
+    let gone = "key \"app/max\": the watch ends";
     harness.agent.put("/v1/kv/off/a", "1").await;
     until("one file without it", || both("-", "15"));
     harness.agent.put("/v1/kv/app/max", "16").await;

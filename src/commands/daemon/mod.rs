@@ -44,13 +44,13 @@ impl Mode<'_> {
     }
 }
 
-/// The command line.
+/// A mode with its command line arguments.
 pub(crate) struct Invocation<'a> {
     pub(crate) common: &'a CommonArgs,
     pub(crate) mode: Mode<'a>,
 }
 
-/// Runs as a daemon; once with `--once` or `--dry-run`.
+/// Runs as a daemon, or a single pass with `--once` or `--dry-run`.
 pub(crate) fn run_daemon(invocation: &Invocation<'_>, single: SinglePassArgs) -> Result<(), CommandFailure> {
     let config = configure(invocation, &config_file(invocation.common)).map_err(CommandFailure::Usage)?;
     let job = DaemonJob::new(invocation, config.clone(), single, None).map_err(CommandFailure::Usage)?;
@@ -127,7 +127,8 @@ async fn run_with_reloads(
             };
             let next = tokio::task::block_in_place(|| {
                 let next = configure(invocation, &next_file(invocation, &config))?;
-                // SIGHUP also stands for a change of a file that the configuration names: a token, a certificate.
+                // SIGHUP also means that a file which the configuration names (a token, a certificate) may have
+                // changed.
                 let is_same = next == config && cause != ReloadCause::Sighup;
                 Ok(if is_same {
                     None
@@ -159,7 +160,7 @@ async fn run_with_reloads(
     }
 }
 
-/// Logged once: a Go template would fail for every container.
+/// Warns if `--tags` is a Go template. Once, at the start: it would fail for every container.
 pub(crate) fn warn_of_go_template(settings: &register::Settings) {
     if let Some(hint) = settings.go_template() {
         tracing::warn!("--tags holds a Go template and is left out: Portreeve's templates are Handlebars: {hint}");

@@ -32,7 +32,7 @@ pub(super) async fn run_beside(
 
 /// Runs the child until it ends, without any work beside it.
 pub(super) async fn run_alone(settings: Settings, stop: CancellationToken) -> Result<(), CommandFailure> {
-    // SIGHUP would end this process and leave the child alone; there is no configuration to read again.
+    // Otherwise SIGHUP would end this process and orphan the child. There is no configuration to read again.
     let _ignored = signal(SignalKind::hangup()).context("cannot listen for SIGHUP").map_err(CommandFailure::Run)?;
     let (_sender, spec) = watch::channel(ChildSpec { settings: Some(settings), ..ChildSpec::default() });
     exit_result(supervise(spec, stop).await)

@@ -1,4 +1,4 @@
-//! Converts the keys with a prefix.
+//! Converts keys and their values.
 
 use crate::{consul::KvEntry, registry::KeyPair};
 

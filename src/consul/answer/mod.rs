@@ -18,7 +18,7 @@ pub(super) fn services(mut services: BTreeMap<String, Vec<String>>) -> BTreeMap<
     services
 }
 
-/// The names in order.
+/// The names, sorted.
 pub(super) fn sorted(mut names: Vec<String>) -> Vec<String> {
     names.sort();
     names

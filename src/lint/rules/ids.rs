@@ -33,21 +33,21 @@ pub(super) fn duplicate_ids(subjects: &[EvaluatedService<'_>]) -> Vec<RuleFindin
 
 /// The conflicts of the claims on one id, one for each position.
 fn conflicts(claims: &[IdClaim<'_>]) -> Vec<RuleFinding> {
-    let mut places = BTreeSet::new();
+    let mut positions = BTreeSet::new();
     let mut firsts = claims.to_vec();
-    firsts.retain(|(subject, entry, _)| places.insert((entry.position, &subject.service.name)));
+    firsts.retain(|(subject, entry, _)| positions.insert((entry.position, &subject.service.name)));
     firsts.iter().filter_map(|(subject, entry, _)| conflict(subject, entry, claims)).collect()
 }
 
 fn conflict(subject: &EvaluatedService<'_>, entry: &VariableOrLabel, claims: &[IdClaim<'_>]) -> Option<RuleFinding> {
     let own = subject.service;
     let meets = |service: &ComposeService| std::ptr::eq(service, own) || service.can_run_beside(own);
-    let rivals: Vec<_> = claims.iter().filter(|(other, ..)| meets(other.service)).collect();
+    let competing: Vec<_> = claims.iter().filter(|(other, ..)| meets(other.service)).collect();
     let replicas = own.replicas.filter(|replicas| *replicas > 1);
-    let who = match (rivals.len(), replicas) {
+    let who = match (competing.len(), replicas) {
         (0 | 1, None) => return None,
         (0 | 1, Some(replicas)) => format!("{replicas} containers"),
-        _ => first_names(rivals.iter().map(|(.., claim)| claim.as_str()).collect()),
+        _ => first_names(competing.iter().map(|(.., claim)| claim.as_str()).collect()),
     };
     let message = format!("{}: {who} claim one id: at most one of them is registered", entry.name);
     let found = RuleFinding::error(subject, entry.position, message);

@@ -1,4 +1,4 @@
-//! Values of another kind than Compose accepts.
+//! Values whose kind Compose does not accept.
 
 use super::RuleFinding;
 use crate::lint::evaluated_service::EvaluatedService;

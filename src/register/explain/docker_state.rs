@@ -37,7 +37,7 @@ pub(super) struct DockerState {
     pub(super) names: BTreeMap<String, String>,
 }
 
-/// Reads all containers, and waits a little longer for the one that is `wanted`.
+/// Reads all containers, and waits up to [`INSPECT_TIMEOUT`] longer for the container `wanted`.
 pub(super) async fn read_docker(
     docker: &docker::Client,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! Notes about variables and labels that look like our keys but apply to no port. Pure.
+//! Notes about variables and labels that look like our keys but are not read, are unknown, or apply to no port. Pure.
 
 use crate::{
     docker::{Container, Port},
@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-/// A note for each of them, in the words of `lint`.
+/// A note for each variable or label that has a problem or applies to none of `ports`, worded as by `lint`.
 pub(super) fn key_notes(container: &Container, metadata: &Metadata, ports: &[Port]) -> Vec<String> {
     let problems = metadata.declarations().filter_map(|(scope, key, setting)| {
         let name = setting.name;

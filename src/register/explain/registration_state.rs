@@ -101,7 +101,7 @@ pub(super) fn registration_state(
 
 /// Describes everything that `register` would change.
 fn differences(instance: &Instance, entry: &Entry) -> Vec<String> {
-    // A check that differs is reported below, if nothing else differs.
+    // A check that differs is reported below, and only if no field differs.
     let visible = differences::differences(entry, instance).into_iter().filter(|found| *found != Difference::Checks);
     let (actual, expected) = (&entry.owner, &instance.owner);
     let owner = [
@@ -125,7 +125,7 @@ fn differences(instance: &Instance, entry: &Entry) -> Vec<String> {
     all
 }
 
-/// The difference in traffic. An operator's maintenance stays.
+/// The difference in traffic. An operator's maintenance is not one, since it stays.
 fn traffic_difference(instance: &Instance, entry: &Entry) -> Option<String> {
     match (&entry.out_of_traffic, instance.out_of_traffic) {
         (None, Some(reason)) => Some(format!(

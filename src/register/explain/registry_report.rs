@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::traffic::{self, Traffic};
 use crate::registry::{Entries, Entry};
 
-/// The part of a report that needs no Docker.
+/// A report without Docker: what the registry knows of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RegistryReport {
     /// The name or id of the container.
     pub container: String,
-    /// Why Docker reports nothing about it.
+    /// Why Docker has no information about it.
     pub trouble: String,
     /// Why the registry could not be read either, if it could not.
     pub registry_trouble: Option<String>,
@@ -61,9 +61,9 @@ impl ContainerIdentity<'_> {
 }
 
 /// The entries of a container, ours and foreign ones. `then` is set for entries with an owner.
-pub(super) fn entries_of(names: ContainerIdentity<'_>, entries: &Entries, then: Option<&str>) -> Vec<RegistryEntry> {
+pub(super) fn entries_of(identity: ContainerIdentity<'_>, entries: &Entries, then: Option<&str>) -> Vec<RegistryEntry> {
     let all = entries.owned.values().chain(entries.foreign_entries.values());
-    let matching = all.filter(|entry| names.has_entry(entry)).map(|entry| {
+    let matching = all.filter(|entry| identity.has_entry(entry)).map(|entry| {
         let container = Some(entry.owner.container.clone()).filter(|container| !container.is_empty());
         RegistryEntry {
             id: entry.id.clone(),

@@ -126,7 +126,7 @@ pub struct SettingReport {
     pub source: &'static str,
 }
 
-/// Builds the report. `entries` is an error that says why they are unknown.
+/// Builds the report. `entries` are those of the registry, or why they are unknown.
 pub(super) fn container_report(
     container: &Container,
     containers: &BTreeMap<String, Observation>,

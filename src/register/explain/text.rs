@@ -9,7 +9,7 @@ use super::{
     traffic::Traffic,
 };
 
-/// The width of the column of labels.
+/// The width of the column of labels, in characters.
 const VALUE_COLUMN: usize = 12;
 
 impl Display for ContainerReport {

@@ -21,7 +21,7 @@ pub struct Traffic {
     pub ok: Option<bool>,
     /// Why not, or why it is unknown.
     pub reason: Option<String>,
-    /// The start of the reason, if it is known.
+    /// Since when the reason applies, if that is known.
     pub since: Option<String>,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn instance_traffic(
             "the registry sends it to {there}, where the container is not; is register running?"
         ));
     }
-    // Docker's present state precedes what the registry was told earlier.
+    // Docker's present state has precedence over what was sent to the registry earlier.
     let out = instance.out_of_traffic.map(|reason| maintenance_traffic(&reason.to_string()));
     let out = entry.out_of_traffic.is_none().then_some(out).flatten();
     let of_host = || {
@@ -154,7 +154,7 @@ fn unhealthy(container: &Container, instance: &Instance) -> Option<Traffic> {
     }
 }
 
-/// The failure of a check, with a number that is higher for a worse one.
+/// Describes a failing check. The number is its severity: a higher one is worse.
 fn check_failure(check: &FailingCheck, whose: &str) -> (u8, String) {
     let FailingCheck { name, status, output } = check;
     match status {

@@ -90,10 +90,10 @@ fn the_address_that_other_hosts_reach_best() {
         (&["127.0.0.1:1", "0.0.0.0:2"], "192.168.1.102:2", "10.1.2.3:2"),
         (&["127.0.0.1:1"], "80/tcp: it is published on a loopback address only", "10.1.2.3:1"),
     ];
-    for (places, expected, with_ip) in cases {
-        let web = container("w").publish("80/tcp", places);
-        assert!(table(&web, &host())[0].contains(expected), "{places:?}");
-        assert!(table(&web, &forced)[0].contains(with_ip), "{places:?}");
+    for (addresses, expected, with_ip) in cases {
+        let web = container("w").publish("80/tcp", addresses);
+        assert!(table(&web, &host())[0].contains(expected), "{addresses:?}");
+        assert!(table(&web, &forced)[0].contains(with_ip), "{addresses:?}");
     }
 }
 
@@ -188,10 +188,10 @@ fn in_the_network_of_another_container() {
     let address_of_each_port = |pause: Container| {
         let all = [pause, middle.clone(), app.clone()]
             .map(|c| (c.id.clone(), Observation::Inspected(std::sync::Arc::new(c))));
-        let places = port_outcomes(&app, &all.into(), &host(), Timestamp::now()).into_iter().map(|outcome| {
+        let lines = port_outcomes(&app, &all.into(), &host(), Timestamp::now()).into_iter().map(|outcome| {
             outcome.instance.map_or_else(|skip| skip.to_string(), |i| format!("{} {}:{}", i.name, i.address, i.port))
         });
-        places.collect::<Vec<_>>()
+        lines.collect::<Vec<_>>()
     };
     assert_eq!(
         address_of_each_port(pause.clone())[1],

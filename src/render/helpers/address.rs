@@ -63,7 +63,7 @@ pub(super) fn is_ip_address(text: &str) -> bool {
 }
 
 /// A host or pattern for nginx's `server_name`. A name that does not fit into nginx's hash table becomes a regular
-/// expression: nginx would refuse the whole file, and the size of the table is a global setting.
+/// expression: nginx would reject the whole configuration, and the size of the table is a global setting.
 fn server_name(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let host = call.text(0)?;
     if !is_host_name(&host, true) {

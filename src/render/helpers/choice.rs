@@ -1,4 +1,4 @@
-//! Selects one of several values. A value is truthy as for `if`.
+//! Selects one of several values. A value is truthy if `if` accepts it.
 
 use handlebars::JsonTruthy;
 use serde_json::Value;
@@ -20,8 +20,8 @@ fn first_of(call: &HelperCall<'_, '_>) -> Result<Value, String> {
 
 /// The second argument if the first is truthy, else the third.
 fn choose(call: &HelperCall<'_, '_>) -> Result<Value, String> {
-    let counts = call.get(0).is_some_and(|value| value.is_truthy(false));
-    call.value(if counts { 1 } else { 2 }).cloned()
+    let is_truthy = call.get(0).is_some_and(|value| value.is_truthy(false));
+    call.value(if is_truthy { 1 } else { 2 }).cloned()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn format(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(text.map_err(|error| format!("argument 2, {}: {error}", excerpt(&form)))?.into())
 }
 
-/// A time zone that contains its offset. Names are not accepted: their database differs from host to host.
+/// A time zone given by its offset or rule. Names are not accepted: their database differs from host to host.
 fn zone(name: &str) -> Result<TimeZone, String> {
     let zone = match name {
         "UTC" | "Z" => Ok(TimeZone::UTC),

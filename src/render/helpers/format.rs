@@ -119,7 +119,7 @@ mod tests {
         })
     }
 
-    fn again(value: &Value, language: &str) -> Result<Value, String> {
+    fn round_trip(value: &Value, language: &str) -> Result<Value, String> {
         let text = render_text(value, &format!("{{{{toJSON (parse{language} (to{language} this))}}}}"))?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
     }
@@ -129,10 +129,10 @@ mod tests {
 
         #[test]
         fn conversion_round_trips(value in value(true), table in proptest::collection::btree_map("[ -~]{0,4}", value(false), 0..4)) {
-            prop_assert_eq!(again(&value, "JSON"), Ok(value.clone()));
-            prop_assert_eq!(again(&value, "YAML"), Ok(value));
+            prop_assert_eq!(round_trip(&value, "JSON"), Ok(value.clone()));
+            prop_assert_eq!(round_trip(&value, "YAML"), Ok(value));
             let table = Value::Object(table.into_iter().collect::<Map<_, _>>());
-            prop_assert_eq!(again(&table, "TOML"), Ok(table));
+            prop_assert_eq!(round_trip(&table, "TOML"), Ok(table));
         }
     }
 }

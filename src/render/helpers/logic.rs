@@ -1,4 +1,4 @@
-//! `and` and `or` return the argument that decides. A value is truthy as for `if`.
+//! `and` and `or` return the argument that decides. A value is truthy if `if` accepts it.
 
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, PathAndJson, RenderContext, RenderError,
@@ -46,8 +46,8 @@ impl HelperDef for LogicHelper {
         render: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {
-        let counts = self.choose(helper).is_some_and(|given| given.value().is_truthy(false));
-        let branch = if counts { helper.template() } else { helper.inverse() };
+        let is_truthy = self.choose(helper).is_some_and(|given| given.value().is_truthy(false));
+        let branch = if is_truthy { helper.template() } else { helper.inverse() };
         branch.map_or(Ok(()), |branch| branch.render(registry, context, render, out))
     }
 }

@@ -1,7 +1,7 @@
 //! The helpers that a template can call: one table, one file for each family.
 //!
-//! A helper is a function from its arguments, and for some the recorder, to a value. It prints nothing itself: every
-//! output of a template goes through [`print`].
+//! A helper computes a value from its arguments; some helpers also use the recorder. Helpers print nothing themselves:
+//! all output of a template goes through [`print`].
 //!
 //! ```text
 //! {{helper arguments}} --> HelperCall --> value --> Printer: checked for the file's language --> file
@@ -192,7 +192,7 @@ pub(super) fn missing_value_message(name: &str) -> String {
     }
 }
 
-/// The same for an argument, which may also be a text without its quotes.
+/// As [`missing_value_message`], for an argument, which may also be a text whose quotes are missing.
 fn missing_argument_message(name: &str) -> String {
     let is_text = find(name).is_none() && go_template_hints::name_hint(name).is_none() && !name.contains(['.', '@']);
     let hint = if is_text { format!("; put a text in quotes: \"{name}\"") } else { String::new() };
@@ -207,7 +207,7 @@ pub(super) fn register<'a>(registry: &mut Handlebars<'a>, recorder: &'a QueryRec
             run => registry.register_helper(definition.name, Box::new(FunctionHelper { run, recorder })),
         }
     }
-    // Replaces those of the engine, which return booleans.
+    // Replaces the engine's `and` and `or`, which return booleans.
     logic::register(registry);
     print::register(registry, recorder);
 }

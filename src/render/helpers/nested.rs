@@ -10,7 +10,7 @@ pub(super) const ALL: &[HelperDefinition] =
 /// A deeper tree is a mistake, and could overflow the stack.
 const MAX_DEPTH: usize = 100;
 
-/// Takes pairs of `key` and `value`, or a record of paths. A path that ends with a slash is a folder, which may be
+/// Accepts pairs of `key` and `value`, or a record of paths. A path that ends with a slash is a folder, which may be
 /// empty.
 fn explode(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let mut tree = Map::new();
@@ -34,7 +34,7 @@ fn explode(call: &HelperCall<'_, '_>) -> Result<Value, String> {
 }
 
 fn insert(tree: &mut Map<String, Value>, path: &str, value: &Value) -> Result<(), String> {
-    let (directories, leaf) = path.rsplit_once('/').map_or((None, path), |(before, leaf)| (Some(before), leaf));
+    let (directories, key) = path.rsplit_once('/').map_or((None, path), |(before, key)| (Some(before), key));
     if path.matches('/').count() > MAX_DEPTH {
         return Err(format!("the path {} has more than {MAX_DEPTH} directories", excerpt(path)));
     }
@@ -46,17 +46,17 @@ fn insert(tree: &mut Map<String, Value>, path: &str, value: &Value) -> Result<()
             conflict_message(&at.join("/"))
         })?;
     }
-    if leaf.is_empty() {
+    if key.is_empty() {
         return Ok(());
     }
     // A value that is itself a record could not be distinguished from a folder.
     if value.is_object() {
         return Err(format!("the value of {path:?} is a record: it is exploded already"));
     }
-    match directory.get(leaf) {
+    match directory.get(key) {
         Some(Value::Object(_)) => Err(conflict_message(path)),
         _ => {
-            directory.insert(leaf.to_owned(), value.clone());
+            directory.insert(key.to_owned(), value.clone());
             Ok(())
         }
     }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn records_become_one() {
+    fn records_are_merged() {
         let data = json!({"a": {"x": {"p": 1}, "y": 1}, "b": {"x": {"p": 2, "q": 2}, "y": {"z": 2}, "w": 2}});
         assert_values(
             &data,

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_nothing() {
+    fn an_empty_text_gives_an_empty_value() {
         let cases = [
             ("Bool", "false"),
             ("Int", "0"),

@@ -17,7 +17,7 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("regexReplaceAll", 3..=3, &[], replace_all),
 ];
 
-/// Compiled patterns. A template has a few, and uses them for every member of a list in every render.
+/// Compiled patterns. A template uses the same few patterns for each member of a list, in every render.
 static COMPILED: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
 
 /// A pattern may contain values from a registry, so the number of cached patterns is limited.
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn not_all_patterns_are_kept() {
+    fn the_number_of_cached_patterns_is_limited() {
         let many = "{{#each (loop 200)}}{{regexMatch \"x\" (concat \"only here \" this)}}{{/each}}";
         assert_eq!(render_text(&Value::Null, many), Ok("false".repeat(200)));
         assert!(COMPILED.lock().expect("nobody panics with it").len() <= MAX_CACHED);

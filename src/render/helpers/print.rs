@@ -14,7 +14,7 @@ use crate::render::{Escape, recorder::QueryRecorder};
 pub(super) const ALL: &[HelperDefinition] =
     &[query_helper("quote", 1..=1, &[], quote), query_helper("printable", 1..=1, &[], printable)];
 
-/// What becomes of a value that is printed. Each printer is a helper whose name no template can write.
+/// How a value is printed. Each printer is a helper whose name cannot be written in a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::render) enum Printer {
     /// A value of unknown origin: it must be representable in the file's language.
@@ -46,7 +46,8 @@ impl Printer {
         }
     }
 
-    /// Whether a text is printed as it is. The name of a file is always checked: it must not lead elsewhere.
+    /// Whether a text is printed without a check. The path of a file is always checked, since a value must not lead to
+    /// another directory.
     fn trusts_text(self, escape: Escape) -> bool {
         match self {
             Self::Raw => escape != Escape::Path,

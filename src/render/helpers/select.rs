@@ -71,7 +71,7 @@ fn pluck(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     Ok(call.list(0)?.iter().filter_map(|member| field(member, &name)).cloned().collect())
 }
 
-/// Numbers by value, then texts byte by byte, then members without the field. Stable.
+/// Sorts numbers by value, then texts byte by byte, then members without the field. The sort is stable.
 fn sort(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     let (list, name) = (call.list(0)?, call.optional_text(1)?);
     let (numeric, reverse) = (call.flag("numeric")?, call.flag("reverse")?);

@@ -26,7 +26,7 @@ pub(super) const ALL: &[HelperDefinition] = &[
     pure_helper("padRight", 2..=3, &[], |call| Ok((call.text(0)? + &padding(call)?).into())),
 ];
 
-/// A longer text is a mistake, and could exhaust the memory.
+/// The maximum width or number of repetitions. More is a mistake, and could exhaust the memory.
 const MAX_WIDTH: usize = 1_000;
 
 fn width(call: &HelperCall<'_, '_>, index: usize) -> Result<usize, String> {
@@ -34,7 +34,7 @@ fn width(call: &HelperCall<'_, '_>, index: usize) -> Result<usize, String> {
     if width <= MAX_WIDTH { Ok(width) } else { Err(call.type_error(index, &format!("{MAX_WIDTH} or less"))) }
 }
 
-/// Checks the length of the result, because nested repetitions grow exponentially.
+/// The maximum length of a repeated text, in bytes: nested calls of `repeat` multiply.
 const MAX_LENGTH: usize = 1 << 20;
 
 fn repeat(call: &HelperCall<'_, '_>) -> Result<Value, String> {
@@ -58,7 +58,7 @@ fn trim(call: &HelperCall<'_, '_>) -> Result<Value, String> {
     })
 }
 
-/// Converts the first letter of each word to upper case; the rest stays as it is.
+/// Converts the first letter of each word to upper case. The other letters do not change.
 fn title(text: &str) -> String {
     let mut title = String::with_capacity(text.len());
     let mut starts = true;
@@ -85,7 +85,8 @@ fn indent(text: &str, width: usize) -> String {
     lines.map(|line| if line == "\n" { line.to_owned() } else { format!("{prefix}{line}") }).collect()
 }
 
-/// The padding that the first argument needs to get as wide as the second says, made of the third (default: a space).
+/// The padding that widens the first argument to the width in the second. The third is the fill character (default: a
+/// space).
 fn padding(call: &HelperCall<'_, '_>) -> Result<String, String> {
     let (length, width) = (call.text(0)?.chars().count(), width(call, 1)?);
     let fill = call.optional_text(2)?.unwrap_or_else(|| " ".to_owned());

@@ -49,7 +49,7 @@ mod tests {
         let template = CompiledTemplate::compile("t.hbs", template, Escape::Nginx).expect("it compiles");
         let report = template.render(RenderInputs { answers: &Answers::new(), env: &BTreeMap::new(), item: &item });
         assert_eq!(report.outcome, RenderOutcome::Text("a b ".to_owned()));
-        let remarks: Vec<_> = report.warnings.into_iter().collect();
-        assert_eq!(remarks, ["no 1 more", "the host \"X\" of \"b\" is left out: \"a\" already uses it"]);
+        let warnings: Vec<_> = report.warnings.into_iter().collect();
+        assert_eq!(warnings, ["no 1 more", "the host \"X\" of \"b\" is left out: \"a\" already uses it"]);
     }
 }

@@ -1,11 +1,12 @@
-//! The items that a refusal points at: their values are in its text, or on a line that it names. Pure.
+//! Guesses the culprits from the reason of a rejection: their values are in its text, or on a line of a file that it
+//! names. Pure.
 
 use std::collections::BTreeSet;
 
 use super::{AnswerItem, item};
 use crate::{render::Answers, target::DesiredFiles};
 
-/// The items among `suspects` that `reason` points at; `files` are the refused files.
+/// The items among `suspects` that `reason` points at; `files` are the rejected files.
 pub(super) fn guess_culprits(
     reason: &str,
     files: &DesiredFiles,
@@ -13,8 +14,8 @@ pub(super) fn guess_culprits(
     answers: &Answers,
 ) -> BTreeSet<AnswerItem> {
     let mut text = reason.to_owned();
-    for (path, product) in files {
-        let content = String::from_utf8_lossy(product.content.bytes());
+    for (path, file) in files {
+        let content = String::from_utf8_lossy(file.content.bytes());
         for line in named_lines(reason, &path.display().to_string()) {
             text.push('\n');
             text.push_str(line.checked_sub(1).and_then(|index| content.lines().nth(index)).unwrap_or_default());

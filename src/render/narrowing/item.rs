@@ -92,8 +92,8 @@ pub(super) fn changed_items(good: &Answers, newest: &Answers) -> BTreeSet<Answer
     changed
 }
 
-/// Whether most items of a kind would be left out. Then the template may be wrong, and must not empty the files in
-/// effect.
+/// Whether more than half of the items of one kind would be left out. Then the template is probably wrong, and must not
+/// empty the files in effect.
 pub(super) fn leaves_out_most<'i>(
     culprits: impl Iterator<Item = &'i AnswerItem>,
     good: &Answers,
@@ -222,7 +222,8 @@ fn merge(query: &Query, newest: &Answer, good: Option<&Answer>, restored: &BTree
     })
 }
 
-/// A list keeps its order; if it is sorted, items that return are inserted in order.
+/// The list keeps its order. Returning items are inserted in order if it is sorted, otherwise appended. `None` if the
+/// list does not change.
 fn merge_list<T: Clone>(
     now: &[T],
     good: &[T],

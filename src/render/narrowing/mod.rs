@@ -1,14 +1,14 @@
-//! Narrowing: if a candidate is refused because of a few entries, a candidate without them is made, so that one entry
+//! Narrowing: if a candidate is rejected because of a few entries, a candidate without them is made, so that one entry
 //! cannot block a whole file.
 //!
 //! ```text
 //! answers --[held items get their last good value, or are left out]--> templates ------> candidate --> target
 //!                ^                                                                                       |
-//!                +------- hold <-- search: which changes since the last accepted candidate? <-- refused --+
+//!                +------- hold <-- search: which changes since the last accepted candidate? <-- rejected -+
 //! ```
 //!
-//! The target's check refuses a candidate, or the candidate cannot be made because a template fails with a value. A
-//! held item is tried again when its answer changes, and after a time in any case: a host name may resolve then.
+//! A candidate is rejected by the target's check, or cannot be made because a template fails with a value. A held item
+//! is tried again when its answer changes, and also after some time, because a host name may resolve by then.
 //!
 //! If a candidate passes the check and is rolled back after the reload, there is no search, since each trial would cost
 //! two reloads: the items that the error names are held, otherwise half of the changed items; see [`rolled_back`].
@@ -35,9 +35,11 @@ use crate::{
     target::{Digest, RecoveryTriggers},
 };
 
-/// How often Portreeve checks whether a file that was missing exists now, or another process runs.
+/// How often the recovery triggers of held items are checked: whether a missing file exists now, or another process
+/// runs.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// An item that was the cause twice in a short time is not tried before this time, even if its answer changes.
+/// An item that is held twice within four times this duration is not tried again for this duration, even if its answer
+/// changes.
 const MIN_HOLD_TIME: Duration = Duration::from_secs(75);
 /// The number of candidates that are kept with their answers. The target may be several candidates behind the renderer.
 const MAX_CANDIDATES: usize = 32;
@@ -67,9 +69,9 @@ pub(super) struct Narrowing {
 /// An item that is kept out of the candidates.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct HeldItem {
-    /// Why it was refused.
+    /// Why it was rejected.
     reason: String,
-    /// The answers with which it was refused.
+    /// The answers with which it was rejected.
     refused: Answers,
     /// Events that may change the result although the answers stay the same.
     recovery_triggers: RecoveryTriggers,
@@ -97,13 +99,13 @@ struct NarrowingState {
     rolled_back: RolledBackItems,
 }
 
-/// The input of a search for the causes of a refusal.
+/// The input of a search for the causes of a rejection.
 #[derive(Debug)]
 pub(super) struct SearchInput {
     pub(super) templates: Arc<TargetTemplates>,
     /// The answers of the last accepted candidate.
     pub(super) last_good: Answers,
-    /// The answers of the refused candidate.
+    /// The answers of the rejected candidate.
     pub(super) newest: Answers,
     /// Whether `templates` have made the last accepted candidate.
     pub(super) is_proven: bool,
@@ -122,7 +124,8 @@ impl Narrowing {
         Self { target, held: Store::default(), state: Arc::default() }
     }
 
-    /// Wakes the listeners of `other` when a new item is held. Must be called before this is cloned.
+    /// Shares the bell of `other`, so that its listeners wake when an item is held. Must be called before this is
+    /// cloned.
     pub(super) fn share_bell<K: Ord + Clone, V: PartialEq + Clone>(&mut self, other: &Store<K, V>) {
         self.held = Store::with_bell_of(other);
     }
@@ -169,9 +172,9 @@ impl Narrowing {
         self.held.snapshot().entries.iter().map(|(item, hold)| self.describe(item, hold)).collect()
     }
 
-    /// Records that a candidate was made from these templates and answers, in which held items are restored. `is_pinned`:
-    /// the target is pinned to these templates. Then an item is not proven by a candidate of other templates, and all items
-    /// are suspects, so that one bad entry cannot prevent a rollback.
+    /// Records that a candidate was made from these templates and answers, in which held items are restored.
+    /// `is_pinned`: the target is pinned to these templates. Then items that only other templates have proven are
+    /// suspects again, so that one bad entry cannot prevent a rollback.
     pub(super) fn record_candidate(
         &self,
         files: Digest,
@@ -220,7 +223,7 @@ impl Narrowing {
         }
     }
 
-    /// The input of a search for the causes of a refusal; `None` if the input of that candidate is not known any more.
+    /// The input of a search for the causes of a rejection; `None` if that candidate is no longer known.
     pub(super) fn search_input(&self, files: Digest) -> Option<SearchInput> {
         let state = self.state();
         let CandidateInput { templates, answers, .. } =
@@ -239,7 +242,7 @@ impl Narrowing {
         self.state().last_good.clone()
     }
 
-    /// Holds the culprits from now on. `pid_file`: of the program that refused them.
+    /// Holds the culprits from now on. `pid_file` is that of the program whose check rejected them.
     pub(super) fn hold(
         &self,
         culprits: BTreeMap<AnswerItem, String>,

@@ -1,8 +1,8 @@
 //! Which items are held when a candidate has passed the check and was rolled back after the reload.
 //!
-//! Each trial of a search would cost two reloads. So the items that the error names are held at once, otherwise half of
-//! the items that have changed since the last accepted candidate, removals last. The next candidate is the next trial:
-//! if it is accepted, the held half is tried later, and halved again if it fails.
+//! Each trial of a search would cost two reloads. So the items that the error names are held without a search. If it
+//! names none, half of the items that have changed since the last accepted candidate are held, removals last. The next
+//! candidate is the next trial: if it is accepted, the held half is tried later, and halved again if it fails.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,8 +32,8 @@ impl RolledBackItems {
 }
 
 impl Narrowing {
-    /// Records that a candidate was rolled back for this reason. `pid_file`: of the program. Returns whether a new item is
-    /// held.
+    /// Records that a candidate was rolled back for this reason. `pid_file` is that of the program. Returns whether a
+    /// new item is held.
     pub(in crate::render) fn record_rolled_back(
         &self,
         files: Digest,
@@ -58,10 +58,10 @@ impl Narrowing {
         }
         if suspects.is_empty() {
             // The candidate also fails without the held items, so they are not the cause.
-            let wrongly = std::mem::take(&mut state.rolled_back.held);
+            let wrongly_held = std::mem::take(&mut state.rolled_back.held);
             state.rolled_back.is_unexplained = true;
             drop(state);
-            wrongly.iter().for_each(|item| self.held.remove(item));
+            wrongly_held.iter().for_each(|item| self.held.remove(item));
             return false;
         }
         let mut culprits = guess::guess_culprits(reason, candidate, &suspects, &newest);
@@ -71,16 +71,16 @@ impl Narrowing {
         if culprits.is_empty() {
             culprits = half(suspects, |item| item::is_absent(item, &newest));
         }
-        let soon =
+        let was_held_recently =
             |item: &AnswerItem| state.rolled_back.last_held.get(item).is_some_and(|at| now < *at + 4 * MIN_HOLD_TIME);
-        let again: BTreeSet<_> = culprits.iter().filter(|item| soon(item)).cloned().collect();
+        let repeated: BTreeSet<_> = culprits.iter().filter(|item| was_held_recently(item)).cloned().collect();
         state.rolled_back.held.extend(culprits.iter().cloned());
         state.rolled_back.last_held.retain(|_, at| now < *at + 4 * MIN_HOLD_TIME);
         state.rolled_back.last_held.extend(culprits.iter().map(|item| (item.clone(), now)));
         drop(state);
         let culprits = culprits.into_iter().map(|item| (item, reason.to_owned())).collect();
         self.hold_until(culprits, &newest, pid_file, now, AFTER_RELOAD, |item| {
-            again.contains(item).then(|| now + MIN_HOLD_TIME)
+            repeated.contains(item).then(|| now + MIN_HOLD_TIME)
         });
         true
     }

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::AnswerItem;
 
-/// The most trials of one search. After that, all remaining suspects count as culprits.
+/// The maximum number of trials of one search. After that, all remaining suspects count as culprits.
 const MAX_TRIALS: usize = 60;
-/// The most trials that may be spent on guesses.
+/// The number of trials after which no more guesses are made.
 const MAX_GUESSES: usize = 20;
 
 /// The result of a trial.
@@ -21,7 +21,7 @@ const MAX_GUESSES: usize = 20;
 pub(super) enum TrialOutcome {
     /// The candidate is accepted.
     Passed,
-    /// It is refused, and why.
+    /// It is rejected, for this reason.
     Refused(String),
     /// It cannot be made without these items.
     NeedsItems(BTreeSet<AnswerItem>),
@@ -44,7 +44,7 @@ pub(super) struct Search {
     suspects: Vec<AnswerItem>,
     culprits: BTreeMap<AnswerItem, String>,
     step: SearchStep,
-    /// `suspects[..low]` pass without the culprits; `suspects[..high]` are refused.
+    /// `suspects[..low]` pass without the culprits; `suspects[..high]` are rejected.
     low: usize,
     high: usize,
     reason: String,
@@ -54,9 +54,9 @@ pub(super) struct Search {
 #[derive(Clone, Debug)]
 enum SearchStep {
     All,
-    /// All without these.
+    /// All but these.
     Guess(BTreeSet<AnswerItem>),
-    /// None.
+    /// No suspect.
     Base,
     /// Up to the middle between `low` and `high`.
     Bisect,
@@ -90,8 +90,8 @@ impl Search {
         self.culprits.keys().chain(&self.suspects[from..]).cloned().collect()
     }
 
-    /// Takes the result of a trial. `guess` returns the items that a reason points at. `None` if another trial is
-    /// needed.
+    /// Records the result of a trial. `guess` returns the items that a reason points at. Returns `None` if another
+    /// trial is needed.
     pub(super) fn record_trial(
         &mut self,
         trial: TrialOutcome,
@@ -128,7 +128,7 @@ impl Search {
         self.add_culprit()
     }
 
-    /// The middle, so that a single suspect is never tried alone: it is known to fail.
+    /// The number of suspects in the next trial: half way from `low`, which pass, to `high`, which fail.
     fn middle(&self) -> usize {
         self.low + (self.high - self.low) / 2
     }
@@ -162,7 +162,7 @@ impl Search {
         None
     }
 
-    /// Templates need these items, so they are not suspects.
+    /// Removes suspects that the templates need.
     fn drop_suspects(&mut self, needed: &BTreeSet<AnswerItem>) -> Option<SearchOutcome> {
         let before = self.suspects.len();
         self.suspects.retain(|item| !needed.contains(item));
@@ -186,7 +186,7 @@ mod tests {
         AnswerItem::Key(format!("{number:04}"))
     }
 
-    /// Runs a search in which `refused` decides about the items of a candidate. Returns the number of trials too.
+    /// Runs a search in which `refused` decides whether the check rejects these items. Also returns the number of trials.
     fn run(count: usize, guess: &[usize], refused: impl Fn(&BTreeSet<AnswerItem>) -> bool) -> (SearchOutcome, usize) {
         let all: BTreeSet<_> = (0..count).map(item).collect();
         let mut search = Search::new(all.clone());
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn one_of_many_takes_few_trials_and_a_good_guess_takes_fewer() {
-        let bad = |through: &BTreeSet<AnswerItem>| through.contains(&item(700));
+        let bad = |items: &BTreeSet<AnswerItem>| items.contains(&item(700));
         let (found, trials) = run(1000, &[], bad);
         assert_eq!(culprits(found), [item(700)].into());
         assert!(trials <= 14, "{trials}");
@@ -218,7 +218,7 @@ mod tests {
         let (found, trials) = run(1000, &[3], bad);
         assert_eq!(culprits(found), [item(700)].into());
         assert!(trials <= 15, "{trials}");
-        assert_eq!(culprits(run(1, &[], |through| !through.is_empty()).0), [item(0)].into());
+        assert_eq!(culprits(run(1, &[], |items| !items.is_empty()).0), [item(0)].into());
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn one_of_two_conflicting_entries_is_held() {
-        let both = |through: &BTreeSet<AnswerItem>| through.contains(&item(1)) && through.contains(&item(5));
+        let both = |items: &BTreeSet<AnswerItem>| items.contains(&item(1)) && items.contains(&item(5));
         assert_eq!(culprits(run(9, &[], both).0), [item(5)].into());
     }
 
@@ -261,7 +261,7 @@ mod tests {
             guess in prop::collection::vec(0_usize..40, 0..4),
         ) {
             let bad: BTreeSet<_> = bad.into_iter().map(|number| item(number % count)).collect();
-            let (found, _) = run(count, &guess, |through| through.iter().any(|item| bad.contains(item)));
+            let (found, _) = run(count, &guess, |items| items.iter().any(|item| bad.contains(item)));
             prop_assert_eq!(culprits(found), bad);
         }
     }

@@ -37,23 +37,23 @@ pub(in crate::render) struct TrialRunner<'a> {
 }
 
 impl<'a> TrialRunner<'a> {
-    /// Begins a search: which changes from `good` to `newest` make these templates fail?
+    /// Begins a search: which changes from `last_good` to `newest` make these templates fail?
     pub(in crate::render) fn new(
-        sheets: Vec<TemplateState>,
+        states: Vec<TemplateState>,
         env: &'a BTreeMap<String, String>,
-        good: Answers,
+        last_good: Answers,
         newest: Answers,
-        proven: bool,
+        is_proven: bool,
     ) -> Self {
-        let suspects = changed_items(&good, &newest);
+        let suspects = changed_items(&last_good, &newest);
         Self {
-            states: sheets,
+            states,
             env,
-            last_good: good,
+            last_good,
             newest,
             search: Search::new(suspects.clone()),
             suspects,
-            is_proven: proven,
+            is_proven,
             files: DesiredFiles::new(),
             unanswered_queries: BTreeSet::new(),
         }
@@ -78,8 +78,8 @@ impl<'a> TrialRunner<'a> {
         }
     }
 
-    /// Takes the result of the check of the last candidate: `None`, or why it was refused. A returned result ends the
-    /// search.
+    /// Records the result of the check of the last candidate: `None` if it was accepted, otherwise why it was rejected.
+    /// A returned result ends the search.
     pub(in crate::render) fn record_check(&mut self, refusal: Option<String>) -> Option<SearchOutcome> {
         self.record_trial(refusal.map_or(TrialOutcome::Passed, TrialOutcome::Refused))
     }
@@ -97,12 +97,12 @@ impl<'a> TrialRunner<'a> {
         }
     }
 
-    /// The answers that are searched.
+    /// The answers of the rejected candidate.
     pub(in crate::render) fn newest(&self) -> &Answers {
         &self.newest
     }
 
-    /// The queries that need an answer before a search can find more.
+    /// The queries that must be answered before a new search can find more.
     pub(in crate::render) fn into_unanswered_queries(self) -> BTreeSet<Query> {
         self.unanswered_queries
     }
@@ -120,9 +120,9 @@ impl<'a> TrialRunner<'a> {
         }
     }
 
-    /// The reason why the files cannot be made.
+    /// Why the files cannot be made, as the outcome of a trial.
     fn failure_outcome(&mut self, left_out: &BTreeSet<AnswerItem>) -> TrialOutcome {
-        let open: Vec<_> = self.states.iter().flat_map(|state| state.unrendered("")).collect();
+        let unrendered: Vec<_> = self.states.iter().flat_map(|state| state.unrendered("")).collect();
         let needed = |(query, why): (&Query, &MissingInput)| match (query, why) {
             (Query::Key { path, .. }, MissingInput::Key) => {
                 Some(AnswerItem::Key(path.clone())).filter(|key| left_out.contains(key))
@@ -131,8 +131,8 @@ impl<'a> TrialRunner<'a> {
         };
         let mut keys = BTreeSet::new();
         let mut reason = String::new();
-        for open in &open {
-            match &open.reason {
+        for template in &unrendered {
+            match &template.reason {
                 UnrenderedReason::Missing(missing) => {
                     keys.extend(missing.iter().filter_map(needed));
                     let unanswered = missing.iter().filter(|(_, why)| **why == MissingInput::Answer);

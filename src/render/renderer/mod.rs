@@ -46,7 +46,7 @@ pub(super) struct Renderer {
     env: BTreeMap<String, String>,
     pub(super) targets: Vec<TargetRenderer>,
     template_store: TemplateStore,
-    /// The template set that was read last, even if it was refused.
+    /// The template set that was read last, even if its destinations do not fit and it is not in effect.
     template_set: Arc<TemplateSet>,
     pinned_store: PinnedTemplatesStore,
     /// The templates of pinned targets, by the target's index.
@@ -157,7 +157,7 @@ impl Renderer {
         self.reject_conflicts();
         self.targets.iter_mut().for_each(TargetRenderer::publish);
         let wanted: BTreeSet<_> = self.targets.iter().flat_map(TargetRenderer::wanted_queries).collect();
-        // They are usually the same, and then none of them is copied.
+        // Usually they have not changed, and then no query is cloned.
         if !self.wanted_queries.borrow().iter().eq(wanted.iter().map(|query| &**query)) {
             self.wanted_queries.send_replace(wanted.into_iter().map(Cow::into_owned).collect());
         }

@@ -101,7 +101,7 @@ impl<T> RenderCache<T> {
     }
 }
 
-/// The store keeps the `Arc` of an answer until the answer differs.
+/// Compares pointers: the store keeps the `Arc` of an answer until the answer changes.
 fn is_same_answer(now: Option<&Arc<Answer>>, used: Option<&Arc<Answer>>) -> bool {
     match (now, used) {
         (Some(now), Some(used)) => Arc::ptr_eq(now, used),

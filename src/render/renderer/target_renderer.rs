@@ -100,7 +100,7 @@ impl TargetRenderer {
         if self.narrow(answers, env, now) { self.render(newest, env, now) } else { retry_at.map(Instant::from_std) }
     }
 
-    /// Holds the items because of which a template fails. Returns whether something new is held.
+    /// Holds the items because of which a template fails. Returns whether a new item is held.
     fn narrow(&mut self, answers: &Answers, env: &BTreeMap<String, String>, now: Instant) -> bool {
         let unrendered = self.all_states().flat_map(|state| state.unrendered(&self.target));
         let failures: Vec<_> = unrendered.filter(Unrendered::is_failure).collect();
@@ -181,7 +181,8 @@ impl TargetRenderer {
         }
     }
 
-    /// Replaces the desired files if all templates are rendered.
+    /// Replaces the desired files with those of the current templates, or else with those of the previous ones. They
+    /// stay as they are if neither are all rendered.
     pub(super) fn publish(&mut self) {
         let files = all_desired_files(&self.current.states);
         if files.is_some() {

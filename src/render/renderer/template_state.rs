@@ -32,9 +32,9 @@ pub(in crate::render) struct TemplateState {
     spec: TemplateSpec,
     destinations: Destinations,
     files: BTreeMap<PathBuf, RenderCache<Arc<DesiredFile>>>,
-    /// Why the destinations are not known. `files` then holds those of the last pass that knew them.
+    /// Why the destinations are not known. `files` then has the files of the last pass in which they were known.
     unrendered_reason: Option<UnrenderedReason>,
-    /// The files that another template also makes, with that template's name; they are left out.
+    /// Files that are left out because another template also makes them, each with the name of that template.
     conflicts: BTreeMap<PathBuf, String>,
 }
 
@@ -183,7 +183,7 @@ fn render_file(
     }
 }
 
-/// The path in messages about a file. `None` if the template has only one file: then its name says enough.
+/// The path in messages about a file. `None` if the template has only one file: its name is then sufficient.
 fn shown_path<'a>(output: &OutputSpec, path: &'a Path) -> Option<&'a Path> {
     matches!(output, OutputSpec::Each(_)).then_some(path)
 }

@@ -1,4 +1,4 @@
-//! Templates with the reference catalog, with which the behaviour of consul-template was measured.
+//! Renders templates with the reference catalog, on which the behaviour of consul-template was measured.
 
 mod nginx_syntax;
 mod queries;
@@ -18,8 +18,8 @@ use crate::{
     target,
 };
 
-/// The reference catalog, and what the catalog cannot express: a key that no language can print bare, an unreachable
-/// second datacenter with the same keys, a prepared query, the mesh, files.
+/// The reference catalog, and what the catalog cannot express: a key whose value every language must quote, an
+/// unreachable second datacenter with the same keys, a prepared query, the mesh, files.
 fn fixture() -> Fixture {
     let text = include_str!("../../fixture/reference.yaml");
     let mut fixture = Fixture::parse(text, FixtureFormat::Yaml).unwrap_or_else(|error| panic!("{error}"));
@@ -258,8 +258,8 @@ fn an_error_names_the_instance_that_the_value_belongs_to() {
     let [id, name, node] = ["a-1", "a", "n1"].map(str::to_owned);
     let evil = ServiceRecord { id, name, node, tags: vec!["x;".to_owned()], ..ServiceRecord::default() };
     let query = Query::service("a");
-    let trial = TestRender { answers: [(query, Arc::new(Answer::Service(vec![evil])))].into(), ..TestRender::new() };
-    let RenderOutcome::Failed(error) = trial.render(&template.expect("it compiles")).outcome else {
+    let test = TestRender { answers: [(query, Arc::new(Answer::Service(vec![evil])))].into(), ..TestRender::new() };
+    let RenderOutcome::Failed(error) = test.render(&template.expect("it compiles")).outcome else {
         panic!("it is printed")
     };
     let expected = r#"the value "x;" of `this` (service "a", instance "a-1" on node "n1") holds ';'"#;
@@ -384,11 +384,11 @@ fn go_template_syntax_gives_hints_with_positions() {
 fn nested_queries_take_one_render_for_each_depth() {
     let nested = "{{#each (services)}}{{name}}{{#each (service name any=true)}} {{id}}{{/each}}\n{{/each}}";
     let template = CompiledTemplate::compile("t.hbs", nested, Escape::Nginx).expect("it compiles");
-    let mut trial = TestRender::new();
-    let first = trial.render(&template);
+    let mut test = TestRender::new();
+    let first = test.render(&template);
     assert_eq!(first.queries.len(), 1);
     assert!(matches!(first.outcome, RenderOutcome::Missing(_)));
-    let (last, passes) = trial.render_until_settled(&template);
+    let (last, passes) = test.render_until_settled(&template);
     assert_eq!((passes, last.queries.len()), (3, 5));
     let expected = "api api-1\nconsul consul\nmaint maint-1\nweb web-1a web-1b web-2 web-3 web-4\n";
     assert_eq!(last.outcome, RenderOutcome::Text(expected.to_owned()));
@@ -411,10 +411,10 @@ fn an_error_before_all_queries_are_answered_does_not_count() {
         Escape::Nginx,
     );
     let template = template.expect("it compiles");
-    let mut trial = TestRender::new();
-    let first = trial.render(&template);
+    let mut test = TestRender::new();
+    let first = test.render(&template);
     assert!(matches!(first.outcome, RenderOutcome::Missing(_)) && !first.is_whole, "{first:?}");
-    assert_eq!(trial.render_until_settled(&template).0.outcome, RenderOutcome::Text("web-1b15".to_owned()));
+    assert_eq!(test.render_until_settled(&template).0.outcome, RenderOutcome::Text("web-1b15".to_owned()));
 }
 
 #[test]

@@ -39,9 +39,9 @@ fn tokens(config: &str) -> Vec<String> {
 fn printed(config: &str, value: &str) -> RenderOutcome {
     let template = CompiledTemplate::compile("t.hbs", config, Escape::Nginx).expect("it compiles");
     let query = Query::key("v");
-    let trial =
+    let test =
         TestRender { answers: [(query, Arc::new(Answer::Key(Some(value.to_owned()))))].into(), ..TestRender::new() };
-    trial.render(&template).outcome
+    test.render(&template).outcome
 }
 
 proptest! {

@@ -203,12 +203,12 @@ fn a_server_line_cannot_be_extended_by_a_value() {
     let wrong = ["1;", "1 backup", "a\nb", "$host", "999.1.1.1", "[::zz]", "web.example.com", ""];
     for evil in wrong.into_iter().map(|address| member(address, 1)).chain([member("10.0.0.1", 0)]) {
         let answers = [(Query::service("a"), Arc::new(Answer::Service(vec![evil, heavy.clone()])))].into();
-        let pass = TestRender { answers, ..TestRender::new() }.render(&template);
-        assert_eq!(pass.outcome, RenderOutcome::Text("    server [fd00::1]:1 weight=7;".to_owned()));
+        let report = TestRender { answers, ..TestRender::new() }.render(&template);
+        assert_eq!(report.outcome, RenderOutcome::Text("    server [fd00::1]:1 weight=7;".to_owned()));
         let expected = "service \"a\", instance \"a-1\" on node \"n1\", is left out: ";
         assert!(
-            pass.warnings.len() == 1 && pass.warnings.iter().all(|warning| warning.starts_with(expected)),
-            "{pass:?}"
+            report.warnings.len() == 1 && report.warnings.iter().all(|warning| warning.starts_with(expected)),
+            "{report:?}"
         );
     }
     assert_eq!(
@@ -219,13 +219,13 @@ fn a_server_line_cannot_be_extended_by_a_value() {
         .expect("it is sound");
     let records = vec![member("web.example.com", 1), member("999.1.1.1", 1)];
     let answers = [(Query::service("a"), Arc::new(Answer::Service(records)))].into();
-    let pass = TestRender { answers, ..TestRender::new() }.render(&named);
-    assert_eq!(pass.outcome, RenderOutcome::Text("    server web.example.com:1 weight=1;".to_owned()));
+    let report = TestRender { answers, ..TestRender::new() }.render(&named);
+    assert_eq!(report.outcome, RenderOutcome::Text("    server web.example.com:1 weight=1;".to_owned()));
     // Without an answer, the output is empty and there is no error.
     let template =
         CompiledTemplate::compile("t.hbs", "{{upstream \"a\"}}{{key \"b\"}}", Escape::Nginx).expect("it is sound");
-    let pass = TestRender::new().render(&template);
-    assert!(pass.is_whole && pass.queries.len() == 2, "{pass:?}");
+    let report = TestRender::new().render(&template);
+    assert!(report.is_whole && report.queries.len() == 2, "{report:?}");
 }
 
 #[test]

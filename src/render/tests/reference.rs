@@ -81,17 +81,16 @@ impl ReferenceExample {
         let path = CompiledTemplate::compile("destination", destination.to_string_lossy(), Escape::Path)?;
         let output = OutputSpec::Each(Box::new(EachSpec { list, path }));
         let mut state = TemplateState::new(0, TemplateSpec { template: body, output });
-        let mut trial = TestRender::new();
+        let mut test = TestRender::new();
         for _ in 0..20 {
-            state.render(trial.inputs());
-            trial
-                .answers
+            state.render(test.inputs());
+            test.answers
                 .extend(state.queries().map(|query| (query.clone(), Arc::new(answer(query)))).collect::<Vec<_>>());
         }
         let files = all_desired_files(std::slice::from_ref(&state));
         let files = files.unwrap_or_else(|| panic!("{:?}", state.unrendered("docs").collect::<Vec<_>>()));
-        let file = |(path, product): (PathBuf, Arc<target::DesiredFile>)| {
-            format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(product.content.bytes()))
+        let file = |(path, desired): (PathBuf, Arc<target::DesiredFile>)| {
+            format!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(desired.content.bytes()))
         };
         Ok(("text", files.into_iter().map(file).collect()))
     }

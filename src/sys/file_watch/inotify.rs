@@ -1,4 +1,4 @@
-//! The inotify instance of this process: all watchers share it, as a user may have only few.
+//! The inotify instance of this process: all watchers share it, since the kernel limits the instances of a user.
 
 use std::{
     collections::BTreeSet,
@@ -57,13 +57,13 @@ impl Inotify {
         &SHARED
     }
 
-    /// Changes when something has happened in one of the watched directories.
+    /// A receiver that is notified of each event in a watched directory.
     pub(super) fn events(&self) -> watch::Receiver<()> {
         self.events.subscribe()
     }
 
-    /// Watches these directories, too. To watch one again costs nothing, and is needed if another directory has taken
-    /// its name. They stay watched: there are few of them, and an event without a change costs one snapshot.
+    /// Adds these directories to the watched ones. Adding one again is cheap, and necessary if another directory has
+    /// replaced it. Directories stay watched: there are few, and an event without a change costs one snapshot.
     pub(super) fn watch(&self, directories: &BTreeSet<PathBuf>) {
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         for directory in directories {
@@ -79,7 +79,7 @@ impl Inotify {
         }
     }
 
-    /// Once per process: polling goes on with the same result.
+    /// Logged once per process: changes are still found by polling.
     fn log_failure(&self, error: InotifyError) {
         if !self.is_failure_logged.swap(true, Ordering::Relaxed) {
             let reason = error_chain(&error);
@@ -97,7 +97,7 @@ fn start(events: watch::Sender<()>) -> notify::Result<RecommendedWatcher> {
     })
 }
 
-/// Reading a file is not a change: a snapshot would cause the next one.
+/// Reading a file is not a change. Otherwise each snapshot would cause the next one.
 fn is_change(kind: EventKind) -> bool {
     !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! An inotify event carries no data, it only makes the next snapshot earlier. The poll covers what inotify does not
-//! report: network file systems, a limit of the kernel that is reached, symlinks that are replaced in a directory that
+//! report: network file systems, an exhausted limit of the kernel, and symlinks that are replaced in a directory that
 //! is not watched.
 
 mod inotify;
@@ -121,7 +121,7 @@ impl FileWatcher {
         let (paths, inotify) = (Arc::clone(&self.paths), self.inotify);
         blocking(move || {
             let scan = Scan::of(&paths);
-            // Before the files are read: what changes from here on is an event.
+            // Before the files are read, so that every later change causes an event.
             if let Some(inotify) = inotify {
                 inotify.watch(&scan.directories);
             }

@@ -1,6 +1,6 @@
 //! Watches real files, saved as editors save them, with inotify and by polling alone.
 //!
-//! The clock is paused and advances only when every task waits for it: a save is never seen half, and a test takes no
+//! The clock is paused, and advances only when all tasks wait. So no test sees a partial save, and none takes real
 //! time.
 
 use std::{
@@ -78,7 +78,7 @@ impl WatchTest {
         self.rename("new", name);
     }
 
-    /// Waits for the next change; the names of the files.
+    /// Waits for the next change. Returns the names of the files.
     async fn changed(&mut self) -> Vec<String> {
         let changed = timeout(PATIENCE, self.watcher.changed()).await.expect("a change is seen");
         changed.iter().map(|path| path.strip_prefix(self.path("")).expect("below").display().to_string()).collect()
@@ -131,7 +131,7 @@ async fn every_way_to_save_a_file_is_one_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_save_without_a_new_content_is_no_change() {
+async fn a_save_without_new_content_is_not_a_change() {
     let mut test = WatchTest::file(Method::Inotify).await;
     test.unchanged(|test| {
         let file = fs::File::open(test.path("a.hbs")).expect("a file");
@@ -245,7 +245,7 @@ async fn each_watcher_reports_its_own_files() {
     assert_eq!(both.changed().await.len(), 1);
 }
 
-/// On a real clock: without inotify, none of these would be reported before the next hour.
+/// With a real clock. Without inotify, none of these changes would be reported within an hour.
 #[tokio::test]
 async fn inotify_reports_a_change_before_the_next_poll() {
     let mut test = WatchTest::tree(Method::Inotify).await;

@@ -33,9 +33,9 @@ pub enum StateError {
     /// An error of the file system.
     #[error("state directory: cannot {action} {}{}", path.display(), advice(source))]
     Io {
-        /// What was tried.
+        /// The action that failed, as a verb.
         action: &'static str,
-        /// With which file.
+        /// The file or directory.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,

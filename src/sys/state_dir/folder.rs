@@ -31,7 +31,7 @@ impl StateFolder {
         Ok(serde_json::from_slice(&bytes).map_err(|error| self.set_aside(name, &error.to_string())).ok())
     }
 
-    /// Bytes. `None` if there are none, or they are not those that were written.
+    /// Bytes. `None` if there are none, or they are corrupt.
     pub fn read_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.path.join(name);
         let read = || {
@@ -51,13 +51,13 @@ impl StateFolder {
         }
     }
 
-    /// Replaces a value. It is on the disk when this returns.
+    /// Replaces a value. Returns when it is on the disk.
     pub fn write(&self, name: &str, value: &impl Serialize) -> Result<(), StateError> {
         let encoded = serde_json::to_vec(value);
         self.write_bytes(name, &encoded.map_err(|source| StateError::Encode { path: self.path.join(name), source })?)
     }
 
-    /// Replaces bytes. They are on the disk when this returns.
+    /// Replaces bytes. Returns when they are on the disk.
     pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         let path = self.path.join(name);
         self.require_lock(&path)?;

@@ -30,7 +30,7 @@ use self::error::advice;
 pub use self::{error::StateError, folder::StateFolder};
 use crate::sys::temp_file;
 
-/// How the names of temporary files and directories begin and end.
+/// The prefix and suffix of the names of temporary files and directories.
 const TEMPORARY_AFFIXES: (&str, &str) = (".portreeve-", ".tmp");
 
 /// How long to wait for the lock.
@@ -85,7 +85,8 @@ impl StateDir {
         Ok(Self { path: path.to_owned(), lock: Some(Arc::new(lock)) })
     }
 
-    /// Opens the directory for the successor of `other` in the same process. The same directory shares the lock.
+    /// Opens the directory for the successor of `other` in the same process. If it is the same directory, both share
+    /// the lock.
     pub fn open_sharing_lock(path: &Path, other: &Self) -> Result<Self, StateError> {
         let real = |path| fs::canonicalize(path).ok();
         let is_same = other.lock.is_some() && real(path).is_some() && real(path) == real(&other.path);
@@ -113,8 +114,8 @@ fn create_directory(path: &Path) -> Result<(), StateError> {
     created.map_err(|source| StateError::Io { action: "make", path: path.to_owned(), source })
 }
 
-/// Takes the lock. It waits a little: a process that is killed while it starts a program leaves the lock to that
-/// program until the program is executed.
+/// Takes the lock. Waits up to [`LOCK_TIMEOUT`]: if a process is killed while it starts a program, the forked child
+/// keeps the lock until it executes the program.
 fn lock(mut file: fs::File) -> Result<Flock<fs::File>, Errno> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {

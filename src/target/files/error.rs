@@ -29,7 +29,7 @@ pub enum FileError {
         /// The other destination.
         other: PathBuf,
     },
-    /// It is a directory, a device or the like.
+    /// It is a directory or a special file, such as a device.
     #[error("{}: it is not a regular file", .0.display())]
     NotAFile(PathBuf),
     /// It cannot be restored: its former content is missing in the state directory.

@@ -19,8 +19,8 @@ use super::settings::SymlinkPolicy;
 pub(crate) use crate::sys::path_resolver::{PathResolver, resolve};
 use crate::sys::{regular_file, temp_file};
 
-/// Follows the destination's name in the name of a temporary file. With the leading dot no pattern of a configuration
-/// language matches that name.
+/// Follows the destination's name in the name of a temporary file. The name also has a leading dot, so that no include
+/// pattern matches it.
 const TEMPORARY_INFIX: &str = ".portreeve-";
 
 /// The mode bit set-user-id.
@@ -103,8 +103,8 @@ pub(crate) struct StagedFile {
 /// How a file was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SwapResult {
-    /// The destination is a mount point, and was overwritten. Otherwise it was replaced atomically: readers see the old
-    /// content or the new one.
+    /// Whether the destination is a mount point, and so was overwritten. Otherwise it was replaced atomically: readers
+    /// see the old content or the new one.
     pub(crate) in_place: bool,
     /// The access that could not be kept.
     pub(crate) lost_access: Option<LostAccess>,
@@ -148,8 +148,8 @@ impl Access {
     }
 }
 
-/// Writes `bytes` to a temporary file beside `destination` and syncs it. Its access is as in `attrs`, otherwise as that of the
-/// present file. A restored file gets its `former` access, as far as the kernel allows that.
+/// Writes `bytes` to a temporary file beside `destination` and syncs it. Its access comes from `attrs`, otherwise from
+/// the present file. A restored file gets its `former` access, as far as the kernel allows that.
 pub(crate) fn stage(
     destination: &Path,
     bytes: &[u8],
@@ -216,7 +216,7 @@ pub(crate) fn set_attrs(destination: &Path, attrs: FileAttrs) -> Result<(), File
     if uid.is_some() || gid.is_some() {
         fchown(&file, uid, gid).map_err(failed)?;
     }
-    // After the owner, since a change of the owner clears bits.
+    // After the owner, since a change of the owner clears mode bits.
     let mode = attrs.mode.unwrap_or(present.mode);
     file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
     let reached = attrs.matches(Access::of(&file.metadata().map_err(failed)?));
@@ -224,8 +224,8 @@ pub(crate) fn set_attrs(destination: &Path, attrs: FileAttrs) -> Result<(), File
 }
 
 impl Access {
-    /// Sets mode and owner of a file, and returns the resulting access. It is an error if something that is `required`
-    /// cannot be set; the rest may be lost, as a process without root's capabilities cannot set it.
+    /// Sets mode and owner of a file, and returns the resulting access. Fails if a `required` attribute cannot be set.
+    /// The others may be lost: a process without root's capabilities cannot set them.
     fn apply_to(self, file: &fs::File, required: FileAttrs) -> io::Result<Self> {
         let before = Self::of(&file.metadata()?);
         let differing = |expected: u32, actual: u32| Some(expected).filter(|expected| *expected != actual);
@@ -248,7 +248,7 @@ impl Access {
         if mode == owned.mode {
             return Ok(owned);
         }
-        // After the owner, since a change of the owner clears bits.
+        // After the owner, since a change of the owner clears mode bits.
         match file.set_permissions(fs::Permissions::from_mode(mode)) {
             Err(error) if required.mode.is_some() || !is_not_permitted(&error) => Err(error),
             _ => Ok(Self::of(&file.metadata()?)),
@@ -256,8 +256,8 @@ impl Access {
     }
 }
 
-/// Whether an owner or a mode may not be set: for lack of permission, or because the file system does not support it, or
-/// because the id is unknown in the user namespace.
+/// Whether an owner or a mode may not be set: for lack of permission, or because the file system does not support it,
+/// or because the id is unknown in the user namespace.
 fn is_not_permitted(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
 }

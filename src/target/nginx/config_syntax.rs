@@ -125,8 +125,8 @@ pub(super) fn quote(value: &[u8]) -> Vec<u8> {
     quoted
 }
 
-/// The position after the brace that closes a block of Lua. `start`: the position after the opening brace. Braces in strings
-/// and comments are skipped.
+/// The position after the brace that closes a block of Lua. `start`: the position after the opening brace. Braces in
+/// strings and comments are skipped.
 fn skip_lua(text: &[u8], start: usize) -> usize {
     let (mut at, mut depth) = (start, 1);
     while let Some(&byte) = text.get(at) {

@@ -31,7 +31,7 @@ use crate::target::{
 pub(super) struct ConfigTree {
     /// The main file and all that it includes, by the path by which nginx opens them.
     pub(super) files: BTreeMap<PathBuf, ConfigFile>,
-    /// Candidates that no include leads to, but that another directive names (certificates, password files and the like).
+    /// Candidates that no include leads to, but that another directive names (such as a certificate or password file).
     pub(super) named: BTreeMap<PathBuf, Arc<HashedContent>>,
     /// Candidates that no directive names: the check cannot judge them.
     pub(super) unreached: BTreeSet<PathBuf>,
@@ -45,7 +45,7 @@ pub(super) struct ConfigTree {
     pub(super) error_log: Option<PathBuf>,
 }
 
-/// One file.
+/// One file of the configuration.
 #[derive(Debug, Default)]
 pub(super) struct ConfigFile {
     pub(super) text: Vec<u8>,

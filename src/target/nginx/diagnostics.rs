@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::config_tree::ConfigTree;
 
-/// Messages that depend on the text of the configuration alone.
+/// Messages that depend only on the text of the configuration.
 const SYNTAX_ERRORS: [&str; 18] = [
     "unknown directive",
     "unexpected \"",

@@ -20,7 +20,7 @@ pub(super) fn escape(path: &[u8]) -> Vec<u8> {
     pattern
 }
 
-/// All paths that match `pattern`, which is absolute. `names` lists a directory; `exists` is asked for parts without a
+/// All paths that match `pattern`, which is absolute. `names` lists a directory; `exists` is called for parts without a
 /// pattern.
 pub(super) fn expand(
     pattern: &[u8],
@@ -76,7 +76,8 @@ fn matches_rest(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// Whether `byte` is in the class that follows a `[`, and the pattern after the class. `None` if the class is not closed.
+/// Whether `byte` is in the class that follows a `[`, and the pattern after the class. `None` if the class is not
+/// closed.
 fn match_class(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let negated = matches!(pattern.first(), Some(b'!' | b'^'));
     let start = usize::from(negated);

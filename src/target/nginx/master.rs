@@ -1,8 +1,8 @@
 //! nginx's master process and its workers, as /proc shows them.
 //!
 //! A master does not report whether a reload succeeded, but its state shows it: while the master works, it blocks its
-//! signals; only when it is idle does it sleep with all signals unblocked (`sigsuspend`). So when it is idle again after a
-//! SIGHUP, it either has new workers, or has rejected the configuration.
+//! signals; only when it is idle does it sleep with all signals unblocked (`sigsuspend`). So when it is idle again
+//! after a SIGHUP, it either has new workers, or has rejected the configuration.
 
 use std::{
     collections::BTreeMap,
@@ -81,7 +81,7 @@ impl Master {
         self.process.pid()
     }
 
-    /// Makes it read its configuration; false if it has exited.
+    /// Tells the master to read its configuration. Returns false if it has exited.
     pub(super) fn send_sighup(&self) -> Result<bool, ProcessError> {
         self.process.signal(Signal::SIGHUP)
     }

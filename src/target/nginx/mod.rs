@@ -45,13 +45,13 @@ use super::{
 };
 use crate::sys::blocking::blocking;
 
-/// One nginx.
+/// An nginx on this host, with its settings.
 #[derive(Debug)]
 pub(super) struct NginxProgram {
     settings: settings::NginxSettings,
     /// The result of the first `nginx -V`.
     install: Option<Arc<NginxInstall>>,
-    /// The master's pid file, as it was configured when that was last determined.
+    /// The master's pid file, as last determined from the configuration. `None` before that.
     pid_file: Option<PathBuf>,
 }
 
@@ -255,8 +255,8 @@ impl Program for NginxProgram {
     }
 }
 
-/// `nginx -t` reads the copies, and changes nothing outside of them: it makes no pid file (without `-g` it creates an empty
-/// one if there is none), and writes nothing to the log that nginx was built with.
+/// `nginx -t` reads the copies, and changes nothing outside of them: it creates no pid file (without `-g` it creates an
+/// empty one if there is none), and writes nothing to the log that nginx was built with.
 fn check_arguments(install: &NginxInstall, staged: &StagedConfig, has_pid_file: bool) -> Vec<OsString> {
     let mut args: Vec<OsString> = ["-t", "-q", "-c"].map(OsString::from).into();
     args.extend([staged.main_copy.as_os_str().into(), "-p".into(), install.paths.prefix.as_os_str().into()]);

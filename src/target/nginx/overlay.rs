@@ -22,7 +22,7 @@ pub(super) struct CandidateOverlay<'a> {
 
 /// How a file differs from the disk.
 pub(super) enum OverlayEntry<'a> {
-    /// It has this destination and content.
+    /// The candidate has it, with this destination and content.
     Candidate(&'a Path, &'a Arc<HashedContent>),
     /// It does not exist.
     Removed,
@@ -65,8 +65,8 @@ impl<'a> CandidateOverlay<'a> {
         }
     }
 
-    /// The names in a directory, including directories that do not exist yet. As for nginx, a directory that does not exist
-    /// or that it may not read has none.
+    /// The names in a directory, including directories that do not exist yet. As for nginx, a directory that does not
+    /// exist or that it may not read has none.
     pub(super) fn names(&self, directory: &Path) -> io::Result<Vec<Vec<u8>>> {
         let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", directory.display()));
         let real = self.resolver.resolve(directory).ok();

@@ -1,8 +1,8 @@
 //! A private copy of a configuration, which `nginx -t` reads instead of the real one.
 //!
-//! The main file's directory is mirrored with symlinks, so that relative paths of certificates and the like stay valid. Each
-//! file that differs from the disk is copied, and so is each file that includes a copied one; its `include` then names the
-//! copies. Line numbers stay the same.
+//! The main file's directory is mirrored with symlinks, so that relative paths of certificates and similar files stay
+//! valid. Each file that differs from the disk is copied, and so is each file that includes a copied one; its `include`
+//! then names the copies. Line numbers stay the same.
 
 use std::{
     collections::BTreeMap,

@@ -27,7 +27,7 @@ pub(crate) struct JournalRecord {
 /// A target's files, by destination.
 pub(crate) type CommittedFiles = BTreeMap<PathBuf, FileOrigin>;
 
-/// The kind of template of a file. It decides whether the file is removed when no template makes it any more.
+/// The kind of template of a file. It decides whether the file is removed when no template produces it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum FileOrigin {
@@ -56,7 +56,7 @@ pub(crate) struct FileChange {
 }
 
 impl JournalRecord {
-    /// The files that have to be observed even if no template makes them now.
+    /// The files that have to be observed even if no template produces them now.
     pub(crate) fn tracked_paths(&self) -> impl Iterator<Item = &PathBuf> {
         let committed = self.committed.iter().filter(|(_, origin)| **origin == FileOrigin::Each).map(|(path, _)| path);
         committed.chain(self.pending_reload.iter().flat_map(|pending| pending.changes.keys()))
@@ -68,7 +68,7 @@ impl JournalRecord {
         changes.filter_map(|(path, change)| Some((path.clone(), change.former?.digest))).collect()
     }
 
-    /// The desired state of a file that no template makes any more.
+    /// The desired state of a file that no template produces any more.
     pub(crate) fn desired_without_template(&self, path: &PathBuf) -> DesiredFileState {
         let change = self.pending_reload.as_ref().and_then(|pending| pending.changes.get(path));
         match (self.committed.get(path), change) {

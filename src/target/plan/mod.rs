@@ -5,8 +5,8 @@
 //! can fail without harm              | journal       | can be rolled back                 | journal
 //! ```
 //!
-//! The pending reload in the journal has the changed files and their former contents. As long as it is there, each pass of
-//! this process or the next one either verifies the files or restores the former ones.
+//! The pending reload in the journal has the changed files and their former contents. As long as it is there, each pass
+//! of this process or the next one either verifies the files or restores the former ones.
 
 mod journal_record;
 #[cfg(test)]
@@ -92,7 +92,7 @@ pub(crate) enum TargetStep {
     RecordPending(PendingReload),
     /// Rename the staged file over the destination.
     Swap(PathBuf),
-    /// Remove a file that no template makes any more.
+    /// Remove a file that no template produces any more.
     Remove(PathBuf),
     /// Restore the former content; with `None` remove the file.
     Restore(PathBuf, Option<FileState>),
@@ -155,8 +155,8 @@ fn file_steps(input: &PlanInput) -> Vec<TargetStep> {
     }
 }
 
-/// The steps of a rollback, after a step from [`TargetStep::Swap`] on has failed. With `needs_reload` there are none if no
-/// file has a former content to restore. `needs_reload`: whether the program may use the new files.
+/// The steps of a rollback, after a step from [`TargetStep::Swap`] on has failed. With `needs_reload` there are none if
+/// no file has a former content to restore. `needs_reload`: whether the program may use the new files.
 pub(crate) fn recover(input: &PlanInput, needs_reload: bool) -> Vec<TargetStep> {
     let Some(pending) = &input.journal.pending_reload else { return Vec::new() };
     let mut steps = restore_steps(input, pending);
@@ -197,7 +197,7 @@ fn swap_steps(input: &PlanInput, changed: &ChangedFiles<'_>, pending: &PendingRe
     };
     let names: BTreeSet<_> = changed.iter().filter(is_new).map(|(path, _)| (*path).clone()).collect();
     let all = |step: fn(PathBuf) -> TargetStep| changed.keys().map(move |path| step((*path).clone()));
-    let those = |exists: bool, step: fn(PathBuf) -> TargetStep| {
+    let steps_for = |exists: bool, step: fn(PathBuf) -> TargetStep| {
         let paths = changed.iter().filter(move |(_, new)| new.is_some() == exists);
         paths.map(move |(path, _)| step((*path).clone()))
     };
@@ -205,17 +205,18 @@ fn swap_steps(input: &PlanInput, changed: &ChangedFiles<'_>, pending: &PendingRe
     if !names.is_empty() {
         steps.push(TargetStep::Announce(names));
     }
-    steps.extend(those(true, TargetStep::Stage).chain(save));
+    steps.extend(steps_for(true, TargetStep::Stage).chain(save));
     steps.push(TargetStep::RecordPending(pending_reload));
-    steps.extend(those(true, TargetStep::Swap).chain(those(false, TargetStep::Remove)));
+    steps.extend(steps_for(true, TargetStep::Swap).chain(steps_for(false, TargetStep::Remove)));
     steps.push(TargetStep::Reload);
     steps.extend(all(TargetStep::Sync));
     steps.extend([TargetStep::Verify, TargetStep::Commit(input.desired_files())]);
     steps
 }
 
-/// The steps if the files are complete, and only have to be verified. They are checked before the reload, since files that
-/// the check rejects would fail again and again; but not if one is missing, which a check may not cope with.
+/// The steps if the files are complete, and only have to be verified. They are checked before the reload, so that
+/// rejected files do not cause one failed reload after another. If a file is missing they are not checked, since a
+/// check may not handle that.
 fn verify_steps(input: &PlanInput, files: CommittedFiles) -> Vec<TargetStep> {
     let is_missing = |file: &ObservedFile| {
         file.present.is_none() && matches!(file.desired, DesiredFileState::Content(_) | DesiredFileState::Unknown)

@@ -9,11 +9,11 @@ use super::DEFAULT_TIMEOUT;
 /// A check and a reload by commands. A command is a list of arguments; it is run without a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandSettings {
-    /// The check, which runs before any file is changed; exit code 0 accepts the files. `{{candidate}}` in an argument stands
-    /// for a copy of the candidate: with one template a file with the name of the destination, with several a directory with
-    /// each file under its full path (`{{candidate}}/etc/app/a.conf`). Default: no check.
+    /// The check, which runs before any file is changed; exit code 0 accepts the files. `{{candidate}}` in an argument
+    /// stands for a copy of the candidate: with one template a file with the name of the destination, with several a
+    /// directory with each file under its full path (`{{candidate}}/etc/app/a.conf`). Default: no check.
     pub check: Option<Vec<String>>,
-    /// How the program is notified. Default: not at all.
+    /// How the program is notified. Default: it is not notified.
     pub reload: Option<ReloadMethod>,
     /// The time limit of `check`. Default 30 s.
     pub check_timeout: Duration,
@@ -50,8 +50,8 @@ pub enum ReloadMethod {
         pid_file: PathBuf,
         /// The key `signal`. Default `SIGHUP`.
         signal: Signal,
-        /// The required name of the process (`/proc/PID/comm`); the key `program`. Default: any name, so with a stale pid file
-        /// the signal may reach another program.
+        /// The required name of the process (`/proc/PID/comm`); the key `program`. Default: any name, so with a stale
+        /// pid file the signal may reach another program.
         program: Option<String>,
     },
     /// A signal to the main process of a container, through the engine of the table `[docker]`.

@@ -92,12 +92,12 @@ impl Settings {
         self.known_escape(template).unwrap_or(Escape::None)
     }
 
-    /// The same; `None` if the settings, the file name and the kind do not determine it.
+    /// Like [`Self::escape`], but `None` if the settings, the file name and the kind do not determine it.
     pub(super) fn known_escape(&self, template: &TemplateSettings) -> Option<Escape> {
         template.escape.or_else(|| Escape::from_path(&template.destination)).or_else(|| self.kind.default_escape())
     }
 
-    /// Has the defaults for everything else.
+    /// Settings with the defaults for everything else.
     pub fn new(name: String, kind: TargetKind, templates: Vec<TemplateSettings>) -> Self {
         Self {
             name,
@@ -117,7 +117,8 @@ impl Settings {
         }
     }
 
-    /// Advice for a reload command that names nginx but is not recognised, so that its files are neither checked nor escaped.
+    /// Advice for a reload command that names nginx but is not recognised, so that its files are neither checked nor
+    /// escaped.
     pub fn advice(&self) -> Option<String> {
         let TargetKind::Command(command) = &self.kind else { return None };
         let reload = command.unchecked_nginx()?;
@@ -130,7 +131,7 @@ impl Settings {
         ))
     }
 
-    /// Checks the rules that the types do not express. Settings from a file have passed it.
+    /// Checks the rules that the types do not express. Settings from a file have passed this check.
     pub fn validate(&self) -> Result<(), TargetSettingsError> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.bytes().all(is_allowed) {

@@ -4,16 +4,17 @@ use std::{path::PathBuf, time::Duration};
 
 use super::DEFAULT_TIMEOUT;
 
-/// An nginx on this host: `nginx -t` checks a copy, `SIGHUP` to the master reloads it, and new workers verify the reload.
+/// An nginx on this host: `nginx -t` checks a copy, `SIGHUP` to the master reloads it, and new workers verify the
+/// reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NginxSettings {
     /// The program, by path or by name on PATH. Default `nginx`.
     pub binary: PathBuf,
-    /// The main configuration file of the running master (`-c`). Default: the one of the build (`nginx -V`).
+    /// The main configuration file of the running master (`-c`). Default: the one compiled in (`nginx -V`).
     pub conf: Option<PathBuf>,
-    /// The prefix of the running master (`-p`). Default: the one of the build.
+    /// The prefix of the running master (`-p`). Default: the one compiled in.
     pub prefix: Option<PathBuf>,
-    /// The pid file of the master. Default: the `pid` directive of `conf`, or the one of the build.
+    /// The pid file of the master. Default: the `pid` directive of `conf`, or the one compiled in.
     pub pid_file: Option<PathBuf>,
     /// The time limit of `nginx -t`. Default 30 s.
     pub check_timeout: Duration,

@@ -51,7 +51,7 @@ pub(super) fn parse_argument(
     Ok(parsed.unwrap_or_else(|| ParsedArgument { subject, ..ParsedArgument::default() }))
 }
 
-/// The same for helpers without a subject, whose argument may be missing.
+/// As [`parse_argument`], for helpers without a subject, whose argument is optional.
 pub(super) fn parse_scope_argument(
     call: &HelperCall<'_, '_>,
     delimiters: Delimiters,

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Fails the render as incomplete while the file does not exist. The source decides which files may be read.
+/// The template is not rendered while the file does not exist. The source decides which files may be read.
 pub(super) fn file(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
     let path = call.text(0)?;
     if path.is_empty() {

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_has_one_name() {
+    fn all_spellings_of_a_folder_have_the_same_prefix() {
         for folder in ["app", "/app", "app/", "/app//"] {
             assert_eq!(folder_prefix(folder), "app/");
         }

@@ -2,7 +2,7 @@
 
 use crate::registry::Scope;
 
-/// The parts of a text.
+/// The parts of an argument.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ParsedArgument {
     /// The text before the first delimiter: a name, a path, or empty.
@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str, delimiters: Delimiters) -> Result<ParsedArgument
         let after = &rest[mark.len_utf8()..];
         let end = after.find(delimiters.0).unwrap_or(after.len());
         let (part, more) = after.split_at(end);
-        let Some(place) = allowed.iter().position(|delimiter| *delimiter == mark) else {
+        let Some(index) = allowed.iter().position(|delimiter| *delimiter == mark) else {
             let order: String = delimiters.0.iter().collect();
             return Err(format!("`{mark}` in {text:?} is in the wrong place or repeated: the order is `{order}`"));
         };
@@ -56,7 +56,7 @@ pub(super) fn parse(text: &str, delimiters: Delimiters) -> Result<ParsedArgument
             '~' => parsed.near = Some(part.to_owned()),
             _ => parsed.filter = Some(part.to_owned()),
         }
-        (allowed, rest) = (&allowed[place + 1..], more);
+        (allowed, rest) = (&allowed[index + 1..], more);
     }
     Ok(parsed)
 }
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// The text that parses to `argument`.
+    /// The text that parses to `parsed`.
     fn spell(parsed: &ParsedArgument) -> String {
         let ParsedArgument { subject, scope: Scope { dc, namespace, partition }, peer, sameness_group, near, filter } =
             parsed;
@@ -179,7 +179,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_too_odd(text in "[a-z.?@~|=& ü]{0,30}|\\PC{0,30}") {
+        fn any_valid_text_survives_formatting_and_parsing(text in "[a-z.?@~|=& ü]{0,30}|\\PC{0,30}") {
             for delimiters in [SERVICE, NODES, SCOPE] {
                 if let Ok(parsed) = parse(&text, delimiters) {
                     prop_assert_eq!(parse(&spell(&parsed), delimiters), Ok(parsed));

@@ -20,7 +20,8 @@ pub(super) fn instances(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>)
     for (name, _) in services.filter(|(_, tags)| tag.as_ref().is_none_or(|tag| tags.contains(tag))) {
         let (name, tag, scope) = (name.clone(), tag.clone(), scope.clone());
         let query = Query::Service(ServiceQuery { name, tag, passing, scope, ..ServiceQuery::default() });
-        // After an unanswered query the others are still asked, so that all answers arrive before the next pass.
+        // An unanswered query does not end the loop: all queries must be recorded, so that all of them are watched at
+        // once.
         let records = ask!(recorder, query, Answer::Service)?.into_iter().flatten();
         instances.extend(records.filter(|record| statuses.contains(&record.status)));
     }

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Fails the render as incomplete while the key does not exist.
+/// The template is not rendered while the key does not exist.
 pub(super) fn key(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<Value, String> {
     let Some(query) = key_query(call, recorder)? else { return Ok(Value::String(String::new())) };
     let value = match look_up(&query, recorder)? {
@@ -49,7 +49,7 @@ fn key_query(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<
     Ok((!path.is_empty()).then_some(Query::Key { path, scope }))
 }
 
-/// The path: the first argument, or `path=`, in which no delimiter has a meaning.
+/// The path: the first argument, or `path=`, in which delimiters have no meaning.
 pub(super) fn key_argument(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<ParsedArgument, String> {
     match call.option("path")? {
         Some(_) if call.len() > 0 => Err("the path is given both by position and by path=".to_owned()),

@@ -61,9 +61,9 @@ pub(super) const ALL: &[HelperDefinition] = &[
     query_helper("mustEnv", 1..=1, &[], env::must_env),
 ];
 
-/// Where a query is asked.
+/// The options for the scope of a query.
 const SCOPE: &[&str] = &["dc", "namespace", "ns", "partition"];
-/// Which instances are selected.
+/// The options that select instances.
 const INSTANCES: &[&str] = &["any", "filter", "min", "name", "near", "peer", "samenessGroup", "status", "tag"];
 const KEY: OptionNames = &[SCOPE, &["path"]];
 const FOLDER: OptionNames = &[SCOPE, &["min", "path"]];
@@ -75,7 +75,7 @@ fn non_empty_option(call: &HelperCall<'_, '_>, name: &str) -> Result<Option<Stri
     Ok(call.option(name)?.filter(|text| !text.is_empty()))
 }
 
-/// Fails the render as incomplete if `query` found fewer results than `min=` requires.
+/// Keeps the template from being rendered if `query` found fewer results than `min=` requires.
 fn require_min(
     call: &HelperCall<'_, '_>,
     recorder: &QueryRecorder<'_>,
@@ -98,7 +98,7 @@ fn list(known: Option<impl Serialize>) -> Result<Value, String> {
     known.map_or_else(|| Ok(Value::Array(Vec::new())), json)
 }
 
-/// As a template value.
+/// Converts to a template value.
 fn json(value: impl Serialize) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|error| error.to_string())
 }

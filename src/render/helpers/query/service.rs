@@ -55,7 +55,7 @@ pub(in crate::render::helpers) fn service_instances<'a>(
     let other = other_reading(call, &query).map(Query::Service);
     let service = query.name.clone();
     let query = Query::Service(query);
-    // All queries are asked before the first answer is used, so that they are watched together.
+    // All queries are asked before the first answer is used, so that all of them are watched after the first render.
     let queries = [Some(&query), other.as_ref()].into_iter().flatten();
     let answers: Vec<_> = queries.map(|query| ask!(recorder, query, Answer::Service)).collect::<Result<_, _>>()?;
     let Some(answers) = answers.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
@@ -68,8 +68,8 @@ pub(in crate::render::helpers) fn service_instances<'a>(
     Ok(Some(ServiceInstances { service, records: selected }))
 }
 
-/// A name from a field is never read as grammar. If it looks like grammar and no service has that name, the author may
-/// have meant more.
+/// Warns if a name from a field looks like grammar and no service has that name: it is taken literally, and the author
+/// may expect otherwise.
 fn warn_about_grammar(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>, query: &Query) {
     let name =
         call.get(0).and_then(Value::as_str).filter(|_| call.origin(0) == ArgumentOrigin::Field).unwrap_or_default();
@@ -82,7 +82,7 @@ fn warn_about_grammar(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>, q
 }
 
 /// A text with dots and without other delimiters may be a name or consul-template's `tag.name`. Both are queried, and
-/// the instances of both are taken; it is rare that both exist.
+/// the instances of both are returned; both rarely exist.
 fn other_reading(call: &HelperCall<'_, '_>, query: &ServiceQuery) -> Option<ServiceQuery> {
     let is_text = call.len() > 0 && call.origin(0) != ArgumentOrigin::Field && query.tag.is_none();
     let text = call.get(0)?.as_str().filter(|text| is_text && *text == query.name)?;

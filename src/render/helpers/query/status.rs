@@ -4,7 +4,8 @@ use crate::registry::Status;
 
 pub(super) const ANY_STATUS: [Status; 4] = [Status::Passing, Status::Warning, Status::Critical, Status::Maintenance];
 
-/// Parses a list such as `passing,warning`. The result is sorted and without duplicates, so that equal lists are equal.
+/// Parses a list such as `passing,warning`. The result is sorted and has no duplicates, so that lists with the same
+/// statuses are equal.
 pub(super) fn parse_statuses(list: &str) -> Result<Vec<Status>, String> {
     let mut statuses = Vec::new();
     for word in list.split(',') {

@@ -1,4 +1,4 @@
-//! `server web-1 10.0.0.5:32775 weight 1`
+//! Server lines of HAProxy: `server web-1 10.0.0.5:32775 weight 1`
 
 use super::Printer;
 use crate::target::Server;

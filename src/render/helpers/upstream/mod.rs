@@ -1,4 +1,4 @@
-//! `upstream`: the instances of a service as the server lines of the file's language.
+//! `upstream`: prints the instances of a service as server lines in the language of the file.
 //!
 //! ```text
 //! instances --without those that no balancer can use--> Upstream --recorded--> the target: debouncing, log lines
@@ -84,10 +84,10 @@ fn print(printer: &Printer, upstream: &Upstream) -> String {
     upstream.servers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The instances of a service with its name, or instances without a name if they are given as a list.
+/// The name of the service and its instances. The name is `None` if the instances are given as a list.
 type SelectedInstances<'a> = (Option<String>, Vec<Cow<'a, ServiceRecord>>);
 
-/// The instances of a service that is named, or those that are given as a list. `None`: not known yet.
+/// The instances of the named service, or those given as a list. `None`: the query is not answered yet.
 fn selected_instances<'a>(
     call: &HelperCall<'_, '_>,
     recorder: &QueryRecorder<'a>,
@@ -107,7 +107,7 @@ fn selected_instances<'a>(
     Ok(Some((None, records?)))
 }
 
-/// Why no balancer can send requests to the instance. One line that is refused would cost the whole file.
+/// Why no balancer can use the instance. One invalid line would make the balancer reject the whole file.
 fn unusable_reason(instance: &ServiceRecord, allow_names: bool) -> Option<String> {
     let ServiceRecord { address, port, .. } = instance;
     if *port == 0 {

@@ -52,7 +52,7 @@ fn a_record_gives_keys_and_values_and_an_empty_list_no_file() {
 }
 
 #[test]
-fn an_item_that_waits_keeps_its_target_back_and_is_named() {
+fn an_item_without_output_blocks_its_target_and_is_named() {
     let text = "{{#if (eq name \"b\")}}{{key \"nope\"}}{{/if}}{{name}}";
     let mut renderer = renderer_of(vec![vec![each_spec(TAGGED, "/{{name}}", text)]]);
     renderer.set_services(&[("a", "x")]);
