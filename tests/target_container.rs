@@ -61,7 +61,7 @@ async fn a_docker_that_cannot_be_reached_is_named_and_causes_no_rollback() {
     let mut edge = edge(home.path(), "unix:///nonexistent/docker.sock".to_owned());
     edge.want(&[(&home.path().join("app.conf"), "new\n")]);
     for _ in 0..2 {
-        edge.fails(&["the reload is owed", "Docker at unix:///nonexistent/docker.sock: no such socket"]).await;
+        edge.fails(&["the reload is pending", "Docker at unix:///nonexistent/docker.sock: no such socket"]).await;
         assert_eq!(text(home.path().join("app.conf")), "new\n");
         assert!(edge.has_pending_reload());
     }

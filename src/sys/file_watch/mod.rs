@@ -22,7 +22,7 @@ use tokio::{
 
 use self::{
     inotify::Inotify,
-    snapshot::{Scan, Snapshot, differences},
+    snapshot::{FileSnapshot, Scan, differences},
 };
 use crate::sys::blocking::blocking;
 
@@ -59,7 +59,7 @@ pub struct FileWatcher {
     inotify: Option<&'static Inotify>,
     events: watch::Receiver<()>,
     /// The snapshot that the caller knows. `None` before the first call of [`Self::changed`].
-    reported: Option<Snapshot>,
+    reported: Option<FileSnapshot>,
     next_snapshot: Instant,
 }
 
@@ -98,7 +98,7 @@ impl FileWatcher {
                 }
             }
             self.next_snapshot = Instant::now() + POLL_INTERVAL;
-            let differences = differences(self.reported.as_ref().unwrap_or(&Snapshot::new()), &snapshot);
+            let differences = differences(self.reported.as_ref().unwrap_or(&FileSnapshot::new()), &snapshot);
             let is_first = self.reported.replace(snapshot).is_none();
             if is_first || !differences.is_empty() {
                 return differences;
@@ -117,7 +117,7 @@ impl FileWatcher {
         }
     }
 
-    async fn take_snapshot(&self) -> Snapshot {
+    async fn take_snapshot(&self) -> FileSnapshot {
         let (paths, inotify) = (Arc::clone(&self.paths), self.inotify);
         blocking(move || {
             let scan = Scan::of(&paths);

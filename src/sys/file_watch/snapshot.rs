@@ -15,7 +15,7 @@ use super::WatchedPath;
 use crate::sys::regular_file::{self, is_absent};
 
 /// What exists. The files of a [`WatchedPath::Directory`] are each a [`WatchedPath::File`].
-pub(super) type Snapshot = BTreeMap<WatchedPath, Content>;
+pub(super) type FileSnapshot = BTreeMap<WatchedPath, Content>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Content {
@@ -27,7 +27,7 @@ pub(super) enum Content {
 }
 
 /// The paths whose content differs between two snapshots.
-pub(super) fn differences(before: &Snapshot, after: &Snapshot) -> BTreeSet<PathBuf> {
+pub(super) fn differences(before: &FileSnapshot, after: &FileSnapshot) -> BTreeSet<PathBuf> {
     let keys = before.keys().chain(after.keys());
     keys.filter(|key| before.get(key) != after.get(key)).map(|key| key.path().to_owned()).collect()
 }
@@ -46,7 +46,7 @@ pub(super) struct Scan {
     /// The directories in which an event may be a change.
     pub(super) directories: BTreeSet<PathBuf>,
     files: Vec<PathBuf>,
-    snapshot: Snapshot,
+    snapshot: FileSnapshot,
 }
 
 impl Scan {
@@ -106,7 +106,7 @@ impl Scan {
     }
 
     /// Reads the files.
-    pub(super) fn read(self) -> Snapshot {
+    pub(super) fn read(self) -> FileSnapshot {
         let Self { files, mut snapshot, .. } = self;
         snapshot.extend(
             files

@@ -30,7 +30,7 @@ use crate::target::{
 #[derive(Debug, Default)]
 pub(super) struct ConfigTree {
     /// The main file and all that it includes, by the path by which nginx opens them.
-    pub(super) files: BTreeMap<PathBuf, ConfigFile>,
+    pub(super) files: BTreeMap<PathBuf, TreeFile>,
     /// Candidates that no include leads to, but that another directive names (such as a certificate or password file).
     pub(super) named: BTreeMap<PathBuf, Arc<HashedContent>>,
     /// Candidates that no directive names: the check cannot judge them.
@@ -47,7 +47,7 @@ pub(super) struct ConfigTree {
 
 /// One file of the configuration.
 #[derive(Debug, Default)]
-pub(super) struct ConfigFile {
+pub(super) struct TreeFile {
     pub(super) text: Vec<u8>,
     /// The destination of the candidate that this is; `None` for a file on the disk.
     pub(super) candidate: Option<PathBuf>,
@@ -116,7 +116,7 @@ impl<'a> TreeReader<'a> {
         };
         let directives = config_syntax::parse(&text);
         // Before its includes are visited: `nginx -t` reports a file that includes itself.
-        self.tree.files.insert(path.to_owned(), ConfigFile { text, candidate, edits: Vec::new() });
+        self.tree.files.insert(path.to_owned(), TreeFile { text, candidate, edits: Vec::new() });
         let edits = directives.iter().flat_map(|directive| self.visit_directive(directive, depth)).collect();
         if let Some(file) = self.tree.files.get_mut(path) {
             file.edits = edits;

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::{
     build_info::ConfigPaths,
     config_syntax,
-    config_tree::{ConfigEdit, ConfigFile, ConfigTree, EditContent},
+    config_tree::{ConfigEdit, ConfigTree, EditContent, TreeFile},
     glob,
 };
 
@@ -52,7 +52,7 @@ impl StagedConfig {
         let mut names = BTreeMap::from([(paths.conf.as_path(), main.clone())]);
         // Unchanged files are not copied: a large configuration has many of them.
         let differs =
-            |file: &ConfigFile| file.candidate.as_ref().is_some_and(|destination| tree.changed.contains(destination));
+            |file: &TreeFile| file.candidate.as_ref().is_some_and(|destination| tree.changed.contains(destination));
         let files = tree.files.iter().filter(|(_, file)| !file.edits.is_empty() || differs(file));
         let named = tree.named.keys().filter(|destination| tree.changed.contains(*destination));
         let copied = files.map(|(path, _)| path).chain(named);
@@ -112,7 +112,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// `missing`: a path that does not exist.
-fn render_copy(file: &ConfigFile, names: &BTreeMap<&Path, PathBuf>, pid_file: &Path, missing: &Path) -> Vec<u8> {
+fn render_copy(file: &TreeFile, names: &BTreeMap<&Path, PathBuf>, pid_file: &Path, missing: &Path) -> Vec<u8> {
     let copy = |path: &Path| names.get(path).map_or_else(|| path.to_owned(), Clone::clone);
     let mut text = Vec::with_capacity(file.text.len());
     let mut at = 0;
@@ -158,12 +158,8 @@ mod tests {
             ConfigEdit { span: 19..29, content: EditContent::Includes(vec![]) },
         ];
         let names = BTreeMap::from([(Path::new("/b1"), PathBuf::from("/s/1"))]);
-        let rendered = render_copy(
-            &ConfigFile { text, edits, candidate: None },
-            &names,
-            Path::new("/s/pid"),
-            Path::new("/s/none"),
-        );
+        let rendered =
+            render_copy(&TreeFile { text, edits, candidate: None }, &names, Path::new("/s/pid"), Path::new("/s/none"));
         let wanted = "pid \"/s/pid\";\ninclude \"/s/1\"; include \"/b\\\\[2\";\ninclude \"/s/none*\";\n# end";
         assert_eq!(String::from_utf8(rendered).expect("ASCII"), wanted);
     }

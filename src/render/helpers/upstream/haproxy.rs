@@ -1,13 +1,13 @@
 //! Server lines of HAProxy: `server web-1 10.0.0.5:32775 weight 1`
 
-use super::Printer;
+use super::ServerSyntax;
 use crate::target::Server;
 
 /// The greatest weight that HAProxy accepts.
 const MAX_WEIGHT: u32 = 256;
 
 /// A backend without servers is valid: HAProxy answers 503.
-pub(super) const PRINTER: Printer = Printer { line, rejection_reason, ending: "", may_be_empty: true };
+pub(super) const PRINTER: ServerSyntax = ServerSyntax { line, rejection_reason, ending: "", may_be_empty: true };
 
 fn line(server: &Server) -> String {
     format!("{} {} weight {}", server.name, server.instance.endpoint(), server.weight.min(MAX_WEIGHT))

@@ -32,7 +32,7 @@ use crate::{
 pub(super) const ALL: &[HelperDefinition] = &[query_helper("upstream", 0..=1, UPSTREAM_OPTIONS, upstream)];
 
 /// One language of server lines.
-struct Printer {
+struct ServerSyntax {
     line: fn(&Server) -> String,
     /// Why the language has no line for a server.
     rejection_reason: fn(&Server) -> Option<String>,
@@ -78,7 +78,7 @@ fn upstream(call: &HelperCall<'_, '_>, recorder: &QueryRecorder<'_>) -> Result<V
     Ok(if lines.is_empty() && printer.may_be_empty { Value::Null } else { Value::String(lines) })
 }
 
-fn print(printer: &Printer, upstream: &Upstream) -> String {
+fn print(printer: &ServerSyntax, upstream: &Upstream) -> String {
     let options: String = upstream.options.iter().map(|word| format!(" {word}")).collect();
     let line = |server| format!("    server {}{options}{}", (printer.line)(server), printer.ending);
     upstream.servers.iter().map(line).collect::<Vec<_>>().join("\n")
