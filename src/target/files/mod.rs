@@ -188,19 +188,27 @@ pub(crate) fn stage(
 
 /// Creates missing directories with mode `0755`, independent of the umask, and syncs them.
 fn create_directories(directory: &Path) -> io::Result<()> {
-    match (fs::DirBuilder::new().mode(0o755).create(directory), directory.parent()) {
-        (Ok(()), parent) => {
+    match (create_directory(directory), directory.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            create_directories(parent)?;
+            // Some file systems, such as `/proc`, report this although the parent exists.
+            create_directory(directory)
+        }
+        (created, _) => created,
+    }
+}
+
+/// Creates one directory, unless it exists.
+fn create_directory(directory: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o755).create(directory) {
+        Ok(()) => {
             // The kernel sets this bit below a directory that has it.
             let inherited = fs::metadata(directory)?.mode() & SET_GROUP;
             fs::set_permissions(directory, fs::Permissions::from_mode(0o755 | inherited))?;
-            parent.map_or(Ok(()), temp_file::sync_directory)
+            directory.parent().map_or(Ok(()), temp_file::sync_directory)
         }
-        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-            create_directories(parent)?;
-            create_directories(directory)
-        }
-        (Err(error), _) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -336,6 +344,14 @@ mod tests {
             entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_created_is_an_error() {
+        let destination = Path::new("/proc/none/deep/a.conf");
+        let attrs = FileAttrs { create_dirs: true, ..FileAttrs::default() };
+        let error = stage(destination, b"new", attrs, None).map(drop).expect_err("/proc takes no directories");
+        assert!(error.to_string().starts_with("/proc/none/deep/a.conf: the directory is missing"), "{error}");
     }
 
     #[test]
