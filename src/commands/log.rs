@@ -71,7 +71,7 @@ fn parse_filter(text: &str) -> anyhow::Result<EnvFilter> {
     );
     let own = |word: &str| if is_level(word.trim()) { format!("portreeve={}", word.trim()) } else { word.to_owned() };
     let words: Vec<_> = text.split(',').map(own).collect();
-    // The template engine logs every call of a helper.
-    EnvFilter::try_new(format!("warn,handlebars=off,{}", words.join(",")))
+    // The template engine logs every call of a helper, and notify warns of a watched directory that was deleted.
+    EnvFilter::try_new(format!("warn,handlebars=off,notify=error,{}", words.join(",")))
         .map_err(|_| anyhow::anyhow!("--log-level {text:?} is not a filter such as portreeve::docker=debug"))
 }
