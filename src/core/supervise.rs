@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, future::Future, time::Duration};
 
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error_span};
 
@@ -27,6 +27,15 @@ pub(super) fn current() -> TaskHandle {
 /// A part of the current task that is spawned on its own: it has the same span and reports to the same status.
 pub(crate) fn part_of_current<T>(part: impl Future<Output = T>) -> impl Future<Output = T> {
     CURRENT.scope(current(), part).in_current_span()
+}
+
+/// Continues the panic of a part in the task that awaits it.
+pub(crate) fn propagate_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
 }
 
 /// Named tasks that end together.

@@ -66,10 +66,15 @@ pub struct Container {
     pub stop_signal_sent_at: Option<Timestamp>,
 }
 
+/// The first twelve characters of a container's id, as `docker ps` shows it.
+pub fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
 impl Container {
-    /// The first twelve characters of the id, as `docker ps` shows it.
+    /// See [`short_id`].
     pub fn short_id(&self) -> &str {
-        self.id.get(..12).unwrap_or(&self.id)
+        short_id(&self.id)
     }
 
     /// The time since the current run of the container received its stop signal; `None` if it did not. A signal to an

@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     Container, Error, Observation,
     client::Connection,
+    container::short_id,
     inspection_batch::InspectionBatch,
     inspection_failures::InspectionFailures,
     inspection_queue::{ContainerEvents, InspectionQueue},
@@ -294,7 +295,7 @@ impl Inspector {
     /// The name of a container for log lines; the short id if the name is unknown.
     fn container_name<'a>(&'a self, id: &'a str) -> &'a str {
         let name = self.summaries.get(id).map(|summary| summary.name.as_str()).filter(|name| !name.is_empty());
-        name.unwrap_or_else(|| id.get(..12).unwrap_or(id))
+        name.unwrap_or_else(|| short_id(id))
     }
 }
 

@@ -32,7 +32,9 @@ mod translate;
 mod watch;
 
 pub use client::{Client, ContainerStatus, Engine};
-pub use container::{Container, Health, HealthStatus, NetworkAddress, Observation, Port, PortBinding, Protocol};
+pub use container::{
+    Container, Health, HealthStatus, NetworkAddress, Observation, Port, PortBinding, Protocol, short_id,
+};
 pub use error::Error;
 pub use networks::Network;
 pub use settings::{EndpointError, Settings};

@@ -18,7 +18,7 @@ use super::{
     traffic,
 };
 use crate::{
-    docker::{Container, Observation, Port},
+    docker::{Container, Observation, Port, short_id},
     registry::{DigestedInstance, Entries},
 };
 
@@ -161,7 +161,7 @@ impl DesiredInstances {
                 winner.or_else(|| claims.iter().find(|competitor| !std::ptr::eq(competitor.instance, claim.instance)));
             let note = match (unreadable, competitor) {
                 (Some(owner), _) => {
-                    let (port, owner) = (claim.port, owner.get(..12).unwrap_or(owner));
+                    let (port, owner) = (claim.port, short_id(owner));
                     format!("{port} is not registered: container {owner} has the id {id:?}, and cannot be inspected")
                 }
                 (None, Some(competitor)) => claim.refusal(competitor),

@@ -18,7 +18,7 @@ use crate::{
     core::{
         condition,
         store::{Snapshot, Store},
-        supervise::part_of_current,
+        supervise::{part_of_current, propagate_panic},
     },
     docker::Observation,
 };
@@ -54,11 +54,7 @@ impl ReadinessProber {
     /// Starts the probes of new gates, ends those of gates that no longer exist, and forgets runs that have ended.
     pub(super) fn update(&mut self, gates: &[(String, ReadinessGate)], containers: &Snapshot<String, Observation>) {
         while let Some(ended) = self.tasks.try_join_next() {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                std::panic::resume_unwind(error.into_panic());
-            }
+            propagate_panic(ended);
         }
         let wanted: BTreeSet<_> = gates.iter().map(|(_, gate)| &gate.run).collect();
         self.running.retain(|run, probe| {

@@ -1,7 +1,10 @@
 //! Why an entry is no longer desired, for the log. Pure.
 
 use super::{desired::DesiredInstances, host::Host};
-use crate::{docker::Observation, registry::Entry};
+use crate::{
+    docker::{Observation, short_id},
+    registry::Entry,
+};
 
 /// The reason why `entry` is no longer desired. `name` is the container's name, if it was ever inspected.
 pub(super) fn removal_reason(
@@ -12,7 +15,7 @@ pub(super) fn removal_reason(
     host: &Host,
 ) -> String {
     let id = &entry.owner.container;
-    let container = name.map_or_else(|| id.get(..12).unwrap_or(id), String::as_str);
+    let container = name.map_or_else(|| short_id(id), String::as_str);
     let successor = || {
         let at = (id, &entry.address, entry.port);
         let mut instances = desired.instances.values();

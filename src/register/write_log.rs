@@ -6,7 +6,7 @@ use super::{differences::update_summary, plan::Step};
 use crate::{
     consul::check::status_text,
     core::store::Snapshot,
-    docker::Observation,
+    docker::{Observation, short_id},
     registry::{Entries, Entry, Instance, OutOfTraffic, Status},
 };
 
@@ -37,7 +37,7 @@ impl ContainerNames {
 
     /// The name of a container, or its short id if it was never inspected.
     pub(super) fn name_of<'a>(&'a self, container: &'a str) -> &'a str {
-        self.names.get(container).map_or_else(|| container.get(..12).unwrap_or(container), String::as_str)
+        self.names.get(container).map_or_else(|| short_id(container), String::as_str)
     }
 }
 

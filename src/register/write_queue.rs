@@ -13,7 +13,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::plan::Step;
 use crate::{
-    core::supervise::part_of_current,
+    core::supervise::{part_of_current, propagate_panic},
     registry::{Ledger, LedgerError, MAINTENANCE_PREFIX},
 };
 
@@ -89,7 +89,7 @@ impl<L: Ledger> WriteQueue<L> {
     /// write depends on the result, and the bell rings when that is known.
     pub(super) fn replace(&mut self, writes: impl IntoIterator<Item = QueuedWrite>) {
         while let Some(ended) = self.workers.try_join_next() {
-            propagate(ended);
+            propagate_panic(ended);
         }
         let mut state = self.shared.lock();
         let QueueState { queue, in_flight, .. } = &mut *state;
@@ -121,7 +121,7 @@ impl<L: Ledger> WriteQueue<L> {
     /// Waits until the queue is empty and every write has ended.
     pub(super) async fn wait_until_idle(&mut self) {
         while let Some(ended) = self.workers.join_next().await {
-            propagate(ended);
+            propagate_panic(ended);
         }
     }
 }
@@ -197,14 +197,6 @@ async fn send(ledger: &impl Ledger, step: &Step) -> Result<(), LedgerError> {
         Step::EnableMaintenance { id, reason } => ledger.enable_maintenance(id, reason).await,
         Step::DisableMaintenance { id } => ledger.disable_maintenance(id).await,
         Step::Remove { id, .. } => ledger.remove(id).await,
-    }
-}
-
-fn propagate(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
     }
 }
 

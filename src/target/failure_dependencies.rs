@@ -8,13 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::sys::{blocking::blocking, regular_file};
+use super::running_process::read_pid_file;
+use crate::sys::blocking::blocking;
 
 /// How many paths of one message are inspected.
 const MAX_PATHS: usize = 16;
-
-/// The size limit of a pid file, in bytes.
-const MAX_PID_FILE_BYTES: u64 = 4096;
 
 /// The state of these dependencies at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,7 +103,7 @@ impl RecoveryTriggers {
 
 /// The content of a pid file; `None` if it is empty or cannot be read.
 fn read_pid(pid_file: &Path) -> Option<String> {
-    regular_file::read_text(pid_file, MAX_PID_FILE_BYTES).ok().filter(|pid| !pid.trim().is_empty())
+    read_pid_file(pid_file).ok().filter(|pid| !pid.trim().is_empty())
 }
 
 /// The absolute paths in a message. Pure.

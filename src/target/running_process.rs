@@ -82,6 +82,11 @@ pub enum ProcessError {
     Inspect(i32, #[source] io::Error),
 }
 
+/// The content of a pid file.
+pub(super) fn read_pid_file(file: &Path) -> io::Result<String> {
+    regular_file::read_text(file, MAX_PID_FILE_BYTES)
+}
+
 impl RunningProcess {
     /// Finds the process with the pid in `file`. `expected` names the program for error messages; `is_expected` decides
     /// by the command name and the command line.
@@ -90,7 +95,7 @@ impl RunningProcess {
         expected: &str,
         is_expected: impl Fn(&str, &str) -> bool,
     ) -> Result<Result<Self, NotRunningReason>, ProcessError> {
-        let text = match regular_file::read_text(file, MAX_PID_FILE_BYTES) {
+        let text = match read_pid_file(file) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(ProcessError::PidFile(file.to_owned(), error)),

@@ -164,12 +164,7 @@ async fn explain_from_registry(
     let (container, problem, id, next_action) = match &error {
         ContainerLookupError::Unreadable { id, name } => {
             let problem = format!("{error}: {}", docker_state::why_unreadable(docker, id).await);
-            (
-                format!("{name} ({})", id.get(..12).unwrap_or(id)),
-                problem,
-                Some(id.as_str()),
-                "register leaves it as it is",
-            )
+            (format!("{name} ({})", docker::short_id(id)), problem, Some(id.as_str()), "register leaves it as it is")
         }
         _ => (wanted.to_owned(), error.to_string(), None, "register removes it, unless --max-removal defers that"),
     };

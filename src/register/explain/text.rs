@@ -8,6 +8,7 @@ use super::{
     report::{ContainerInfo, ContainerReport, InstanceReport, KeyReport, PortReport, SettingReport},
     traffic::Traffic,
 };
+use crate::docker::short_id;
 
 /// The width of the column of labels, in characters.
 const VALUE_COLUMN: usize = 12;
@@ -34,7 +35,7 @@ impl Display for ContainerReport {
 
 impl Display for ContainerInfo {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let short = self.id.get(..12).unwrap_or(&self.id);
+        let short = short_id(&self.id);
         writeln!(f, "{} ({short}), image {}", self.name, self.image)?;
         row(f, "state", &self.state)?;
         if let Some(health) = &self.health {
